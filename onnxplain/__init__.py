@@ -1,0 +1,1 @@
+"""Explain exported image classifiers by removing parts of the image."""

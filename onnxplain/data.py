@@ -1,0 +1,107 @@
+"""The values that pass between the layers, and the conventions they keep.
+
+Images are float32 RGB in [0, 1]; masks are float32 in [0, 1] where **1 removes** and 0
+keeps, ``x_bar = x * (1 - m) + f * m`` [1]_ (eq. 1); heatmaps are float32, larger meaning
+more evidence for the target. Sizes are ``(rows, columns)``.
+
+References
+----------
+.. [1] Agarwal & Nguyen, Explaining image classifiers by removing input features using
+   generative models, ACCV 2020, :arXiv:`1910.04256`
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
+Images: TypeAlias = NDArray[np.float32]  # (N, H, W, 3)
+Mask: TypeAlias = NDArray[np.float32]  # (N, H, W) in [0, 1]; 1 removes
+Heatmap: TypeAlias = NDArray[np.float32]  # (H, W)
+Scores: TypeAlias = NDArray[np.float32]  # (N, K), as the model gives them
+Size: TypeAlias = tuple[int, int]  # (rows, columns)
+Outputs: TypeAlias = Literal["logits", "probabilities"]
+Kind: TypeAlias = Literal["probability", "log-odds", "logit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle of pixels: rows ``top`` to ``bottom``, columns ``left`` to ``right``.
+
+    The last row and column are exclusive, so ``image[top:bottom, left:right]`` is inside.
+    """
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One question: why does the classifier give this image's target its score?
+
+    Parameters
+    ----------
+    name : str
+        Names the image in results; with the seed it decides every random draw.
+    image : (H, W, 3) ndarray of float32 in [0, 1]
+        The photo at the classifier's size.
+    target : int
+        Index of the class that is explained.
+    boxes : tuple of Box
+        Where the object is, in pixels of `image`; for the metrics that ask.
+    """
+
+    name: str
+    image: Image
+    target: int
+    boxes: tuple[Box, ...] = ()
+
+    @property
+    def size(self) -> Size:
+        """Rows and columns of the image."""
+        rows, columns, _ = self.image.shape
+        return rows, columns
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """What a method returns.
+
+    Parameters
+    ----------
+    heatmap : (H, W) ndarray of float32
+        At the size of the case's image; larger = more evidence for the target.
+    coarse : ndarray, optional
+        The map before it was brought to image size: (rows, columns) of patches or cells,
+        or one value a segment.
+    order : ndarray of int, optional
+        Cells in the order in which the method removed them.
+    details : mapping
+        Further facts of the run that JSON can hold.
+    """
+
+    heatmap: Heatmap
+    coarse: NDArray[np.float32] | None = None
+    order: NDArray[np.intp] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def generator(seed: int, *names: str) -> np.random.Generator:
+    """Random numbers that depend on the seed and the names, and on nothing else.
+
+    Order of work, batch size, sharding and whatever else runs leave them as they are.
+
+    Examples
+    --------
+    >>> float(generator(0, "cat", "rise").random()) == float(generator(0, "cat", "rise").random())
+    True
+    """
+    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])

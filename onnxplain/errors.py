@@ -1,0 +1,49 @@
+"""What can go wrong, as one tree.
+
+::
+
+    OnnxplainError          anything a user can put right; its text says how
+    ├── ImageError          a photo that cannot be read, or is not one
+    ├── ModelError          an ONNX file that cannot be used as it is described
+    ├── DeviceError         the asked-for device or provider is not there
+    ├── ScoreError          a classifier answered with NaN or infinite scores
+    ├── InpainterError      an inpainter that answers wrongly
+    ├── ZooError            a zoo model that cannot be had or does not check out
+    └── OutputError         a result that cannot be written or read back
+
+Wrong argument values are ``ValueError`` or ``TypeError``, as everywhere in Python.
+"""
+
+from __future__ import annotations
+
+
+class OnnxplainError(Exception):
+    """Base of every error that the user of the package can put right."""
+
+
+class ImageError(OnnxplainError):
+    """A photo that cannot be read, is not an image, or is too large."""
+
+
+class ModelError(OnnxplainError):
+    """An ONNX file that cannot be loaded, or is not what it is said to be."""
+
+
+class DeviceError(OnnxplainError):
+    """The device or execution provider asked for cannot run here."""
+
+
+class ScoreError(OnnxplainError):
+    """A classifier answered with scores that are not finite numbers."""
+
+
+class InpainterError(OnnxplainError):
+    """An inpainter answered with something that is not the image, filled."""
+
+
+class ZooError(OnnxplainError):
+    """A zoo model that is unknown, cannot be fetched, or fails its checks."""
+
+
+class OutputError(OnnxplainError):
+    """A result that cannot be written, or a written one that cannot be read."""

@@ -1,0 +1,85 @@
+"""What an algorithm and the engine say to each other: it asks, it is told, it returns.
+
+A method or a metric is a frozen dataclass with one generator. It asks by ``yield``, is
+told by ``send`` and returns its value; it knows no session, batch size, device or file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.data import Attribution, Case, Images, Kind, Size
+from onnxplain.protocols import Fill, Masks
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskQuery:
+    """Asks for the target's score of the case's image under each mask.
+
+    Parameters
+    ----------
+    masks : Masks
+        What to remove; 1 removes.
+    kind : {'probability', 'log-odds', 'logit'}
+        Which score.
+    fill : Fill, optional
+        What stands in for removed pixels; the job's fill if not given.
+    """
+
+    masks: Masks
+    kind: Kind = "probability"
+    fill: Fill | None = None
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageQuery:
+    """Asks for the target's score of other images, as crops of the case's image."""
+
+    images: Images
+    kind: Kind = "probability"
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+Query: TypeAlias = MaskQuery | ImageQuery
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reply:
+    """The answer: ``scores`` (N,) float64, in the order of the query."""
+
+    scores: NDArray[np.float64]
+
+
+Flow: TypeAlias = Generator[Query, Reply, T]
+
+
+class Method(Protocol):
+    """An explanation method: frozen hyperparameters and one flow.
+
+    `adaptive` tells whether what it asks depends on what it was told. A method that is not
+    adaptive asks the same of an image whatever the target, so several targets share the
+    evaluations of one.
+    """
+
+    name: ClassVar[str]
+    adaptive: ClassVar[bool]
+
+    def evaluations(self, size: Size) -> int:
+        """Images that will be scored for one case of that size (at most, if adaptive)."""
+        ...
+
+    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
+        """Explain one case."""
+        ...

@@ -1,0 +1,1 @@
+"""ONNX in, ONNX out: reading, checking and rewriting model files. Knows no session."""
