@@ -92,55 +92,74 @@ class Engine:
         waiting = iter(jobs)
         running: list[_Running[T]] = []
         pool = ThreadPoolExecutor(self._classifier.workers, thread_name_prefix="onnxplain")
-        flying: dict[Future[list[_Scored]], list[_Slice]] = {}
+        flying: set[Future[list[_Scored]]] = set()
         try:
             while True:
                 while len(running) < self._live and (job := next(waiting, None)) is not None:
                     running.append(_Running(job, self._classifier))
-                running, ended = _split(running)
+                ended = [one for one in running if one.query is None]
+                running = [one for one in running if one.query is not None]
                 yield from (one.outcome() for one in ended)
                 # One batch waits behind each running one, so that no worker idles.
                 while len(flying) < 2 * self._classifier.workers:
                     batch = self._form_batch(running)
                     if not batch:
                         break
-                    flying[pool.submit(_score, self._classifier, batch)] = batch
+                    flying.add(pool.submit(_score, self._classifier, batch))
                 if not flying:
                     if not running and not ended:
                         return
                     continue
-                done, _ = wait(flying, return_when=FIRST_COMPLETED)
+                done, flying = wait(flying, return_when=FIRST_COMPLETED)
                 for future in done:
-                    del flying[future]
                     for scored in future.result():
                         scored.slice.owner.receive(scored)
                         if on_progress:
-                            on_progress(scored.slice.stop - scored.slice.start)
+                            on_progress(len(scored.slice))
         finally:
             pool.shutdown(cancel_futures=True)
             for one in running:
                 one.close()
 
     def _form_batch(self, running: list[_Running[T]]) -> list[_Slice]:
-        """Fill one batch from the live flows in turn."""
+        """Fill one batch from the live flows in turn.
+
+        Masks to compose and finished images go to different calls of the classifier, so a
+        batch holds one sort: that of which more is waiting.
+        """
+        waiting = [one for one in running if one.waiting]
+        sorts = [
+            [one for one in waiting if _composes(one)],
+            [one for one in waiting if not _composes(one)],
+        ]
         batch: list[_Slice] = []
         room = self._classifier.batch_size
-        for one in running:
-            if room and (piece := one.take(room)) is not None:
-                batch.append(piece)
-                room -= piece.stop - piece.start
+        for one in max(sorts, key=lambda sort: sum(each.waiting for each in sort)):
+            if room:
+                batch.append(one.take(room))
+                room -= len(batch[-1])
         return batch
 
 
-class _Slice(NamedTuple):
-    """Items `start` to `stop` of a query, to be scored in one batch."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Slice:
+    """Items `start` to `stop` of a running job's query, to be scored in one batch."""
 
     owner: _Running[Any]
     query: Query
-    prepared: Prepared | None  # the fill, for masks
-    planes: Any  # what the classifier composes from, where the fill is one picture
+    fill: _Prepared | None
     start: int
     stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+class _Prepared(NamedTuple):
+    """A fill made for one image."""
+
+    picture: Prepared
+    planes: Any  # what the classifier composes from, where the fill is one picture
 
 
 class _Scored(NamedTuple):
@@ -157,59 +176,51 @@ class _Running(Generic[T]):
     classifier: Classifier
     values: tuple[T, ...] = ()
     error: Exception | None = None
-    ended: bool = False
     evaluations: int = 0
     began: float = field(default_factory=time.perf_counter)
-    query: Query | None = None
-    raw: Scores | None = None
+    query: Query | None = None  # none: the job has ended
+    fill: _Prepared | None = None  # the open query's; none: it asks for images
+    scores: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
     sent: int = 0
     told: int = 0
-    # One fill is prepared once for the whole job, so noise stays the same between queries.
-    fills: dict[Fill, tuple[Prepared, Any]] = field(default_factory=dict)
+    # A fill is prepared once for the whole job, so noise stays the same between queries.
+    fills: dict[Fill, _Prepared] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._advance(lambda flow, _: next(flow))
+        self._advance(next)
 
-    def take(self, room: int) -> _Slice | None:
+    @property
+    def waiting(self) -> int:
+        """Items of the open query that no batch holds yet."""
+        return len(self.query) - self.sent if self.query is not None else 0
+
+    def take(self, room: int) -> _Slice:
         """Up to `room` items of the open query that no batch holds yet."""
-        if self.query is None or self.ended or self.sent == len(self.query):
-            return None
-        start, stop = self.sent, min(self.sent + room, len(self.query))
-        prepared, planes = None, None
-        if isinstance(self.query, MaskQuery):
-            try:
-                prepared, planes = self._prepare(self.query.fill or self.job.fill)
-            except Exception as error:  # a fill is a plugin: its failure is its job's alone
-                self._fail(error)
-                return None
-        self.sent = stop
-        return _Slice(self, self.query, prepared, planes, start, stop)
+        assert self.query is not None
+        start, self.sent = self.sent, min(self.sent + room, len(self.query))
+        return _Slice(self, self.query, self.fill, start, self.sent)
 
     def receive(self, scored: _Scored) -> None:
         """Take the scores of one slice; when the query is complete, tell the flows."""
-        if self.ended:
+        if self.query is None:
             return
-        if scored.error is not None or scored.raw is None:
-            self._fail(scored.error or RuntimeError("no scores"))
+        if scored.raw is None:
+            assert scored.error is not None
+            self._fail(scored.error)
             return
-        start, stop = scored.slice.start, scored.slice.stop
         if not np.isfinite(scored.raw).all():
             self._fail(ScoreError(_not_finite(self.job, scored.raw)))
             return
-        if self.raw is None:
-            assert self.query is not None
-            self.raw = np.empty((len(self.query), scored.raw.shape[1]), np.float32)
-        self.raw[start:stop] = scored.raw
-        self.told += stop - start
-        self.evaluations += stop - start
-        if self.query is not None and self.told == len(self.query):
-            raw, kind = self.raw, self.query.kind
-            outputs = self.classifier.outputs
-            self._advance(
-                lambda flow, case: flow.send(
-                    Reply(target_scores(raw, case.target, outputs=outputs, kind=kind))
-                )
-            )
+        # Only the targets' scores are kept: all classes of many masks would fill memory.
+        rows = slice(scored.slice.start, scored.slice.stop)
+        outputs, kind = self.classifier.outputs, self.query.kind
+        for scores, case in zip(self.scores, self.job.cases, strict=True):
+            scores[rows] = target_scores(scored.raw, case.target, outputs=outputs, kind=kind)
+        self.told += len(scored.slice)
+        self.evaluations += len(scored.slice)
+        if self.told == len(self.query):
+            replies = iter([Reply(scores) for scores in self.scores])
+            self._advance(lambda flow: flow.send(next(replies)))
 
     def outcome(self) -> Outcome[T]:
         """How the job ended."""
@@ -221,55 +232,54 @@ class _Running(Generic[T]):
         for flow in self.job.flows:
             flow.close()
 
-    def _advance(self, step: Callable[[Flow[T], Case], Query]) -> None:
+    def _advance(self, step: Callable[[Flow[T]], Query]) -> None:
         """Let every flow go on until it asks or returns; all do the same."""
         queries, values = [], []
         try:
-            for flow, case in zip(self.job.flows, self.job.cases, strict=True):
+            for flow in self.job.flows:
                 try:
-                    queries.append(step(flow, case))
+                    queries.append(step(flow))
                 except StopIteration as stop:
                     values.append(stop.value)
-        except Exception as error:  # a method is a plugin: its failure is its job's alone
+            self.query, self.values = (queries[0] if queries else None), tuple(values)
+            self.fill = self._prepare(self.query) if isinstance(self.query, MaskQuery) else None
+        except Exception as error:  # a method or fill is a plugin: its failure is its job's
             self._fail(error)
             return
-        self.raw, self.sent, self.told = None, 0, 0
-        if values:
-            self.values, self.ended, self.query = tuple(values), True, None
-        else:
-            self.query = queries[0]
+        n_items = len(self.query) if self.query is not None else 0
+        self.scores = np.empty((len(self.job.cases), n_items))
+        self.sent, self.told = 0, 0
 
-    def _prepare(self, fill: Fill) -> tuple[Prepared, Any]:
+    def _prepare(self, query: MaskQuery) -> _Prepared:
+        fill = query.fill or self.job.fill
         if fill not in self.fills:
             case = self.job.cases[0]
-            prepared = fill.prepare(case.image, generator(self.job.seed, case.name, "fill"))
-            planes = None if callable(prepared) else self.classifier.planes(case.image, prepared)
-            self.fills[fill] = prepared, planes
+            picture = fill.prepare(case.image, generator(self.job.seed, case.name, "fill"))
+            planes = None if callable(picture) else self.classifier.planes(case.image, picture)
+            self.fills[fill] = _Prepared(picture, planes)
         return self.fills[fill]
 
     def _fail(self, error: Exception) -> None:
-        self.error, self.ended, self.query = error, True, None
+        self.error, self.query = error, None
         self.close()
 
 
-def _split(running: list[_Running[T]]) -> tuple[list[_Running[T]], list[_Running[T]]]:
-    return [one for one in running if not one.ended], [one for one in running if one.ended]
+def _composes(one: _Slice | _Running[Any]) -> bool:
+    """Whether the classifier composes the images itself, from an image and one picture."""
+    return one.fill is not None and not callable(one.fill.picture)
 
 
 def _score(classifier: Classifier, batch: list[_Slice]) -> list[_Scored]:
     """Render, compose and score one batch; runs in a worker thread."""
-    composed = [piece for piece in batch if piece.planes is not None]
-    others = [piece for piece in batch if piece.planes is None]
-    scored: list[_Scored] = []
-    if composed:
-        parts = [
-            Part(piece.planes, piece.query.masks, piece.start, piece.stop)
-            for piece in composed
-            if isinstance(piece.query, MaskQuery)
-        ]
-        scored += _cut(composed, classifier.masked_scores(parts))
-    pictured, pictures = [], []
-    for piece in others:
+    if _composes(batch[0]):
+        parts = []
+        for piece in batch:
+            assert isinstance(piece.query, MaskQuery)
+            assert piece.fill is not None
+            parts.append(Part(piece.fill.planes, piece.query.masks, piece.start, piece.stop))
+        return _cut(batch, classifier.masked_scores(parts))
+    pictured, pictures, scored = [], [], []
+    for piece in batch:
         try:
             pictures.append(_pictures(piece))
             pictured.append(piece)
@@ -281,8 +291,8 @@ def _score(classifier: Classifier, batch: list[_Slice]) -> list[_Scored]:
 
 
 def _cut(pieces: list[_Slice], raw: Scores) -> list[_Scored]:
-    ends = np.cumsum([piece.stop - piece.start for piece in pieces])
-    rows = np.split(raw, ends[:-1])
+    """Give every slice its rows of a batch's scores."""
+    rows = np.split(raw, np.cumsum([len(piece) for piece in pieces])[:-1])
     return [_Scored(piece, part, None) for piece, part in zip(pieces, rows, strict=True)]
 
 
@@ -290,9 +300,10 @@ def _pictures(piece: _Slice) -> Images:
     """The images of a slice whose fill depends on the mask, or that came as images."""
     if isinstance(piece.query, ImageQuery):
         return piece.query.images[piece.start : piece.stop]
-    assert callable(piece.prepared)
+    assert piece.fill is not None
+    assert callable(piece.fill.picture)
     masks = piece.query.masks.render(piece.start, piece.stop)
-    image, fill = piece.owner.job.cases[0].image, piece.prepared(masks)
+    image, fill = piece.owner.job.cases[0].image, piece.fill.picture(masks)
     removed = masks[..., None]
     composed: Images = image * (1 - removed) + fill * removed  # eq. 1
     return composed

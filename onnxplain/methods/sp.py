@@ -1,0 +1,114 @@
+"""Sliding patch, or occlusion (Zeiler & Fergus, ECCV 2014).
+
+As Agarwal & Nguyen use it [1]_: a patch slides over the image, what is under it is
+removed, and the drop of the target's score is the patch's evidence. With an inpainter as
+the fill it is SP-G.
+
+References
+----------
+.. [1] Agarwal & Nguyen, Explaining image classifiers by removing input features using
+   generative models, ACCV 2020, sec. 3.2, :arXiv:`1910.04256`
+.. [2] Zeiler & Fergus, Visualizing and understanding convolutional networks, ECCV 2014,
+   sec. 4.2, :arXiv:`1311.2901`
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.data import Attribution, Case, Size
+from onnxplain.flow import Flow, MaskQuery
+from onnxplain.image import resize
+from onnxplain.masks import PatchMasks
+from onnxplain.params import Param, Parametrised
+
+
+@dataclass(frozen=True)
+class SP(Parametrised):
+    """Sliding patch.
+
+    Parameters
+    ----------
+    patch : int
+        Side of the square patch in pixels; large patches find large parts and blur the map.
+    stride : int
+        Pixels between neighbouring patches; evaluations grow with its inverse square.
+    align : {'center', 'stretch', 'accumulate'}
+        How the coarse map comes to image size. ``center`` interpolates between the patches'
+        true centres; ``stretch`` enlarges the map over the whole image, as the paper's
+        program does, which moves a peak near the border by up to half a patch;
+        ``accumulate`` gives each pixel the mean of all patches that cover it.
+
+    Notes
+    -----
+    The heatmap is ``s(x) - s(x_bar)``, a difference of probabilities in [-1, 1].
+    """
+
+    name: ClassVar[str] = "sp"
+    adaptive: ClassVar[bool] = False
+
+    patch: Annotated[int, Param("side of the sliding patch in pixels", ge=1)] = 29
+    stride: Annotated[int, Param("pixels between neighbouring patches", ge=1)] = 3
+    align: Annotated[
+        Literal["center", "stretch", "accumulate"],
+        Param("how the coarse map comes to image size"),
+    ] = "center"
+
+    def evaluations(self, size: Size) -> int:
+        """One a patch position, and one for the image itself."""
+        rows, columns = self._positions(size)
+        return len(rows) * len(columns) + 1
+
+    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
+        """Explain one case; draws nothing."""
+        rows, columns = self._positions(case.size)
+        corners = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+        # A patch that lies outside removes nothing: the image itself, in the same query.
+        corners = np.concatenate([[[-self.patch, -self.patch]], corners])
+        reply = yield MaskQuery(PatchMasks(corners, self.patch, case.size))
+        drops = reply.scores[0] - reply.scores[1:]
+        coarse = drops.reshape(len(rows), len(columns)).astype(np.float32)
+        return Attribution(self._to_image(coarse, rows, columns, case.size), coarse=coarse)
+
+    def _positions(self, size: Size) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First row and first column of every patch; all lie inside."""
+        if self.patch > min(size):
+            raise ValueError(
+                f"SP: patch must fit in the image of {size[0]} x {size[1]} pixels that the "
+                f"classifier takes, got {self.patch}"
+            )
+        rows, columns = (np.arange(0, side - self.patch + 1, self.stride) for side in size)
+        return rows, columns
+
+    def _to_image(
+        self,
+        coarse: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        columns: NDArray[np.int64],
+        size: Size,
+    ) -> NDArray[np.float32]:
+        if self.align == "stretch":
+            return resize(coarse, size)
+        weigh = _between_centres if self.align == "center" else _covering
+        down = weigh(rows, self.patch, size[0])
+        across = weigh(columns, self.patch, size[1])
+        total = down @ coarse @ across.T
+        count = np.outer(down.sum(axis=1), across.sum(axis=1))  # 0 where no patch reaches
+        return np.divide(total, count, out=np.zeros(size), where=count > 0).astype(np.float32)
+
+
+def _between_centres(starts: NDArray[np.int64], patch: int, side: int) -> NDArray[np.float64]:
+    """Linear weights (side, patches) of the patches whose centres lie around a pixel."""
+    centres = starts + (patch - 1) / 2
+    identity = np.eye(len(starts))
+    return np.stack([np.interp(np.arange(side), centres, row) for row in identity], axis=1)
+
+
+def _covering(starts: NDArray[np.int64], patch: int, side: int) -> NDArray[np.float64]:
+    """1 where a patch covers a pixel, shape (side, patches)."""
+    pixel = np.arange(side)[:, None]
+    return ((pixel >= starts) & (pixel < starts + patch)).astype(np.float64)

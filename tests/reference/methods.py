@@ -1,0 +1,116 @@
+"""SP, LIME and RISE as plain loops over one masked image at a time.
+
+Written from the papers; no masks, engine or fast path of the package is used. `score` takes
+one image (H, W, 3) and gives one number; `fill` is a picture of the same shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import skimage.transform
+from numpy.typing import NDArray
+
+Score = Callable[[NDArray[np.float64]], float]
+Array = NDArray[np.float64]
+
+
+def compose(image: Array, fill: Array, removed: Array) -> Array:
+    """Eq. 1 of Agarwal & Nguyen; `removed` (H, W), 1 removes."""
+    return image * (1 - removed[..., None]) + fill * removed[..., None]
+
+
+def sp_coarse(score: Score, image: Array, fill: Array, patch: int, stride: int) -> Array:
+    """s(x) - s(x with a patch removed), for every position of the patch."""
+    rows, columns, _ = image.shape
+    n_rows, n_columns = (rows - patch) // stride + 1, (columns - patch) // stride + 1
+    drops = np.zeros((n_rows, n_columns))
+    for r in range(n_rows):
+        for c in range(n_columns):
+            removed = np.zeros((rows, columns))
+            removed[r * stride : r * stride + patch, c * stride : c * stride + patch] = 1
+            drops[r, c] = score(image) - score(compose(image, fill, removed))
+    return drops
+
+
+def sp_accumulate(coarse: Array, patch: int, stride: int, shape: tuple[int, int]) -> Array:
+    """Mean, at each pixel, of the drops of all patches that cover it; 0 where none does."""
+    total, count = np.zeros(shape), np.zeros(shape)
+    for r in range(coarse.shape[0]):
+        for c in range(coarse.shape[1]):
+            window = np.s_[r * stride : r * stride + patch, c * stride : c * stride + patch]
+            total[window] += coarse[r, c]
+            count[window] += 1
+    return np.where(count > 0, total / np.maximum(count, 1), 0)
+
+
+def sp_center(coarse: Array, patch: int, stride: int, shape: tuple[int, int]) -> Array:
+    """Bilinear interpolation between the patches' centres, clamped outside them."""
+    heat = np.zeros(shape)
+    for y in range(shape[0]):
+        for x in range(shape[1]):
+            r = min(max((y - (patch - 1) / 2) / stride, 0), coarse.shape[0] - 1)
+            c = min(max((x - (patch - 1) / 2) / stride, 0), coarse.shape[1] - 1)
+            r0, c0 = int(r), int(c)
+            r1, c1 = min(r0 + 1, coarse.shape[0] - 1), min(c0 + 1, coarse.shape[1] - 1)
+            top = coarse[r0, c0] * (1 - (c - c0)) + coarse[r0, c1] * (c - c0)
+            bottom = coarse[r1, c0] * (1 - (c - c0)) + coarse[r1, c1] * (c - c0)
+            heat[y, x] = top * (1 - (r - r0)) + bottom * (r - r0)
+    return heat
+
+
+def lime(
+    score: Score, image: Array, fill: Array, segments: NDArray[np.int64], kept: NDArray[np.uint8]
+) -> Array:
+    """Coefficients of LIME's weighted ridge regression (alpha 1, kernel width .25)."""
+    n_samples, n_segments = kept.shape
+    scores, weights = np.zeros(n_samples), np.zeros(n_samples)
+    for i in range(n_samples):
+        removed = np.zeros(segments.shape)
+        for j in range(n_segments):
+            if not kept[i, j]:
+                removed[segments == j] = 1
+        scores[i] = score(compose(image, fill, removed))
+        norm = np.sqrt(kept[i].sum()) * np.sqrt(n_segments)
+        distance = 1 - kept[i].sum() / norm if kept[i].any() else 1.0
+        weights[i] = np.sqrt(np.exp(-(distance**2) / 0.25**2))
+    # The intercept as one more column, left out of the penalty.
+    design = np.column_stack([kept, np.ones(n_samples)]).astype(np.float64)
+    penalty = np.diag([1.0] * n_segments + [0.0])
+    w = np.diag(weights)
+    return np.linalg.solve(design.T @ w @ design + penalty, design.T @ w @ scores)[:-1]
+
+
+def rise_mask(cells: NDArray[np.uint8], offset: NDArray[np.int64], size: tuple[int, int]) -> Array:
+    """One mask of RISE from its grid: enlarged bilinearly, then shifted."""
+    grid = len(cells)
+    cell = [int(np.ceil(side / grid)) for side in size]
+    large = skimage.transform.resize(
+        cells.astype(np.float64),
+        [(grid + 1) * side for side in cell],
+        order=1,
+        mode="edge",
+        anti_aliasing=False,
+    )
+    return large[offset[0] : offset[0] + size[0], offset[1] : offset[1] + size[1]]
+
+
+def rise(
+    score: Score,
+    image: Array,
+    fill: Array,
+    kept: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    *,
+    coverage: bool,
+    p_keep: float,
+) -> Array:
+    """Sum of score times mask, over the sum of masks or over N p (eq. 6)."""
+    size = image.shape[:2]
+    total, count = np.zeros(size), np.zeros(size)
+    for cells, offset in zip(kept, offsets, strict=True):
+        mask = rise_mask(cells, offset, size)
+        total += score(compose(image, fill, 1 - mask)) * mask
+        count += mask
+    return total / (count if coverage else len(kept) * p_keep)

@@ -1,0 +1,184 @@
+import threading
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onnxplain.data import Attribution, Case, generator
+from onnxplain.engine import Engine, Job
+from onnxplain.errors import ScoreError
+from onnxplain.flow import ImageQuery, MaskQuery
+from onnxplain.masks import ArrayMasks, PatchMasks
+from onnxplain.methods import LIME, RISE, SP
+from tests.nets import Net, Picture, ShiftedWhereRemoved, curved
+from tests.reference import driver
+
+RNG = np.random.default_rng(3)
+SIZE = (18, 22)
+WEIGHTS = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+IMAGES = RNG.random((5, *SIZE, 3), np.float32)
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """Asks for a few masks at a time, and the next ones depend on the scores."""
+
+    name: ClassVar[str] = "greedy"
+    adaptive: ClassVar[bool] = True
+
+    def evaluations(self, size):
+        return 16
+
+    def flow(self, case, rng):
+        at, heatmap = np.zeros(2, np.int64), np.zeros(case.size, np.float32)
+        for _ in range(3):
+            corners = at + rng.integers(-4, 5, (5, 2))
+            reply = yield MaskQuery(PatchMasks(corners, 7, case.size), kind="log-odds")
+            at = corners[reply.scores.argmin()]
+            heatmap[max(at[0], 0), max(at[1], 0)] += float(reply.scores.min())
+        reply = yield ImageQuery(case.image[None, ::-1])
+        return Attribution(heatmap + np.float32(reply.scores[0]))
+
+
+METHODS = [
+    SP(patch=5, stride=4),
+    LIME(n_samples=9, n_segments=4),
+    RISE(n_masks=13, grid=3),
+    Greedy(),
+]
+FILLS = [Picture(0.5), ShiftedWhereRemoved()]
+
+
+def job(i, method, fill, target=1, seed=0):
+    case = Case(f"photo{i}", IMAGES[i], target)
+    return Job((case,), (method.flow(case, generator(seed, case.name, method.name)),), fill, seed)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    batch_size=st.integers(1, 9),
+    workers=st.integers(1, 3),
+    live=st.integers(1, 6),
+    picks=st.lists(
+        st.tuples(st.integers(0, 4), st.sampled_from(METHODS), st.sampled_from(FILLS)),
+        min_size=1,
+        max_size=7,
+    ),
+)
+def test_flows_that_share_batches_get_what_an_unbatched_driver_gives(
+    batch_size, workers, live, picks
+):
+    net = Net(curved(WEIGHTS), SIZE, batch_size=batch_size, workers=workers)
+    jobs = [job(i, method, fill) for i, method, fill in picks]
+    outcomes = {id(one.job): one for one in Engine(net, live=live).run(jobs)}
+    assert max(net.calls) <= batch_size
+    assert sum(net.calls) == sum(one.evaluations for one in outcomes.values())
+    for asked, (i, method, fill) in zip(jobs, picks, strict=True):
+        got = outcomes[id(asked)]
+        plain = job(i, method, fill)
+        expected = driver.run(Net(curved(WEIGHTS), SIZE), plain.cases[0], plain.flows[0], fill)
+        assert got.evaluations == method.evaluations(SIZE)
+        # float32 scores of one image differ in the last digit between batch sizes
+        np.testing.assert_allclose(got.values[0].heatmap, expected.heatmap, rtol=1e-5, atol=1e-6)
+
+
+def test_batches_are_full_when_many_flows_ask_little():
+    net = Net(curved(WEIGHTS), SIZE, batch_size=8)
+    list(Engine(net).run([job(i % 5, Greedy(), FILLS[0]) for i in range(16)]))
+    assert sum(net.calls) == 16 * 16
+    assert np.mean(net.calls[:20]) >= 7.5
+
+
+def test_targets_of_a_method_that_does_not_adapt_share_its_evaluations():
+    net = Net(curved(WEIGHTS), SIZE)
+    method = SP(patch=5, stride=4)
+    cases = [Case("photo0", IMAGES[0], target) for target in (0, 1)]
+    flows = tuple(method.flow(case, generator(0, case.name, method.name)) for case in cases)
+    (together,) = Engine(net).run([Job(tuple(cases), flows, FILLS[0])])
+    assert sum(net.calls) == method.evaluations(SIZE)
+    for target in (0, 1):
+        (alone,) = Engine(net).run([job(0, method, FILLS[0], target)])
+        np.testing.assert_array_equal(together.values[target].heatmap, alone.values[0].heatmap)
+
+
+def test_progress_counts_every_evaluation_once():
+    counted = []
+    net = Net(curved(WEIGHTS), SIZE, batch_size=5, workers=2)
+    jobs = [job(i, METHODS[i % 4], FILLS[0]) for i in range(5)]
+    list(Engine(net).run(jobs, counted.append))
+    assert sum(counted) == sum(METHODS[i % 4].evaluations(SIZE) for i in range(5))
+
+
+@dataclass(frozen=True)
+class Broken:
+    def prepare(self, image, rng):
+        if image[0, 0, 0] == IMAGES[1, 0, 0, 0]:
+            raise ValueError("this fill cannot do photo1")
+        return image
+
+
+def test_a_job_that_fails_does_not_stop_the_others():
+    net = Net(curved(WEIGHTS), SIZE)
+    outcomes = list(Engine(net).run([job(i, METHODS[1], Broken()) for i in range(3)]))
+    errors = {one.job.cases[0].name: one.error for one in outcomes}
+    assert isinstance(errors["photo1"], ValueError)
+    assert errors["photo0"] is errors["photo2"] is None
+
+
+def test_scores_that_are_not_finite_end_their_job_and_name_the_image():
+    def function(images):
+        scores = np.array(curved(WEIGHTS)(images))
+        scores[(images == IMAGES[1]).all(axis=(1, 2, 3))] = np.nan
+        return scores
+
+    outcomes = list(
+        Engine(Net(function, SIZE)).run([job(i, METHODS[0], FILLS[0]) for i in range(3)])
+    )
+    errors = {one.job.cases[0].name: one.error for one in outcomes}
+    assert isinstance(errors["photo1"], ScoreError)
+    assert "photo1" in str(errors["photo1"])
+    assert "NaN" in str(errors["photo1"])
+    assert errors["photo0"] is errors["photo2"] is None
+
+
+def test_a_classifier_that_cannot_run_closes_every_flow():
+    closed = []
+
+    def flow(case):
+        try:
+            yield MaskQuery(ArrayMasks(np.zeros((4, *SIZE), np.float32)))
+        finally:
+            closed.append(case.name)
+
+    def function(images):
+        raise RuntimeError("no more memory")
+
+    cases = [Case(f"photo{i}", IMAGES[i], 1) for i in range(3)]
+    jobs = [Job((case,), (flow(case),), FILLS[0]) for case in cases]
+    with pytest.raises(RuntimeError, match="no more memory"):
+        list(Engine(Net(function, SIZE)).run(jobs))
+    assert sorted(closed) == ["photo0", "photo1", "photo2"]
+
+
+def test_workers_score_side_by_side():
+    meeting = threading.Barrier(2, timeout=10)
+
+    def function(images):
+        meeting.wait()  # returns only if two calls are inside at once
+        return curved(WEIGHTS)(images)
+
+    net = Net(function, SIZE, batch_size=2, workers=2)
+    (outcome,) = Engine(net).run([job(0, LIME(n_samples=8, n_segments=4), FILLS[0])])
+    assert outcome.error is None
+
+
+def test_results_do_not_depend_on_what_else_runs():
+    net = Net(curved(WEIGHTS), SIZE)
+    method = RISE(n_masks=20, grid=3)
+    (alone,) = Engine(net).run([job(2, method, FILLS[0])])
+    together = list(Engine(net).run([job(i, method, FILLS[0]) for i in (4, 2, 1)]))
+    same = next(one for one in together if one.job.cases[0].name == "photo2")
+    np.testing.assert_allclose(same.values[0].heatmap, alone.values[0].heatmap, rtol=1e-5)
