@@ -1,0 +1,53 @@
+"""The user's cache folder: zoo models that were built, batch sizes that were measured."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+VARIABLE = "ONNXPLAIN_CACHE"
+
+
+def cache_dir() -> Path:
+    r"""The folder for what can be made again; it need not exist yet.
+
+    ``$ONNXPLAIN_CACHE`` if set, else where the platform keeps such things:
+    ``$XDG_CACHE_HOME/onnxplain`` or ``~/.cache/onnxplain``, ``~/Library/Caches/onnxplain``
+    on macOS, ``%LOCALAPPDATA%\onnxplain\Cache`` on Windows.
+    """
+    if given := os.environ.get(VARIABLE):
+        return Path(given).expanduser()
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+        return Path(local).expanduser() / "onnxplain" / "Cache"
+    if sys.platform == "darwin":
+        return Path("~/Library/Caches/onnxplain").expanduser()
+    # The XDG specification says that a relative path is to be ignored.
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "onnxplain"
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: under another name, then renamed.
+
+    Folders are made as needed. Whoever reads `path` meanwhile sees the old file or the new
+    one, and two writers leave one of their files.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be made or the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise

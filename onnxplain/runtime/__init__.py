@@ -1,0 +1,1 @@
+"""The only place that imports ONNX Runtime: sessions, classifiers, inpainters."""

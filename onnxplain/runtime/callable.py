@@ -1,0 +1,168 @@
+"""Any function on images as a classifier: the door for every framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.data import Image, Images, Outputs, Scores, Size
+from onnxplain.errors import ScoreError
+from onnxplain.protocols import Part
+from onnxplain.runtime.compose import HostComposer, ModelSpace, Planes
+
+Function: TypeAlias = Callable[[NDArray[np.float32]], Any]
+
+
+def from_callable(
+    function: Function,
+    *,
+    size: Size,
+    class_names: Sequence[str] | None = None,
+    n_classes: int | None = None,
+    outputs: Outputs = "probabilities",
+    batch_size: int = 32,
+    workers: int = 1,
+    name: str = "callable",
+) -> CallableClassifier:
+    """Make a function a classifier.
+
+    Parameters
+    ----------
+    function : callable
+        Takes images (N, H, W, 3), float32 RGB in [0, 1], and returns scores (N, K). The
+        array is used again after the call: copy what must outlive it.
+    size : (rows, columns)
+        Size of the images it takes.
+    class_names : sequence of str, optional
+        A name for each of the K classes.
+    n_classes : int, optional
+        K, where there are no names; classes are then called "0", "1", ...
+    outputs : {'probabilities', 'logits'}
+        What the scores are.
+    batch_size : int
+        At most so many images a call.
+    workers : int
+        Calls side by side; more than one only if the function is thread-safe.
+    name : str
+        What results call the classifier.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, or neither `class_names` nor `n_classes` is given.
+
+    Examples
+    --------
+    >>> def red(images):
+    ...     r = images[..., 0].mean(axis=(1, 2))
+    ...     return np.stack([r, 1 - r], axis=1)
+    >>> classifier = from_callable(red, size=(8, 8), class_names=("red", "other"))
+    >>> classifier.scores(np.ones((1, 8, 8, 3), np.float32))
+    array([[1., 0.]], dtype=float32)
+    """
+    if not callable(function):
+        raise TypeError(f"function must be callable, got {type(function).__name__}")
+    if class_names is None:
+        if n_classes is None:
+            raise ValueError("from_callable needs class_names, or n_classes where there are none")
+        class_names = tuple(str(index) for index in range(n_classes))
+    if n_classes not in (None, len(class_names)):
+        raise ValueError(f"n_classes is {n_classes}, but class_names has {len(class_names)} names")
+    if not class_names:
+        raise ValueError("a classifier has at least one class, got none")
+    if outputs not in ("probabilities", "logits"):
+        raise ValueError(f"outputs is 'probabilities' or 'logits', got {outputs!r}")
+    rows, columns = size
+    for what, value in (
+        ("rows of size", rows),
+        ("columns of size", columns),
+        ("batch_size", batch_size),
+        ("workers", workers),
+    ):
+        if value < 1:
+            raise ValueError(f"{what} must be >= 1, got {value}")
+    return CallableClassifier(
+        function, (rows, columns), tuple(class_names), outputs, batch_size, workers, name
+    )
+
+
+@final
+class CallableClassifier:
+    """A `Classifier` made by `from_callable`."""
+
+    def __init__(
+        self,
+        function: Function,
+        size: Size,
+        class_names: tuple[str, ...],
+        outputs: Outputs,
+        batch_size: int,
+        workers: int,
+        name: str,
+    ) -> None:
+        self._function = function
+        self._composer = HostComposer(ModelSpace(size))
+        self.size = size
+        self.class_names = class_names
+        self.outputs = outputs
+        self.batch_size = batch_size
+        self.workers = workers
+        self.name = name
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What ran."""
+        return {"model": self.name, "provider": "callable", "batch_size": self.batch_size}
+
+    def scores(self, images: Images) -> Scores:
+        """Raw scores (N, K) of images (N, H, W, 3) in [0, 1].
+
+        Raises
+        ------
+        ScoreError
+            If the function answers with another shape or with something that is no number.
+            NaN and infinite scores pass: the engine stops the one job that they belong to.
+        """
+        check_images(images, self.size)
+        chunks = [
+            self._call(self._composer.enter(images[start : start + self.batch_size]))
+            for start in range(0, len(images), self.batch_size)
+        ]
+        return np.concatenate(chunks)
+
+    def planes(self, image: Image, fill: Image) -> Planes:
+        """What composing `image` with `fill` needs, made once for many masks."""
+        return self._composer.planes(image, fill)
+
+    def masked_scores(self, parts: Sequence[Part]) -> Scores:
+        """Raw scores of ``x * (1 - m) + f * m`` for every mask of the parts, in order."""
+        images = self._composer.compose(parts)
+        chunks = [
+            self._call(images[start : start + self.batch_size])
+            for start in range(0, len(images), self.batch_size)
+        ]
+        return np.concatenate(chunks)
+
+    def _call(self, images: NDArray[np.float32]) -> Scores:
+        answer = np.asarray(self._function(images))
+        expected = len(images), len(self.class_names)
+        if answer.dtype.kind not in "fiu" or answer.shape != expected:
+            raise ScoreError(
+                f"{self.name}: scores must be numbers of shape {expected} (images, classes), "
+                f"got {answer.dtype} of shape {answer.shape}"
+            )
+        return answer.astype(np.float32)  # a copy: the function may return its own buffer
+
+
+def check_images(images: Images, size: Size) -> None:
+    """Refuse what is not (N, H, W, 3) float32 of the classifier's size."""
+    if images.ndim != 4 or images.shape[1:] != (*size, 3) or images.dtype != np.float32:
+        raise ValueError(
+            f"images must be float32 of shape (N, {size[0]}, {size[1]}, 3), "
+            f"got {images.dtype} of shape {images.shape}"
+        )
+    if not len(images):
+        raise ValueError("images must hold at least one image, got none")

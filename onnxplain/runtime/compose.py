@@ -1,0 +1,163 @@
+"""Composing on the host: everything affine is folded into two planes an image and fill.
+
+A pixel enters a model as ``a * p + b``, one a and b a channel, so with image x, fill f and
+mask m
+
+    a * (x * (1 - m) + f * m) + b  =  (a * x + b)  +  m * a * (f - x)
+                                        base          m * delta
+
+and a mask costs one multiplication and one addition in place, whatever the layout, the
+order of channels, the range and the normalisation.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.data import Image, Images, Mask, Size
+from onnxplain.graph.spec import Colour, DType, Layout, ModelSpec
+from onnxplain.protocols import Part
+
+GREY = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+class Planes(NamedTuple):
+    """An image and its fill in the model's space; each (C, H, W) or (H, W, C) float32."""
+
+    base: NDArray[np.float32]  # the image
+    delta: NDArray[np.float32]  # the fill less the image
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ModelSpace:
+    """How images enter a model: pixel p in [0, 1] of a channel becomes ``p * gain + bias``.
+
+    Parameters
+    ----------
+    size : (rows, columns)
+        Size of the images.
+    layout, colour, dtype
+        As in `ModelSpec`.
+    gain, bias : tuple of float
+        One a channel, in the model's order.
+    """
+
+    size: Size
+    layout: Layout = "nhwc"
+    colour: Colour = "rgb"
+    dtype: DType = "float32"
+    gain: tuple[float, ...] = (1.0, 1.0, 1.0)
+    bias: tuple[float, ...] = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> ModelSpace:
+        """The space that a specification describes."""
+        low, high = spec.range
+        gain = tuple((high - low) / std for std in spec.std)
+        bias = tuple((low - mean) / std for mean, std in zip(spec.mean, spec.std, strict=True))
+        return cls(spec.size, spec.layout, spec.colour, spec.dtype, gain, bias)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of one image."""
+        rows, columns = self.size
+        channels = len(self.gain)
+        nchw = self.layout == "nchw"
+        return (channels, rows, columns) if nchw else (rows, columns, channels)
+
+    def enter(self, images: Images) -> NDArray[np.float32]:
+        """Images (N, H, W, 3) as the model takes them, before the cast to its element type."""
+        if self.colour == "grey":
+            channels = (images @ GREY)[..., None]
+        else:
+            channels = images[..., ::-1] if self.colour == "bgr" else images
+        inside = channels * np.array(self.gain, np.float32) + np.array(self.bias, np.float32)
+        if self.layout == "nchw":
+            inside = inside.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(inside, np.float32)
+
+    def cast(self, inside: NDArray[np.float32], out: NDArray[Any]) -> None:
+        """Write `inside` to `out` in the model's element type; `inside` is used up.
+
+        What becomes integer is clipped and rounded half to even.
+        """
+        if self.dtype == "uint8":
+            np.clip(inside, 0, 255, out=inside)
+            np.rint(inside, out=inside)
+        np.copyto(out, inside, casting="unsafe")
+
+
+class _Held(threading.local):
+    """One thread's buffers."""
+
+    inside: NDArray[np.float32] = np.empty(0, np.float32)
+    ready: NDArray[Any] = np.empty(0)
+
+
+@final
+class HostComposer:
+    """Renders and composes masks into a buffer that each thread reuses."""
+
+    def __init__(self, space: ModelSpace) -> None:
+        self._space = space
+        self._held = _Held()
+
+    def planes(self, image: Image, fill: Image) -> Planes:
+        """Bring an image and its fill (H, W, 3) into the model's space."""
+        base, other = self._space.enter(np.stack([image, fill]))
+        return Planes(base, other - base)
+
+    def compose(self, parts: Sequence[Part]) -> NDArray[Any]:
+        """The composed images of all parts in order, as the model takes them.
+
+        The array is valid until the thread composes again.
+        """
+        inside, ready = self._buffers(sum(part.stop - part.start for part in parts))
+        row = 0
+        for part in parts:
+            masks = part.masks.render(part.start, part.stop)
+            self._blend(part.planes, masks, inside[row : row + len(masks)])
+            row += len(masks)
+        return self._cast(inside, ready)
+
+    def enter(self, images: Images) -> NDArray[Any]:
+        """Images (N, H, W, 3) as the model takes them; valid like what `compose` returns."""
+        inside, ready = self._buffers(len(images))
+        inside[:] = self._space.enter(images)
+        return self._cast(inside, ready)
+
+    def _blend(self, planes: Planes, masks: Mask, out: NDArray[np.float32]) -> None:
+        # One mask after the other, so that an image is still in the cache when base is added.
+        if self._space.layout == "nchw":
+            for mask, image in zip(masks, out, strict=True):
+                np.multiply(planes.delta, mask, out=image)
+                image += planes.base
+        else:
+            spread = np.empty(self._space.shape, np.float32)
+            for mask, image in zip(masks, out, strict=True):
+                # A loop over three channels at each pixel would take twice as long.
+                for channel in range(spread.shape[-1]):
+                    spread[..., channel] = mask
+                np.multiply(planes.delta, spread, out=image)
+                image += planes.base
+
+    def _cast(self, inside: NDArray[np.float32], ready: NDArray[Any]) -> NDArray[Any]:
+        if ready is not inside:
+            self._space.cast(inside, ready)
+        return ready
+
+    def _buffers(self, n: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Buffers of the calling thread for n images: float32, and in the model's element type."""
+        held = self._held
+        if len(held.inside) < n:
+            held.inside = np.empty((n, *self._space.shape), np.float32)
+            held.ready = np.empty((n, *self._space.shape), self._space.dtype)
+        inside = held.inside[:n]
+        return inside, inside if self._space.dtype == "float32" else held.ready[:n]

@@ -1,0 +1,119 @@
+"""Where models run: what the user may ask for, and whether it can be had."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.metadata
+import re
+import sys
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Where: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt"]
+
+# The provider whose presence in a created session proves that the device is used.
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A place to run models: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``.
+
+    Examples
+    --------
+    >>> str(Device.parse("cuda:1")), Device.parse("cuda")
+    ('cuda:1', Device(where='cuda', index=0))
+    """
+
+    where: Where
+    index: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Device:
+        """Read a device as users write it.
+
+        Raises
+        ------
+        ValueError
+            If `text` names no device.
+        """
+        match text:
+            case "auto" | "cpu" | "cuda" | "tensorrt":
+                return cls(text)
+        if found := re.fullmatch(r"cuda:(\d{1,3})", text):
+            return cls("cuda", int(found[1]))
+        raise ValueError(f"device is auto, cpu, cuda, cuda:N or tensorrt, got {text!r}")
+
+    def __str__(self) -> str:
+        return f"{self.where}:{self.index}" if self.index else self.where
+
+
+@functools.cache
+def cuda_devices() -> int | None:
+    """CUDA devices that the driver sees; None without a driver.
+
+    The driver is asked itself: ONNX Runtime lists its CUDA provider on machines that have
+    no GPU, and complains on stderr when it is tried.
+    """
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(library)
+    except OSError:
+        return None
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+def obstacle(device: Device, providers: list[str]) -> str | None:
+    """Why a device cannot be had here and what to do, None if nothing speaks against it.
+
+    Parameters
+    ----------
+    device : Device
+        Any but ``auto``.
+    providers : list of str
+        What the installed ONNX Runtime was built with.
+    """
+    if device.where == "cpu":
+        return None
+    if PROVIDERS[device.where] not in providers:
+        return "the installed onnxruntime is built without it; " + _wheels()
+    count = cuda_devices()
+    if count is None:
+        return "there is no NVIDIA driver on this machine; install it, or use --device cpu"
+    if device.index >= count:
+        have = f"cuda:0 to cuda:{count - 1}" if count else "none"
+        return f"the driver offers {have}; check nvidia-smi and CUDA_VISIBLE_DEVICES"
+    return None
+
+
+def advice(device: Device) -> str:
+    """What most likely stands in the way when a session came back without its provider."""
+    if device.where == "tensorrt":
+        return "TensorRT's libraries were not found; install TensorRT, or use --device cuda"
+    return _wheels()
+
+
+def _wheels() -> str:
+    """What to do about the installed packages, as both wheels own one folder."""
+    if _installed("onnxruntime") and _installed("onnxruntime-gpu"):
+        return (
+            "the packages onnxruntime and onnxruntime-gpu are both installed and overwrite "
+            "each other: pip uninstall both, then pip install 'onnxplain[cuda]'"
+        )
+    return "install the CUDA and cuDNN libraries with pip install 'onnxplain[cuda]'"
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,258 @@
+"""ONNX Runtime sessions: what was asked for is what runs, or an error that says why."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.errors import DeviceError, ModelError
+from onnxplain.runtime.device import PROVIDERS, Device, advice, obstacle
+
+log = logging.getLogger(__name__)
+
+# ONNX Runtime tells of failures in exceptions too, and those become ours.
+SILENT, WARNINGS = 4, 2
+
+DTYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
+
+
+class OutOfMemory(DeviceError):
+    """A run needed more memory than the device has; fewer images may fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output: name, shape (None where it may vary), element type (None: other)."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: type[np.generic] | None
+
+
+@final
+class Session:
+    """A loaded model on a device; `run` may be called from several threads at once."""
+
+    def __init__(self, raw: Any, device: Device, name: str) -> None:
+        self._raw = raw
+        self.device = device
+        self.name = name
+        self.inputs = tuple(_tensor(one) for one in raw.get_inputs())
+        self.outputs = tuple(_tensor(one) for one in raw.get_outputs())
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The execution providers in use, the preferred one first."""
+        return tuple(self._raw.get_providers())
+
+    @property
+    def placement(self) -> Mapping[str, int]:
+        """How many nodes of the optimised graph each provider runs."""
+        assigned = self._raw.get_provider_graph_assignment_info()
+        counts: dict[str, int] = {}
+        for part in assigned:
+            counts[part.ep_name] = counts.get(part.ep_name, 0) + len(part.get_nodes())
+        return counts
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[Any]]:
+        """The named outputs for the inputs given.
+
+        Raises
+        ------
+        OutOfMemory
+            If the device has too little memory; the session stays usable.
+        ModelError
+            If the model cannot be run on these inputs.
+        """
+        with self._failures():
+            answers: list[NDArray[Any]] = self._raw.run(list(outputs), dict(feeds))
+            return answers
+
+    def binding(self) -> Any:
+        """A new IO binding of this session."""
+        return self._raw.io_binding()
+
+    def run_bound(self, binding: Any) -> None:
+        """Run on bound inputs and outputs; raises what `run` raises."""
+        with self._failures():
+            self._raw.run_with_iobinding(binding)
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except (Exception, MemoryError) as error:
+            text = _essence(error)
+            if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+                raise OutOfMemory(f"{self.name}: out of memory on {self.device}: {text}") from error
+            raise ModelError(f"{self.name}: ONNX Runtime cannot run it: {text}") from error
+
+
+def open_session(
+    model: bytes | Path, device: Device, *, name: str, threads: int = 1, tf32: bool = True
+) -> Session:
+    """Load a model on a device.
+
+    Parameters
+    ----------
+    model : bytes or Path
+        The file's content, or its path; a model with external data needs its path.
+    device : Device
+        ``auto`` takes CUDA where it can be had and says in the log what it took.
+    name : str
+        What errors call the model.
+    threads : int
+        Threads within one run, on CPU. One, with a worker thread a core, is the fastest.
+    tf32 : bool
+        On CUDA: multiply with 10 bits of mantissa, where the hardware can.
+
+    Raises
+    ------
+    DeviceError
+        If the device cannot be had; nothing falls back in silence.
+    ModelError
+        If ONNX Runtime cannot load the model.
+    """
+    if device.where != "auto":
+        return _open(model, device, name=name, threads=threads, tf32=tf32)
+    cuda = Device("cuda")
+    if why := obstacle(cuda, runtime().get_available_providers()):
+        log.info("device auto: cpu (%s)", why)
+    else:
+        try:
+            session = _open(model, cuda, name=name, threads=threads, tf32=tf32)
+        except DeviceError as error:
+            log.warning("device auto: cpu (%s)", error)
+        else:
+            log.info("device auto: cuda")
+            return session
+    return _open(model, Device("cpu"), name=name, threads=threads, tf32=tf32)
+
+
+def runtime() -> ModuleType:
+    """The onnxruntime package, imported when it is first needed: that takes 0.1 s or more."""
+    import onnxruntime
+
+    module: ModuleType = onnxruntime
+    return module
+
+
+def version() -> str:
+    """ONNX Runtime's version."""
+    return str(runtime().__version__)
+
+
+def _open(model: bytes | Path, device: Device, *, name: str, threads: int, tf32: bool) -> Session:
+    ort = runtime()
+    if why := obstacle(device, ort.get_available_providers()):
+        raise DeviceError(f"--device {device} cannot be had: {why}")
+    complaints = "" if device.where == "cpu" else _preload()
+    source = model if isinstance(model, bytes) else os.fspath(model)
+    try:
+        with _quiet(ort):
+            raw = ort.InferenceSession(
+                source,
+                _options(ort, threads),
+                providers=_providers(device, tf32=tf32),
+                enable_fallback=0,
+            )
+    except Exception as error:
+        if device.where == "tensorrt" and "TensorRT" in str(error):
+            raise DeviceError(f"--device {device} cannot be had: {advice(device)}") from error
+        raise ModelError(f"{name}: ONNX Runtime cannot load it: {_essence(error)}") from error
+    # Only a created session tells: a provider that fails to load is left out in silence.
+    if raw.get_providers()[0] != PROVIDERS[device.where]:
+        reason = "; ".join(filter(None, (advice(device), complaints)))
+        raise DeviceError(f"--device {device} cannot be had: {reason}")
+    return Session(raw, device, name)
+
+
+def _options(ort: ModuleType, threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.log_severity_level = SILENT
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # The blocked layout of CPU convolutions exists at this level only: half the time.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Threads that spin after a run take the cores from other sessions.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return options
+
+
+def _providers(device: Device, *, tf32: bool) -> list[str | tuple[str, dict[str, str]]]:
+    if device.where == "cpu":
+        return [PROVIDERS["cpu"]]
+    cuda = {
+        "device_id": str(device.index),
+        # The default search tries every algorithm again for each new batch size.
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "cudnn_conv_use_max_workspace": "1",
+        "arena_extend_strategy": "kSameAsRequested",
+        "use_tf32": str(int(tf32)),
+    }
+    listed: list[str | tuple[str, dict[str, str]]] = [
+        (PROVIDERS["cuda"], cuda),
+        PROVIDERS["cpu"],
+    ]
+    if device.where == "tensorrt":
+        listed.insert(0, (PROVIDERS["tensorrt"], {"device_id": str(device.index)}))
+    return listed
+
+
+@contextlib.contextmanager
+def _quiet(ort: ModuleType) -> Iterator[None]:
+    """Keep ONNX Runtime off stderr while a session is made; failures are raised as errors."""
+    ort.set_default_logger_severity(SILENT)
+    try:
+        yield
+    finally:
+        ort.set_default_logger_severity(WARNINGS)
+
+
+@functools.cache
+def _preload() -> str:
+    """Load the CUDA libraries that came as wheels; what could not be loaded, in words."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        runtime().preload_dlls()
+    return " ".join(printed.getvalue().split())
+
+
+def _tensor(raw: Any) -> Tensor:
+    shape = tuple(size if isinstance(size, int) else None for size in raw.shape)
+    return Tensor(raw.name, shape, DTYPES.get(raw.type))
+
+
+_OUT_OF_MEMORY = re.compile(
+    r"failed to allocate memory|available memory of|out of memory|ALLOC_FAILED|bad.alloc",
+    re.IGNORECASE,
+)
+_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_PLACE = re.compile(r"/\S+\.(?:cc|cu|h|hpp):\d+ \S.*?\)(?: const)? ")
+
+
+def _essence(error: BaseException) -> str:
+    """ONNX Runtime's message without its code, source places and second lines."""
+    lines = _PLACE.sub("", _CODE.sub("", str(error))).strip().splitlines() or [repr(error)]
+    return lines[0][:400]
