@@ -1,7 +1,8 @@
 """Explanation methods: one paper, one file."""
 
 from onnxplain.methods.lime import LIME
+from onnxplain.methods.mp2 import MP2
 from onnxplain.methods.rise import RISE
 from onnxplain.methods.sp import SP
 
-__all__ = ["LIME", "RISE", "SP"]
+__all__ = ["LIME", "MP2", "RISE", "SP"]

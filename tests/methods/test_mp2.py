@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onnxplain.data import Case, generator
+from onnxplain.engine import Engine, Job
+from onnxplain.methods import MP2
+from tests.nets import Net, Picture, curved
+
+RNG = np.random.default_rng(4)
+SIZE = (24, 24)
+IMAGE = RNG.random((*SIZE, 3), np.float32)
+SWEEPS = ["full", "lazy", "coarse", "static"]
+
+
+def explain(net, method):
+    case = Case("photo", IMAGE, 1, n_classes=10)
+    job = Job((case,), (method.flow(case, generator(0, case.name, method.name)),), Picture(0.0))
+    (outcome,) = Engine(net).run([job])
+    if outcome.error:
+        raise outcome.error
+    return outcome
+
+
+def linear_logits(weights, bias=0.0):
+    """Log-odds of class 1 are the weighted sum of the pixels."""
+
+    def function(images):
+        logit = np.einsum("nhwc,hwc->n", images.astype(np.float64), weights) + bias
+        return np.stack([np.zeros_like(logit), logit], axis=1)
+
+    return function
+
+
+def cell_effects(weights, grid):
+    side = SIZE[0] // grid
+    effect = (weights * IMAGE).sum(axis=-1)
+    return effect.reshape(grid, side, grid, side).sum(axis=(1, 3)).ravel()
+
+
+@pytest.mark.parametrize("sweep", ["full", "lazy", "static"])
+def test_mp2_on_a_linear_net_removes_cells_by_falling_effect_until_chance(sweep):
+    weights = RNG.random((*SIZE, 3)).astype(np.float32) * 0.02
+    net = Net(linear_logits(weights, -5.0), SIZE, "logits")
+    result = explain(net, MP2(grid=6, sweep=sweep, audit=100)).values[0]
+    effects = cell_effects(weights, 6)
+    expected = np.argsort(-effects, kind="stable")
+    log_odds = effects.sum() - 5.0 - np.cumsum(effects[expected])
+    enough = next(n for n in range(2, 37, 2) if 1 / (1 + np.exp(-log_odds[n - 1])) <= 0.1)
+    assert result.order.tolist() == expected[:enough].tolist()
+    assert result.details["reason"] == "chance"
+    assert result.details["trajectory"][-1][0] == enough
+    np.testing.assert_allclose(result.details["gains"], effects[expected[:enough]], rtol=1e-3)
+
+
+@pytest.mark.parametrize("grid", [4, 6])
+@pytest.mark.parametrize("cells_per_step", [1, 2, 5])
+def test_full_asks_exactly_the_evaluations_of_its_formula(grid, cells_per_step):
+    weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+    method = MP2(grid=grid, cells_per_step=cells_per_step, sweep="full", chance=0.3, max_area=0.8)
+    outcome = explain(Net(curved(weights), SIZE), method)
+    taken = [cells for cells, _ in outcome.values[0].details["trajectory"][:-1]]
+    tries = sum(grid**2 - cells for cells in taken)
+    assert outcome.evaluations == tries + len(taken) + 1
+
+
+def test_full_on_the_papers_grid_asks_786_t_minus_t_squared_plus_1():
+    weights = np.full((28, 28, 3), 0.01, np.float32)
+    net = Net(linear_logits(weights), (28, 28), "logits", batch_size=256)
+    image = RNG.random((28, 28, 3), np.float32)
+    case = Case("photo", image, 1, n_classes=1000)
+    method = MP2(sweep="full", max_area=10 / 784)
+    job = Job((case,), (method.flow(case, generator(0)),), Picture(0.0))
+    (outcome,) = Engine(net).run([job])
+    steps = 5
+    assert len(outcome.values[0].order) == 2 * steps
+    assert outcome.evaluations == 786 * steps - steps**2 + 1
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 1000))
+def test_lazy_that_tries_every_cell_equals_full_cell_for_cell(seed):
+    weights = (np.random.default_rng(seed).standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+    net = Net(curved(weights), SIZE)
+    full, lazy = (
+        explain(net, MP2(grid=4, chance=0.3, n_tried=16, sweep=sweep)).values[0]
+        for sweep in ("full", "lazy")
+    )
+    assert full.order.tolist() == lazy.order.tolist()
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_mp2_stays_inside_the_one_region_that_the_score_depends_on(sweep):
+    weights = np.zeros((*SIZE, 3), np.float32)
+    weights[8:16, 4:12] = 1.0  # cells (2..3, 1..2) of a 6 x 6 grid
+    net = Net(linear_logits(weights, -5.0), SIZE, "logits")
+    result = explain(net, MP2(grid=6, sweep=sweep)).values[0]
+    inside = np.zeros((6, 6), bool)
+    inside[2:4, 1:3] = True
+    assert result.details["reason"] == "chance"
+    assert not (result.coarse > 0)[~inside].any()
+    assert result.heatmap.shape == SIZE
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_a_score_that_never_falls_ends_exhausted_and_is_no_error(sweep):
+    net = Net(lambda x: np.tile([[0.1, 0.9]], (len(x), 1)), SIZE)
+    result = explain(net, MP2(grid=4, sweep=sweep, max_area=0.5)).values[0]
+    assert result.details["reason"] == "exhausted"
+    assert result.details["area"] == 0.5
+    assert (result.coarse > 0).sum() == 8
+
+
+def test_a_score_at_chance_from_the_start_removes_nothing():
+    net = Net(lambda x: np.tile([[0.95, 0.05]], (len(x), 1)), SIZE)
+    for sweep in SWEEPS:
+        outcome = explain(net, MP2(grid=4, sweep=sweep))
+        assert outcome.values[0].details["reason"] == "chance"
+        assert outcome.values[0].heatmap.max() == 0
+        assert outcome.evaluations == 1
+
+
+def test_the_cheaper_sweeps_ask_less_than_full_and_stay_within_the_bound():
+    weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+    asked = {}
+    for sweep in SWEEPS:
+        method = MP2(grid=12, chance=0.35, sweep=sweep, n_tried=8)
+        asked[sweep] = explain(Net(curved(weights), SIZE), method).evaluations
+        assert asked[sweep] <= method.evaluations(SIZE)
+    assert max(asked["lazy"], asked["coarse"], asked["static"]) <= asked["full"]
+
+
+def test_the_order_map_falls_step_by_step():
+    weights = RNG.random((*SIZE, 3)).astype(np.float32) * 0.02
+    net = Net(linear_logits(weights, -5.0), SIZE, "logits")
+    result = explain(net, MP2(grid=6, sweep="full")).values[0]
+    along = result.coarse.ravel()[result.order]
+    assert along[0] == 1
+    assert (np.diff(along) <= 0).all()
+    assert along[-1] > 0
