@@ -20,7 +20,7 @@ from onnxplain.data import Case, Images, Scores, generator
 from onnxplain.errors import ScoreError
 from onnxplain.flow import Flow, ImageQuery, MaskQuery, Query, Reply
 from onnxplain.protocols import Classifier, Fill, Part, Prepared
-from onnxplain.scores import target_scores
+from onnxplain.scores import probabilities, target_scores
 
 T = TypeVar("T")
 Progress = Callable[[int], None]  # told how many more images have been scored
@@ -181,6 +181,7 @@ class _Running(Generic[T]):
     query: Query | None = None  # none: the job has ended
     fill: _Prepared | None = None  # the open query's; none: it asks for images
     scores: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    classes: NDArray[np.float32] | None = None  # every class's, where the query wants them
     sent: int = 0
     told: int = 0
     # A fill is prepared once for the whole job, so noise stays the same between queries.
@@ -211,15 +212,17 @@ class _Running(Generic[T]):
         if not np.isfinite(scored.raw).all():
             self._fail(ScoreError(_not_finite(self.job, scored.raw)))
             return
-        # Only the targets' scores are kept: all classes of many masks would fill memory.
+        # Else only the targets' scores are kept: all classes of many masks would fill memory.
         rows = slice(scored.slice.start, scored.slice.stop)
         outputs, kind = self.classifier.outputs, self.query.kind
         for scores, case in zip(self.scores, self.job.cases, strict=True):
             scores[rows] = target_scores(scored.raw, case.target, outputs=outputs, kind=kind)
+        if self.classes is not None:
+            self.classes[rows] = probabilities(scored.raw, outputs)
         self.told += len(scored.slice)
         self.evaluations += len(scored.slice)
         if self.told == len(self.query):
-            replies = iter([Reply(scores) for scores in self.scores])
+            replies = iter([Reply(scores, self.classes) for scores in self.scores])
             self._advance(lambda flow: flow.send(next(replies)))
 
     def outcome(self) -> Outcome[T]:
@@ -248,6 +251,9 @@ class _Running(Generic[T]):
             return
         n_items = len(self.query) if self.query is not None else 0
         self.scores = np.empty((len(self.job.cases), n_items))
+        wanted = self.query is not None and self.query.classes
+        n_classes = len(self.classifier.class_names)
+        self.classes = np.empty((n_items, n_classes), np.float32) if wanted else None
         self.sent, self.told = 0, 0
 
     def _prepare(self, query: MaskQuery) -> _Prepared:

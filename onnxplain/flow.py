@@ -31,11 +31,14 @@ class MaskQuery:
         Which score.
     fill : Fill, optional
         What stands in for removed pixels; the job's fill if not given.
+    classes : bool
+        Whether the probabilities of every class are wanted too.
     """
 
     masks: Masks
     kind: Kind = "probability"
     fill: Fill | None = None
+    classes: bool = False
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -47,6 +50,7 @@ class ImageQuery:
 
     images: Images
     kind: Kind = "probability"
+    classes: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
@@ -57,9 +61,13 @@ Query: TypeAlias = MaskQuery | ImageQuery
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reply:
-    """The answer: ``scores`` (N,) float64, in the order of the query."""
+    """The answer: ``scores`` (N,) float64, in the order of the query.
+
+    `classes` are the probabilities (N, K) of every class, where the query wanted them.
+    """
 
     scores: NDArray[np.float64]
+    classes: NDArray[np.float32] | None = None
 
 
 Flow: TypeAlias = Generator[Query, Reply, T]

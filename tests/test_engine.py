@@ -182,3 +182,19 @@ def test_results_do_not_depend_on_what_else_runs():
     together = list(Engine(net).run([job(i, method, FILLS[0]) for i in (4, 2, 1)]))
     same = next(one for one in together if one.job.cases[0].name == "photo2")
     np.testing.assert_allclose(same.values[0].heatmap, alone.values[0].heatmap, rtol=1e-5)
+
+
+def test_every_class_is_told_only_to_those_who_ask():
+    masks = ArrayMasks(np.random.default_rng(3).random((7, *SIZE), np.float32))
+
+    def flow():
+        plain = yield MaskQuery(masks)
+        every = yield MaskQuery(masks, classes=True)
+        return plain, every
+
+    case = Case("photo0", IMAGES[0], 1)
+    (outcome,) = Engine(Net(curved(WEIGHTS), SIZE)).run([Job((case,), (flow(),), FILLS[0])])
+    ((plain, every),) = outcome.values
+    assert plain.classes is None
+    np.testing.assert_allclose(every.classes[:, 1], every.scores, rtol=1e-6)
+    np.testing.assert_allclose(every.classes.sum(axis=1), 1, rtol=1e-6)

@@ -9,7 +9,7 @@ import numpy as np
 from onnxplain.data import Case, generator
 from onnxplain.flow import Flow, ImageQuery, Reply
 from onnxplain.protocols import Classifier, Fill
-from onnxplain.scores import target_scores
+from onnxplain.scores import probabilities, target_scores
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ def run(classifier: Classifier, case: Case, flow: Flow[T], fill: Fill, seed: int
     try:
         query = next(flow)
         while True:
-            scores = []
+            scores, classes = [], []
             for i in range(len(query)):
                 if isinstance(query, ImageQuery):
                     picture = query.images[i]
@@ -37,6 +37,8 @@ def run(classifier: Classifier, case: Case, flow: Flow[T], fill: Fill, seed: int
                 scores.append(
                     target_scores(raw, case.target, outputs=classifier.outputs, kind=query.kind)[0]
                 )
-            query = flow.send(Reply(np.array(scores)))
+                classes.append(probabilities(raw, classifier.outputs)[0].astype(np.float32))
+            every = np.array(classes) if query.classes else None
+            query = flow.send(Reply(np.array(scores), every))
     except StopIteration as stop:
         return stop.value
