@@ -59,7 +59,8 @@ def read_state_dict(data: bytes) -> StateDict:
     Parameters
     ----------
     data : bytes
-        The whole file.
+        The whole file. Its hash should be known: no code in it runs, but a hostile pickle can
+        still ask for much memory.
 
     Returns
     -------

