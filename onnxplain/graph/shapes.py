@@ -22,6 +22,13 @@ STANDARD = ("", "ai.onnx", "ai.onnx.ml")
 # Values are followed for whole numbers and for factors of a Resize, not for weights.
 LARGEST_VALUE = 1024
 LARGEST_FLOAT = 16
+WHOLE = (
+    TensorProto.INT64,
+    TensorProto.INT32,
+    TensorProto.UINT8,
+    TensorProto.INT8,
+    TensorProto.BOOL,
+)
 # An input dimension that the graph leaves open counts as so many pixels.
 OPEN_PIXELS = 224
 
@@ -144,7 +151,7 @@ class Shapes:
 
     def _keep(self, tensor: TensorProto, name: str = "") -> None:
         floats = tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE)
-        whole = tensor.data_type in (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)
+        whole = tensor.data_type in WHOLE
         limit = LARGEST_FLOAT if floats else LARGEST_VALUE if whole else -1
         inside = tensor.data_location != TensorProto.EXTERNAL
         if inside and math.prod(tensor.dims) <= limit:
