@@ -53,10 +53,11 @@ class Tensor:
 class Session:
     """A loaded model on a device; `run` may be called from several threads at once."""
 
-    def __init__(self, raw: Any, device: Device, name: str) -> None:
+    def __init__(self, raw: Any, device: Device, name: str, *, tf32: bool) -> None:
         self._raw = raw
         self.device = device
         self.name = name
+        self.tf32 = tf32
         self.inputs = tuple(_tensor(one) for one in raw.get_inputs())
         self.outputs = tuple(_tensor(one) for one in raw.get_outputs())
 
@@ -184,7 +185,7 @@ def _open(model: bytes | Path, device: Device, *, name: str, threads: int, tf32:
     if raw.get_providers()[0] != PROVIDERS[device.where]:
         reason = "; ".join(filter(None, (advice(device), complaints)))
         raise DeviceError(f"--device {device} cannot be had: {reason}")
-    return Session(raw, device, name)
+    return Session(raw, device, name, tf32=tf32 and device.where != "cpu")
 
 
 def _options(ort: ModuleType, threads: int) -> Any:

@@ -1,0 +1,175 @@
+"""Classifiers from ONNX files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from onnxplain.data import Image, Images, Outputs, Scores, Size
+from onnxplain.graph.spec import ModelSpec
+from onnxplain.protocols import Part
+from onnxplain.runtime import head, tuning
+from onnxplain.runtime.callable import check_images
+from onnxplain.runtime.compose import HostComposer, ModelSpace, Planes
+from onnxplain.runtime.runner import Runner
+from onnxplain.runtime.session import Session, version
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How many images a call of a model may hold.
+
+    Parameters
+    ----------
+    fixed : int or None
+        The only number that works; None if any does.
+    text : str
+        How that was found out.
+    """
+
+    fixed: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What results say of a model: its name and the sha256 of its file."""
+
+    name: str
+    sha256: str
+
+
+@final
+class OnnxClassifier:
+    """A `Classifier` that runs an ONNX graph; made by `load_classifier`.
+
+    Parameters
+    ----------
+    session : Session
+        The loaded graph.
+    spec : ModelSpec
+        How to feed it and read its answer.
+    identity : Identity
+        Name and sha256.
+    batch : Batch
+        Which batch sizes the graph takes.
+    batch_size : int
+        Images a call.
+    workers : int
+        Calls side by side.
+    on_fall : callable
+        Told the new batch size when memory has run out.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        spec: ModelSpec,
+        identity: Identity,
+        batch: Batch,
+        *,
+        batch_size: int,
+        workers: int,
+        on_fall: Callable[[int], None],
+    ) -> None:
+        self.spec = spec
+        self.batch = batch
+        self.workers = workers
+        self._identity = identity
+        self._session = session
+        self._host = HostComposer(ModelSpace.of(spec))
+        self._runner = Runner(
+            session, spec, batch_size, fixed=batch.fixed is not None, on_fall=on_fall
+        )
+
+    @property
+    def size(self) -> Size:
+        """Rows and columns of the images it takes."""
+        return self.spec.size
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """A name for every class, in the order of the scores."""
+        return self.spec.class_names
+
+    @property
+    def outputs(self) -> Outputs:
+        """What the scores are: logits or probabilities."""
+        return head.outputs(self.spec)
+
+    @property
+    def batch_size(self) -> int:
+        """Images a call should hold; it falls when memory runs out."""
+        return self._runner.batch_size
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The execution providers in use, the preferred one first."""
+        return self._session.providers
+
+    @property
+    def placement(self) -> Mapping[str, int]:
+        """How many nodes of the optimised graph each provider runs."""
+        return self._session.placement
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What ran: model, sha256, provider, versions; for the record of a result."""
+        return {
+            "model": self._identity.name,
+            "sha256": self._identity.sha256,
+            "device": str(self._session.device),
+            "provider": self.providers[0],
+            "tf32": self._session.tf32,
+            "onnxruntime": version(),
+            "batch": self.batch.text,
+            "batch_size": self.batch_size,
+            "workers": self.workers,
+        }
+
+    def scores(self, images: Images) -> Scores:
+        """Raw scores (N, K) of images (N, H, W, 3) in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If the images have another size or element type.
+        ModelError, DeviceError
+            If the model cannot be run, or not even one image fits into memory.
+        """
+        check_images(images, self.size)
+        return self._runner.in_batches(
+            len(images),
+            lambda start, stop: self._runner.run(self._host.enter(images[start:stop])),
+        )
+
+    def planes(self, image: Image, fill: Image) -> Planes:
+        """What composing `image` with `fill` needs, made once for many masks."""
+        return self._host.planes(image, fill)
+
+    def masked_scores(self, parts: Sequence[Part]) -> Scores:
+        """Raw scores of ``x * (1 - m) + f * m`` for every mask of the parts, in order."""
+        rows = self._host.compose(parts)
+        return self._runner.in_batches(
+            len(rows), lambda start, stop: self._runner.run(rows[start:stop])
+        )
+
+    def measure(
+        self, batch_sizes: Sequence[int] = (), *, seconds: float = 0.5
+    ) -> tuple[tuning.Rate, ...]:
+        """Evaluations a second by batch size, all workers side by side.
+
+        Parameters
+        ----------
+        batch_sizes : sequence of int
+            In rising order; those that the batch size is chosen from if none are given.
+        seconds : float
+            For each of them.
+        """
+        if not batch_sizes:
+            fixed, device = self.batch.fixed, self._session.device
+            batch_sizes = tuning.candidates(device) if fixed is None else (fixed,)
+        return tuning.measure(
+            self._session, self.spec, batch_sizes, workers=self.workers, seconds=seconds
+        )

@@ -1,0 +1,44 @@
+"""From what a graph puts out to scores (N, K)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.data import Outputs, Scores
+from onnxplain.errors import ModelError
+from onnxplain.graph.spec import ModelSpec
+
+
+def outputs(spec: ModelSpec) -> Outputs:
+    """What the scores of a model are."""
+    return "logits" if spec.head == "logits" else "probabilities"
+
+
+def scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
+    """The scores of n images.
+
+    Axes of size 1 are dropped, integers dequantised, and the one number of a sigmoid
+    becomes two probabilities.
+
+    Raises
+    ------
+    ModelError
+        If the output does not hold one number a class for each image.
+    """
+    classes = len(spec.class_names)
+    width = 1 if spec.head == "sigmoid" else classes
+    if raw.size != n * width:
+        raise ModelError(
+            f"output {spec.output!r} has shape {raw.shape} for {n} image(s), but {width} "
+            f"number(s) an image were expected for {classes} classes; choose another "
+            f"output, or give the right class names (see onnxplain inspect)"
+        )
+    flat = raw.reshape(n, width)
+    if flat.dtype.kind in "iu":
+        scale, zero = spec.output_scale
+        flat = (flat.astype(np.float32) - zero) * scale
+    result = flat.astype(np.float32)
+    return np.hstack([1 - result, result]) if spec.head == "sigmoid" else result

@@ -1,0 +1,114 @@
+"""Runs a classifier's session batch by batch; where memory ends, with smaller batches."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.data import Scores
+from onnxplain.graph.spec import ModelSpec
+from onnxplain.runtime import head
+from onnxplain.runtime.session import OutOfMemory, Session
+
+log = logging.getLogger(__name__)
+
+
+@final
+class Runner:
+    """A session with a batch size, which may fall; several threads may use it.
+
+    Parameters
+    ----------
+    session : Session
+        The loaded classifier.
+    spec : ModelSpec
+        Its input and output.
+    batch_size : int
+        Images a call, to begin with.
+    fixed : bool
+        Whether the graph takes that number only.
+    on_fall : callable
+        Told the new batch size when memory has run out.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        spec: ModelSpec,
+        batch_size: int,
+        *,
+        fixed: bool,
+        on_fall: Callable[[int], None],
+    ) -> None:
+        self.session = session
+        self.spec = spec
+        self._batch_size = batch_size
+        self._fixed = fixed
+        self._on_fall = on_fall
+        self._lock = threading.Lock()
+
+    @property
+    def batch_size(self) -> int:
+        """Images a call should hold."""
+        return self._batch_size
+
+    def width(self, n: int) -> int:
+        """Images that a call holds when n are wanted.
+
+        On a GPU that is one number for all calls: another shape would make cuDNN look for
+        its algorithms again, and choose others.
+        """
+        padded = self._fixed or self.session.device.where != "cpu"
+        return max(n, self._batch_size) if padded else n
+
+    def run(self, rows: NDArray[Any]) -> Scores:
+        """Scores of some images, as the model takes them, in one call."""
+        n = len(rows)
+        missing = self.width(n) - n
+        if missing:
+            rows = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
+        (raw,) = self.session.run({self.spec.input: rows}, [self.spec.output])
+        return self.read(raw, n)
+
+    def read(self, raw: NDArray[Any], n: int) -> Scores:
+        """The scores of the first n images of a call."""
+        return head.scores(raw, self.width(n), self.spec)[:n]
+
+    def in_batches(self, n: int, call: Callable[[int, int], Scores]) -> Scores:
+        """Scores of n images; `call` gives those of images `start` to `stop`.
+
+        Raises
+        ------
+        OutOfMemory
+            If not even the smallest batch fits.
+        """
+        scores, start = [], 0
+        while start < n:
+            limit = self._batch_size
+            stop = min(start + limit, n)
+            try:
+                scores.append(call(start, stop))
+            except OutOfMemory as error:
+                self._halve(limit, error)
+            else:
+                start = stop
+        return np.concatenate(scores)
+
+    def _halve(self, tried: int, error: OutOfMemory) -> None:
+        """Take half of the batch size that was tried, unless another thread has done so."""
+        with self._lock:
+            if self._batch_size < tried:
+                return
+            if self._fixed or tried == 1:
+                raise OutOfMemory(
+                    f"{error}; a batch of {tried} is the smallest this model takes: free memory, "
+                    f"or use --device cpu"
+                ) from error
+            self._batch_size = tried // 2
+        log.warning("%s; going on with batches of %d", error, tried // 2)
+        self._on_fall(tried // 2)
