@@ -8,7 +8,7 @@ knows no session: whatever is a `Classifier` runs, from any framework or none.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -16,10 +16,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Case, Images, Scores, generator
+from onnxplain.batch import Answer, Filling, Scored, Slice, score, sort
+from onnxplain.data import Case, Mask, Outputs, generator
 from onnxplain.errors import ScoreError
-from onnxplain.flow import Flow, ImageQuery, MaskQuery, Query, Reply
-from onnxplain.protocols import Classifier, Fill, Part, Prepared
+from onnxplain.flow import Flow, MaskQuery, Query, Reply
+from onnxplain.protocols import Classifier, Differentiable, Fill
 from onnxplain.scores import probabilities, target_scores
 
 T = TypeVar("T")
@@ -73,12 +74,21 @@ class Engine:
     ----------
     classifier : Classifier
         What scores the images; its `batch_size` and `workers` decide the batches.
+    gradients : Differentiable, optional
+        The same classifier's gradients, for methods that ask for them.
     live : int
         Flows at a time.
     """
 
-    def __init__(self, classifier: Classifier, *, live: int = LIVE) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        gradients: Differentiable | None = None,
+        live: int = LIVE,
+    ) -> None:
         self._classifier = classifier
+        self._gradients = gradients
         self._live = live
 
     def run(
@@ -92,85 +102,99 @@ class Engine:
         waiting = iter(jobs)
         running: list[_Running[T]] = []
         pool = ThreadPoolExecutor(self._classifier.workers, thread_name_prefix="onnxplain")
-        flying: set[Future[list[_Scored]]] = set()
+        flying: dict[Future[list[Answer]], list[_Taken[T]]] = {}
         try:
             while True:
                 while len(running) < self._live and (job := next(waiting, None)) is not None:
                     running.append(_Running(job, self._classifier))
-                ended = [one for one in running if one.query is None]
-                running = [one for one in running if one.query is not None]
+                ended = [one for one in running if one.asked is None]
+                running = [one for one in running if one.asked is not None]
                 yield from (one.outcome() for one in ended)
                 # One batch waits behind each running one, so that no worker idles.
                 while len(flying) < 2 * self._classifier.workers:
                     batch = self._form_batch(running)
                     if not batch:
                         break
-                    flying.add(pool.submit(_score, self._classifier, batch))
+                    slices = [taken.slice for taken in batch]
+                    future = pool.submit(score, self._classifier, self._gradients, slices)
+                    flying[future] = batch
                 if not flying:
                     if not running and not ended:
                         return
                     continue
-                done, flying = wait(flying, return_when=FIRST_COMPLETED)
+                done, _ = wait(flying, return_when=FIRST_COMPLETED)
                 for future in done:
-                    for scored in future.result():
-                        scored.slice.owner.receive(scored)
+                    for taken, answer in zip(flying.pop(future), future.result(), strict=True):
+                        taken.owner.receive(taken.slice, answer)
                         if on_progress:
-                            on_progress(len(scored.slice))
+                            on_progress(len(taken.slice))
         finally:
             pool.shutdown(cancel_futures=True)
             for one in running:
                 one.close()
 
-    def _form_batch(self, running: list[_Running[T]]) -> list[_Slice]:
+    def _form_batch(self, running: list[_Running[T]]) -> list[_Taken[T]]:
         """Fill one batch from the live flows in turn.
 
-        Masks to compose and finished images go to different calls of the classifier, so a
-        batch holds one sort: that of which more is waiting.
+        A batch holds one sort of question, those that one call of the classifier answers:
+        the sort of which most is waiting.
         """
-        waiting = [one for one in running if one.waiting]
-        sorts = [
-            [one for one in waiting if _composes(one)],
-            [one for one in waiting if not _composes(one)],
-        ]
-        batch: list[_Slice] = []
+        sorts: dict[Hashable, list[_Running[T]]] = {}
+        for one in running:
+            if one.asked is not None and one.waiting:
+                sorts.setdefault(sort(one.asked.query, one.asked.filling), []).append(one)
+        batch: list[_Taken[T]] = []
         room = self._classifier.batch_size
-        for one in max(sorts, key=lambda sort: sum(each.waiting for each in sort)):
+        most = max(sorts.values(), key=lambda alike: sum(one.waiting for one in alike), default=[])
+        for one in most:
             if room:
-                batch.append(one.take(room))
-                room -= len(batch[-1])
+                batch.append(_Taken(one, one.take(room)))
+                room -= len(batch[-1].slice)
         return batch
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Slice:
-    """Items `start` to `stop` of a running job's query, to be scored in one batch."""
+class _Taken(NamedTuple, Generic[T]):
+    """A slice in a batch, and whose it is."""
 
-    owner: _Running[Any]
+    owner: _Running[T]
+    slice: Slice
+
+
+@dataclass(eq=False)
+class _Asked:
+    """An open query, and what has come back of it.
+
+    Only the targets' scores are kept: all classes of many masks would fill memory, so they
+    are kept where the query wants them.
+    """
+
     query: Query
-    fill: _Prepared | None
-    start: int
-    stop: int
+    filling: Filling | None  # none where it asks for images
+    scores: NDArray[np.float64]  # (cases, items)
+    classes: NDArray[np.float32] | None
+    grads: Mask | None
+    sent: int = 0
+    told: int = 0
 
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-
-class _Prepared(NamedTuple):
-    """A fill made for one image."""
-
-    picture: Prepared
-    planes: Any  # what the classifier composes from, where the fill is one picture
-
-
-class _Scored(NamedTuple):
-    slice: _Slice
-    raw: Scores | None
-    error: Exception | None
+    def receive(
+        self, piece: Slice, scored: Scored, cases: tuple[Case, ...], outputs: Outputs
+    ) -> None:
+        """Take the answer to one slice."""
+        rows = slice(piece.start, piece.stop)
+        for scores, case in zip(self.scores, cases, strict=True):
+            scores[rows] = target_scores(
+                scored.raw, case.target, outputs=outputs, kind=self.query.kind
+            )
+        if self.classes is not None:
+            self.classes[rows] = probabilities(scored.raw, outputs)
+        if self.grads is not None and scored.grads is not None:
+            self.grads[rows] = scored.grads
+        self.told += len(piece)
 
 
 @dataclass(eq=False)
 class _Running(Generic[T]):
-    """A job under way: its open query, and the scores that have come back."""
+    """A job under way."""
 
     job: Job[T]
     classifier: Classifier
@@ -178,14 +202,9 @@ class _Running(Generic[T]):
     error: Exception | None = None
     evaluations: int = 0
     began: float = field(default_factory=time.perf_counter)
-    query: Query | None = None  # none: the job has ended
-    fill: _Prepared | None = None  # the open query's; none: it asks for images
-    scores: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
-    classes: NDArray[np.float32] | None = None  # every class's, where the query wants them
-    sent: int = 0
-    told: int = 0
+    asked: _Asked | None = None  # none: it has ended
     # A fill is prepared once for the whole job, so noise stays the same between queries.
-    fills: dict[Fill, _Prepared] = field(default_factory=dict)
+    fillings: dict[Fill, Filling] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._advance(next)
@@ -193,36 +212,30 @@ class _Running(Generic[T]):
     @property
     def waiting(self) -> int:
         """Items of the open query that no batch holds yet."""
-        return len(self.query) - self.sent if self.query is not None else 0
+        return len(self.asked.query) - self.asked.sent if self.asked else 0
 
-    def take(self, room: int) -> _Slice:
+    def take(self, room: int) -> Slice:
         """Up to `room` items of the open query that no batch holds yet."""
-        assert self.query is not None
-        start, self.sent = self.sent, min(self.sent + room, len(self.query))
-        return _Slice(self, self.query, self.fill, start, self.sent)
+        assert self.asked is not None
+        start = self.asked.sent
+        self.asked.sent = stop = min(start + room, len(self.asked.query))
+        return Slice(self.job.cases[0], self.asked.query, self.asked.filling, start, stop)
 
-    def receive(self, scored: _Scored) -> None:
-        """Take the scores of one slice; when the query is complete, tell the flows."""
-        if self.query is None:
+    def receive(self, piece: Slice, answer: Answer) -> None:
+        """Take the answer to a slice; when the query is complete, tell the flows."""
+        if self.asked is None:
             return
-        if scored.raw is None:
-            assert scored.error is not None
-            self._fail(scored.error)
+        if isinstance(answer, Exception):
+            self._fail(answer)
             return
-        if not np.isfinite(scored.raw).all():
-            self._fail(ScoreError(_not_finite(self.job, scored.raw)))
+        if problem := _problem(self.job, answer):
+            self._fail(ScoreError(problem))
             return
-        # Else only the targets' scores are kept: all classes of many masks would fill memory.
-        rows = slice(scored.slice.start, scored.slice.stop)
-        outputs, kind = self.classifier.outputs, self.query.kind
-        for scores, case in zip(self.scores, self.job.cases, strict=True):
-            scores[rows] = target_scores(scored.raw, case.target, outputs=outputs, kind=kind)
-        if self.classes is not None:
-            self.classes[rows] = probabilities(scored.raw, outputs)
-        self.told += len(scored.slice)
-        self.evaluations += len(scored.slice)
-        if self.told == len(self.query):
-            replies = iter([Reply(scores, self.classes) for scores in self.scores])
+        self.asked.receive(piece, answer, self.job.cases, self.classifier.outputs)
+        self.evaluations += len(piece)
+        if self.asked.told == len(self.asked.query):
+            classes, grads = self.asked.classes, self.asked.grads
+            replies = iter([Reply(scores, classes, grads) for scores in self.asked.scores])
             self._advance(lambda flow: flow.send(next(replies)))
 
     def outcome(self) -> Outcome[T]:
@@ -244,80 +257,45 @@ class _Running(Generic[T]):
                     queries.append(step(flow))
                 except StopIteration as stop:
                     values.append(stop.value)
-            self.query, self.values = (queries[0] if queries else None), tuple(values)
-            self.fill = self._prepare(self.query) if isinstance(self.query, MaskQuery) else None
+            self.asked = self._open(queries[0]) if queries else None
+            self.values = tuple(values)
         except Exception as error:  # a method or fill is a plugin: its failure is its job's
             self._fail(error)
-            return
-        n_items = len(self.query) if self.query is not None else 0
-        self.scores = np.empty((len(self.job.cases), n_items))
-        wanted = self.query is not None and self.query.classes
-        n_classes = len(self.classifier.class_names)
-        self.classes = np.empty((n_items, n_classes), np.float32) if wanted else None
-        self.sent, self.told = 0, 0
 
-    def _prepare(self, query: MaskQuery) -> _Prepared:
+    def _open(self, query: Query) -> _Asked:
+        n_items, n_classes = len(query), len(self.classifier.class_names)
+        return _Asked(
+            query,
+            self._fill(query) if isinstance(query, MaskQuery) else None,
+            np.empty((len(self.job.cases), n_items)),
+            np.empty((n_items, n_classes), np.float32) if query.classes else None,
+            np.empty((n_items, *query.masks.size), np.float32)
+            if isinstance(query, MaskQuery) and query.grad
+            else None,
+        )
+
+    def _fill(self, query: MaskQuery) -> Filling:
         fill = query.fill or self.job.fill
-        if fill not in self.fills:
+        if fill not in self.fillings:
             case = self.job.cases[0]
             picture = fill.prepare(case.image, generator(self.job.seed, case.name, "fill"))
             planes = None if callable(picture) else self.classifier.planes(case.image, picture)
-            self.fills[fill] = _Prepared(picture, planes)
-        return self.fills[fill]
+            self.fillings[fill] = Filling(picture, planes)
+        return self.fillings[fill]
 
     def _fail(self, error: Exception) -> None:
-        self.error, self.query = error, None
+        self.error, self.asked = error, None
         self.close()
 
 
-def _composes(one: _Slice | _Running[Any]) -> bool:
-    """Whether the classifier composes the images itself, from an image and one picture."""
-    return one.fill is not None and not callable(one.fill.picture)
-
-
-def _score(classifier: Classifier, batch: list[_Slice]) -> list[_Scored]:
-    """Render, compose and score one batch; runs in a worker thread."""
-    if _composes(batch[0]):
-        parts = []
-        for piece in batch:
-            assert isinstance(piece.query, MaskQuery)
-            assert piece.fill is not None
-            parts.append(Part(piece.fill.planes, piece.query.masks, piece.start, piece.stop))
-        return _cut(batch, classifier.masked_scores(parts))
-    pictured, pictures, scored = [], [], []
-    for piece in batch:
-        try:
-            pictures.append(_pictures(piece))
-            pictured.append(piece)
-        except Exception as error:  # an inpainter is a plugin: its failure is its job's alone
-            scored.append(_Scored(piece, None, error))
-    if pictured:
-        scored += _cut(pictured, classifier.scores(np.concatenate(pictures)))
-    return scored
-
-
-def _cut(pieces: list[_Slice], raw: Scores) -> list[_Scored]:
-    """Give every slice its rows of a batch's scores."""
-    rows = np.split(raw, np.cumsum([len(piece) for piece in pieces])[:-1])
-    return [_Scored(piece, part, None) for piece, part in zip(pieces, rows, strict=True)]
-
-
-def _pictures(piece: _Slice) -> Images:
-    """The images of a slice whose fill depends on the mask, or that came as images."""
-    if isinstance(piece.query, ImageQuery):
-        return piece.query.images[piece.start : piece.stop]
-    assert piece.fill is not None
-    assert callable(piece.fill.picture)
-    masks = piece.query.masks.render(piece.start, piece.stop)
-    image, fill = piece.owner.job.cases[0].image, piece.fill.picture(masks)
-    removed = masks[..., None]
-    composed: Images = image * (1 - removed) + fill * removed  # eq. 1
-    return composed
-
-
-def _not_finite(job: Job[Any], raw: NDArray[np.float32]) -> str:
-    what = "NaN" if np.isnan(raw).any() else "infinite"
-    return (
-        f"{job.cases[0].name}: the classifier answered with {what} scores; the model file may "
-        f"be damaged, its preprocessing wrong (see onnxplain inspect), or it overflows in float16"
-    )
+def _problem(job: Job[Any], answer: Scored) -> str | None:
+    """What is wrong with scores or gradients that are no finite numbers."""
+    for what, array in (("scores", answer.raw), ("gradients", answer.grads)):
+        if array is not None and not np.isfinite(array).all():
+            value = "NaN" if np.isnan(array).any() else "infinite"
+            return (
+                f"{job.cases[0].name}: the classifier answered with {value} {what}; the model "
+                f"file may be damaged, its preprocessing wrong (see onnxplain inspect), or it "
+                f"overflows in float16"
+            )
+    return None

@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Attribution, Case, Images, Kind, Size
+from onnxplain.data import Attribution, Case, Images, Kind, Mask, Size
 from onnxplain.protocols import Fill, Masks
 
 T = TypeVar("T")
@@ -33,12 +33,15 @@ class MaskQuery:
         What stands in for removed pixels; the job's fill if not given.
     classes : bool
         Whether the probabilities of every class are wanted too.
+    grad : bool
+        Whether d score / d mask is wanted too, at every pixel of every mask.
     """
 
     masks: Masks
     kind: Kind = "probability"
     fill: Fill | None = None
     classes: bool = False
+    grad: bool = False
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -63,11 +66,13 @@ Query: TypeAlias = MaskQuery | ImageQuery
 class Reply:
     """The answer: ``scores`` (N,) float64, in the order of the query.
 
-    `classes` are the probabilities (N, K) of every class, where the query wanted them.
+    `classes` are the probabilities (N, K) of every class and `grads` is d score / d mask
+    (N, H, W), where the query wanted them.
     """
 
     scores: NDArray[np.float64]
     classes: NDArray[np.float32] | None = None
+    grads: Mask | None = None
 
 
 Flow: TypeAlias = Generator[Query, Reply, T]

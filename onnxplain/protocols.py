@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from onnxplain.data import Image, Images, Mask, Outputs, Scores, Size
+from onnxplain.data import Image, Images, Kind, Mask, Outputs, Scores, Size
 
 
 class Masks(Protocol):
@@ -80,6 +81,19 @@ class Classifier(Protocol):
 
     def masked_scores(self, parts: Sequence[Part]) -> Scores:
         """Raw scores of ``x * (1 - m) + f * m`` for every mask of the parts, in order."""
+        ...
+
+
+class Differentiable(Protocol):
+    """The gradients of a classifier; thread-safe like it."""
+
+    def score_grads(
+        self, images: Images, targets: NDArray[np.int64], kind: Kind
+    ) -> tuple[Scores, Images]:
+        """Raw scores (N, K), and d score / d image (N, H, W, 3).
+
+        The score is that of each image's target (N,), of the kind asked for.
+        """
         ...
 
 
