@@ -1,0 +1,288 @@
+"""Tiny graphs that turn a few numbers a mask into composed inputs, on the device.
+
+What crosses the bus for each evaluation is a patch's corner, a grid's cells and shift, a bit
+a segment or a count of pixels, instead of an image. The composition is folded into two
+planes, ``x = base + mask * delta``: the encoded image, and the encoded fill less that.
+
+========  =============================================  ================================
+family    statics                                        per evaluation
+========  =============================================  ================================
+patch     ``patch`` int32 ()                             ``corners`` int32 (N, 2)
+grid      ``row_bank`` (cell, H, g), ``column_bank``     ``cells`` uint8 (N, g, g),
+          (cell, g, W), float32                          ``offsets`` int32 (N, 2)
+segments  ``labels`` int32 (H, W)                        ``removed`` uint8 (N, S)
+cells     ``rows`` int32 (H,), ``columns`` int32 (W,)    ``cells`` float32 (N, g, h)
+rank      ``rank`` int32 (H, W)                          ``removed`` int32 (N,)
+========  =============================================  ================================
+
+Every graph also takes ``base`` and ``delta``, (1, C, H, W) or (1, H, W, C) float32, and gives
+``x``, (N, C, H, W) or (N, H, W, C).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from onnxplain.graph.spec import DType, Layout
+from onnxplain.masks import CellMasks, GridMasks, PatchMasks, RankMasks, SegmentMasks, nearest
+from onnxplain.protocols import Masks
+
+Family: TypeAlias = Literal["patch", "grid", "segments", "cells", "rank"]
+
+OPSET = 17
+IR_VERSION = 8
+ELEMENTS: Mapping[DType, int] = {
+    "float32": TensorProto.FLOAT,
+    "float16": TensorProto.FLOAT16,
+    "uint8": TensorProto.UINT8,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Codes:
+    """Masks in the few numbers that a mask graph takes.
+
+    Parameters
+    ----------
+    family : str
+        Which graph renders them.
+    statics : mapping
+        Inputs that are the same for all masks of the family's value; bound once.
+    per_evaluation : mapping
+        Inputs with one row a mask.
+    """
+
+    family: Family
+    statics: Mapping[str, NDArray[Any]]
+    per_evaluation: Mapping[str, NDArray[Any]]
+
+
+def codes(masks: Masks, start: int, stop: int) -> Codes | None:
+    """The masks `start` to `stop` as codes; None for masks that are held as arrays."""
+    part = slice(start, stop)
+    if isinstance(masks, PatchMasks):
+        patch = np.array(masks.patch, np.int32)
+        return Codes("patch", {"patch": patch}, {"corners": masks.corners[part].astype(np.int32)})
+    if isinstance(masks, GridMasks):
+        cells, offsets = masks.cells[part], masks.offsets[part].astype(np.int32)
+        return Codes("grid", _banks(masks), {"cells": cells, "offsets": offsets})
+    if isinstance(masks, SegmentMasks):
+        labels = {"labels": masks.segments.astype(np.int32)}
+        return Codes("segments", labels, {"removed": masks.removed[part]})
+    if isinstance(masks, CellMasks):
+        rows, columns = (
+            nearest(cells, pixels).astype(np.int32)
+            for cells, pixels in zip(masks.cells.shape[1:], masks.size, strict=True)
+        )
+        return Codes("cells", {"rows": rows, "columns": columns}, {"cells": masks.cells[part]})
+    if isinstance(masks, RankMasks):
+        removed = masks.removed[part].astype(np.int32)
+        return Codes("rank", {"rank": masks.rank.astype(np.int32)}, {"removed": removed})
+    return None
+
+
+def mask_graph(
+    family: Family, layout: Layout, channels: int, *, dtype: DType = "float32"
+) -> ModelProto:
+    """The graph that composes the inputs of one family's masks.
+
+    Parameters
+    ----------
+    family : {'patch', 'grid', 'segments', 'cells', 'rank'}
+        How masks are coded.
+    layout : {'nchw', 'nhwc'}
+        Order of the axes of `base`, `delta` and `x`.
+    channels : int
+        Colour channels.
+    dtype : {'float32', 'float16', 'uint8'}
+        Element type of `x`; uint8 is rounded to the nearest, halves to even, and clipped.
+
+    Returns
+    -------
+    model : ModelProto
+        Standard operators of opset 17; its inputs and output as in the module's table.
+    """
+    render = {
+        "patch": _patch,
+        "grid": _grid,
+        "segments": _segments,
+        "cells": _cells,
+        "rank": _rank,
+    }[family]
+    nodes, inputs, tensors = render(layout)
+    shape = [1, channels, "H", "W"] if layout == "nchw" else [1, "H", "W", channels]
+    planes = [_input(name, TensorProto.FLOAT, shape) for name in ("base", "delta")]
+    axis = 1 if layout == "nchw" else 3
+    tensors["channel"] = np.array([axis], np.int64)
+    nodes += [
+        _node("Unsqueeze", "mask", "channel", out="spread"),
+        _node("Mul", "spread", "delta", out="change"),
+        _node("Add", "base", "change", out="composed"),
+        *_cast(dtype, tensors),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        f"{family}_masks",
+        [*planes, *inputs],
+        [_input("x", ELEMENTS[dtype], ["N", *shape[1:]])],
+        [numpy_helper.from_array(value, name) for name, value in tensors.items()],
+    )
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
+    )
+
+
+# Each family: nodes that give `mask` (N, H, W) float32, its inputs, and constants.
+_Parts: TypeAlias = tuple[list[NodeProto], list[ValueInfoProto], dict[str, NDArray[Any]]]
+
+
+def _patch(layout: Layout) -> _Parts:
+    """Ones where a pixel's row and column both lie inside the square."""
+    nodes, first = [_node("Shape", "base", out="shape")], 2 if layout == "nchw" else 1
+    tensors: dict[str, NDArray[Any]] = {
+        "zero": np.array(0, np.int32),
+        "one": np.array(1, np.int32),
+        "across": np.array([2], np.int64),
+        "down": np.array([1], np.int64),
+    }
+    for index, (side, axis) in enumerate((("row", "across"), ("column", "down"))):
+        tensors[f"{side}_axis"] = np.array(first + index, np.int64)
+        tensors[f"{side}_place"] = np.array([index], np.int64)
+        nodes += [
+            _node("Gather", "shape", f"{side}_axis", out=f"{side}_long"),
+            _node("Cast", f"{side}_long", out=f"{side}_count", to=TensorProto.INT32),
+            _node("Range", "zero", f"{side}_count", "one", out=f"{side}_index"),
+            _node("Gather", "corners", f"{side}_place", out=f"{side}_from", axis=1),
+            _node("Sub", f"{side}_index", f"{side}_from", out=f"{side}_in"),
+            _node("GreaterOrEqual", f"{side}_in", "zero", out=f"{side}_after"),
+            _node("Less", f"{side}_in", "patch", out=f"{side}_before"),
+            _node("And", f"{side}_after", f"{side}_before", out=f"{side}_bool"),
+            _node("Cast", f"{side}_bool", out=f"{side}_flat", to=TensorProto.FLOAT),
+            _node("Unsqueeze", f"{side}_flat", axis, out=f"{side}_line"),
+        ]
+    nodes.append(_node("Mul", "row_line", "column_line", out="mask"))
+    inputs = [
+        _input("patch", TensorProto.INT32, []),
+        _input("corners", TensorProto.INT32, ["N", 2]),
+    ]
+    return nodes, inputs, tensors
+
+
+def _grid(layout: Layout) -> _Parts:
+    """Enlarge rows, then columns, each by the matrix of its shift."""
+    nodes = [_node("Cast", "cells", out="values", to=TensorProto.FLOAT)]
+    for side in ("row", "column"):
+        nodes += [
+            _node("Gather", "offsets", f"{side}_place", out=f"{side}_offset", axis=1),
+            _node("Gather", f"{side}_bank", f"{side}_offset", out=f"{side}_matrix", axis=0),
+        ]
+    nodes += [
+        _node("MatMul", "row_matrix", "values", out="tall"),
+        _node("MatMul", "tall", "column_matrix", out="mask"),
+    ]
+    tensors = {"row_place": np.array(0, np.int64), "column_place": np.array(1, np.int64)}
+    inputs = [
+        _input("row_bank", TensorProto.FLOAT, ["cell_rows", "H", "g"]),
+        _input("column_bank", TensorProto.FLOAT, ["cell_columns", "g", "W"]),
+        _input("cells", TensorProto.UINT8, ["N", "g", "g"]),
+        _input("offsets", TensorProto.INT32, ["N", 2]),
+    ]
+    return nodes, inputs, tensors
+
+
+def _segments(layout: Layout) -> _Parts:
+    """Look up each pixel's segment."""
+    nodes = [
+        _node("Cast", "removed", out="bits", to=TensorProto.FLOAT),
+        _node("Gather", "bits", "labels", out="mask", axis=1),
+    ]
+    inputs = [
+        _input("labels", TensorProto.INT32, ["H", "W"]),
+        _input("removed", TensorProto.UINT8, ["N", "S"]),
+    ]
+    return nodes, inputs, {}
+
+
+def _cells(layout: Layout) -> _Parts:
+    """Look up each pixel's cell."""
+    nodes = [
+        _node("Gather", "cells", "rows", out="tall", axis=1),
+        _node("Gather", "tall", "columns", out="mask", axis=2),
+    ]
+    inputs = [
+        _input("rows", TensorProto.INT32, ["H"]),
+        _input("columns", TensorProto.INT32, ["W"]),
+        _input("cells", TensorProto.FLOAT, ["N", "g", "h"]),
+    ]
+    return nodes, inputs, {}
+
+
+def _rank(layout: Layout) -> _Parts:
+    """Ones where a pixel goes before the count is reached."""
+    nodes = [
+        _node("Unsqueeze", "removed", "space", out="count"),
+        _node("Less", "rank", "count", out="before"),
+        _node("Cast", "before", out="mask", to=TensorProto.FLOAT),
+    ]
+    inputs = [
+        _input("rank", TensorProto.INT32, ["H", "W"]),
+        _input("removed", TensorProto.INT32, ["N"]),
+    ]
+    return nodes, inputs, {"space": np.array([1, 2], np.int64)}
+
+
+def _cast(dtype: DType, tensors: dict[str, NDArray[Any]]) -> list[NodeProto]:
+    if dtype == "float32":
+        return [_node("Identity", "composed", out="x")]
+    if dtype == "float16":
+        return [_node("Cast", "composed", out="x", to=ELEMENTS[dtype])]
+    tensors |= {"black": np.array(0, np.float32), "white": np.array(255, np.float32)}
+    return [
+        _node("Round", "composed", out="rounded"),
+        _node("Clip", "rounded", "black", "white", out="clipped"),
+        _node("Cast", "clipped", out="x", to=ELEMENTS[dtype]),
+    ]
+
+
+def _node(op: str, *inputs: str, out: str, **attributes: Any) -> NodeProto:
+    return helper.make_node(op, inputs, [out], **attributes)
+
+
+def _input(name: str, element: int, shape: list[Any]) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, element, shape)
+
+
+def _banks(masks: GridMasks) -> dict[str, NDArray[np.float32]]:
+    """For every shift, the matrices that enlarge a grid's rows and columns to the image's.
+
+    They are windows of one matrix, that of enlarging to a cell more than the image has.
+    """
+    grid = masks.cells.shape[1]
+    banks = [
+        np.stack([enlarge[shift : shift + pixels] for shift in range(cell)])
+        for enlarge, cell, pixels in zip(
+            (_enlarging(grid, cell) for cell in masks.cell), masks.cell, masks.size, strict=True
+        )
+    ]
+    rows, columns = banks
+    return {"row_bank": rows, "column_bank": np.ascontiguousarray(columns.transpose(0, 2, 1))}
+
+
+def _enlarging(grid: int, cell: int) -> NDArray[np.float32]:
+    """Bilinear enlargement of `grid` values to ``(grid + 1) * cell``, as a matrix.
+
+    Pixel centres are at halves; beyond the outermost centres the value stays.
+    """
+    pixels = (grid + 1) * cell
+    centre = np.clip((np.arange(pixels) + 0.5) * (grid / pixels) - 0.5, 0, grid - 1)
+    low = np.minimum(centre.astype(np.int64), max(grid - 2, 0))
+    matrix = np.zeros((pixels, grid), np.float64)
+    np.add.at(matrix, (np.arange(pixels), low), 1 - (centre - low))
+    np.add.at(matrix, (np.arange(pixels), np.minimum(low + 1, grid - 1)), centre - low)
+    return matrix.astype(np.float32)
