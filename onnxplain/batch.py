@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxplain.data import Case, Images, Mask, Scores
 from onnxplain.errors import ModelError
-from onnxplain.flow import ImageQuery, MaskQuery, Query
+from onnxplain.flow import FillQuery, ImageQuery, MaskQuery, Query
 from onnxplain.protocols import Classifier, Differentiable, Part, Prepared
+
+T = TypeVar("T")
 
 
 class Filling(NamedTuple):
@@ -39,20 +40,23 @@ class Slice:
         return self.stop - self.start
 
 
-class Scored(NamedTuple):
-    """What a slice got: raw scores (n, K), and gradients (n, H, W) where asked for."""
+class Answered(NamedTuple):
+    """What a slice got: of the three, those that its query asks for."""
 
-    raw: Scores
-    grads: Mask | None = None
+    raw: Scores | None = None  # (n, K)
+    grads: Images | None = None  # (n, H, W, 3)
+    images: Images | None = None  # (n, H, W, 3)
 
 
 # A fill or an inpainter is a plugin: its failure is its slice's alone.
-Answer = Scored | Exception
+Answer = Answered | Exception
 
 
 def sort(query: Query, filling: Filling | None) -> Hashable:
     """What slices must have in common to share a batch: the call that answers them."""
-    if isinstance(query, MaskQuery) and query.grad:
+    if isinstance(query, FillQuery):
+        return "fills"
+    if isinstance(query, ImageQuery) and query.grad:
         return query.kind
     return "composed" if filling is not None and filling.planes is not None else "pictures"
 
@@ -63,16 +67,20 @@ def score(
     """Answer slices of one sort, in order."""
     how = sort(batch[0].query, batch[0].filling)
     if how == "composed":
-        return _cut(batch, classifier.masked_scores([_part(piece) for piece in batch]))
-    if how == "pictures":
-        return _each(
-            batch,
-            _picture,
-            lambda pieces, made: _cut(pieces, classifier.scores(np.concatenate(made))),
-        )
-    if gradients is None:
+        return _cut(batch, raw=classifier.masked_scores([_part(piece) for piece in batch]))
+    if how == "fills":
+        return [_try(lambda piece: Answered(images=_fill(piece)[1]), piece) for piece in batch]
+    if how != "pictures" and gradients is None:
         return [ModelError(_NO_GRADIENTS)] * len(batch)
-    return _each(batch, _blend, lambda pieces, made: _differentiate(gradients, pieces, made))
+    made = [_try(_pictures, piece) for piece in batch]
+    pieces = [
+        piece for piece, one in zip(batch, made, strict=True) if not isinstance(one, Exception)
+    ]
+    images = [one for one in made if not isinstance(one, Exception)]
+    if not images:
+        return [one for one in made if isinstance(one, Exception)]
+    answers = iter(_answer(classifier, gradients, pieces, np.concatenate(images)))
+    return [one if isinstance(one, Exception) else next(answers) for one in made]
 
 
 _NO_GRADIENTS = (
@@ -81,80 +89,59 @@ _NO_GRADIENTS = (
 )
 
 
+def _answer(
+    classifier: Classifier,
+    gradients: Differentiable | None,
+    pieces: Sequence[Slice],
+    images: Images,
+) -> list[Answer]:
+    """Score images that belong to the slices in order."""
+    query = pieces[0].query
+    if gradients is None or not isinstance(query, ImageQuery) or not query.grad:
+        return _cut(pieces, raw=classifier.scores(images))
+    targets = np.repeat([piece.case.target for piece in pieces], [len(piece) for piece in pieces])
+    raw, grads = gradients.score_grads(images, targets, query.kind)
+    return _cut(pieces, raw=raw, grads=grads)
+
+
+def _try(make: Callable[[Slice], T], piece: Slice) -> T | Exception:
+    try:
+        return make(piece)
+    except Exception as error:
+        return error
+
+
 def _part(piece: Slice) -> Part:
     assert isinstance(piece.query, MaskQuery)
     assert piece.filling is not None
     return Part(piece.filling.planes, piece.query.masks, piece.start, piece.stop)
 
 
-def _each(
-    batch: Sequence[Slice],
-    make: Callable[[Slice], Any],
-    answer: Callable[[list[Slice], list[Any]], list[Answer]],
-) -> list[Answer]:
-    """Make something of every slice, and answer together those where that went well."""
-    answers: dict[int, Answer] = {}
-    made = {}
-    for i, piece in enumerate(batch):
-        try:
-            made[i] = make(piece)
-        except Exception as error:
-            answers[i] = error
-    if made:
-        pieces = [batch[i] for i in made]
-        answers.update(zip(made, answer(pieces, list(made.values())), strict=True))
-    return [answers[i] for i in range(len(batch))]
-
-
-def _picture(piece: Slice) -> Images:
+def _pictures(piece: Slice) -> Images:
     """The images of a slice that came as images, or whose fill depends on the mask."""
     if isinstance(piece.query, ImageQuery):
         return piece.query.images[piece.start : piece.stop]
-    images, _ = _blend(piece)
-    return images
+    masks, fill = _fill(piece)
+    return piece.case.image + masks[..., None] * (fill - piece.case.image)  # eq. 1
 
 
-def _blend(piece: Slice) -> tuple[Images, Images]:
-    """Composed images (n, H, W, 3), and their change with the mask, the fill less the image."""
-    assert isinstance(piece.query, MaskQuery)
+def _fill(piece: Slice) -> tuple[Mask, Images]:
+    """The masks of a slice, and what stands in for what they remove."""
+    assert not isinstance(piece.query, ImageQuery)
     assert piece.filling is not None
     masks = piece.query.masks.render(piece.start, piece.stop)
     picture = piece.filling.picture
-    fill = (
-        picture(masks)
-        if callable(picture)
-        else np.broadcast_to(picture, (len(masks), *picture.shape))
-    )
-    delta = fill - piece.case.image
-    return piece.case.image + masks[..., None] * delta, delta  # eq. 1
+    if callable(picture):
+        return masks, picture(masks)
+    return masks, np.broadcast_to(picture, (len(masks), *picture.shape))
 
 
-def _differentiate(
-    gradients: Differentiable,
-    pieces: Sequence[Slice],
-    blended: Sequence[tuple[Images, Images]],
-) -> list[Answer]:
-    """Scores, and their derivative by every pixel of the mask.
-
-    A fill that depends on the mask counts as constant.
-    """
-    images = np.concatenate([images for images, _ in blended])
-    deltas = np.concatenate([delta for _, delta in blended])
-    targets = np.repeat([piece.case.target for piece in pieces], [len(piece) for piece in pieces])
-    raw, by_image = gradients.score_grads(images, targets, pieces[0].query.kind)
-    by_mask = np.einsum("nhwc,nhwc->nhw", by_image, deltas)
-    return _cut(pieces, raw, by_mask)
-
-
-def _cut(
-    pieces: Sequence[Slice], raw: Scores, grads: NDArray[np.float32] | None = None
-) -> list[Answer]:
+def _cut(pieces: Sequence[Slice], *, raw: Scores, grads: Images | None = None) -> list[Answer]:
     """Give every slice its rows."""
-    ends = np.cumsum([len(piece) for piece in pieces])[:-1]
-    rows = np.split(raw, ends)
-    return [
-        Scored(*both)
-        for both in zip(
-            rows, [None] * len(rows) if grads is None else np.split(grads, ends), strict=True
-        )
-    ]
+    answers: list[Answer] = []
+    row = 0
+    for piece in pieces:
+        rows = slice(row, row + len(piece))
+        answers.append(Answered(raw[rows], None if grads is None else grads[rows]))
+        row += len(piece)
+    return answers

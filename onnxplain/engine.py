@@ -16,10 +16,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.batch import Answer, Filling, Scored, Slice, score, sort
-from onnxplain.data import Case, Mask, Outputs, generator
+from onnxplain.batch import Answer, Answered, Filling, Slice, score, sort
+from onnxplain.data import Case, Images, Outputs, generator
 from onnxplain.errors import ScoreError
-from onnxplain.flow import Flow, MaskQuery, Query, Reply
+from onnxplain.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply
 from onnxplain.protocols import Classifier, Differentiable, Fill
 from onnxplain.scores import probabilities, target_scores
 
@@ -126,7 +126,7 @@ class Engine:
                 for future in done:
                     for taken, answer in zip(flying.pop(future), future.result(), strict=True):
                         taken.owner.receive(taken.slice, answer)
-                        if on_progress:
+                        if on_progress and not isinstance(taken.slice.query, FillQuery):
                             on_progress(len(taken.slice))
         finally:
             pool.shutdown(cancel_futures=True)
@@ -164,32 +164,42 @@ class _Taken(NamedTuple, Generic[T]):
 class _Asked:
     """An open query, and what has come back of it.
 
-    Only the targets' scores are kept: all classes of many masks would fill memory, so they
-    are kept where the query wants them.
+    Of the scores only the targets' are kept: all classes of many masks would fill memory.
     """
 
     query: Query
     filling: Filling | None  # none where it asks for images
     scores: NDArray[np.float64]  # (cases, items)
-    classes: NDArray[np.float32] | None
-    grads: Mask | None
+    classes: NDArray[np.float32] | None = None
+    grads: Images | None = None
+    images: Images | None = None
     sent: int = 0
     told: int = 0
 
     def receive(
-        self, piece: Slice, scored: Scored, cases: tuple[Case, ...], outputs: Outputs
+        self, piece: Slice, answer: Answered, cases: tuple[Case, ...], outputs: Outputs
     ) -> None:
         """Take the answer to one slice."""
         rows = slice(piece.start, piece.stop)
-        for scores, case in zip(self.scores, cases, strict=True):
-            scores[rows] = target_scores(
-                scored.raw, case.target, outputs=outputs, kind=self.query.kind
-            )
-        if self.classes is not None:
-            self.classes[rows] = probabilities(scored.raw, outputs)
-        if self.grads is not None and scored.grads is not None:
-            self.grads[rows] = scored.grads
+        if answer.raw is not None and not isinstance(self.query, FillQuery):
+            kind = self.query.kind
+            for scores, case in zip(self.scores, cases, strict=True):
+                scores[rows] = target_scores(answer.raw, case.target, outputs=outputs, kind=kind)
+            if self.query.classes:
+                self.classes = self._keep(self.classes, rows, probabilities(answer.raw, outputs))
+        if answer.grads is not None:
+            self.grads = self._keep(self.grads, rows, answer.grads)
+        if answer.images is not None:
+            self.images = self._keep(self.images, rows, answer.images)
         self.told += len(piece)
+
+    def _keep(
+        self, kept: NDArray[np.float32] | None, rows: slice, values: NDArray[np.floating]
+    ) -> NDArray[np.float32]:
+        if kept is None:
+            kept = np.empty((len(self.query), *values.shape[1:]), np.float32)
+        kept[rows] = values
+        return kept
 
 
 @dataclass(eq=False)
@@ -231,11 +241,13 @@ class _Running(Generic[T]):
         if problem := _problem(self.job, answer):
             self._fail(ScoreError(problem))
             return
-        self.asked.receive(piece, answer, self.job.cases, self.classifier.outputs)
-        self.evaluations += len(piece)
-        if self.asked.told == len(self.asked.query):
-            classes, grads = self.asked.classes, self.asked.grads
-            replies = iter([Reply(scores, classes, grads) for scores in self.asked.scores])
+        asked = self.asked
+        asked.receive(piece, answer, self.job.cases, self.classifier.outputs)
+        self.evaluations += 0 if answer.raw is None else len(piece)
+        if asked.told == len(asked.query):
+            replies = iter(
+                [Reply(scores, asked.classes, asked.grads, asked.images) for scores in asked.scores]
+            )
             self._advance(lambda flow: flow.send(next(replies)))
 
     def outcome(self) -> Outcome[T]:
@@ -263,18 +275,10 @@ class _Running(Generic[T]):
             self._fail(error)
 
     def _open(self, query: Query) -> _Asked:
-        n_items, n_classes = len(query), len(self.classifier.class_names)
-        return _Asked(
-            query,
-            self._fill(query) if isinstance(query, MaskQuery) else None,
-            np.empty((len(self.job.cases), n_items)),
-            np.empty((n_items, n_classes), np.float32) if query.classes else None,
-            np.empty((n_items, *query.masks.size), np.float32)
-            if isinstance(query, MaskQuery) and query.grad
-            else None,
-        )
+        filling = None if isinstance(query, ImageQuery) else self._fill(query)
+        return _Asked(query, filling, np.empty((len(self.job.cases), len(query))))
 
-    def _fill(self, query: MaskQuery) -> Filling:
+    def _fill(self, query: MaskQuery | FillQuery) -> Filling:
         fill = query.fill or self.job.fill
         if fill not in self.fillings:
             case = self.job.cases[0]
@@ -288,8 +292,8 @@ class _Running(Generic[T]):
         self.close()
 
 
-def _problem(job: Job[Any], answer: Scored) -> str | None:
-    """What is wrong with scores or gradients that are no finite numbers."""
+def _problem(job: Job[Any], answer: Answered) -> str | None:
+    """Say what is wrong where something is no finite number."""
     for what, array in (("scores", answer.raw), ("gradients", answer.grads)):
         if array is not None and not np.isfinite(array).all():
             value = "NaN" if np.isnan(array).any() else "infinite"

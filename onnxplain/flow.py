@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Attribution, Case, Images, Kind, Mask, Size
+from onnxplain.data import Attribution, Case, Images, Kind, Size
 from onnxplain.protocols import Fill, Masks
 
 T = TypeVar("T")
@@ -33,15 +33,12 @@ class MaskQuery:
         What stands in for removed pixels; the job's fill if not given.
     classes : bool
         Whether the probabilities of every class are wanted too.
-    grad : bool
-        Whether d score / d mask is wanted too, at every pixel of every mask.
     """
 
     masks: Masks
     kind: Kind = "probability"
     fill: Fill | None = None
     classes: bool = False
-    grad: bool = False
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -49,30 +46,69 @@ class MaskQuery:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageQuery:
-    """Asks for the target's score of other images, as crops of the case's image."""
+    """Asks for the target's score of other images, as crops of the case's image.
+
+    Parameters
+    ----------
+    images : (N, H, W, 3) ndarray of float32
+        RGB in [0, 1].
+    kind, classes
+        As in `MaskQuery`.
+    grad : bool
+        Whether d score / d image is wanted too.
+    """
 
     images: Images
     kind: Kind = "probability"
     classes: bool = False
+    grad: bool = False
 
     def __len__(self) -> int:
         return len(self.images)
 
 
-Query: TypeAlias = MaskQuery | ImageQuery
+@dataclass(frozen=True, slots=True, eq=False)
+class FillQuery:
+    """Asks what stands in for the removed pixels of the case's image under each mask.
+
+    Parameters
+    ----------
+    masks : Masks
+        What is removed; 1 removes.
+    fill : Fill, optional
+        The job's fill if not given.
+    """
+
+    masks: Masks
+    fill: Fill | None = None
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+
+Query: TypeAlias = MaskQuery | ImageQuery | FillQuery
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reply:
-    """The answer: ``scores`` (N,) float64, in the order of the query.
+    """The answer to a query of N items, in its order.
 
-    `classes` are the probabilities (N, K) of every class and `grads` is d score / d mask
-    (N, H, W), where the query wanted them.
+    Parameters
+    ----------
+    scores : (N,) ndarray of float64
+        Empty for a `FillQuery`.
+    classes : (N, K) ndarray of float32, optional
+        Probabilities of every class, where the query wanted them.
+    grads : (N, H, W, 3) ndarray of float32, optional
+        d score / d image, where the query wanted it.
+    images : (N, H, W, 3) ndarray of float32, optional
+        What a `FillQuery` asked for.
     """
 
     scores: NDArray[np.float64]
     classes: NDArray[np.float32] | None = None
-    grads: Mask | None = None
+    grads: Images | None = None
+    images: Images | None = None
 
 
 Flow: TypeAlias = Generator[Query, Reply, T]

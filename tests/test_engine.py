@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from onnxplain.data import Attribution, Case, generator
 from onnxplain.engine import Engine, Job
-from onnxplain.errors import ScoreError
-from onnxplain.flow import ImageQuery, MaskQuery
+from onnxplain.errors import ModelError, ScoreError
+from onnxplain.flow import FillQuery, ImageQuery, MaskQuery
 from onnxplain.masks import ArrayMasks, PatchMasks
 from onnxplain.methods import LIME, RISE, SP
-from tests.nets import Net, Picture, ShiftedWhereRemoved, curved
+from tests.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
 from tests.reference import driver
 
 RNG = np.random.default_rng(3)
@@ -39,8 +39,28 @@ class Greedy:
             reply = yield MaskQuery(PatchMasks(corners, 7, case.size), kind="log-odds")
             at = corners[reply.scores.argmin()]
             heatmap[max(at[0], 0), max(at[1], 0)] += float(reply.scores.min())
-        reply = yield ImageQuery(case.image[None, ::-1])
+        where = ArrayMasks((heatmap > 0).astype(np.float32)[None])
+        filled = (yield FillQuery(where)).images
+        reply = yield ImageQuery(filled[:, ::-1])
         return Attribution(heatmap + np.float32(reply.scores[0]))
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Follows the gradient."""
+
+    name: ClassVar[str] = "descent"
+    adaptive: ClassVar[bool] = True
+
+    def evaluations(self, size):
+        return 6
+
+    def flow(self, case, rng):
+        images = case.image + rng.random((2, *case.image.shape), np.float32) * 0.1
+        for _ in range(3):
+            reply = yield ImageQuery(images, kind="log-odds", grad=True)
+            images = images - 0.1 * reply.grads
+        return Attribution(images.sum(axis=(0, 3)))
 
 
 METHODS = [
@@ -48,7 +68,9 @@ METHODS = [
     LIME(n_samples=9, n_segments=4),
     RISE(n_masks=13, grid=3),
     Greedy(),
+    Descent(),
 ]
+GRADIENTS = CurvedGradients(WEIGHTS)
 FILLS = [Picture(0.5), ShiftedWhereRemoved()]
 
 
@@ -73,13 +95,17 @@ def test_flows_that_share_batches_get_what_an_unbatched_driver_gives(
 ):
     net = Net(curved(WEIGHTS), SIZE, batch_size=batch_size, workers=workers)
     jobs = [job(i, method, fill) for i, method, fill in picks]
-    outcomes = {id(one.job): one for one in Engine(net, live=live).run(jobs)}
-    assert max(net.calls) <= batch_size
-    assert sum(net.calls) == sum(one.evaluations for one in outcomes.values())
+    engine = Engine(net, gradients=GRADIENTS, live=live)
+    outcomes = {id(one.job): one for one in engine.run(jobs)}
+    assert max(net.calls, default=0) <= batch_size
+    by_gradient = sum(isinstance(method, Descent) * 6 for _, method, _ in picks)
+    assert sum(net.calls) + by_gradient == sum(one.evaluations for one in outcomes.values())
     for asked, (i, method, fill) in zip(jobs, picks, strict=True):
         got = outcomes[id(asked)]
         plain = job(i, method, fill)
-        expected = driver.run(Net(curved(WEIGHTS), SIZE), plain.cases[0], plain.flows[0], fill)
+        expected = driver.run(
+            Net(curved(WEIGHTS), SIZE), plain.cases[0], plain.flows[0], fill, gradients=GRADIENTS
+        )
         assert got.evaluations == method.evaluations(SIZE)
         # float32 scores of one image differ in the last digit between batch sizes
         np.testing.assert_allclose(got.values[0].heatmap, expected.heatmap, rtol=1e-5, atol=1e-6)
@@ -173,6 +199,12 @@ def test_workers_score_side_by_side():
     net = Net(function, SIZE, batch_size=2, workers=2)
     (outcome,) = Engine(net).run([job(0, LIME(n_samples=8, n_segments=4), FILLS[0])])
     assert outcome.error is None
+
+
+def test_a_method_that_wants_gradients_of_a_classifier_without_is_told_what_to_do():
+    (outcome,) = Engine(Net(curved(WEIGHTS), SIZE)).run([job(0, Descent(), FILLS[0])])
+    assert isinstance(outcome.error, ModelError)
+    assert "gain=difference" in str(outcome.error)
 
 
 def test_results_do_not_depend_on_what_else_runs():

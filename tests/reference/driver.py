@@ -7,38 +7,58 @@ from typing import TypeVar
 import numpy as np
 
 from onnxplain.data import Case, generator
-from onnxplain.flow import Flow, ImageQuery, Reply
-from onnxplain.protocols import Classifier, Fill
+from onnxplain.flow import FillQuery, Flow, ImageQuery, Reply
+from onnxplain.protocols import Classifier, Differentiable, Fill
 from onnxplain.scores import probabilities, target_scores
 
 T = TypeVar("T")
 
 
-def run(classifier: Classifier, case: Case, flow: Flow[T], fill: Fill, seed: int = 0) -> T:
+def run(
+    classifier: Classifier,
+    case: Case,
+    flow: Flow[T],
+    fill: Fill,
+    seed: int = 0,
+    gradients: Differentiable | None = None,
+) -> T:
     """Answer every query of a flow by scoring its images one by one."""
     prepared = {}
+
+    def filled(query, i):
+        using = query.fill or fill
+        if using not in prepared:
+            prepared[using] = using.prepare(case.image, generator(seed, case.name, "fill"))
+        mask = query.masks.render(i, i + 1)
+        stand_in = prepared[using]
+        return mask[0, ..., None], stand_in(mask)[0] if callable(stand_in) else stand_in
+
+    def answer(query):
+        if isinstance(query, FillQuery):
+            pictures = [filled(query, i)[1] for i in range(len(query))]
+            return Reply(np.empty(0), images=np.array(pictures))
+        scores, classes, grads = [], [], []
+        for i in range(len(query)):
+            if isinstance(query, ImageQuery):
+                picture = query.images[i]
+            else:
+                mask, stand_in = filled(query, i)
+                picture = case.image * (1 - mask) + stand_in * mask
+            picture = picture[None].astype(np.float32)
+            raw = classifier.scores(picture)
+            if isinstance(query, ImageQuery) and query.grad:
+                raw, grad = gradients.score_grads(picture, np.array([case.target]), query.kind)
+                grads.append(grad[0])
+            scores.append(
+                target_scores(raw, case.target, outputs=classifier.outputs, kind=query.kind)[0]
+            )
+            classes.append(probabilities(raw, classifier.outputs)[0].astype(np.float32))
+        every = np.array(classes) if query.classes else None
+        return Reply(np.array(scores), every, np.array(grads) if grads else None)
+
     try:
         query = next(flow)
         while True:
-            scores, classes = [], []
-            for i in range(len(query)):
-                if isinstance(query, ImageQuery):
-                    picture = query.images[i]
-                else:
-                    using = query.fill or fill
-                    if using not in prepared:
-                        rng = generator(seed, case.name, "fill")
-                        prepared[using] = using.prepare(case.image, rng)
-                    mask = query.masks.render(i, i + 1)
-                    stand_in = prepared[using]
-                    filled = stand_in(mask)[0] if callable(stand_in) else stand_in
-                    picture = case.image * (1 - mask[0, ..., None]) + filled * mask[0, ..., None]
-                raw = classifier.scores(picture[None].astype(np.float32))
-                scores.append(
-                    target_scores(raw, case.target, outputs=classifier.outputs, kind=query.kind)[0]
-                )
-                classes.append(probabilities(raw, classifier.outputs)[0].astype(np.float32))
-            every = np.array(classes) if query.classes else None
-            query = flow.send(Reply(np.array(scores), every))
+            query = flow.send(answer(query))
     except StopIteration as stop:
         return stop.value
