@@ -1,12 +1,19 @@
-"""The user's cache folder: zoo models that were built, batch sizes that were measured."""
+"""The user's cache folder: zoo models that were built, facts that were measured."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
+import logging
 import os
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
 
 VARIABLE = "ONNXPLAIN_CACHE"
 
@@ -51,3 +58,36 @@ def write_atomic(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def remember(kind: str, key: Sequence[str], facts: Mapping[str, Any]) -> None:
+    """Keep facts that took time to find out; a folder that cannot be written is no error.
+
+    Parameters
+    ----------
+    kind : str
+        What the facts are about; names a folder.
+    key : sequence of str
+        All that they depend on.
+    facts : mapping
+        What JSON can hold.
+    """
+    content = json.dumps({**facts, "key": list(key)}, indent=1)
+    try:
+        write_atomic(_place(kind, key), content.encode())
+    except OSError as error:
+        log.info("%s: not remembered: %s", kind, error)
+
+
+def recall(kind: str, key: Sequence[str]) -> dict[str, Any] | None:
+    """The facts remembered; None if there are none or they cannot be read."""
+    try:
+        facts = json.loads(_place(kind, key).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) and facts.pop("key", None) == list(key) else None
+
+
+def _place(kind: str, key: Sequence[str]) -> Path:
+    digest = hashlib.sha256("\n".join(key).encode()).hexdigest()
+    return cache_dir() / kind / f"{digest[:32]}.json"

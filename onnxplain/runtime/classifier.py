@@ -4,32 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from onnxplain.data import Image, Images, Outputs, Scores, Size
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.protocols import Part
 from onnxplain.runtime import head, tuning
+from onnxplain.runtime.batching import Batch
 from onnxplain.runtime.callable import check_images
 from onnxplain.runtime.compose import HostComposer, ModelSpace, Planes
 from onnxplain.runtime.runner import Runner
 from onnxplain.runtime.session import Session, version
 
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """How many images a call of a model may hold.
-
-    Parameters
-    ----------
-    fixed : int or None
-        The only number that works; None if any does.
-    text : str
-        How that was found out.
-    """
-
-    fixed: int | None
-    text: str
+if TYPE_CHECKING:  # it imports onnx, which takes a while and is needed on a GPU only
+    from onnxplain.runtime.device_compose import DeviceComposer, DevicePlanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +48,8 @@ class OnnxClassifier:
         Calls side by side.
     on_fall : callable
         Told the new batch size when memory has run out.
+    composer : DeviceComposer, optional
+        Composes masks on the session's device; NumPy does if it is not given.
     """
 
     def __init__(
@@ -72,12 +62,14 @@ class OnnxClassifier:
         batch_size: int,
         workers: int,
         on_fall: Callable[[int], None],
+        composer: DeviceComposer | None = None,
     ) -> None:
         self.spec = spec
         self.batch = batch
         self.workers = workers
         self._identity = identity
         self._session = session
+        self._device = composer
         self._host = HostComposer(ModelSpace.of(spec))
         self._runner = Runner(
             session, spec, batch_size, fixed=batch.fixed is not None, on_fall=on_fall
@@ -126,6 +118,7 @@ class OnnxClassifier:
             "batch": self.batch.text,
             "batch_size": self.batch_size,
             "workers": self.workers,
+            "composed_by": "graph" if self._device else "host",
         }
 
     def scores(self, images: Images) -> Scores:
@@ -144,16 +137,29 @@ class OnnxClassifier:
             lambda start, stop: self._runner.run(self._host.enter(images[start:stop])),
         )
 
-    def planes(self, image: Image, fill: Image) -> Planes:
+    def planes(self, image: Image, fill: Image) -> Planes | DevicePlanes:
         """What composing `image` with `fill` needs, made once for many masks."""
-        return self._host.planes(image, fill)
+        planes = self._host.planes(image, fill)
+        return self._device.upload(planes) if self._device else planes
 
     def masked_scores(self, parts: Sequence[Part]) -> Scores:
-        """Raw scores of ``x * (1 - m) + f * m`` for every mask of the parts, in order."""
+        """Raw scores of ``x * (1 - m) + f * m`` for every mask of the parts, in order.
+
+        On the device if all masks can be told to it in a few numbers, else on the host.
+        """
+        device, runner = self._device, self._runner
+        if device and all(device.takes(part.masks) for part in parts):
+            n = sum(part.stop - part.start for part in parts)
+            return runner.in_batches(
+                n,
+                lambda start, stop: runner.read(
+                    device.run(cut(parts, start, stop), runner.width(stop - start)), stop - start
+                ),
+            )
+        if device:
+            parts = [part._replace(planes=part.planes.host) for part in parts]
         rows = self._host.compose(parts)
-        return self._runner.in_batches(
-            len(rows), lambda start, stop: self._runner.run(rows[start:stop])
-        )
+        return runner.in_batches(len(rows), lambda start, stop: runner.run(rows[start:stop]))
 
     def measure(
         self, batch_sizes: Sequence[int] = (), *, seconds: float = 0.5
@@ -173,3 +179,15 @@ class OnnxClassifier:
         return tuning.measure(
             self._session, self.spec, batch_sizes, workers=self.workers, seconds=seconds
         )
+
+
+def cut(parts: Sequence[Part], start: int, stop: int) -> list[Part]:
+    """The masks `start` to `stop` of all parts, counted through."""
+    found, first = [], 0
+    for part in parts:
+        n = part.stop - part.start
+        low, high = max(start - first, 0), min(stop - first, n)
+        if low < high:
+            found.append(part._replace(start=part.start + low, stop=part.start + high))
+        first += n
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.metadata
 import re
 import sys
 from dataclasses import dataclass
@@ -112,6 +111,8 @@ def _wheels() -> str:
 
 
 def _installed(package: str) -> bool:
+    import importlib.metadata  # slow, and for a message only
+
     try:
         importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -1,20 +1,25 @@
-"""From a path to a classifier: read, describe, open, find out about batches."""
+"""From a path to a classifier: read, describe, find out about batches, open."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from onnxplain.cache import recall, remember
+from onnxplain.errors import ModelError
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.runtime import tuning
-from onnxplain.runtime.classifier import Batch, Identity, OnnxClassifier
+from onnxplain.runtime.batching import batch_of, source_of
+from onnxplain.runtime.classifier import Identity, OnnxClassifier
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.session import Session, open_session, version
+from onnxplain.runtime.session import Session, version
 
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and which not every use needs
     from onnxplain.graph.load import ModelFile
+
+Compose: TypeAlias = Literal["auto", "host", "graph"]
 
 
 def load_classifier(
@@ -23,6 +28,7 @@ def load_classifier(
     device: str = "auto",
     batch_size: int | None = None,
     flags: Mapping[str, Any] | None = None,
+    compose: Compose = "auto",
 ) -> OnnxClassifier:
     """Load an ONNX classifier.
 
@@ -37,6 +43,9 @@ def load_classifier(
         Images a call; measured, and remembered in the cache folder, if not given.
     flags : mapping, optional
         What the file does not tell: fields of `ModelSpec`, ``labels``, ``preprocessing``.
+    compose : {'auto', 'host', 'graph'}
+        Where masks are composed: in NumPy, or in graphs on the device. By itself, graphs on
+        GPUs; on CPU they are no faster.
 
     Raises
     ------
@@ -52,38 +61,58 @@ def load_classifier(
 
     wanted = Device.parse(device)
     model = read_model(Path(path))
-    return open_classifier(
-        model, resolve_spec(model, flags or {}), device=wanted, batch_size=batch_size
-    )
+    spec = resolve_spec(model, flags or {})
+    return open_classifier(model, spec, device=wanted, batch_size=batch_size, compose=compose)
 
 
 def open_classifier(
-    model: ModelFile, spec: ModelSpec, *, device: Device, batch_size: int | None = None
+    model: ModelFile,
+    spec: ModelSpec,
+    *,
+    device: Device,
+    batch_size: int | None = None,
+    compose: Compose = "auto",
 ) -> OnnxClassifier:
     """Open a model that was read and described; otherwise as `load_classifier`."""
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be >= 1, got {batch_size}")
-    source = model.path if model.external else model.proto.SerializeToString()
-    session = open_session(source, device, name=model.path.name)
-    fixed = next(one for one in session.inputs if one.name == spec.input).shape[0]
-    batch = Batch(fixed, "as declared")
-    workers = tuning.cores() if session.device.where == "cpu" else 1
-    memory = tuning.Memory((model.sha256, str(session.device), version(), str(workers)))
+    batch = batch_of(model, spec)
+    if batch_size is not None and batch.fixed not in (None, batch_size):
+        raise ModelError(
+            f"{model.path.name}: batch size {batch_size} was asked for, but it runs with "
+            f"{batch.fixed} only ({batch.text}); leave the batch size away"
+        )
+    session = source_of(model, spec, batch).open(device)
+    on_cpu = session.device.where == "cpu"
+    workers = tuning.cores() if on_cpu else 1
+    key = model.sha256, str(session.device), version(), str(workers)
+    composer = None
+    if compose == "graph" or (compose == "auto" and not on_cpu):
+        from onnxplain.runtime.device_compose import DeviceComposer
+
+        composer = DeviceComposer(session, spec)
     return OnnxClassifier(
         session,
         spec,
         Identity(model.path.name, model.sha256),
         batch,
-        batch_size=batch.fixed or batch_size or _batch_size(session, spec, memory, workers),
+        batch_size=batch.fixed or batch_size or _batch_size(session, spec, key, workers),
         workers=workers,
-        on_fall=memory.keep,
+        # A size that was asked for says nothing about which is the fastest.
+        on_fall=lambda size: None if batch_size else _keep(key, size),
+        composer=composer,
     )
 
 
-def _batch_size(session: Session, spec: ModelSpec, memory: tuning.Memory, workers: int) -> int:
+def _batch_size(session: Session, spec: ModelSpec, key: tuple[str, ...], workers: int) -> int:
     """The fastest batch size, as remembered or measured now."""
-    size = memory.recall()
-    if size is None:
-        size = tuning.choose(session, spec, workers=workers)
-        memory.keep(size)
+    known = recall("batch-size", key)
+    if known is not None:
+        return int(known["batch_size"])
+    size = tuning.choose(session, spec, workers=workers)
+    _keep(key, size)
     return size
+
+
+def _keep(key: tuple[str, ...], size: int) -> None:
+    remember("batch-size", key, {"batch_size": size})

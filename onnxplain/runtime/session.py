@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,14 @@ class Tensor:
     name: str
     shape: tuple[int | None, ...]
     dtype: type[np.generic] | None
+
+
+class Place(NamedTuple):
+    """A tensor in the memory of a device."""
+
+    address: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
 
 
 @final
@@ -89,14 +97,56 @@ class Session:
             answers: list[NDArray[Any]] = self._raw.run(list(outputs), dict(feeds))
             return answers
 
-    def binding(self) -> Any:
-        """A new IO binding of this session."""
-        return self._raw.io_binding()
-
-    def run_bound(self, binding: Any) -> None:
-        """Run on bound inputs and outputs; raises what `run` raises."""
+    def upload(self, array: NDArray[Any]) -> Any:
+        """A copy of an array in the memory of the session's device."""
+        kind, index = self._memory
         with self._failures():
+            return runtime().OrtValue.ortvalue_from_numpy(array, kind, index)
+
+    def run_on_device(
+        self, inputs: Mapping[str, Any], output: str, into: Place | None = None
+    ) -> NDArray[Any] | None:
+        """Run without copying what is on the device already.
+
+        Parameters
+        ----------
+        inputs : mapping
+            Arrays, which are copied to the device; what `upload` gave; or places.
+        output : str
+            Name of the output.
+        into : Place, optional
+            Where on the device it is written; it is returned as an array if not given.
+
+        Raises
+        ------
+        OutOfMemory, ModelError
+            As `run`.
+        """
+        kind, index = self._memory
+        with self._failures():
+            binding = self._raw.io_binding()
+            for name, value in inputs.items():
+                if isinstance(value, np.ndarray):
+                    binding.bind_cpu_input(name, np.ascontiguousarray(value))
+                elif isinstance(value, Place):
+                    place = value.dtype, value.shape, value.address
+                    binding.bind_input(name, kind, index, *place)
+                else:
+                    binding.bind_ortvalue_input(name, value)
+            if into is None:
+                binding.bind_output(output, "cpu")
+            else:
+                binding.bind_output(output, kind, index, into.dtype, into.shape, into.address)
             self._raw.run_with_iobinding(binding)
+            if into is not None:
+                return None
+            answer: NDArray[Any] = binding.get_outputs()[0].numpy()
+            return answer
+
+    @property
+    def _memory(self) -> tuple[str, int]:
+        """Kind and index of the memory that the device works in."""
+        return ("cpu" if self.device.where == "cpu" else "cuda"), self.device.index
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
@@ -110,18 +160,26 @@ class Session:
 
 
 def open_session(
-    model: bytes | Path, device: Device, *, name: str, threads: int = 1, tf32: bool = True
+    model: bytes | Path,
+    device: Device,
+    *,
+    name: str,
+    folder: Path | None = None,
+    threads: int = 1,
+    tf32: bool = True,
 ) -> Session:
     """Load a model on a device.
 
     Parameters
     ----------
     model : bytes or Path
-        The file's content, or its path; a model with external data needs its path.
+        The file's content, or its path.
     device : Device
         ``auto`` takes CUDA where it can be had and says in the log what it took.
     name : str
         What errors call the model.
+    folder : Path, optional
+        Where the external data of a model given by its content lie.
     threads : int
         Threads within one run, on CPU. One, with a worker thread a core, is the fastest.
     tf32 : bool
@@ -134,20 +192,20 @@ def open_session(
     ModelError
         If ONNX Runtime cannot load the model.
     """
+    load = partial(_open, model, name=name, folder=folder, threads=threads, tf32=tf32)
     if device.where != "auto":
-        return _open(model, device, name=name, threads=threads, tf32=tf32)
+        return load(device)
     cuda = Device("cuda")
     if why := obstacle(cuda, runtime().get_available_providers()):
         log.info("device auto: cpu (%s)", why)
-    else:
-        try:
-            session = _open(model, cuda, name=name, threads=threads, tf32=tf32)
-        except DeviceError as error:
-            log.warning("device auto: cpu (%s)", error)
-        else:
-            log.info("device auto: cuda")
-            return session
-    return _open(model, Device("cpu"), name=name, threads=threads, tf32=tf32)
+        return load(Device("cpu"))
+    try:
+        session = load(cuda)
+    except DeviceError as error:
+        log.warning("device auto: cpu (%s)", error)
+        return load(Device("cpu"))
+    log.info("device auto: cuda")
+    return session
 
 
 def runtime() -> ModuleType:
@@ -163,7 +221,15 @@ def version() -> str:
     return str(runtime().__version__)
 
 
-def _open(model: bytes | Path, device: Device, *, name: str, threads: int, tf32: bool) -> Session:
+def _open(
+    model: bytes | Path,
+    device: Device,
+    *,
+    name: str,
+    folder: Path | None,
+    threads: int,
+    tf32: bool,
+) -> Session:
     ort = runtime()
     if why := obstacle(device, ort.get_available_providers()):
         raise DeviceError(f"--device {device} cannot be had: {why}")
@@ -173,7 +239,7 @@ def _open(model: bytes | Path, device: Device, *, name: str, threads: int, tf32:
         with _quiet(ort):
             raw = ort.InferenceSession(
                 source,
-                _options(ort, threads),
+                _options(ort, threads, folder),
                 providers=_providers(device, tf32=tf32),
                 enable_fallback=0,
             )
@@ -188,7 +254,7 @@ def _open(model: bytes | Path, device: Device, *, name: str, threads: int, tf32:
     return Session(raw, device, name, tf32=tf32 and device.where != "cpu")
 
 
-def _options(ort: ModuleType, threads: int) -> Any:
+def _options(ort: ModuleType, threads: int, folder: Path | None) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = SILENT
     options.intra_op_num_threads = threads
@@ -197,6 +263,9 @@ def _options(ort: ModuleType, threads: int) -> Any:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     # Threads that spin after a run take the cores from other sessions.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if folder is not None:
+        key = "session.model_external_initializers_file_folder_path"
+        options.add_session_config_entry(key, os.fspath(folder))
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     return options
 
@@ -231,7 +300,7 @@ def _quiet(ort: ModuleType) -> Iterator[None]:
         ort.set_default_logger_severity(WARNINGS)
 
 
-@functools.cache
+@cache
 def _preload() -> str:
     """Load the CUDA libraries that came as wheels; what could not be loaded, in words."""
     printed = io.StringIO()

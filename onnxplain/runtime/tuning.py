@@ -1,23 +1,18 @@
-"""The batch size by a short measurement, remembered for this model on this device."""
+"""The batch size by a short measurement of the loaded model."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from onnxplain.cache import cache_dir, write_atomic
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.runtime.compose import HostComposer, ModelSpace
 from onnxplain.runtime.device import Device
@@ -110,41 +105,6 @@ def choose(session: Session, spec: ModelSpec, *, workers: int) -> int:
         return sizes[0]
     enough = GOOD_ENOUGH * max(best.values())
     return min(size for size, rate in best.items() if rate >= enough)
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Remembers the batch size of one model on one device in the user's cache folder.
-
-    Parameters
-    ----------
-    key : tuple of str
-        All that the choice depends on: model, device, runtime, threads.
-    """
-
-    key: tuple[str, ...]
-
-    @property
-    def path(self) -> Path:
-        """Where it is kept."""
-        digest = hashlib.sha256("\n".join(self.key).encode()).hexdigest()
-        return cache_dir() / "batch" / f"{digest[:32]}.json"
-
-    def recall(self) -> int | None:
-        """The size remembered, None if there is none."""
-        try:
-            size = json.loads(self.path.read_text())["batch_size"]
-        except (OSError, ValueError, LookupError, TypeError):
-            return None
-        return size if isinstance(size, int) and size >= 1 else None
-
-    def keep(self, batch_size: int) -> None:
-        """Remember a size; a cache folder that cannot be written costs a measurement."""
-        content = json.dumps({"batch_size": batch_size, "key": self.key})
-        try:
-            write_atomic(self.path, content.encode())
-        except OSError as error:
-            log.info("the batch size is not remembered: %s", error)
 
 
 def _calls_per_second(

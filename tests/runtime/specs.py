@@ -8,8 +8,10 @@ import numpy as np
 from onnx import ModelProto
 
 from onnxplain.graph.spec import ModelSpec
-from onnxplain.runtime.classifier import Batch, Identity, OnnxClassifier
+from onnxplain.runtime.batching import Batch
+from onnxplain.runtime.classifier import Identity, OnnxClassifier
 from onnxplain.runtime.device import Device
+from onnxplain.runtime.device_compose import DeviceComposer
 from onnxplain.runtime.session import Session, open_session
 
 SIZE = (12, 10)
@@ -69,15 +71,18 @@ def classifier_of(
     batch_size: int = 4,
     fixed: int | None = None,
     workers: int = 1,
+    on_device: bool = False,
 ) -> OnnxClassifier:
+    session = session_of(model)
     return OnnxClassifier(
-        session_of(model),
+        session,
         spec,
         Identity("tiny.onnx", "0" * 64),
         Batch(fixed, "as the test says"),
         batch_size=batch_size,
         workers=workers,
         on_fall=lambda _: None,
+        composer=DeviceComposer(session, spec) if on_device else None,
     )
 
 

@@ -1,0 +1,125 @@
+"""Which batch sizes a model takes: found out by running it, never believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from onnxplain.cache import recall, remember
+from onnxplain.errors import ModelError
+from onnxplain.graph.spec import ModelSpec
+from onnxplain.runtime.compose import HostComposer, ModelSpace
+from onnxplain.runtime.device import Device
+from onnxplain.runtime.session import Session, open_session, version
+from onnxplain.version import __version__
+
+if TYPE_CHECKING:  # they import onnx, which takes 0.2 s and which not every use needs
+    from onnx import ModelProto
+
+    from onnxplain.graph.batch import BatchProof
+    from onnxplain.graph.load import ModelFile
+
+CPU = Device("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How many images a call of a model may hold.
+
+    Parameters
+    ----------
+    fixed : int or None
+        The only number that works; None if any does.
+    text : str
+        How that was found out.
+    rewritten : bool
+        Whether it is the graph made dynamic that takes any number.
+    """
+
+    fixed: int | None
+    text: str
+    rewritten: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a session is opened from."""
+
+    content: bytes | Path
+    folder: Path | None
+    name: str
+
+    def open(self, device: Device) -> Session:
+        """A session on a device."""
+        return open_session(self.content, device, name=self.name, folder=self.folder)
+
+
+def batch_of(model: ModelFile, spec: ModelSpec) -> Batch:
+    """Find out which batch sizes a model takes; remembered in the cache folder.
+
+    A declared dynamic batch is put to the proof, since declarations lie. A fixed batch of
+    1 is made dynamic and put to the proof. Where that fails, the model runs at batch 1.
+
+    Raises
+    ------
+    ModelError
+        If the model cannot be run at all.
+    """
+    key = model.sha256, spec.input, spec.output, str(spec.size), version(), __version__
+    if (known := recall("batch", key)) is not None:
+        return Batch(known["fixed"], known["text"], known["rewritten"])
+    found = _find_out(model, spec)
+    facts = {"fixed": found.fixed, "text": found.text, "rewritten": found.rewritten}
+    remember("batch", key, facts)
+    return found
+
+
+def source_of(model: ModelFile, spec: ModelSpec, batch: Batch) -> Source:
+    """The graph that takes the batch: the file's own, or the rewritten one."""
+    if not batch.rewritten:
+        content = model.path if model.external else model.proto.SerializeToString()
+        return Source(content, None, model.path.name)
+    from onnxplain.graph.batch import dynamic_batch
+
+    return _rewritten(model, dynamic_batch(model.proto, spec))
+
+
+def _find_out(model: ModelFile, spec: ModelSpec) -> Batch:
+    from onnxplain.graph.batch import batch_axis, dynamic_batch
+
+    declared = batch_axis(model.proto, spec.input)
+    if declared not in (None, 1):
+        return Batch(declared, f"the graph fixes it at {declared}")
+    original = source_of(model, spec, Batch(declared, "")).open(CPU)
+    if declared is None:
+        proof = _prove(original, original, spec)
+        if proof.proved:
+            return Batch(None, f"dynamic, as declared; {proof.reason}")
+        return Batch(1, f"declared dynamic, but {proof.reason}")
+    try:
+        made = _rewritten(model, dynamic_batch(model.proto, spec)).open(CPU)
+    except ModelError as error:
+        return Batch(1, f"the graph fixes it at 1, and could not be made dynamic: {error}")
+    proof = _prove(original, made, spec)
+    if proof.proved:
+        return Batch(None, f"fixed at 1, made dynamic; {proof.reason}", rewritten=True)
+    return Batch(1, f"fixed at 1; made dynamic, {proof.reason}")
+
+
+def _rewritten(model: ModelFile, made: ModelProto) -> Source:
+    folder = model.path.parent if model.external else None
+    return Source(made.SerializeToString(), folder, model.path.name)
+
+
+def _prove(single: Session, batched: Session, spec: ModelSpec) -> BatchProof:
+    """Compare on CPU, whatever the device: there TF32 blurs what is to be told apart."""
+    from onnxplain.graph.batch import probe_images, prove_batch
+
+    def scores(session: Session, rows: NDArray[Any]) -> NDArray[Any]:
+        return session.run({spec.input: rows}, [spec.output])[0]
+
+    inputs = HostComposer(ModelSpace.of(spec)).enter(probe_images(spec.size))
+    return prove_batch(lambda x: scores(single, x), lambda x: scores(batched, x), inputs)

@@ -1,0 +1,139 @@
+"""Composing on the model's device: a few numbers a mask cross the bus, no images.
+
+A small session per family of masks writes the composed images straight into the buffer that
+the classifier's session reads, both on the same device. An image's planes are uploaded once.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.graph.compose import Family, codes, mask_graph
+from onnxplain.graph.spec import ModelSpec
+from onnxplain.protocols import Masks, Part
+from onnxplain.runtime.compose import ModelSpace, Planes
+from onnxplain.runtime.session import Place, Session, open_session
+
+# Families of masks whose unchanging inputs stay on the device; the engine keeps fewer alive.
+KEPT = 64
+
+
+class DevicePlanes(NamedTuple):
+    """An image and its fill on the device, and on the host for masks without codes."""
+
+    host: Planes
+    base: Any
+    delta: Any
+
+
+class _Buffer(threading.local):
+    """One thread's batch on the device."""
+
+    value: Any = None
+    rows: int = 0
+
+
+@final
+class DeviceComposer:
+    """Composes masks and scores them without the images leaving the device.
+
+    Parameters
+    ----------
+    session : Session
+        The loaded classifier.
+    spec : ModelSpec
+        Its input and output.
+    """
+
+    def __init__(self, session: Session, spec: ModelSpec) -> None:
+        self._session = session
+        self._spec = spec
+        self._shape = ModelSpace.of(spec).shape
+        self._dtype = np.dtype(spec.dtype)
+        self._renderers: dict[Family, Session] = {}
+        # Masks are kept with their inputs, so that none can take the identity of another.
+        self._statics: OrderedDict[int, tuple[Masks, Mapping[str, Any] | None]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._buffer = _Buffer()
+
+    def upload(self, planes: Planes) -> DevicePlanes:
+        """Bring an image's planes to the device."""
+        base, delta = (self._session.upload(plane[None]) for plane in planes)
+        return DevicePlanes(planes, base, delta)
+
+    def takes(self, masks: Masks) -> bool:
+        """Whether these masks can be told in a few numbers."""
+        return self._unchanging(masks) is not None
+
+    def run(self, parts: Sequence[Part], width: int) -> NDArray[Any]:
+        """The model's output for the masks of all parts, in a call of `width` images.
+
+        Rows beyond the masks hold what was there before, and so do their outputs.
+        """
+        whole = self._room(width)
+        row = 0
+        for part in parts:
+            n = part.stop - part.start
+            self._render(part, self._rows(whole, row, n))
+            row += n
+        batch = self._rows(whole, 0, width)
+        output = self._session.run_on_device({self._spec.input: batch}, self._spec.output)
+        assert output is not None
+        return output
+
+    def _render(self, part: Part, place: Place) -> None:
+        """Compose a part's images into a place on the device."""
+        coded = codes(part.masks, part.start, part.stop)
+        statics = self._unchanging(part.masks)
+        assert coded is not None
+        assert statics is not None
+        planes = {"base": part.planes.base, "delta": part.planes.delta}
+        inputs = {**planes, **statics, **coded.per_evaluation}
+        self._renderer(coded.family).run_on_device(inputs, "x", place)
+
+    def _rows(self, address: int, first: int, n: int) -> Place:
+        """Images `first` to `first + n` of a batch on the device."""
+        image = math.prod(self._shape) * self._dtype.itemsize
+        return Place(address + first * image, self._dtype, (n, *self._shape))
+
+    def _renderer(self, family: Family) -> Session:
+        with self._lock:
+            if family not in self._renderers:
+                spec = self._spec
+                made = mask_graph(family, spec.layout, spec.channels, dtype=spec.dtype)
+                self._renderers[family] = open_session(
+                    made.SerializeToString(),
+                    self._session.device,
+                    name=f"the graph of {family} masks",
+                    tf32=False,
+                )
+            return self._renderers[family]
+
+    def _unchanging(self, masks: Masks) -> Mapping[str, Any] | None:
+        """A family's unchanging inputs on the device; None if it has no codes."""
+        with self._lock:
+            if id(masks) not in self._statics:
+                coded = codes(masks, 0, 0)
+                statics = coded.statics.items() if coded else ()
+                uploaded = {name: self._session.upload(value) for name, value in statics}
+                self._statics[id(masks)] = masks, uploaded if coded else None
+                if len(self._statics) > KEPT:
+                    self._statics.popitem(last=False)
+            self._statics.move_to_end(id(masks))
+            return self._statics[id(masks)][1]
+
+    def _room(self, rows: int) -> int:
+        """Address of this thread's buffer on the device, for so many images at least."""
+        if self._buffer.rows < rows:
+            self._buffer.value = None  # before the larger one is made, not after
+            empty = np.zeros((rows, *self._shape), self._dtype)
+            self._buffer.value, self._buffer.rows = self._session.upload(empty), rows
+        address: int = self._buffer.value.data_ptr()
+        return address
