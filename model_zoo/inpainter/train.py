@@ -1,0 +1,277 @@
+"""Train the inpainter on a folder of photos; stops by the clock, resumes from checkpoints."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import onnx
+import torch
+import torch.nn.functional as F
+from losses import Discriminator, Perceptual, adversarial_loss, discriminator_loss, hole_l1
+from network import Inpainter
+from photos import held_out_batches, read_photo, split, training_batch
+from torch import Tensor, nn
+
+log = logging.getLogger("inpainter")
+
+
+@dataclass
+class State:
+    """Everything a checkpoint keeps.
+
+    Batches are drawn from a generator seeded with (seed, step), so the step stands for the
+    whole state of the randomness.
+    """
+
+    net: Inpainter
+    average: Inpainter
+    critic: Discriminator
+    optimiser: torch.optim.Optimizer
+    critic_optimiser: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+    best: float = field(default=float("inf"))
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint; a stop half way leaves the old file whole."""
+        parts = {k: v.state_dict() if hasattr(v, "state_dict") else v
+                 for k, v in vars(self).items()}
+        torch.save(parts, path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
+
+    def load(self, path: Path) -> None:
+        """Read a checkpoint written by `save`."""
+        parts = torch.load(path, map_location="cpu", weights_only=True)
+        for name, value in vars(self).items():
+            if hasattr(value, "load_state_dict"):
+                value.load_state_dict(parts[name])
+            else:
+                setattr(self, name, parts[name])
+
+
+def new_state(seed: int) -> State:
+    """Return an untrained network and its companions."""
+    torch.manual_seed(seed)
+    net: Inpainter = Inpainter().to(memory_format=torch.channels_last)
+    critic: Discriminator = Discriminator().to(memory_format=torch.channels_last)
+    return State(
+        net, copy.deepcopy(net).requires_grad_(False), critic,
+        torch.optim.AdamW(net.parameters(), 1e-3, betas=(0.9, 0.99), weight_decay=1e-4),
+        torch.optim.AdamW(critic.parameters(), 1e-3, betas=(0.5, 0.99), weight_decay=1e-4))
+
+
+def load_onnx(net: Inpainter, path: Path) -> None:
+    """Take the network's weights from an ONNX file that `export.py` wrote."""
+    tensors = {t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).astype(np.float32))
+               for t in onnx.load(path).graph.initializer}
+    net.load_state_dict({name: tensors[name] for name in net.state_dict()})
+
+
+@torch.no_grad()
+def average_weights(average: nn.Module, net: nn.Module, decay: float) -> None:
+    """Move the running average a little towards the network."""
+    for a, b in zip(average.parameters(), net.parameters(), strict=True):
+        a.lerp_(b, 1.0 - decay)
+
+
+def perceptual_at(step: int, perceptual: Perceptual, filled: Tensor, image: Tensor,
+                  mask: Tensor) -> Tensor:
+    """Distance at full size on every fourth step, at half size, four times cheaper, else."""
+    if step % 4:
+        filled, image = F.avg_pool2d(filled, 2), F.avg_pool2d(image, 2)
+    return perceptual(filled, image, mask)
+
+
+def train_step(state: State, perceptual: Perceptual, image: Tensor, mask: Tensor,
+               args: argparse.Namespace) -> dict[str, float]:
+    """Update the network, and the critic where one is wanted; return the losses."""
+    with torch.autocast("cpu", torch.bfloat16):
+        raw = state.net.predict(image, mask)
+    # Not clipped: a clipped value would have no gradient to come back by.
+    filled = torch.where(mask > 0.5, raw, image)
+    terms = {"l1": hole_l1(filled, image, mask),
+             "perceptual": perceptual_at(state.step, perceptual, filled, image, mask)}
+    loss = args.l1 * terms["l1"] + args.perceptual * terms["perceptual"]
+    if args.adversarial > 0:
+        terms["critic"] = critic_step(state, filled.detach(), image, mask)
+        with torch.autocast("cpu", torch.bfloat16):
+            fooling, matching = adversarial_loss(state.critic, filled, image, mask)
+        terms |= {"fooling": fooling, "matching": matching}
+        loss = loss + args.adversarial * fooling + args.matching * matching
+    state.optimiser.zero_grad()
+    loss.backward()
+    terms["gradient"] = nn.utils.clip_grad_norm_(state.net.parameters(), args.clip)
+    state.optimiser.step()
+    average_weights(state.average, state.net, min(args.decay, (1 + state.step) / (10 + state.step)))
+    return {name: float(value.detach()) for name, value in terms.items()}
+
+
+def critic_step(state: State, filled: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+    """Update the critic on one batch; return its loss."""
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = discriminator_loss(state.critic, filled, image, mask)
+    state.critic_optimiser.zero_grad()
+    loss.backward()
+    state.critic_optimiser.step()
+    return loss
+
+
+@torch.no_grad()
+def held_out_losses(net: Inpainter, perceptual: Perceptual,
+                    batches: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """Mean hole L1 and perceptual distance over the held-out batches."""
+    rows = []
+    for image, mask in batches:
+        with torch.autocast("cpu", torch.bfloat16):
+            filled = net(image, mask)
+        rows.append([float(hole_l1(filled, image, mask)),
+                     float(perceptual(filled, image, mask))])
+    l1, distance = np.mean(rows, 0)
+    return {"held_out_l1": float(l1), "held_out_perceptual": float(distance)}
+
+
+def set_rate(state: State, args: argparse.Namespace) -> None:
+    """Warm the learning rate up over the first steps."""
+    rate = args.lr * min(1.0, (state.step + 1) / 200)
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate
+    for group in state.critic_optimiser.param_groups:
+        group["lr"] = args.critic_lr
+
+
+def fit_threads(most: int) -> None:
+    """Use one thread while others keep the processors busy.
+
+    Threads that wait for one another at the end of every operator lose more to other programs
+    than a second one brings.
+    """
+    others = os.getloadavg()[0] - torch.get_num_threads()
+    torch.set_num_threads(most if others < 0.8 * most else 1)
+
+
+def write_line(path: Path, row: dict[str, float | str]) -> None:
+    """Append one JSON line to the log."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    with path.open("a") as file:
+        file.write(json.dumps({"time": now} | row) + "\n")
+
+
+def train(state: State, perceptual: Perceptual, args: argparse.Namespace) -> None:
+    """Run until the clock says stop; checkpoint, validate and log on the way."""
+    train_files, held_out_files = split(args.data)
+    photos = [read_photo(p) for p in train_files]
+    checks = held_out_batches([read_photo(p) for p in held_out_files[: args.n_checks]],
+                              args.size, args.batch)
+    log.info("%d photos, %d held out, step %d", len(photos), len(held_out_files), state.step)
+    stopping: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.append(number)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    last_save = last_check = time.time()
+    sums: list[dict[str, float]] = []
+    while not stopping and time.time() < args.deadline:
+        start = time.monotonic()
+        set_rate(state, args)
+        rng = np.random.default_rng((args.seed, state.step))
+        image, mask = training_batch(photos, args.size, args.batch, rng)
+        sums.append(train_step(state, perceptual, image, mask, args))
+        state.step += 1
+        # A long gap is a pause from outside, not training.
+        state.seconds += min(time.monotonic() - start, 30.0)
+        if state.step % 10 == 0:
+            fit_threads(args.threads)
+        if len(sums) == 50:
+            means = {k: float(np.mean([row[k] for row in sums])) for k in sums[0]}
+            write_line(args.out / "log.jsonl",
+                       {"step": state.step, "seconds": state.seconds, "size": args.size} | means)
+            sums = []
+        if time.time() - last_check > args.check_minutes * 60:
+            check(state, perceptual, checks, args)
+            last_check = time.time()
+        if time.time() - last_save > args.save_minutes * 60:
+            state.save(args.out / "latest.pt")
+            last_save = time.time()
+    state.save(args.out / "latest.pt")
+    check(state, perceptual, checks, args)
+
+
+def check(state: State, perceptual: Perceptual, checks: list[tuple[Tensor, Tensor]],
+          args: argparse.Namespace) -> None:
+    """Validate the averaged weights, and keep them if they are the best so far."""
+    losses = held_out_losses(state.average, perceptual, checks)
+    write_line(args.out / "log.jsonl",
+               {"step": state.step, "seconds": state.seconds, "size": args.size} | losses)
+    score = losses["held_out_l1"] + losses["held_out_perceptual"]
+    if score < state.best:
+        state.best = score
+        torch.save({"average": state.average.state_dict(), "step": state.step} | losses,
+                   args.out / "best.pt")
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder of photos")
+    add("--vgg", type=Path, required=True, help="vgg_shift_tolerant.pth (PyPI stlpips-pytorch)")
+    add("--out", type=Path, required=True, help="folder for checkpoints and the log")
+    add("--until", type=datetime.fromisoformat, help="stop at this time, UTC unless it says")
+    add("--hours", type=float, default=1.0, help="stop after so long, if --until is not given")
+    add("--resume", action="store_true", help="go on from latest.pt in --out")
+    add("--init-onnx", type=Path, help="start from the weights of an exported model")
+    add("--size", type=int, default=128, help="side of the training squares")
+    add("--batch", type=int, default=8)
+    add("--lr", type=float, default=4e-4)
+    add("--critic-lr", type=float, default=2e-4)
+    add("--l1", type=float, default=1.0, help="weight of the hole L1")
+    add("--perceptual", type=float, default=1.0, help="weight of the perceptual distance")
+    add("--adversarial", type=float, default=0.0, help="weight of the critic's verdict; 0 is off")
+    add("--matching", type=float, default=0.0, help="weight of the critic's feature distance")
+    add("--clip", type=float, default=1.0, help="largest gradient norm")
+    add("--decay", type=float, default=0.999, help="decay of the averaged weights")
+    add("--seed", type=int, default=0)
+    add("--threads", type=int, default=2, help="fewer are used while others are busy")
+    add("--n-checks", type=int, default=80, help="held-out photos to validate on")
+    add("--check-minutes", type=float, default=5.0)
+    add("--save-minutes", type=float, default=3.0)
+    args = parser.parse_args()
+    until = args.until
+    if until is not None and until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    args.deadline = until.timestamp() if until else time.time() + args.hours * 3600
+    return args
+
+
+def main() -> None:
+    """Set up, resume and train."""
+    logging.basicConfig(level=logging.INFO)
+    args = parse()
+    torch.set_num_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    state = new_state(args.seed)
+    if args.init_onnx:
+        load_onnx(state.net, args.init_onnx)
+        load_onnx(state.average, args.init_onnx)
+    if args.resume:
+        state.load(args.out / "latest.pt")
+    write_line(args.out / "log.jsonl", {"start": " ".join(
+        f"{k}={v}" for k, v in vars(args).items() if k not in {"data", "vgg", "out"})})
+    train(state, Perceptual(args.vgg), args)
+
+
+if __name__ == "__main__":
+    main()
