@@ -21,7 +21,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from onnxplain.data import Images, Size
 from onnxplain.errors import ModelError
-from onnxplain.graph.shapes import Dims, ShapeMismatch, Shapes, dims_of, image_inputs
+from onnxplain.graph.shapes import Dims, ShapeMismatch, Shapes, declared, image_inputs
 from onnxplain.graph.spec import ModelSpec
 
 # A batch that divides no dimension of a real model.
@@ -38,7 +38,7 @@ def batch_axis(proto: ModelProto, input: str | None = None) -> int | None:
     """The batch that a graph declares for its image input; None if it is dynamic."""
     for value in image_inputs(proto.graph):
         if input in (None, value.name):
-            dims = dims_of(value.type)
+            dims = declared(value)
             return dims[0] if dims else None
     return None
 
@@ -76,6 +76,8 @@ class _Rebatch:
         self.made = made
         self.one = Shapes.of_inputs(made, batch=1, size=size)
         self.many = Shapes.of_inputs(made, batch=PRIME, size=size)
+        # An axis may hold more than the batch: how many elements of it come before one image.
+        self.before: dict[str, int] = {}
         self.nodes: list[NodeProto] = []
         self.lost: str | None = None
 
@@ -107,6 +109,8 @@ class _Rebatch:
         elif node.op_type == "Reshape":
             self._reshape(node)
         self._step(node)
+        if node.op_type != "Reshape":
+            self._keep_before(node)
         self.nodes.append(node)
         if self.lost is None and self._loses(node):
             self.lost = f"{node.op_type} {node.name!r}" if node.name else node.op_type
@@ -114,6 +118,18 @@ class _Rebatch:
     def _step(self, node: NodeProto) -> None:
         with contextlib.suppress(ShapeMismatch):  # unknown from here on: the proof decides
             self.many.step(node)
+
+    def _keep_before(self, node: NodeProto) -> None:
+        """An axis that passes through a node as it is stays divided as it was."""
+        for name in node.input:
+            axis, dims = _axis(self.many.dims(name)), self.many.dims(name)
+            if name not in self.before or axis is None or dims is None:
+                continue
+            for output in node.output:
+                result = self.many.dims(output)
+                place = _axis(result)
+                if result is not None and place is not None and result[place] == dims[axis]:
+                    self.before[output] = self.before[name]
 
     def _loses(self, node: NodeProto) -> bool:
         carried = any(_axis(self.many.dims(name)) is not None for name in node.input)
@@ -131,9 +147,12 @@ class _Rebatch:
             return
         self._step(node)
         found = self.many.dims(node.output[0])
-        place = _place(before, after, axis)
+        inner = self.before.get(node.input[0], 1)
+        outer = math.prod(_known(before)[:axis]) * inner
+        place = _place(after, outer)
         if place is None:
             return
+        self.before[node.output[0]] = outer // math.prod(_known(after)[:place])
         wanted = [dim * PRIME if at == place else dim for at, dim in enumerate(_known(after))]
         fits = math.prod(wanted) == math.prod(_known(before))
         if not fits or found == tuple(wanted):
@@ -203,25 +222,26 @@ def _known(dims: Dims) -> list[int]:
     return [dim for dim in dims if dim is not None]
 
 
-def _place(before: Dims, after: Dims, axis: int) -> int | None:
+def _place(after: Dims, outer: int) -> int | None:
     """The axis of a reshape's result that the batch goes to.
 
-    `before` is the input with the batch in `axis`, `after` the result at batch 1. In memory
-    the batch comes right after the axes before it, so it may go to an axis of 1 there, to
-    the start of the axis that begins there, or to the end of the one that ends there.
+    `after` is the result at batch 1; in memory, `outer` elements come before each image's.
+    So the batch may go to an axis of 1 there, to the start of the axis that begins there, to
+    the end of the one that ends there, or into one that spans the place.
     """
-    outer = math.prod(_known(before)[:axis])
-    starts = [math.prod(_known(after)[:place]) for place in range(len(after))]
+    sizes = _known(after)
+    starts = [math.prod(sizes[:place]) for place in range(len(sizes))]
     here = [place for place, start in enumerate(starts) if start == outer]
-    if not here:
-        ends = [math.prod(_known(after)[: place + 1]) for place in range(len(after))]
-        return ends.index(outer) if outer in ends else None
-    ones = [place for place in here if after[place] == 1]
+    ones = [place for place in here if sizes[place] == 1]
     if ones:
         return ones[0]
-    place = here[-1]
+    if here and not (here[0] and here[0] == len(sizes) - 1):
+        return here[0]
     # (L, N * heads, d) -> (L * N, heads * d): the last axis holds features, never images.
-    return place - 1 if place and place == len(after) - 1 else place
+    for place, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+        if outer % start == 0 and (start * size) % outer == 0 and start * size >= outer:
+            return place
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from onnxplain.errors import ModelError
 from onnxplain.graph.load import ModelFile
-from onnxplain.graph.shapes import Dims, Shapes, dims_of, image_inputs
+from onnxplain.graph.shapes import Dims, Shapes, declared, image_inputs
 from onnxplain.graph.spec import Colour, DType, Head, Layout
 
 DTYPES: Mapping[int, DType] = {
@@ -84,10 +84,10 @@ def interface(
     """
     proto, name = model.proto, model.path.name
     entry = _image_input(proto, name, input)
-    dims = dims_of(entry.type)
+    dims = declared(entry)
     assert dims is not None
     result = _score_output(model, output)
-    classes = _classes(model.shapes.dims(result.name) or dims_of(result.type))
+    classes = _classes(model.shapes.dims(result.name) or declared(result))
     made_by = {made: node for node in proto.graph.node for made in node.output}
     layout = _layout(proto, entry.name, dims)
     return Interface(
@@ -127,7 +127,7 @@ def _image_input(proto: ModelProto, name: str, wanted: str | None) -> ValueInfoP
 
 
 def _is_image(value: ValueInfoProto) -> bool:
-    dims = dims_of(value.type)
+    dims = declared(value)
     if dims is None or len(dims) != 4 or value.type.tensor_type.elem_type not in DTYPES:
         return False
     return any(dims[axis] in (None, 1, 3) for axis in (1, 3))
@@ -153,7 +153,7 @@ def _score_output(model: ModelFile, wanted: str | None) -> ValueInfoProto:
 
 
 def _are_scores(value: ValueInfoProto, shapes: Shapes) -> bool:
-    dims = shapes.dims(value.name) or dims_of(value.type)
+    dims = shapes.dims(value.name) or declared(value)
     kind = value.type.tensor_type.elem_type
     if dims is None or len(dims) < 2 or kind not in (*SCORES, *QUANTISED):
         return False
@@ -162,7 +162,7 @@ def _are_scores(value: ValueInfoProto, shapes: Shapes) -> bool:
 
 def _guess(value: ValueInfoProto, shapes: Shapes) -> str:
     """What a model with such an output may be."""
-    dims = shapes.dims(value.name) or dims_of(value.type) or ()
+    dims = shapes.dims(value.name) or declared(value) or ()
     if not value.type.HasField("tensor_type"):
         return " (leave out the ZipMap operator when it is exported)"
     if value.type.tensor_type.elem_type in (TensorProto.INT64, TensorProto.INT32):

@@ -142,6 +142,8 @@ class _Scan:
             return 0
         if node.domain not in STANDARD or node.op_type not in ("If", "Loop", "Scan"):
             self._refuse(node, "holds graphs of its own; only If, Loop and Scan may")
+        if node.op_type == "Scan" and shapes.opsets.get("", 9) < 9:
+            self._refuse(node, "is of opset 8, which counted otherwise")
         if node.op_type == "If":
             return self._if(node, graphs, shapes, trips)
         return self._loop(node, graphs["body"], shapes, trips)
@@ -165,7 +167,7 @@ class _Scan:
         if node.op_type == "Loop":
             carried = list(node.input[2:])
             known = shapes.values.get(node.input[0])
-            count = None if known is None else int(known.reshape(-1)[0])
+            count = int(known.item()) if known is not None and known.size == 1 else None
             into = [value.name for value in body.input[2:]]
             out = [value.name for value in body.output[1:]]
             inside.set(body.input[0].name, onnx.TensorProto.INT64, ())

@@ -88,7 +88,7 @@ class Shapes:
         shapes.add_initializers(proto.graph)
         for value in image_inputs(proto.graph):
             kind = value.type.tensor_type
-            dims = closed(dims_of(value.type), batch=batch, size=size)
+            dims = closed(declared(value), batch=batch, size=size)
             shapes.set(value.name, kind.elem_type, dims)
         return shapes
 
@@ -231,13 +231,19 @@ def image_inputs(graph: GraphProto) -> list[onnx.ValueInfoProto]:
 
 
 def dims_of(kind: TypeProto) -> Dims | None:
-    """Dimensions that a type declares; None where one is open, or all if none are given."""
+    """Dimensions that a type holds; None where one is open, or all if none are given."""
     if not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
         return None
     return tuple(
-        d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None
+        d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else None
         for d in kind.tensor_type.shape.dim
     )
+
+
+def declared(value: onnx.ValueInfoProto) -> Dims | None:
+    """Dimensions of a graph's input or output; exporters write 0 or -1 for open ones."""
+    dims = dims_of(value.type)
+    return None if dims is None else tuple(dim or None for dim in dims)
 
 
 def product(dims: Dims | None) -> int | None:
