@@ -2,6 +2,15 @@
 
 from onnxplain.runtime.callable import CallableClassifier, from_callable
 from onnxplain.runtime.classifier import OnnxClassifier
-from onnxplain.runtime.load import load_classifier
+from onnxplain.runtime.inpainter import OnnxInpainter, load_inpainter
+from onnxplain.runtime.load import load_classifier, open_classifier
 
-__all__ = ["CallableClassifier", "OnnxClassifier", "from_callable", "load_classifier"]
+__all__ = [
+    "CallableClassifier",
+    "OnnxClassifier",
+    "OnnxInpainter",
+    "from_callable",
+    "load_classifier",
+    "load_inpainter",
+    "open_classifier",
+]

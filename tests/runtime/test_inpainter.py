@@ -1,0 +1,100 @@
+"""ONNX inpainters fill holes, and leave every other pixel as it was, to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onnxplain.errors import InpainterError
+from onnxplain.image import read, resize
+from onnxplain.runtime import OnnxInpainter, load_inpainter
+from tests import models
+from tests.conftest import shared
+from tests.runtime.specs import photos
+
+
+def made(tmp_path: Path, kind: str, size: Any = ("H", "W")) -> OnnxInpainter:
+    path = models.save(models.inpainter(kind, size), tmp_path / f"{kind}.onnx")
+    return load_inpainter(path, device="cpu")
+
+
+def holes(n: int, size: tuple[int, int], seed: int = 0) -> Any:
+    masks = np.zeros((n, *size), np.float32)
+    for k, (top, left) in enumerate(np.random.default_rng(seed).integers(0, 6, (n, 2))):
+        masks[k, top : top + 6, left : left + 4] = 1
+    return masks
+
+
+@pytest.mark.parametrize("n", [1, 3, 11])
+def test_holes_get_the_mean_of_the_known_pixels(tmp_path: Path, n: int) -> None:
+    images, masks = photos(n, (16, 12)), holes(n, (16, 12))
+    got = made(tmp_path, "mean").inpaint(images, masks)
+    for image, mask, filled in zip(images, masks, got, strict=True):
+        hole = mask.astype(bool)
+        np.testing.assert_allclose(
+            filled[hole], np.broadcast_to(image[~hole].mean(axis=0), filled[hole].shape), atol=1e-6
+        )
+        np.testing.assert_array_equal(filled[~hole], image[~hole])
+
+
+@pytest.mark.parametrize("size", [("H", "W"), (16, 12), (10, 20)])
+def test_known_pixels_stay_to_the_bit_even_if_the_graph_changes_them(
+    tmp_path: Path, size: Any
+) -> None:
+    images, masks = photos(2, (16, 12)), holes(2, (16, 12))
+    got = made(tmp_path, "dark", size).inpaint(images, masks)
+    known = masks == 0
+    np.testing.assert_array_equal(got[known], images[known])
+    assert (got[~known] <= 0.5 + 1e-6).all()
+
+
+@pytest.mark.parametrize("inner", [(8, 6), (32, 40), (9, 17)])
+def test_graph_of_one_size_never_sees_what_was_removed(
+    tmp_path: Path, inner: tuple[int, int]
+) -> None:
+    # Known pixels are one grey, the hole is white: any leak makes the mean lighter.
+    masks = holes(3, (16, 12))
+    images = np.where(masks[..., None] > 0, 1, 0.25).astype(np.float32).repeat(3, axis=3)
+    got = made(tmp_path, "mean", inner).inpaint(images, masks)
+    np.testing.assert_allclose(got, np.full_like(images, 0.25), atol=1e-6)
+
+
+def test_input_is_not_written_to(tmp_path: Path) -> None:
+    images, masks = photos(2, (16, 12)), holes(2, (16, 12))
+    before = images.copy(), masks.copy()
+    made(tmp_path, "half").inpaint(images, masks)
+    np.testing.assert_array_equal(images, before[0])
+    np.testing.assert_array_equal(masks, before[1])
+
+
+@pytest.mark.parametrize(("kind", "says"), [("nan", "NaN or infinite"), ("shape", "no inpainter")])
+def test_faulty_inpainters_are_refused(tmp_path: Path, kind: str, says: str) -> None:
+    with pytest.raises(InpainterError, match=says):
+        made(tmp_path, kind).inpaint(photos(1, (16, 12)), holes(1, (16, 12)))
+
+
+def test_classifier_is_no_inpainter(tmp_path: Path) -> None:
+    path = models.save(models.convnet(), tmp_path / "net.onnx")
+    with pytest.raises(InpainterError, match=r"no inpainter.*'image' float32 \(\?, 3, 16, 16\)"):
+        load_inpainter(path, device="cpu")
+
+
+def test_masks_of_another_shape_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="inpaint takes"):
+        made(tmp_path, "half").inpaint(photos(2, (16, 12)), holes(1, (16, 12)))
+
+
+def test_real_inpainter_beats_the_mean_colour_on_a_photo() -> None:
+    painter = load_inpainter(shared("models/ffc-unet-128.onnx"), device="cpu")
+    photo = min(shared("data/eval/images").iterdir())
+    image = resize(read(photo), (160, 160), antialias=True)
+    mask = np.zeros((1, 160, 160), np.float32)
+    mask[0, 60:100, 50:90] = 1
+    filled = painter.inpaint(image[None], mask)[0]
+    hole = mask[0] > 0
+    mean = image[~hole].mean(axis=0)
+    assert np.abs(filled - image)[hole].mean() < np.abs(mean - image)[hole].mean()
+    np.testing.assert_array_equal(filled[~hole], image[~hole])
