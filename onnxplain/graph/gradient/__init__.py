@@ -1,0 +1,39 @@
+"""Gradients of ONNX classifiers as ONNX graphs, of standard operators alone.
+
+A graph is differentiated by walking it backwards with one rule for each operator. The
+result runs wherever the model does: no framework, no training build of a runtime.
+"""
+
+from onnxplain.graph.gradient.build import Wish, build_gradient, differentiate, gradient_name
+from onnxplain.graph.gradient.check import GradientCheck, check_gradient
+from onnxplain.graph.gradient.facts import Facts, Measure, Shape, measure_facts
+from onnxplain.graph.gradient.heads import SCORE, TARGET
+from onnxplain.graph.gradient.paths import GradientError, Obstacle, explain_unsupported
+from onnxplain.graph.gradient.rules import GROUP, RULES, installed_rules
+from onnxplain.graph.gradient.tape import Node, Refusal, Rule, Tape, single
+
+__all__ = [
+    "GROUP",
+    "RULES",
+    "SCORE",
+    "TARGET",
+    "Facts",
+    "GradientCheck",
+    "GradientError",
+    "Measure",
+    "Node",
+    "Obstacle",
+    "Refusal",
+    "Rule",
+    "Shape",
+    "Tape",
+    "Wish",
+    "build_gradient",
+    "check_gradient",
+    "differentiate",
+    "explain_unsupported",
+    "gradient_name",
+    "installed_rules",
+    "measure_facts",
+    "single",
+]

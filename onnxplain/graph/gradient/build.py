@@ -1,0 +1,226 @@
+"""Reverse-mode differentiation of an ONNX graph into an ONNX graph."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, helper, numpy_helper
+
+from onnxplain.data import Kind
+from onnxplain.graph.gradient.facts import Facts, Feeds, Measure, measure_facts, real_type
+from onnxplain.graph.gradient.heads import SCORE, TARGET, add_head
+from onnxplain.graph.gradient.paths import ADVICE, GradientError, Obstacle, reached, reaching
+from onnxplain.graph.gradient.prepare import has_halves, prepare, store_as_halves
+from onnxplain.graph.gradient.rules import installed_rules
+from onnxplain.graph.gradient.tape import Grads, Node, Refusal, Rule, Tape, read_node
+from onnxplain.graph.spec import Head
+
+
+def gradient_name(tensor: str) -> str:
+    """Name of the output that holds the gradient of a tensor."""
+    return f"d_score/d_{tensor}"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a gradient graph should compute beside the scores.
+
+    Parameters
+    ----------
+    input, output : str
+        The model's image and its scores.
+    head : {'logits', 'probabilities', 'sigmoid'}
+        What the scores are.
+    kind : {'probability', 'logit', 'log-odds'}
+        Which score of the target is differentiated.
+    wrt : tuple of str
+        Inputs whose gradients are wanted; the image if none is named.
+    tensors : tuple of str
+        Inner tensors that are wanted with their gradients.
+    """
+
+    input: str
+    output: str
+    head: Head = "logits"
+    kind: Kind = "probability"
+    wrt: tuple[str, ...] = ()
+    tensors: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The inputs whose gradients are wanted."""
+        return self.wrt or (self.input,)
+
+
+def build_gradient(
+    model: ModelProto,
+    wish: Wish,
+    measure: Measure,
+    examples: Sequence[Feeds],
+    *,
+    rules: Mapping[str, Rule] | None = None,
+) -> ModelProto:
+    """A model that gives the scores of images and the gradient of their target's score.
+
+    Parameters
+    ----------
+    model : ModelProto
+        A classifier, with its weights.
+    wish : Wish
+        What is wanted of it.
+    measure : Measure
+        Folds constants and runs models.
+    examples : sequence of feeds
+        Inputs to measure shapes with: of two batch sizes, neither 1, for a model of
+        dynamic batch size; one feed for a model of fixed batch size.
+    rules : mapping of Rule, optional
+        The project's and the installed ones if not given.
+
+    Returns
+    -------
+    gradient : ModelProto
+        Its inputs are the model's and ``target``, (N,) int64; its outputs the model's
+        scores, ``target_score`` (N,), and under `gradient_name` the gradient of each
+        source; for each of `wish.tensors` itself and its gradient. A row's gradient is
+        that of its own score alone.
+
+    Raises
+    ------
+    GradientError
+        If an operator between the image and the score has no rule, naming the node.
+    """
+    prepared = prepare(model)
+    dtype = real_type(prepared.graph, wish.sources[0])
+    _check_names(prepared.graph, wish.tensors)
+    add_head(prepared, wish.output, kind=wish.kind, head=wish.head, dtype=dtype)
+    _expose(prepared.graph, wish.tensors)
+    folded = ModelProto.FromString(measure.fold(prepared.SerializeToString()))
+    batches = [{**feeds, TARGET: _zeros(feeds[wish.input].shape[0])} for feeds in examples]
+    facts = measure_facts(folded, measure, batches, dtype)
+    gradient = differentiate(
+        folded, facts, score=SCORE, sources=(*wish.sources, *wish.tensors), rules=rules
+    )
+    if has_halves(model):
+        store_as_halves(gradient)
+    return gradient
+
+
+def differentiate(
+    model: ModelProto,
+    facts: Facts,
+    *,
+    score: str,
+    sources: Sequence[str],
+    rules: Mapping[str, Rule] | None = None,
+) -> ModelProto:
+    """Add to a model the gradient of the sum of one output with respect to some tensors.
+
+    Parameters
+    ----------
+    model : ModelProto
+        Of opset 17 or later.
+    facts : Facts
+        Measured on this model.
+    score : str
+        The output; if it holds one number a row, a row's gradient is that of its own.
+    sources : sequence of str
+        Inputs and inner tensors.
+    rules : mapping of Rule, optional
+        The project's and the installed ones if not given.
+
+    Raises
+    ------
+    GradientError
+        If the output does not depend on a source, or an operator between has no rule.
+    """
+    rules = installed_rules() if rules is None else rules
+    wanted = reached(model.graph, sources)
+    producers = {
+        name: read for read in map(read_node, model.graph.node) for name in read.outputs if name
+    }
+    tape = Tape(facts, wanted, producers)
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    found[score].append(_ones_like(tape, score, facts))
+    for proto in reaching(model.graph, score, wanted):
+        node = read_node(proto)
+        grads = [_total(tape, found, name) for name in node.outputs]
+        if all(grad is None for grad in grads):
+            continue
+        for name, grad in zip(node.inputs, _apply(rules, tape, node, grads), strict=False):
+            if grad is not None and name in wanted:
+                found[name].append(grad)
+    totals = {name: _total(tape, found, name) for name in sources}
+    return _assemble(model, tape, totals, facts)
+
+
+def _apply(rules: Mapping[str, Rule], tape: Tape, node: Node, grads: Grads) -> Grads:
+    if node.operator not in rules:
+        obstacle = Obstacle(node.name, node.operator, "there is no gradient rule for it")
+        raise GradientError(f"{obstacle}; {ADVICE}")
+    try:
+        return rules[node.operator](tape, node, grads)
+    except Refusal as refusal:
+        obstacle = Obstacle(node.name, node.operator, f"cannot be differentiated: {refusal}")
+        raise GradientError(f"{obstacle}; {ADVICE}") from refusal
+
+
+def _total(tape: Tape, found: Mapping[str, list[str]], name: str) -> str | None:
+    parts = found.get(name)
+    return tape.add(*parts) if parts else None
+
+
+def _ones_like(tape: Tape, score: str, facts: Facts) -> str:
+    one = numpy_helper.from_array(facts.dtype.type(1).reshape(1))
+    return tape.op("ConstantOfShape", tape.op("Shape", score), value=one)
+
+
+def _assemble(
+    model: ModelProto, tape: Tape, totals: Mapping[str, str | None], facts: Facts
+) -> ModelProto:
+    """The model and its tape in one, with an output for each gradient."""
+    result = ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    del graph.value_info[:]
+    graph.node.extend(tape.nodes)
+    graph.initializer.extend(tape.initializers)
+    code = helper.np_dtype_to_tensor_dtype(facts.dtype)
+    for name, total in totals.items():
+        if total is None:
+            raise GradientError(
+                f"the score does not depend on {name!r} in a way that has a gradient; name a "
+                "tensor between the image and the score, or use finite differences"
+            )
+        output = gradient_name(name)
+        graph.node.append(helper.make_node("Identity", [total], [output]))
+        graph.output.append(helper.make_tensor_value_info(output, code, facts.shapes[name]))
+    return result
+
+
+def _check_names(graph: onnx.GraphProto, tensors: Sequence[str]) -> None:
+    taken = {value.name for value in graph.input}
+    made = {name for node in graph.node for name in node.output}
+    for name in (TARGET, SCORE):
+        if name in taken | made:
+            raise GradientError(
+                f"the model has a tensor named {name!r}, which the gradient graph needs for "
+                "itself; rename it in the model"
+            )
+    for name in tensors:
+        if name not in made:
+            raise GradientError(f"the model computes no tensor named {name!r}")
+
+
+def _expose(graph: onnx.GraphProto, tensors: Sequence[str]) -> None:
+    """Make inner tensors outputs, which folding keeps."""
+    listed = {value.name for value in graph.output}
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in listed)
+
+
+def _zeros(rows: int) -> NDArray[np.int64]:
+    return np.zeros(rows, np.int64)

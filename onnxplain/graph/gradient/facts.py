@@ -1,0 +1,171 @@
+"""What a gradient needs to know of a graph beyond its nodes: shapes, small constants, type.
+
+Shapes are measured, not inferred: a run at two batch sizes tells every shape of any graph
+that runs, and a dimension that differs between the two runs is one that grows with the
+batch. Small integers that come out equal in both (bounds of slices, pads) are constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from onnxplain.errors import ModelError
+
+Array: TypeAlias = NDArray[Any]
+Feeds: TypeAlias = Mapping[str, Array]
+Shape: TypeAlias = tuple[int | None, ...]  # None: a dimension that grows with the batch
+
+# Constants up to this many elements are read: bounds, axes and pads, never weights.
+SMALL = 4096
+
+FLOATS: dict[int, np.dtype[Any]] = {
+    TensorProto.FLOAT: np.dtype(np.float32),
+    TensorProto.DOUBLE: np.dtype(np.float64),
+}
+
+
+class Measure(Protocol):
+    """What differentiating asks of a runtime; models pass as serialised ONNX."""
+
+    def fold(self, model: bytes) -> bytes:
+        """Fold constants, using operators of the standard domain alone."""
+        ...
+
+    def run(self, model: bytes, feeds: Feeds) -> dict[str, Array]:
+        """All outputs of a model, by name, computed without optimising it."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What is known of a graph's tensors.
+
+    Parameters
+    ----------
+    shapes : mapping of tuple
+        Shape of every tensor; None stands for a dimension that grows with the batch.
+    constants : mapping of ndarray
+        Values of small tensors that no input changes.
+    dtype : dtype
+        float32 or float64: the type of the graph's real numbers.
+    """
+
+    shapes: Mapping[str, Shape]
+    constants: Mapping[str, Array]
+    dtype: np.dtype[Any]
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """The attributes of a node, with text as `str`."""
+    values = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+    return {
+        name: value.decode() if isinstance(value, bytes) else value
+        for name, value in values.items()
+    }
+
+
+def known_constants(graph: onnx.GraphProto) -> tuple[dict[str, Shape], dict[str, Array]]:
+    """Shapes of all tensors stored in a graph, and the values of the small ones."""
+    stored = {one.name: one for one in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            (value,) = attributes(node).values()
+            if not isinstance(value, TensorProto):
+                value = numpy_helper.from_array(np.asarray(value))
+            stored[node.output[0]] = value
+    shapes: dict[str, Shape] = {name: tuple(one.dims) for name, one in stored.items()}
+    small = {
+        name: numpy_helper.to_array(one)
+        for name, one in stored.items()
+        if np.prod(one.dims, dtype=np.int64) <= SMALL
+    }
+    return shapes, small
+
+
+def real_type(graph: onnx.GraphProto, name: str) -> np.dtype[Any]:
+    """Type of a graph's real input; ModelError if it is not one to differentiate by."""
+    code = next((i.type.tensor_type.elem_type for i in graph.input if i.name == name), None)
+    if code is None:
+        inputs = ", ".join(one.name for one in graph.input)
+        raise ModelError(f"the model has no input named {name!r}; its inputs are {inputs}")
+    if code not in FLOATS:
+        raise ModelError(
+            f"input {name!r} holds {TensorProto.DataType.Name(code).lower()}, which has no "
+            "gradient; explain this model with finite differences"
+        )
+    return FLOATS[code]
+
+
+def measure_facts(
+    model: onnx.ModelProto, measure: Measure, examples: Sequence[Feeds], dtype: np.dtype[Any]
+) -> Facts:
+    """Run a model on examples of one or two batch sizes and note what does not change.
+
+    Parameters
+    ----------
+    model : ModelProto
+        A model whose constants are folded.
+    measure : Measure
+        Runs it.
+    examples : sequence of feeds
+        One, for a model of fixed batch size, or two of different batch sizes.
+    dtype : dtype
+        The type of the graph's real numbers.
+    """
+    shapes, constants = known_constants(model.graph)
+    made = [name for node in model.graph.node for name in node.output if name]
+    asked = _parameters(model.graph, set(made) - set(constants))
+    probe = _probe(model, made, asked)
+    runs = [measure.run(probe, feeds) for feeds in examples]
+    for name in made:
+        sizes = [tuple(map(int, run[_shape_of(name)])) for run in runs]
+        shapes[name] = _common(sizes)
+    for name in examples[0]:
+        shapes[name] = _common([feeds[name].shape for feeds in examples])
+    for name in asked:
+        values = [run[name] for run in runs]
+        if values[0].size <= SMALL and all(np.array_equal(values[0], v) for v in values[1:]):
+            constants[name] = values[0]
+    return Facts(shapes, constants, dtype)
+
+
+def _shape_of(name: str) -> str:
+    return f"shape of {name}"
+
+
+def _common(sizes: Sequence[tuple[int, ...]]) -> Shape:
+    """The sizes that are the same in all runs, None for the others."""
+    return tuple(one[0] if len(set(one)) == 1 else None for one in zip(*sizes, strict=True))
+
+
+def _parameters(graph: onnx.GraphProto, made: set[str]) -> list[str]:
+    """Computed tensors that may be parameters, as the bounds of a Slice."""
+    takers = {"Slice", "Pad", "Gather", "Squeeze", "Unsqueeze", "Clip", "Resize", "Tile", "Pow"}
+    found = {
+        name
+        for node in graph.node
+        if node.op_type in takers or node.op_type.startswith("Reduce")
+        for name in node.input[1:]
+    }
+    return sorted(found & made)
+
+
+def _probe(model: onnx.ModelProto, made: Sequence[str], asked: Sequence[str]) -> bytes:
+    """The model with the shape of every tensor as an output, and some tensors themselves."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    graph = probe.graph
+    del graph.output[:], graph.value_info[:]
+    for name in made:
+        graph.node.append(helper.make_node("Shape", [name], [_shape_of(name)]))
+        graph.output.append(helper.make_tensor_value_info(_shape_of(name), TensorProto.INT64, None))
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in asked)
+    data: bytes = probe.SerializeToString()
+    return data

@@ -1,0 +1,147 @@
+"""The score that is differentiated: one number a row, from the model's output and a target.
+
+=============  ==========================================  =============================
+score          model gives logits z                        model gives probabilities p
+=============  ==========================================  =============================
+probability    ``softmax(z)_t``                            ``p_t``
+logit          ``z_t``                                     ``log p_t``
+log-odds       ``z_t - logsumexp(z_others)``               ``log p_t - log(1 - p_t)``
+=============  ==========================================  =============================
+
+These are the scores of `onnxplain.scores`. A softmax or sigmoid that ends the model is
+looked through, so that its logits give the last two columns without loss where p is near 0
+or 1; other probabilities are kept within 1e-7 and 1 - 1e-7, and have no gradient beyond.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from onnxplain.data import Kind
+from onnxplain.graph.gradient.facts import attributes
+from onnxplain.graph.gradient.prepare import opset
+from onnxplain.graph.spec import Head
+from onnxplain.scores import SMALLEST
+
+TARGET, SCORE = "target", "target_score"
+FAR = 1e30  # taken off the target's logit, it leaves the others alone in a logsumexp
+
+
+def add_head(
+    model: onnx.ModelProto, output: str, *, kind: Kind, head: Head, dtype: np.dtype[Any]
+) -> None:
+    """Add the input `target` (N,) of int64 and the output `target_score` (N,) to a model.
+
+    Parameters
+    ----------
+    model : ModelProto
+        Changed in place; keeps no other outputs than `output`.
+    output : str
+        Its scores (N, K), with or without axes of length 1 behind.
+    kind : {'probability', 'logit', 'log-odds'}
+        Which score.
+    head : {'logits', 'probabilities', 'sigmoid'}
+        What `output` holds.
+    dtype : dtype
+        Type of the output.
+    """
+    graph = model.graph
+    writer = _Writer(model, dtype)
+    last = {name: node for node in graph.node for name in node.output}.get(output)
+    if head == "logits":
+        score = _from_logits(writer, writer("Flatten", output, axis=1), kind)
+    elif last is not None and _ends_in(last, head):
+        z = writer("Flatten", last.input[0], axis=1)
+        if head == "sigmoid":
+            z = writer("Concat", writer("Mul", z, writer.real(0)), z, axis=1)
+        if kind == "logit":
+            z = writer("LogSoftmax", z, axis=1)
+        score = _from_logits(writer, z, kind)
+    else:
+        p = writer("Flatten", output, axis=1)
+        if head == "sigmoid":
+            p = writer("Concat", writer("Sub", writer.real(1), p), p, axis=1)
+        score = _from_probabilities(writer, p, kind)
+    graph.node.append(helper.make_node("Identity", [score], [SCORE]))
+    graph.input.append(helper.make_tensor_value_info(TARGET, TensorProto.INT64, ["N"]))
+    kept = [value for value in graph.output if value.name == output]
+    del graph.output[:]
+    code = helper.np_dtype_to_tensor_dtype(dtype)
+    graph.output.extend([*kept, helper.make_tensor_value_info(SCORE, code, ["N"])])
+
+
+def _ends_in(last: onnx.NodeProto, head: Head) -> bool:
+    """Whether the probabilities come from a softmax over the classes, or a sigmoid."""
+    if head == "sigmoid":
+        return last.op_type == "Sigmoid"
+    return last.op_type == "Softmax" and attributes(last).get("axis", -1) in (1, -1)
+
+
+def _from_logits(writer: _Writer, z: str, kind: Kind) -> str:
+    if kind == "probability":
+        return writer.target(writer("Softmax", z, axis=1))
+    if kind == "logit":
+        return writer.target(z)
+    far = writer("Mul", writer.one_hot(z), writer.real(FAR))
+    others = writer("Sub", z, far)
+    return writer("Sub", writer.target(z), writer.log_sum_exp(others))
+
+
+def _from_probabilities(writer: _Writer, p: str, kind: Kind) -> str:
+    score = writer.target(p)
+    if kind == "probability":
+        return score
+    score = writer("Clip", score, writer.real(SMALLEST), writer.real(1 - SMALLEST))
+    log = writer("Log", score)
+    if kind == "logit":
+        return log
+    return writer("Sub", log, writer("Log", writer("Sub", writer.real(1), score)))
+
+
+class _Writer:
+    """Appends nodes to a model; a call writes one of one output and names it."""
+
+    def __init__(self, model: onnx.ModelProto, dtype: np.dtype[Any]) -> None:
+        self._graph = model.graph
+        self._opset = opset(model)
+        self._dtype = dtype
+
+    def __call__(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        name = f"head/{kind}_{len(self._graph.node)}"
+        self._graph.node.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        return name
+
+    def _store(self, value: NDArray[Any]) -> str:
+        name = f"head/constant_{len(self._graph.initializer)}"
+        self._graph.initializer.append(numpy_helper.from_array(value, name))
+        return name
+
+    def real(self, value: float) -> str:
+        """A real number."""
+        return self._store(np.array(value, self._dtype))
+
+    def ints(self, value: int | list[int]) -> str:
+        """Whole numbers."""
+        return self._store(np.array(value, np.int64))
+
+    def one_hot(self, scores: str) -> str:
+        """1 at each row's target, else 0; shape of the scores (N, K)."""
+        classes = self("Gather", self("Shape", scores), self.ints(1))
+        values = self._store(np.array([0, 1], self._dtype))
+        return self("OneHot", TARGET, classes, values)
+
+    def target(self, scores: str) -> str:
+        """The target's entry of each row."""
+        chosen = self("Mul", scores, self.one_hot(scores))
+        return self("ReduceSum", chosen, self.ints([1]), keepdims=0)
+
+    def log_sum_exp(self, a: str) -> str:
+        """Over each row; the axes became an input in opset 18."""
+        if self._opset < 18:
+            return self("ReduceLogSumExp", a, axes=[1], keepdims=0)
+        return self("ReduceLogSumExp", a, self.ints([1]), keepdims=0)

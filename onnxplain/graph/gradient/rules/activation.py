@@ -1,0 +1,196 @@
+"""Operators that act on every element alone: gradient = g times the derivative.
+
+Masks are taken from the output where that tells as much as the input, so that the runtime
+can still fuse the activation with what goes before it. At a kink the derivative is that
+of the flat side (0 for Relu at 0), as in PyTorch.
+"""
+
+# ruff: noqa: D103 (a rule is described by the operator it is named after)
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
+
+Derivative: TypeAlias = Callable[[Tape, Node], str]
+
+
+def times(derivative: Derivative) -> Rule:
+    """The rule of an elementwise operator, from its derivative."""
+
+    @single
+    def rule(tape: Tape, node: Node, g: str) -> Grads:
+        return [tape.mul(g, derivative(tape, node))]
+
+    return rule
+
+
+def positive(tape: Tape, a: str) -> str:
+    """1 where ``a > 0``."""
+    return tape.mask(tape.op("Greater", a, tape.real(0)))
+
+
+def between(tape: Tape, a: str, low: str, high: str) -> str:
+    """1 where ``low < a < high``."""
+    return tape.mask(tape.op("And", tape.op("Greater", a, low), tape.op("Less", a, high)))
+
+
+def mix(tape: Tape, mask: str, inside: float, outside: str) -> str:
+    """A number where a mask is 1, and a tensor that is 0 there elsewhere."""
+    return tape.add(tape.scale(mask, inside), outside)
+
+
+def relu(tape: Tape, node: Node) -> str:
+    return positive(tape, node.y)
+
+
+def sigmoid(tape: Tape, node: Node) -> str:
+    return tape.mul(node.y, tape.sub(tape.real(1), node.y))
+
+
+def tanh(tape: Tape, node: Node) -> str:
+    return tape.sub(tape.real(1), tape.mul(node.y, node.y))
+
+
+def leaky_relu(tape: Tape, node: Node) -> str:
+    alpha = node.attributes.get("alpha", 0.01)
+    return tape.add(tape.scale(positive(tape, node.x), 1 - alpha), tape.real(alpha))
+
+
+def _exponential(tape: Tape, node: Node, alpha: float, gamma: float) -> str:
+    """Derivative of ``gamma * (x if x > 0 else alpha * (exp(x) - 1))``, from the output."""
+    mask = positive(tape, node.x)
+    below = tape.add(node.y, tape.real(gamma * alpha))
+    return mix(tape, mask, gamma, tape.mul(tape.sub(tape.real(1), mask), below))
+
+
+def elu(tape: Tape, node: Node) -> str:
+    return _exponential(tape, node, node.attributes.get("alpha", 1.0), 1.0)
+
+
+def selu(tape: Tape, node: Node) -> str:
+    alpha = node.attributes.get("alpha", 1.6732632423543772)
+    return _exponential(tape, node, alpha, node.attributes.get("gamma", 1.0507009873554805))
+
+
+def celu(tape: Tape, node: Node) -> str:
+    """``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))``: below 0, ``1 + y / alpha``."""
+    below = tape.op("Min", node.y, tape.real(0))
+    return tape.add(tape.scale(below, 1 / node.attributes.get("alpha", 1.0)), tape.real(1))
+
+
+def hard_sigmoid(tape: Tape, node: Node) -> str:
+    inside = between(tape, node.y, tape.real(0), tape.real(1))
+    return tape.scale(inside, node.attributes.get("alpha", 0.2))
+
+
+def hard_swish(tape: Tape, node: Node) -> str:
+    """``x * h(x)`` with ``h = clip(x / 6 + 1/2, 0, 1)``: h + x h'."""
+    h = tape.op("HardSigmoid", node.x, alpha=1 / 6, beta=0.5)
+    slope = tape.scale(between(tape, h, tape.real(0), tape.real(1)), 1 / 6)
+    return tape.add(h, tape.mul(node.x, slope))
+
+
+def swish(tape: Tape, node: Node) -> str:
+    """``x * s(alpha x)``: ``s + alpha y (1 - s)``."""
+    alpha = node.attributes.get("alpha", 1.0)
+    s = tape.op("Sigmoid", tape.scale(node.x, alpha))
+    return tape.add(s, tape.scale(tape.mul(node.y, tape.sub(tape.real(1), s)), alpha))
+
+
+def mish(tape: Tape, node: Node) -> str:
+    """``x * t`` with ``t = tanh(softplus(x))``: ``t + x s (1 - t^2)``."""
+    t = tape.op("Tanh", tape.op("Softplus", node.x))
+    slope = tape.mul(tape.op("Sigmoid", node.x), tape.sub(tape.real(1), tape.mul(t, t)))
+    return tape.add(t, tape.mul(node.x, slope))
+
+
+def gelu(tape: Tape, node: Node) -> str:
+    if node.attributes.get("approximate", "none") == "tanh":
+        return _tanh_gelu(tape, node.x)
+    x = node.x
+    erf = tape.op("Erf", tape.scale(x, 1 / math.sqrt(2)))
+    cdf = tape.scale(tape.add(tape.real(1), erf), 0.5)
+    gauss = tape.op("Exp", tape.scale(tape.mul(x, x), -0.5))
+    return tape.add(cdf, tape.mul(x, tape.scale(gauss, 1 / math.sqrt(2 * math.pi))))
+
+
+def _tanh_gelu(tape: Tape, x: str) -> str:
+    """``x (1 + t) / 2`` with ``t = tanh(u)``, ``u = k (x + c x^3)``."""
+    k, c = math.sqrt(2 / math.pi), 0.044715
+    one, square = tape.real(1), tape.mul(x, x)
+    t = tape.op("Tanh", tape.mul(tape.scale(x, k), tape.add(one, tape.scale(square, c))))
+    du = tape.scale(tape.add(one, tape.scale(square, 3 * c)), k)
+    slope = tape.mul(tape.sub(one, tape.mul(t, t)), du)
+    return tape.scale(tape.add(tape.add(one, t), tape.mul(x, slope)), 0.5)
+
+
+def erf(tape: Tape, node: Node) -> str:
+    gauss = tape.op("Exp", tape.neg(tape.mul(node.x, node.x)))
+    return tape.scale(gauss, 2 / math.sqrt(math.pi))
+
+
+def softsign(tape: Tape, node: Node) -> str:
+    root = tape.sub(tape.real(1), tape.op("Abs", node.y))  # 1 / (1 + |x|)
+    return tape.mul(root, root)
+
+
+def thresholded_relu(tape: Tape, node: Node) -> str:
+    alpha = tape.real(node.attributes.get("alpha", 1.0))
+    return tape.mask(tape.op("Greater", node.x, alpha))
+
+
+@single
+def clip(tape: Tape, node: Node, g: str) -> Grads:
+    """The strict inequalities hold for the output where they hold for the input."""
+    low, high = node.input(1), node.input(2)
+    if low and high:
+        return [tape.mul(g, between(tape, node.y, low, high))]
+    if low:
+        return [tape.mul(g, tape.mask(tape.op("Greater", node.y, low)))]
+    return [tape.mul(g, tape.mask(tape.op("Less", node.y, high))) if high else g]
+
+
+@single
+def neg(tape: Tape, node: Node, g: str) -> Grads:
+    return [tape.neg(g)]
+
+
+@single
+def passed(tape: Tape, node: Node, g: str) -> Grads:
+    """Identity, and Dropout in a network that is not being trained."""
+    return [g]
+
+
+RULES: dict[str, Rule] = {
+    "Abs": times(lambda tape, node: tape.op("Sign", node.x)),
+    "Celu": times(celu),
+    "Clip": clip,
+    "Cos": times(lambda tape, node: tape.neg(tape.op("Sin", node.x))),
+    "Dropout": passed,
+    "Elu": times(elu),
+    "Erf": times(erf),
+    "Exp": times(lambda tape, node: node.y),
+    "Gelu": times(gelu),
+    "HardSigmoid": times(hard_sigmoid),
+    "HardSwish": times(hard_swish),
+    "Identity": passed,
+    "LeakyRelu": times(leaky_relu),
+    "Log": times(lambda tape, node: tape.op("Reciprocal", node.x)),
+    "Mish": times(mish),
+    "Neg": neg,
+    "Reciprocal": times(lambda tape, node: tape.neg(tape.mul(node.y, node.y))),
+    "Relu": times(relu),
+    "Selu": times(selu),
+    "Sigmoid": times(sigmoid),
+    "Sin": times(lambda tape, node: tape.op("Cos", node.x)),
+    "Softplus": times(lambda tape, node: tape.op("Sigmoid", node.x)),
+    "Softsign": times(softsign),
+    "Sqrt": times(lambda tape, node: tape.div(tape.real(0.5), node.y)),
+    "Swish": times(swish),
+    "Tanh": times(tanh),
+    "ThresholdedRelu": times(thresholded_relu),
+}

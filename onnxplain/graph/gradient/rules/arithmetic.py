@@ -1,0 +1,132 @@
+"""Operators of several tensors that broadcast: what was repeated is summed."""
+
+# ruff: noqa: D103 (a rule is described by the operator it is named after)
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from onnxplain.graph.gradient.rules.activation import positive
+from onnxplain.graph.gradient.tape import Grads, Node, Refusal, Rule, Tape, single
+
+
+def each(tape: Tape, node: Node, gradient: Callable[[str], str]) -> Grads:
+    """Gradients of the inputs that need one, summed over what was broadcast."""
+    shape = tape.shape(node.y)
+    return [
+        tape.unbroadcast(gradient(name), shape, name) if tape.wants(name) else None
+        for name in node.inputs
+    ]
+
+
+@single
+def add(tape: Tape, node: Node, g: str) -> Grads:
+    return each(tape, node, lambda name: g)
+
+
+@single
+def sub(tape: Tape, node: Node, g: str) -> Grads:
+    a, b = add(tape, node, [g])
+    return [a, tape.neg(b) if b else None]
+
+
+@single
+def mul(tape: Tape, node: Node, g: str) -> Grads:
+    a, b = node.inputs
+    for x, s in ((a, b), (b, a)):
+        if _gate(tape, x, s):
+            return _swish(tape, node, g, x, s)
+    shape = tape.shape(node.y)
+    return [
+        tape.unbroadcast(tape.mul(g, other), shape, name) if tape.wants(name) else None
+        for name, other in ((a, b), (b, a))
+    ]
+
+
+def _gate(tape: Tape, x: str, s: str) -> bool:
+    maker = tape.producer(s)
+    return maker is not None and maker.operator == "Sigmoid" and maker.x == x
+
+
+def _swish(tape: Tape, node: Node, g: str, x: str, s: str) -> Grads:
+    """``x * sigmoid(x)`` in one: ``s + y (1 - s)``, four passes over memory for six."""
+    slope = tape.add(s, tape.sub(node.y, tape.mul(node.y, s)))
+    return [tape.mul(g, slope) if name == x else None for name in node.inputs]
+
+
+@single
+def div(tape: Tape, node: Node, g: str) -> Grads:
+    a, b = node.inputs
+    quotient, shape = tape.div(g, b), tape.shape(node.y)
+    da = tape.unbroadcast(quotient, shape, a) if tape.wants(a) else None
+    if not tape.wants(b):
+        return [da, None]
+    return [da, tape.unbroadcast(tape.neg(tape.mul(quotient, node.y)), shape, b)]
+
+
+@single
+def power(tape: Tape, node: Node, g: str) -> Grads:
+    x, exponent = node.inputs
+    if tape.wants(exponent):
+        raise Refusal("its exponent depends on the image")
+    value = tape.constant(exponent)
+    if value is not None and value.size == 1 and value.item() == 2:
+        slope = tape.scale(x, 2)
+    elif value is not None:  # in the graph's type, whatever the type of the exponent
+        slope = tape.mul(tape.real(value), tape.op("Pow", x, tape.real(value - 1)))
+    else:
+        raise Refusal("its exponent is not a small constant")
+    return [tape.unbroadcast(tape.mul(g, slope), tape.shape(node.y), x), None]
+
+
+@single
+def where(tape: Tape, node: Node, g: str) -> Grads:
+    condition, a, b = node.inputs
+    shape = tape.shape(node.y)
+    sides = ((a, condition), (b, tape.op("Not", condition)))
+    return [
+        None,
+        *(
+            tape.unbroadcast(tape.mul(g, tape.mask(side)), shape, name)
+            if tape.wants(name)
+            else None
+            for name, side in sides
+        ),
+    ]
+
+
+@single
+def extreme(tape: Tape, node: Node, g: str) -> Grads:
+    """Max and Min: ties share the gradient."""
+    masks = {name: tape.mask(tape.op("Equal", name, node.y)) for name in node.inputs}
+    share = tape.div(g, tape.add(*(masks[name] for name in node.inputs)))
+    return each(tape, node, lambda name: tape.mul(share, masks[name]))
+
+
+@single
+def mean(tape: Tape, node: Node, g: str) -> Grads:
+    return each(tape, node, lambda name: tape.scale(g, 1 / len(node.inputs)))
+
+
+@single
+def prelu(tape: Tape, node: Node, g: str) -> Grads:
+    x, slope = node.inputs
+    if tape.wants(slope):
+        raise Refusal("its slope depends on the image")
+    mask = positive(tape, x)
+    return [tape.mul(g, tape.add(mask, tape.mul(tape.sub(tape.real(1), mask), slope))), None]
+
+
+RULES: dict[str, Rule] = {
+    "Add": add,
+    "Div": div,
+    "Max": extreme,
+    "Mean": mean,
+    "Min": extreme,
+    "Mul": mul,
+    "PRelu": prelu,
+    "Pow": power,
+    "Sub": sub,
+    "Sum": add,
+    "Where": where,
+}
