@@ -1,0 +1,173 @@
+import numpy as np
+import pytest
+
+from onnxplain.data import Case, generator
+from onnxplain.engine import Engine, Job
+from onnxplain.methods import FIDO, MP
+from tests.nets import CurvedGradients, Net, Picture, curved
+
+RNG = np.random.default_rng(5)
+SIZE = (16, 20)
+IMAGE = RNG.random((*SIZE, 3), np.float32)
+WEIGHTS = (RNG.standard_normal((*SIZE, 3, 2)) * 0.05).astype(np.float32)
+
+
+def explain(method, net=None, fill=0.5, name="photo", gradients=None):
+    case = Case(name, IMAGE, 1, n_classes=2)
+    job = Job((case,), (method.flow(case, generator(0, name)),), Picture(fill))
+    net = net or Net(curved(WEIGHTS), SIZE)
+    (outcome,) = Engine(net, gradients=gradients or CurvedGradients(WEIGHTS)).run([job])
+    if outcome.error:
+        raise outcome.error
+    return outcome
+
+
+@pytest.mark.framework
+def test_mp_follows_the_same_path_as_autograd_for_20_steps():
+    pytest.importorskip("torch")
+    from tests.reference import torch_methods as reference
+
+    expected = reference.mp(
+        reference.tensor(IMAGE),
+        reference.tensor(np.full_like(IMAGE, 0.5)),
+        reference.tensor(WEIGHTS),
+        generator(0, "photo"),
+        steps=20,
+        grid=4,
+        jitter=4,
+        l1=1e-2,
+        tv=1e-2,
+        beta=3,
+        lr=0.1,
+    )
+    found = explain(MP(grid=4, n_steps=20, l1=1e-2)).values[0]
+    # float32 images against float64 ones: 1e-7 a step, and Adam does not enlarge it much
+    np.testing.assert_allclose(found.coarse, expected, atol=1e-4)
+
+
+@pytest.mark.framework
+@pytest.mark.parametrize("objective", ["preservation", "deletion"])
+def test_fido_follows_the_same_path_as_autograd_for_20_steps(objective):
+    pytest.importorskip("torch")
+    from tests.reference import torch_methods as reference
+
+    expected = reference.fido(
+        reference.tensor(IMAGE),
+        reference.tensor(np.full_like(IMAGE, 0.5)),
+        reference.tensor(WEIGHTS),
+        generator(0, "photo"),
+        steps=20,
+        grid=5,
+        samples=4,
+        lr=0.05,
+        reg=1e-2,
+        warm_up=10,
+        temperature=0.5,
+        keep=objective == "preservation",
+    )
+    method = FIDO(
+        objective=objective,
+        grid=5,
+        n_steps=20,
+        n_samples=4,
+        sparsity=1e-2,
+        warm_up=10,
+        temperature=0.5,
+    )
+    np.testing.assert_allclose(explain(method).values[0].coarse, expected, atol=1e-4)
+
+
+METHODS = [
+    MP(grid=4, n_steps=30),
+    MP(grid=4, n_steps=30, estimator="spsa", n_pairs=4, jitter=0),
+    FIDO(grid=4, n_steps=30),
+    FIDO(grid=4, n_steps=30, estimator="score-function", objective="deletion"),
+]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+def test_the_same_seed_gives_the_same_result_for_any_batch_size(method):
+    results = [
+        explain(method, Net(curved(WEIGHTS), SIZE, batch_size=n, workers=w)).values[0].heatmap
+        for n, w in ((1, 1), (7, 2))
+    ]
+    np.testing.assert_allclose(results[0], results[1], atol=1e-5)
+    low, high = (0, 1) if isinstance(method, MP) else (-0.5, 0.5)
+    assert results[0].min() >= low
+    assert results[0].max() <= high
+
+
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+def test_evaluations_are_known_before_and_the_result_says_how_the_slope_was_found(method):
+    outcome = explain(method)
+    assert outcome.evaluations == method.evaluations(SIZE)
+    assert outcome.values[0].details["estimator"] == method.estimator
+
+
+def region_net():
+    """Log-odds grow with the brightness of one quarter of the image, and of nothing else."""
+    weights = np.zeros((*SIZE, 3), np.float32)
+    weights[:8, :10] = 0.05
+
+    def function(images):
+        odds = np.einsum("nhwc,hwc->n", images.astype(np.float64), weights) - 3
+        return np.stack([np.zeros_like(odds), odds], axis=1)
+
+    class Gradients:
+        def score_grads(self, images, targets, kind):
+            raw = function(images).astype(np.float32)
+            p = 1 / (1 + np.exp(-raw[:, 1]))
+            slope = np.ones_like(p) if kind == "log-odds" else p * (1 - p)
+            return raw, (slope[:, None, None, None] * weights).astype(np.float32)
+
+    return Net(function, SIZE, "logits"), Gradients()
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        MP(grid=4, n_steps=150, l1=1e-2),
+        MP(grid=4, n_steps=150, l1=1e-2, estimator="spsa", n_pairs=16),
+        FIDO(grid=4, n_steps=150, sparsity=1e-2, objective="deletion"),
+        FIDO(grid=4, n_steps=150, sparsity=1e-2, objective="preservation"),
+        FIDO(
+            grid=4,
+            n_steps=300,
+            sparsity=1e-2,
+            n_samples=32,
+            estimator="score-function",
+            objective="deletion",
+        ),
+    ],
+    ids=repr,
+)
+def test_evidence_lies_in_the_region_that_the_score_depends_on(method):
+    net, gradients = region_net()
+    coarse = explain(method, net, 0.0, gradients=gradients).values[0].coarse
+    inside = np.zeros((4, 4), bool)
+    inside[:2, :2] = True
+    assert coarse[inside].min() > coarse[~inside].max()
+
+
+def test_score_function_needs_pairs():
+    with pytest.raises(ValueError, match="n_samples must be even, got 5"):
+        explain(FIDO(grid=4, n_steps=2, n_samples=5))
+
+
+def test_the_estimates_without_gradients_agree_with_the_gradient_on_average():
+    net, gradients = region_net()
+    spsa = MP(grid=4, n_steps=1, jitter=0, estimator="spsa", n_pairs=2000)
+    case = Case("photo", IMAGE, 1)
+    from onnxplain.optim import Enlarge
+    from tests.reference import driver
+
+    rng = np.random.default_rng(0)
+    enlarge = Enlarge.nearest(4, SIZE)
+    mask = np.full((4, 4), 0.5)
+    arguments = (IMAGE, -IMAGE, mask, enlarge, rng)
+    exact, estimate = (
+        driver.run(net, case, find(*arguments), Picture(0.0), gradients=gradients)[1]
+        for find in (spsa._gradient, spsa._spsa)
+    )
+    correlation = np.corrcoef(exact.ravel(), estimate.ravel())[0, 1]
+    assert correlation > 0.95

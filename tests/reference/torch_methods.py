@@ -1,0 +1,69 @@
+"""MP and FIDO with PyTorch's autograd, as plain loops; masks keep here, as in the papers."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+def log_odds(images, weights):
+    """The net `tests.nets.curved`: images (N, H, W, 3) to log-odds of class 1."""
+    return torch.sin(torch.einsum("nhwc,hwck->nk", images, weights)).sum(dim=1)
+
+
+def mp(image, fill, weights, rng, *, steps, grid, jitter, l1, tv, beta, lr):
+    """Fong & Vedaldi's eq. 3 and 4, with the constants of Agarwal & Nguyen's program."""
+    size = image.shape[:2]
+    keep = torch.tensor(rng.random((grid, grid)), requires_grad=True)
+    optimiser = torch.optim.Adam([keep], lr=lr)
+
+    def large(picture):
+        batch = picture.permute(2, 0, 1)[None]
+        enlarged = [side + jitter for side in size]
+        out = F.interpolate(batch, size=enlarged, mode="bilinear", align_corners=False)
+        return out[0].permute(1, 2, 0)
+
+    image, fill = large(image), large(fill)
+    for _ in range(steps):
+        dy, dx = rng.integers(0, jitter, 2)
+        x, f = (p[dy : dy + size[0], dx : dx + size[1]] for p in (image, fill))
+        m = F.interpolate(keep[None, None], size=size, mode="nearest-exact")[0, 0, :, :, None]
+        score = torch.sigmoid(log_odds((x * m + f * (1 - m))[None], weights))[0]
+        rows, columns = keep[1:] - keep[:-1], keep[:, 1:] - keep[:, :-1]
+        loss = l1 * (1 - keep).abs().sum() + score
+        loss = loss + tv * ((rows.abs() ** beta).sum() + (columns.abs() ** beta).sum())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        with torch.no_grad():
+            keep.clamp_(0, 1)
+    return 1 - keep.detach().numpy()
+
+
+def fido(image, fill, weights, rng, *, steps, grid, samples, lr, reg, warm_up, temperature, keep):
+    """Chang et al.'s preservation (`keep`) or deletion objective, concrete relaxation."""
+    size = image.shape[:2]
+    logits = torch.zeros((grid, grid), dtype=torch.float64, requires_grad=True)  # of dropping
+    optimiser = torch.optim.Adam([logits], lr=lr)
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = lr * (1 - step / steps)
+        p = F.interpolate(logits[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+        u = torch.tensor(rng.uniform(1e-6, 1 - 1e-6, (samples, *size)))
+        kept = 1 - torch.sigmoid((p + torch.log(u / (1 - u))) / temperature)
+        x = image * kept[..., None] + fill * (1 - kept[..., None])
+        odds = log_odds(x, weights).mean()
+        weight = reg * min(step / warm_up, 1)
+        dropped = torch.sigmoid(p)
+        loss = -odds + weight * (1 - dropped).sum() if keep else odds + weight * dropped.sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    final = torch.sigmoid(-logits) - 0.5
+    return (final if keep else -final).detach().numpy()
+
+
+def tensor(array):
+    """Float64 tensor of an array."""
+    return torch.from_numpy(np.asarray(array, np.float64))
