@@ -158,8 +158,9 @@ def build(cls: type[T], given: Mapping[str, Any]) -> T:
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """``'x' is unknown; did you mean 'y'?`` or the list of what is known."""
+    """``'x' is unknown; did you mean 'y'?`` or what is known (the first of many)."""
     names = list(known)
     near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(names) or 'none'}"
+    listed = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
+    hint = f"did you mean {near[0]!r}?" if near else f"choose from {listed or 'none'}"
     return f"{name!r} is unknown; {hint}"

@@ -1,0 +1,63 @@
+"""Which classes are explained."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from onnxplain.targets import Top, choose, count_targets, parse_targets
+
+NAMES = ("tabby, tabby cat", "Egyptian cat", "crane", "crane", "7")
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (None, (Top(1),)),
+        (2, (2,)),
+        (np.int64(2), (2,)),
+        ("2", (2,)),
+        ("tabby", (0,)),
+        ("Tabby Cat", (0,)),
+        ("tabby, tabby cat", (0,)),
+        ("EGYPTIAN CAT", (1,)),
+        ("7", (4,)),  # a name before an index
+        ("top-3", (Top(3),)),
+        ("top2", (Top(2),)),
+        ([1, "tabby", "top-2"], (1, 0, Top(2))),
+    ],
+)
+def test_targets_are_found_by_index_name_and_rank(target, expected):
+    assert parse_targets(target, NAMES) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("taby", "target 'taby' is unknown; did you mean 'tabby'"),
+        ("crane", r"fits several classes; give an index: 2 \(crane\), 3 \(crane\)"),
+        (5, "must be a class from 0 to 4, got 5"),
+        (-1, "must be a class from 0 to 4, got -1"),
+        ("-1", "must be a class from 0 to 4, got -1"),
+        ("top-6", "1 to 5 classes, got 6"),
+        ("top-0", "1 to 5 classes, got 0"),
+        ([], "empty list"),
+    ],
+)
+def test_wrong_targets_say_what_there_is(target, text):
+    with pytest.raises(ValueError, match=text):
+        parse_targets(target, NAMES)
+
+
+def test_list_of_many_classes_is_cut_in_messages():
+    with pytest.raises(ValueError, match=r"class 19, \.\.\. \(1000 in all\)$"):
+        parse_targets("zzz", [f"class {i}" for i in range(1000)])
+
+
+def test_most_probable_classes_are_chosen_each_once():
+    probabilities = np.array([0.1, 0.4, 0.2, 0.3])
+    assert choose((2, Top(2), 1), probabilities) == [2, 1, 3]
+
+
+def test_count_is_the_most_there_can_be():
+    assert count_targets((2, Top(2), 1)) == 4
