@@ -1,0 +1,102 @@
+"""What every metric gives: a number with its direction and unit, and the facts behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onnxplain.data import Case, Heatmap, Size
+from onnxplain.flow import Flow
+from onnxplain.params import values
+
+Direction: TypeAlias = Literal["lower", "higher"]
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """What a metric found.
+
+    Parameters
+    ----------
+    value : float
+        In the metric's unit; NaN where it is not defined, as the correlation of a constant map.
+    details : mapping
+        The curve and other facts behind the value, all of which JSON can hold.
+    """
+
+    value: float
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Named(Protocol):
+    """What tells a metric's rows from those of others."""
+
+    name: ClassVar[str]
+    direction: ClassVar[Direction]  # which values are better
+    unit: ClassVar[str]
+
+
+class Metric(Named, Protocol):
+    """A metric of one heatmap: frozen hyperparameters and one flow.
+
+    It asks like a method does, by ``yield``, and so shares the batches of whatever else runs.
+    """
+
+    def evaluations(self, size: Size) -> int:
+        """Images that will be scored for one heatmap of that size, at most."""
+        ...
+
+    def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[Score]:
+        """Judge one heatmap of the size of the case's image."""
+        ...
+
+
+class PairMetric(Named, Protocol):
+    """A metric of how alike two heatmaps are."""
+
+    def compare(self, first: ArrayLike, second: ArrayLike) -> float:
+        """Likeness of two maps of one shape; NaN where it is not defined."""
+        ...
+
+
+def row(metric: Named, score: Score) -> dict[str, Any]:
+    """One row of a table of results, which JSON can hold.
+
+    Examples
+    --------
+    >>> from onnxplain.metrics.pointing import PointingGame
+    >>> row(PointingGame(), Score(1.0))["direction"]
+    'higher'
+    """
+    return {
+        "metric": metric.name,
+        "value": score.value if math.isfinite(score.value) else None,
+        "direction": metric.direction,
+        "unit": metric.unit,
+        "parameters": values(metric),
+        "details": dict(score.details),
+    }
+
+
+def check_heatmap(heatmap: ArrayLike, size: Size) -> NDArray[np.float64]:
+    """The heatmap in float64, or an error that says what is wrong with it.
+
+    Raises
+    ------
+    ValueError
+        If it does not have the size of the image, or holds NaN or infinity.
+    """
+    wide = np.asarray(heatmap, np.float64)
+    if wide.shape != size:
+        raise ValueError(
+            f"the heatmap has shape {wide.shape} and the image {size}; "
+            "resize the heatmap to the image first"
+        )
+    if not np.isfinite(wide).all():
+        raise ValueError("the heatmap holds NaN or infinite values; give finite ones")
+    return wide

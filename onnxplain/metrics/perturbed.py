@@ -1,0 +1,164 @@
+"""What perturbed samples do that has nothing to do with the object.
+
+References
+----------
+.. [1] Agarwal & Nguyen, Explaining image classifiers by removing input features using
+   generative models, ACCV 2020, sec. 5.1, 5.2 and figs. 7, 8, S16, :arXiv:`1910.04256`
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Annotated, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.data import Box, Case, Heatmap, Size
+from onnxplain.flow import Flow, MaskQuery
+from onnxplain.masks import PatchMasks
+from onnxplain.metrics.base import Direction, Score
+from onnxplain.metrics.boxes import object_boxes
+from onnxplain.metrics.neutrality import entropy
+from onnxplain.params import Param, Parametrised
+from onnxplain.protocols import Fill
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OffObjectChange(Parametrised):
+    """Mean change of the score while a sliding patch lies wholly outside the object.
+
+    A fill that looks unnatural moves the score even there: 0.09 for grey patches of 53
+    pixels and 0.04 for inpainted ones on ImageNet [1]_. It does not look at the heatmap.
+
+    Parameters
+    ----------
+    patch : int
+        Side of the patch in pixels.
+    stride : int
+        Pixels between neighbouring patches.
+    fill : Fill, optional
+        What stands in for removed pixels; the job's fill if not given.
+    """
+
+    name: ClassVar[str] = "off-object"
+    direction: ClassVar[Direction] = "lower"
+    unit: ClassVar[str] = "probability"
+
+    patch: Annotated[int, Param("side of the sliding patch in pixels", ge=1)] = 53
+    stride: Annotated[int, Param("pixels between neighbouring patches", ge=1)] = 3
+    fill: Fill | None = None
+
+    def evaluations(self, size: Size) -> int:
+        """One a position outside the object, and one for the image itself."""
+        return len(_corners(size, self.patch, self.stride)) + 1
+
+    def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[Score]:
+        """Judge the fill; NaN where the object leaves no room for the patch."""
+        corners = _corners(case.size, self.patch, self.stride)
+        boxes = object_boxes(case.boxes, case.size, self.name)
+        outside = corners[outside_boxes(corners, self.patch, boxes)]
+        if not len(outside):
+            return Score(float("nan"), {"positions": 0})
+        # A patch beyond the border removes nothing: the image itself, in the same query.
+        untouched = np.array([[-self.patch, -self.patch]])
+        masks = PatchMasks(np.concatenate([untouched, outside]), self.patch, case.size)
+        reply = yield MaskQuery(masks, fill=self.fill)
+        changes = np.abs(reply.scores[1:] - reply.scores[0])
+        return Score(float(changes.mean()), {"positions": len(outside)})
+
+
+def outside_boxes(
+    corners: NDArray[np.int64], patch: int, boxes: Sequence[Box]
+) -> NDArray[np.bool_]:
+    """Which patches share no pixel with any of the boxes, shape (N,).
+
+    With the corners of SP's patches it picks, of the drops that SP has already measured (its
+    `coarse` map), those that `OffObjectChange` is the mean absolute value of.
+    """
+    top, left = corners[:, 0], corners[:, 1]
+    outside = np.ones(len(corners), np.bool_)
+    for box in boxes:
+        apart = (top + patch <= box.top) | (top >= box.bottom)
+        apart |= (left + patch <= box.left) | (left >= box.right)
+        outside &= apart
+    return outside
+
+
+def with_labels(flow: Flow[T]) -> Flow[tuple[T, NDArray[np.int64]]]:
+    """Run a method's flow and also give the top class of every sample that it asked about.
+
+    The method's own evaluations are used: nothing is asked twice.
+    """
+    labels: list[NDArray[np.int64]] = []
+    try:
+        query = next(flow)
+        while True:
+            if isinstance(query, MaskQuery):
+                reply = yield replace(query, classes=True)
+                assert reply.classes is not None
+                labels.append(reply.classes.argmax(axis=1))
+            else:
+                reply = yield query
+            query = flow.send(reply)
+    except StopIteration as stop:
+        return stop.value, np.concatenate(labels) if labels else np.empty(0, np.int64)
+    finally:
+        flow.close()
+
+
+@dataclass(frozen=True)
+class LabelBias(Parametrised):
+    """Share of the perturbed samples that fall into the few most common top classes.
+
+    20.5 % of LIME's grey samples fall into three of ImageNet's classes, whatever the image;
+    inpainted samples hardly favour any [1]_.
+
+    Parameters
+    ----------
+    top : int
+        How many of the most common classes are counted.
+    """
+
+    name: ClassVar[str] = "label-bias"
+    direction: ClassVar[Direction] = "lower"
+    unit: ClassVar[str] = "share of samples"
+
+    top: Annotated[int, Param("most common classes that are counted", ge=1)] = 3
+
+    def judge(self, labels: NDArray[np.integer] | Sequence[int]) -> Score:
+        """Judge the top classes of samples, pooled over as many images as wanted.
+
+        Its details hold the entropy of the classes in nats and how often each occurred,
+        the most common first.
+
+        Raises
+        ------
+        ValueError
+            If there are no samples.
+        """
+        counts = Counter(int(label) for label in labels)
+        total = counts.total()
+        if not total:
+            raise ValueError("label bias is taken over one sample or more, got none")
+        # Of equally common classes the lower index comes first.
+        common = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        shares = np.array([count for _, count in common]) / total
+        details = {
+            "samples": total,
+            "entropy": entropy(shares),
+            "classes": [label for label, _ in common],
+            "counts": [count for _, count in common],
+        }
+        return Score(float(shares[: self.top].sum()), details)
+
+
+def _corners(size: Size, patch: int, stride: int) -> NDArray[np.int64]:
+    """First pixel of every position of the patch that lies wholly inside, shape (N, 2)."""
+    rows, columns = (range(0, side - patch + 1, stride) for side in size)
+    return np.array(list(product(rows, columns)), np.int64).reshape(-1, 2)
