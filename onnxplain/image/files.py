@@ -21,7 +21,7 @@ from onnxplain.data import Image
 from onnxplain.errors import ImageError, OutputError
 
 # Photo formats only: Pillow also knows formats that start other programs (EPS).
-FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 MAX_PIXELS = 64_000_000
 
 _DECODERS = threading.Lock()
@@ -63,8 +63,6 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image
         ) from error
     except PIL.UnidentifiedImageError as error:
         raise ImageError(f"{path}: not an image; give one of {', '.join(FORMATS)}") from error
-    except ImageError:
-        raise
     except Exception as error:  # decoders meet broken files with errors of every kind
         raise ImageError(f"{path}: cannot be read as an image: {error or repr(error)}") from error
 
@@ -164,7 +162,7 @@ def _pixels(photo: PIL.Image.Image) -> NDArray[np.float32]:
         grey = np.asarray(photo).astype(np.float32)
         grey = grey / np.float32(65535) if photo.mode.startswith("I") else grey
         if not (grey.min() >= 0 and grey.max() <= 1):
-            raise ImageError(
+            raise ValueError(
                 f"pixels lie outside the range of mode {photo.mode}; save it with 8 or 16 bits"
             )
         return np.repeat(grey[..., None], 3, axis=2)

@@ -1,0 +1,84 @@
+"""Fills of one colour, the same for every image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from onnxplain.data import Image
+from onnxplain.params import Param, Parametrised
+
+RGB = tuple[float, float, float]
+
+IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
+
+
+@dataclass(frozen=True)
+class DatasetMean(Parametrised):
+    """The mean colour of ImageNet, (.485, .456, .406): the gray of the paper [1]_.
+
+    A classifier trained with the usual normalisation sees zeros there.
+
+    References
+    ----------
+    .. [1] Agarwal & Nguyen, Explaining image classifiers by removing input features using
+       generative models, ACCV 2020, :arXiv:`1910.04256`
+    """
+
+    name: ClassVar[str] = "dataset-mean"
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """A picture of that colour, of the image's shape (H, W, 3)."""
+        return plain(image, IMAGENET_MEAN)
+
+
+@dataclass(frozen=True)
+class Black(Parametrised):
+    """Black, 0 in every channel."""
+
+    name: ClassVar[str] = "black"
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """A black picture of the image's shape (H, W, 3)."""
+        return plain(image, (0, 0, 0))
+
+
+@dataclass(frozen=True)
+class White(Parametrised):
+    """White, 1 in every channel."""
+
+    name: ClassVar[str] = "white"
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """A white picture of the image's shape (H, W, 3)."""
+        return plain(image, (1, 1, 1))
+
+
+@dataclass(frozen=True)
+class Colour(Parametrised):
+    """Any one colour; mid-grey unless given.
+
+    Parameters
+    ----------
+    rgb : (red, green, blue), each in [0, 1]
+        The colour.
+
+    Examples
+    --------
+    >>> Colour(rgb=(1.0, 0.5, 0.0)).prepare(np.zeros((1, 1, 3), np.float32), None).tolist()
+    [[[1.0, 0.5, 0.0]]]
+    """
+
+    name: ClassVar[str] = "colour"
+    rgb: Annotated[RGB, Param("red, green and blue of the colour", ge=0, le=1)] = (0.5, 0.5, 0.5)
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """A picture of that colour, of the image's shape (H, W, 3)."""
+        return plain(image, self.rgb)
+
+
+def plain(image: Image, colour: object) -> Image:
+    """A picture of one colour, of the image's shape (H, W, 3)."""
+    return np.broadcast_to(np.asarray(colour, np.float32), image.shape).copy()

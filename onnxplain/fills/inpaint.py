@@ -1,0 +1,65 @@
+"""What might have been there, as a generative inpainter paints it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.data import Image, Images, Mask
+from onnxplain.errors import InpainterError
+from onnxplain.protocols import Inpainter
+
+
+@dataclass(frozen=True, eq=False)
+class Inpaint:
+    """An inpainter paints the holes of every mask: SP-G, LIME-G and so on [1]_.
+
+    Parameters
+    ----------
+    inpainter : Inpainter
+        What paints. Only its pixels inside the holes are used.
+
+    Notes
+    -----
+    Pixels with a mask of 0.5 or more are holes. Where a softer mask removes a little of a
+    pixel, the pixel itself stands in: an inpainter does not change what it can see.
+
+    References
+    ----------
+    .. [1] Agarwal & Nguyen, Explaining image classifiers by removing input features using
+       generative models, ACCV 2020, :arXiv:`1910.04256`
+    """
+
+    name: ClassVar[str] = "inpaint"
+    inpainter: Inpainter
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Callable[[Mask], Images]:
+        """A function of masks (N, H, W) to the image's pictures (N, H, W, 3)."""
+
+        def paint(masks: Mask) -> Images:
+            holes = masks >= 0.5
+            out = np.repeat(image[None], len(masks), axis=0)
+            some = np.flatnonzero(holes.any(axis=(1, 2)))
+            for start in range(0, len(some), self.inpainter.batch_size):
+                batch = some[start : start + self.inpainter.batch_size]
+                painted = self._paint(out[batch], holes[batch])
+                out[batch] = np.where(holes[batch][..., None], painted, out[batch])
+            return out
+
+        return paint
+
+    def _paint(self, images: Images, holes: NDArray[np.bool_]) -> Images:
+        painted = self.inpainter.inpaint(images, holes.astype(np.float32))
+        if painted.shape != images.shape:
+            raise InpainterError(
+                f"the inpainter gave an array of {painted.shape} for images of {images.shape}; "
+                "check its layout and size"
+            )
+        inside = painted[holes]
+        if not np.isfinite(inside).all():
+            raise InpainterError("the inpainter painted NaN or infinite pixels; check its range")
+        return np.clip(painted, 0, 1)

@@ -1,0 +1,81 @@
+"""Fills with mean colours of the image itself: all of it, its segments, or round each pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from onnxplain.data import Image
+from onnxplain.fills.constant import plain
+from onnxplain.image import box_blur
+from onnxplain.params import Param, Parametrised
+from onnxplain.segments import superpixels
+
+
+@dataclass(frozen=True)
+class ChannelMean(Parametrised):
+    """The image's own mean colour."""
+
+    name: ClassVar[str] = "channel-mean"
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """A picture (H, W, 3) of the mean of each channel."""
+        return plain(image, image.mean(axis=(0, 1), dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class SegmentMean(Parametrised):
+    """Every superpixel in its mean colour, as LIME's program fills unless told otherwise [1]_.
+
+    Parameters
+    ----------
+    n_segments : int
+        Superpixels to ask SLIC for; more keep more of the image.
+    compactness : float
+        Weight of nearness against likeness of colour; high values give square superpixels.
+    sigma : float
+        Gaussian smoothing before, in pixels.
+
+    References
+    ----------
+    .. [1] Ribeiro, Singh & Guestrin, "Why should I trust you?", KDD 2016, :arXiv:`1602.04938`
+    """
+
+    name: ClassVar[str] = "segment-mean"
+    n_segments: Annotated[int, Param("superpixels to ask SLIC for", ge=1)] = 50
+    compactness: Annotated[float, Param("nearness against likeness of colour", gt=0)] = 30.0
+    sigma: Annotated[float, Param("Gaussian smoothing before, in pixels", ge=0)] = 3.0
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """A picture (H, W, 3) of the image's superpixels."""
+        segments = superpixels(
+            image,
+            n_segments=self.n_segments,
+            compactness=self.compactness,
+            sigma=self.sigma,
+        )
+        labels = segments.ravel()
+        counts = np.bincount(labels)
+        means = [np.bincount(labels, image[..., c].ravel()) / counts for c in range(3)]
+        picture: Image = np.stack(means, axis=-1).astype(np.float32)[segments]
+        return picture
+
+
+@dataclass(frozen=True)
+class LocalMean(Parametrised):
+    """The mean colour of a square window round each pixel; the border is mirrored.
+
+    Parameters
+    ----------
+    window : int
+        Side of the window in pixels; a wider one leaves less detail.
+    """
+
+    name: ClassVar[str] = "local-mean"
+    window: Annotated[int, Param("side of the window in pixels", ge=1)] = 31
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """A picture (H, W, 3) of local means."""
+        return np.clip(box_blur(image, self.window), 0, 1)

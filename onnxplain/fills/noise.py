@@ -1,0 +1,46 @@
+"""Random pixels: drawn once an image, so that all its masks reveal the same noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from onnxplain.data import Image
+from onnxplain.params import Param, Parametrised
+
+
+@dataclass(frozen=True)
+class UniformNoise(Parametrised):
+    """Every channel of every pixel drawn evenly from [0, 1)."""
+
+    name: ClassVar[str] = "uniform-noise"
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """Noise of the image's shape (H, W, 3)."""
+        return rng.random(image.shape, np.float32)
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Parametrised):
+    """Every channel of every pixel drawn from a normal distribution, clipped to [0, 1].
+
+    Parameters
+    ----------
+    mean : float
+        Of the distribution, before clipping.
+    sd : float
+        Its standard deviation. With the defaults one value in 22 is clipped.
+    """
+
+    name: ClassVar[str] = "gaussian-noise"
+    mean: Annotated[float, Param("mean of the noise", ge=0, le=1)] = 0.5
+    sd: Annotated[float, Param("standard deviation of the noise", gt=0)] = 0.25
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """Noise of the image's shape (H, W, 3)."""
+        noise: Image = rng.standard_normal(image.shape, np.float32)
+        noise *= self.sd
+        noise += self.mean
+        return np.clip(noise, 0, 1)

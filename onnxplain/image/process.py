@@ -1,0 +1,72 @@
+"""Blur and classical inpainting."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.data import Image
+
+Classical: TypeAlias = Literal["telea", "navier-stokes"]
+
+_INPAINT: dict[Classical, int] = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS}
+
+
+def gaussian_blur(image: Image, sigma: float) -> Image:
+    """Blur every channel; the border is mirrored (d c b a | a b c d), the kernel cut at 4 sigma.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of float32
+        Any range.
+    sigma : float
+        Standard deviation in pixels, above 0.
+    """
+    side = 2 * int(4 * sigma + 0.5) + 1
+    blurred: Any = cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REFLECT)
+    out: Image = blurred
+    return out
+
+
+def box_blur(image: Image, window: int) -> Image:
+    """The mean of the `window` x `window` pixels round each pixel; the border is mirrored."""
+    blurred: Any = cv2.blur(image, (window, window), borderType=cv2.BORDER_REFLECT)
+    out: Image = blurred
+    return out
+
+
+def inpaint_classical(
+    image: Image, hole: NDArray[np.bool_], algorithm: Classical, radius: float
+) -> Image:
+    """Fill a hole from its surroundings; OpenCV works on 8 bits, so filled pixels have those.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of float32 in [0, 1]
+        The photo.
+    hole : (H, W) ndarray of bool
+        True where pixels are missing.
+    algorithm : {'telea', 'navier-stokes'}
+        Fast marching [1]_ or fluid dynamics [2]_.
+    radius : float
+        Neighbourhood of a pixel, in pixels.
+
+    Returns
+    -------
+    filled : (H, W, 3) ndarray of float32 in [0, 1]
+        Known pixels may be rounded to 8 bits.
+
+    References
+    ----------
+    .. [1] Telea, An image inpainting technique based on the fast marching method, J. Graphics
+       Tools 9(1), 2004, doi:10.1080/10867651.2004.10487596
+    .. [2] Bertalmio, Bertozzi & Sapiro, Navier-Stokes, fluid dynamics, and image and video
+       inpainting, CVPR 2001, doi:10.1109/CVPR.2001.990497
+    """
+    coarse = np.round(image * 255).astype(np.uint8)
+    filled: Any = cv2.inpaint(coarse, hole.astype(np.uint8), radius, _INPAINT[algorithm])
+    out: Image = filled.astype(np.float32) / np.float32(255)
+    return out
