@@ -323,6 +323,6 @@ _PLACE = re.compile(r"/\S+\.(?:cc|cu|h|hpp):\d+ \S.*?\)(?: const)? ")
 
 
 def _essence(error: BaseException) -> str:
-    """ONNX Runtime's message without its code, source places and second lines."""
-    lines = _PLACE.sub("", _CODE.sub("", str(error))).strip().splitlines() or [repr(error)]
-    return lines[0][:400]
+    """ONNX Runtime's message in one line, without its code and source places."""
+    text = " ".join(_PLACE.sub("", _CODE.sub("", str(error))).split())
+    return text[:400] or repr(error)

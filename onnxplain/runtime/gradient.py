@@ -1,0 +1,288 @@
+"""Gradients of classifiers in plain ONNX Runtime: the model's own and its derivative in one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.data import Images, Kind, Scores
+from onnxplain.errors import ModelError, ScoreError
+from onnxplain.graph.gradient import SCORE, TARGET, GradientError, Rule, Wish, build_gradient
+from onnxplain.graph.gradient import gradient_name as named
+from onnxplain.graph.gradient.weights import with_weights
+from onnxplain.graph.load import ModelFile
+from onnxplain.graph.spec import ModelSpec
+from onnxplain.runtime import head
+from onnxplain.runtime.callable import check_images
+from onnxplain.runtime.compose import GREY, ModelSpace
+from onnxplain.runtime.device import Device
+from onnxplain.runtime.session import SILENT, Session, open_session, runtime
+
+# Two batch sizes, other than 1, to see which dimensions grow with the batch.
+PROBES = (2, 3)
+
+
+@final
+class RuntimeMeasure:
+    """What building a gradient asks of a runtime (see `onnxplain.graph.gradient.Measure`)."""
+
+    def fold(self, model: bytes) -> bytes:
+        """Fold constants with ONNX Runtime's basic optimisations.
+
+        They write standard operators only, and nothing that belongs to this machine.
+        """
+        ort = runtime()
+        options = self._options(ort.GraphOptimizationLevel.ORT_ENABLE_BASIC)
+        with tempfile.TemporaryDirectory(prefix="onnxplain-") as folder:
+            path = Path(folder) / "folded.onnx"
+            options.optimized_model_filepath = str(path)
+            self._session(model, options)
+            return path.read_bytes()
+
+    def run(self, model: bytes, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """All outputs of a model, by name."""
+        options = self._options(runtime().GraphOptimizationLevel.ORT_DISABLE_ALL)
+        session = self._session(model, options)
+        names = [one.name for one in session.get_outputs()]
+        taken = {one.name for one in session.get_inputs()}
+        try:
+            values = session.run(names, {k: v for k, v in feeds.items() if k in taken})
+        except Exception as error:
+            raise GradientError(
+                f"the model cannot be run to measure its shapes: {error}"
+            ) from error
+        return dict(zip(names, values, strict=True))
+
+    def _options(self, level: Any) -> Any:
+        options = runtime().SessionOptions()
+        options.graph_optimization_level = level
+        options.log_severity_level = SILENT
+        return options
+
+    def _session(self, model: bytes, options: Any) -> Any:
+        try:
+            return runtime().InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise GradientError(f"ONNX Runtime cannot load the model: {error}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """What a classifier says of some images, and why.
+
+    Parameters
+    ----------
+    scores : (N, K) ndarray of float32
+        As the model gives them.
+    values : (N,) ndarray of float32
+        The score of each image's target that was differentiated.
+    images : (N, H, W, 3) ndarray of float32
+        Its gradient with respect to the image, RGB in [0, 1].
+    layers : mapping of (activation, gradient)
+        Of each layer asked for, as the model lays them out.
+    """
+
+    scores: Scores
+    values: NDArray[np.float32]
+    images: Images
+    layers: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+@final
+class OnnxGradient:
+    """A classifier with the gradient of its target's score; made by `load_gradient`.
+
+    Parameters
+    ----------
+    session : Session
+        The loaded gradient graph.
+    spec : ModelSpec
+        How to feed the classifier and read its answer.
+    layers : tuple of str
+        Inner tensors that the graph gives with their gradients.
+    batch_size : int
+        Most images a call.
+    fixed : bool
+        Whether a call takes that number only.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        spec: ModelSpec,
+        *,
+        layers: tuple[str, ...] = (),
+        batch_size: int,
+        fixed: bool,
+    ) -> None:
+        self.spec = spec
+        self.layers = layers
+        self.batch_size = batch_size
+        self._session = session
+        self._space = ModelSpace.of(spec)
+        self._fixed = fixed
+
+    def score_grads(
+        self, images: Images, targets: NDArray[np.integer[Any]], layers: Sequence[str] = ()
+    ) -> Gradients:
+        """Scores of images, and the gradients of the score of each one's target.
+
+        Parameters
+        ----------
+        images : (N, H, W, 3) ndarray of float32 in [0, 1]
+        targets : (N,) ndarray of int
+            A class for each image.
+        layers : sequence of str
+            Those of `self.layers` that are wanted.
+
+        Raises
+        ------
+        ValueError
+            If an image, a target or a layer is not what the model takes.
+        ScoreError
+            If a gradient is not finite, naming the image and the value.
+        """
+        check_images(images, self.spec.size)
+        classes = len(self.spec.class_names)
+        if len(targets) != len(images) or not ((targets >= 0) & (targets < classes)).all():
+            raise ValueError(
+                f"targets are one class, 0 to {classes - 1}, for each of {len(images)} images, "
+                f"got {targets!r}"
+            )
+        if missing := set(layers) - set(self.layers):
+            raise ValueError(f"the gradient was built without the layers {sorted(missing)}")
+        starts = range(0, len(images), self.batch_size)
+        parts = [self._run(images[k:][: self.batch_size], targets[k:], layers) for k in starts]
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        _check_finite(found)
+        spec = self.spec
+        return Gradients(
+            scores=head.scores(found[spec.output], len(images), spec),
+            values=found[SCORE],
+            images=leave(self._space, found[named(spec.input)]),
+            layers={name: (found[name], found[named(name)]) for name in layers},
+        )
+
+    def _run(
+        self, images: Images, targets: NDArray[np.integer[Any]], layers: Sequence[str]
+    ) -> dict[str, NDArray[Any]]:
+        n = len(images)
+        rows, wanted = self._space.enter(images), targets[:n].astype(np.int64)
+        if self._fixed and n < self.batch_size:
+            short = self.batch_size - n
+            rows = np.concatenate([rows, np.repeat(rows[-1:], short, axis=0)])
+            wanted = np.concatenate([wanted, np.repeat(wanted[-1:], short)])
+        names = [self.spec.output, SCORE, named(self.spec.input)]
+        names += [name for layer in layers for name in (layer, named(layer))]
+        values = self._session.run({self.spec.input: rows, TARGET: wanted}, names)
+        return {name: value[:n] for name, value in zip(names, values, strict=True)}
+
+
+def load_gradient(
+    file: ModelFile,
+    spec: ModelSpec,
+    device: Device,
+    *,
+    kind: Kind = "probability",
+    layers: tuple[str, ...] = (),
+    batch_size: int = 8,
+    threads: int = 1,
+    rules: Mapping[str, Rule] | None = None,
+) -> OnnxGradient:
+    """Differentiate a classifier and load the result on a device.
+
+    Raises
+    ------
+    GradientError
+        If it cannot be differentiated, naming the node and what to do.
+    """
+    model = gradient_model(file, spec, kind=kind, layers=layers, rules=rules)
+    fixed = _fixed_batch(file, spec)
+    name = f"gradient of {file.path.name}"
+    session = open_session(model, device, name=name, threads=threads, tf32=False)
+    return OnnxGradient(
+        session, spec, layers=layers, batch_size=fixed or batch_size, fixed=fixed is not None
+    )
+
+
+def gradient_model(
+    file: ModelFile,
+    spec: ModelSpec,
+    *,
+    kind: Kind = "probability",
+    layers: tuple[str, ...] = (),
+    rules: Mapping[str, Rule] | None = None,
+) -> bytes:
+    """The gradient graph of a classifier, as the content of an ONNX file.
+
+    Parameters
+    ----------
+    file : ModelFile
+        The classifier.
+    spec : ModelSpec
+        Its input, output and what the output holds.
+    kind : {'probability', 'logit', 'log-odds'}
+        Which score of the target is differentiated.
+    layers : tuple of str
+        Inner tensors wanted with their gradients.
+    rules : mapping of Rule, optional
+        The project's and the installed ones if not given.
+
+    Returns
+    -------
+    model : bytes
+        Inputs: the model's own, and ``target`` (N,) of int64. Outputs: the model's own,
+        ``target_score`` (N,), ``d_score/d_NAME`` for the image and each layer.
+    """
+    wish = Wish(spec.input, spec.output, head=spec.head, kind=kind, tensors=layers)
+    fixed = _fixed_batch(file, spec)
+    space = ModelSpace.of(spec)
+    pixels = np.random.default_rng(0).random((max(PROBES), *spec.size, 3), np.float32)
+    inside = space.enter(pixels)
+    sizes = PROBES if fixed is None else (fixed,)
+    examples = [{spec.input: np.resize(inside, (n, *space.shape))} for n in sizes]
+    built = build_gradient(with_weights(file), wish, RuntimeMeasure(), examples, rules=rules)
+    data: bytes = built.SerializeToString()
+    return data
+
+
+def leave(space: ModelSpace, gradients: NDArray[np.float32]) -> Images:
+    """Gradients with respect to what enters a model as those with respect to the images.
+
+    The adjoint of `ModelSpace.enter`.
+    """
+    if space.layout == "nchw":
+        gradients = gradients.transpose(0, 2, 3, 1)
+    gradients = gradients * np.array(space.gain, np.float32)
+    if space.colour == "grey":
+        gradients = gradients * GREY
+    elif space.colour == "bgr":
+        gradients = gradients[..., ::-1]
+    return np.ascontiguousarray(gradients, np.float32)
+
+
+def _fixed_batch(file: ModelFile, spec: ModelSpec) -> int | None:
+    """The number of images that the model takes, None if any."""
+    for value in file.proto.graph.input:
+        if value.name == spec.input:
+            first = value.type.tensor_type.shape.dim[0]
+            return int(first.dim_value) if first.HasField("dim_value") else None
+    raise ModelError(f"{file.path.name}: has no input named {spec.input!r}")
+
+
+def _check_finite(found: Mapping[str, NDArray[Any]]) -> None:
+    for name, values in found.items():
+        bad = ~np.isfinite(values.reshape(len(values), -1))
+        if bad.any():
+            row = int(bad.any(axis=1).argmax())
+            value = values[row].ravel()[bad[row].argmax()]
+            raise ScoreError(
+                f"{name} of image {row} holds {value}; use another score (log-odds) or finite "
+                "differences"
+            )

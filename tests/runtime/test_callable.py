@@ -1,0 +1,105 @@
+"""Any function on images is a classifier, and says what is wrong when it is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onnxplain.errors import ScoreError
+from onnxplain.protocols import Classifier, Part
+from onnxplain.runtime import from_callable
+from tests import models
+from tests.runtime.specs import SIZE, photos
+from tests.runtime.test_compose import families, obvious
+
+W = models.weights(SIZE)
+
+
+def linear(images: Any) -> Any:
+    return models.additive_scores(W, images)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 32])
+def test_function_is_called_with_images_and_its_scores_are_returned(batch_size: int) -> None:
+    calls = []
+
+    def function(images: Any) -> Any:
+        calls.append((images.shape, images.dtype))
+        return linear(images)
+
+    classifier: Classifier = from_callable(
+        function, size=SIZE, n_classes=3, outputs="logits", batch_size=batch_size
+    )
+    images = photos(9)
+    np.testing.assert_allclose(classifier.scores(images), linear(images), rtol=1e-6, atol=1e-6)
+    assert sum(shape[0] for shape, _ in calls) == 9
+    assert all(shape[0] <= batch_size and shape[1:] == (*SIZE, 3) for shape, _ in calls)
+    assert all(dtype == np.float32 for _, dtype in calls)
+
+
+@pytest.mark.parametrize("family", families())
+def test_masks_are_composed(family: str) -> None:
+    image, fill = photos(2)
+    masks = families()[family]
+    classifier = from_callable(linear, size=SIZE, n_classes=3, outputs="logits", batch_size=2)
+    got = classifier.masked_scores([Part(classifier.planes(image, fill), masks, 0, 5)])
+    expected = linear(obvious([(image, fill, masks, 0, 5)], {"layout": "nhwc"}))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
+
+
+def test_function_may_return_views_and_write_to_what_it_gets() -> None:
+    def corner(images: Any) -> Any:
+        images *= 2
+        return images[:, 0, 0]
+
+    images = photos(4)
+    before = images.copy()
+    classifier = from_callable(corner, size=SIZE, n_classes=3, batch_size=2)
+    np.testing.assert_allclose(classifier.scores(images), 2 * before[:, 0, 0])
+    np.testing.assert_array_equal(images, before)
+
+
+def test_integer_scores_and_lists_are_numbers_too() -> None:
+    classifier = from_callable(lambda x: [[1, 2]] * len(x), size=SIZE, class_names=["a", "b"])
+    assert classifier.scores(photos(2)).tolist() == [[1, 2], [1, 2]]
+    assert classifier.class_names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (np.zeros((2, 4)), r"shape \(2, 3\).*got float64 of shape \(2, 4\)"),
+        (np.zeros(2), r"got float64 of shape \(2,\)"),
+        (np.zeros((1, 3)), r"got float64 of shape \(1, 3\)"),
+        (np.full((2, 3), "x"), r"got <U1 of shape \(2, 3\)"),
+        (None, "got object of shape"),
+    ],
+)
+def test_answers_of_another_kind_are_refused(answer: Any, says: str) -> None:
+    classifier = from_callable(lambda x: answer, size=SIZE, n_classes=3, name="mine")
+    with pytest.raises(ScoreError, match=rf"mine: scores must be numbers.*{says}"):
+        classifier.scores(photos(2))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, "class_names, or n_classes"),
+        ({"n_classes": 0}, "at least one class"),
+        ({"n_classes": 2, "class_names": ("a",)}, "n_classes is 2, but class_names has 1"),
+        ({"n_classes": 2, "batch_size": 0}, "batch_size must be >= 1, got 0"),
+        ({"n_classes": 2, "workers": 0}, "workers must be >= 1, got 0"),
+        ({"n_classes": 2, "size": (0, 4)}, "rows of size must be >= 1, got 0"),
+        ({"n_classes": 2, "outputs": "scores"}, "outputs is 'probabilities' or 'logits'"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        from_callable(linear, **{"size": SIZE, **options})
+
+
+def test_what_is_no_function_is_refused() -> None:
+    with pytest.raises(TypeError, match="function must be callable, got str"):
+        from_callable("model.onnx", size=SIZE, n_classes=3)  # type: ignore[arg-type]  # on purpose
