@@ -29,6 +29,7 @@ Progress = Callable[[int], None]  # told how many more images have been scored
 # Live flows at a time: enough to fill batches from methods that ask little at a time,
 # few enough that memory does not grow with the number of images.
 LIVE = 16
+_FILLINGS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +214,7 @@ class _Running(Generic[T]):
     evaluations: int = 0
     began: float = field(default_factory=time.perf_counter)
     asked: _Asked | None = None  # none: it has ended
-    # A fill is prepared once for the whole job, so noise stays the same between queries.
+    # The fills used last: a method may bring a new picture in every step.
     fillings: dict[Fill, Filling] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -282,6 +283,9 @@ class _Running(Generic[T]):
         fill = query.fill or self.job.fill
         if fill not in self.fillings:
             case = self.job.cases[0]
+            while len(self.fillings) >= _FILLINGS:
+                del self.fillings[next(iter(self.fillings))]
+            # Drawn from the names alone, so noise stays the same from query to query.
             picture = fill.prepare(case.image, generator(self.job.seed, case.name, "fill"))
             planes = None if callable(picture) else self.classifier.planes(case.image, picture)
             self.fillings[fill] = Filling(picture, planes)

@@ -1,3 +1,5 @@
+from dataclasses import dataclass, field
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 from onnxplain.data import Case, generator
 from onnxplain.engine import Engine, Job
 from onnxplain.methods import MP2
-from tests.nets import Net, Picture, curved
+from tests.nets import CurvedGradients, Net, Picture, curved
 
 RNG = np.random.default_rng(4)
 SIZE = (24, 24)
@@ -14,10 +16,11 @@ IMAGE = RNG.random((*SIZE, 3), np.float32)
 SWEEPS = ["full", "lazy", "coarse", "static"]
 
 
-def explain(net, method):
+def explain(net, method, fill=None, gradients=None):
     case = Case("photo", IMAGE, 1, n_classes=10)
-    job = Job((case,), (method.flow(case, generator(0, case.name, method.name)),), Picture(0.0))
-    (outcome,) = Engine(net).run([job])
+    flow = method.flow(case, generator(0, case.name, method.name))
+    job = Job((case,), (flow,), fill or Picture(0.0))
+    (outcome,) = Engine(net, gradients=gradients).run([job])
     if outcome.error:
         raise outcome.error
     return outcome
@@ -139,3 +142,113 @@ def test_the_order_map_falls_step_by_step():
     assert along[0] == 1
     assert (np.diff(along) <= 0).all()
     assert along[-1] > 0
+
+
+@dataclass(frozen=True)
+class LinearGradients:
+    weights: object
+
+    def score_grads(self, images, targets, kind):
+        assert kind == "log-odds"
+        raw = linear_logits(self.weights, -5.0)(images).astype(np.float32)
+        return raw, np.broadcast_to(self.weights, images.shape)
+
+
+@pytest.mark.parametrize("gain", ["gradient", "propose"])
+def test_gradient_and_difference_agree_on_a_linear_net(gain):
+    weights = RNG.random((*SIZE, 3)).astype(np.float32) * 0.02
+    net = Net(linear_logits(weights, -5.0), SIZE, "logits")
+    by_difference = explain(net, MP2(grid=6, sweep="full")).values[0]
+    method = MP2(grid=6, gain=gain)
+    outcome = explain(net, method, gradients=LinearGradients(weights))
+    found = outcome.values[0]
+    assert found.order.tolist() == by_difference.order.tolist()
+    assert found.details["gain"] == gain
+    np.testing.assert_allclose(found.details["gains"], by_difference.details["gains"], rtol=1e-3)
+    left = range(36, 36 - len(found.order), -2)
+    tried = sum(min(method.n_tried, cells) for cells in left) if gain == "propose" else 0
+    assert outcome.evaluations == 1 + len(left) + tried
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 1000))
+def test_propose_of_all_cells_equals_full(seed):
+    weights = (np.random.default_rng(seed).standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+    net = Net(curved(weights), SIZE)
+    full = explain(net, MP2(grid=4, chance=0.3, sweep="full")).values[0]
+    method = MP2(grid=4, chance=0.3, gain="propose", n_tried=16)
+    propose = explain(net, method, gradients=CurvedGradients(weights)).values[0]
+    assert full.order.tolist() == propose.order.tolist()
+
+
+@dataclass(frozen=True)
+class NeighbourFill:
+    """A composited fill: a hole takes the pixels 8 columns on, unless they are in it too."""
+
+    asked: list = field(default_factory=list, compare=False)
+
+    def prepare(self, image, rng):
+        other = np.roll(image, 8, axis=1)
+
+        def fill(masks):
+            self.asked.append(len(masks))
+            blocked = np.roll(masks, 8, axis=2)[..., None]
+            inside = np.where(blocked > 0, 0.5, other)
+            return np.where(masks[..., None] > 0, inside, image)
+
+        return fill
+
+
+def test_a_lattice_of_one_cell_a_fill_equals_the_exact_look_ahead_of_the_first_step():
+    weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+    first = [
+        explain(
+            Net(curved(weights), SIZE),
+            MP2(grid=6, sweep="full", max_area=2 / 36, look_ahead=look_ahead, lattice=6),
+            NeighbourFill(),
+        ).values[0]
+        for look_ahead in ("exact", "lattice", "static")
+    ]
+    for other in first[1:]:
+        assert first[0].order.tolist() == other.order.tolist()
+        np.testing.assert_allclose(first[0].details["gains"], other.details["gains"], rtol=1e-4)
+
+
+def test_a_step_with_a_lattice_needs_its_square_and_two_fills():
+    weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+    fill = NeighbourFill()
+    method = MP2(grid=12, sweep="full", max_area=6 / 144, chance=1e-6, look_ahead="lattice")
+    outcome = explain(Net(curved(weights), SIZE), method, fill)
+    steps, lattice = 3, 4
+    # The stop test's own fill, and one for the mask with each lattice and with none.
+    assert sum(fill.asked) == steps * (1 + lattice**2 + 1) + 1
+    assert len(outcome.values[0].order) == 2 * steps
+
+
+def test_the_gradient_with_a_compositing_fill_needs_a_look_ahead():
+    weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+    gradients = CurvedGradients(weights)
+    gains = {
+        look_ahead: explain(
+            Net(curved(weights), SIZE),
+            MP2(grid=6, gain="gradient", max_area=2 / 36, chance=1e-6, look_ahead=look_ahead),
+            NeighbourFill(),
+            gradients,
+        )
+        .values[0]
+        .details["gains"]
+        for look_ahead in ("exact", "lattice")
+    }
+    assert np.abs(gains["exact"]).max() == 0
+    assert np.abs(gains["lattice"]).min() > 0
+
+
+def test_with_a_fill_that_is_one_picture_looking_ahead_changes_nothing():
+    weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+    orders = [
+        explain(Net(curved(weights), SIZE), MP2(grid=6, chance=0.3, look_ahead=look_ahead))
+        .values[0]
+        .order.tolist()
+        for look_ahead in ("exact", "lattice", "static")
+    ]
+    assert orders[0] == orders[1] == orders[2]
