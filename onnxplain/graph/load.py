@@ -77,7 +77,7 @@ def read_model(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ModelFile:
         raise ModelError(_too_large(path.name, total, max_bytes))
     try:
         onnx.checker.check_model(str(path) if files else content)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
             f"{path.name}: not a valid ONNX model: {reason}; export it again"

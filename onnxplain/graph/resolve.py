@@ -210,8 +210,9 @@ class _Resolver:
             sources.insert(len(self.told), Source(f"preset {self.preset}", values))
         range_, mean, std = (_level(sources, name) for name in NORMALISATION)
         units = min(mean, std)  # the source that decides the units of mean and std
-        if range_ < units:  # a range alone is the whole normalisation
-            mean = std = len(sources)
+        flags = len(self.told)  # these are of equal rank
+        if range_ < units and units >= flags:  # a range alone is the whole normalisation
+            mean = std = units = len(sources)
         elif units == len(sources):
             self.missing += NORMALISATION
             return
@@ -219,7 +220,7 @@ class _Resolver:
             found = level < len(sources)
             value = sources[level].values[name] if found else (default,)
             self._put(name, value, sources[level].name if found else "follows from range")
-        if units < range_:
+        if units < range_ and range_ >= flags:
             implied = _implied_range(self.values["mean"], self.values["std"])
             if implied is not None:
                 self._put("range", implied, "follows from mean and std")

@@ -180,8 +180,10 @@ class Shapes:
             inferred: dict[str, TypeProto] = onnx.shape_inference.infer_node_outputs(
                 schema, node, known, data
             )
-        except onnx.shape_inference.InferenceError as error:
+        except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
             raise ShapeMismatch(str(error).splitlines()[0]) from error
+        except (ValueError, RuntimeError) as error:  # an element type or text that is none
+            raise ShapeMismatch(str(error)) from error
         return {name: kind for name, kind in inferred.items() if name}
 
     def _evaluate(self, node: NodeProto) -> None:
