@@ -1,0 +1,221 @@
+"""Changes of a graph for sanity checks: a shift that is taken off the input, random weights.
+
+References
+----------
+.. [1] Kindermans, Hooker et al., The (un)reliability of saliency methods, 2019,
+   :doi:`10.1007/978-3-030-28954-6_14`
+.. [2] Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018, sec. 4.1,
+   :arXiv:`1810.03292`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from onnxplain.data import generator
+from onnxplain.errors import ModelError
+from onnxplain.graph.shapes import subgraphs
+
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+
+# Operators with weights, and which of their inputs may be weights or a bias.
+WEIGHTS: Mapping[str, tuple[int, ...]] = {
+    "Conv": (1, 2),
+    "ConvInteger": (1,),
+    "ConvTranspose": (1, 2),
+    "Gemm": (0, 1, 2),
+    "MatMul": (0, 1),
+    "MatMulInteger": (0, 1),
+    "QLinearConv": (3, 8),
+    "QLinearMatMul": (0, 3),
+}
+# What may stand between a stored tensor and the operator that uses it as weights.
+BETWEEN = ("Cast", "DequantizeLinear", "Identity", "Reshape", "Transpose")
+
+
+def prepend_sub(model: ModelProto, shift: ArrayLike, *, input: str | None = None) -> ModelProto:
+    """The model that first takes `shift` off its input: f2(x + shift) = f1(x).
+
+    The subtraction comes before everything else, so padding and missing biases do not
+    matter; editing the first layer's bias, as [1]_ does, is exact only without padding.
+    Input and output keep their names and shapes.
+
+    Parameters
+    ----------
+    model : ModelProto
+        Left as it is.
+    shift : float or ndarray
+        In the units of the graph's input: a number, a value a channel as (3, 1, 1) for NCHW,
+        or an image. ``x + shift - shift`` is x to the last bit only if nothing is rounded,
+        as for multiples of 1/256 and pixels of such values.
+    input : str, optional
+        Name of the graph's input; its first one if not given.
+
+    Raises
+    ------
+    ModelError
+        If there is no such input, it does not hold floating-point numbers, or the model's
+        operator set is older than 7, whose Sub does not broadcast.
+    ValueError
+        If the shift does not have the shape of the input or one that broadcasts to it.
+    """
+    out = ModelProto()
+    out.CopyFrom(model)
+    graph = out.graph
+    opset = next((each.version for each in out.opset_import if each.domain in ("", "ai.onnx")), 0)
+    if opset < 7:
+        raise ModelError(f"the model uses operator set {opset}; convert it to 7 or later")
+    stored = {tensor.name for tensor in graph.initializer}
+    inputs = {each.name: each for each in graph.input if each.name not in stored}
+    name = input or next(iter(inputs), "")
+    if name not in inputs:
+        raise ModelError(f"the model has no input {name!r}; it has {', '.join(inputs) or 'none'}")
+    tensor = inputs[name].type.tensor_type
+    if tensor.elem_type not in FLOATS:
+        kind = TensorProto.DataType.Name(tensor.elem_type)
+        raise ModelError(f"input {name!r} holds {kind}; a shift needs floating-point numbers")
+    values = np.asarray(shift, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    _check_shift(values.shape, [each.dim_value for each in tensor.shape.dim])
+    taken = _names(graph)
+    constant, shifted = _unused(f"{name}_shift", taken), _unused(f"{name}_unshifted", taken)
+    _rename_uses(graph.node, name, shifted)
+    graph.initializer.append(numpy_helper.from_array(values, constant))
+    graph.node.insert(0, helper.make_node("Sub", [name, constant], [shifted]))
+    return out
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node with weights: its name (its output's if it has none) and the stored tensors."""
+
+    name: str
+    tensors: tuple[str, ...]
+
+
+def weight_layers(model: ModelProto) -> tuple[Layer, ...]:
+    """The layers with weights, in the order in which they run.
+
+    Convolutions and matrix products, quantised ones too, with the biases that they take
+    themselves; normalisation that is not folded into them is not a layer, nor is a product
+    of two activations.
+    """
+    stored, producers = _stored(model.graph), _producers(model.graph)
+    layers = []
+    for node in model.graph.node:
+        places = (place for place in WEIGHTS.get(node.op_type, ()) if place < len(node.input))
+        found = [_origin(node.input[place], stored, producers) for place in places]
+        tensors = tuple(dict.fromkeys(each for each in found if each is not None))
+        if any(len(stored[each].dims) >= 2 for each in tensors):
+            layers.append(Layer(node.name or node.output[0], tensors))
+    return tuple(layers)
+
+
+def randomise_layers(
+    model: ModelProto, n_layers: int, *, seed: int = 0, cascade: bool = True
+) -> ModelProto:
+    """The model with layers randomised from the last one down [2]_.
+
+    The values of each weight tensor are put in random order, which keeps their
+    distribution and so the scale of the activations; [2]_ draws them anew.
+
+    Parameters
+    ----------
+    model : ModelProto
+        With its weights loaded; left as it is.
+    n_layers : int
+        How many, from 0 to ``len(weight_layers(model))``.
+    seed : int
+        With a tensor's name it decides the order of its values: a layer is randomised in the
+        same way whatever the number of layers.
+    cascade : bool
+        Randomise the last `n_layers` layers; otherwise only the one that many from the end.
+
+    Raises
+    ------
+    ValueError
+        If the model has fewer layers.
+    ModelError
+        If its weights lie in external files that were not loaded.
+    """
+    layers = weight_layers(model)
+    if not 0 <= n_layers <= len(layers):
+        raise ValueError(f"n_layers must be from 0 to {len(layers)}, got {n_layers}")
+    last = layers[len(layers) - n_layers :]
+    chosen = {name for layer in (last if cascade else last[:1]) for name in layer.tensors}
+    out = ModelProto()
+    out.CopyFrom(model)
+    for name, tensor in _stored(out.graph).items():
+        if name in chosen:
+            if tensor.data_location == TensorProto.EXTERNAL:
+                raise ModelError(f"tensor {name!r} lies in another file; load the model with it")
+            values = numpy_helper.to_array(tensor)
+            order = generator(seed, name).permutation(values.size)
+            shuffled = values.reshape(-1)[order].reshape(values.shape)
+            tensor.CopyFrom(numpy_helper.from_array(shuffled, tensor.name))
+    return out
+
+
+def _check_shift(shape: tuple[int, ...], dims: list[int]) -> None:
+    """Refuse a shift that is not of the input's shape or broadcast to it; 0 is unknown."""
+    fits = len(shape) <= len(dims) and all(
+        own in (1, real) or real == 0
+        for own, real in zip(reversed(shape), reversed(dims), strict=False)
+    )
+    if not fits:
+        raise ValueError(f"a shift of shape {shape} does not fit an input of shape {tuple(dims)}")
+
+
+def _rename_uses(nodes: Iterable[NodeProto], old: str, new: str) -> None:
+    """Let every node that reads `old` read `new`, those of inner graphs too."""
+    for node in nodes:
+        for place, name in enumerate(node.input):
+            if name == old:
+                node.input[place] = new
+        for _, inner in subgraphs(node):
+            _rename_uses(inner.node, old, new)
+
+
+def _names(graph: GraphProto) -> set[str]:
+    """All names of tensors in a graph and its inner graphs."""
+    names = {each.name for each in (*graph.input, *graph.initializer)}
+    for node in graph.node:
+        names.update(node.input, node.output)
+        for _, inner in subgraphs(node):
+            names |= _names(inner)
+    return names
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _stored(graph: GraphProto) -> dict[str, TensorProto]:
+    """Tensors that a graph holds, as initialisers or constants, by the name they are read by."""
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            stored[node.output[0]] = node.attribute[0].t
+    return stored
+
+
+def _producers(graph: GraphProto) -> dict[str, NodeProto]:
+    return {name: node for node in graph.node for name in node.output}
+
+
+def _origin(
+    name: str, stored: Mapping[str, TensorProto], producers: Mapping[str, NodeProto]
+) -> str | None:
+    """The stored tensor that a value is made of, if it is made of one alone."""
+    while name not in stored:
+        node = producers.get(name)
+        if node is None or node.op_type not in BETWEEN:
+            return None
+        name = node.input[0]
+    return name
