@@ -1,0 +1,324 @@
+"""The verbs: load a classifier, explain images with it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from onnxplain import registry
+from onnxplain.data import Attribution, Case, generator
+from onnxplain.engine import LIVE, Engine, Job, Outcome
+from onnxplain.fills import Inpaint
+from onnxplain.flow import Method
+from onnxplain.image import MAX_PIXELS
+from onnxplain.params import values
+from onnxplain.protocols import Classifier, Fill
+from onnxplain.results import Explanation
+from onnxplain.runtime.classifier import OnnxClassifier
+from onnxplain.subjects import Named, Source, Subject, look, name_all
+from onnxplain.targets import Target, Targets, choose, count_targets, parse_targets
+from onnxplain.version import __version__
+
+Progress: TypeAlias = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Failure:
+    """An image that could not be explained, and why."""
+
+    image: str
+    error: Exception
+
+
+def explain(
+    classifier: Classifier,
+    image: Source,
+    method: Method | str = "rise",
+    *,
+    target: Target = None,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+    max_pixels: int = MAX_PIXELS,
+    on_progress: Progress | None = None,
+) -> Explanation:
+    """Explain one target of one image.
+
+    Parameters
+    ----------
+    image : path or ndarray
+        An image file, or an array (rows, columns, 3) of any size: RGB, uint8 or float
+        in [0, 1].
+    target : int or str, optional
+        Index or name of the class to explain; the predicted one if not given.
+
+    Returns
+    -------
+    explanation : Explanation
+        Its `save` writes it to a folder.
+
+    Raises
+    ------
+    OnnxplainError
+        If the image cannot be read or the classifier cannot be run on it.
+    ValueError, TypeError
+        If an argument is out of range; or if it asks for several targets, which
+        `explain_many` can do.
+
+    See Also
+    --------
+    explain_many : the other parameters, many images, several targets.
+
+    Examples
+    --------
+    >>> import onnxplain
+    >>> def redness(images):
+    ...     red = images[..., 0].mean(axis=(1, 2))
+    ...     return np.stack([red, 1 - red], axis=1)
+    >>> classifier = onnxplain.from_callable(redness, size=(8, 8), class_names=("red", "other"))
+    >>> photo = np.zeros((16, 16, 3), np.uint8)
+    >>> photo[:, :8, 0] = 255
+    >>> sliding = onnxplain.SP(patch=2, stride=1)
+    >>> found = onnxplain.explain(classifier, photo, sliding, target="red", fill="black")
+    >>> bool(found.heatmap[:, :3].min() > 0.01), bool(found.heatmap[:, 6:].max() < 1e-6)
+    (True, True)
+    """
+    n_targets = count_targets(parse_targets(target, classifier.class_names))
+    if n_targets != 1:
+        raise ValueError(
+            f"explain explains one target, got {target!r}; explain_many explains several"
+        )
+    (found,) = explain_many(
+        classifier,
+        [image],
+        method,
+        target=target,
+        fill=fill,
+        seed=seed,
+        max_pixels=max_pixels,
+        on_progress=on_progress,
+    )
+    if isinstance(found, Failure):
+        raise found.error
+    return found
+
+
+def explain_many(
+    classifier: Classifier,
+    images: Iterable[Source],
+    method: Method | str = "rise",
+    *,
+    target: Target = None,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+    max_pixels: int = MAX_PIXELS,
+    on_progress: Progress | None = None,
+) -> Iterator[Explanation | Failure]:
+    """Explain many images; they share batches.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        From `load` or `from_callable`, or anything with a classifier's members.
+    images : iterable of path or ndarray
+        As `explain` takes one. Files are read when their turn comes.
+    method : Method or str
+        A method, as ``RISE(n_masks=2000)``, or a name from the registry, as ``'rise'``.
+    target : int, str, or a sequence of them, optional
+        Indices or names of classes, or ``'top-3'`` for the three most probable ones of
+        each image; the predicted one if not given. Targets of one image share evaluations
+        where the method allows it.
+    fill : Fill or str, optional
+        What stands in for removed pixels; the dataset mean if not given.
+    seed : int
+        Decides every random draw, together with the names of image and method: what else
+        is explained does not matter.
+    max_pixels : int
+        Refuse larger files.
+    on_progress : callable, optional
+        Told ``(done, total)`` evaluations as they are done. The total is exact; it falls
+        when an image fails, and for methods that may stop early it is the most there can be.
+
+    Returns
+    -------
+    outcomes : iterator of Explanation or Failure
+        As they end, which may be out of order: one an image and target, and one `Failure`
+        for an image that cannot be explained.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, before anything is read.
+    OnnxplainError
+        If the classifier fails to run at all.
+    """
+    question = _Question(
+        classifier,
+        registry.resolve(method, fill),
+        parse_targets(target, classifier.class_names),
+        _check_seed(seed),
+        max_pixels,
+    )
+    named = name_all(images)
+    count = _Count(on_progress, question.evaluations() * len(named))
+    return _answer(question, named, count)
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """What is asked of every image."""
+
+    classifier: Classifier
+    choice: registry.Choice
+    targets: Targets
+    seed: int
+    max_pixels: int
+
+    def evaluations(self) -> int:
+        """Images that are scored for one image, at most."""
+        method = self.choice.method
+        jobs = count_targets(self.targets) if method.adaptive else 1
+        return jobs * method.evaluations(self.classifier.size)
+
+    def jobs(self, subject: Subject) -> list[Job[Attribution]]:
+        """One job for all targets of an image, or one a target if the method adapts to it."""
+        method, fill, *_ = self.choice
+        cases = [subject.case(one) for one in choose(self.targets, subject.probabilities)]
+        groups = [(case,) for case in cases] if method.adaptive else [tuple(cases)]
+        return [
+            Job(
+                group,
+                tuple(
+                    method.flow(case, generator(self.seed, case.name, method.name))
+                    for case in group
+                ),
+                fill,
+                self.seed,
+            )
+            for group in groups
+        ]
+
+
+def _answer(
+    question: _Question, images: list[Named], count: _Count
+) -> Iterator[Explanation | Failure]:
+    classifier, method = question.classifier, question.choice.method
+    a_job = method.evaluations(classifier.size)
+    subjects: dict[Job[Attribution], Subject] = {}
+    failures: list[Failure] = []
+
+    def jobs() -> Iterator[Job[Attribution]]:
+        for named in images:
+            made: list[Job[Attribution]] = []
+            try:
+                subject = look(classifier, named, max_pixels=question.max_pixels)
+                made = question.jobs(subject)
+                subjects.update(dict.fromkeys(made, subject))
+            except Exception as error:  # what is wrong with one image is its own matter
+                failures.append(Failure(named.label, error))
+            count.drop(question.evaluations() - len(made) * a_job)
+            yield from made
+
+    # One image fills the batches of a method that asks all at once; each holds its photo.
+    engine = Engine(classifier, live=LIVE if method.adaptive else 2)
+    for outcome in engine.run(jobs(), on_progress=count.add):
+        yield from _drained(failures)
+        subject = subjects.pop(outcome.job)
+        count.drop(a_job - outcome.evaluations)
+        if outcome.error is not None:
+            yield Failure(subject.label, outcome.error)
+            continue
+        for case, found in zip(outcome.job.cases, outcome.values, strict=True):
+            yield _explanation(question, subject, case, found, outcome)
+    yield from _drained(failures)
+
+
+def _drained(failures: list[Failure]) -> list[Failure]:
+    """The failures so far, which are then forgotten."""
+    found = failures.copy()
+    failures.clear()
+    return found
+
+
+def _explanation(
+    question: _Question,
+    subject: Subject,
+    case: Case,
+    found: Attribution,
+    outcome: Outcome[Attribution],
+) -> Explanation:
+    method, fill, method_name, fill_name = question.choice
+    classifier = question.classifier
+    return Explanation(
+        image=subject.label,
+        target=case.target,
+        target_name=classifier.class_names[case.target],
+        score=float(subject.probabilities[case.target]),
+        heatmap=found.heatmap,
+        full_heatmap=subject.frame.back(found.heatmap),
+        coarse=found.coarse,
+        order=found.order,
+        method=method_name,
+        fill=fill_name,
+        parameters=values(method),
+        fill_parameters=values(fill),
+        seed=question.seed,
+        evaluations=outcome.evaluations,
+        seconds=outcome.seconds,
+        provenance=_provenance(classifier, fill, subject),
+        details=found.details,
+        window=subject.frame.window,
+        photo=subject.photo,
+    )
+
+
+def _provenance(classifier: Classifier, fill: Fill, subject: Subject) -> dict[str, Any]:
+    """What ran on what, for the record."""
+    facts: dict[str, Any] = {
+        "classifier": dict(classifier.provenance),
+        "versions": {
+            "onnxplain": __version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+        "pixels_sha256": subject.sha256,
+        "image_size": list(subject.frame.original),
+    }
+    if isinstance(classifier, OnnxClassifier):
+        preprocessing = asdict(classifier.spec)
+        del preprocessing["class_names"]
+        facts["preprocessing"] = preprocessing
+    if isinstance(fill, Inpaint):
+        facts["inpainter"] = dict(fill.inpainter.provenance)
+    return facts
+
+
+class _Count:
+    """Evaluations done and to do, told to whoever wants to know."""
+
+    def __init__(self, tell: Progress | None, total: int) -> None:
+        self._tell, self._total, self._done = tell, total, 0
+
+    def add(self, n: int) -> None:
+        """So many are done."""
+        self._done += n
+        self._say()
+
+    def drop(self, n: int) -> None:
+        """So many will not be needed."""
+        if n:
+            self._total -= n
+            self._say()
+
+    def _say(self) -> None:
+        if self._tell:
+            self._tell(self._done, max(self._total, self._done))
+
+
+def _check_seed(seed: int) -> int:
+    if seed < 0:
+        raise ValueError(f"seed must be >= 0, got {seed}")
+    return seed

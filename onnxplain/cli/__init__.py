@@ -1,0 +1,61 @@
+"""The command ``onnxplain``: one file a command, imported when it is called.
+
+Results go to stdout, progress and logs to stderr. Exit codes: 0, all done; 1, something
+failed; 2, the command line asks for something that does not exist.
+
+For completion in the shell put ``eval "$(_ONNXPLAIN_COMPLETE=bash_source onnxplain)"``
+into its start-up file (``zsh_source`` and ``fish_source`` for the others).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import logging
+
+import click
+
+from onnxplain.version import __version__
+
+COMMANDS = ("explain", "inspect", "zoo")
+
+
+class _Commands(click.Group):
+    """Finds a command in the module of its name, so that none is imported before its use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"onnxplain.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _, asked: _print_version(ctx) if asked else None,
+    help="Show the versions of onnxplain and ONNX Runtime and exit.",
+)
+@click.option("-v", "--verbose", count=True, help="Log what is done to stderr; twice for all.")
+def main(verbose: int) -> None:
+    """Explain exported image classifiers by removing parts of the image."""
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+
+
+def _print_version(ctx: click.Context) -> None:
+    """Versions from the installed packages' metadata: nothing heavy is imported."""
+    click.echo(f"onnxplain {__version__}")
+    for wheel in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            click.echo(f"{wheel} {importlib.metadata.version(wheel)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    ctx.exit()

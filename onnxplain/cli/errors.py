@@ -1,0 +1,48 @@
+"""What the user sees when something goes wrong: one message, and the exit code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from onnxplain.errors import OnnxplainError
+
+log = logging.getLogger(__name__)
+
+
+class Interrupted(click.ClickException):
+    """The user stopped a run."""
+
+    exit_code = 130  # as shells have it for SIGINT
+
+
+@contextmanager
+def reported(*, arguments: bool = False) -> Iterator[None]:
+    """Turn errors that a user can put right into messages: exit code 1.
+
+    Parameters
+    ----------
+    arguments : bool
+        The block works on what the command line says, so that wrong values are its fault:
+        exit code 2.
+    """
+    try:
+        yield
+    except OnnxplainError as error:
+        raise click.ClickException(str(error)) from error
+    except (ValueError, TypeError) as error:
+        if arguments:
+            raise click.UsageError(str(error)) from error
+        raise
+
+
+def describe(image: str, error: Exception) -> str:
+    """One line on an image that failed."""
+    log.debug("%s", image, exc_info=error)
+    text = str(error)
+    if not isinstance(error, OnnxplainError | ValueError):
+        text = f"{type(error).__name__}: {text}"
+    return text if text.startswith(image) else f"{image}: {text}"

@@ -1,0 +1,224 @@
+"""``onnxplain explain``: heatmaps of photos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from onnxplain import registry
+from onnxplain.api import Failure, explain_many
+from onnxplain.cli.errors import Interrupted, describe, reported
+from onnxplain.cli.models import load_model, model_flags, model_options
+from onnxplain.cli.parameters import Family
+from onnxplain.cli.plan import Plan, read_plan
+from onnxplain.cli.progress import clear_line, progress
+from onnxplain.cli.sections import SectionedCommand
+from onnxplain.flow import Method
+from onnxplain.image import MAX_PIXELS
+from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load_inpainter
+from onnxplain.protocols import Fill
+from onnxplain.results import Explanation, Saved, check_folder
+
+METHODS = Family("method", "", registry.all_methods())
+FILLS = Family("fill", "fill-", registry.all_fills())
+
+
+@click.command(
+    cls=SectionedCommand,
+    epilog="""Before the colon stands which methods or fills take a parameter.
+
+Exit code: 0, all explained; 1, something failed, the rest is written; 2, a wrong command line.
+
+\b
+onnxplain explain photo.jpg
+onnxplain explain photo.jpg --method lime --fill blur --target top-3
+onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
+""",
+)
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option(
+    "-m",
+    "--model",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    metavar="MODEL",
+    help="An ONNX file, or a name that onnxplain zoo list shows.",
+)
+@click.option(
+    "--method",
+    metavar="NAME",
+    help=f"{', '.join([*METHODS.classes, *registry.GENERATIVE])}; those with -g fill with an "
+    "inpainter.  [default: rise]",
+)
+@click.option(
+    "--fill",
+    metavar="NAME",
+    help=f"What stands in for removed pixels: {', '.join(FILLS.classes)}.  "
+    f"[default: {registry.DEFAULT_FILL}]",
+)
+@click.option(
+    "-t",
+    "--target",
+    multiple=True,
+    metavar="CLASS",
+    help="Index or name of a class, or top-N; may be given several times.  "
+    "[default: the predicted one]",
+)
+@click.option(
+    "--inpainter",
+    metavar="MODEL",
+    help="What fills in the -g methods: an ONNX file or a name in the zoo.  "
+    f"[default: {DEFAULT_INPAINTER}]",
+)
+@click.option("--seed", type=int, help="Decides every random draw.  [default: 0]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=True, path_type=Path),
+    default="explanations",
+    show_default=True,
+    metavar="DIR",
+    help="Folder for the overlays (.png), heatmaps (.npz) and records (.json).",
+)
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A TOML file with method, fill, target and seed; options win over it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object an explanation.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger images.",
+)
+@model_options
+@METHODS.options
+@FILLS.options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    images: tuple[str, ...],
+    model: str,
+    method: str | None,
+    fill: str | None,
+    target: tuple[str, ...],
+    inpainter: str | None,
+    seed: int | None,
+    output: Path,
+    plan_file: Path | None,
+    as_json: bool,
+    quiet: bool,
+    max_pixels: int,
+) -> None:
+    """Explain why a classifier sees what it sees in the IMAGEs.
+
+    Writes an overlay, a heatmap and a record of each into a folder, and prints one line each.
+    """
+    with reported(arguments=True):
+        plan = read_plan(plan_file) if plan_file else Plan()
+        chosen, implied = _method(ctx, method or plan.method or "rise", plan)
+        filled = _fill(ctx, fill or plan.fill, implied, inpainter, plan)
+        check_folder(output)
+        classifier = load_model(ctx, model)
+    with progress(shown=not (as_json or quiet)) as move:
+        with reported(arguments=True):
+            outcomes = explain_many(
+                classifier,
+                images,
+                chosen,
+                target=target or plan.target or None,
+                fill=filled,
+                seed=(plan.seed or 0) if seed is None else seed,
+                max_pixels=max_pixels,
+                on_progress=move,
+            )
+        with reported():
+            failed = _finish(outcomes, output, as_json)
+    if failed:
+        ctx.exit(1)
+
+
+def _method(ctx: click.Context, name: str, plan: Plan) -> tuple[Method, str | None]:
+    """The method asked for, and the fill that its name implies."""
+    base, implied = registry.split(name)
+    planned = plan.parameters if name == plan.method else {}
+    return registry.make_method(base, {**planned, **METHODS.given(ctx, base)}), implied
+
+
+def _fill(
+    ctx: click.Context, name: str | None, implied: str | None, inpainter: str | None, plan: Plan
+) -> Fill:
+    """The fill asked for, or the one that the method's name implies."""
+    if implied and name not in (None, implied):
+        raise ValueError(f"a method with -g has the fill {implied!r}, got --fill {name}")
+    name = name or implied or registry.DEFAULT_FILL
+    if inpainter and name != "inpaint":
+        raise ValueError("--inpainter is for the -g methods and for --fill inpaint")
+    planned = plan.fill_parameters if name == plan.fill else {}
+    painter = None
+    if name == "inpaint":
+        device = model_flags(ctx).get("device", "auto")
+        painter = load_inpainter(inpainter or DEFAULT_INPAINTER, device=device)
+    given = FILLS.given(ctx, name) if name in FILLS.classes else {}
+    return registry.make_fill(name, {**planned, **given}, painter)
+
+
+def _finish(outcomes: Iterator[Explanation | Failure], folder: Path, as_json: bool) -> int:
+    """Write and print what comes; how many images failed."""
+    failed = 0
+    written = 0
+    try:
+        for outcome in outcomes:
+            clear_line()
+            if isinstance(outcome, Failure):
+                failed += 1
+                click.echo(f"Error: {describe(outcome.image, outcome.error)}", err=True)
+                continue
+            saved = outcome.save(folder)
+            written += 1
+            click.echo(_as_json(outcome, saved) if as_json else _as_line(outcome, saved))
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; {written} explanations are in {folder}") from None
+    return failed
+
+
+def _as_line(explanation: Explanation, saved: Saved) -> str:
+    return (
+        f"{explanation.image}: {explanation.target_name} ({explanation.target}) "
+        f"{explanation.score:.3f}, {explanation.method} with {explanation.fill}, "
+        f"{explanation.evaluations} evaluations in {explanation.seconds:.1f} s: {saved.overlay}"
+    )
+
+
+def _as_json(explanation: Explanation, saved: Saved) -> str:
+    """One JSON object; its keys stay what they are."""
+    classifier = explanation.provenance["classifier"]
+    return json.dumps(
+        {
+            "image": explanation.image,
+            "target": explanation.target,
+            "target_name": explanation.target_name,
+            "score": explanation.score,
+            "method": explanation.method,
+            "parameters": dict(explanation.parameters),
+            "fill": explanation.fill,
+            "fill_parameters": dict(explanation.fill_parameters),
+            "seed": explanation.seed,
+            "heatmap": str(saved.heatmap),
+            "overlay": str(saved.overlay),
+            "record": str(saved.record),
+            "evaluations": explanation.evaluations,
+            "seconds": explanation.seconds,
+            "model": classifier.get("model"),
+            "provider": classifier.get("provider"),
+        },
+        ensure_ascii=False,
+    )

@@ -1,0 +1,129 @@
+"""``onnxplain inspect``: what a model wants, and what it does here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onnxplain.cli.errors import reported
+from onnxplain.cli.models import model_flags, model_options
+from onnxplain.cli.sections import SectionedCommand
+from onnxplain.graph.spec import ModelSpec
+from onnxplain.inspection import Answer, Inspection, inspect_model
+from onnxplain.loading import find_model
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("model")
+@click.option("--image", metavar="FILE", help="A photo, to compare plausible preprocessings.")
+@click.option("--label", metavar="CLASS", help="Index or name of the class that it shows.")
+@click.option(
+    "--write-spec",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write what is known as TOML; MODEL with the ending .toml is read with the model.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@model_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    model: str,
+    image: str | None,
+    label: str | None,
+    write_spec: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what MODEL wants, what runs it, and how fast.
+
+    MODEL is an ONNX file or a name that onnxplain zoo list shows. With a photo it also shows
+    the best classes under each plausible preprocessing.
+    """
+    if label is not None and image is None:
+        raise click.UsageError("--label goes with --image")
+    flags = model_flags(ctx)
+    with reported(arguments=True):
+        found = inspect_model(
+            find_model(model),
+            image=image,
+            label=label,
+            device=flags.pop("device", "auto"),
+            batch_size=flags.pop("batch_size", None),
+            flags=flags,
+        )
+        if write_spec and found.spec:
+            _write_spec(found.spec, write_spec)
+    for warning in found.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    text = json.dumps(found.record(), ensure_ascii=False) if as_json else "\n".join(_lines(found))
+    click.echo(text)
+    if found.problem:
+        raise click.ClickException(found.problem)
+
+
+def _write_spec(spec: ModelSpec, path: Path) -> None:
+    from onnxplain.cache import write_atomic
+    from onnxplain.graph.sources import write_spec_toml
+
+    try:
+        write_atomic(path, write_spec_toml(spec).encode())
+    except OSError as error:
+        raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _lines(found: Inspection) -> Iterator[str]:
+    yield f"{found.model}  sha256 {found.sha256[:16]}…"
+    if found.spec is not None:
+        yield from _table(
+            (one.name, _shown(getattr(found.spec, one.name)), found.spec.sources.get(one.name, ""))
+            for one in fields(ModelSpec)
+            if one.name != "sources"
+        )
+    yield from _table((name, _shown(value), "") for name, value in found.facts.items())
+    if found.rates:
+        yield "evaluations a second by batch size:"
+        yield from _table(
+            (str(rate.batch_size), f"{rate.per_second:.1f}", "") for rate in found.rates
+        )
+    for answer in found.answers:
+        yield f"{answer.preprocessing}:"
+        yield from _answer(answer)
+
+
+def _answer(answer: Answer) -> Iterator[str]:
+    if answer.problem:
+        yield f"  {answer.problem}"
+    rows = list(answer.best)
+    if answer.label is not None and answer.label not in rows:
+        rows.append(answer.label)
+    yield from _table(
+        (f"{one.rank}.", f"{one.probability:.3f}  {one.name} ({one.target})", _mark(one, answer))
+        for one in rows
+    )
+
+
+def _mark(one: Any, answer: Answer) -> str:
+    return "the label" if one == answer.label else ""
+
+
+def _shown(value: Any) -> str:
+    """A value on one line: long lists are cut."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {one}" for key, one in value.items())
+    if not isinstance(value, tuple | list):
+        return str(value)
+    if len(value) > 6:
+        return f"{len(value)}: {', '.join(map(str, value[:3]))}, … {value[-1]}"
+    return ", ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in value)
+
+
+def _table(rows: Any) -> Iterator[str]:
+    rows = list(rows)
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
+    for first, second, third in rows:
+        yield f"  {first:<{widths[0]}}  {second:<{widths[1]}}  {third}".rstrip()

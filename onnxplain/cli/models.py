@@ -1,0 +1,149 @@
+"""The options that say which model, where it runs and how it is fed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, get_args
+
+import click
+
+from onnxplain.graph.spec import Colour, Fit, Head, Interpolation, Layout
+from onnxplain.runtime import OnnxClassifier
+
+F = TypeVar("F", bound=Callable[..., object])
+
+PREFIX = "model_"  # names of options share one space
+_KEY = "onnxplain.model"
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """One number, or several parted by commas."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not a number, nor numbers parted by commas"
+        ) from None
+
+
+def sides(text: str) -> tuple[int, int]:
+    """Pixels: one number, or rows x columns."""
+    try:
+        rows, columns = (text if "x" in text else f"{text}x{text}").split("x")
+        return int(rows), int(columns)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is not a size; write 224, or rows x columns: 240x320"
+        ) from None
+
+
+def model_options(command: F) -> F:
+    """Add the options of `onnxplain.load`, but for the model itself."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def model_flags(ctx: click.Context) -> dict[str, Any]:
+    """What the command line says of device, batch size and model."""
+    return dict(ctx.meta.get(_KEY, {}))
+
+
+def load_model(ctx: click.Context, model: str) -> OnnxClassifier:
+    """Load a model as the command line says."""
+    from onnxplain.loading import load
+
+    return load(model, **model_flags(ctx))
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    if value is not None:
+        field = str(param.name).removeprefix(PREFIX)
+        ctx.meta.setdefault(_KEY, {})[field] = value
+
+
+def _option(field: str, *flags: str, **settings: Any) -> Callable[[F], F]:
+    """An option that sets one argument of `onnxplain.load`."""
+    return click.option(f"{PREFIX}{field}", *flags, expose_value=False, callback=_keep, **settings)
+
+
+def _choice(alias: Any) -> click.Choice[str]:
+    return click.Choice(get_args(alias))
+
+
+_OPTIONS = (
+    _option(
+        "device",
+        "--device",
+        metavar="DEVICE",
+        help="auto, cpu, cuda, cuda:N or tensorrt.  [default: auto]",
+    ),
+    _option(
+        "batch_size",
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="Images a call.  [default: measured once]",
+    ),
+    _option(
+        "preprocessing",
+        "--preprocessing",
+        metavar="PRESET",
+        help="How the model's framework normalises: torchvision, timm, keras-tf, keras-caffe, "
+        "keras-torch, lite, unit or bytes.",
+    ),
+    _option("layout", "--layout", type=_choice(Layout), help="Order of the input's axes."),
+    _option("colour", "--colour", "--color", type=_choice(Colour), help="Order of the channels."),
+    _option(
+        "range",
+        "--range",
+        type=numbers,
+        metavar="LOW,HIGH",
+        help="What black and white become, as 0,255.",
+    ),
+    _option(
+        "mean",
+        "--mean",
+        type=numbers,
+        metavar="M[,M,M]",
+        help="Subtracted after that; one number, or one a channel.",
+    ),
+    _option(
+        "std",
+        "--std",
+        type=numbers,
+        metavar="S[,S,S]",
+        help="Divided by after that; one number, or one a channel.",
+    ),
+    _option(
+        "size",
+        "--size",
+        type=sides,
+        metavar="N[xN]",
+        help="Input size in pixels: 224, or 240x320, rows first.",
+    ),
+    _option("fit", "--fit", type=_choice(Fit), help="How a photo comes to the input's shape."),
+    _option(
+        "crop",
+        "--crop",
+        type=float,
+        metavar="SHARE",
+        help="With --fit crop, the part of the side that is kept.",
+    ),
+    _option(
+        "interpolation",
+        "--interpolation",
+        type=_choice(Interpolation),
+        help="How pixels are resampled.",
+    ),
+    _option("head", "--head", type=_choice(Head), help="What the scores are."),
+    _option("input", "--input-name", metavar="NAME", help="The graph's image input."),
+    _option("output", "--output-name", metavar="NAME", help="The graph's score output."),
+    _option(
+        "labels",
+        "--labels",
+        "--classes",
+        metavar="FILE",
+        help="Class names, one a line or as JSON.",
+    ),
+)

@@ -1,0 +1,31 @@
+"""The progress bar: exact counts and the time left, on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+
+@contextmanager
+def progress(*, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar, and the function that moves it: it is told evaluations done and in all.
+
+    Nothing is shown where stderr is no terminal.
+    """
+    shown = shown and sys.stderr.isatty()
+    with click.progressbar(length=1, file=sys.stderr, show_pos=True, hidden=not shown) as bar:
+
+        def move(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield move
+
+
+def clear_line() -> None:
+    """Make room for a line where the bar is; it comes back with the next step."""
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[K", nl=False, err=True)

@@ -1,0 +1,34 @@
+"""Help in sections: a command of sixty options is read by what they are about."""
+
+from __future__ import annotations
+
+from typing import final
+
+import click
+
+SECTIONS = {
+    "model_": "Model",
+    "method_": "Parameters of methods",
+    "fill_": "Parameters of fills",
+}
+
+
+@final
+class SectionedCommand(click.Command):
+    """Lists the options whose names begin alike under a heading of their own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(_section(param), []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def _section(param: click.Parameter) -> str:
+    found = (title for prefix, title in SECTIONS.items() if str(param.name).startswith(prefix))
+    return next(found, "Options")

@@ -1,0 +1,217 @@
+"""What a model file wants, what it answers, and how fast it runs here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from onnxplain.data import Image
+from onnxplain.errors import ModelError, OnnxplainError
+from onnxplain.graph.spec import ModelSpec
+from onnxplain.image import MAX_PIXELS, read
+from onnxplain.runtime import OnnxClassifier
+from onnxplain.runtime.device import Device
+from onnxplain.runtime.load import open_classifier
+from onnxplain.runtime.tuning import Rate
+from onnxplain.scores import probabilities
+from onnxplain.subjects import bring
+from onnxplain.targets import choose, parse_targets
+
+N_BEST = 5
+
+
+class Ranked(NamedTuple):
+    """A class among a photo's probabilities; the most probable one has rank 1."""
+
+    target: int
+    name: str
+    probability: float
+    rank: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model makes of a photo under one preprocessing, or why it makes nothing of it.
+
+    `label` is the class that the photo is said to show.
+    """
+
+    preprocessing: str
+    best: tuple[Ranked, ...] = ()
+    label: Ranked | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """All that `inspect_model` finds.
+
+    Parameters
+    ----------
+    model, sha256 : str
+        The file.
+    spec : ModelSpec or None
+        How to feed it; None where that cannot be known, for the reason `problem`.
+    facts : mapping
+        Of the loaded model: device, providers in use, nodes a provider, batch, workers.
+    rates : tuple of Rate
+        Evaluations a second by batch size.
+    answers : tuple of Answer
+        For a photo, under each plausible preprocessing.
+    warnings : tuple of str
+        On the installation.
+    """
+
+    model: str
+    sha256: str
+    spec: ModelSpec | None
+    problem: str | None
+    facts: Mapping[str, Any]
+    rates: tuple[Rate, ...]
+    answers: tuple[Answer, ...]
+    warnings: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        spec = self.spec
+        described = {
+            one.name: {"value": getattr(spec, one.name), "source": spec.sources.get(one.name)}
+            for one in fields(ModelSpec)
+            if spec is not None and one.name != "sources"
+        }
+        return {
+            "model": self.model,
+            "sha256": self.sha256,
+            "spec": described if spec is not None else None,
+            "problem": self.problem,
+            **self.facts,
+            "rates": [rate._asdict() for rate in self.rates],
+            "answers": [
+                {
+                    "preprocessing": answer.preprocessing,
+                    "best": [one._asdict() for one in answer.best],
+                    "label": answer.label._asdict() if answer.label else None,
+                    "problem": answer.problem,
+                }
+                for answer in self.answers
+            ],
+            "warnings": list(self.warnings),
+        }
+
+
+def inspect_model(
+    path: str | os.PathLike[str],
+    *,
+    image: str | os.PathLike[str] | None = None,
+    label: str | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    flags: Mapping[str, Any] | None = None,
+) -> Inspection:
+    """Look into a model file.
+
+    Parameters
+    ----------
+    path : path
+        The ONNX file.
+    image : path, optional
+        A photo, to see what the model answers under each plausible preprocessing.
+    label : str, optional
+        Index or name of the class that it shows.
+    device, batch_size, flags
+        As for `onnxplain.runtime.load_classifier`.
+
+    Raises
+    ------
+    OnnxplainError
+        If the file cannot be read or is no classifier, or the photo cannot be read.
+    ValueError
+        If an argument is out of range.
+    """
+    from onnxplain.graph.load import read_model
+    from onnxplain.graph.resolve import plausible_specs, resolve_spec
+
+    where = Device.parse(device)
+    photo = None if image is None else read(image, max_pixels=max_pixels)
+    model = read_model(Path(path))
+    spec, problem, classifier = None, None, None
+    try:
+        spec = resolve_spec(model, flags or {})
+        classifier = open_classifier(model, spec, device=where, batch_size=batch_size)
+    except ModelError as error:
+        problem = str(error)
+    answers = []
+    if photo is not None:
+        for name, plausible in plausible_specs(model, flags or {}):
+            one = open_classifier(model, plausible, device=where, batch_size=batch_size)
+            answers.append(_answer(name, one, photo, label))
+    if problem is not None and not answers:
+        raise ModelError(problem)
+    return Inspection(
+        model=Path(path).name,
+        sha256=model.sha256,
+        spec=spec,
+        problem=problem,
+        facts={} if classifier is None else _facts(classifier),
+        rates=() if classifier is None else classifier.measure(),
+        answers=tuple(answers),
+        warnings=tuple(_warnings()),
+    )
+
+
+def _facts(classifier: OnnxClassifier) -> dict[str, Any]:
+    return {
+        "device": classifier.provenance["device"],
+        "providers": list(classifier.providers),
+        "placement": dict(classifier.placement),
+        "batch": classifier.batch.text,
+        "batch_size": classifier.batch_size,
+        "workers": classifier.workers,
+    }
+
+
+def _answer(name: str, classifier: OnnxClassifier, photo: Image, label: str | None) -> Answer:
+    names = classifier.class_names
+    _, image = bring(classifier, photo)
+    try:
+        raw = classifier.scores(image[None])
+    except OnnxplainError as error:
+        return Answer(name, problem=str(error))
+    if not np.isfinite(raw).all():
+        return Answer(name, problem="NaN or infinite scores")
+    scores = probabilities(raw, classifier.outputs)[0]
+    order = np.argsort(-scores, kind="stable").tolist()
+
+    def ranked(index: int) -> Ranked:
+        return Ranked(index, names[index], float(scores[index]), order.index(index) + 1)
+
+    return Answer(
+        name,
+        tuple(ranked(index) for index in order[:N_BEST]),
+        None if label is None else ranked(choose(parse_targets(label, names), scores)[0]),
+    )
+
+
+def _warnings() -> list[str]:
+    wheels = [name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)]
+    if len(wheels) < 2:
+        return []
+    return [
+        "the packages onnxruntime and onnxruntime-gpu are both installed and overwrite each "
+        "other; uninstall both and install one of them again"
+    ]
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

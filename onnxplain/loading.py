@@ -1,0 +1,158 @@
+"""From what a user calls a model to the loaded model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain import runtime
+from onnxplain.data import Image
+from onnxplain.errors import ModelError
+from onnxplain.graph.spec import Colour, Fit, Head, Interpolation, Layout
+from onnxplain.params import unknown
+from onnxplain.runtime import OnnxClassifier, OnnxInpainter, load_classifier
+from onnxplain.scores import probabilities
+from onnxplain.subjects import bring
+
+DEFAULT_MODEL = "efficientnet-lite0"
+DEFAULT_INPAINTER = "inpainter"
+
+
+def load(
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    batch_size: int | None = None,
+    preprocessing: str | None = None,
+    layout: Layout | None = None,
+    colour: Colour | None = None,
+    range: tuple[float, float] | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    size: int | tuple[int, int] | None = None,
+    fit: Fit | None = None,
+    crop: float | None = None,
+    interpolation: Interpolation | None = None,
+    head: Head | None = None,
+    input: str | None = None,
+    output: str | None = None,
+    class_names: Sequence[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+) -> OnnxClassifier:
+    """Load a classifier from an ONNX file, or from the zoo.
+
+    What the file and its neighbours do not tell can be said here; what is said here wins.
+    ``onnxplain inspect`` shows what is known of a model, and from where.
+
+    Parameters
+    ----------
+    model : path or str
+        An ONNX file, or a name that ``onnxplain zoo list`` shows. A zoo model is built on
+        first use.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``. What is asked for runs, or
+        it is an error; ``auto`` takes CUDA where there is a device for it.
+    batch_size : int, optional
+        Images a call; measured once for each model and device if not given.
+    preprocessing : str, optional
+        How the model's framework normalises pixels: ``torchvision``, ``timm``,
+        ``keras-tf``, ``keras-caffe``, ``keras-torch``, ``lite``, ``unit`` or ``bytes``.
+    layout, colour, range, mean, std, size, fit, crop, interpolation, head, input, output
+        Fields of `onnxplain.graph.spec.ModelSpec`.
+    class_names : sequence of str, optional
+        A name for every class.
+    labels : path, optional
+        A file of them, one a line or as JSON.
+
+    Returns
+    -------
+    classifier : OnnxClassifier
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, is no classifier, or is not described well enough.
+    DeviceError
+        If the device cannot be had.
+    ZooError
+        If a zoo model cannot be built.
+    ValueError
+        If an argument is out of range.
+    """
+    flags = {
+        "preprocessing": preprocessing,
+        "layout": layout,
+        "colour": colour,
+        "range": range,
+        "mean": mean,
+        "std": std,
+        "size": size,
+        "fit": fit,
+        "crop": crop,
+        "interpolation": interpolation,
+        "head": head,
+        "input": input,
+        "output": output,
+        "class_names": class_names,
+        "labels": labels,
+    }
+    return load_classifier(find_model(model), device=device, batch_size=batch_size, flags=flags)
+
+
+def load_inpainter(
+    model: str | os.PathLike[str] = DEFAULT_INPAINTER, *, device: str = "auto"
+) -> OnnxInpainter:
+    """Load an inpainter from an ONNX file, or from the zoo.
+
+    Parameters
+    ----------
+    model : path or str
+        An ONNX file with an image and a mask as inputs, or a name in the zoo.
+    device : str
+        As for `load`.
+
+    Raises
+    ------
+    InpainterError
+        If the file is no inpainter.
+    ModelError, DeviceError, ZooError
+        If it cannot be loaded.
+    """
+    return runtime.load_inpainter(find_model(model), device=device)
+
+
+def find_model(model: str | os.PathLike[str]) -> Path:
+    """The file of a model that is given by path or by its name in the zoo.
+
+    Raises
+    ------
+    ModelError, ZooError
+        If it is neither, or the zoo model cannot be built.
+    """
+    path = Path(model)
+    if path.exists():
+        return path
+    from onnxplain import zoo  # it imports onnx, which takes 0.2 s
+
+    names = [one.name for one in zoo.available()]
+    if str(model) in names:
+        return zoo.build(str(model), score=score)
+    if path.suffix or len(path.parts) > 1:
+        raise ModelError(f"{path}: no such file; check the path")
+    raise ModelError(
+        f"no file and no model of the zoo: {unknown(str(model), names)} Or give the path of an "
+        f"ONNX file"
+    )
+
+
+def score(path: Path, photo: Image) -> NDArray[np.float32]:
+    """The probabilities (K,) that the classifier in a file gives a photo (H, W, 3)."""
+    classifier = load_classifier(path, device="cpu", batch_size=1)
+    _, image = bring(classifier, photo)
+    raw = classifier.scores(image[None])
+    found: NDArray[np.float32] = probabilities(raw, classifier.outputs)[0].astype(np.float32)
+    return found

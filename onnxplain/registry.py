@@ -1,0 +1,153 @@
+"""Which methods and fills there are, by name.
+
+Other packages add theirs through the entry points ``onnxplain.methods`` and
+``onnxplain.fills``: a frozen dataclass with the members of `Method` or `Fill`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from collections.abc import Mapping
+from functools import cache
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from onnxplain import fills, methods
+from onnxplain.flow import Method
+from onnxplain.params import build, unknown
+from onnxplain.protocols import Fill, Inpainter
+
+log = logging.getLogger(__name__)
+
+
+def _exported(module: ModuleType) -> dict[str, Any]:
+    """The classes that a package lists in ``__all__``, by their own names."""
+    classes = [getattr(module, name) for name in module.__all__]
+    return {cls.name: cls for cls in classes}
+
+
+METHODS: Mapping[str, type[Method]] = _exported(methods)
+FILLS: Mapping[str, type[Fill]] = _exported(fills)
+DEFAULT_FILL = fills.DatasetMean.name
+
+# With an inpainter as the fill a method has a name of its own: SP-G, LIME-G, RISE-G.
+GENERATIVE: Mapping[str, tuple[str, str]] = {
+    f"{name}-g": (name, fills.Inpaint.name) for name in METHODS
+}
+
+
+class Choice(NamedTuple):
+    """A method and a fill, and what results call them."""
+
+    method: Method
+    fill: Fill
+    method_name: str
+    fill_name: str
+
+
+@cache
+def all_methods() -> Mapping[str, type[Method]]:
+    """Methods by name, those of other packages included."""
+    return {**_plugins("onnxplain.methods"), **METHODS}
+
+
+@cache
+def all_fills() -> Mapping[str, type[Fill]]:
+    """Fills by name, those of other packages included."""
+    return {**_plugins("onnxplain.fills"), **FILLS}
+
+
+def split(method: str) -> tuple[str, str | None]:
+    """The method that a name stands for, and the fill that the name implies.
+
+    Examples
+    --------
+    >>> split("lime-g"), split("lime")
+    (('lime', 'inpaint'), ('lime', None))
+
+    Raises
+    ------
+    ValueError
+        If there is no such method.
+    """
+    if method in GENERATIVE:
+        return GENERATIVE[method]
+    if method not in all_methods():
+        raise ValueError(f"method {unknown(method, [*all_methods(), *GENERATIVE])}")
+    return method, None
+
+
+def make_method(name: str, parameters: Mapping[str, Any]) -> Method:
+    """A method of a name from `split`, with parameters.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it takes no such parameter or value.
+    """
+    return build(all_methods()[name], parameters)
+
+
+def make_fill(name: str, parameters: Mapping[str, Any], inpainter: Inpainter | None = None) -> Fill:
+    """A fill by name, with parameters or an inpainter.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such fill, it takes no such parameter or value, or it needs an
+        inpainter and there is none.
+    """
+    if name not in all_fills():
+        raise ValueError(f"fill {unknown(name, all_fills())}")
+    if name != fills.Inpaint.name:
+        return build(all_fills()[name], parameters)
+    if inpainter is None:
+        raise ValueError(
+            "the fill 'inpaint' needs an inpainter: fill=Inpaint(load_inpainter(path)), or "
+            "--inpainter on the command line"
+        )
+    return fills.Inpaint(inpainter)
+
+
+def resolve(method: Method | str, fill: Fill | str | None = None) -> Choice:
+    """Values and names out of what a caller gives, either of which may be either.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method or fill, or the two contradict each other.
+    """
+    implied = None
+    if isinstance(method, str):
+        base, implied = split(method)
+        made = make_method(base, {})
+    else:
+        made = method
+    if fill is None:
+        fill = implied or DEFAULT_FILL
+    if isinstance(fill, str):
+        fill = make_fill(fill, {})
+    painted = isinstance(fill, fills.Inpaint)
+    if implied and not painted:
+        raise ValueError(
+            f"{method} is {made.name} with an inpainter as the fill, got {fill!r}; "
+            f"ask for {made.name}, or leave the fill out"
+        )
+    return Choice(made, fill, f"{made.name}-g" if painted else made.name, _fill_name(fill))
+
+
+def _fill_name(fill: Fill) -> str:
+    names = (name for name, cls in all_fills().items() if type(fill) is cls)
+    return next(names, type(fill).__name__)
+
+
+def _plugins(group: str) -> dict[str, Any]:
+    """What other packages offer; one that cannot be loaded is left out with a warning."""
+    found = {}
+    for entry in importlib.metadata.entry_points(group=group):
+        try:
+            found[entry.name] = entry.load()
+        except Exception as error:  # foreign code: it must not stop the others
+            log.warning("%s %r of %s cannot be loaded: %s", group, entry.name, entry.value, error)
+    return found

@@ -1,0 +1,296 @@
+"""Explanations as values, and as files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.data import Box, Heatmap
+from onnxplain.errors import OutputError
+from onnxplain.image import write_png
+from onnxplain.plot import overlay
+
+FORMAT = 1  # of the files; grows when a reader of the old ones would misread the new ones
+
+_QUESTION = ("target", "method", "parameters", "fill", "fill_parameters", "seed")
+
+
+class Saved(NamedTuple):
+    """Where an explanation was written; `overlay` is None if its photo was not at hand."""
+
+    heatmap: Path
+    record: Path
+    overlay: Path | None
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Why a classifier gave an image's target its score.
+
+    Parameters
+    ----------
+    image : str
+        The path it was given by, or ``image-0``, ``image-1``, ... for arrays.
+    target : int
+        Index of the class that is explained.
+    target_name : str
+        Its name.
+    score : float in [0, 1]
+        Probability of the target for the whole image.
+    heatmap : (H, W) ndarray of float32
+        At the classifier's size; larger = more evidence for the target.
+    full_heatmap : (rows, columns) ndarray of float32
+        At the photo's own size; 0 where the classifier did not see the photo.
+    coarse, order : ndarray or None
+        What the method computed before the heatmap was brought to image size, and the
+        order in which it removed cells, where it has them.
+    method, fill : str
+        Their names in the registry.
+    parameters, fill_parameters : mapping
+        Their hyperparameters.
+    seed : int
+        Together with the image's name and the method's it decides every random draw.
+    evaluations : int
+        Images that were scored; targets of one image may share them.
+    seconds : float
+        From when the image was taken up to its end; images of one call share batches.
+    provenance : mapping
+        What ran: the classifier (file, sha256, provider, preprocessing), versions, and the
+        sha256 of the photo's pixels.
+    details : mapping
+        Further facts that the method reports.
+    window : Box or None
+        The part of the photo that the classifier saw, in its pixels; None is all of it.
+    photo : (rows, columns, 3) ndarray of uint8, or None
+        What the overlay is drawn on; None for an explanation read from a file.
+    """
+
+    image: str
+    target: int
+    target_name: str
+    score: float
+    heatmap: Heatmap
+    full_heatmap: Heatmap
+    method: str
+    fill: str
+    parameters: Mapping[str, Any]
+    fill_parameters: Mapping[str, Any]
+    seed: int
+    evaluations: int
+    seconds: float
+    provenance: Mapping[str, Any]
+    coarse: NDArray[np.float32] | None = None
+    order: NDArray[np.intp] | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    window: Box | None = None
+    photo: NDArray[np.uint8] | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Everything but the arrays, ready for JSON."""
+        return {
+            "format": FORMAT,
+            "image": self.image,
+            "target": self.target,
+            "target_name": self.target_name,
+            "score": self.score,
+            "method": self.method,
+            "parameters": dict(self.parameters),
+            "fill": self.fill,
+            "fill_parameters": dict(self.fill_parameters),
+            "seed": self.seed,
+            "evaluations": self.evaluations,
+            "seconds": self.seconds,
+            "details": dict(self.details),
+            "window": None if self.window is None else asdict(self.window),
+            "provenance": dict(self.provenance),
+        }
+
+    def save(self, folder: str | os.PathLike[str]) -> Saved:
+        """Write ``.npz``, ``.json`` and the overlay ``.png`` into a folder.
+
+        They are named after image, method and target. The files of the same explanation
+        made before are replaced; those of another one never are: the name gets a number.
+
+        Parameters
+        ----------
+        folder : path
+            Is made if it is not there.
+
+        Returns
+        -------
+        saved : Saved
+            The paths.
+
+        Raises
+        ------
+        OutputError
+            If the folder cannot be made or written.
+        """
+        folder = Path(folder)
+        with _writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            base = _free_name(folder, self)
+            npz, record = folder / f"{base}.npz", folder / f"{base}.json"
+            text = json.dumps(self.record(), allow_nan=False, indent=2, ensure_ascii=False)
+            _write(npz, lambda file: _savez(file, text, self._arrays()))
+            png = None
+            if self.photo is not None:
+                png = folder / f"{base}.png"
+                write_png(png, self.overlay(self.photo))
+            # The record comes last: where it is, the others are.
+            _write(record, lambda file: file.write(text.encode() + b"\n"))
+        return Saved(npz, record, png)
+
+    def overlay(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The heatmap over its photo (rows, columns, 3), with class, score and method above."""
+        title = f"{self.target_name} {self.score:.3f} · {self.method} with {self.fill}"
+        return overlay(photo, self.full_heatmap, title=title, window=self.window)
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        arrays = {
+            "heatmap": self.heatmap,
+            "full_heatmap": self.full_heatmap,
+            "coarse": self.coarse,
+            "order": self.order,
+        }
+        return {name: array for name, array in arrays.items() if array is not None}
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Make a folder for results if it is not there, and see that it can be written.
+
+    Raises
+    ------
+    OutputError
+        If it cannot: before the work, not after it.
+    """
+    folder = Path(folder)
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{uuid.uuid4().hex}"
+        probe.touch()
+        probe.unlink()
+
+
+def load_explanation(path: str | os.PathLike[str]) -> Explanation:
+    """Read an explanation back from its ``.npz``.
+
+    Parameters
+    ----------
+    path : path
+        What `Explanation.save` wrote.
+
+    Returns
+    -------
+    explanation : Explanation
+        Without the photo.
+
+    Raises
+    ------
+    OutputError
+        If the file is missing, damaged, or was not written by `Explanation.save`.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        record = json.loads(str(arrays.pop("record")))
+        written = record.pop("format")
+        if written != FORMAT:
+            raise OutputError(
+                f"{path}: has format {written}, and this version reads {FORMAT}; "
+                f"read it with the version of onnxplain that wrote it"
+            )
+        window = record.pop("window")
+        return Explanation(**record, **arrays, window=None if window is None else Box(**window))
+    except FileNotFoundError as error:
+        raise OutputError(f"{path}: no such file; check the path") from error
+    except (OSError, ValueError, TypeError, LookupError, zipfile.BadZipFile) as error:
+        raise OutputError(
+            f"{path}: is not a whole explanation written by onnxplain ({error}); "
+            f"give the .npz of one, or make it again"
+        ) from error
+
+
+def _free_name(folder: Path, explanation: Explanation) -> str:
+    """The first name that is free, or that holds this very explanation."""
+    name = "-".join(
+        [
+            Path(explanation.image).stem[:80],
+            explanation.method,
+            _slug(explanation.target_name) or str(explanation.target),
+        ]
+    )
+    return next(one for one in _numbered(name) if _may_take(folder / f"{one}.json", explanation))
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    number = 2
+    while True:
+        yield f"{name}-{number}"
+        number += 1
+
+
+def _slug(class_name: str) -> str:
+    """The first of a class's names, fit for a file name."""
+    first = class_name.split(",")[0].lower()
+    return re.sub(r"\W+", "-", first).strip("-")[:40]
+
+
+def _may_take(record: Path, explanation: Explanation) -> bool:
+    try:
+        there = json.loads(record.read_bytes())
+    except FileNotFoundError:
+        return True
+    except ValueError:  # somebody else's file
+        return False
+    here = json.loads(json.dumps(explanation.record()))
+    return isinstance(there, dict) and _identity(there) == _identity(here)
+
+
+def _identity(record: Mapping[str, Any]) -> list[Any]:
+    """What tells one question from another: image, classifier, target, method, fill, seed."""
+    provenance = record.get("provenance", {})
+    model = provenance.get("classifier", {})
+    return [
+        *(record.get(key) for key in _QUESTION),
+        *(provenance.get(key) for key in ("pixels_sha256", "preprocessing", "inpainter")),
+        *(model.get(key) for key in ("model", "sha256")),
+    ]
+
+
+def _savez(file: BinaryIO, record: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    np.savez(file, allow_pickle=False, record=np.array(record), **arrays)
+
+
+def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Write a file beside `path` and rename it, so that nobody sees half of it."""
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with part.open("xb") as file:
+            fill(file)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be written ({error.strerror or error}); give another folder"
+        ) from error

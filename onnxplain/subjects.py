@@ -1,0 +1,166 @@
+"""Images as users give them, brought before a classifier."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.data import Case, Image
+from onnxplain.errors import ScoreError
+from onnxplain.image import Frame, place, read
+from onnxplain.protocols import Classifier
+from onnxplain.runtime.classifier import OnnxClassifier
+from onnxplain.scores import probabilities
+
+Source: TypeAlias = str | os.PathLike[str] | NDArray[Any]
+
+
+class Named(NamedTuple):
+    """An image that is still to be read.
+
+    `label` tells it from others in messages and results: its path, or its place in the
+    list. `name` decides random draws and stays when a file moves: the file's name.
+    """
+
+    label: str
+    name: str
+    source: Source
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One image, and what a classifier makes of it.
+
+    Parameters
+    ----------
+    label, name : str
+        As in `Named`.
+    photo : (rows, columns, 3) ndarray of uint8
+        The photo in its own size.
+    sha256 : str
+        Of its pixels.
+    frame : Frame
+        Which part of the photo the classifier sees.
+    image : (H, W, 3) ndarray of float32 in [0, 1]
+        That part, at the classifier's size.
+    probabilities : (K,) ndarray of float64
+        Of its classes.
+    """
+
+    label: str
+    name: str
+    photo: NDArray[np.uint8]
+    sha256: str
+    frame: Frame
+    image: Image
+    probabilities: NDArray[np.float64]
+
+    def case(self, target: int) -> Case:
+        """The question why it scores as it does for one class."""
+        return Case(self.name, self.image, target)
+
+
+def name_all(images: Iterable[Source]) -> list[Named]:
+    """Every image with what it is called."""
+    if isinstance(images, str | os.PathLike | np.ndarray):
+        raise TypeError("explain_many takes a list of images; explain takes one")
+    return [_name(one, place) for place, one in enumerate(images)]
+
+
+def look(classifier: Classifier, named: Named, *, max_pixels: int) -> Subject:
+    """Read an image, bring it to the classifier's size and let it be classified.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read.
+    ScoreError
+        If the classifier answers with what is no number.
+    ValueError, TypeError
+        If an array is no image.
+    """
+    if isinstance(named.source, np.ndarray):
+        photo = from_array(named.source)
+    else:
+        photo = read(named.source, max_pixels=max_pixels)
+    frame, image = bring(classifier, photo)
+    raw = classifier.scores(image[None])
+    if not np.isfinite(raw).all():
+        raise ScoreError(
+            f"{named.label}: the classifier answered with NaN or infinite scores; the model "
+            f"file may be damaged, or its preprocessing wrong (see onnxplain inspect)"
+        )
+    pixels = np.rint(photo * 255).astype(np.uint8)
+    return Subject(
+        named.label,
+        named.name,
+        pixels,
+        hashlib.sha256(pixels.data).hexdigest(),
+        frame,
+        image,
+        probabilities(raw, classifier.outputs)[0],
+    )
+
+
+def bring(classifier: Classifier, photo: Image) -> tuple[Frame, Image]:
+    """How a photo comes to the classifier's size: as its spec says, else its whole centre."""
+    rows, columns, _ = photo.shape
+    if isinstance(classifier, OnnxClassifier):
+        spec = classifier.spec
+        frame = place((rows, columns), spec.size, spec.fit, spec.crop)
+        return frame, frame.bring(photo, spec.interpolation)
+    frame = place((rows, columns), classifier.size)
+    return frame, frame.bring(photo)
+
+
+def from_array(array: NDArray[Any]) -> Image:
+    """A photo out of an array.
+
+    Parameters
+    ----------
+    array : (rows, columns, 3) ndarray, or (rows, columns) if grey
+        RGB; uint8, or float in [0, 1].
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> from_array(np.full((1, 1), 51, np.uint8)).round(2).tolist()
+    [[[0.20000000298023224, 0.20000000298023224, 0.20000000298023224]]]
+    """
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3) or not array.size:
+        raise ValueError(
+            f"an image array has shape (rows, columns, 3), or (rows, columns) if it is grey; "
+            f"got {array.shape}"
+        )
+    if array.dtype == np.uint8:
+        photo = array.astype(np.float32) / 255
+    elif np.issubdtype(array.dtype, np.floating):
+        if not (array.min() >= 0 and array.max() <= 1):
+            raise ValueError(
+                f"a float image lies in [0, 1], got values from {array.min():g} to "
+                f"{array.max():g}; divide by 255, or pass uint8"
+            )
+        photo = array.astype(np.float32)
+    else:
+        raise TypeError(f"an image array is uint8, or float in [0, 1]; got {array.dtype}")
+    return np.ascontiguousarray(np.broadcast_to(photo, (*array.shape[:2], 3)))
+
+
+def _name(source: Source, position: int) -> Named:
+    if isinstance(source, np.ndarray):
+        name = f"image-{position}"
+        return Named(name, name, source)
+    return Named(os.fspath(source), Path(source).name, source)

@@ -1,0 +1,194 @@
+"""Explanations as files."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from onnxplain.data import Box
+from onnxplain.errors import OutputError
+from onnxplain.image import read
+from onnxplain.results import Explanation, check_folder, load_explanation
+
+
+@pytest.fixture
+def explanation() -> Explanation:
+    rng = np.random.default_rng(0)
+    return Explanation(
+        image="photos/coffee.jpg",
+        target=967,
+        target_name="espresso, strong coffee",
+        score=0.9375,
+        heatmap=rng.random((8, 8), np.float32),
+        full_heatmap=rng.random((20, 30), np.float32),
+        method="sp",
+        fill="blur",
+        parameters={"patch": 3},
+        fill_parameters={"sigma": 2.0},
+        seed=4,
+        evaluations=10,
+        seconds=0.5,
+        provenance={"classifier": {"sha256": "ab"}, "pixels_sha256": "cd"},
+        coarse=rng.random((2, 2), np.float32),
+        details={"note": "ünïcode"},
+        window=Box(0, 5, 20, 25),
+        photo=rng.integers(0, 256, (20, 30, 3), np.uint8),
+    )
+
+
+def test_what_is_saved_is_read_back(explanation: Explanation, tmp_path: Path):
+    back = load_explanation(explanation.save(tmp_path).heatmap)
+    assert back.record() == explanation.record()
+    assert back.photo is None
+    assert back.window == explanation.window
+    assert back.order is None
+    for name in ("heatmap", "full_heatmap", "coarse"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(explanation, name))
+        assert getattr(back, name).dtype == np.float32
+
+
+def test_files_are_named_after_image_method_and_target(explanation: Explanation, tmp_path: Path):
+    saved = explanation.save(tmp_path / "new" / "folder")
+    assert [path.name for path in saved if path] == [
+        "coffee-sp-espresso.npz",
+        "coffee-sp-espresso.json",
+        "coffee-sp-espresso.png",
+    ]
+    assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == sorted(
+        path.name for path in saved if path
+    )
+
+
+def test_npz_needs_no_pickle_and_holds_the_record(explanation: Explanation, tmp_path: Path):
+    saved = explanation.save(tmp_path)
+    with np.load(saved.heatmap, allow_pickle=False) as stored:
+        inside = json.loads(str(stored["record"]))
+    assert inside == json.loads(saved.record.read_text())
+    assert inside["provenance"]["classifier"]["sha256"] == "ab"
+
+
+def test_overlay_is_a_picture(explanation: Explanation, tmp_path: Path):
+    saved = explanation.save(tmp_path)
+    assert saved.overlay is not None
+    rows, columns, channels = read(saved.overlay).shape
+    assert channels == 3
+    assert rows >= 20
+    assert columns >= 30
+
+
+def test_saving_again_replaces_the_files(explanation: Explanation, tmp_path: Path):
+    first = explanation.save(tmp_path)
+    assert replace(explanation, seconds=9.0).save(tmp_path) == first
+    assert json.loads(first.record.read_text())["seconds"] == 9.0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"provenance": {"classifier": {"sha256": "ab"}, "pixels_sha256": "other"}},
+        {"provenance": {"classifier": {"sha256": "other"}, "pixels_sha256": "cd"}},
+        {"parameters": {"patch": 5}},
+        {"fill": "black"},
+        {"fill_parameters": {"sigma": 3.0}},
+        {"seed": 5},
+        {"target": 1},
+    ],
+    ids=str,
+)
+def test_another_explanation_of_the_same_name_gets_a_number(
+    explanation: Explanation, tmp_path: Path, change
+):
+    first = explanation.save(tmp_path)
+    before = first.heatmap.read_bytes()
+    other = replace(explanation, **change)
+    second = other.save(tmp_path)
+    assert second.heatmap.name == "coffee-sp-espresso-2.npz"
+    assert other.save(tmp_path) == second
+    assert first.heatmap.read_bytes() == before
+
+
+def test_a_file_of_somebody_else_is_not_replaced(explanation: Explanation, tmp_path: Path):
+    for content in ("[1, 2]", "not JSON"):
+        (tmp_path / "coffee-sp-espresso.json").write_text(content)
+        assert explanation.save(tmp_path).record.name == "coffee-sp-espresso-2.json"
+        assert (tmp_path / "coffee-sp-espresso.json").read_text() == content
+
+
+def test_class_names_that_fit_no_file_name_do_no_harm(explanation: Explanation, tmp_path: Path):
+    evil = replace(explanation, target_name="../../a b/c", image="x" * 300 + ".jpg")
+    assert evil.save(tmp_path).heatmap.name == f"{'x' * 80}-sp-a-b-c.npz"
+    nameless = replace(explanation, target_name="...")
+    assert nameless.save(tmp_path).heatmap.name == "coffee-sp-967.npz"
+
+
+def test_file_where_the_folder_should_be_is_an_error(explanation: Explanation, tmp_path: Path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(OutputError, match=r"out: cannot be written .*give another folder"):
+        explanation.save(tmp_path / "out")
+    with pytest.raises(OutputError, match="cannot be written"):
+        check_folder(tmp_path / "out" / "deeper")
+
+
+def test_checking_a_folder_leaves_nothing_in_it(tmp_path: Path):
+    check_folder(tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_failure_while_writing_leaves_no_part(explanation: Explanation, tmp_path: Path):
+    unwritable = replace(explanation, details={"bad": float("nan")})
+    with pytest.raises(ValueError, match="JSON"):
+        unwritable.save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _truncated(path: Path, good: bytes) -> None:
+    path.write_bytes(good[: len(good) // 2])
+
+
+def _pickled(path: Path, good: bytes) -> None:
+    np.savez(path, heatmap=np.array([{}], dtype=object), record=np.array("{}"), allow_pickle=True)
+
+
+def _foreign(path: Path, good: bytes) -> None:
+    np.savez(path, anything=np.zeros(3))
+
+
+def _newer(path: Path, good: bytes) -> None:
+    np.savez(path, record=np.array(json.dumps({"format": 99})))
+
+
+def _text(path: Path, good: bytes) -> None:
+    path.write_text("hello")
+
+
+def _zip(path: Path, good: bytes) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("heatmap.npy", b"junk")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (_truncated, "is not a whole explanation"),
+        (_pickled, "is not a whole explanation"),
+        (_foreign, "is not a whole explanation"),
+        (_newer, "has format 99, and this version reads 1"),
+        (_text, "is not a whole explanation"),
+        (_zip, "is not a whole explanation"),
+    ],
+)
+def test_damaged_files_are_refused(explanation: Explanation, tmp_path: Path, spoil, text):
+    path = explanation.save(tmp_path).heatmap
+    spoil(path, path.read_bytes())
+    with pytest.raises(OutputError, match=text):
+        load_explanation(path)
+
+
+def test_missing_file_is_refused(tmp_path: Path):
+    with pytest.raises(OutputError, match="no such file"):
+        load_explanation(tmp_path / "none.npz")
