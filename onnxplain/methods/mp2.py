@@ -109,7 +109,10 @@ class MP2(Parametrised):
             return n_steps + 1
         if self.gain == "propose":
             return n_steps * (self.n_tried + 1) + 1
-        return sum(range(cells, 0, -step)) + n_steps + 1
+        if self.sweep == "static":
+            return cells + 2 * cells.bit_length() + 2
+        blocks = -(-n_steps // self.audit) * (cells // 2 + 1) if self.sweep == "coarse" else 0
+        return sum(range(cells, 0, -step)) + n_steps + 1 + blocks
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case; draws nothing."""

@@ -1,0 +1,103 @@
+"""What every registered method must keep, listed nowhere by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from onnxplain.data import Case, generator
+from onnxplain.engine import Engine, Job
+from onnxplain.params import declared
+from onnxplain.registry import METHODS
+from tests.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
+
+RNG = np.random.default_rng(6)
+SIZE = (20, 24)
+IMAGES = RNG.random((3, *SIZE, 3), np.float32)
+WEIGHTS = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+# Small enough to be quick; whatever a method declares of these is set.
+SMALL = {
+    "patch": 5,
+    "n_samples": 8,
+    "n_segments": 6,
+    "n_masks": 20,
+    "grid": 4,
+    "n_steps": 3,
+    "chance": 0.3,
+    "sigma": 1.0,
+}
+
+
+def small(name):
+    cls = METHODS[name]
+    names = {one.name for one in declared(cls)}
+    return cls(**{key: value for key, value in SMALL.items() if key in names})
+
+
+def run(method, indices, seed=0, fill=Picture(0.5), **net):  # noqa: B008  (a frozen value)
+    jobs = []
+    for i in indices:
+        case = Case(f"photo{i}", IMAGES[i], 1, n_classes=2)
+        flow = method.flow(case, generator(seed, case.name, method.name))
+        jobs.append(Job((case,), (flow,), fill, seed))
+    engine = Engine(Net(curved(WEIGHTS), SIZE, **net), gradients=CurvedGradients(WEIGHTS))
+    outcomes = {one.job.cases[0].name: one for one in engine.run(jobs)}
+    for one in outcomes.values():
+        if one.error:
+            raise one.error
+    return outcomes
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("fill", [Picture(0.5), ShiftedWhereRemoved()], ids=["picture", "by mask"])
+def test_the_heatmap_is_finite_float32_of_the_images_size_with_any_fill(name, fill):
+    before = IMAGES.copy()
+    outcome = run(small(name), [0], fill=fill)["photo0"]
+    heatmap = outcome.values[0].heatmap
+    assert heatmap.shape == SIZE
+    assert heatmap.dtype == np.float32
+    assert np.isfinite(heatmap).all()
+    np.testing.assert_array_equal(IMAGES, before)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_evaluations_are_known_before_or_bounded(name):
+    method = small(name)
+    found = run(method, [0])["photo0"].evaluations
+    expected = method.evaluations(SIZE)
+    assert found <= expected if method.adaptive else found == expected
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_same_seed_gives_the_same_map_whatever_the_order_batch_and_company(name):
+    method = small(name)
+    alone = run(method, [1])["photo1"].values[0].heatmap
+    together = run(method, [2, 1, 0], batch_size=7, workers=2)["photo1"].values[0].heatmap
+    np.testing.assert_allclose(alone, together, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_are_frozen_values_named_as_registered_with_a_reference(name):
+    method = small(name)
+    assert method.name == name
+    assert method == dataclasses.replace(method)
+    assert hash(method) == hash(dataclasses.replace(method))
+    module = __import__(type(method).__module__, fromlist=["_"])
+    assert "References" in module.__doc__
+    assert "Parameters" in type(method).__doc__
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_declared_parameter_has_help_and_is_described(name):
+    for one in declared(METHODS[name]):
+        assert one.param.help
+        assert one.name in METHODS[name].__doc__
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_bound_is_enforced(name):
+    for one in declared(METHODS[name]):
+        low = one.param.ge if one.param.ge is not None else one.param.gt
+        if low is not None and one.type in (int, float):
+            with pytest.raises(ValueError, match=one.name):
+                METHODS[name](**{one.name: one.type(low - 1)})
