@@ -14,7 +14,7 @@ Differentiated: TypeAlias = Callable[
     [NDArray[np.float32]], tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]
 ]
 STEPS = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
-TOLERANCE = 0.02
+TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class GradientCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether the slopes agree within 2 %."""
+        """Whether the slopes agree within 5 %."""
         return self.error <= TOLERANCE
 
 

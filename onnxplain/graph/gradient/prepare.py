@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, inliner, numpy_helper, version_converter
 from onnxplain.graph.gradient.paths import GradientError
 
 OLDEST, USUAL = 17, 18
+USUAL_IR = 8  # that of opset 18; before 4, weights had to be inputs
 HALVES = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
 # Halves smaller than this are not worth a node each.
 WORTH = 256
@@ -35,10 +36,20 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
                 f"the model is of opset {version} and cannot be brought to {USUAL}: {error}; "
                 f"export it with opset {OLDEST} or later, or use finite differences"
             ) from error
+    copy.ir_version = max(copy.ir_version, USUAL_IR)
     del copy.graph.value_info[:]
+    _fix_weights(copy.graph)
     if has_halves(copy):
         widen(copy)
     return copy
+
+
+def _fix_weights(graph: onnx.GraphProto) -> None:
+    """Make constants of the weights that a caller could replace; only those are folded."""
+    stored = {one.name for one in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in stored]
+    del graph.input[:]
+    graph.input.extend(inputs)
 
 
 def opset(model: onnx.ModelProto) -> int:
