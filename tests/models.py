@@ -379,8 +379,10 @@ def model(
 def save(made: ModelProto, path: Path, *, external: bool = False) -> Path:
     """Write a model; with `external` its tensors go to ``<name>.data`` beside it."""
     if external:
+        copy = ModelProto()
+        copy.CopyFrom(made)  # which onnx would change
         onnx.save_model(
-            made,
+            copy,
             path,
             save_as_external_data=True,
             location=path.name + ".data",

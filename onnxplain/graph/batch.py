@@ -194,7 +194,7 @@ class _Rebatch:
         return self._add("Concat", *parts, axis=0)
 
     def _add(self, op: str, *inputs: str, **attributes: int) -> str:
-        name = f"batch_{op.lower()}_{len(self.nodes)}"
+        name = f"onnxplain.batch/{op.lower()}_{len(self.nodes)}"
         node = helper.make_node(op, inputs, [name], name)
         node.attribute.extend(helper.make_attribute(*entry) for entry in attributes.items())
         for shapes in (self.one, self.many):
@@ -204,7 +204,7 @@ class _Rebatch:
 
     def _constant(self, values: NDArray[Any]) -> str:
         initializers = self.made.graph.initializer
-        name = f"batch_shape_{len(initializers)}"
+        name = f"onnxplain.batch/constant_{len(initializers)}"
         initializers.append(numpy_helper.from_array(values.astype(np.int64), name))
         for shapes in (self.one, self.many):
             shapes.set(name, initializers[-1].data_type, values.shape)

@@ -52,38 +52,47 @@ class Codes:
     ----------
     family : str
         Which graph renders them.
-    statics : mapping
-        Inputs that are the same for all masks of the family's value; bound once.
+    masks : Masks
+        What they are codes of.
     per_evaluation : mapping
         Inputs with one row a mask.
     """
 
     family: Family
-    statics: Mapping[str, NDArray[Any]]
+    masks: Masks
     per_evaluation: Mapping[str, NDArray[Any]]
+
+    @property
+    def statics(self) -> Mapping[str, NDArray[Any]]:
+        """Inputs that are the same for all masks of the value; made anew at each call."""
+        masks = self.masks
+        if isinstance(masks, PatchMasks):
+            return {"patch": np.array(masks.patch, np.int32)}
+        if isinstance(masks, GridMasks):
+            return _banks(masks)
+        if isinstance(masks, SegmentMasks):
+            return {"labels": masks.segments.astype(np.int32)}
+        if isinstance(masks, CellMasks):
+            cells = zip(("rows", "columns"), masks.cells.shape[1:], masks.size, strict=True)
+            return {name: nearest(n, pixels).astype(np.int32) for name, n, pixels in cells}
+        assert isinstance(masks, RankMasks)
+        return {"rank": masks.rank.astype(np.int32)}
 
 
 def codes(masks: Masks, start: int, stop: int) -> Codes | None:
     """The masks `start` to `stop` as codes; None for masks that are held as arrays."""
     part = slice(start, stop)
     if isinstance(masks, PatchMasks):
-        patch = np.array(masks.patch, np.int32)
-        return Codes("patch", {"patch": patch}, {"corners": masks.corners[part].astype(np.int32)})
+        return Codes("patch", masks, {"corners": masks.corners[part].astype(np.int32)})
     if isinstance(masks, GridMasks):
-        cells, offsets = masks.cells[part], masks.offsets[part].astype(np.int32)
-        return Codes("grid", _banks(masks), {"cells": cells, "offsets": offsets})
+        offsets = masks.offsets[part].astype(np.int32)
+        return Codes("grid", masks, {"cells": masks.cells[part], "offsets": offsets})
     if isinstance(masks, SegmentMasks):
-        labels = {"labels": masks.segments.astype(np.int32)}
-        return Codes("segments", labels, {"removed": masks.removed[part]})
+        return Codes("segments", masks, {"removed": masks.removed[part]})
     if isinstance(masks, CellMasks):
-        rows, columns = (
-            nearest(cells, pixels).astype(np.int32)
-            for cells, pixels in zip(masks.cells.shape[1:], masks.size, strict=True)
-        )
-        return Codes("cells", {"rows": rows, "columns": columns}, {"cells": masks.cells[part]})
+        return Codes("cells", masks, {"cells": masks.cells[part]})
     if isinstance(masks, RankMasks):
-        removed = masks.removed[part].astype(np.int32)
-        return Codes("rank", {"rank": masks.rank.astype(np.int32)}, {"removed": removed})
+        return Codes("rank", masks, {"removed": masks.removed[part].astype(np.int32)})
     return None
 
 

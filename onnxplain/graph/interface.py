@@ -176,7 +176,9 @@ def _describe(value: ValueInfoProto, shapes: Shapes | None = None) -> str:
     """``'image' float (N, 3, 224, 224)``."""
     if not value.type.HasField("tensor_type"):
         return f"{value.name!r} (no tensor)"
-    kind = helper.tensor_dtype_to_string(value.type.tensor_type.elem_type).split(".")[-1].lower()
+    element = value.type.tensor_type.elem_type
+    known = element in helper.get_all_tensor_dtypes()
+    kind = TensorProto.DataType.Name(element).lower() if known else "of unknown type"
     if not value.type.tensor_type.HasField("shape"):
         dims = shapes.dims(value.name) if shapes else None
         return f"{value.name!r} {kind} {dims or '(of unknown shape)'}"
