@@ -137,7 +137,8 @@ class SegmentMasks:
 
     def render(self, start: int, stop: int) -> Mask:
         """Masks `start` to `stop`."""
-        return self.removed[start:stop].astype(np.float32)[:, self.segments]
+        # Four times as fast as indexing with the labels.
+        return np.take(self.removed[start:stop].astype(np.float32), self.segments, axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,7 +165,8 @@ class CellMasks:
             nearest(cells, pixels)
             for cells, pixels in zip(self.cells.shape[1:], self.size, strict=True)
         )
-        return self.cells[start:stop][:, rows[:, None], columns]
+        # First the columns, then whole rows: much faster than indexing both at once.
+        return np.take(np.take(self.cells[start:stop], columns, axis=2), rows, axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -135,18 +135,16 @@ class HostComposer:
 
     def _blend(self, planes: Planes, masks: Mask, out: NDArray[np.float32]) -> None:
         # One mask after the other, so that an image is still in the cache when base is added.
-        if self._space.layout == "nchw":
-            for mask, image in zip(masks, out, strict=True):
+        channels_last = self._space.layout == "nhwc"
+        for mask, image in zip(masks, out, strict=True):
+            if channels_last:
+                # A product that repeats the mask at each pixel would take twice as long.
+                for channel in range(image.shape[-1]):
+                    image[..., channel] = mask
+                image *= planes.delta
+            else:
                 np.multiply(planes.delta, mask, out=image)
-                image += planes.base
-        else:
-            spread = np.empty(self._space.shape, np.float32)
-            for mask, image in zip(masks, out, strict=True):
-                # A loop over three channels at each pixel would take twice as long.
-                for channel in range(spread.shape[-1]):
-                    spread[..., channel] = mask
-                np.multiply(planes.delta, spread, out=image)
-                image += planes.base
+            image += planes.base
 
     def _cast(self, inside: NDArray[np.float32], ready: NDArray[Any]) -> NDArray[Any]:
         if ready is not inside:
