@@ -17,8 +17,6 @@ from onnxplain.runtime.session import Session, open_session, version
 from onnxplain.version import __version__
 
 if TYPE_CHECKING:  # they import onnx, which takes 0.2 s and which not every use needs
-    from onnx import ModelProto
-
     from onnxplain.graph.batch import BatchProof
     from onnxplain.graph.load import ModelFile
 
@@ -84,7 +82,7 @@ def source_of(model: ModelFile, spec: ModelSpec, batch: Batch) -> Source:
         return Source(content, None, model.path.name)
     from onnxplain.graph.batch import dynamic_batch
 
-    return _rewritten(model, dynamic_batch(model.proto, spec))
+    return _rewritten(model, dynamic_batch(model.proto, spec).SerializeToString())
 
 
 def _find_out(model: ModelFile, spec: ModelSpec) -> Batch:
@@ -100,7 +98,8 @@ def _find_out(model: ModelFile, spec: ModelSpec) -> Batch:
             return Batch(None, f"dynamic, as declared; {proof.reason}")
         return Batch(1, f"declared dynamic, but {proof.reason}")
     try:
-        made = _rewritten(model, dynamic_batch(model.proto, spec)).open(CPU)
+        content = dynamic_batch(model.proto, spec).SerializeToString()
+        made = _rewritten(model, content).open(CPU)
     except ModelError as error:
         return Batch(1, f"the graph fixes it at 1, and could not be made dynamic: {error}")
     proof = _prove(original, made, spec)
@@ -109,9 +108,9 @@ def _find_out(model: ModelFile, spec: ModelSpec) -> Batch:
     return Batch(1, f"fixed at 1; made dynamic, {proof.reason}")
 
 
-def _rewritten(model: ModelFile, made: ModelProto) -> Source:
+def _rewritten(model: ModelFile, content: bytes) -> Source:
     folder = model.path.parent if model.external else None
-    return Source(made.SerializeToString(), folder, model.path.name)
+    return Source(content, folder, model.path.name)
 
 
 def _prove(single: Session, batched: Session, spec: ModelSpec) -> BatchProof:

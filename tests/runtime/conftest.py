@@ -1,4 +1,4 @@
-"""Nothing that a test measures is kept in the user's cache folder, or taken from it."""
+"""What tests measure is measured shortly, and kept out of the user's cache folder."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from onnxplain.runtime import tuning
+
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONNXPLAIN_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setattr(tuning, "SECONDS", 0.005)
 
 
 @pytest.fixture
