@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from onnxplain.image.files import MAX_PIXELS, read, write_png
 from onnxplain.image.frame import Fit, Frame, place
-from onnxplain.image.process import Classical, box_blur, gaussian_blur, inpaint_classical
+from onnxplain.image.process import Classical, box_blur, gaussian_blur, inferno, inpaint_classical
 from onnxplain.image.resample import Interpolation, resize
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Interpolation",
     "box_blur",
     "gaussian_blur",
+    "inferno",
     "inpaint_classical",
     "place",
     "read",

@@ -1,4 +1,4 @@
-"""Blur and classical inpainting."""
+"""Blur, classical inpainting and a colour map, as OpenCV has them."""
 
 from __future__ import annotations
 
@@ -69,4 +69,12 @@ def inpaint_classical(
     coarse = np.round(image * 255).astype(np.uint8)
     filled: Any = cv2.inpaint(coarse, hole.astype(np.uint8), radius, _INPAINT[algorithm])
     out: Image = filled.astype(np.float32) / np.float32(255)
+    return out
+
+
+def inferno() -> NDArray[np.float32]:
+    """The colour map *inferno*: 256 colours (256, 3) in [0, 1], evenly spaced to the eye."""
+    levels = np.arange(256, dtype=np.uint8)[:, None]
+    colours: Any = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)
+    out: NDArray[np.float32] = colours[:, 0, ::-1].astype(np.float32) / np.float32(255)
     return out

@@ -1,0 +1,273 @@
+"""Pictures of explanations: a heatmap over its photo, and sheets of many pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+from numpy.typing import NDArray
+
+from onnxplain.data import Box, Heatmap, Image
+from onnxplain.image import inferno, resize
+
+Picture: TypeAlias = NDArray[np.uint8]  # (H, W, 3) RGB
+
+# The longer side of a photo is brought between these, so that text is legible beside it.
+SMALLEST, LARGEST = 480, 1024
+INK, PAPER, GAP = (30, 30, 30), (255, 255, 255), 10
+ELLIPSIS = "…"
+
+# Blue below 0, red above, equally dark at equal distance.
+_DIVERGING = np.array(
+    [
+        (0.08, 0.25, 0.62),
+        (0.42, 0.62, 0.9),
+        (0.96, 0.96, 0.96),
+        (0.93, 0.5, 0.4),
+        (0.66, 0.06, 0.12),
+    ]
+)
+
+
+def overlay(
+    image: Image | Picture,
+    heatmap: Heatmap,
+    *,
+    title: str = "",
+    signed: bool | None = None,
+    alpha: float = 0.6,
+    window: Box | None = None,
+) -> Picture:
+    """Draw a heatmap over its photo, with a title and a colour bar.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of float32 in [0, 1] or uint8
+        The photo, drawn in grey so that all colours are the heatmap's.
+    heatmap : (H, W) ndarray of float32
+        At the photo's size.
+    title : str
+        Written above; broken into lines, and cut after three.
+    signed : bool, optional
+        True: colours diverge round 0, blue below and red above. False: one run of colours
+        from the smallest value to the largest. If not given: whether any value is negative.
+    alpha : float in [0, 1]
+        How much the colours cover the photo. On signed maps they fade towards 0.
+    window : Box, optional
+        The part of the photo that the classifier saw; the rest is faded and without
+        colours, and does not count for their range.
+
+    Returns
+    -------
+    picture : (rows, columns, 3) ndarray of uint8
+        The photo's longer side has 480 to 1024 pixels.
+
+    Raises
+    ------
+    ValueError
+        If the heatmap has another size than the photo, or values that are not finite.
+    """
+    if heatmap.shape != image.shape[:2]:
+        raise ValueError(f"overlay: the photo is {image.shape[:2]}, the heatmap {heatmap.shape}")
+    if not np.isfinite(heatmap).all():
+        raise ValueError("overlay: the heatmap has NaN or infinite values")
+    seen = _inside(image.shape[:2], window)
+    values = heatmap[seen] if seen.any() else heatmap.ravel()
+    low, high = float(values.min()), float(values.max())
+    if signed is None:
+        signed = low < 0
+    if signed:
+        high = max(abs(low), abs(high)) or 1.0
+        low = -high
+
+    factor = np.clip(max(image.shape[:2]), SMALLEST, LARGEST) / max(image.shape[:2])
+    size = (max(round(image.shape[0] * factor), 1), max(round(image.shape[1] * factor), 1))
+    grey = _scaled(_grey(image), size)
+    level = _level(_scaled(heatmap.astype(np.float32), size), low, high)
+    inside = _scaled(seen.astype(np.float32), size)
+    weight = _weight(level, alpha, signed) * inside
+    base = np.where(inside > 0.5, 0.12 + 0.88 * grey, 0.6 + 0.35 * grey)
+    colours = _colours(level, signed)
+    drawn = base[..., None] * (1 - weight[..., None]) + colours * weight[..., None]
+    bar = _bar(size[1], low, high, alpha, signed)
+    return _stack([_text(title, size[1]), _bytes(drawn), bar])
+
+
+def contact_sheet(pictures: Sequence[Picture], columns: int, titles: Sequence[str] = ()) -> Picture:
+    """Lay pictures out in rows on white, each in the middle of its cell.
+
+    Parameters
+    ----------
+    pictures : sequence of (H, W, 3) ndarray of uint8
+        May differ in size; every cell is as large as the largest.
+    columns : int
+        Pictures in a row.
+    titles : sequence of str
+        One a picture, written above it; none if empty.
+    """
+    if not pictures or columns < 1:
+        raise ValueError(f"contact_sheet: got {len(pictures)} pictures in {columns} columns")
+    if titles and len(titles) != len(pictures):
+        raise ValueError(f"contact_sheet: {len(pictures)} pictures, {len(titles)} titles")
+    width = max(picture.shape[1] for picture in pictures)
+    cells = list(pictures)
+    if titles:
+        cells = [
+            _stack([_text(title, width, 16), picture])
+            for title, picture in zip(titles, pictures, strict=True)
+        ]
+    height = max(cell.shape[0] for cell in cells)
+    n_rows = -(-len(cells) // columns)
+    across = min(columns, len(cells))
+    sheet = np.full(
+        (n_rows * (height + GAP) + GAP, across * (width + GAP) + GAP, 3), PAPER, np.uint8
+    )
+    for i, cell in enumerate(cells):
+        row, column = divmod(i, columns)
+        # On the foot of the cell, so that pictures line up under titles of unequal length.
+        top = GAP + row * (height + GAP) + height - cell.shape[0]
+        left = GAP + column * (width + GAP) + (width - cell.shape[1]) // 2
+        sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+    return sheet
+
+
+def _grey(image: Image | Picture) -> NDArray[np.float32]:
+    scale = np.float32(255 if image.dtype == np.uint8 else 1)
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    return image.astype(np.float32) @ (weights / scale)
+
+
+def _inside(size: tuple[int, ...], window: Box | None) -> NDArray[np.bool_]:
+    """Which pixels of a photo have their centres in the window."""
+    if window is None:
+        return np.ones(size, bool)
+    y, x = np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5
+    inside: NDArray[np.bool_] = np.logical_and.outer(
+        (y > window.top) & (y < window.bottom), (x > window.left) & (x < window.right)
+    )
+    return inside
+
+
+def _scaled(plane: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    return plane if plane.shape == size else resize(plane, size, antialias=True)
+
+
+def _level(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
+    """Where values lie between low and high, in [0, 1]; a constant map lies low."""
+    if high <= low:
+        return np.full_like(values, 0)
+    level: NDArray[np.float32] = (values - np.float32(low)) / np.float32(high - low)
+    return np.clip(level, 0, 1)
+
+
+def _colours(level: NDArray[np.float32], signed: bool) -> NDArray[np.float32]:
+    """The colour (..., 3) of each level."""
+    table = _diverging() if signed else inferno()
+    colours: NDArray[np.float32] = table[np.rint(level * 255).astype(np.intp)]
+    return colours
+
+
+def _diverging() -> NDArray[np.float32]:
+    at, anchors = np.linspace(0, 1, 256), np.linspace(0, 1, len(_DIVERGING))
+    channels = [np.interp(at, anchors, _DIVERGING[:, c]) for c in range(3)]
+    return np.stack(channels, axis=-1).astype(np.float32)
+
+
+def _weight(level: NDArray[np.float32], alpha: float, signed: bool) -> NDArray[np.float32]:
+    """How much colour covers the photo: the same everywhere, or more away from 0."""
+    if not signed:
+        return np.full_like(level, alpha)
+    away = np.sqrt(np.abs(2 * level - 1))
+    weight: NDArray[np.float32] = np.minimum(np.float32(alpha * 1.4) * away, np.float32(1))
+    return weight
+
+
+def _bar(width: int, low: float, high: float, alpha: float, signed: bool) -> Picture:
+    """The run of colours as they look over mid-grey, with its values below."""
+    level = np.linspace(0, 1, width, dtype=np.float32)
+    weight = _weight(level, alpha, signed)[:, None]
+    run = np.float32(0.5) * (1 - weight) + _colours(level, signed) * weight
+    font = _font(_font_size(width) * 0.8)
+    bar = np.repeat(_bytes(run)[None], max(width // 40, 12), axis=0)
+    strip = PIL.Image.new("RGB", (width, int(font.size * 1.5)), PAPER)
+    draw = PIL.ImageDraw.Draw(strip)
+    step = max(high - low, abs(high), 1e-30)
+    ends = [(0, _number(low, step), "la"), (width - 1, _number(high, step), "ra")]
+    if signed:
+        ends.insert(1, (width // 2, "0", "ma"))
+    for x, label, anchor in ends:
+        draw.text((x, 2), label, INK, font, anchor)
+    space = np.full((GAP, width, 3), PAPER, np.uint8)
+    return np.concatenate([space, bar, np.asarray(strip)])
+
+
+def _number(value: float, scale: float) -> str:
+    """A number as exact as a hundredth of the scale, without trailing zeros."""
+    decimals = 2 - int(np.floor(np.log10(scale)))
+    return f"{round(value, decimals) + 0.0:.6g}"
+
+
+def _text(text: str, width: int, size: float | None = None) -> Picture:
+    """Text in as many lines as it takes, at most three; nothing for no text."""
+    font = _font(size or _font_size(width))
+    lines = _lines(text, font, width)
+    pitch = int(font.size * 1.35)
+    strip = PIL.Image.new("RGB", (width, len(lines) * pitch + (pitch // 3 if lines else 0)), PAPER)
+    draw = PIL.ImageDraw.Draw(strip)
+    for i, line in enumerate(lines):
+        draw.text((0, i * pitch), line, INK, font)
+    return np.asarray(strip)
+
+
+def _lines(text: str, font: PIL.ImageFont.FreeTypeFont, width: int, most: int = 3) -> list[str]:
+    """Break text between words; what does not fit ends in an ellipsis."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    if len(lines) > most:
+        lines[most - 1 :] = [" ".join(lines[most - 1 :])]
+    return [_cut(line, font, width) for line in lines]
+
+
+def _cut(line: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> str:
+    if font.getlength(line) <= width:
+        return line
+    line = line[: width // 2]  # no letter is narrower than 2 pixels
+    while line and font.getlength(line + ELLIPSIS) > width:
+        line = line[:-1]
+    return line.rstrip() + ELLIPSIS
+
+
+def _font(size: float) -> PIL.ImageFont.FreeTypeFont:
+    font = PIL.ImageFont.load_default(size)
+    # The other kind of font comes only with no size.
+    assert isinstance(font, PIL.ImageFont.FreeTypeFont)
+    return font
+
+
+def _font_size(width: int) -> float:
+    return min(max(width / 26, 14.0), 26.0)
+
+
+def _bytes(picture: NDArray[np.floating]) -> Picture:
+    out: Picture = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return out
+
+
+def _stack(parts: list[Picture]) -> Picture:
+    """Parts above each other, centred, on white with a margin."""
+    width = max(part.shape[1] for part in parts)
+    rows = []
+    for part in parts:
+        row = np.full((part.shape[0], width, 3), PAPER, np.uint8)
+        left = (width - part.shape[1]) // 2
+        row[:, left : left + part.shape[1]] = part
+        rows.append(row)
+    return np.concatenate(rows)
