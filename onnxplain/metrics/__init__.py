@@ -1,6 +1,12 @@
-"""Metrics of heatmaps and fills: one metric, one file."""
+"""Metrics of heatmaps and fills: one metric, one file.
 
+A metric is a frozen dataclass whose flow asks the engine, or which compares arrays. The
+functions `judge`, `deletion`, `class_sensitivity` and so on ask any classifier at once.
+"""
+
+import importlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from onnxplain.metrics.base import Direction, Metric, PairMetric, Score, row
 from onnxplain.metrics.boxes import ALPHAS, at_alpha, best_alpha
@@ -29,6 +35,41 @@ from onnxplain.metrics.sweeps import (
     sensitivity,
 )
 
+if TYPE_CHECKING:
+    from onnxplain.evaluation import (
+        abpc,
+        deletion,
+        insertion,
+        judge,
+        lerf,
+        morf,
+        random_baseline,
+        saliency_metric,
+    )
+    from onnxplain.robustness import (
+        Audit,
+        baseline_audit,
+        class_sensitivity,
+        input_invariance,
+        label_bias,
+        randomisation,
+        sweep,
+    )
+
+# These run the engine, which lies above the metrics: they are offered here for those who
+# look here, and imported when they are first used. No metric may use them.
+_HOMES = {
+    "onnxplain.evaluation": (
+        *("abpc", "deletion", "insertion", "judge", "lerf", "morf"),
+        *("random_baseline", "saliency_metric"),
+    ),
+    "onnxplain.robustness": (
+        *("Audit", "baseline_audit", "class_sensitivity", "input_invariance", "label_bias"),
+        *("randomisation", "sweep"),
+    ),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
 # By name, those that judge a heatmap or a fill of one case with no more than its parameters.
 METRICS: Mapping[str, type[Metric]] = {
     metric.name: metric
@@ -44,6 +85,7 @@ __all__ = [
     "METRICS",
     "SSIM",
     "SWEEPS",
+    "Audit",
     "ClassSensitivity",
     "Deletion",
     "Direction",
@@ -69,19 +111,40 @@ __all__ = [
     "Spearman",
     "StillRecognised",
     "Sweep",
+    "abpc",
     "aopc",
     "area_under",
     "at_alpha",
+    "baseline_audit",
     "best_alpha",
+    "class_sensitivity",
+    "deletion",
     "frechet_distance",
+    "input_invariance",
+    "insertion",
+    "judge",
+    "label_bias",
+    "lerf",
+    "morf",
     "ms_ssim",
     "outside_boxes",
     "over_images",
     "pointing_accuracy",
+    "random_baseline",
     "random_heatmap",
+    "randomisation",
     "rank_correlations",
     "row",
+    "saliency_metric",
     "scaled",
     "sensitivity",
+    "sweep",
     "with_labels",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
+    return value

@@ -100,3 +100,11 @@ def check_heatmap(heatmap: ArrayLike, size: Size) -> NDArray[np.float64]:
     if not np.isfinite(wide).all():
         raise ValueError("the heatmap holds NaN or infinite values; give finite ones")
     return wide
+
+
+def map_size(heatmap: ArrayLike) -> Size:
+    """Rows and columns of a heatmap, or an error that tells its shape."""
+    shape = np.shape(heatmap)
+    if len(shape) != 2:
+        raise ValueError(f"a heatmap has shape (rows, columns), got {shape}")
+    return shape

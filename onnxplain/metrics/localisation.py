@@ -17,10 +17,11 @@ from dataclasses import astuple, dataclass
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from onnxplain.data import Box, Case, Heatmap, Size
 from onnxplain.flow import Flow
-from onnxplain.metrics.base import Direction, Score, check_heatmap
+from onnxplain.metrics.base import Direction, Score, check_heatmap, map_size
 from onnxplain.metrics.boxes import (
     Around,
     alphas_with,
@@ -74,21 +75,32 @@ class LocalisationError(Parametrised):
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[Score]:
         """Judge one heatmap; asks nothing."""
         yield from ()
-        wide = check_heatmap(heatmap, case.size)
-        boxes = object_boxes(case.boxes, case.size, self.name)
+        check_heatmap(heatmap, case.size)
+        return self.judge(heatmap, case.boxes)
+
+    def judge(self, heatmap: ArrayLike, boxes: Sequence[Box]) -> Score:
+        """Judge one heatmap (H, W) against the object's boxes, in its pixels.
+
+        Raises
+        ------
+        ValueError
+            If no box lies in the heatmap, or the heatmap is not finite.
+        """
+        size = map_size(heatmap)
+        wide, boxes = check_heatmap(heatmap, size), object_boxes(boxes, size, self.name)
         alphas = alphas_with(self.alpha)
         found = [threshold_box(wide, alpha, self.around) for alpha in alphas]
-        overlaps = [overlap_with(box, boxes, case.size, self.truth) for box in found]
+        overlaps = [overlap_with(box, boxes, size, self.truth) for box in found]
         values = [float(overlap <= self.overlap) for overlap in overlaps]
         at = alphas.index(self.alpha)
-        box, whole = found[at], Box(0, 0, *case.size)
+        box = found[at]
         details = {
             "alpha": self.alpha,
             "alphas": list(alphas),
             "values": values,
             "overlaps": overlaps,
             "box": None if box is None else list(astuple(box)),
-            "whole_image_overlap": overlap_with(whole, boxes, case.size, self.truth),
+            "whole_image_overlap": overlap_with(Box(0, 0, *size), boxes, size, self.truth),
         }
         return Score(values[at], details)
 

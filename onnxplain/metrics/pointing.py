@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.ndimage import distance_transform_edt
 
-from onnxplain.data import Case, Heatmap, Size
+from onnxplain.data import Box, Case, Heatmap, Size
 from onnxplain.flow import Flow
-from onnxplain.metrics.base import Direction, Score, check_heatmap
+from onnxplain.metrics.base import Direction, Score, check_heatmap, map_size
 from onnxplain.metrics.boxes import box_mask, object_boxes
 from onnxplain.params import Param, Parametrised
 
@@ -51,8 +52,20 @@ class PointingGame(Parametrised):
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[Score]:
         """Judge one heatmap; asks nothing."""
         yield from ()
-        wide = check_heatmap(heatmap, case.size)
-        target = box_mask(object_boxes(case.boxes, case.size, self.name), case.size)
+        check_heatmap(heatmap, case.size)
+        return self.judge(heatmap, case.boxes)
+
+    def judge(self, heatmap: ArrayLike, boxes: Sequence[Box]) -> Score:
+        """Judge one heatmap (H, W) against the object's boxes, in its pixels.
+
+        Raises
+        ------
+        ValueError
+            If no box lies in the heatmap, or the heatmap is not finite.
+        """
+        size = map_size(heatmap)
+        wide = check_heatmap(heatmap, size)
+        target = box_mask(object_boxes(boxes, size, self.name), size)
         near = distance_transform_edt(~target) <= self.tolerance
         top = wide == wide.max()
         row, column = np.unravel_index(wide.argmax(), wide.shape)

@@ -1,0 +1,321 @@
+"""Judge heatmaps made anywhere, for any classifier: the metrics as functions on arrays.
+
+The functions are offered as `onnxplain.metrics.deletion` and so on. Each asks one question
+of one image; what judges many images at once gives the engine many flows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onnxplain.data import Box, Case, generator
+from onnxplain.engine import Engine, Job
+from onnxplain.image import MAX_PIXELS
+from onnxplain.metrics.base import Metric, Score
+from onnxplain.metrics.boxes import Around
+from onnxplain.metrics.chance import random_heatmap
+from onnxplain.metrics.curves import Deletion, Insertion, Ties
+from onnxplain.metrics.regions import ABPC, LeRF, MoRF
+from onnxplain.metrics.saliency import SaliencyMetric
+from onnxplain.protocols import Classifier, Fill
+from onnxplain.registry import DEFAULT_FILL, make_fill
+from onnxplain.runtime import from_callable
+from onnxplain.subjects import Named, Source, look
+from onnxplain.targets import choose, parse_targets
+
+T = TypeVar("T")
+AnyClassifier: TypeAlias = Classifier | Callable[[Any], Any]
+
+
+def judge(
+    metric: Metric,
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike | None,
+    target: int | str | None = None,
+    *,
+    boxes: Sequence[Box] = (),
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """Judge one heatmap of one image by any metric.
+
+    Parameters
+    ----------
+    metric : Metric
+        A metric with its parameters, as ``Deletion(step=500)``.
+    classifier : Classifier or callable
+        From `onnxplain.load` or `onnxplain.from_callable`; or a function of any framework
+        that takes images (N, rows, columns, 3), float32 RGB in [0, 1], of the size of
+        `image`, and returns probabilities (N, K).
+    image : ndarray or path
+        (rows, columns, 3), uint8 or float in [0, 1]; it is brought to the classifier's size
+        as `onnxplain.explain` does it.
+    heatmap : (H, W) array
+        At the classifier's size; larger means more evidence for the target. None for the
+        metrics of fills, which do not look at it.
+    target : int or str, optional
+        Index or name of the class that the heatmap explains; the predicted one if not given.
+    boxes : sequence of Box
+        Where the object is, in pixels of `image`, for metrics that ask.
+    fill : Fill or str, optional
+        What stands in for removed pixels where the metric has no fill of its own; the
+        dataset mean if not given.
+    seed : int
+        Decides random ties and fills that draw.
+
+    Returns
+    -------
+    score : Score
+        In the metric's unit; the curve and other facts are in its details.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument cannot be used.
+    OnnxplainError
+        If the image cannot be read or the classifier cannot be run.
+
+    Examples
+    --------
+    >>> def redness(images):
+    ...     red = images[..., 0].mean(axis=(1, 2))
+    ...     return np.stack([red, 1 - red], axis=1)
+    >>> photo = np.zeros((8, 8, 3), np.uint8)
+    >>> photo[:, :4, 0] = 255
+    >>> red = photo[..., 0]
+    >>> good = judge(Deletion(step=16), redness, photo, red, target=0, fill="black")
+    >>> bad = judge(Deletion(step=16), redness, photo, 255 - red, target=0, fill="black")
+    >>> good.value, bad.value
+    (0.125, 0.375)
+    """
+    known, case, _ = ask(classifier, image, target, boxes)
+    given = np.zeros(case.size, np.float32) if heatmap is None else np.asarray(heatmap)
+    flow = metric.flow(case, given, generator(seed, case.name, metric.name))
+    (score,) = run(known, [Job((case,), (flow,), fill_of(fill), seed)])
+    return score
+
+
+def random_baseline(
+    metric: Metric,
+    classifier: AnyClassifier,
+    image: Source,
+    target: int | str | None = None,
+    *,
+    n_maps: int = 10,
+    boxes: Sequence[Box] = (),
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """What a metric gives for heatmaps of independent uniform noise: their mean score.
+
+    Its details hold the score of each of the `n_maps` maps and their standard deviation. The
+    other parameters are those of `judge`.
+    """
+    known, case, _ = ask(classifier, image, target, boxes)
+    jobs = []
+    for i in range(n_maps):
+        rng = generator(seed, case.name, metric.name, f"random-{i}")
+        flow = metric.flow(case, random_heatmap(case.size, rng), rng)
+        jobs.append(Job((case,), (flow,), fill_of(fill), seed))
+    values = [score.value for score in run(known, jobs)]
+    details = {"values": values, "deviation": float(np.std(values))}
+    return Score(float(np.mean(values)), details)
+
+
+def deletion(
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    step: int = Deletion.step,
+    ties: Ties = Deletion.ties,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """Area under the score while the most salient pixels are removed; lower is better.
+
+    See Also
+    --------
+    judge : the arguments.
+    onnxplain.metrics.Deletion : the parameters, and where the metric comes from.
+    """
+    metric = Deletion(step=step, ties=ties)
+    return judge(metric, classifier, image, heatmap, target, fill=fill, seed=seed)
+
+
+def insertion(
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    step: int = Insertion.step,
+    ties: Ties = Insertion.ties,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """Area under the score while the most salient pixels are brought back; higher is better.
+
+    Without `fill` the curve starts from a blurred copy of the image.
+
+    See Also
+    --------
+    judge : the arguments.
+    onnxplain.metrics.Insertion : the parameters, and where the metric comes from.
+    """
+    metric = Insertion(step=step, ties=ties, fill=None if fill is None else fill_of(fill))
+    return judge(metric, classifier, image, heatmap, target, seed=seed)
+
+
+def saliency_metric(
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    alpha: float = SaliencyMetric.alpha,
+    around: Around = SaliencyMetric.around,
+) -> Score:
+    """How small a crop the classifier is sure of; lower is better.
+
+    See Also
+    --------
+    judge : the arguments.
+    onnxplain.metrics.SaliencyMetric : the parameters, and where the metric comes from.
+    """
+    metric = SaliencyMetric(alpha=alpha, around=around)
+    return judge(metric, classifier, image, heatmap, target)
+
+
+def morf(
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    patch: int = MoRF.patch,
+    steps: int = MoRF.steps,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """Mean drop of the score while the most relevant regions go first; higher is better.
+
+    See Also
+    --------
+    judge : the arguments.
+    onnxplain.metrics.MoRF : the parameters, and where the metric comes from.
+    """
+    metric = MoRF(patch=patch, steps=steps)
+    return judge(metric, classifier, image, heatmap, target, fill=fill, seed=seed)
+
+
+def lerf(
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    patch: int = LeRF.patch,
+    steps: int = LeRF.steps,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """Mean drop of the score while the least relevant regions go first; lower is better.
+
+    See Also
+    --------
+    judge : the arguments.
+    onnxplain.metrics.LeRF : the parameters, and where the metric comes from.
+    """
+    metric = LeRF(patch=patch, steps=steps)
+    return judge(metric, classifier, image, heatmap, target, fill=fill, seed=seed)
+
+
+def abpc(
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    patch: int = ABPC.patch,
+    steps: int = ABPC.steps,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """Area between the curves of `morf` and `lerf`; higher is better.
+
+    See Also
+    --------
+    judge : the arguments.
+    onnxplain.metrics.ABPC : the parameters, and where the metric comes from.
+    """
+    metric = ABPC(patch=patch, steps=steps)
+    return judge(metric, classifier, image, heatmap, target, fill=fill, seed=seed)
+
+
+class Asked(NamedTuple):
+    """A question to a classifier, and what it makes of the image itself."""
+
+    classifier: Classifier
+    case: Case
+    probabilities: NDArray[np.float64]  # (K,)
+
+
+def ask(
+    classifier: AnyClassifier,
+    image: Source,
+    target: int | str | None = None,
+    boxes: Sequence[Box] = (),
+) -> Asked:
+    """Make a function a classifier, bring the image to its size and choose the target."""
+    known = _known(classifier, image) if callable(classifier) else classifier
+    subject = look(known, Named("image", "image", image), max_pixels=MAX_PIXELS)
+    (index,) = choose(parse_targets(target, known.class_names), subject.probabilities)
+    inside = tuple(subject.frame.box(box) for box in boxes)
+    n_classes = len(known.class_names)
+    case = replace(subject.case(index), boxes=inside, n_classes=n_classes)
+    return Asked(known, case, subject.probabilities)
+
+
+def fill_of(fill: Fill | str | None) -> Fill:
+    """A fill, by name if it is one; the default if it is None."""
+    if fill is None or isinstance(fill, str):
+        return make_fill(fill or DEFAULT_FILL, {})
+    return fill
+
+
+def run(classifier: Classifier, jobs: Sequence[Job[T]]) -> list[T]:
+    """The values of all flows of some jobs, in order; the first error is raised."""
+    outcomes = {outcome.job: outcome for outcome in Engine(classifier).run(jobs)}
+    values: list[T] = []
+    for job in jobs:
+        outcome = outcomes[job]
+        if outcome.error is not None:
+            raise outcome.error
+        values += outcome.values
+    return values
+
+
+def _known(function: Callable[[Any], Any], image: Source) -> Classifier:
+    """A function of images of the size of the given one, as a classifier."""
+    if not isinstance(image, np.ndarray) or image.ndim != 3:
+        raise TypeError(
+            "a function as the classifier takes images of one size: give the image as an array "
+            "(rows, columns, 3), or make a classifier with onnxplain.from_callable"
+        )
+    rows, columns, _ = image.shape
+    answer = np.asarray(function(np.zeros((1, rows, columns, 3), np.float32)))
+    # The comparison is False for NaN too.
+    if answer.ndim != 2 or not (answer.min() >= 0 and answer.max() <= 1):
+        raise ValueError(
+            f"the classifier must return probabilities (N, K) in [0, 1], got shape {answer.shape}"
+            " or values outside; give logits through onnxplain.from_callable(outputs='logits')"
+        )
+    return from_callable(function, size=(rows, columns), n_classes=answer.shape[1])

@@ -1,0 +1,253 @@
+"""Metrics that explain again: with other parameters, fills, classes, inputs or weights.
+
+Offered as `onnxplain.metrics.class_sensitivity` and so on. The maps of one classifier are
+made in one run of the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from onnxplain.data import Attribution, Case, Heatmap, generator
+from onnxplain.engine import Job
+from onnxplain.evaluation import AnyClassifier, ask, fill_of, run
+from onnxplain.flow import Flow, Method
+from onnxplain.metrics.base import Score
+from onnxplain.metrics.neutrality import FillScore
+from onnxplain.metrics.perturbed import LabelBias, with_labels
+from onnxplain.metrics.sanity import ClassSensitivity, InputInvariance, Randomisation
+from onnxplain.metrics.similarity import SSIM, Spearman
+from onnxplain.metrics.sweeps import SWEEPS, Sweep, rank_correlations, sensitivity
+from onnxplain.protocols import Classifier, Fill
+from onnxplain.registry import make_method
+from onnxplain.subjects import Source
+
+
+def sweep(
+    classifier: AnyClassifier,
+    image: Source,
+    which: Sweep | str,
+    target: int | str | None = None,
+    *,
+    fill: Fill | str | None = None,
+) -> dict[str, Score]:
+    """How alike the maps of one image are over a sweep of parameters or seeds.
+
+    Parameters
+    ----------
+    classifier, image, target, fill
+        As in `judge`. With an inpainter as the fill it is the row of the G-method.
+    which : Sweep or str
+        A sweep, or the name of one of `SWEEPS`: those of the paper's tables S1 and S2.
+
+    Returns
+    -------
+    scores : dict of Score
+        By metric: ``ssim``, ``hog`` and ``spearman``; each the mean over all pairs.
+    """
+    plan = SWEEPS[which] if isinstance(which, str) else which
+    known, case, _ = ask(classifier, image, target)
+    jobs = [
+        _job(make_method(plan.method, variant), case, fill_of(fill), seed)
+        for variant in plan.variants
+        for seed in plan.seeds
+    ]
+    maps = [found.heatmap for found in run(known, jobs)]
+    return {m.name: sensitivity(m, maps, rescale=plan.rescale) for m in plan.metrics}
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What fills carry by themselves, and how far the maps depend on them.
+
+    Parameters
+    ----------
+    fills : dict of Score
+        `FillScore` of each: the target's probability, the top class and the entropy.
+    rank_correlations : dict of dict of float
+        Spearman correlation of the maps made with each two fills.
+    """
+
+    fills: dict[str, Score]
+    rank_correlations: dict[str, dict[str, float]]
+
+
+def baseline_audit(
+    classifier: AnyClassifier,
+    image: Source,
+    method: Method,
+    fills: Mapping[str, Fill],
+    target: int | str | None = None,
+    *,
+    seed: int = 0,
+) -> Audit:
+    """Compare fills for one image and method, as Brunke et al. do.
+
+    Parameters
+    ----------
+    classifier, image, target, seed
+        As in `judge`.
+    method : Method
+        Explains the image once with every fill, with the same random draws.
+    fills : mapping of Fill
+        By the names that the audit is to call them.
+    """
+    known, case, _ = ask(classifier, image, target)
+    maps = run(known, [_job(method, case, fill, seed) for fill in fills.values()])
+    empty = np.zeros(case.size, np.float32)
+    metric = FillScore()
+    alone = [
+        Job((case,), (metric.flow(case, empty, generator(seed)),), fill, seed)
+        for fill in fills.values()
+    ]
+    return Audit(
+        dict(zip(fills, run(known, alone), strict=True)),
+        rank_correlations({n: m.heatmap for n, m in zip(fills, maps, strict=True)}),
+    )
+
+
+def label_bias(
+    classifier: Classifier,
+    images: Iterable[Source],
+    method: Method,
+    *,
+    fill: Fill | str | None = None,
+    top: int = LabelBias.top,
+    seed: int = 0,
+) -> Score:
+    """Share of a method's perturbed samples that fall into the few most common classes.
+
+    Parameters
+    ----------
+    classifier, fill, seed
+        As in `judge`; the classifier is no bare function.
+    images : iterable of ndarray or path
+        Their samples are pooled.
+    method : Method
+        Explains the predicted class of each.
+    top : int
+        How many of the most common classes are counted.
+    """
+    labels = []
+    for image in images:
+        known, case, _ = ask(classifier, image)
+        flow = with_labels(method.flow(case, generator(seed, case.name, method.name)))
+        ((_, found),) = run(known, [Job((case,), (flow,), fill_of(fill), seed)])
+        labels.append(found)
+    return LabelBias(top=top).judge(np.concatenate(labels) if labels else [])
+
+
+def class_sensitivity(
+    classifier: AnyClassifier,
+    image: Source,
+    method: Method,
+    *,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """Rank correlation of a method's maps for the most and the least probable class.
+
+    Its details name the two classes. Other parameters are those of `judge`; a method that is
+    not adaptive evaluates the image once for both.
+    """
+    known, case, probabilities = ask(classifier, image)
+    most, least = int(probabilities.argmax()), int(probabilities.argmin())
+    cases = [replace(case, target=target) for target in (most, least)]
+    groups = [(each,) for each in cases] if method.adaptive else [tuple(cases)]
+    jobs = [
+        Job(group, tuple(_flow(method, each, seed) for each in group), fill_of(fill), seed)
+        for group in groups
+    ]
+    first, second = (found.heatmap for found in run(known, jobs))
+    value = ClassSensitivity().compare(first, second)
+    return Score(value, {"most_probable": most, "least_probable": least})
+
+
+def input_invariance(
+    first: AnyClassifier,
+    second: AnyClassifier,
+    image: Source,
+    method: Method,
+    target: int | str | None = None,
+    *,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """Largest difference of a method's maps of two classifiers that compute the same.
+
+    Parameters
+    ----------
+    first, second : Classifier or callable
+        The second one takes the same images and adds a shift to what enters its graph,
+        which the graph takes off again (`onnxplain.graph.surgery.prepend_sub`): for a model
+        of mean m and deviation d, one of mean ``m - shift * d``.
+    image, target, fill, seed
+        As in `judge`; the target is predicted by the first.
+    method : Method
+        What is put to the test, together with the fill.
+
+    Returns
+    -------
+    score : Score
+        Its details hold the rank correlation and SSIM of the maps, and how much the score
+        of the image itself changed: what the shift alone does to the arithmetic.
+    """
+    plain = ask(first, image, target)
+    moved = ask(second, image, plain.case.target)
+    maps = [
+        run(asked.classifier, [_job(method, asked.case, fill_of(fill), seed)])[0].heatmap
+        for asked in (plain, moved)
+    ]
+    before, after = (asked.probabilities[plain.case.target] for asked in (plain, moved))
+    details = {
+        "spearman": _defined(Spearman().compare(*maps)),
+        "ssim": _defined(SSIM().compare(*maps)),
+        "score_change": float(abs(after - before)),
+    }
+    return Score(InputInvariance().compare(*maps), details)
+
+
+def randomisation(
+    classifier: AnyClassifier,
+    randomised: Iterable[AnyClassifier],
+    image: Source,
+    method: Method,
+    target: int | str | None = None,
+    *,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """How much of a method's map is left when the classifier's layers are randomised.
+
+    Parameters
+    ----------
+    classifier, image, target, fill, seed
+        As in `judge`; the target is predicted by `classifier`.
+    randomised : iterable of Classifier or callable
+        With 1, 2, ... of the last layers randomised
+        (`onnxplain.graph.surgery.randomise_layers`); made one at a time.
+    method : Method
+        What is put to the test.
+    """
+    known, case, _ = ask(classifier, image, target)
+    original = run(known, [_job(method, case, fill_of(fill), seed)])[0].heatmap
+    maps: list[Heatmap] = []
+    for each in randomised:
+        broken, question, _ = ask(each, image, case.target)
+        maps.append(run(broken, [_job(method, question, fill_of(fill), seed)])[0].heatmap)
+    return Randomisation().judge(original, maps)
+
+
+def _flow(method: Method, case: Case, seed: int) -> Flow[Attribution]:
+    return method.flow(case, generator(seed, case.name, method.name))
+
+
+def _job(method: Method, case: Case, fill: Fill, seed: int) -> Job[Attribution]:
+    return Job((case,), (_flow(method, case, seed),), fill, seed)
+
+
+def _defined(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,148 @@
+"""The metrics as functions on arrays and any classifier."""
+
+import json
+
+import numpy as np
+import pytest
+
+import onnxplain
+from onnxplain import metrics
+from onnxplain.data import Box, Case, generator
+from onnxplain.engine import Engine, Job
+from tests.nets import Net, Picture, curved
+from tests.reference import metrics as reference
+
+RNG = np.random.default_rng(17)
+SIZE = (20, 24)
+IMAGE = RNG.random((*SIZE, 3), np.float32)
+HEATMAP = RNG.normal(size=SIZE).astype(np.float32)
+CURVED = curved(RNG.normal(0, 0.2, (*SIZE, 3, 2)).astype(np.float32))
+
+
+def constant(images):
+    return np.tile([0.2, 0.5, 0.3], (len(images), 1))
+
+
+def test_a_bare_function_is_judged_as_by_rises_program():
+    score = metrics.deletion(CURVED, IMAGE, HEATMAP, 1, step=50)
+    curve, auc = reference.rise_curve(
+        lambda image: CURVED(image[None])[0, 1], IMAGE, HEATMAP, "deletion", 50
+    )
+    np.testing.assert_allclose(score.details["curve"], curve, atol=3e-6)
+    assert score.value == pytest.approx(auc, abs=3e-6)
+    _, auc = reference.rise_curve(
+        lambda image: CURVED(image[None])[0, 1], IMAGE, HEATMAP, "insertion", 50
+    )
+    assert metrics.insertion(CURVED, IMAGE, HEATMAP, 1, step=50).value == pytest.approx(
+        auc, abs=3e-6
+    )
+
+
+@pytest.mark.parametrize("judge", [metrics.deletion, metrics.insertion])
+def test_the_target_is_the_predicted_class_unless_given(judge):
+    assert judge(constant, IMAGE, HEATMAP).value == pytest.approx(0.5)
+    assert judge(constant, IMAGE, HEATMAP, 2).value == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("name", ["morf", "lerf", "abpc"])
+def test_a_constant_score_never_drops(name):
+    judge = getattr(metrics, name)
+    assert judge(constant, IMAGE, HEATMAP, patch=4).value == pytest.approx(0, abs=1e-7)
+
+
+def test_the_saliency_metric_of_a_constant_score_is_the_area_alone():
+    heatmap = np.zeros(SIZE)
+    heatmap[5:15, 6:18] = 1
+    score = metrics.saliency_metric(constant, IMAGE, heatmap)
+    assert score.value == pytest.approx(np.log(120 / 480) - np.log(0.5))
+
+
+@pytest.mark.parametrize("name", sorted(metrics.METRICS))
+def test_every_metric_by_name_runs_alone_and_with_others(name):
+    metric = metrics.METRICS[name]()
+    size = (170, 180) if name == "ms-ssim" else (64, 60)
+    rng = np.random.default_rng(1)
+    image, heatmap = rng.random((*size, 3), np.float32), rng.random(size, np.float32)
+    box = Box(2, 3, 8, 9)
+    function = curved(rng.normal(0, 0.1, (*size, 3, 2)).astype(np.float32))
+    score = metrics.judge(metric, function, image, heatmap, 1, boxes=[box], fill="black")
+    case = Case("image", image, 1, boxes=(box,))
+    jobs = [
+        Job((case,), (metric.flow(case, heatmap, generator(0, "image", metric.name)),), fill)
+        for fill in (Picture(0.0), Picture(1.0))
+    ]
+    outcomes = {o.job: o for o in Engine(Net(function, size, batch_size=5)).run(jobs)}
+    assert score.value == pytest.approx(outcomes[jobs[0]].values[0].value, abs=1e-5)
+    assert outcomes[jobs[0]].evaluations <= metric.evaluations(size)
+    written = metrics.row(metric, score)
+    assert set(written) == {"metric", "value", "direction", "unit", "parameters", "details"}
+    assert metric.direction in ("lower", "higher")
+    assert type(metric).__doc__
+
+
+@pytest.mark.parametrize("name", sorted(metrics.METRICS))
+def test_rows_are_json_and_undefined_values_null(name):
+    metric = metrics.METRICS[name]()
+    size = (170, 180) if name == "ms-ssim" else (64, 60)
+    image = np.random.default_rng(1).random((*size, 3), np.float32)
+    flat = np.zeros(size, np.float32)
+    score = metrics.judge(metric, constant, image, flat, boxes=[Box(0, 0, 64, 60)])
+    text = json.dumps(metrics.row(metric, score), allow_nan=False)
+    assert json.loads(text)["metric"] == name
+
+
+def test_boxes_go_through_the_frame_of_the_photo():
+    classifier = onnxplain.from_callable(constant, size=(20, 20), n_classes=3)
+    photo = np.zeros((40, 80, 3), np.uint8)  # its centre 40 columns become 20
+    heatmap = np.zeros((20, 20))
+    heatmap[5:15, 0:10] = 1
+    found = metrics.judge(
+        metrics.LocalisationError(), classifier, photo, heatmap, boxes=[Box(10, 10, 30, 40)]
+    )
+    assert found.details["overlaps"][-1] == pytest.approx(1)
+
+
+def test_a_random_map_is_the_baseline():
+    score = metrics.random_baseline(
+        metrics.Deletion(step=40), CURVED, IMAGE, 1, n_maps=5, fill="black"
+    )
+    assert len(set(score.details["values"])) == 5
+    again = metrics.random_baseline(
+        metrics.Deletion(step=40), CURVED, IMAGE, 1, n_maps=5, fill="black"
+    )
+    assert again.value == score.value == pytest.approx(np.mean(score.details["values"]))
+
+
+def test_the_random_heatmap_is_a_method_like_others():
+    method = metrics.RandomHeatmap()
+    found = onnxplain.explain(
+        onnxplain.from_callable(constant, size=SIZE, n_classes=3), IMAGE, method
+    )
+    assert found.evaluations == 0
+    assert 0 <= found.heatmap.min() < 0.05 < 0.95 < found.heatmap.max() < 1
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda images: np.full((len(images), 3), 7.0), "outputs='logits'"),
+        (lambda images: np.full((len(images), 3), np.nan), "probabilities"),
+        (lambda images: np.zeros(len(images)), "probabilities"),
+    ],
+)
+def test_a_function_that_gives_no_probabilities_is_refused(function, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.deletion(function, IMAGE, HEATMAP)
+
+
+def test_a_function_needs_an_array_and_the_heatmap_its_size():
+    with pytest.raises(TypeError, match="from_callable"):
+        metrics.deletion(constant, "photo.jpg", HEATMAP)
+    with pytest.raises(ValueError, match="resize the heatmap"):
+        metrics.deletion(constant, IMAGE, HEATMAP[:-1])
+
+
+def test_names_that_are_not_there_are_told():
+    with pytest.raises(AttributeError, match="no attribute 'delation'"):
+        metrics.delation  # noqa: B018
+    assert all(hasattr(metrics, name) for name in metrics.__all__)

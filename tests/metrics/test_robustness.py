@@ -1,0 +1,150 @@
+"""Metrics that explain again."""
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from scipy import stats
+
+from onnxplain import metrics
+from onnxplain.data import Case, generator
+from onnxplain.fills import Black, ChannelMean, Colour
+from onnxplain.graph.surgery import prepend_sub, randomise_layers, weight_layers
+from onnxplain.methods import LIME, RISE, SP
+from onnxplain.metrics.sweeps import Sweep
+from onnxplain.runtime import from_callable
+from tests import models
+from tests.nets import Net, Picture, curved
+from tests.reference import driver
+
+RNG = np.random.default_rng(23)
+SIZE = (48, 51)
+IMAGE = RNG.random((*SIZE, 3), np.float32)
+CURVED = curved(RNG.normal(0, 0.05, (*SIZE, 3, 2)).astype(np.float32))
+FAST = SP(patch=12, stride=9)
+
+
+def explained(method, fill, target=1, seed=0, function=CURVED):
+    """The map of a method, by one mask at a time."""
+    case = Case("image", IMAGE, target)
+    flow = method.flow(case, generator(seed, "image", method.name))
+    return driver.run(Net(function, SIZE), case, flow, fill, seed).heatmap
+
+
+def spearman(first, second):
+    return stats.spearmanr(first, second, axis=None).statistic
+
+
+def test_a_sweep_compares_all_pairs_of_what_it_explains():
+    plan = Sweep("sp", tuple({"patch": p, "stride": 9} for p in (5, 12, 20)))
+    scores = metrics.sweep(CURVED, IMAGE, plan, 1, fill=Picture(0.5))
+    maps = [explained(SP(patch=p, stride=9), Picture(0.5)) for p in (5, 12, 20)]
+    expected = [spearman(maps[0], maps[1]), spearman(maps[0], maps[2]), spearman(maps[1], maps[2])]
+    # Ranks of nearly equal values may swap between batched and single evaluations.
+    np.testing.assert_allclose(scores["spearman"].details["pairs"], expected, atol=1e-3)
+    assert set(scores) == {"ssim", "hog", "spearman"}
+
+
+def test_a_sweep_over_seeds_draws_anew():
+    plan = Sweep("lime", ({"n_segments": 10, "n_samples": 30},), (0, 1, 2), rescale=True)
+    scores = metrics.sweep(CURVED, IMAGE, plan, 1)
+    assert len(scores["ssim"].details["pairs"]) == 3
+    assert max(scores["spearman"].details["pairs"]) < 1
+
+
+def test_the_audit_has_every_fill_alone_and_the_maps_between_them():
+    fills = {"black": Black(), "grey": Colour(), "mean": ChannelMean()}
+    audit = metrics.baseline_audit(CURVED, IMAGE, FAST, fills, 1)
+    for name, level in (("black", 0.0), ("grey", 0.5)):
+        alone = CURVED(np.full((1, *SIZE, 3), level, np.float32))[0]
+        assert audit.fills[name].value == pytest.approx(alone[1], abs=1e-5)
+        assert audit.fills[name].details["top"] == alone.argmax()
+    expected = spearman(explained(FAST, Black()), explained(FAST, Colour()))
+    assert audit.rank_correlations["black"]["grey"] == pytest.approx(expected, abs=1e-3)
+    assert audit.rank_correlations["mean"]["mean"] == pytest.approx(1)
+
+
+def test_labels_are_pooled_over_images():
+    classifier = from_callable(CURVED, size=SIZE, n_classes=2)
+    images = [IMAGE, 1 - IMAGE]
+    method = LIME(n_samples=20, n_segments=8)
+    score = metrics.label_bias(classifier, images, method, top=1)
+    assert score.details["samples"] == 40
+    assert 0.5 <= score.value <= 1
+    with pytest.raises(ValueError, match="got none"):
+        metrics.label_bias(classifier, [], method)
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_class_sensitivity_explains_the_most_and_the_least_probable(adaptive):
+    rng = np.random.default_rng(0)
+    weights = rng.normal(0, 0.05, (3, *SIZE, 3))
+
+    def function(images):
+        z = np.einsum("nhwc,khwc->nk", images.astype(np.float64), weights)
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+
+    method = Adaptive() if adaptive else RISE(n_masks=30, grid=4)
+    plain = RISE(n_masks=30, grid=4)
+    score = metrics.class_sensitivity(function, IMAGE, method, fill=Picture(0.0))
+    p = function(IMAGE[None])[0]
+    assert score.details == {"most_probable": p.argmax(), "least_probable": p.argmin()}
+    maps = [
+        explained(plain, Picture(0.0), target, function=function)
+        for target in (p.argmax(), p.argmin())
+    ]
+    assert score.value == pytest.approx(spearman(*maps), abs=1e-3)
+
+
+class Adaptive:
+    """RISE that says its questions depend on the answers."""
+
+    name = "rise"
+    adaptive = True
+
+    def flow(self, case, rng):
+        return RISE(n_masks=30, grid=4).flow(case, rng)
+
+
+def onnx_classifier(made, mean=0.0):
+    """A graph that takes NCHW pixels less `mean`, as a classifier of RGB images."""
+    session = ort.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def function(images):
+        x = (images - np.float32(mean)).transpose(0, 3, 1, 2)
+        return session.run(None, {name: np.ascontiguousarray(x)})[0]
+
+    return from_callable(function, size=SIZE, n_classes=5, outputs="logits")
+
+
+def test_fills_in_image_space_are_invariant_to_a_shift_of_the_input():
+    made = models.convnet(SIZE)
+    image = (np.random.default_rng(0).integers(0, 256, (*SIZE, 3)) / 256).astype(np.float32)
+    first, second = onnx_classifier(made), onnx_classifier(prepend_sub(made, -0.5), mean=0.5)
+    score = metrics.input_invariance(first, second, image, FAST, fill=Colour(rgb=(0.5, 0.5, 0.5)))
+    # Pixels and fill are multiples of 1/256: nothing is rounded.
+    assert score.value == 0
+    assert score.details["score_change"] == 0
+    assert score.details["ssim"] == pytest.approx(1)
+
+
+def test_a_fill_of_zeros_in_the_graphs_own_space_is_not_invariant():
+    made = models.convnet(SIZE)
+    first, second = onnx_classifier(made), onnx_classifier(prepend_sub(made, -0.5), mean=0.5)
+    maps = [
+        metrics.judge(metrics.FillScore(), each, IMAGE, None, 1, fill=Picture(value)).value
+        for each, value in ((first, 0.0), (second, 0.5))  # zeros once each has its own mean off
+    ]
+    assert abs(maps[0] - maps[1]) > 1e-6
+
+
+def test_a_map_is_lost_as_layers_are_randomised():
+    made = models.convnet(SIZE)
+    image = RNG.random((*SIZE, 3), np.float32)
+    depth = len(weight_layers(made))
+    broken = (onnx_classifier(randomise_layers(made, n)) for n in range(depth + 1))
+    score = metrics.randomisation(onnx_classifier(made), broken, image, FAST, fill="black")
+    assert len(score.details["spearman"]) == depth + 1
+    assert score.details["spearman"][0] == pytest.approx(1)  # nothing is randomised yet
+    assert min(score.details["spearman"][1:]) < 0.9
