@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias, TypeVar
+from typing import ClassVar, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +124,7 @@ class Method(Protocol):
 
     name: ClassVar[str]
     adaptive: ClassVar[bool]
+    usual_fill: ClassVar[str]  # its paper's, by the name of the registry
 
     def evaluations(self, size: Size) -> int:
         """Images that will be scored for one case of that size (at most, if adaptive)."""
@@ -131,4 +132,23 @@ class Method(Protocol):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
+        ...
+
+
+@runtime_checkable
+class ByGradient(Protocol):
+    """A method that can ask for gradients, and can do without."""
+
+    @property
+    def wants_gradients(self) -> bool:
+        """Whether it would ask for them."""
+        ...
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether it was told to, and so cannot do without."""
+        ...
+
+    def settled(self, *, gradients: bool) -> Method:
+        """The same method, decided to use them or not where that was left open."""
         ...

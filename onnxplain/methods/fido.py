@@ -14,7 +14,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -52,10 +52,10 @@ class FIDO(Parametrised):
     temperature : float
         Of the concrete relaxation [2]_: lower is nearer to binary masks, with steeper
         gradients.
-    estimator : {'gradient', 'score-function'}
+    estimator : {'auto', 'gradient', 'score-function'}
         Through the relaxed masks, of a classifier that has gradients; or from the scores of
         binary masks of cells, in antithetic pairs with the mean of the other pairs as the
-        baseline [3]_, of any.
+        baseline [3]_, of any. ``auto`` is the former where it can be had.
 
     Notes
     -----
@@ -66,6 +66,7 @@ class FIDO(Parametrised):
 
     name: ClassVar[str] = "fido"
     adaptive: ClassVar[bool] = True
+    usual_fill: ClassVar[str] = "blur"
 
     objective: Annotated[
         Literal["preservation", "deletion"], Param("keep the class, or destroy it")
@@ -78,8 +79,24 @@ class FIDO(Parametrised):
     warm_up: Annotated[int, Param("steps over which that weight rises", ge=0)] = 30
     temperature: Annotated[float, Param("of the concrete relaxation", gt=0)] = 0.1
     estimator: Annotated[
-        Literal["gradient", "score-function"], Param("how the derivative is found")
-    ] = "gradient"
+        Literal["auto", "gradient", "score-function"], Param("how the derivative is found")
+    ] = "auto"
+
+    @property
+    def wants_gradients(self) -> bool:
+        """Whether it would ask for gradients."""
+        return self.estimator != "score-function"
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether it cannot do without."""
+        return self.estimator == "gradient"
+
+    def settled(self, *, gradients: bool) -> FIDO:
+        """The same with ``auto`` decided."""
+        if self.estimator != "auto":
+            return self
+        return replace(self, estimator="gradient" if gradients else "score-function")
 
     def evaluations(self, size: Size) -> int:
         """One a mask, forward and backward with ``gradient``."""
@@ -87,6 +104,8 @@ class FIDO(Parametrised):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case; draws the masks."""
+        if self.estimator == "auto":
+            return (yield from self.settled(gradients=False).flow(case, rng))
         if self.n_samples % 2:
             raise ValueError(f"FIDO: n_samples must be even, got {self.n_samples}")
         enlarge = Enlarge.bilinear(self.grid, case.size)

@@ -57,6 +57,7 @@ class LIME(Parametrised):
 
     name: ClassVar[str] = "lime"
     adaptive: ClassVar[bool] = False
+    usual_fill: ClassVar[str] = "dataset-mean"
 
     n_samples: Annotated[int, Param("sets of superpixels that are scored", ge=2)] = 1000
     n_segments: Annotated[int, Param("superpixels asked of SLIC", ge=2)] = 50

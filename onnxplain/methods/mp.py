@@ -15,7 +15,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -50,9 +50,10 @@ class MP(Parametrised):
     jitter : int
         Image and fill are enlarged by so many pixels and cropped at a random place in
         every step, so that the mask does not fit artefacts; 0 turns it off.
-    estimator : {'gradient', 'spsa'}
+    estimator : {'auto', 'gradient', 'spsa'}
         The score's derivative by the mask: exact, of a classifier that has gradients; or
-        from differences along random directions [3]_, of any.
+        from differences along random directions [3]_, of any. ``auto`` is the former where
+        it can be had.
     n_pairs : int
         Directions a step of ``spsa``, two evaluations each.
 
@@ -66,6 +67,7 @@ class MP(Parametrised):
 
     name: ClassVar[str] = "mp"
     adaptive: ClassVar[bool] = True
+    usual_fill: ClassVar[str] = "blur"
 
     grid: Annotated[int, Param("cells a side of the mask", ge=2)] = 28
     n_steps: Annotated[int, Param("steps of Adam", ge=1)] = 300
@@ -75,9 +77,25 @@ class MP(Parametrised):
     tv_power: Annotated[float, Param("power of the differences in it", ge=1)] = 3.0
     jitter: Annotated[int, Param("pixels by which crops move; 0 for none", ge=0)] = 4
     estimator: Annotated[
-        Literal["gradient", "spsa"], Param("how the score's derivative is found")
-    ] = "gradient"
+        Literal["auto", "gradient", "spsa"], Param("how the score's derivative is found")
+    ] = "auto"
     n_pairs: Annotated[int, Param("random directions a step of spsa", ge=1)] = 16
+
+    @property
+    def wants_gradients(self) -> bool:
+        """Whether it would ask for gradients."""
+        return self.estimator != "spsa"
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether it cannot do without."""
+        return self.estimator == "gradient"
+
+    def settled(self, *, gradients: bool) -> MP:
+        """The same with ``auto`` decided."""
+        if self.estimator != "auto":
+            return self
+        return replace(self, estimator="gradient" if gradients else "spsa")
 
     def evaluations(self, size: Size) -> int:
         """One a step, forward and backward; with ``spsa`` two a direction."""
@@ -85,6 +103,8 @@ class MP(Parametrised):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case; draws the first mask, the jitter and the directions."""
+        if self.estimator == "auto":
+            return (yield from self.settled(gradients=False).flow(case, rng))
         enlarge = Enlarge.nearest(self.grid, case.size)
         mask = 1 - rng.random((self.grid, self.grid))
         adam, scores = Adam(), []

@@ -18,7 +18,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -39,9 +39,10 @@ class MP2(Parametrised):
         Cells a side of the mask.
     cells_per_step : int
         Cells removed in every step; the paper's 2.
-    gain : {'difference', 'gradient', 'propose'}
+    gain : {'auto', 'difference', 'gradient', 'propose'}
         How a cell's gain is found: by removing it; by the derivative at the mask as it is;
-        or the gradient proposes `n_tried` cells, and removing them decides.
+        or the gradient proposes `n_tried` cells, and removing them decides. ``auto`` is
+        ``gradient`` where the classifier has gradients, else ``difference``.
     sweep : {'coarse', 'lazy', 'full', 'static'}
         Which cells ``difference`` tries in a step. ``full`` tries all that are left: the
         definition, at ``786 T - T**2 + 1`` evaluations for T steps of a 28 x 28 grid.
@@ -81,12 +82,13 @@ class MP2(Parametrised):
 
     name: ClassVar[str] = "mp2"
     adaptive: ClassVar[bool] = True
+    usual_fill: ClassVar[str] = "blur"
 
     grid: Annotated[int, Param("cells a side of the mask", ge=1)] = 28
     cells_per_step: Annotated[int, Param("cells removed in every step", ge=1)] = 2
     gain: Annotated[
-        Literal["difference", "gradient", "propose"], Param("how a cell's gain is found")
-    ] = "difference"
+        Literal["auto", "difference", "gradient", "propose"], Param("how a cell's gain is found")
+    ] = "auto"
     sweep: Annotated[
         Literal["coarse", "lazy", "full", "static"], Param("which cells difference tries")
     ] = "coarse"
@@ -100,6 +102,22 @@ class MP2(Parametrised):
         float | None, Param("probability at which it stops; 1 / classes if not given", gt=0, lt=1)
     ] = None
     max_area: Annotated[float, Param("share of the cells after which it stops", gt=0, le=1)] = 1.0
+
+    @property
+    def wants_gradients(self) -> bool:
+        """Whether it would ask for gradients."""
+        return self.gain != "difference"
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether it cannot do without."""
+        return self.gain in ("gradient", "propose")
+
+    def settled(self, *, gradients: bool) -> MP2:
+        """The same with ``auto`` decided."""
+        if self.gain != "auto":
+            return self
+        return replace(self, gain="gradient" if gradients else "difference")
 
     def evaluations(self, size: Size) -> int:
         """At most this many: until every cell is removed."""
@@ -116,6 +134,8 @@ class MP2(Parametrised):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case; draws nothing."""
+        if self.gain == "auto":
+            return (yield from self.settled(gradients=False).flow(case, rng))
         chance = self._chance(case)
         growth = Growth(case.image, self.grid)
         if self.gain == "difference" and self.sweep == "static":

@@ -46,6 +46,7 @@ class RISE(Parametrised):
 
     name: ClassVar[str] = "rise"
     adaptive: ClassVar[bool] = False
+    usual_fill: ClassVar[str] = "dataset-mean"
 
     n_masks: Annotated[int, Param("random masks", ge=1)] = 4000
     grid: Annotated[int, Param("cells a side of the random grid", ge=1)] = 7

@@ -50,6 +50,7 @@ class SP(Parametrised):
 
     name: ClassVar[str] = "sp"
     adaptive: ClassVar[bool] = False
+    usual_fill: ClassVar[str] = "dataset-mean"
 
     patch: Annotated[int, Param("side of the sliding patch in pixels", ge=1)] = 29
     stride: Annotated[int, Param("pixels between neighbouring patches", ge=1)] = 3

@@ -7,8 +7,9 @@ import pytest
 
 from onnxplain.data import Case, generator
 from onnxplain.engine import Engine, Job
+from onnxplain.flow import ByGradient
 from onnxplain.params import declared
-from onnxplain.registry import METHODS
+from onnxplain.registry import FILLS, METHODS
 from tests.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
 
 RNG = np.random.default_rng(6)
@@ -63,6 +64,8 @@ def test_the_heatmap_is_finite_float32_of_the_images_size_with_any_fill(name, fi
 @pytest.mark.parametrize("name", METHODS)
 def test_evaluations_are_known_before_or_bounded(name):
     method = small(name)
+    if isinstance(method, ByGradient):
+        method = method.settled(gradients=False)
     found = run(method, [0])["photo0"].evaluations
     expected = method.evaluations(SIZE)
     assert found <= expected if method.adaptive else found == expected
@@ -80,6 +83,7 @@ def test_the_same_seed_gives_the_same_map_whatever_the_order_batch_and_company(n
 def test_methods_are_frozen_values_named_as_registered_with_a_reference(name):
     method = small(name)
     assert method.name == name
+    assert method.usual_fill in FILLS
     assert method == dataclasses.replace(method)
     assert hash(method) == hash(dataclasses.replace(method))
     module = __import__(type(method).__module__, fromlist=["_"])
@@ -101,3 +105,17 @@ def test_every_bound_is_enforced(name):
         if low is not None and one.type in (int, float):
             with pytest.raises(ValueError, match=one.name):
                 METHODS[name](**{one.name: one.type(low - 1)})
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if isinstance(small(name), ByGradient)])
+def test_a_method_by_gradient_settles_for_what_there_is(name):
+    method = small(name)
+    assert method.wants_gradients
+    assert not method.needs_gradients
+    assert method.settled(gradients=True).needs_gradients
+    assert not method.settled(gradients=False).wants_gradients
+    settled = method.settled(gradients=True)
+    assert settled.settled(gradients=False) == settled
+    left_open = run(method, [0])["photo0"].values[0].heatmap
+    without = run(method.settled(gradients=False), [0])["photo0"].values[0].heatmap
+    np.testing.assert_array_equal(left_open, without)

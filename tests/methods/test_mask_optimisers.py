@@ -14,6 +14,7 @@ WEIGHTS = (RNG.standard_normal((*SIZE, 3, 2)) * 0.05).astype(np.float32)
 
 def explain(method, net=None, fill=0.5, name="photo", gradients=None):
     case = Case(name, IMAGE, 1, n_classes=2)
+    method = method.settled(gradients=True)
     job = Job((case,), (method.flow(case, generator(0, name)),), Picture(fill))
     net = net or Net(curved(WEIGHTS), SIZE)
     (outcome,) = Engine(net, gradients=gradients or CurvedGradients(WEIGHTS)).run([job])
@@ -99,9 +100,9 @@ def test_the_same_seed_gives_the_same_result_for_any_batch_size(method):
 
 @pytest.mark.parametrize("method", METHODS, ids=repr)
 def test_evaluations_are_known_before_and_the_result_says_how_the_slope_was_found(method):
-    outcome = explain(method)
-    assert outcome.evaluations == method.evaluations(SIZE)
-    assert outcome.values[0].details["estimator"] == method.estimator
+    outcome, settled = explain(method), method.settled(gradients=True)
+    assert outcome.evaluations == settled.evaluations(SIZE)
+    assert outcome.values[0].details["estimator"] == settled.estimator
 
 
 def region_net():
