@@ -64,7 +64,7 @@ class Subject:
 
     def case(self, target: int) -> Case:
         """The question why it scores as it does for one class."""
-        return Case(self.name, self.image, target)
+        return Case(self.name, self.image, target, n_classes=len(self.probabilities))
 
 
 def name_all(images: Iterable[Source]) -> list[Named]:

@@ -1,0 +1,424 @@
+"""``onnxplain explain`` on a small model."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import PIL.Image
+import pytest
+from numpy.testing import assert_allclose
+
+import onnxplain
+from onnxplain.registry import FILLS, METHODS
+from tests import models
+from tests.cli.conftest import ENVIRONMENT, Run
+
+KEYS = [
+    "image",
+    "target",
+    "target_name",
+    "score",
+    "method",
+    "parameters",
+    "fill",
+    "fill_parameters",
+    "seed",
+    "heatmap",
+    "overlay",
+    "record",
+    "evaluations",
+    "seconds",
+    "model",
+    "provider",
+]
+
+
+def objects(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_photo_is_explained_in_one_command(run: Run, model: Path, photo: Path, folder: Path):
+    result = run("explain", photo, "-m", model, "--method", "sp", "--patch", 4)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert result.stdout.startswith(f"{photo}: ")
+    made = sorted(path.suffix for path in (folder / "explanations").iterdir())
+    assert made == [".json", ".npz", ".png"]
+
+
+def test_json_has_these_keys_and_the_files_are_there(run: Run, model: Path, photo: Path):
+    result = run(
+        "explain", photo, "-m", model, "--json", "--n-masks", 9, "-t", "kitty", "--seed", 2
+    )
+    (one,) = objects(result.stdout)
+    assert list(one) == KEYS
+    assert one["image"] == str(photo)
+    assert (one["target"], one["target_name"]) == (0, "cat, kitty")
+    assert (one["method"], one["evaluations"], one["seed"]) == ("rise", 9, 2)
+    assert one["provider"] == "CPUExecutionProvider"
+    assert one["parameters"]["n_masks"] == 9
+    assert all(Path(one[key]).is_file() for key in ("heatmap", "overlay", "record"))
+
+
+def test_files_hold_what_python_computes(run: Run, model: Path, photo: Path):
+    (one,) = objects(
+        run(
+            *("explain", photo, "-m", model, "--json", "--method", "lime", "--n-samples", 40),
+            *("--fill", "blur", "--fill-sigma", 2.5, "--seed", 3, "--target", "dog"),
+        ).stdout
+    )
+    written = onnxplain.load_explanation(one["heatmap"])
+    computed = onnxplain.explain(
+        onnxplain.load(model),
+        photo,
+        onnxplain.LIME(n_samples=40),
+        fill=onnxplain.Blur(sigma=2.5),
+        seed=3,
+        target="dog",
+    )
+    assert_allclose(written.heatmap, computed.heatmap, atol=1e-6)
+    assert_allclose(written.full_heatmap, computed.full_heatmap, atol=1e-6)
+    assert written.full_heatmap.shape == (20, 30)
+    assert written.provenance["classifier"]["sha256"]
+    assert written.provenance["preprocessing"]["range"] == [0, 1]
+    assert json.loads(Path(one["record"]).read_text()) == written.record()
+
+
+@pytest.mark.parametrize("method", ["lime", "mp2", "rise", "sp"])
+def test_every_method_runs_from_the_shell(run: Run, model: Path, photo: Path, method: str):
+    few = {"lime": "--n-samples", "mp2": "--grid", "rise": "--n-masks", "sp": "--patch"}
+    result = run("explain", photo, "-m", model, "--method", method, few[method], 4, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert objects(result.stdout)[0]["method"] == method
+
+
+@pytest.mark.parametrize("fill", sorted(set(FILLS) - {"inpaint"}))
+def test_every_fill_runs_from_the_shell(run: Run, model: Path, photo: Path, fill: str):
+    words = ("--method", "sp", "--patch", 8, "--stride", 4, "--fill", fill, "--json")
+    result = run("explain", photo, "-m", model, *words)
+    assert result.exit_code == 0, result.stderr
+    assert objects(result.stdout)[0]["fill"] == fill
+
+
+@pytest.mark.parametrize("method", ["lime-g", "rise-g", "sp-g"])
+def test_generative_methods_take_an_inpainter(run: Run, model: Path, photo: Path, method: str):
+    onnx.save(models.inpainter(), "painter.onnx")
+    few = {"lime-g": "--n-samples", "rise-g": "--n-masks", "sp-g": "--patch"}[method]
+    words = ("--method", method, few, 8, "--inpainter", "painter.onnx", "--json")
+    (one,) = objects(run("explain", photo, "-m", model, *words).stdout)
+    assert (one["method"], one["fill"]) == (method, "inpaint")
+    record = json.loads(Path(str(one["record"])).read_text())
+    assert record["provenance"]["inpainter"]["inpainter"] == "painter.onnx"
+
+
+def test_several_photos_and_targets_give_an_object_each(run: Run, model: Path, photo: Path):
+    other = photo.with_name("other.png")
+    PIL.Image.new("RGB", (40, 17), "red").save(other)
+    result = run("explain", photo, other, "-m", model, "--n-masks", 5, "-t", "top-2", "--json")
+    found = objects(result.stdout)
+    assert len(found) == 4
+    assert len({one["heatmap"] for one in found}) == 4
+    assert len(list(Path("explanations").iterdir())) == 12
+
+
+def test_photos_of_one_name_do_not_overwrite_each_other(run: Run, model: Path, photo: Path):
+    Path("sub").mkdir()
+    PIL.Image.new("RGB", (30, 20), "red").save("sub/photo.png")
+    words = ("-m", model, "--n-masks", 5, "-t", 0, "--json")
+    found = objects(run("explain", photo, "sub/photo.png", *words).stdout)
+    assert {Path(str(one["heatmap"])).name for one in found} == {
+        "photo-rise-cat.npz",
+        "photo-rise-cat-2.npz",
+    }
+    again = objects(run("explain", "sub/photo.png", *words).stdout)
+    assert again[0]["heatmap"] == found[1]["heatmap"]
+
+
+def test_plan_is_followed_and_options_win(run: Run, model: Path, photo: Path):
+    Path("plan.toml").write_text(
+        'target = ["dog", 0]\nseed = 5\n'
+        '[method]\nname = "sp"\npatch = 5\nstride = 2\n'
+        '[fill]\nname = "colour"\nrgb = [1, 0, 0]\n'
+    )
+    words = ("explain", photo, "-m", model, "--plan", "plan.toml", "--json")
+    planned = objects(run(*words).stdout)
+    assert [one["target"] for one in planned] == [1, 0]
+    assert planned[0]["parameters"] == {"patch": 5, "stride": 2, "align": "center"}
+    assert planned[0]["fill_parameters"] == {"rgb": [1, 0, 0]}
+    assert planned[0]["seed"] == 5
+    (changed,) = objects(run(*words, "--stride", 4, "--seed", 6, "-t", "bird").stdout)
+    assert changed["parameters"] == {"patch": 5, "stride": 4, "align": "center"}
+    assert (changed["seed"], changed["target"]) == (6, 2)
+    (other,) = objects(run(*words, "--method", "rise", "--n-masks", 4, "-t", 0).stdout)
+    assert (other["method"], other["fill"]) == ("rise", "colour")
+
+
+def test_model_flags_reach_the_model(run: Run, folder: Path, photo: Path, own_cache: None):
+    onnx.save(models.additive(models.weights((16, 16)), colour="bgr"), "plain.onnx")
+    Path("names.txt").write_text("one\ntwo\nthree\n")
+    words = ("--range", "0,1", "--color", "bgr", "--labels", "names.txt", "--fit", "stretch")
+    result = run("explain", photo, "-m", "plain.onnx", *words, "--n-masks", 3, "--json")
+    (one,) = objects(result.stdout)
+    assert one["target_name"] in ("one", "two", "three")
+    preprocessing = json.loads(Path(str(one["record"])).read_text())["provenance"]["preprocessing"]
+    assert (preprocessing["colour"], preprocessing["fit"]) == ("bgr", "stretch")
+    assert preprocessing["sources"]["range"] == "flag --range"
+
+
+def test_batch_size_is_taken(run: Run, model: Path, photo: Path):
+    words = ("explain", photo, "-m", model, "--n-masks", 3, "--json", "--batch-size", 3)
+    (one,) = objects(run(*words).stdout)
+    record = json.loads(Path(str(one["record"])).read_text())
+    assert record["provenance"]["classifier"]["batch_size"] == 3
+
+
+USAGE = [
+    (("--method", "rize"), "method 'rize' is unknown; did you mean 'rise'?"),
+    (("--fill", "blurr"), "fill 'blurr' is unknown; did you mean 'blur'?"),
+    (("-t", "kity"), "target 'kity' is unknown; did you mean 'kitty'?"),
+    (("-t", "7"), "target must be a class from 0 to 2, got 7"),
+    (("-t", "top-9"), "target top-N must ask for 1 to 3 classes, got 9"),
+    (("--n-masks", "0"), "RISE: n_masks must be >= 1, got 0"),
+    (("--n-masks", "many"), "'many' is not a valid integer"),
+    (("--p-keep", "nan"), "RISE: p_keep must be > 0 and < 1, got nan"),
+    (("--stride", "2"), "method rise takes no --stride, which belongs to sp"),
+    (("--fill-sigma", "2"), "fill dataset-mean takes no --fill-sigma, which belongs to"),
+    (("--method", "sp", "--patch", "17"), "SP: patch must fit in the image of 16 x 16"),
+    (("--method", "lime", "--distance", "l3"), "distance 'l3' is unknown; did you mean 'l2'?"),
+    (("--n-mask", "4"), "No such option '--n-mask'. (Did you mean"),
+    (("--method", "sp-g", "--fill", "blur"), "has the fill 'inpaint', got --fill blur"),
+    (("--inpainter", "x.onnx"), "--inpainter is for the -g methods"),
+    (("--seed", "-1"), "seed must be >= 0, got -1"),
+    (("--device", "gpu"), "device is auto, cpu, cuda, cuda:N or tensorrt, got 'gpu'"),
+    (("--batch-size", "0"), "batch_size must be >= 1, got 0"),
+    (("--mean", "a,b"), "'a,b' is not a number, nor numbers parted by commas"),
+    (("--size", "12by12"), "'12by12' is not a size"),
+    (("--preprocessing", "torch"), "preprocessing: 'torch' is unknown; did you mean"),
+    (("--layout", "nwhc"), "'nwhc' is not one of"),
+    (("--max-pixels", "0"), "0 is not in the range x>=1"),
+    (("--plan", "none.toml"), "none.toml: not a readable plan"),
+]
+
+
+@pytest.mark.parametrize(("words", "text"), USAGE, ids=lambda value: str(value)[:40])
+def test_wrong_command_lines_exit_2_and_write_nothing(
+    run: Run, model: Path, photo: Path, words: tuple[str, ...], text: str
+):
+    result = run("explain", photo, "-m", model, *words)
+    assert result.exit_code == 2
+    assert text in " ".join(result.stderr.split())
+    assert result.stdout == ""
+    assert not any(Path().glob("explanations/*"))
+
+
+@pytest.mark.parametrize(
+    ("plan", "text"),
+    [
+        ("method = ", "not a readable plan"),
+        ('methd = "rise"', "'methd' is unknown; did you mean 'method'?"),
+        ("method = 3", "method takes a name, or a table with a name; got 3"),
+        ("[method]\nn_masks = 3", "method takes a name, or a table with a name"),
+        ('[method]\nname = "rise"\nn_mask = 3', "'n_mask' is unknown; did you mean 'n_masks'?"),
+        ('[method]\nname = "rise"\nn_masks = "3"', "n_masks takes int, got '3'"),
+        ('[fill]\nname = "blur"\nsigma = 0', "Blur: sigma must be > 0, got 0"),
+        ("target = [0.5]", "target takes indices and names of classes"),
+        ('seed = "1"', "seed takes an integer"),
+    ],
+)
+def test_wrong_plans_exit_2(run: Run, model: Path, photo: Path, plan: str, text: str):
+    Path("plan.toml").write_text(plan)
+    result = run("explain", photo, "-m", model, "--plan", "plan.toml")
+    assert result.exit_code == 2
+    assert text in " ".join(result.stderr.split())
+
+
+def test_no_image_is_a_usage_error(run: Run):
+    assert run("explain").exit_code == 2
+
+
+def _pixels(seed: int = 0) -> PIL.Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (20, 30, 3), np.uint8)
+    return PIL.Image.fromarray(pixels)
+
+
+def _bad_images(folder: Path) -> dict[str, str]:
+    """Broken files, and what is said of each."""
+    folder.mkdir()
+    good = folder / "good.png"
+    _pixels().save(good)
+    content = good.read_bytes()
+    (folder / "empty.png").touch()
+    (folder / "cut.png").write_bytes(content[: len(content) // 2])
+    _pixels().save(folder / "cut.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "cut.jpg").read_bytes()[:400])
+    (folder / "text.jpg").write_text("this is no image")
+    (folder / "folder.jpg").mkdir()
+    PIL.Image.new("1", (20_000, 20_000)).save(folder / "bomb.png")  # 50 kB, 400 megapixels
+    return {
+        "missing.jpg": "no such file",
+        "empty.png": "is empty",
+        "cut.png": "cannot be read as an image",
+        "cut.jpg": "cannot be read as an image",
+        "text.jpg": "not an image",
+        "folder.jpg": "is a folder",
+        "bomb.png": "exceeds the limit of 64000000; pass a higher --max-pixels",
+    }
+
+
+def test_bad_images_get_a_message_each_and_the_good_one_is_explained(
+    run: Run, model: Path, folder: Path
+):
+    bad = _bad_images(folder / "in")
+    paths = [folder / "in" / name for name in (*list(bad)[:3], "good.png", *list(bad)[3:])]
+    result = run("explain", *paths, "-m", model, "--n-masks", 4, "--json")
+    assert result.exit_code == 1
+    assert [Path(str(one["image"])).name for one in objects(result.stdout)] == ["good.png"]
+    lines = result.stderr.splitlines()
+    assert len(lines) == len(bad)
+    for name, text in bad.items():
+        (line,) = (line for line in lines if line.startswith(f"Error: {folder / 'in' / name}: "))
+        assert text in line
+    assert len(list(Path("explanations").iterdir())) == 3
+
+
+def test_larger_images_are_read_when_the_limit_is_raised(run: Run, model: Path, photo: Path):
+    words = ("explain", photo, "-m", model, "--n-masks", 4, "--max-pixels")
+    refused = run(*words, 599)
+    assert refused.exit_code == 1
+    assert "exceeds the limit of 599" in refused.stderr
+    assert run(*words, 600).exit_code == 0
+
+
+def test_alpha_deep_cmyk_and_turned_images_are_read_as_the_eye_sees_them(
+    run: Run, model: Path, photo: Path
+):
+    image = PIL.Image.open(photo)
+    turned = image.transpose(PIL.Image.Transpose.ROTATE_90)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    turned.save("turned.png", exif=exif)
+    image.convert("RGBA").save("alpha.png")
+    words = ("-m", model, "-t", 0, "--json", "--method", "sp", "--patch", 8)
+    found = objects(run("explain", photo, "turned.png", "alpha.png", *words).stdout)
+    assert len(found) == 3
+    assert_allclose([one["score"] for one in found], found[0]["score"], atol=1e-6)
+    image.convert("CMYK").save("cmyk.tif")
+    image.convert("I;16").save("deep.png")
+    assert run("explain", "cmyk.tif", "deep.png", *words).exit_code == 0
+
+
+BAD_MODELS = {
+    "missing.onnx": "no such file",
+    "empty.onnx": "is empty",
+    "cut.onnx": "cut.onnx",
+    "text.onnx": "text.onnx",
+    "segmenter.onnx": "no classifier",
+    "text_model.onnx": "no image classifier",
+    "undescribed.onnx": "pass --preprocessing",
+    ".": "",
+}
+
+
+def _bad_models(folder: Path) -> None:
+    """Files that are no models, and models that are no classifiers."""
+    folder.mkdir()
+    good = models.additive(models.weights((16, 16))).SerializeToString()
+    (folder / "empty.onnx").touch()
+    (folder / "cut.onnx").write_bytes(good[: len(good) // 2])
+    (folder / "text.onnx").write_text("this is no model")
+    onnx.save(models.segmenter(), folder / "segmenter.onnx")
+    onnx.save(models.text_model(), folder / "text_model.onnx")
+    onnx.save(models.additive(models.weights((16, 16))), folder / "undescribed.onnx")
+
+
+@pytest.mark.parametrize("name", BAD_MODELS)
+@pytest.mark.parametrize("command", ["explain", "inspect"])
+@pytest.mark.usefixtures("own_cache")
+def test_bad_models_exit_1_with_one_message(
+    run: Run, photo: Path, folder: Path, name: str, command: str
+):
+    _bad_models(folder / "models")
+    path = folder / "models" / name
+    words = (photo, "-m", path) if command == "explain" else (path,)
+    result = run(command, *words)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert BAD_MODELS[name] in result.stderr
+    assert not any(Path().glob("explanations/*"))
+
+
+def test_scores_that_are_no_numbers_are_an_error_of_each_image(
+    run: Run, folder: Path, photo: Path, own_cache: None
+):
+    onnx.save(models.constant((16, 16), [float("inf"), 0.0]), "inf.onnx")
+    result = run("explain", photo, "-m", "inf.onnx", "--range", "0,1", "--n-masks", 4)
+    assert result.exit_code == 1
+    assert "infinite scores" in result.stderr
+    assert not any(Path().glob("explanations/*"))
+
+
+def test_grid_finer_than_the_image_is_an_error_of_the_image(run: Run, model: Path, photo: Path):
+    result = run("explain", photo, "-m", model, "--grid", 17, "--n-masks", 4)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"Error: {photo}: RISE: grid must not exceed the pixels of a side, 16, got 17\n"
+    )
+
+
+def test_output_that_cannot_be_written_is_told_before_the_work(run: Run, photo: Path, folder: Path):
+    (folder / "file").touch()
+    for place in ("file", "file/deeper", "/proc/none"):
+        result = run("explain", photo, "-m", "not-even-looked-for.onnx", "-o", place)
+        assert result.exit_code == 1
+        assert result.stderr == f"Error: {result.stderr[7:]}"
+        assert f"{place}: cannot be written" in result.stderr
+
+
+def test_zoo_name_gets_a_suggestion(run: Run, photo: Path):
+    result = run("explain", photo, "-m", "efficientnet-lite")
+    assert result.exit_code == 1
+    assert "did you mean 'efficientnet-lite" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
+def test_interrupted_run_says_so_and_leaves_whole_files_only(
+    model: Path, photo: Path, folder: Path
+):
+    copies = []
+    for i in range(4):
+        copies.append(folder / f"photo{i}.png")
+        _pixels(i).save(copies[-1])
+    words = [sys.executable, "-m", "onnxplain", "explain", *copies, "-m", model]
+    process = subprocess.Popen(
+        [str(word) for word in (*words, "--n-masks", 200_000)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "explanations").is_dir() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.startswith("Error: interrupted; ")
+    assert "Traceback" not in errors
+    assert not list((folder / "explanations").glob(".*"))
+
+
+def test_registry_is_what_help_lists(run: Run):
+    shown = " ".join(run("explain", "--help").stdout.split())
+    for name in (*METHODS, *(set(FILLS) - {"inpaint"})):
+        assert name in shown.replace("- ", "-")

@@ -1,0 +1,121 @@
+"""``onnxplain inspect`` on a small model."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+
+from onnxplain.graph.spec import ModelSpec
+from tests import models
+from tests.cli.conftest import Run
+
+KEYS = [
+    "model",
+    "sha256",
+    "spec",
+    "problem",
+    "device",
+    "providers",
+    "placement",
+    "batch",
+    "batch_size",
+    "workers",
+    "rates",
+    "answers",
+    "warnings",
+]
+
+
+def test_json_has_these_keys_and_every_value_a_source(run: Run, model: Path):
+    result = run("inspect", model, "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert list(found) == KEYS
+    assert set(found["spec"]) == set(ModelSpec.__dataclass_fields__) - {"sources"}
+    assert all(one["source"] for one in found["spec"].values())
+    assert found["spec"]["range"] == {"value": [0, 1], "source": "tiny.toml"}
+    assert found["providers"] == ["CPUExecutionProvider"]
+    assert sum(found["placement"].values()) > 0
+    assert all(rate["per_second"] > 0 for rate in found["rates"])
+
+
+def test_text_names_sources_and_rates(run: Run, model: Path):
+    shown = run("inspect", model).stdout
+    assert shown.startswith("tiny.onnx  sha256 ")
+    assert "tiny.toml" in shown
+    assert "CPUExecutionProvider" in shown
+    assert "evaluations a second by batch size:" in shown
+
+
+def test_photo_is_answered_under_each_preprocessing(run: Run, model: Path, photo: Path):
+    found = json.loads(run("inspect", model, "--image", photo, "--label", "dog", "--json").stdout)
+    names = [answer["preprocessing"] for answer in found["answers"]]
+    assert names[0] == "as described"
+    assert len(names) == len(set(names)) > 5
+    for answer in found["answers"]:
+        best = answer["best"]
+        assert [one["rank"] for one in best] == [1, 2, 3]
+        assert best == sorted(best, key=lambda one: -one["probability"])
+        assert answer["label"]["name"] == "dog"
+        assert answer["label"] in best
+    assert "the label" in run("inspect", model, "--image", photo, "--label", 1).stdout
+
+
+def test_photo_helps_where_preprocessing_is_not_known(
+    run: Run, folder: Path, photo: Path, own_cache: None
+):
+    onnx.save(models.additive(models.weights((16, 16))), "plain.onnx")
+    result = run("inspect", "plain.onnx", "--image", photo, "--json")
+    assert result.exit_code == 1
+    assert "pass --preprocessing" in result.stderr
+    found = json.loads(result.stdout)
+    assert found["spec"] is None
+    assert "pass --preprocessing" in found["problem"]
+    assert found["answers"]
+
+
+def test_what_is_written_describes_the_model_from_then_on(
+    run: Run, folder: Path, photo: Path, own_cache: None
+):
+    onnx.save(models.additive(models.weights((16, 16))), "plain.onnx")
+    words = ("inspect", "plain.onnx", "--preprocessing", "unit", "--write-spec", "plain.toml")
+    assert run(*words).exit_code == 0
+    again = run("inspect", "plain.onnx", "--json")
+    assert again.exit_code == 0
+    assert json.loads(again.stdout)["spec"]["range"]["source"] == "plain.toml"
+
+
+def test_spec_that_cannot_be_written_is_an_error(run: Run, model: Path):
+    result = run("inspect", model, "--write-spec", "/proc/none.toml")
+    assert result.exit_code == 1
+    assert "/proc/none.toml: cannot be written" in result.stderr
+
+
+def test_both_wheels_are_warned_of(run: Run, model: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: "1.31")
+    result = run("inspect", model, "--json")
+    (warning,) = json.loads(result.stdout)["warnings"]
+    assert "onnxruntime and onnxruntime-gpu are both installed" in warning
+    assert f"Warning: {warning}" in result.stderr
+
+
+def test_label_without_photo_is_a_usage_error(run: Run, model: Path):
+    result = run("inspect", model, "--label", "dog")
+    assert result.exit_code == 2
+    assert "--label goes with --image" in result.stderr
+
+
+def test_unknown_label_gets_a_suggestion(run: Run, model: Path, photo: Path):
+    result = run("inspect", model, "--image", photo, "--label", "dogg")
+    assert result.exit_code == 2
+    assert "did you mean 'dog'" in result.stderr
+
+
+def test_bad_photo_is_an_error(run: Run, model: Path):
+    result = run("inspect", model, "--image", "missing.jpg")
+    assert result.exit_code == 1
+    assert "missing.jpg: no such file" in result.stderr
