@@ -6,7 +6,6 @@ sandbox. Every tensor is bounded at batch 1, through subgraphs and local functio
 
 from __future__ import annotations
 
-import contextlib
 from typing import NoReturn
 
 import onnx
@@ -14,13 +13,23 @@ from onnx import GraphProto, ModelProto, NodeProto
 from onnx.inliner import inline_local_functions
 
 from onnxplain.errors import ModelError
-from onnxplain.graph.shapes import STANDARD, ShapeMismatch, Shapes, product, subgraphs
+from onnxplain.graph.shapes import (
+    STANDARD,
+    ShapeMismatch,
+    Shapes,
+    declared,
+    image_inputs,
+    product,
+    subgraphs,
+)
 
 DOMAINS = (*STANDARD, "com.microsoft")
 LARGEST_TENSOR = 2**28  # elements
 LARGEST_LIVE = 2**32  # bytes of all tensors that live at one time
 MOST_NODES = 100_000  # after local functions are put in place
 MOST_TRIPS = 10_000  # of loops within loops, multiplied
+# Sides tried for inputs that are open, until one fits what else the graph says.
+SIZES = (224, 256, 299, 384, 192, 160, 128, 96, 64, 48, 32, 28)
 
 # Operators whose output can be far larger than what goes in: its size has to be known.
 GROWING = {
@@ -68,8 +77,19 @@ def scan(proto: ModelProto, name: str) -> Shapes:
     _check_functions(proto, name)
     if proto.functions:
         proto = inline_local_functions(proto)
-    shapes = Shapes.of_inputs(proto)
-    _Scan(name).walk(proto.graph, shapes, trips=1)
+    open_sides = any(None in (declared(one) or ())[1:] for one in image_inputs(proto.graph))
+    sizes = SIZES if open_sides else SIZES[:1]
+    for size in sizes:
+        shapes = Shapes.of_inputs(proto, size=(size, size))
+        walker = _Scan(name)
+        try:
+            walker.walk(proto.graph, shapes, trips=1)
+        except ModelError:
+            if not walker.misfits or size == sizes[-1]:
+                raise
+            continue
+        if not walker.misfits:
+            break
     return shapes
 
 
@@ -108,6 +128,7 @@ class _Scan:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.misfits = False  # whether some inputs did not go together
 
     def walk(self, graph: GraphProto, shapes: Shapes, trips: int) -> int:
         """Bound every tensor of a graph; the most bytes that live at one time."""
@@ -136,9 +157,10 @@ class _Scan:
     def _step(self, node: NodeProto, shapes: Shapes, trips: int) -> int:
         graphs = dict(subgraphs(node))
         if not graphs:
-            # What does not fit at the size assumed for an open input may fit at another.
-            with contextlib.suppress(ShapeMismatch):
+            try:
                 shapes.step(node)
+            except ShapeMismatch:
+                self.misfits = True
             return 0
         if node.domain not in STANDARD or node.op_type not in ("If", "Loop", "Scan"):
             self._refuse(node, "holds graphs of its own; only If, Loop and Scan may")

@@ -29,7 +29,7 @@ WHOLE = (
     TensorProto.INT8,
     TensorProto.BOOL,
 )
-# An input dimension that the graph leaves open counts as so many pixels.
+# What input dimensions that the graph leaves open are taken to be, where nothing is said.
 OPEN_PIXELS = 224
 
 # Fused operators that ONNX Runtime's optimiser writes, and the standard one of equal shape.
@@ -166,14 +166,14 @@ class Shapes:
             schema = onnx.defs.get_schema(op, version, domain)
         except onnx.defs.SchemaError:
             return {}
-        known = {name: self.types[name] for name in node.input if name in self.types}
+        if any(name and name not in self.types for name in node.input):
+            return {}
+        known = {name: self.types[name] for name in node.input if name}
         data = {
             name: numpy_helper.from_array(self.values[name], name)
             for name in node.input
             if name in self.values
         }
-        if any(name and name not in known for name in node.input[: schema.min_input]):
-            return {}
         if node.domain == "com.microsoft":
             node = helper.make_node(op, list(node.input), list(node.output))
         try:

@@ -267,6 +267,7 @@ def test_external_tensors_need_not_be_loaded_to_be_rebatched(tmp_path: Path) -> 
     assert found.proved
 
 
+@pytest.mark.slow
 @pytest.mark.framework
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_a_transformer_that_pytorch_exported_becomes_dynamic(batch_first: bool) -> None:

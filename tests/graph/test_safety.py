@@ -289,3 +289,31 @@ def test_the_light_graphs_of_onnx_are_accepted() -> None:
         dims = read_model(path).shapes.dims(onnx.load(path).graph.output[0].name)
         assert dims is not None
         assert dims[:2] == (1, 1000), path.name
+
+
+def open_sides(px: int, repeats: int) -> ModelProto:
+    """Takes any size by its declaration, but has weights for `px` pixels a side alone."""
+    nodes = [
+        node("Flatten", ["image"], ["flat"]),
+        node("MatMul", ["flat", "w"], ["features"]),
+        node("Shape", ["features"], ["shape"]),
+        node("Mul", ["shape", "repeats"], ["more"]),
+        node("ConstantOfShape", ["more"], ["big"]),
+        node("ReduceMax", ["big"], ["top"], keepdims=0),
+        node("Add", ["features", "top"], ["scores"]),
+    ]
+    return models.model(
+        nodes,
+        {"image": (TensorProto.FLOAT, ["N", 3, "H", "W"])},
+        {"scores": (TensorProto.FLOAT, ["N", 2])},
+        {"w": np.ones((3 * px * px, 2), np.float32), "repeats": np.array([repeats, 1])},
+    )
+
+
+def test_open_sides_are_tried_until_they_fit_the_weights(tmp_path: Path) -> None:
+    accepted(open_sides(32, 2), tmp_path)
+    refused(open_sides(32, 2**30), tmp_path, "ConstantOfShape makes a tensor of 2147483648")
+
+
+def test_sizes_that_fit_at_no_side_cannot_be_told(tmp_path: Path) -> None:
+    refused(open_sides(33, 2**30), tmp_path, "cannot be told before it runs")
