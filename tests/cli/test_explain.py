@@ -322,7 +322,10 @@ BAD_MODELS = {
     "segmenter.onnx": "no classifier",
     "text_model.onnx": "no image classifier",
     "undescribed.onnx": "pass --preprocessing",
-    ".": "",
+    "without_data.onnx": "its external data 'weights.bin' is missing",
+    "linked_data.onnx": "its external data 'linked.bin' is a link",
+    "bomb.onnx": "makes a tensor of 2147483648 elements",
+    ".": "is a folder",
 }
 
 
@@ -336,6 +339,22 @@ def _bad_models(folder: Path) -> None:
     onnx.save(models.segmenter(), folder / "segmenter.onnx")
     onnx.save(models.text_model(), folder / "text_model.onnx")
     onnx.save(models.additive(models.weights((16, 16))), folder / "undescribed.onnx")
+    _save_external(folder / "without_data.onnx", "weights.bin")
+    (folder / "weights.bin").unlink()
+    _save_external(folder / "linked_data.onnx", "linked.bin")
+    (folder / "linked.bin").rename(folder.parent / "elsewhere.bin")
+    (folder / "linked.bin").symlink_to(folder.parent / "elsewhere.bin")
+    bomb = models.convnet((16, 16))
+    bomb.graph.initializer.append(
+        onnx.numpy_helper.from_array(np.array([2**31], np.int64), "shape")
+    )
+    bomb.graph.node.insert(0, onnx.helper.make_node("ConstantOfShape", ["shape"], ["large"]))
+    onnx.save(bomb, folder / "bomb.onnx")
+
+
+def _save_external(path: Path, location: str) -> None:
+    made = models.convnet((16, 16))
+    onnx.save_model(made, path, save_as_external_data=True, location=location, size_threshold=64)
 
 
 @pytest.mark.parametrize("name", BAD_MODELS)
