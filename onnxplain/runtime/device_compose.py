@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.graph.compose import Family, codes, mask_graph
+from onnxplain.graph.compose import Codes, Family, codes, mask_graph
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.protocols import Masks, Part
 from onnxplain.runtime.compose import ModelSpace, Planes
@@ -59,7 +59,7 @@ class DeviceComposer:
         self._dtype = np.dtype(spec.dtype)
         self._renderers: dict[Family, Session] = {}
         # Masks are kept with their inputs, so that none can take the identity of another.
-        self._statics: OrderedDict[int, tuple[Masks, Mapping[str, Any] | None]] = OrderedDict()
+        self._statics: OrderedDict[int, tuple[Masks, Mapping[str, Any]]] = OrderedDict()
         self._lock = threading.Lock()
         self._buffer = _Buffer()
 
@@ -70,7 +70,7 @@ class DeviceComposer:
 
     def takes(self, masks: Masks) -> bool:
         """Whether these masks can be told in a few numbers."""
-        return self._unchanging(masks) is not None
+        return codes(masks, 0, 0) is not None
 
     def run(self, parts: Sequence[Part], width: int) -> NDArray[Any]:
         """The model's output for the masks of all parts, in a call of `width` images.
@@ -91,11 +91,9 @@ class DeviceComposer:
     def _render(self, part: Part, place: Place) -> None:
         """Compose a part's images into a place on the device."""
         coded = codes(part.masks, part.start, part.stop)
-        statics = self._unchanging(part.masks)
-        assert coded is not None
-        assert statics is not None
+        assert coded is not None  # by `takes`
         planes = {"base": part.planes.base, "delta": part.planes.delta}
-        inputs = {**planes, **statics, **coded.per_evaluation}
+        inputs = {**planes, **self._statics_of(coded), **coded.per_evaluation}
         self._renderer(coded.family).run_on_device(inputs, "x", place)
 
     def _rows(self, address: int, first: int, n: int) -> Place:
@@ -116,14 +114,13 @@ class DeviceComposer:
                 )
             return self._renderers[family]
 
-    def _unchanging(self, masks: Masks) -> Mapping[str, Any] | None:
-        """A family's unchanging inputs on the device; None if it has no codes."""
+    def _statics_of(self, coded: Codes) -> Mapping[str, Any]:
+        """The inputs that are the same for all masks of a value, on the device."""
+        masks = coded.masks
         with self._lock:
             if id(masks) not in self._statics:
-                coded = codes(masks, 0, 0)
-                statics = coded.statics.items() if coded else ()
-                uploaded = {name: self._session.upload(value) for name, value in statics}
-                self._statics[id(masks)] = masks, uploaded if coded else None
+                uploaded = {name: self._session.upload(v) for name, v in coded.statics.items()}
+                self._statics[id(masks)] = masks, uploaded
                 if len(self._statics) > KEPT:
                     self._statics.popitem(last=False)
             self._statics.move_to_end(id(masks))
@@ -132,7 +129,8 @@ class DeviceComposer:
     def _room(self, rows: int) -> int:
         """Address of this thread's buffer on the device, for so many images at least."""
         if self._buffer.rows < rows:
-            self._buffer.value = None  # before the larger one is made, not after
+            # Given back before the larger one is made, which may fail.
+            self._buffer.value, self._buffer.rows = None, 0
             empty = np.zeros((rows, *self._shape), self._dtype)
             self._buffer.value, self._buffer.rows = self._session.upload(empty), rows
         address: int = self._buffer.value.data_ptr()
