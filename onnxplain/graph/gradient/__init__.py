@@ -6,11 +6,12 @@ result runs wherever the model does: no framework, no training build of a runtim
 
 from onnxplain.graph.gradient.build import Wish, build_gradient, differentiate, gradient_name
 from onnxplain.graph.gradient.check import GradientCheck, check_gradient
+from onnxplain.graph.gradient.errors import GradientError, Refusal
 from onnxplain.graph.gradient.facts import Facts, Measure, Shape, measure_facts
 from onnxplain.graph.gradient.heads import SCORE, TARGET
-from onnxplain.graph.gradient.paths import GradientError, Obstacle, explain_unsupported
+from onnxplain.graph.gradient.paths import Obstacle, explain_unsupported
 from onnxplain.graph.gradient.rules import GROUP, RULES, installed_rules
-from onnxplain.graph.gradient.tape import Node, Refusal, Rule, Tape, single
+from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
 __all__ = [
     "GROUP",
@@ -20,6 +21,7 @@ __all__ = [
     "Facts",
     "GradientCheck",
     "GradientError",
+    "Grads",
     "Measure",
     "Node",
     "Obstacle",

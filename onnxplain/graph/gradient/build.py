@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 from onnxplain.data import Kind
+from onnxplain.graph.gradient.errors import ADVICE, GradientError, Refusal
 from onnxplain.graph.gradient.facts import Facts, Feeds, Measure, measure_facts, real_type
 from onnxplain.graph.gradient.heads import SCORE, TARGET, add_head
-from onnxplain.graph.gradient.paths import ADVICE, GradientError, Obstacle, reached, reaching
+from onnxplain.graph.gradient.paths import Obstacle, reached, reaching
 from onnxplain.graph.gradient.prepare import has_halves, prepare, store_as_halves
 from onnxplain.graph.gradient.rules import installed_rules
-from onnxplain.graph.gradient.tape import Grads, Node, Refusal, Rule, Tape, read_node
+from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, read_node
 from onnxplain.graph.spec import Head
 
 
@@ -187,7 +188,7 @@ def _assemble(
     result.CopyFrom(model)
     graph = result.graph
     del graph.value_info[:]
-    graph.node.extend(tape.nodes)
+    graph.node.extend(_needed(tape.nodes, totals.values()))
     graph.initializer.extend(tape.initializers)
     code = helper.np_dtype_to_tensor_dtype(facts.dtype)
     for name, total in totals.items():
@@ -200,6 +201,16 @@ def _assemble(
         graph.node.append(helper.make_node("Identity", [total], [output]))
         graph.output.append(helper.make_tensor_value_info(output, code, facts.shapes[name]))
     return result
+
+
+def _needed(nodes: Sequence[onnx.NodeProto], roots: Iterable[str | None]) -> list[onnx.NodeProto]:
+    """The nodes that lead to some tensors; a rule may write what it turns out not to need."""
+    wanted, kept = set(roots), []
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            wanted |= set(node.input)
+            kept.append(node)
+    return kept[::-1]
 
 
 def _check_names(graph: onnx.GraphProto, tensors: Sequence[str]) -> None:

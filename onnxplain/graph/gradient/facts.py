@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxplain.errors import ModelError
+from onnxplain.graph.gradient.errors import GradientError
 
 Array: TypeAlias = NDArray[Any]
 Feeds: TypeAlias = Mapping[str, Array]
@@ -90,13 +90,13 @@ def known_constants(graph: onnx.GraphProto) -> tuple[dict[str, Shape], dict[str,
 
 
 def real_type(graph: onnx.GraphProto, name: str) -> np.dtype[Any]:
-    """Type of a graph's real input; ModelError if it is not one to differentiate by."""
+    """Type of a graph's real input; GradientError if it is not one to differentiate by."""
     code = next((i.type.tensor_type.elem_type for i in graph.input if i.name == name), None)
     if code is None:
         inputs = ", ".join(one.name for one in graph.input)
-        raise ModelError(f"the model has no input named {name!r}; its inputs are {inputs}")
+        raise GradientError(f"the model has no input named {name!r}; its inputs are {inputs}")
     if code not in FLOATS:
-        raise ModelError(
+        raise GradientError(
             f"input {name!r} holds {TensorProto.DataType.Name(code).lower()}, which has no "
             "gradient; explain this model with finite differences"
         )

@@ -8,21 +8,11 @@ from dataclasses import dataclass
 import onnx
 from onnx import TensorProto
 
-from onnxplain.errors import ModelError
 from onnxplain.graph.gradient.facts import attributes
 from onnxplain.graph.gradient.rules import FLAT, RULES
 from onnxplain.graph.gradient.tape import Rule, read_node
 
 REALS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
-
-ADVICE = (
-    "explain this model with finite differences, or add a rule for the operator "
-    "(entry point group onnxplain.gradient_rules)"
-)
-
-
-class GradientError(ModelError):
-    """A model, or a node of it, that cannot be differentiated."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, inliner, numpy_helper, version_converter
 
-from onnxplain.graph.gradient.paths import GradientError
+from onnxplain.graph.gradient.errors import GradientError
 
 OLDEST, USUAL = 17, 18
 USUAL_IR = 8  # that of opset 18; before 4, weights had to be inputs

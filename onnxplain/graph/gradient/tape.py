@@ -7,6 +7,7 @@ written is standard ONNX as of opset 17, and valid in every later one.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -15,11 +16,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from onnxplain.graph.gradient.errors import Refusal
 from onnxplain.graph.gradient.facts import Array, Facts, Shape, attributes
-
-
-class Refusal(Exception):
-    """Raised by a rule that cannot differentiate this use of its operator, and says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,6 +269,7 @@ Rule: TypeAlias = Callable[[Tape, Node, Grads], Grads]
 def single(rule: Callable[[Tape, Node, str], Grads]) -> Rule:
     """A rule for an operator of which only the first output is differentiated."""
 
+    @functools.wraps(rule)
     def applied(tape: Tape, node: Node, grads: Grads) -> Grads:
         first, *others = grads
         if first is None or any(grad is not None for grad in others):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnx import ModelProto, external_data_helper
 
-from onnxplain.graph.gradient.paths import GradientError
+from onnxplain.graph.gradient.errors import GradientError
 from onnxplain.graph.load import ModelFile
 
 LIMIT = 2**31 - 1  # bytes of one protobuf message

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from onnxplain.graph.gradient.errors import Refusal
 from onnxplain.graph.gradient.rules.activation import positive
-from onnxplain.graph.gradient.tape import Grads, Node, Refusal, Rule, Tape, single
+from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
 
 def each(tape: Tape, node: Node, gradient: Callable[[str], str]) -> Grads:

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from onnxplain.graph.gradient.tape import Grads, Node, Refusal, Rule, Tape, single
+from onnxplain.graph.gradient.errors import Refusal
+from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
 
 @dataclass(frozen=True)

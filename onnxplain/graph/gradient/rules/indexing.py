@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from onnxplain.graph.gradient.errors import Refusal
 from onnxplain.graph.gradient.facts import Array
-from onnxplain.graph.gradient.tape import Grads, Node, Refusal, Rule, Tape, single
+from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
 
 def place(tape: Tape, g: str, positions: Sequence[int], size: int, axis: int, rank: int) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from onnxplain.graph.gradient.errors import Refusal
 from onnxplain.graph.gradient.facts import Shape
-from onnxplain.graph.gradient.tape import Grads, Node, Refusal, Rule, Tape, single
+from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
 
 def _swapped(tape: Tape, name: str, rank: int) -> str:

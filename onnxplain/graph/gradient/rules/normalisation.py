@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from onnxplain.graph.gradient.tape import Grads, Node, Refusal, Rule, Tape, single
+from onnxplain.graph.gradient.errors import Refusal
+from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
 
 @single

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from onnxplain.graph.gradient.errors import Refusal
 from onnxplain.graph.gradient.rules.convolution import Window, adjoint, read_window
-from onnxplain.graph.gradient.tape import Grads, Node, Refusal, Rule, Tape, single
+from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
 
 def _window(tape: Tape, node: Node) -> Window:

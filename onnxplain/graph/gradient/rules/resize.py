@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from onnxplain.graph.gradient.tape import Grads, Node, Refusal, Rule, Tape, single
+from onnxplain.graph.gradient.errors import Refusal
+from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
 KEPT = (
     "antialias",

@@ -1,0 +1,353 @@
+"""Whole networks: heads, named tensors, rule sets, sizes, and what cannot be differentiated."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from onnxplain.data import Kind
+from onnxplain.graph.gradient import (
+    GROUP,
+    RULES,
+    SCORE,
+    GradientError,
+    Grads,
+    Node,
+    Tape,
+    Wish,
+    build_gradient,
+    check_gradient,
+    differentiate,
+    explain_unsupported,
+    gradient_name,
+    installed_rules,
+    measure_facts,
+    single,
+)
+from onnxplain.graph.spec import Head
+from onnxplain.runtime.gradient import RuntimeMeasure
+from onnxplain.scores import target_scores
+from tests.graph.gradient.support import Array, Plain, Reference, evaluate, ints, normal
+
+CLASSES = 4
+DX = gradient_name("x")
+
+
+def network(end: str = "", dtype: type = np.float32, opset: int = 18) -> ModelProto:
+    """A small one with a residual branch, a gate for each channel and pooling; smooth."""
+    node, rng = helper.make_node, np.random.default_rng(0)
+    weights = {
+        "w1": rng.normal(size=(6, 3, 3, 3)) / 4,
+        "w2": rng.normal(size=(6, 1, 3, 3)) / 2,
+        "w3": rng.normal(size=(6, 6, 1, 1)) / 2,
+        "w4": rng.normal(size=(6, CLASSES)),
+    }
+    nodes = [
+        node("Conv", ["x", "w1"], ["a"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        node("Tanh", ["a"], ["b"]),
+        node("Conv", ["b", "w2"], ["c"], pads=[1, 1, 1, 1], group=6),
+        node("GlobalAveragePool", ["c"], ["d"]),
+        node("Conv", ["d", "w3"], ["e"]),
+        node("Sigmoid", ["e"], ["gate"]),
+        node("Mul", ["c", "gate"], ["f"]),
+        node("Add", ["f", "b"], ["sum"], name="residual"),
+        node("Softplus", ["sum"], ["soft"]),
+        node("GlobalAveragePool", ["soft"], ["pooled"]),
+        node("Flatten", ["pooled"], ["flat"]),
+        node("MatMul", ["flat", "w4"], ["z" if end else "y"]),
+    ]
+    if end:
+        nodes.append(node(end, ["z"], ["y"]))
+    code = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("x", code, ["N", 3, 9, 10])],
+        [helper.make_tensor_value_info("y", code, ["N", CLASSES])],
+        [numpy_helper.from_array(v.astype(dtype), k) for k, v in weights.items()],
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+
+
+def images(n: int, dtype: type = np.float32) -> Array:
+    return normal(n, 3, 9, 10).astype(dtype)
+
+
+def build(model: ModelProto, wish: Wish, **options: Any) -> ModelProto:
+    examples = [{"x": images(n)} for n in (2, 3)]
+    return build_gradient(model, wish, RuntimeMeasure(), examples, **options)
+
+
+def run(model: ModelProto, x: Array, targets: list[int]) -> dict[str, Array]:
+    return Plain().run(model.SerializeToString(), {"x": x, "target": ints(*targets)})
+
+
+@pytest.mark.parametrize("kind", ["probability", "logit", "log-odds"])
+@pytest.mark.parametrize(
+    ("end", "head"),
+    [("", "logits"), ("Softmax", "probabilities"), ("Sigmoid", "probabilities")],
+)
+def test_every_score_is_that_of_scores_and_its_gradient_that_of_differences(
+    kind: Kind, end: str, head: Head
+) -> None:
+    """In float64; the third model ends in probabilities that no softmax made."""
+    model, x = network(end, np.float64), images(3, np.float64)
+    targets = [0, 2, 3]
+    wish = Wish("x", "y", head=head, kind=kind)
+    examples = [{"x": x[:2]}, {"x": x}]
+    built = build_gradient(model, wish, Reference(), examples)
+    found = Reference().run(built.SerializeToString(), {"x": x, "target": ints(*targets)})
+
+    evaluator = evaluate(model)
+
+    def score(images: Array) -> NDArray[np.float64]:
+        (raw,) = evaluator.run(None, {"x": images})
+        rows = zip(raw, targets, strict=True)
+        return np.array([target_scores(r[None], t, outputs=head, kind=kind)[0] for r, t in rows])
+
+    np.testing.assert_allclose(found[SCORE], score(x), rtol=1e-9)
+    for place in np.random.default_rng(1).permutation(270)[:12]:
+        step = np.zeros(270)
+        step[place] = 1e-5
+        change = step.reshape(3, 9, 10)
+        slope = (score(x + change) - score(x - change)) / 2e-5
+        np.testing.assert_allclose(found[DX].reshape(3, -1)[:, place], slope, atol=1e-8)
+
+
+def test_a_model_of_one_probability_scores_both_classes() -> None:
+    model = network("Sigmoid")
+    model.graph.output.append(onnx.ValueInfoProto(name="one"))
+    constants = {"start": ints(1), "stop": ints(2), "axis": ints(1)}
+    model.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
+    model.graph.node.append(helper.make_node("Slice", ["y", *constants], ["one"]))
+    x = images(2)
+    p = run_plain(model, x)["one"][:, 0]
+    wish = Wish("x", "one", head="sigmoid", kind="probability")
+    found = run(build(model, wish), x, [0, 1])
+    np.testing.assert_allclose(found[SCORE], [1 - p[0], p[1]], rtol=1e-5)
+    other = run(build(model, wish), x, [1, 0])
+    np.testing.assert_allclose(found[DX], -other[DX], rtol=1e-5)
+
+
+def run_plain(model: ModelProto, x: Array) -> dict[str, Array]:
+    return Plain().run(model.SerializeToString(), {"x": x})
+
+
+def test_logits_behind_a_softmax_keep_the_slope_where_the_probability_is_saturated() -> None:
+    model = network("Softmax")
+    for stored in model.graph.initializer:
+        if stored.name == "w4":
+            sharp = numpy_helper.to_array(stored) * 300
+            stored.CopyFrom(numpy_helper.from_array(sharp, "w4"))
+    x = images(2)
+    target = int(run_plain(model, x)["y"][0].argmax())
+    assert run_plain(model, x)["y"][0, target] == 1
+    wish = Wish("x", "y", head="probabilities", kind="log-odds")
+    assert np.abs(run(build(model, wish), x, [target, target])[DX][0]).max() > 0.1
+
+
+def test_rows_of_a_batch_do_not_touch_one_another() -> None:
+    built = build(network(), Wish("x", "y"))
+    x, targets = images(5), [0, 3, 1, 2, 2]
+    together = run(built, x, targets)[DX]
+    alone = [run(built, x[k : k + 1], targets[k : k + 1])[DX] for k in range(5)]
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-7)
+
+
+def test_a_model_of_fixed_batch_size() -> None:
+    model = network()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    del model.graph.output[0].type.tensor_type.shape.dim[0]
+    x = images(1)
+    built = build_gradient(model, Wish("x", "y"), RuntimeMeasure(), [{"x": x}])
+    expected = run(build(network(), Wish("x", "y")), x, [1])
+    np.testing.assert_allclose(run(built, x, [1])[DX], expected[DX], atol=1e-7)
+
+
+def test_inner_tensors_come_with_their_gradients() -> None:
+    """The gradient of the features before the last matrix is known in closed form."""
+    found = run(
+        build(network(), Wish("x", "y", kind="logit", tensors=("flat", "c"))), images(2), [1, 3]
+    )
+    weights = {t.name: numpy_helper.to_array(t) for t in network().graph.initializer}
+    np.testing.assert_allclose(found[gradient_name("flat")], weights["w4"].T[[1, 3]], rtol=1e-6)
+    assert found["c"].shape == found[gradient_name("c")].shape == (2, 6, 5, 5)
+
+
+def test_only_what_is_asked_for_is_computed() -> None:
+    """The gradient of a late tensor needs no convolution backwards."""
+    model = network()
+    examples = [{"x": images(n)} for n in (2, 3)]
+    facts = measure_facts(model, Plain(), examples, np.dtype(np.float32))
+    late = differentiate(model, facts, score="y", sources=("flat",))
+    early = differentiate(model, facts, score="y", sources=("x",))
+    assert count(late, "Conv") == 3
+    assert count(early, "Conv") + count(early, "ConvTranspose") == 6
+
+
+def count(model: ModelProto, operator: str) -> int:
+    return sum(node.op_type == operator for node in model.graph.node)
+
+
+def test_weights_are_shared_and_not_copied() -> None:
+    model = network()
+    built = build(model, Wish("x", "y"))
+    stored = sum(t.ByteSize() for t in model.graph.initializer)
+    assert sum(t.ByteSize() for t in built.graph.initializer) < 1.3 * stored + 1000
+
+
+def test_no_two_nodes_compute_the_same() -> None:
+    built = build(network(), Wish("x", "y"))
+    seen = [
+        (node.op_type, tuple(node.input), tuple(a.SerializeToString() for a in node.attribute))
+        for node in built.graph.node
+        if node.name.startswith("gradient/")
+    ]
+    assert len(seen) == len(set(seen))
+
+
+def test_no_output_of_a_written_node_is_unused() -> None:
+    built = build(network(), Wish("x", "y"))
+    used = {name for node in built.graph.node for name in node.input}
+    used |= {value.name for value in built.graph.output}
+    assert all(set(node.output) & used for node in built.graph.node)
+
+
+@pytest.mark.parametrize("opset", [11, 17, 18, 21])
+def test_any_opset_gives_the_same_gradient_in_standard_operators(opset: int) -> None:
+    built = build(network(opset=opset), Wish("x", "y", kind="log-odds"))
+    onnx.checker.check_model(built, full_check=True)
+    assert {node.domain for node in built.graph.node} <= {"", "ai.onnx"}
+    expected = run(build(network(), Wish("x", "y", kind="log-odds")), images(2), [0, 1])
+    np.testing.assert_allclose(run(built, images(2), [0, 1])[DX], expected[DX], atol=1e-6)
+
+
+def test_weights_of_16_bits_stay_so_and_are_computed_with_in_32() -> None:
+    model = network(dtype=np.float16)
+    wide = network()
+    for stored in wide.graph.initializer:
+        rounded = numpy_helper.to_array(stored).astype(np.float16).astype(np.float32)
+        stored.CopyFrom(numpy_helper.from_array(rounded, stored.name))
+    built = build(model, Wish("x", "y"))
+    expected = run(build(wide, Wish("x", "y")), images(2), [0, 1])
+    np.testing.assert_allclose(run(built, images(2), [0, 1])[DX], expected[DX], atol=1e-7)
+
+
+def test_weights_listed_among_the_inputs_are_constants() -> None:
+    model = network()
+    model.graph.input.extend(
+        helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in model.graph.initializer
+    )
+    built = build(model, Wish("x", "y"))
+    assert [value.name for value in built.graph.input] == ["x", "target"]
+
+
+@single
+def guided(tape: Tape, node: Node, g: str) -> Grads:
+    """Guided backpropagation: Relu also backwards (Springenberg et al., ICLR 2015)."""
+    (plain,) = RULES["Relu"](tape, node, [g])
+    assert plain is not None
+    return [tape.op("Relu", plain)]
+
+
+def relus() -> ModelProto:
+    rng, node = np.random.default_rng(0), helper.make_node
+    weights = {k: rng.normal(size=(5, 5)).astype("f") for k in ("a", "b", "c")}
+    nodes = [
+        node("MatMul", ["x", "a"], ["h1"]), node("Relu", ["h1"], ["r1"], name="first"),
+        node("MatMul", ["r1", "b"], ["h2"]), node("Relu", ["h2"], ["r2"], name="second"),
+        node("MatMul", ["r2", "c"], ["y"]),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        nodes, "relus",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 5])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 5])],
+        [numpy_helper.from_array(v, k) for k, v in weights.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def build_relus(**options: Any) -> ModelProto:
+    examples = [{"x": normal(n, 5).astype("f")} for n in (2, 3)]
+    wish = Wish("x", "y", kind="logit")
+    return build_gradient(relus(), wish, RuntimeMeasure(), examples, **options)
+
+
+def test_a_rule_can_be_put_in_place_of_another() -> None:
+    x = normal(4, 5, seed=3).astype("f")
+    found = run(build_relus(rules={**RULES, "Relu": guided}), x, [0, 1, 2, 3])[DX]
+    a, b, c = (numpy_helper.to_array(t) for t in relus().graph.initializer)
+    h1 = x @ a
+    h2 = np.maximum(h1, 0) @ b
+    g = np.maximum(c.T[:4] * (h2 > 0), 0)
+    g = np.maximum(g @ b.T * (h1 > 0), 0)
+    np.testing.assert_allclose(found, g @ a.T, rtol=1e-5, atol=1e-6)
+
+
+def test_installed_packages_add_rules() -> None:
+    where = f"{guided.__module__}:guided"
+    found = {"domain::Relu": EntryPoint("domain::Relu", where, GROUP)}
+    rules = installed_rules(found)
+    assert rules["domain::Relu"] is guided
+    assert rules["Conv"] is RULES["Conv"]
+
+
+def test_an_operator_without_a_rule_is_named_with_its_node_and_what_to_do() -> None:
+    rules = {name: rule for name, rule in RULES.items() if name != "Relu"}
+    with pytest.raises(GradientError, match=r"node 'second' \(Relu\).*no gradient rule.*finite"):
+        build_relus(rules=rules)
+    (one, two) = explain_unsupported(relus(), input="x", output="y", rules=rules)
+    assert (one.node, one.operator) == ("first", "Relu")
+    assert two.node == "second"
+
+
+def test_what_is_not_on_the_way_to_the_score_needs_no_rule() -> None:
+    model = relus()
+    model.graph.node.insert(0, helper.make_node("Shape", ["x"], ["size"]))
+    model.graph.node.append(helper.make_node("NonZero", ["y"], ["places"]))
+    assert explain_unsupported(model, input="x", output="y") == []
+
+
+def test_a_score_that_does_not_depend_on_the_image_is_an_error() -> None:
+    model = relus()
+    model.graph.node[1].op_type = "Floor"
+    (obstacle,) = explain_unsupported(model, input="x", output="y")
+    assert "does not depend on 'x'" in obstacle.reason
+    examples = [{"x": normal(n, 5).astype("f")} for n in (2, 3)]
+    with pytest.raises(GradientError, match="does not depend on 'x'"):
+        build_gradient(model, Wish("x", "y"), RuntimeMeasure(), examples)
+
+
+def test_images_of_whole_numbers_have_no_gradient() -> None:
+    model = relus()
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    with pytest.raises(GradientError, match=r"'x' holds uint8.*finite differences"):
+        build_gradient(model, Wish("x", "y"), RuntimeMeasure(), [])
+
+
+@pytest.mark.parametrize(("tensor", "text"), [("nowhere", "no tensor named 'nowhere'")])
+def test_unknown_tensors_are_refused(tensor: str, text: str) -> None:
+    with pytest.raises(GradientError, match=text):
+        build(network(), Wish("x", "y", tensors=(tensor,)))
+
+
+def test_the_self_check_passes_a_right_gradient_and_fails_a_wrong_one() -> None:
+    built, rng = build(network(), Wish("x", "y", kind="log-odds")), np.random.default_rng(0)
+
+    def right(x: Array) -> tuple[Array, Array]:
+        found = run(built, x, [1] * len(x))
+        return found[SCORE], found[DX]
+
+    def wrong(x: Array) -> tuple[Array, Array]:
+        score, gradient = right(x)
+        return score, gradient * 1.2
+
+    assert check_gradient(right, images(1)[0], rng).passed
+    assert not check_gradient(wrong, images(1)[0], rng).passed
