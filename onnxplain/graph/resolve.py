@@ -18,12 +18,11 @@ from onnxplain.graph.fields import FIELDS, parse
 from onnxplain.graph.interface import Interface, interface
 from onnxplain.graph.labels import fit_class_names, read_class_names
 from onnxplain.graph.load import ModelFile
-from onnxplain.graph.presets import PRESETS
+from onnxplain.graph.normalisation import NORMALISATION, PRESETS, normalisation
 from onnxplain.graph.sources import Source, beside
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.params import unknown
 
-NORMALISATION = ("range", "mean", "std")
 DEFAULTS = {"fit": "crop", "crop": 1.0, "interpolation": "bilinear"}
 PLAUSIBLE_COLOURS = ("rgb", "bgr")
 
@@ -94,6 +93,8 @@ class _Resolver:
         if self.preset is not None and self.preset not in PRESETS:
             raise ValueError(f"preprocessing: {unknown(str(self.preset), PRESETS)}")
         self.told = _flag_sources(flags)
+        toml = model.path.with_suffix(".toml").name
+        self.own = {toml, *(source.name for source in self.told)}  # meant for this very model
         self.sources = [*self.told, *beside(model.path, model.proto)]
         self.facts: Interface = interface(
             model, input=self._first("input")[0], output=self._first("output")[0]
@@ -186,15 +187,22 @@ class _Resolver:
         self._put("size", size, source if size == told and None in fixed else "graph")
 
     def _normalisation(self) -> None:
-        """Range, mean and std belong together, whatever source each comes from."""
         if self.facts.dtype == "uint8":
             for name, value in (("range", (0.0, 255.0)), ("mean", (0.0,)), ("std", (1.0,))):
                 told, source = self._first(name)
-                if told is not None and set(told) != set(value):
+                meant = source in self.own  # a folder's configuration may be of a float model
+                if meant and set(told) != set(value):
                     self._contradicts(name, told, source, "uint8 pixels from 0 to 255")
                 self._put(name, value, "graph")
         else:
-            self._float_normalisation()
+            sources = list(self.sources)
+            if self.preset:
+                fields = PRESETS[self.preset].fields(self.values["colour"])
+                sources.insert(len(self.told), Source(f"preset {self.preset}", fields))
+            found = normalisation(sources, flags=len(self.told))
+            for name, (value, source) in found.items():
+                self._put(name, value, source)
+            self.missing += [name for name in NORMALISATION if name not in found]
         channels = 1 if self.values["colour"] == "grey" else 3
         for name in ("mean", "std"):
             if name in self.values:
@@ -202,33 +210,6 @@ class _Resolver:
                 if len(values) not in (1, channels):
                     self._contradicts(name, values, self.origins[name], f"{channels} channel(s)")
                 self.values[name] = values * channels if len(values) == 1 else values
-
-    def _float_normalisation(self) -> None:
-        sources = list(self.sources)
-        if self.preset:
-            values = PRESETS[self.preset].fields(self.values["colour"])
-            sources.insert(len(self.told), Source(f"preset {self.preset}", values))
-        range_, mean, std = (_level(sources, name) for name in NORMALISATION)
-        units = min(mean, std)  # the source that decides the units of mean and std
-        flags = len(self.told)  # these are of equal rank
-        if range_ < units and units >= flags:  # a range alone is the whole normalisation
-            mean = std = units = len(sources)
-        elif units == len(sources):
-            self.missing += NORMALISATION
-            return
-        for name, level, default in (("mean", mean, 0.0), ("std", std, 1.0)):
-            found = level < len(sources)
-            value = sources[level].values[name] if found else (default,)
-            self._put(name, value, sources[level].name if found else "follows from range")
-        if units < range_ and range_ >= flags:
-            implied = _implied_range(self.values["mean"], self.values["std"])
-            if implied is not None:
-                self._put("range", implied, "follows from mean and std")
-                return
-        if range_ == len(sources):
-            self.missing.append("range")
-        else:
-            self._put("range", sources[range_].values["range"], sources[range_].name)
 
     def _class_names(self) -> None:
         classes = self.facts.classes
@@ -252,9 +233,8 @@ class _Resolver:
 
     def _named(self) -> Iterator[tuple[str, Sequence[str], bool]]:
         """The sources of class names; whether each is certainly meant for this model."""
-        own = (*[source.name for source in self.told], self.model.path.with_suffix(".toml").name)
         for source in self.sources:
-            if "class_names" in source.values and source.name in own:
+            if "class_names" in source.values and source.name in self.own:
                 yield source.name, source.values["class_names"], True
         near = self.model.path.with_suffix(".labels.txt")
         if near.is_file():
@@ -263,7 +243,7 @@ class _Resolver:
         if shared.is_file():
             yield shared.name, read_class_names(shared), False
         for source in self.sources:
-            if "class_names" in source.values and source.name not in own:
+            if "class_names" in source.values and source.name not in self.own:
                 yield source.name, source.values["class_names"], False
 
     def _contradicts(self, name: str, told: Any, source: str, fact: Any) -> None:
@@ -302,20 +282,3 @@ def _flag_sources(flags: Mapping[str, Any]) -> list[Source]:
             flag = "flag --" + name.replace("_", "-")
             sources.append(Source(flag, {name: parse(name, value)}))
     return sources
-
-
-def _level(sources: Sequence[Source], name: str) -> int:
-    """Where in the order a field is first found; the number of sources if nowhere."""
-    found = (index for index, source in enumerate(sources) if name in source.values)
-    return next(found, len(sources))
-
-
-def _implied_range(mean: Sequence[float], std: Sequence[float]) -> tuple[float, float] | None:
-    """The range that a mean and std are in units of, where their size tells.
-
-    A std of 1 tells nothing by itself, and neither does a mean of 0.
-    """
-    largest = max(*mean, *(one for one in std if one != 1), 0.0)
-    if largest > 2:
-        return 0.0, 255.0
-    return (0.0, 1.0) if largest > 0 else None

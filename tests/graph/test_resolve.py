@@ -363,6 +363,16 @@ def test_quantised_outputs_take_their_scale_from_the_graph(tmp_path: Path) -> No
     assert spec.sources["range"] == "graph"
 
 
+def test_uint8_pixels_are_not_normalised_whatever_the_folder_says(tmp_path: Path) -> None:
+    model = saved(models.quantised(models.weights((4, 4))), tmp_path)
+    timm = {"pretrained_cfg": {"mean": IMAGENET[0], "std": IMAGENET[1]}}
+    (tmp_path / "config.json").write_text(json.dumps(timm))
+    assert normalisation(resolve_spec(model, {})) == ((0, 255), (0,) * 3, (1,) * 3)
+    (tmp_path / "net.toml").write_text("mean = 127")
+    with pytest.raises(ModelError, match=r"net\.toml says mean .* but the graph has uint8"):
+        resolve_spec(model, {})
+
+
 def test_plausible_preprocessings_are_the_presets_in_both_colour_orders(tmp_path: Path) -> None:
     found = dict(plausible_specs(net(tmp_path), {}))
     assert "torchvision / timm / keras-torch, rgb" in found
