@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnxplain.data import Image, Images, Outputs, Scores, Size
 from onnxplain.errors import ScoreError
 from onnxplain.protocols import Part
-from onnxplain.runtime.compose import HostComposer, ModelSpace, Planes
+from onnxplain.runtime.compose import HostComposer, ModelSpace, Planes, check_images
 
 Function: TypeAlias = Callable[[NDArray[np.float32]], Any]
 
@@ -155,14 +155,3 @@ class CallableClassifier:
                 f"got {answer.dtype} of shape {answer.shape}"
             )
         return answer.astype(np.float32)  # a copy: the function may return its own buffer
-
-
-def check_images(images: Images, size: Size) -> None:
-    """Refuse what is not (N, H, W, 3) float32 of the classifier's size."""
-    if images.ndim != 4 or images.shape[1:] != (*size, 3) or images.dtype != np.float32:
-        raise ValueError(
-            f"images must be float32 of shape (N, {size[0]}, {size[1]}, 3), "
-            f"got {images.dtype} of shape {images.shape}"
-        )
-    if not len(images):
-        raise ValueError("images must hold at least one image, got none")

@@ -11,8 +11,7 @@ from onnxplain.graph.spec import ModelSpec
 from onnxplain.protocols import Part
 from onnxplain.runtime import head, tuning
 from onnxplain.runtime.batching import Batch
-from onnxplain.runtime.callable import check_images
-from onnxplain.runtime.compose import HostComposer, ModelSpace, Planes
+from onnxplain.runtime.compose import HostComposer, ModelSpace, Planes, check_images
 from onnxplain.runtime.runner import Runner
 from onnxplain.runtime.session import Session, version
 

@@ -159,3 +159,14 @@ class HostComposer:
             held.ready = np.empty((n, *self._space.shape), self._space.dtype)
         inside = held.inside[:n]
         return inside, inside if self._space.dtype == "float32" else held.ready[:n]
+
+
+def check_images(images: Images, size: Size) -> None:
+    """Refuse what is not (N, H, W, 3) float32 of the classifier's size."""
+    if images.ndim != 4 or images.shape[1:] != (*size, 3) or images.dtype != np.float32:
+        raise ValueError(
+            f"images must be float32 of shape (N, {size[0]}, {size[1]}, 3), "
+            f"got {images.dtype} of shape {images.shape}"
+        )
+    if not len(images):
+        raise ValueError("images must hold at least one image, got none")

@@ -19,6 +19,7 @@ from onnxplain.graph.compose import Codes, Family, codes, mask_graph
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.protocols import Masks, Part
 from onnxplain.runtime.compose import ModelSpace, Planes
+from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import Place, Session, open_session
 
 # Families of masks whose unchanging inputs stay on the device; the engine keeps fewer alive.
@@ -104,13 +105,12 @@ class DeviceComposer:
     def _renderer(self, family: Family) -> Session:
         with self._lock:
             if family not in self._renderers:
-                spec = self._spec
+                spec, device = self._spec, self._session.device
+                if device.where == "tensorrt":  # an engine takes minutes to build
+                    device = Device("cuda", device.index)
                 made = mask_graph(family, spec.layout, spec.channels, dtype=spec.dtype)
                 self._renderers[family] = open_session(
-                    made.SerializeToString(),
-                    self._session.device,
-                    name=f"the graph of {family} masks",
-                    tf32=False,
+                    made.SerializeToString(), device, name=f"{family} masks", tf32=False
                 )
             return self._renderers[family]
 

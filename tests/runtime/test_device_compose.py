@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from onnxplain.protocols import Part
+from onnxplain.runtime import load_classifier
 from onnxplain.runtime.classifier import OnnxClassifier, cut
+from onnxplain.runtime.device import cuda_devices
 from tests import models
 from tests.runtime.specs import CONVENTIONS, SIZE, classifier_of, photos, spec_of
 from tests.runtime.test_compose import families
@@ -87,3 +90,19 @@ def test_cut_counts_masks_through_all_parts() -> None:
             got = cut(parts, start, stop)
             assert [(p.planes, i) for p in got for i in range(p.start, p.stop)] == flat[start:stop]
             assert all(p.start < p.stop for p in got)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not cuda_devices(), reason="needs a CUDA device")
+@pytest.mark.parametrize("family", families(size=(32, 32)))
+def test_graphs_on_a_gpu_agree_with_the_cpu(tmp_path: Path, family: str) -> None:
+    path = models.save(models.convnet((32, 32)), tmp_path / "net.onnx")
+    image, fill = photos(2, (32, 32))
+    masks = families(9, (32, 32))[family]
+    scores = []
+    for device in ("cpu", "cuda"):
+        classifier = load_classifier(path, device=device, flags={"preprocessing": "unit"})
+        assert classifier.provenance["device"] == device
+        part = Part(classifier.planes(image, fill), masks, 0, 9)
+        scores.append(classifier.masked_scores([part]))
+    np.testing.assert_allclose(scores[1], scores[0], rtol=5e-3, atol=5e-3)  # TF32
