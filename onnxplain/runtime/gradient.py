@@ -19,8 +19,7 @@ from onnxplain.graph.gradient.weights import with_weights
 from onnxplain.graph.load import ModelFile
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.runtime import head
-from onnxplain.runtime.callable import check_images
-from onnxplain.runtime.compose import GREY, ModelSpace
+from onnxplain.runtime.compose import GREY, ModelSpace, check_images
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import SILENT, Session, open_session, runtime
 
