@@ -98,9 +98,8 @@ def _shipped(entry: ZooModel) -> Path:
 
 def _cached(name: str, recipe: Recipe) -> Path:
     """Where the file lies; whatever goes into it is in the folder's name."""
-    graph_code = Path(efficientnet_lite.__file__).read_bytes()
-    parts = (repr(recipe).encode(), graph_code)
-    key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:12]
+    code = [Path(file).read_bytes() for file in (efficientnet_lite.__file__, __file__)]
+    key = hashlib.sha256(b"\0".join([repr(recipe).encode(), *code])).hexdigest()[:12]
     return cache_dir() / "zoo" / key / f"{name}.onnx"
 
 
