@@ -56,6 +56,18 @@ def test_ms_ssim_is_that_of_windows_cut_out_one_at_a_time():
     assert ms_ssim(LARGE[:, :176], other[:, :176]) == pytest.approx(expected, abs=1e-9)
 
 
+def test_ms_ssim_pads_odd_sides_as_others_do():
+    rows, columns = np.indices((181, 225))
+    first, second = (
+        np.stack(
+            [0.5 + 0.3 * np.sin(rows * columns / (50 + 20 * k) + phase) for k in range(3)], axis=-1
+        ).astype(np.float32)
+        for phase in (0.0, 0.5)
+    )
+    # pytorch_msssim.ms_ssim(..., data_range=1.0), version 1.0.0, whose window is float32.
+    assert ms_ssim(first, second) == pytest.approx(0.9444805348, abs=1e-6)
+
+
 def test_one_scale_of_ms_ssim_is_scikit_images():
     other = np.clip(LARGE * 0.8 + 0.1, 0, 1).astype(np.float64)
     luminance, contrast = _terms(LARGE.astype(np.float64), other)
