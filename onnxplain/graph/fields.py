@@ -22,10 +22,10 @@ def parse(name: str, value: Any) -> Any:
     --------
     >>> parse("size", 224), parse("mean", [0.5]), parse("range", (0, 255))
     ((224, 224), (0.5,), (0.0, 255.0))
-    >>> parse("colour", "gbr")
+    >>> parse("colour", "gray")
     Traceback (most recent call last):
         ...
-    ValueError: colour: 'gbr' is unknown; did you mean 'bgr'?
+    ValueError: colour: 'gray' is unknown; did you mean 'grey'?
     """
     if name not in FIELDS:
         raise ValueError(f"field {unknown(name, FIELDS)}")

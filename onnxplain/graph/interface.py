@@ -119,7 +119,7 @@ def _image_input(proto: ModelProto, name: str, wanted: str | None) -> ValueInfoP
     others = [value for value in inputs if value.name != images[0].name]
     if others:
         raise ModelError(
-            f"{name}: takes more than one image: besides {images[0].name!r} it needs "
+            f"{name}: needs more than one image: besides {images[0].name!r} it takes "
             f"{', '.join(_describe(value) for value in others)}; export it with one input, and "
             f"everything else as stored constants"
         )

@@ -23,7 +23,7 @@ from onnxplain.graph.shapes import (
     subgraphs,
 )
 
-DOMAINS = (*STANDARD, "com.microsoft")
+DOMAINS = (*STANDARD, "com.microsoft", "com.microsoft.nchwc")
 LARGEST_TENSOR = 2**28  # elements
 LARGEST_LIVE = 2**32  # bytes of all tensors that live at one time
 MOST_NODES = 100_000  # after local functions are put in place

@@ -314,7 +314,7 @@ def refused(made: onnx.ModelProto, tmp_path: Path, match: str) -> None:
 def test_models_that_are_no_classifiers_are_named(tmp_path: Path) -> None:
     refused(models.segmenter(), tmp_path, "segmentation")
     refused(models.text_model(), tmp_path, "'input_ids' int64")
-    refused(models.inpainter(), tmp_path, "takes more than one image.*'mask'")
+    refused(models.inpainter(), tmp_path, "needs more than one image.*'mask'")
     argmax = models.convnet()
     argmax.graph.node[-1].output[0] = "z"
     argmax.graph.node.append(helper.make_node("ArgMax", ["z"], ["scores"], axis=1, keepdims=0))
@@ -332,7 +332,7 @@ def test_stored_tensors_listed_as_inputs_are_no_inputs(tmp_path: Path) -> None:
         )
     assert resolve_spec(saved(made, tmp_path), {"preprocessing": "lite"}).input == "image"
     del made.graph.initializer[3]  # b3: a constant that an exporter captured as an input
-    refused(made, tmp_path, "besides 'image' it needs 'b3'")
+    refused(made, tmp_path, "besides 'image' it takes 'b3'")
 
 
 def test_several_outputs_have_to_be_chosen_from(tmp_path: Path) -> None:
@@ -466,7 +466,7 @@ def test_real_models_that_are_no_classifiers_are_refused() -> None:
     for name, match in (
         ("ffc-unet-128.onnx", "'mask'"),
         ("ffc-unet-128-dft.onnx", "image-to-image"),
-        ("stlpips-alex.onnx", "besides 'a' it needs 'b'"),
+        ("stlpips-alex.onnx", "besides 'a' it takes 'b'"),
     ):
         with pytest.raises(ModelError, match=match):
             resolve_spec(read_model(shared(f"models/{name}")), {})
