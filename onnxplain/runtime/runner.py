@@ -105,9 +105,10 @@ class Runner:
             if self._batch_size < tried:
                 return
             if self._fixed or tried == 1:
+                on_cpu = self.session.device.where == "cpu"
                 raise OutOfMemory(
-                    f"{error}; a batch of {tried} is the smallest this model takes: free memory, "
-                    f"or use --device cpu"
+                    f"{error}; a batch of {tried} is the smallest this model takes: free some "
+                    f"memory{'' if on_cpu else ', or use --device cpu'}"
                 ) from error
             self._batch_size = tried // 2
         log.warning("%s; going on with batches of %d", error, tried // 2)

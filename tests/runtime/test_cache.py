@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxplain.cache import cache_dir, write_atomic
+from onnxplain.cache import cache_dir, recall, remember, write_atomic
 
 
 def test_variable_overrides_the_platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -55,3 +55,14 @@ def test_failed_write_keeps_the_old_file_and_leaves_nothing_else(
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_facts_come_back_for_their_key_alone(cache: Path) -> None:
+    remember("speed", ("a", "b"), {"size": 3})
+    assert recall("speed", ("a", "b")) == {"size": 3}
+    assert recall("speed", ("a", "c")) is None
+    assert recall("speed", ("a\nb",)) is None  # the same text once the key is joined
+    assert recall("other", ("a", "b")) is None
+    (kept,) = (cache / "speed").iterdir()
+    kept.write_bytes(b"\xff damaged")
+    assert recall("speed", ("a", "b")) is None
