@@ -1,0 +1,1 @@
+"""Throughput against raw ONNX Runtime and against peers; see README.md."""
