@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from onnxplain.data import Scores
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.runtime import head
-from onnxplain.runtime.session import OutOfMemory, Session
+from onnxplain.runtime.failures import OutOfMemory
+from onnxplain.runtime.session import Session
 
 log = logging.getLogger(__name__)
 

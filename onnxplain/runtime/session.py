@@ -6,7 +6,6 @@ import contextlib
 import io
 import logging
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -17,8 +16,9 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.errors import DeviceError, ModelError
+from onnxplain.errors import DeviceError
 from onnxplain.runtime.device import PROVIDERS, Device, advice, obstacle
+from onnxplain.runtime.failures import translated
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +34,6 @@ DTYPES: dict[str, type[np.generic]] = {
     "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
 }
-
-
-class OutOfMemory(DeviceError):
-    """A run needed more memory than the device has; fewer images may fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +89,14 @@ class Session:
         ModelError
             If the model cannot be run on these inputs.
         """
-        with self._failures():
+        with translated(self.name, self.device, "run"):
             answers: list[NDArray[Any]] = self._raw.run(list(outputs), dict(feeds))
             return answers
 
     def upload(self, array: NDArray[Any]) -> Any:
         """A copy of an array in the memory of the session's device."""
         kind, index = self._memory
-        with self._failures():
+        with translated(self.name, self.device, "run"):
             return runtime().OrtValue.ortvalue_from_numpy(array, kind, index)
 
     def run_on_device(
@@ -123,7 +119,7 @@ class Session:
             As `run`.
         """
         kind, index = self._memory
-        with self._failures():
+        with translated(self.name, self.device, "run"):
             binding = self._raw.io_binding()
             for name, value in inputs.items():
                 if isinstance(value, np.ndarray):
@@ -147,16 +143,6 @@ class Session:
     def _memory(self) -> tuple[str, int]:
         """Kind and index of the memory that the device works in."""
         return ("cpu" if self.device.where == "cpu" else "cuda"), self.device.index
-
-    @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
-        try:
-            yield
-        except (Exception, MemoryError) as error:
-            text = _essence(error)
-            if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
-                raise OutOfMemory(f"{self.name}: out of memory on {self.device}: {text}") from error
-            raise ModelError(f"{self.name}: ONNX Runtime cannot run it: {text}") from error
 
 
 def open_session(
@@ -235,18 +221,13 @@ def _open(
         raise DeviceError(f"--device {device} cannot be had: {why}")
     complaints = "" if device.where == "cpu" else _preload()
     source = model if isinstance(model, bytes) else os.fspath(model)
-    try:
-        with _quiet(ort):
-            raw = ort.InferenceSession(
-                source,
-                _options(ort, threads, folder),
-                providers=_providers(device, tf32=tf32),
-                enable_fallback=0,
-            )
-    except Exception as error:
-        if device.where == "tensorrt" and "TensorRT" in str(error):
-            raise DeviceError(f"--device {device} cannot be had: {advice(device)}") from error
-        raise ModelError(f"{name}: ONNX Runtime cannot load it: {_essence(error)}") from error
+    with translated(name, device, "load"), _quiet(ort):
+        raw = ort.InferenceSession(
+            source,
+            _options(ort, threads, folder),
+            providers=_providers(device, tf32=tf32),
+            enable_fallback=0,
+        )
     # Only a created session tells: a provider that fails to load is left out in silence.
     if raw.get_providers()[0] != PROVIDERS[device.where]:
         reason = "; ".join(filter(None, (advice(device), complaints)))
@@ -312,17 +293,3 @@ def _preload() -> str:
 def _tensor(raw: Any) -> Tensor:
     shape = tuple(size if isinstance(size, int) else None for size in raw.shape)
     return Tensor(raw.name, shape, DTYPES.get(raw.type))
-
-
-_OUT_OF_MEMORY = re.compile(
-    r"failed to allocate memory|available memory of|out of memory|ALLOC_FAILED|bad.alloc",
-    re.IGNORECASE,
-)
-_CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-_PLACE = re.compile(r"/\S+\.(?:cc|cu|h|hpp):\d+ \S.*?\)(?: const)? ")
-
-
-def _essence(error: BaseException) -> str:
-    """ONNX Runtime's message in one line, without its code and source places."""
-    text = " ".join(_PLACE.sub("", _CODE.sub("", str(error))).split())
-    return text[:400] or repr(error)

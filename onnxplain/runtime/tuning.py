@@ -16,7 +16,8 @@ import numpy as np
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.runtime.compose import HostComposer, ModelSpace
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.session import OutOfMemory, Session
+from onnxplain.runtime.failures import OutOfMemory
+from onnxplain.runtime.session import Session
 
 log = logging.getLogger(__name__)
 
