@@ -122,6 +122,8 @@ class FoldedBlur(Parametrised):
         authors blur the normalised image and pad it with zeros.
     """
 
+    name: ClassVar[str] = "folded-blur"
+
     border: Annotated[tuple[float, float, float], Param("colour beyond the border", ge=0, le=1)] = (
         0.485,
         0.456,
