@@ -47,7 +47,9 @@ class _Commands(click.Group):
 def main(verbose: int) -> None:
     """Explain exported image classifiers by removing parts of the image."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
+    # Building a model for the first time takes long enough to say what it does.
+    logging.getLogger("onnxplain.zoo").setLevel(min(level, logging.INFO))
 
 
 def _print_version(ctx: click.Context) -> None:

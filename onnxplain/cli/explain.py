@@ -21,6 +21,7 @@ from onnxplain.image import MAX_PIXELS
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load_inpainter
 from onnxplain.protocols import Fill
 from onnxplain.results import Explanation, Saved, check_folder
+from onnxplain.runtime import OnnxClassifier
 
 METHODS = Family("method", "", registry.all_methods())
 FILLS = Family("fill", "fill-", registry.all_fills())
@@ -91,7 +92,7 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
     help="A TOML file with method, fill, target and seed; options win over it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object an explanation.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
 @click.option(
     "--max-pixels",
     type=click.IntRange(min=1),
@@ -128,7 +129,10 @@ def command(
         filled = _fill(ctx, fill or plan.fill, implied, inpainter, plan)
         check_folder(output)
         classifier = load_model(ctx, model)
-    with progress(shown=not (as_json or quiet)) as move:
+    quiet = quiet or as_json
+    if not quiet:
+        click.echo(_what_runs(classifier), err=True)
+    with progress(shown=not quiet) as move:
         with reported(arguments=True):
             outcomes = explain_many(
                 classifier,
@@ -169,6 +173,14 @@ def _fill(
         painter = load_inpainter(inpainter or DEFAULT_INPAINTER, device=device)
     given = FILLS.given(ctx, name) if name in FILLS.classes else {}
     return registry.make_fill(name, {**planned, **given}, painter)
+
+
+def _what_runs(classifier: OnnxClassifier) -> str:
+    ran = classifier.provenance
+    return (
+        f"{ran['model']} on {ran['device']} ({ran['provider']}), batches of "
+        f"{classifier.batch_size}, {classifier.workers} at a time"
+    )
 
 
 def _finish(outcomes: Iterator[Explanation | Failure], folder: Path, as_json: bool) -> int:

@@ -16,7 +16,9 @@ def progress(*, shown: bool) -> Iterator[Callable[[int, int], None]]:
     Nothing is shown where stderr is no terminal.
     """
     shown = shown and sys.stderr.isatty()
-    with click.progressbar(length=1, file=sys.stderr, show_pos=True, hidden=not shown) as bar:
+    with click.progressbar(
+        length=1, label="evaluations", file=sys.stderr, show_pos=True, hidden=not shown
+    ) as bar:
 
         def move(done: int, total: int) -> None:
             bar.length = total
