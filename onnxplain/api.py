@@ -13,7 +13,7 @@ from onnxplain import registry
 from onnxplain.data import Attribution, Case, generator
 from onnxplain.engine import LIVE, Engine, Job, Outcome
 from onnxplain.fills import Inpaint
-from onnxplain.flow import Method
+from onnxplain.flow import ByGradient, Method
 from onnxplain.image import MAX_PIXELS
 from onnxplain.params import values
 from onnxplain.protocols import Classifier, Fill
@@ -132,7 +132,7 @@ def explain_many(
         each image; the predicted one if not given. Targets of one image share evaluations
         where the method allows it.
     fill : Fill or str, optional
-        What stands in for removed pixels; the dataset mean if not given.
+        What stands in for removed pixels; that of the method's paper if not given.
     seed : int
         Decides every random draw, together with the names of image and method: what else
         is explained does not matter.
@@ -155,9 +155,12 @@ def explain_many(
     OnnxplainError
         If the classifier fails to run at all.
     """
+    choice = registry.resolve(method, fill)
+    if isinstance(choice.method, ByGradient):
+        choice = choice._replace(method=choice.method.settled(gradients=False))
     question = _Question(
         classifier,
-        registry.resolve(method, fill),
+        choice,
         parse_targets(target, classifier.class_names),
         _check_seed(seed),
         max_pixels,

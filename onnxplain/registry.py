@@ -29,7 +29,8 @@ def _exported(module: ModuleType) -> dict[str, Any]:
 
 METHODS: Mapping[str, type[Method]] = _exported(methods)
 FILLS: Mapping[str, type[Fill]] = _exported(fills)
-DEFAULT_FILL = fills.DatasetMean.name
+
+DEFAULT_FILL = fills.DatasetMean.name  # where no method says which
 
 # With an inpainter as the fill a method has a name of its own: SP-G, LIME-G, RISE-G.
 GENERATIVE: Mapping[str, tuple[str, str]] = {
@@ -125,7 +126,7 @@ def resolve(method: Method | str, fill: Fill | str | None = None) -> Choice:
     else:
         made = method
     if fill is None:
-        fill = implied or DEFAULT_FILL
+        fill = implied or made.usual_fill
     if isinstance(fill, str):
         fill = make_fill(fill, {})
     painted = isinstance(fill, fills.Inpaint)

@@ -191,6 +191,7 @@ class Stops:
 
     name: ClassVar[str] = "stops"
     adaptive: ClassVar[bool] = True
+    usual_fill: ClassVar[str] = "black"
 
     def evaluations(self, size: tuple[int, int]) -> int:
         return 9
@@ -221,11 +222,17 @@ def test_adaptive_method_gets_a_job_a_target_and_progress_ends_at_what_was_done(
     assert told[-1] == (5, 5)
 
 
+def test_what_a_method_left_open_is_recorded_as_it_was_run(classifier, photo):
+    open_ended = onnxplain.MP2(grid=2)
+    assert explain(classifier, photo, open_ended).parameters["gain"] == "difference"
+
+
 def test_method_that_breaks_is_a_failure_of_its_image(classifier, photo):
     @dataclass(frozen=True)
     class Breaks:
         name: ClassVar[str] = "breaks"
         adaptive: ClassVar[bool] = False
+        usual_fill: ClassVar[str] = "black"
 
         def evaluations(self, size: tuple[int, int]) -> int:
             return 1

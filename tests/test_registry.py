@@ -72,8 +72,10 @@ def test_names_and_values_choose_the_same():
     assert registry.resolve("sp", "blur") == registry.resolve(methods.SP(), fills.Blur())
 
 
-def test_default_fill_is_the_dataset_mean():
+def test_default_fill_is_that_of_the_paper():
     assert registry.resolve("sp").fill == fills.DatasetMean()
+    for name, cls in registry.METHODS.items():
+        assert registry.resolve(name).fill_name == cls.usual_fill
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
     "--fill",
     metavar="NAME",
     help=f"What stands in for removed pixels: {', '.join(FILLS.classes)}.  "
-    f"[default: {registry.DEFAULT_FILL}]",
+    "[default: that of the method's paper]",
 )
 @click.option(
     "-t",
@@ -126,7 +126,7 @@ def command(
     with reported(arguments=True):
         plan = read_plan(plan_file) if plan_file else Plan()
         chosen, implied = _method(ctx, method or plan.method or "rise", plan)
-        filled = _fill(ctx, fill or plan.fill, implied, inpainter, plan)
+        filled = _fill(ctx, fill or plan.fill, implied, chosen.usual_fill, inpainter, plan)
         check_folder(output)
         classifier = load_model(ctx, model)
     quiet = quiet or as_json
@@ -158,12 +158,17 @@ def _method(ctx: click.Context, name: str, plan: Plan) -> tuple[Method, str | No
 
 
 def _fill(
-    ctx: click.Context, name: str | None, implied: str | None, inpainter: str | None, plan: Plan
+    ctx: click.Context,
+    name: str | None,
+    implied: str | None,
+    usual: str,
+    inpainter: str | None,
+    plan: Plan,
 ) -> Fill:
-    """The fill asked for, or the one that the method's name implies."""
+    """The fill asked for, or that which the method's name implies, or its usual one."""
     if implied and name not in (None, implied):
         raise ValueError(f"a method with -g has the fill {implied!r}, got --fill {name}")
-    name = name or implied or registry.DEFAULT_FILL
+    name = name or implied or usual
     if inpainter and name != "inpaint":
         raise ValueError("--inpainter is for the -g methods and for --fill inpaint")
     planned = plan.fill_parameters if name == plan.fill else {}
