@@ -55,17 +55,17 @@ class Case:
         The photo at the classifier's size.
     target : int
         Index of the class that is explained.
-    n_classes : int, optional
-        Classes that the classifier tells apart; one over it is chance level.
     boxes : tuple of Box
         Where the object is, in pixels of `image`; for the metrics that ask.
+    n_classes : int, optional
+        Classes that the classifier tells apart; one over it is chance level.
     """
 
     name: str
     image: Image
     target: int
-    n_classes: int | None = None
     boxes: tuple[Box, ...] = ()
+    n_classes: int | None = None
 
     @property
     def size(self) -> Size:

@@ -38,6 +38,19 @@ class Part(NamedTuple):
     stop: int
 
 
+class Differentiable(Protocol):
+    """The gradients of a classifier; thread-safe like it."""
+
+    def score_grads(
+        self, images: Images, targets: NDArray[np.int64], kind: Kind
+    ) -> tuple[Scores, Images]:
+        """Raw scores (N, K), and d score / d image (N, H, W, 3).
+
+        The score is that of each image's target (N,), of the kind asked for.
+        """
+        ...
+
+
 class Classifier(Protocol):
     """Scores images; thread-safe, so that `workers` calls may run side by side."""
 
@@ -83,17 +96,8 @@ class Classifier(Protocol):
         """Raw scores of ``x * (1 - m) + f * m`` for every mask of the parts, in order."""
         ...
 
-
-class Differentiable(Protocol):
-    """The gradients of a classifier; thread-safe like it."""
-
-    def score_grads(
-        self, images: Images, targets: NDArray[np.int64], kind: Kind
-    ) -> tuple[Scores, Images]:
-        """Raw scores (N, K), and d score / d image (N, H, W, 3).
-
-        The score is that of each image's target (N,), of the kind asked for.
-        """
+    def gradients(self) -> Differentiable:
+        """Its gradients; a `ModelError` that says why where it has none."""
         ...
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.data import Image, Images, Kind, Outputs, Scores, Size
-from onnxplain.protocols import Part
+from onnxplain.errors import ModelError
+from onnxplain.protocols import Differentiable, Part
 
 
 @dataclass(eq=False)
@@ -38,6 +39,9 @@ class Net:
 
     def planes(self, image: Image, fill: Image) -> tuple[Image, Image]:
         return image, fill
+
+    def gradients(self) -> Differentiable:
+        raise ModelError("a net has no gradients")
 
     def masked_scores(self, parts: Sequence[Part]) -> Scores:
         composed = []

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.data import Image, Images, Outputs, Scores, Size
-from onnxplain.errors import ScoreError
-from onnxplain.protocols import Part
+from onnxplain.errors import ModelError, ScoreError
+from onnxplain.protocols import Differentiable, Part
 from onnxplain.runtime.compose import HostComposer, ModelSpace, Planes, check_images
 
 Function: TypeAlias = Callable[[NDArray[np.float32]], Any]
@@ -145,6 +145,13 @@ class CallableClassifier:
             for start in range(0, len(images), self.batch_size)
         ]
         return np.concatenate(chunks)
+
+    def gradients(self) -> Differentiable:
+        """Refused: a function tells nothing of its slope."""
+        raise ModelError(
+            f"{self.name}: a function has no gradient; explain it with scores alone "
+            f"(gain=difference of mp2)"
+        )
 
     def _call(self, images: NDArray[np.float32]) -> Scores:
         answer = np.asarray(self._function(images))

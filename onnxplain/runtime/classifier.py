@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from onnxplain.data import Image, Images, Outputs, Scores, Size
 from onnxplain.graph.spec import ModelSpec
-from onnxplain.protocols import Part
+from onnxplain.protocols import Differentiable, Part
 from onnxplain.runtime import head, tuning
 from onnxplain.runtime.batching import Batch
 from onnxplain.runtime.compose import HostComposer, ModelSpace, Planes, check_images
@@ -47,6 +47,8 @@ class OnnxClassifier:
         Calls side by side.
     on_fall : callable
         Told the new batch size when memory has run out.
+    differentiate : callable
+        Makes its gradients for a batch size.
     composer : DeviceComposer, optional
         Composes masks on the session's device; NumPy does if it is not given.
     """
@@ -61,6 +63,7 @@ class OnnxClassifier:
         batch_size: int,
         workers: int,
         on_fall: Callable[[int], None],
+        differentiate: Callable[[int], Differentiable],
         composer: DeviceComposer | None = None,
     ) -> None:
         self.spec = spec
@@ -69,6 +72,7 @@ class OnnxClassifier:
         self._identity = identity
         self._session = session
         self._device = composer
+        self._differentiate = differentiate
         self._host = HostComposer(ModelSpace.of(spec))
         self._runner = Runner(
             session, spec, batch_size, fixed=batch.fixed is not None, on_fall=on_fall
@@ -159,6 +163,16 @@ class OnnxClassifier:
             parts = [part._replace(planes=part.planes.host) for part in parts]
         rows = self._host.compose(parts)
         return runner.in_batches(len(rows), lambda start, stop: runner.run(rows[start:stop]))
+
+    def gradients(self) -> Differentiable:
+        """Its gradients, as an ONNX graph made from its own.
+
+        Raises
+        ------
+        GradientError
+            If it has none, naming the node that stands in the way.
+        """
+        return self._differentiate(self.batch_size)
 
     def measure(
         self, batch_sizes: Sequence[int] = (), *, seconds: float = 0.5

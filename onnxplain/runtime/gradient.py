@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -13,7 +15,16 @@ from numpy.typing import NDArray
 
 from onnxplain.data import Images, Kind, Scores
 from onnxplain.errors import ModelError, ScoreError
-from onnxplain.graph.gradient import SCORE, TARGET, GradientError, Rule, Wish, build_gradient
+from onnxplain.graph.gradient import (
+    SCORE,
+    TARGET,
+    GradientError,
+    Rule,
+    Wish,
+    build_gradient,
+    explain_unsupported,
+    installed_rules,
+)
 from onnxplain.graph.gradient import gradient_name as named
 from onnxplain.graph.gradient.weights import with_weights
 from onnxplain.graph.load import ModelFile
@@ -181,6 +192,59 @@ class OnnxGradient:
         names += [name for layer in layers for name in (layer, named(layer))]
         values = self._session.run({self.spec.input: rows, TARGET: wanted}, names)
         return {name: value[:n] for name, value in zip(names, values, strict=True)}
+
+
+@final
+class OnnxGradients:
+    """A classifier's gradients of any kind of score: a `Differentiable`.
+
+    Each kind is a graph of its own, built and loaded when it is first asked for.
+
+    Parameters
+    ----------
+    file : ModelFile
+        The classifier.
+    spec : ModelSpec
+        How to feed it and read its answer.
+    device : Device
+        Where it runs.
+    batch_size : int
+        Most images a call.
+
+    Raises
+    ------
+    GradientError
+        If an operator on the way from the image to the scores has no rule.
+    """
+
+    def __init__(self, file: ModelFile, spec: ModelSpec, device: Device, batch_size: int) -> None:
+        rules = installed_rules()
+        obstacles = explain_unsupported(
+            file.proto, input=spec.input, output=spec.output, rules=rules
+        )
+        if spec.dtype == "uint8":
+            raise GradientError(
+                f"{file.path.name}: its input holds uint8, which has no gradient; explain it "
+                f"with scores alone (gain=difference of mp2)"
+            )
+        if obstacles:
+            raise GradientError(
+                f"{file.path.name} has no gradient, because of {obstacles[0]}; explain it with "
+                f"scores alone (gain=difference of mp2)"
+            )
+        self._load = partial(load_gradient, file, spec, device, batch_size=batch_size, rules=rules)
+        self._loaded: dict[Kind, OnnxGradient] = {}
+        self._loading = threading.Lock()
+
+    def score_grads(
+        self, images: Images, targets: NDArray[np.int64], kind: Kind
+    ) -> tuple[Scores, Images]:
+        """Raw scores (N, K), and d score / d image (N, H, W, 3) of each image's target."""
+        with self._loading:
+            if kind not in self._loaded:
+                self._loaded[kind] = self._load(kind=kind)
+        found = self._loaded[kind].score_grads(images, targets)
+        return found.scores, found.images
 
 
 def load_gradient(

@@ -18,6 +18,7 @@ from onnxplain.runtime.session import Session, version
 
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and which not every use needs
     from onnxplain.graph.load import ModelFile
+    from onnxplain.runtime.gradient import OnnxGradients
 
 Compose: TypeAlias = Literal["auto", "host", "graph"]
 
@@ -101,7 +102,14 @@ def open_classifier(
         # A size that was asked for says nothing about which is the fastest.
         on_fall=lambda size: None if batch_size else _keep(key, size),
         composer=composer,
+        differentiate=lambda batch_size: _gradients(model, spec, session.device, batch_size),
     )
+
+
+def _gradients(model: ModelFile, spec: ModelSpec, device: Device, batch_size: int) -> OnnxGradients:
+    from onnxplain.runtime.gradient import OnnxGradients  # it imports onnx, as above
+
+    return OnnxGradients(model, spec, device, batch_size)
 
 
 def _batch_size(session: Session, spec: ModelSpec, key: tuple[str, ...], workers: int) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from onnx import ModelProto
 
 from onnxplain.graph.spec import ModelSpec
+from onnxplain.protocols import Differentiable
 from onnxplain.runtime.batching import Batch
 from onnxplain.runtime.classifier import Identity, OnnxClassifier
 from onnxplain.runtime.device import Device
@@ -64,6 +65,10 @@ def session_of(model: ModelProto) -> Session:
     return open_session(model.SerializeToString(), Device("cpu"), name="tiny.onnx")
 
 
+def _no_gradients(batch_size: int) -> Differentiable:
+    raise AssertionError("this test asks for no gradients")
+
+
 def classifier_of(
     model: ModelProto,
     spec: ModelSpec,
@@ -82,6 +87,7 @@ def classifier_of(
         batch_size=batch_size,
         workers=workers,
         on_fall=lambda _: None,
+        differentiate=_no_gradients,
         composer=DeviceComposer(session, spec) if on_device else None,
     )
 
