@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -12,11 +13,12 @@ import numpy as np
 from onnxplain import registry
 from onnxplain.data import Attribution, Case, generator
 from onnxplain.engine import LIVE, Engine, Job, Outcome
+from onnxplain.errors import ModelError
 from onnxplain.fills import Inpaint
 from onnxplain.flow import ByGradient, Method
 from onnxplain.image import MAX_PIXELS
 from onnxplain.params import values
-from onnxplain.protocols import Classifier, Fill
+from onnxplain.protocols import Classifier, Differentiable, Fill
 from onnxplain.results import Explanation
 from onnxplain.runtime.classifier import OnnxClassifier
 from onnxplain.subjects import Named, Source, Subject, look, name_all
@@ -24,6 +26,8 @@ from onnxplain.targets import Target, Targets, choose, count_targets, parse_targ
 from onnxplain.version import __version__
 
 Progress: TypeAlias = Callable[[int, int], None]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,11 +160,11 @@ def explain_many(
         If the classifier fails to run at all.
     """
     choice = registry.resolve(method, fill)
-    if isinstance(choice.method, ByGradient):
-        choice = choice._replace(method=choice.method.settled(gradients=False))
+    settled, gradients = _settle(choice.method, classifier)
     question = _Question(
         classifier,
-        choice,
+        gradients,
+        choice._replace(method=settled),
         parse_targets(target, classifier.class_names),
         _check_seed(seed),
         max_pixels,
@@ -175,6 +179,7 @@ class _Question:
     """What is asked of every image."""
 
     classifier: Classifier
+    gradients: Differentiable | None
     choice: registry.Choice
     targets: Targets
     seed: int
@@ -205,6 +210,21 @@ class _Question:
         ]
 
 
+def _settle(method: Method, classifier: Classifier) -> tuple[Method, Differentiable | None]:
+    """Decide what a method left open: by gradients, where it likes them and there are any."""
+    if not isinstance(method, ByGradient):
+        return method, None
+    gradients = None
+    if method.wants_gradients:
+        try:
+            gradients = classifier.gradients()
+        except ModelError as error:
+            if method.needs_gradients:
+                raise
+            log.info("%s goes without gradients: %s", method.name, error)
+    return method.settled(gradients=gradients is not None), gradients
+
+
 def _answer(
     question: _Question, images: list[Named], count: _Count
 ) -> Iterator[Explanation | Failure]:
@@ -226,7 +246,8 @@ def _answer(
             yield from made
 
     # One image fills the batches of a method that asks all at once; each holds its photo.
-    engine = Engine(classifier, live=LIVE if method.adaptive else 2)
+    live = LIVE if method.adaptive else 2
+    engine = Engine(classifier, gradients=question.gradients, live=live)
     for outcome in engine.run(jobs(), on_progress=count.add):
         yield from _drained(failures)
         subject = subjects.pop(outcome.job)

@@ -142,7 +142,7 @@ class Explanation:
             folder.mkdir(parents=True, exist_ok=True)
             base = _free_name(folder, self)
             npz, record = folder / f"{base}.npz", folder / f"{base}.json"
-            text = json.dumps(self.record(), allow_nan=False, indent=2, ensure_ascii=False)
+            text = json.dumps(self.record(), allow_nan=False, indent=2)
             _write(npz, lambda file: _savez(file, text, self._arrays()))
             png = None
             if self.photo is not None:

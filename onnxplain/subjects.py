@@ -163,4 +163,6 @@ def _name(source: Source, position: int) -> Named:
     if isinstance(source, np.ndarray):
         name = f"image-{position}"
         return Named(name, name, source)
-    return Named(os.fspath(source), Path(source).name, source)
+    # File names need not be text: what is none becomes a replacement character.
+    name = os.fsencode(Path(source).name).decode(errors="replace")
+    return Named(os.fspath(source), name, source)

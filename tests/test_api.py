@@ -227,6 +227,11 @@ def test_what_a_method_left_open_is_recorded_as_it_was_run(classifier, photo):
     assert explain(classifier, photo, open_ended).parameters["gain"] == "difference"
 
 
+def test_gradients_that_a_classifier_lacks_are_asked_for_in_vain(classifier, photo):
+    with pytest.raises(ModelError, match="a function has no gradient"):
+        explain(classifier, photo, onnxplain.MP2(grid=2, gain="gradient"))
+
+
 def test_method_that_breaks_is_a_failure_of_its_image(classifier, photo):
     @dataclass(frozen=True)
     class Breaks:

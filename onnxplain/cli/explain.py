@@ -208,10 +208,11 @@ def _finish(outcomes: Iterator[Explanation | Failure], folder: Path, as_json: bo
 
 
 def _as_line(explanation: Explanation, saved: Saved) -> str:
+    image, overlay = map(click.format_filename, (explanation.image, str(saved.overlay)))
     return (
-        f"{explanation.image}: {explanation.target_name} ({explanation.target}) "
+        f"{image}: {explanation.target_name} ({explanation.target}) "
         f"{explanation.score:.3f}, {explanation.method} with {explanation.fill}, "
-        f"{explanation.evaluations} evaluations in {explanation.seconds:.1f} s: {saved.overlay}"
+        f"{explanation.evaluations} evaluations in {explanation.seconds:.1f} s: {overlay}"
     )
 
 
@@ -236,6 +237,5 @@ def _as_json(explanation: Explanation, saved: Saved) -> str:
             "seconds": explanation.seconds,
             "model": classifier.get("model"),
             "provider": classifier.get("provider"),
-        },
-        ensure_ascii=False,
+        }
     )

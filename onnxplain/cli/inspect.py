@@ -60,7 +60,7 @@ def command(
             _write_spec(found.spec, write_spec)
     for warning in found.warnings:
         click.echo(f"Warning: {warning}", err=True)
-    text = json.dumps(found.record(), ensure_ascii=False) if as_json else "\n".join(_lines(found))
+    text = json.dumps(found.record()) if as_json else "\n".join(_lines(found))
     click.echo(text)
     if found.problem:
         raise click.ClickException(found.problem)

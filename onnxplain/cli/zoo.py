@@ -25,7 +25,7 @@ def list_models(as_json: bool) -> None:
     for one in models:
         if as_json:
             facts = {"name": one.name, "kind": one.kind, "licence": one.licence}
-            click.echo(json.dumps({**facts, "summary": one.summary}, ensure_ascii=False))
+            click.echo(json.dumps({**facts, "summary": one.summary}))
         else:
             click.echo(f"{one.name:<{width}}  {one.kind:<10}  {one.licence:<12}  {one.summary}")
 

@@ -92,12 +92,32 @@ def test_files_hold_what_python_computes(run: Run, model: Path, photo: Path):
     assert json.loads(Path(one["record"]).read_text()) == written.record()
 
 
-@pytest.mark.parametrize("method", ["lime", "mp2", "rise", "sp"])
+# What makes each method quick.
+FEW = {
+    "fido": ("--n-steps", 3),
+    "lime": ("--n-samples", 9),
+    "mp": ("--n-steps", 3),
+    "mp2": ("--grid", 4),
+    "rise": ("--n-masks", 9),
+    "sp": ("--patch", 8),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_from_the_shell(run: Run, model: Path, photo: Path, method: str):
-    few = {"lime": "--n-samples", "mp2": "--grid", "rise": "--n-masks", "sp": "--patch"}
-    result = run("explain", photo, "-m", model, "--method", method, few[method], 4, "--json")
+    result = run("explain", photo, "-m", model, "--method", method, *FEW[method], "--json")
     assert result.exit_code == 0, result.stderr
     assert objects(result.stdout)[0]["method"] == method
+
+
+def test_gradients_are_used_where_a_method_likes_them(run: Run, model: Path, photo: Path):
+    words = ("explain", photo, "-m", model, "--method", "mp", *FEW["mp"], "--json")
+    (one,) = objects(run(*words).stdout)
+    assert one["parameters"]["estimator"] == "gradient"
+    assert one["evaluations"] == 3
+    (other,) = objects(run(*words, "--estimator", "spsa", "--n-pairs", 2).stdout)
+    assert other["parameters"]["estimator"] == "spsa"
+    assert other["evaluations"] == 3 * 2 * 2
 
 
 @pytest.mark.parametrize("fill", sorted(set(FILLS) - {"inpaint"}))
@@ -140,6 +160,17 @@ def test_photos_of_one_name_do_not_overwrite_each_other(run: Run, model: Path, p
     }
     again = objects(run("explain", "sub/photo.png", *words).stdout)
     assert again[0]["heatmap"] == found[1]["heatmap"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
+def test_file_names_that_are_no_text_do_no_harm(run: Run, model: Path, photo: Path):
+    odd = photo.with_name("odd\udcff.png")
+    odd.write_bytes(photo.read_bytes())
+    words = ("explain", odd, "-m", model, "--n-masks", 5)
+    (one,) = objects(run(*words, "--json").stdout)
+    assert one["image"] == str(odd)
+    assert Path(str(one["record"])).is_file()
+    assert run(*words, "-q").exit_code == 0
 
 
 def test_plan_is_followed_and_options_win(run: Run, model: Path, photo: Path):
