@@ -14,6 +14,7 @@ from onnxplain.cli.errors import reported
 from onnxplain.cli.models import model_flags, model_options
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.graph.spec import ModelSpec
+from onnxplain.image import MAX_PIXELS
 from onnxplain.inspection import Answer, Inspection, inspect_model
 from onnxplain.loading import find_model
 
@@ -29,6 +30,13 @@ from onnxplain.loading import find_model
     help="Write what is known as TOML; MODEL with the ending .toml is read with the model.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=MAX_PIXELS,
+    show_default=True,
+    help="Refuse a larger photo.",
+)
 @model_options
 @click.pass_context
 def command(
@@ -38,6 +46,7 @@ def command(
     label: str | None,
     write_spec: Path | None,
     as_json: bool,
+    max_pixels: int,
 ) -> None:
     """Show what MODEL wants, what runs it, and how fast.
 
@@ -54,6 +63,7 @@ def command(
             label=label,
             device=flags.pop("device", "auto"),
             batch_size=flags.pop("batch_size", None),
+            max_pixels=max_pixels,
             flags=flags,
         )
         if write_spec and found.spec:

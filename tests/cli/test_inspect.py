@@ -115,7 +115,8 @@ def test_unknown_label_gets_a_suggestion(run: Run, model: Path, photo: Path):
     assert "did you mean 'dog'" in result.stderr
 
 
-def test_bad_photo_is_an_error(run: Run, model: Path):
+def test_bad_photo_is_an_error(run: Run, model: Path, photo: Path):
     result = run("inspect", model, "--image", "missing.jpg")
     assert result.exit_code == 1
     assert "missing.jpg: no such file" in result.stderr
+    assert "exceeds the limit" in run("inspect", model, "--image", photo, "--max-pixels", 5).stderr
