@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 from onnxplain.data import Kind
+from onnxplain.graph.gradient.declare import declare_shapes
 from onnxplain.graph.gradient.errors import ADVICE, GradientError, Refusal
 from onnxplain.graph.gradient.facts import Facts, Feeds, Measure, measure_facts, real_type
 from onnxplain.graph.gradient.heads import SCORE, TARGET, add_head
@@ -156,7 +157,9 @@ def differentiate(
             if grad is not None and name in wanted:
                 found[name].append(grad)
     totals = {name: _total(tape, found, name) for name in sources}
-    return _assemble(model, tape, totals, facts)
+    result = _assemble(model, tape, totals, facts)
+    declare_shapes(result.graph, facts, {name: found[name] for name in wanted})
+    return result
 
 
 def _apply(rules: Mapping[str, Rule], tape: Tape, node: Node, grads: Grads) -> Grads:

@@ -8,6 +8,7 @@ batch. Small integers that come out equal in both (bounds of slices, pads) are c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -53,12 +54,15 @@ class Facts:
         Shape of every tensor; None stands for a dimension that grows with the batch.
     constants : mapping of ndarray
         Values of small tensors that no input changes.
+    rows : set of str
+        Tensors whose first axis is the batch.
     dtype : dtype
         float32 or float64: the type of the graph's real numbers.
     """
 
     shapes: Mapping[str, Shape]
     constants: Mapping[str, Array]
+    rows: AbstractSet[str]
     dtype: np.dtype[Any]
 
 
@@ -124,16 +128,21 @@ def measure_facts(
     asked = _parameters(model.graph, set(made) - set(constants))
     probe = _probe(model, made, asked)
     runs = [measure.run(probe, feeds) for feeds in examples]
+    sizes = {name: [feeds[name].shape for feeds in examples] for name in examples[0]}
+    batches = {tuple(one[0] for one in found if one) for found in sizes.values()}
     for name in made:
-        sizes = [tuple(map(int, run[_shape_of(name)])) for run in runs]
-        shapes[name] = _common(sizes)
-    for name in examples[0]:
-        shapes[name] = _common([feeds[name].shape for feeds in examples])
+        sizes[name] = [tuple(map(int, run[_shape_of(name)])) for run in runs]
+    shapes |= {name: _common(found) for name, found in sizes.items()}
+    rows = {
+        name
+        for name, found in sizes.items()
+        if found[0] and shapes[name][0] is None and tuple(one[0] for one in found) in batches
+    }
     for name in asked:
         values = [run[name] for run in runs]
         if values[0].size <= SMALL and all(np.array_equal(values[0], v) for v in values[1:]):
             constants[name] = values[0]
-    return Facts(shapes, constants, dtype)
+    return Facts(shapes, constants, rows, dtype)
 
 
 def _shape_of(name: str) -> str:

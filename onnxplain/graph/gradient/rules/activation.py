@@ -13,9 +13,15 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
+import numpy as np
+
 from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
 Derivative: TypeAlias = Callable[[Tape, Node], str]
+
+# Attributes are float32: so must be a bound, also times STEEP.
+STEEP = 2.0**100
+LARGEST = 2.0**26
 
 
 def times(derivative: Derivative) -> Rule:
@@ -28,14 +34,33 @@ def times(derivative: Derivative) -> Rule:
     return rule
 
 
+def above(tape: Tape, a: str, bound: float) -> str:
+    """1 where ``a > bound``, else 0 (and in between within 2^-100 of the bound).
+
+    One operator, which unlike comparisons and casts the CPU provider computes in the blocked
+    layout of its convolutions. Products with a power of two are exact.
+    """
+    return tape.op("HardSigmoid", a, alpha=STEEP, beta=-STEEP * bound)
+
+
+def below(tape: Tape, a: str, bound: float) -> str:
+    """1 where ``a < bound``, else 0."""
+    return tape.op("HardSigmoid", a, alpha=-STEEP, beta=STEEP * bound)
+
+
 def positive(tape: Tape, a: str) -> str:
     """1 where ``a > 0``."""
-    return tape.mask(tape.op("Greater", a, tape.real(0)))
+    return above(tape, a, 0)
 
 
-def between(tape: Tape, a: str, low: str, high: str) -> str:
-    """1 where ``low < a < high``."""
-    return tape.mask(tape.op("And", tape.op("Greater", a, low), tape.op("Less", a, high)))
+def inside(tape: Tape, a: str) -> str:
+    """1 where ``0 < a < 1``."""
+    return tape.mul(above(tape, a, 0), below(tape, a, 1))
+
+
+def one_less(tape: Tape, a: str) -> str:
+    """``1 - a`` of an `a` between 0 and 1, in the blocked layout too."""
+    return tape.op("HardSigmoid", a, alpha=-1.0, beta=1.0)
 
 
 def mix(tape: Tape, mask: str, inside: float, outside: str) -> str:
@@ -48,7 +73,7 @@ def relu(tape: Tape, node: Node) -> str:
 
 
 def sigmoid(tape: Tape, node: Node) -> str:
-    return tape.mul(node.y, tape.sub(tape.real(1), node.y))
+    return tape.mul(node.y, one_less(tape, node.y))
 
 
 def tanh(tape: Tape, node: Node) -> str:
@@ -63,8 +88,8 @@ def leaky_relu(tape: Tape, node: Node) -> str:
 def _exponential(tape: Tape, node: Node, alpha: float, gamma: float) -> str:
     """Derivative of ``gamma * (x if x > 0 else alpha * (exp(x) - 1))``, from the output."""
     mask = positive(tape, node.x)
-    below = tape.add(node.y, tape.real(gamma * alpha))
-    return mix(tape, mask, gamma, tape.mul(tape.sub(tape.real(1), mask), below))
+    left = tape.add(node.y, tape.real(gamma * alpha))
+    return mix(tape, mask, gamma, tape.mul(one_less(tape, mask), left))
 
 
 def elu(tape: Tape, node: Node) -> str:
@@ -78,27 +103,25 @@ def selu(tape: Tape, node: Node) -> str:
 
 def celu(tape: Tape, node: Node) -> str:
     """``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))``: below 0, ``1 + y / alpha``."""
-    below = tape.op("Min", node.y, tape.real(0))
-    return tape.add(tape.scale(below, 1 / node.attributes.get("alpha", 1.0)), tape.real(1))
+    left = tape.op("Min", node.y, tape.real(0))
+    return tape.add(tape.scale(left, 1 / node.attributes.get("alpha", 1.0)), tape.real(1))
 
 
 def hard_sigmoid(tape: Tape, node: Node) -> str:
-    inside = between(tape, node.y, tape.real(0), tape.real(1))
-    return tape.scale(inside, node.attributes.get("alpha", 0.2))
+    return tape.scale(inside(tape, node.y), node.attributes.get("alpha", 0.2))
 
 
 def hard_swish(tape: Tape, node: Node) -> str:
     """``x * h(x)`` with ``h = clip(x / 6 + 1/2, 0, 1)``: h + x h'."""
     h = tape.op("HardSigmoid", node.x, alpha=1 / 6, beta=0.5)
-    slope = tape.scale(between(tape, h, tape.real(0), tape.real(1)), 1 / 6)
-    return tape.add(h, tape.mul(node.x, slope))
+    return tape.add(h, tape.mul(node.x, tape.scale(inside(tape, h), 1 / 6)))
 
 
 def swish(tape: Tape, node: Node) -> str:
     """``x * s(alpha x)``: ``s + alpha y (1 - s)``."""
     alpha = node.attributes.get("alpha", 1.0)
     s = tape.op("Sigmoid", tape.scale(node.x, alpha))
-    return tape.add(s, tape.scale(tape.mul(node.y, tape.sub(tape.real(1), s)), alpha))
+    return tape.add(s, tape.scale(tape.mul(node.y, one_less(tape, s)), alpha))
 
 
 def mish(tape: Tape, node: Node) -> str:
@@ -139,19 +162,30 @@ def softsign(tape: Tape, node: Node) -> str:
 
 
 def thresholded_relu(tape: Tape, node: Node) -> str:
-    alpha = tape.real(node.attributes.get("alpha", 1.0))
-    return tape.mask(tape.op("Greater", node.x, alpha))
+    return above(tape, node.x, node.attributes.get("alpha", 1.0))
 
 
 @single
 def clip(tape: Tape, node: Node, g: str) -> Grads:
     """The strict inequalities hold for the output where they hold for the input."""
     low, high = node.input(1), node.input(2)
-    if low and high:
-        return [tape.mul(g, between(tape, node.y, low, high))]
+    masks = []
     if low:
-        return [tape.mul(g, tape.mask(tape.op("Greater", node.y, low)))]
-    return [tape.mul(g, tape.mask(tape.op("Less", node.y, high))) if high else g]
+        masks.append(_side(tape, node.y, low, above, "Greater"))
+    if high:
+        masks.append(_side(tape, node.y, high, below, "Less"))
+    if not masks:
+        return [g]
+    return [tape.mul(g, masks[0] if len(masks) == 1 else tape.mul(*masks))]
+
+
+def _side(
+    tape: Tape, y: str, bound: str, steep: Callable[[Tape, str, float], str], operator: str
+) -> str:
+    value = tape.constant(bound)
+    if value is not None and abs(value.item()) <= LARGEST and np.float32(value) == value:
+        return steep(tape, y, value.item())
+    return tape.mask(tape.op(operator, y, bound))
 
 
 @single

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from onnxplain.graph.gradient.errors import Refusal
-from onnxplain.graph.gradient.rules.activation import positive
+from onnxplain.graph.gradient.rules.activation import one_less, positive
 from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
 
@@ -51,7 +51,7 @@ def _gate(tape: Tape, x: str, s: str) -> bool:
 
 def _swish(tape: Tape, node: Node, g: str, x: str, s: str) -> Grads:
     """``x * sigmoid(x)`` in one: ``s + y (1 - s)``, four passes over memory for six."""
-    slope = tape.add(s, tape.sub(node.y, tape.mul(node.y, s)))
+    slope = tape.add(s, tape.mul(node.y, one_less(tape, s)))
     return [tape.mul(g, slope) if name == x else None for name in node.inputs]
 
 
@@ -115,7 +115,7 @@ def prelu(tape: Tape, node: Node, g: str) -> Grads:
     if tape.wants(slope):
         raise Refusal("its slope depends on the image")
     mask = positive(tape, x)
-    return [tape.mul(g, tape.add(mask, tape.mul(tape.sub(tape.real(1), mask), slope))), None]
+    return [tape.mul(g, tape.add(mask, tape.mul(one_less(tape, mask), slope))), None]
 
 
 RULES: dict[str, Rule] = {

@@ -63,12 +63,12 @@ def _axes(tape: Tape, node: Node) -> list[int]:
 
 
 def total(tape: Tape, node: Node, to: Reduced) -> str:
-    return tape.expand(to.g, node.x, to.axes)
+    return tape.spread(to.g, node.x, to.axes)
 
 
 def mean(tape: Tape, node: Node, to: Reduced) -> str:
     count = int(np.prod(tape.sizes(node.x, to.axes)))
-    return tape.expand(tape.scale(to.g, 1 / count), node.x, to.axes)
+    return tape.spread(to.g, node.x, to.axes, 1 / count)
 
 
 def extreme(tape: Tape, node: Node, to: Reduced) -> str:
@@ -90,7 +90,7 @@ def sum_square(tape: Tape, node: Node, to: Reduced) -> str:
 
 
 def log_sum(tape: Tape, node: Node, to: Reduced) -> str:
-    return tape.expand(tape.div(to.g, tape.op("Exp", to.y)), node.x, to.axes)
+    return tape.spread(tape.div(to.g, tape.op("Exp", to.y)), node.x, to.axes)
 
 
 def log_sum_exp(tape: Tape, node: Node, to: Reduced) -> str:
