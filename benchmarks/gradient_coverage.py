@@ -14,8 +14,8 @@ and writes `benchmarks/results/gradient_coverage.md`. Cases that are there are n
 Weights are random, and constant ones (normalisations, layer scales) are drawn too, as an
 identity would hide errors. The error is ``||g - g64|| / ||g64||`` of each image, the median
 over the images. In networks with ReLU or max-pooling a value within rounding of a kink sends
-the gradient another way in float32; the framework's own float32 gradient then errs as much,
-and stands beside ours.
+the gradient another way in float32, in the framework too: such errors are told apart by
+moving the images by less than they are rounded.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ import onnx
 
 RESULTS = Path(__file__).parent / "results" / "gradient_coverage.md"
 IMAGES, TARGET, SECONDS = 3, 7, 240
-EXACT, FLOOR = 1e-5, 10.0
+EXACT, NUDGE = 1e-5, 1e-7
+RIGHT = ("exact", "exact but for kinks", "as float32", "slopes agree")
 
 # One or two of a family; the number is the input's side where the network insists on it.
 TIMM = """
@@ -90,13 +91,16 @@ def write_case(folder: Path, facts: dict[str, Any], **arrays: Any) -> None:
 
 
 def median_seconds(*calls: Callable[[], object], repeats: int = 5) -> list[float]:
-    """Median time of each of some calls, taken in turn."""
+    """Median CPU time of each of some calls of one thread, taken in turn.
+
+    The clock of the process: other work on the same cores hardly shows.
+    """
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(repeats + 1):
         for one, call in zip(times, calls, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             call()
-            one.append(time.perf_counter() - start)
+            one.append(time.process_time() - start)
     return [float(np.median(one[1:])) for one in times]
 
 
@@ -221,12 +225,12 @@ def _export_keras(folder: Path, network: Any, name: str, side: int, tf: Any) -> 
         return tape.gradient(score, images).numpy()
 
     single = gradient(network, x)
-    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     build = getattr(keras.applications, name)
     wide = build(weights=None, input_shape=(side, side, 3), classifier_activation=None)
     wide.set_weights(network.get_weights())
     double = gradient(wide, x.astype(np.float64))
-    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
     facts = {
         "name": name,
         "family": f"keras {name}",
@@ -332,7 +336,9 @@ def _measure(folder: Path) -> dict[str, Any]:
         targets = np.full(len(images), TARGET if head == "logits" else 1)
         return backward.run(names, {image: images, "target": targets})
 
-    times = median_seconds(lambda: forward.run([output], {image: x}), lambda: run(x))
+    half = forward.get_inputs()[0].type == "tensor(float16)"
+    given = {image: x.astype(np.float16) if half else x}
+    times = median_seconds(lambda: forward.run([output], given), lambda: run(x))
     result = {
         "build": seconds,
         "forward": times[0],
@@ -341,16 +347,26 @@ def _measure(folder: Path) -> dict[str, Any]:
         "nodes": len(built.graph.node) / len(model.graph.node),
         "float32": None,
     }
-    return result | (_against(case, run(x)[1]) if "double" in case else _slopes(run, x))
+    return result | (_against(case, run, x) if "double" in case else _slopes(run, x))
 
 
-def _against(case: Any, gradient: Any) -> dict[str, float]:
-    def error(one: Any) -> float:
-        rows = (a.reshape(len(a), -1) for a in (one - case["double"], case["double"]))
+def _against(case: Any, run: Any, x: Any) -> dict[str, float]:
+    """Errors, and how far the gradient jumps when the images move by less than rounding."""
+
+    def distance(one: Any, other: Any) -> Any:
+        """Of each image, relative to the framework's gradient."""
+        rows = ((one - other).reshape(len(x), -1), case["double"].reshape(len(x), -1))
         off, size = (np.linalg.norm(a.astype(np.float64), axis=1) for a in rows)
-        return float(np.median(off / size))
+        return off / size
 
-    return {"error": error(gradient), "float32": error(case["single"])}
+    ours, rng = run(x)[1], np.random.default_rng(0)
+    moved = [run((x * (1 + NUDGE * rng.normal(size=x.shape))).astype("f"))[1] for _ in range(4)]
+    return {
+        "error": float(np.median(distance(ours, case["double"]))),
+        "least": float(min(distance(one, case["double"]).min() for one in (ours, *moved))),
+        "jump": float(max(distance(one, ours).max() for one in moved)),
+        "float32": float(np.median(distance(case["single"], case["double"]))),
+    }
 
 
 def _slopes(run: Any, x: Any) -> dict[str, float]:
@@ -371,7 +387,9 @@ def verdict(result: dict[str, Any]) -> str:
         return "slopes agree" if result["slopes"] < 0.05 else "slopes differ"
     if result["error"] <= EXACT:
         return "exact"
-    return "as float32" if result["error"] <= FLOOR * result["float32"] else "differs"
+    if result["least"] <= EXACT and result["error"] <= 2 * max(result["jump"], result["float32"]):
+        return "exact but for kinks"
+    return "as float32" if result["error"] <= 3 * result["float32"] else "differs"
 
 
 def write_table(root: Path) -> None:
@@ -394,7 +412,7 @@ def write_table(root: Path) -> None:
             listed.append(f"* {folder.name}: {failed.read_text()}")
     if not rows:
         return
-    good = sum(row.split("|")[6].strip() in ("exact", "as float32", "slopes agree") for row in rows)
+    good = sum(row.split("|")[7].strip() in RIGHT for row in rows)
     text = [
         "# Gradients of exported models", "",
         f"{good} of {len(rows) + len(refused)} models of {len(families)} families are right; "
@@ -403,12 +421,15 @@ def write_table(root: Path) -> None:
         f"{np.median(ratios):.2f}, 90 % below {np.quantile(ratios, 0.9):.2f}. File size over the "
         f"model's: median {np.median(sizes):.2f}, largest {max(sizes):.2f}.", "",
         "`exact`: relative l2 error against the framework's float64 gradient at most 1e-5. "
-        "`as float32`: at most ten times the error of the framework's own float32 gradient "
-        "(kinks of ReLU, ties of max-pooling, rounding). `slopes agree`: no framework; slopes "
-        "along random directions within 5 % of differences of scores.", "",
-        "| model | exporter | side | error | framework float32 | verdict | fwd+bwd / fwd | "
+        "`exact but for kinks`: a value within rounding of a kink of ReLU or a tie of max-pooling "
+        "sends the gradient another way; at an image, or one moved by 1e-7 of its values, the "
+        "error is at most 1e-5 (`least`), and such moves make the gradient jump as far as the "
+        "error. `as float32`: at most three times the error of the framework's own float32 "
+        "gradient. `slopes agree`: no framework; slopes along random directions within 5 % of "
+        "differences of scores. Times are CPU time of one thread.", "",
+        "| model | exporter | side | error | least | framework float32 | verdict | fwd+bwd / fwd | "
         "framework's | ours / framework's | size | nodes | build s |",
-        "|---|---|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|", *rows, "",
+        "|---|---|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|", *rows, "",
     ]  # fmt: skip
     if refused:
         text += ["## Not differentiated", "", *refused, ""]
@@ -429,7 +450,7 @@ def _row(facts: dict[str, Any], result: dict[str, Any]) -> str:
     error = result.get("error", result.get("slopes"))
     cells = [
         facts["name"], facts["exporter"], str(facts["side"]), number(error, ".0e"),
-        number(result["float32"], ".0e"), verdict(result),
+        number(result.get("least"), ".0e"), number(result["float32"], ".0e"), verdict(result),
         number(result["both"] / result["forward"], ".2f"), number(theirs, ".2f"),
         number(relative, ".2f"), number(result["size"], ".2f"), number(result["nodes"], ".1f"),
         number(result["build"], ".1f"),

@@ -91,6 +91,10 @@ def explain_unsupported(
         In the order of the graph. What a rule refuses for its attributes alone is found
         only by building the gradient.
     """
+    codes = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
+    if codes.get(input) not in REALS:
+        kind = TensorProto.DataType.Name(codes.get(input, 0)).lower()
+        return [Obstacle(input, "input", f"it holds {kind}, which has no gradient")]
     nodes = reaching(model.graph, output, reached(model.graph, [input]))
     path = [(node, read_node(node)) for node in reversed(nodes)]
     obstacles = [

@@ -328,6 +328,8 @@ def test_a_score_that_does_not_depend_on_the_image_is_an_error() -> None:
 def test_images_of_whole_numbers_have_no_gradient() -> None:
     model = relus()
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    (obstacle,) = explain_unsupported(model, input="x", output="y")
+    assert str(obstacle) == "node 'x' (input): it holds uint8, which has no gradient"
     with pytest.raises(GradientError, match=r"'x' holds uint8.*finite differences"):
         build_gradient(model, Wish("x", "y"), RuntimeMeasure(), [])
 
