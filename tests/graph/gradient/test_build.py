@@ -353,3 +353,51 @@ def test_the_self_check_passes_a_right_gradient_and_fails_a_wrong_one() -> None:
 
     assert check_gradient(right, images(1)[0], rng).passed
     assert not check_gradient(wrong, images(1)[0], rng).passed
+
+
+def masked(dtype: type) -> ModelProto:
+    """The network on ``base + m * delta``, its mask m of 3 x 5 cells enlarged to the image."""
+    model = network(dtype=dtype)
+    graph = model.graph
+    tensors = {
+        "base": normal(1, 3, 9, 10, seed=5).astype(dtype),
+        "delta": normal(1, 3, 9, 10, seed=6).astype(dtype),
+        "scales": np.array([1, 1, 3, 2], np.float32),
+    }
+    graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in tensors.items())
+    composing = [
+        helper.make_node("Resize", ["m", "", "scales"], ["large"], mode="linear"),
+        helper.make_node("Mul", ["large", "delta"], ["change"]),
+        helper.make_node("Add", ["base", "change"], ["x"]),
+    ]
+    nodes = [*composing, *graph.node]
+    del graph.node[:], graph.input[:]
+    graph.node.extend(nodes)
+    code = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    graph.input.append(helper.make_tensor_value_info("m", code, ["N", 1, 3, 5]))
+    return model
+
+
+def test_the_gradient_of_a_mask_that_a_graph_enlarges_and_composes() -> None:
+    """As MP needs it: exact in one pass, against differences of each cell in float64."""
+    cells = np.random.default_rng(2).random((3, 1, 3, 5))
+    wish, dm = Wish("m", "y", kind="log-odds"), gradient_name("m")
+    examples = [{"m": cells[:2]}, {"m": cells}]
+    wide = build_gradient(masked(np.float64), wish, Reference(), examples)
+    feeds = {"m": cells, "target": ints(1, 2, 3)}
+    found = Reference().run(wide.SerializeToString(), feeds)
+
+    evaluator = evaluate(wide)
+    for cell in range(15):
+        step = np.zeros(15)
+        step[cell] = 1e-5
+        up, down = (
+            evaluator.run([SCORE], {**feeds, "m": cells + sign * step.reshape(1, 1, 3, 5)})[0]
+            for sign in (1, -1)
+        )
+        np.testing.assert_allclose(found[dm].reshape(3, 15)[:, cell], (up - down) / 2e-5, atol=1e-8)
+
+    singles = [{"m": one["m"].astype("f")} for one in examples]
+    built = build_gradient(masked(np.float32), wish, RuntimeMeasure(), singles)
+    rounded = Plain().run(built.SerializeToString(), {**feeds, "m": cells.astype("f")})
+    np.testing.assert_allclose(rounded[dm], found[dm], atol=1e-6)
