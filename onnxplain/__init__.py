@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         White,
     )
     from onnxplain.loading import load, load_inpainter
-    from onnxplain.methods import LIME, MP2, RISE, SP
+    from onnxplain.methods import FIDO, LIME, MP, MP2, RISE, SP
     from onnxplain.results import Explanation, load_explanation
     from onnxplain.runtime import from_callable
 
@@ -59,14 +59,16 @@ _HOMES = {
         "White",
     ),
     "onnxplain.loading": ("load", "load_inpainter"),
-    "onnxplain.methods": ("LIME", "MP2", "RISE", "SP"),
+    "onnxplain.methods": ("FIDO", "LIME", "MP", "MP2", "RISE", "SP"),
     "onnxplain.results": ("Explanation", "load_explanation"),
     "onnxplain.runtime": ("from_callable",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "FIDO",
     "LIME",
+    "MP",
     "MP2",
     "RISE",
     "SP",

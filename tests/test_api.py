@@ -49,7 +49,9 @@ def photo() -> np.ndarray:
 
 def test_public_names_are_these():
     assert onnxplain.__all__ == [
+        "FIDO",
         "LIME",
+        "MP",
         "MP2",
         "RISE",
         "SP",
