@@ -32,9 +32,14 @@ FILLS: Mapping[str, type[Fill]] = _exported(fills)
 
 DEFAULT_FILL = fills.DatasetMean.name  # where no method says which
 
-# With an inpainter as the fill a method has a name of its own: SP-G, LIME-G, RISE-G.
+
+def generative_name(method: str) -> str:
+    """What a method is called with an inpainter as its fill: SP-G, LIME-G, ..., FIDO-CA."""
+    return "fido-ca" if method == methods.FIDO.name else f"{method}-g"
+
+
 GENERATIVE: Mapping[str, tuple[str, str]] = {
-    f"{name}-g": (name, fills.Inpaint.name) for name in METHODS
+    generative_name(name): (name, fills.Inpaint.name) for name in METHODS
 }
 
 
@@ -135,7 +140,9 @@ def resolve(method: Method | str, fill: Fill | str | None = None) -> Choice:
             f"{method} is {made.name} with an inpainter as the fill, got {fill!r}; "
             f"ask for {made.name}, or leave the fill out"
         )
-    return Choice(made, fill, f"{made.name}-g" if painted else made.name, _fill_name(fill))
+    return Choice(
+        made, fill, generative_name(made.name) if painted else made.name, _fill_name(fill)
+    )
 
 
 def _fill_name(fill: Fill) -> str:

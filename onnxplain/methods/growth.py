@@ -38,6 +38,7 @@ class Growth:
     trajectory: list[tuple[int, float]] = field(default_factory=list)  # cells, probability
     log_odds: float = 0.0  # of the image under the mask as it is
     ahead: Image | None = None  # what untried cells would be filled with, if looked ahead
+    still: bool = False  # whether the fill does not depend on the mask
     enlarge: Enlarge = field(init=False)
     removed: NDArray[np.bool_] = field(init=False)
     gains: NDArray[np.float64] = field(init=False)  # as last found; of a block, its mean
@@ -85,12 +86,18 @@ class Growth:
         return self._note(reply.scores[0])
 
     def look_ahead(self, lattice: int) -> Flow[None]:
-        """Fill the mask and one cell in every `lattice` x `lattice`, for all such lattices."""
+        """Fill the mask and one cell in every `lattice` x `lattice`, for all such lattices.
+
+        A fill that turns out to be the same for all of them is not asked again.
+        """
+        if self.still:
+            return
         row, column = np.divmod(np.arange(self.n_cells), self.grid)
         group = row % lattice * lattice + column % lattice
         members = [np.flatnonzero(group == one) for one in np.unique(group)]
         fills = (yield FillQuery(self._masks([[], *members]))).images
         assert fills is not None
+        self.still = bool((fills == fills[0]).all())
         source = np.where(self.removed, 0, 1 + np.unique(group, return_inverse=True)[1])
         of_pixel = self.enlarge.pixels(source.reshape(self.grid, -1).astype(np.float64))
         self.ahead = np.take_along_axis(fills, of_pixel.astype(int)[None, ..., None], axis=0)[0]

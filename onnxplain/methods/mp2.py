@@ -56,12 +56,12 @@ class MP2(Parametrised):
     audit : int
         Steps between two full (or coarse) sweeps of ``lazy`` and ``coarse``: what they
         remember grows old as the mask grows, and leads them astray without.
-    look_ahead : {'exact', 'lattice', 'static'}
-        What an untried cell would be filled with, for fills that depend on the mask.
-        ``exact`` makes the fill for every mask tried. ``lattice`` fills every `lattice`-th
-        cell in both directions at once, so that a step needs ``lattice**2 + 1`` fills and
-        the holes still see their surroundings; ``static`` does so once, with the empty
-        mask. The stop is always decided with the fill of the mask as it is.
+    look_ahead : {'lattice', 'exact', 'static'}
+        What an untried cell would be filled with, where the fill depends on the mask.
+        ``lattice`` fills every `lattice`-th cell in both directions at once, so that a step
+        needs ``lattice**2 + 1`` fills and the holes still see their surroundings;
+        ``static`` does so once, with the empty mask; ``exact`` makes the fill for every
+        mask tried. The stop is always decided with the fill of the mask as it is.
     lattice : int
         Distance in cells of the holes that share a fill.
     chance : float, optional
@@ -95,8 +95,8 @@ class MP2(Parametrised):
     n_tried: Annotated[int, Param("cells or blocks tried at a time", ge=1)] = 16
     audit: Annotated[int, Param("steps between two sweeps over all cells", ge=1)] = 16
     look_ahead: Annotated[
-        Literal["exact", "lattice", "static"], Param("how fills that depend on the mask are made")
-    ] = "exact"
+        Literal["lattice", "exact", "static"], Param("how fills that depend on the mask are made")
+    ] = "lattice"
     lattice: Annotated[int, Param("distance in cells of holes that share a fill", ge=1)] = 4
     chance: Annotated[
         float | None, Param("probability at which it stops; 1 / classes if not given", gt=0, lt=1)

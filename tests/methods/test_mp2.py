@@ -1,3 +1,4 @@
+import contextlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,7 +8,9 @@ from hypothesis import strategies as st
 
 from onnxplain.data import Case, generator
 from onnxplain.engine import Engine, Job
+from onnxplain.flow import FillQuery, Reply
 from onnxplain.methods import MP2
+from onnxplain.scores import target_scores
 from tests.nets import CurvedGradients, Net, Picture, curved
 
 RNG = np.random.default_rng(4)
@@ -241,6 +244,25 @@ def test_the_gradient_with_a_compositing_fill_needs_a_look_ahead():
     }
     assert np.abs(gains["exact"]).max() == 0
     assert np.abs(gains["lattice"]).min() > 0
+
+
+def test_a_fill_that_is_one_picture_is_looked_ahead_once():
+    weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+    method = MP2(grid=12, gain="gradient", chance=1e-6, max_area=6 / 144)
+    case = Case("photo", IMAGE, 1, n_classes=10)
+    flow, asked, reply = method.flow(case, generator(0)), [], None
+    net, gradients = Net(curved(weights), SIZE), CurvedGradients(weights)
+    with contextlib.suppress(StopIteration):
+        while True:
+            query = flow.send(reply)
+            if isinstance(query, FillQuery):
+                asked.append(len(query))
+                reply = Reply(np.empty(0), images=np.zeros((len(query), *SIZE, 3), np.float32))
+            else:
+                raw, grads = gradients.score_grads(query.images, np.ones(1, int), query.kind)
+                scores = target_scores(raw, 1, outputs=net.outputs, kind=query.kind)
+                reply = Reply(scores, grads=grads)
+    assert asked == [1 + 4**2, 1, 1, 1, 1]
 
 
 def test_with_a_fill_that_is_one_picture_looking_ahead_changes_nothing():
