@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+# Collected for doctests like every file here, and imports what only some tests need.
+collect_ignore = [] if find_spec("torch") else ["reference/torch_methods.py"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
