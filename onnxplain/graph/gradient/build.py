@@ -99,6 +99,7 @@ def build_gradient(
     prepared = prepare(model)
     dtype = real_type(prepared.graph, wish.sources[0])
     _check_names(prepared.graph, wish.tensors)
+    _check_inputs(prepared.graph, examples[0])
     add_head(prepared, wish.output, kind=wish.kind, head=wish.head, dtype=dtype)
     _expose(prepared.graph, wish.tensors)
     folded = ModelProto.FromString(measure.fold(prepared.SerializeToString()))
@@ -228,6 +229,15 @@ def _check_names(graph: onnx.GraphProto, tensors: Sequence[str]) -> None:
     for name in tensors:
         if name not in made:
             raise GradientError(f"the model computes no tensor named {name!r}")
+
+
+def _check_inputs(graph: onnx.GraphProto, feeds: Feeds) -> None:
+    missing = [value.name for value in graph.input if value.name not in feeds]
+    if missing:
+        raise GradientError(
+            f"the model wants more inputs than the image: {', '.join(missing)}; export it with "
+            "its constants inside"
+        )
 
 
 def _expose(graph: onnx.GraphProto, tensors: Sequence[str]) -> None:

@@ -340,6 +340,14 @@ def test_unknown_tensors_are_refused(tensor: str, text: str) -> None:
         build(network(), Wish("x", "y", tensors=(tensor,)))
 
 
+def test_further_inputs_are_named() -> None:
+    """Some exporters leave constants outside the graph."""
+    model = network()
+    model.graph.input.append(helper.make_tensor_value_info("mean", TensorProto.FLOAT, [3]))
+    with pytest.raises(GradientError, match="more inputs than the image: mean"):
+        build(model, Wish("x", "y"))
+
+
 def test_the_self_check_passes_a_right_gradient_and_fails_a_wrong_one() -> None:
     built, rng = build(network(), Wish("x", "y", kind="log-odds")), np.random.default_rng(0)
 
