@@ -27,6 +27,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(model)
     if copy.functions:
         copy = inliner.inline_local_functions(copy)
+    copy.ir_version = max(copy.ir_version, USUAL_IR)
     version = opset(copy)
     if version < OLDEST:
         try:
@@ -36,7 +37,6 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
                 f"the model is of opset {version} and cannot be brought to {USUAL}: {error}; "
                 f"export it with opset {OLDEST} or later, or use finite differences"
             ) from error
-    copy.ir_version = max(copy.ir_version, USUAL_IR)
     del copy.graph.value_info[:]
     _fix_weights(copy.graph)
     if has_halves(copy):
