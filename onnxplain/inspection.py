@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from onnxplain.data import Image
+from onnxplain.data import Image, Images
 from onnxplain.errors import ModelError, OnnxplainError
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.image import MAX_PIXELS, read
@@ -19,7 +20,7 @@ from onnxplain.runtime import OnnxClassifier
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.load import open_classifier
 from onnxplain.runtime.tuning import Rate
-from onnxplain.scores import probabilities
+from onnxplain.scores import probabilities, target_scores
 from onnxplain.subjects import bring
 from onnxplain.targets import choose, parse_targets
 
@@ -113,6 +114,7 @@ def inspect_model(
     device: str = "auto",
     batch_size: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    check_gradient: bool = False,
     flags: Mapping[str, Any] | None = None,
 ) -> Inspection:
     """Look into a model file.
@@ -125,6 +127,8 @@ def inspect_model(
         A photo, to see what the model answers under each plausible preprocessing.
     label : str, optional
         Index or name of the class that it shows.
+    check_gradient : bool
+        Whether to compare the model's gradient with differences of its scores.
     device, batch_size, flags
         As for `onnxplain.runtime.load_classifier`.
 
@@ -147,6 +151,9 @@ def inspect_model(
         classifier = open_classifier(model, spec, device=where, batch_size=batch_size)
     except ModelError as error:
         problem = str(error)
+    facts: dict[str, Any] = {}
+    if classifier is not None:
+        facts = {**_facts(classifier), "gradients": _gradients(classifier, photo, check_gradient)}
     answers = []
     if photo is not None:
         for name, plausible in plausible_specs(model, flags or {}):
@@ -159,7 +166,7 @@ def inspect_model(
         sha256=model.sha256,
         spec=spec,
         problem=problem,
-        facts={} if classifier is None else _facts(classifier),
+        facts=facts,
         rates=() if classifier is None else classifier.measure(),
         answers=tuple(answers),
         warnings=tuple(_warnings()),
@@ -175,6 +182,39 @@ def _facts(classifier: OnnxClassifier) -> dict[str, Any]:
         "batch_size": classifier.batch_size,
         "workers": classifier.workers,
     }
+
+
+def _smooth_picture() -> Image:
+    """Three crossing ramps: noise would lie on too many kinks of a piecewise linear net."""
+    ramp = np.linspace(0, 1, 64, dtype=np.float32)
+    up, across = np.meshgrid(ramp, ramp, indexing="ij")
+    return np.stack([up, across, 1 - up * across], axis=-1)
+
+
+def _gradients(classifier: OnnxClassifier, photo: Image | None, check: bool) -> str:
+    """Whether it can be differentiated, why not, and whether the result is right."""
+    from onnxplain.graph.gradient import check_gradient
+
+    try:
+        gradients = classifier.gradients()
+        if not check:
+            return "yes, as a graph of standard operators"
+        if photo is None:
+            photo = _smooth_picture()
+        _, image = bring(classifier, photo)
+        target = int(classifier.scores(image[None]).argmax())
+
+        def by_score(images: Images) -> tuple[NDArray[np.float64], Images]:
+            targets = np.full(len(images), target)
+            raw, grads = gradients.score_grads(images, targets, "log-odds")
+            outputs = classifier.outputs
+            return target_scores(raw, target, outputs=outputs, kind="log-odds"), grads
+
+        found = check_gradient(by_score, image, np.random.default_rng(0))
+    except ModelError as error:
+        return f"none: {error}"
+    verdict = "agree" if found.passed else "DISAGREE"
+    return f"yes; slopes by gradient and by differences {verdict} within {found.error:.1%}"
 
 
 def _answer(name: str, classifier: OnnxClassifier, photo: Image, label: str | None) -> Answer:

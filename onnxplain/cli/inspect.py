@@ -29,6 +29,11 @@ from onnxplain.loading import find_model
     metavar="FILE",
     help="Write what is known as TOML; MODEL with the ending .toml is read with the model.",
 )
+@click.option(
+    "--check-gradient",
+    is_flag=True,
+    help="Compare the model's gradient with differences of its scores.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.option(
     "--max-pixels",
@@ -45,6 +50,7 @@ def command(
     image: str | None,
     label: str | None,
     write_spec: Path | None,
+    check_gradient: bool,
     as_json: bool,
     max_pixels: int,
 ) -> None:
@@ -64,6 +70,7 @@ def command(
             device=flags.pop("device", "auto"),
             batch_size=flags.pop("batch_size", None),
             max_pixels=max_pixels,
+            check_gradient=check_gradient,
             flags=flags,
         )
         if write_spec and found.spec:

@@ -24,6 +24,7 @@ KEYS = [
     "batch",
     "batch_size",
     "workers",
+    "gradients",
     "rates",
     "answers",
     "warnings",
@@ -120,3 +121,11 @@ def test_bad_photo_is_an_error(run: Run, model: Path, photo: Path):
     assert result.exit_code == 1
     assert "missing.jpg: no such file" in result.stderr
     assert "exceeds the limit" in run("inspect", model, "--image", photo, "--max-pixels", 5).stderr
+
+
+def test_it_tells_whether_there_is_a_gradient_and_that_it_is_right(run: Run, model: Path):
+    told = json.loads(run("inspect", model, "--json").stdout)["gradients"]
+    assert told.startswith("yes")
+    checked = json.loads(run("inspect", model, "--check-gradient", "--json").stdout)["gradients"]
+    assert "agree within" in checked
+    assert "DISAGREE" not in checked

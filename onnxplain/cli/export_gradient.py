@@ -1,0 +1,67 @@
+"""``onnxplain export-gradient``: a model's gradient as an ONNX file, for use anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from onnxplain.cache import write_atomic
+from onnxplain.cli.errors import reported
+from onnxplain.cli.models import model_flags, model_options
+from onnxplain.cli.sections import SectionedCommand
+from onnxplain.data import Kind
+from onnxplain.loading import find_model
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("model")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The ONNX file to write.",
+)
+@click.option(
+    "--score",
+    type=click.Choice(get_args(Kind)),
+    default="probability",
+    show_default=True,
+    help="Which score of the target is differentiated.",
+)
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="TENSOR",
+    help="An inner tensor that is wanted with its gradient; may be given several times.",
+)
+@model_options
+@click.pass_context
+def command(
+    ctx: click.Context, model: str, output: Path, score: Kind, layers: tuple[str, ...]
+) -> None:
+    """Write the gradient of MODEL as an ONNX graph of standard operators.
+
+    Its inputs are the model's own and target (N,) of int64, a class for each image; its outputs
+    the model's own, target_score (N,), and d_score/d_NAME for the image and every layer.
+    """
+    from onnxplain.graph.load import read_model
+    from onnxplain.graph.resolve import resolve_spec
+    from onnxplain.runtime.gradient import gradient_model
+
+    flags = model_flags(ctx)
+    # The graph is the same on every device, for every batch.
+    described = {key: flags[key] for key in flags if key not in ("device", "batch_size")}
+    with reported(arguments=True):
+        file = read_model(find_model(model))
+        spec = resolve_spec(file, described)
+        content = gradient_model(file, spec, kind=score, layers=layers)
+    try:
+        write_atomic(output, content)
+    except OSError as error:
+        raise click.ClickException(f"{output}: cannot be written: {error.strerror}") from error
+    click.echo(output)

@@ -1,0 +1,51 @@
+"""``onnxplain export-gradient`` on a small model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from tests.cli.conftest import Run
+
+
+def test_the_exported_graph_gives_scores_and_their_slope_by_the_image(
+    run: Run, model: Path, tmp_path: Path
+):
+    out = tmp_path / "gradient.onnx"
+    result = run("export-gradient", model, "-o", out, "--score", "logit")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.strip() == str(out)
+    session = ort.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    image, target = session.get_inputs()
+    assert target.name == "target"
+    rng = np.random.default_rng(0)
+    shape = [side if isinstance(side, int) else 2 for side in image.shape]
+    pixels = rng.random(shape, np.float32)
+    feeds = {image.name: pixels, "target": np.ones(len(pixels), np.int64)}
+    value, slope = session.run(["target_score", f"d_score/d_{image.name}"], feeds)
+    direction = rng.standard_normal(shape).astype(np.float32)
+    step = 1e-3
+    moved = [
+        session.run(["target_score"], {**feeds, image.name: pixels + sign * step * direction})[0]
+        for sign in (1, -1)
+    ]
+    numeric = (moved[0] - moved[1]) / (2 * step)
+    along = (slope * direction).reshape(len(pixels), -1).sum(axis=1)
+    assert np.isfinite(value).all()
+    np.testing.assert_allclose(numeric, along, rtol=0.02, atol=1e-3)
+
+
+def test_a_file_that_cannot_be_written_is_one_message(run: Run, model: Path, tmp_path: Path):
+    (tmp_path / "file").write_text("no folder")
+    result = run("export-gradient", model, "-o", tmp_path / "file" / "gradient.onnx")
+    assert result.exit_code == 1
+    assert "cannot be written" in result.stderr
+
+
+def test_an_unknown_layer_is_refused_by_name(run: Run, model: Path, tmp_path: Path):
+    result = run("export-gradient", model, "-o", tmp_path / "g.onnx", "--layer", "no_such_tensor")
+    assert result.exit_code != 0
+    assert "no_such_tensor" in result.stderr
+    assert not (tmp_path / "g.onnx").exists()
