@@ -17,7 +17,7 @@ import click
 
 from onnxplain.version import __version__
 
-COMMANDS = ("explain", "inspect", "zoo")
+COMMANDS = ("explain", "inspect", "export-gradient", "zoo")
 
 
 class _Commands(click.Group):
@@ -29,7 +29,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"onnxplain.cli.{cmd_name}").command
+        command = importlib.import_module(f"onnxplain.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 
