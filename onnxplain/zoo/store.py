@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 Score: TypeAlias = Callable[[Path, Image], NDArray[np.float32]]
 
 SPEC_KEY = "onnxplain.spec"
-TOLERANCE = 0.06  # of a known score; resampling filters differ by 0.046
+TOLERANCE = 0.02  # of a known score; Pillow's and our cut of the square differ by 0.001
 
 
 def build(name: str, *, force: bool = False, score: Score | None = None) -> Path:
