@@ -27,6 +27,7 @@ class RandomHeatmap(Parametrised):
 
     name: ClassVar[str] = "random"
     adaptive: ClassVar[bool] = False
+    usual_fill: ClassVar[str] = "dataset-mean"
 
     def evaluations(self, size: Size) -> int:
         """None."""
