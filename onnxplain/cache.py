@@ -1,4 +1,4 @@
-"""The user's cache folder: zoo models that were built, facts that were measured."""
+"""The user's cache folder, for built models and measured facts; and how files are replaced."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import json
 import logging
 import os
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,30 @@ def cache_dir() -> Path:
     return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "onnxplain"
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: under another name, then renamed.
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that then takes the place of `path`: whole or not at all.
 
-    Folders are made as needed. Whoever reads `path` meanwhile sees the old file or the new
-    one, and two writers leave one of their files.
+    It has another name until it is whole. Whoever reads `path` meanwhile sees the old file
+    or the new one, and two writers leave one of their files. Its folder must exist.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    part = path.with_name(f".{uuid.uuid4().hex}")  # `path` may be as long as names can be
+    try:
+        with part.open("xb") as file:
+            yield file
+        part.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, as `replacing` does; folders are made as needed.
 
     Raises
     ------
@@ -49,15 +68,8 @@ def write_atomic(path: Path, content: bytes) -> None:
         If the folder cannot be made or the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
+    with replacing(path) as file:
+        file.write(content)
 
 
 def remember(kind: str, key: Sequence[str], facts: Mapping[str, Any]) -> None:

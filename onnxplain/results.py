@@ -7,21 +7,36 @@ import os
 import re
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxplain.cache import replacing, write_atomic
 from onnxplain.data import Box, Heatmap
 from onnxplain.errors import OutputError
 from onnxplain.image import write_png
 from onnxplain.plot import overlay
 
 FORMAT = 1  # of the files; grows when a reader of the old ones would misread the new ones
+
+# How broken archives fail to be read.
+BROKEN = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 _QUESTION = ("target", "method", "parameters", "fill", "fill_parameters", "seed")
 
@@ -143,13 +158,14 @@ class Explanation:
             base = _free_name(folder, self)
             npz, record = folder / f"{base}.npz", folder / f"{base}.json"
             text = json.dumps(self.record(), allow_nan=False, indent=2)
-            _write(npz, lambda file: _savez(file, text, self._arrays()))
+            with replacing(npz) as file:
+                np.savez(file, allow_pickle=False, record=np.array(text), **self._arrays())
             png = None
             if self.photo is not None:
                 png = folder / f"{base}.png"
                 write_png(png, self.overlay(self.photo))
             # The record comes last: where it is, the others are.
-            _write(record, lambda file: file.write(text.encode() + b"\n"))
+            write_atomic(record, text.encode() + b"\n")
         return Saved(npz, record, png)
 
     def overlay(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -216,7 +232,7 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
         return Explanation(**record, **arrays, window=None if window is None else Box(**window))
     except FileNotFoundError as error:
         raise OutputError(f"{path}: no such file; check the path") from error
-    except (OSError, ValueError, TypeError, LookupError, zipfile.BadZipFile) as error:
+    except BROKEN as error:
         raise OutputError(
             f"{path}: is not a whole explanation written by onnxplain ({error}); "
             f"give the .npz of one, or make it again"
@@ -227,7 +243,7 @@ def _free_name(folder: Path, explanation: Explanation) -> str:
     """The first name that is free, or that holds this very explanation."""
     name = "-".join(
         [
-            Path(explanation.image).stem[:80],
+            _cut(Path(explanation.image).stem, 80),
             explanation.method,
             _slug(explanation.target_name) or str(explanation.target),
         ]
@@ -246,7 +262,14 @@ def _numbered(name: str) -> Iterator[str]:
 def _slug(class_name: str) -> str:
     """The first of a class's names, fit for a file name."""
     first = class_name.split(",")[0].lower()
-    return re.sub(r"\W+", "-", first).strip("-")[:40]
+    return _cut(re.sub(r"\W+", "-", first).strip("-"), 40)
+
+
+def _cut(name: str, most: int) -> str:
+    """The start of a name, in so many bytes: file systems count those."""
+    while len(os.fsencode(name)) > most:
+        name = name[:-1]
+    return name
 
 
 def _may_take(record: Path, explanation: Explanation) -> bool:
@@ -269,21 +292,6 @@ def _identity(record: Mapping[str, Any]) -> list[Any]:
         *(provenance.get(key) for key in ("pixels_sha256", "preprocessing", "inpainter")),
         *(model.get(key) for key in ("model", "sha256")),
     ]
-
-
-def _savez(file: BinaryIO, record: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-    np.savez(file, allow_pickle=False, record=np.array(record), **arrays)
-
-
-def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Write a file beside `path` and rename it, so that nobody sees half of it."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with part.open("xb") as file:
-            fill(file)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -192,3 +192,14 @@ def test_damaged_files_are_refused(explanation: Explanation, tmp_path: Path, spo
 def test_missing_file_is_refused(tmp_path: Path):
     with pytest.raises(OutputError, match="no such file"):
         load_explanation(tmp_path / "none.npz")
+
+
+def test_an_empty_file_is_no_explanation(tmp_path: Path):
+    (tmp_path / "a.npz").write_bytes(b"")
+    with pytest.raises(OutputError, match="not a whole explanation"):
+        load_explanation(tmp_path / "a.npz")
+
+
+def test_long_names_are_cut_to_what_file_systems_take(explanation: Explanation, tmp_path: Path):
+    long = replace(explanation, image=60 * "\U0001f600" + ".png", target_name=60 * "\u5b57")
+    assert load_explanation(long.save(tmp_path).heatmap).image == long.image

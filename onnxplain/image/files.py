@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
+from onnxplain.cache import replacing
 from onnxplain.data import Image
 from onnxplain.errors import ImageError, OutputError
 
@@ -83,17 +83,13 @@ def write_png(path: str | os.PathLike[str], picture: NDArray[np.uint8]) -> None:
         If the folder is missing or cannot be written.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with part.open("xb") as file:
+        with replacing(path) as file:
             PIL.Image.fromarray(picture).save(file, "PNG")
-        part.replace(path)
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written ({error.strerror or error}); give a folder that can"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _check_file(path: Path) -> None:

@@ -57,6 +57,18 @@ def test_failed_write_keeps_the_old_file_and_leaves_nothing_else(
     assert os.listdir(tmp_path) == ["a.json"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no umask")
+def test_files_have_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_atomic(tmp_path / "a.json", b"first")
+    assert (tmp_path / "a.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path: Path) -> None:
+    write_atomic(tmp_path / ("n" * 255), b"first")
+    assert os.listdir(tmp_path) == ["n" * 255]
+
+
 def test_facts_come_back_for_their_key_alone(cache: Path) -> None:
     remember("speed", ("a", "b"), {"size": 3})
     assert recall("speed", ("a", "b")) == {"size": 3}
