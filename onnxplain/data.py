@@ -28,6 +28,8 @@ Scores: TypeAlias = NDArray[np.float32]  # (N, K), as the model gives them
 Size: TypeAlias = tuple[int, int]  # (rows, columns)
 Outputs: TypeAlias = Literal["logits", "probabilities"]
 Kind: TypeAlias = Literal["probability", "log-odds", "logit"]
+Fit: TypeAlias = Literal["crop", "stretch", "pad"]
+Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "area"]
 
 
 @dataclass(frozen=True, slots=True)

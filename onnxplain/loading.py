@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain import runtime
-from onnxplain.data import Image
+from onnxplain.data import Fit, Image, Interpolation
 from onnxplain.errors import ModelError
-from onnxplain.graph.spec import Colour, Fit, Head, Interpolation, Layout
+from onnxplain.graph.spec import Colour, Head, Layout
 from onnxplain.params import unknown
 from onnxplain.runtime import OnnxClassifier, OnnxInpainter, load_classifier
 from onnxplain.scores import probabilities

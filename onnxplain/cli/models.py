@@ -7,7 +7,8 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from onnxplain.graph.spec import Colour, Fit, Head, Interpolation, Layout
+from onnxplain.data import Fit, Interpolation
+from onnxplain.graph.spec import Colour, Head, Layout
 from onnxplain.runtime import OnnxClassifier
 
 F = TypeVar("F", bound=Callable[..., object])

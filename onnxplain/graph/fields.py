@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
-from onnxplain.graph.spec import Colour, DType, Fit, Head, Interpolation, Layout
+from onnxplain.data import Fit, Interpolation
+from onnxplain.graph.spec import Colour, DType, Head, Layout
 from onnxplain.params import unknown
 
 

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from onnxplain.data import Size
+from onnxplain.data import Fit, Interpolation, Size
 
 Layout: TypeAlias = Literal["nchw", "nhwc"]
 Colour: TypeAlias = Literal["rgb", "bgr", "grey"]
 DType: TypeAlias = Literal["float32", "float16", "uint8"]
-Fit: TypeAlias = Literal["crop", "stretch", "pad"]
-Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "area"]
 Head: TypeAlias = Literal["logits", "probabilities", "sigmoid"]
 
 

@@ -10,16 +10,14 @@ enlarged masks side by side were as quick with all of OpenCV's threads as with o
 from __future__ import annotations
 
 from onnxplain.image.files import MAX_PIXELS, read, write_png
-from onnxplain.image.frame import Fit, Frame, place
+from onnxplain.image.frame import Frame, place
 from onnxplain.image.process import Classical, box_blur, gaussian_blur, inferno, inpaint_classical
-from onnxplain.image.resample import Interpolation, resize
+from onnxplain.image.resample import resize
 
 __all__ = [
     "MAX_PIXELS",
     "Classical",
-    "Fit",
     "Frame",
-    "Interpolation",
     "box_blur",
     "gaussian_blur",
     "inferno",

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Box, Heatmap, Image, Size
-from onnxplain.image.resample import Interpolation, resample_box
-
-Fit: TypeAlias = Literal["crop", "stretch", "pad"]
+from onnxplain.data import Box, Fit, Heatmap, Image, Interpolation, Size
+from onnxplain.image.resample import resample_box
 
 
 @dataclass(frozen=True, slots=True)

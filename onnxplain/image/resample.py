@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from onnxplain.data import Box, Size
+from onnxplain.data import Box, Interpolation, Size
 
 F = TypeVar("F", bound=np.floating[Any])
-Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "area"]
 
 _OPENCV: dict[Interpolation, int] = {
     "bilinear": cv2.INTER_LINEAR,
