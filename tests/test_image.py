@@ -17,10 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from onnxplain.data import Box
+from onnxplain.data import Box, Fit, Interpolation
 from onnxplain.errors import ImageError, OutputError
 from onnxplain.image import (
-    Fit,
     box_blur,
     gaussian_blur,
     inpaint_classical,
