@@ -160,7 +160,7 @@ def explain_many(
         If the classifier fails to run at all.
     """
     choice = registry.resolve(method, fill)
-    settled, gradients = _settle(choice.method, classifier)
+    settled, gradients = settle(choice.method, classifier)
     question = _Question(
         classifier,
         gradients,
@@ -210,7 +210,7 @@ class _Question:
         ]
 
 
-def _settle(method: Method, classifier: Classifier) -> tuple[Method, Differentiable | None]:
+def settle(method: Method, classifier: Classifier) -> tuple[Method, Differentiable | None]:
     """Decide what a method left open: by gradients, where it likes them and there are any."""
     if not isinstance(method, ByGradient):
         return method, None

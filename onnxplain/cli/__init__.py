@@ -17,7 +17,7 @@ import click
 
 from onnxplain.version import __version__
 
-COMMANDS = ("explain", "inspect", "export-gradient", "zoo")
+COMMANDS = ("explain", "evaluate", "compare", "merge", "inspect", "export-gradient", "zoo")
 
 
 class _Commands(click.Group):

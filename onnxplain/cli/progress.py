@@ -10,14 +10,14 @@ import click
 
 
 @contextmanager
-def progress(*, shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar, and the function that moves it: it is told evaluations done and in all.
+def progress(*, shown: bool, label: str = "evaluations") -> Iterator[Callable[[int, int], None]]:
+    """A bar, and the function that moves it: it is told how much is done and in all.
 
     Nothing is shown where stderr is no terminal.
     """
     shown = shown and sys.stderr.isatty()
     with click.progressbar(
-        length=1, label="evaluations", file=sys.stderr, show_pos=True, hidden=not shown
+        length=1, label=label, file=sys.stderr, show_pos=True, hidden=not shown
     ) as bar:
 
         def move(done: int, total: int) -> None:

@@ -1,0 +1,54 @@
+"""``onnxplain compare``: how alike two heatmaps are."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import click
+import numpy as np
+
+from onnxplain.cli.errors import reported
+from onnxplain.data import Heatmap
+from onnxplain.errors import OutputError
+from onnxplain.metrics import SSIM, HOGCorrelation, PairMetric, Spearman, scaled
+from onnxplain.results import load_explanation
+
+
+@click.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option(
+    "--scale/--no-scale",
+    default=True,
+    show_default=True,
+    help="Divide each map by its largest absolute value first.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def command(first: Path, second: Path, scale: bool, as_json: bool) -> None:
+    """Compare two heatmaps: SSIM, correlation of HOG features, rank correlation.
+
+    FIRST and SECOND are .npz files of onnxplain explain, or .npy files with an array (rows,
+    columns), of one shape. 1 means equal.
+    """
+    metrics: tuple[PairMetric, ...] = (SSIM(), HOGCorrelation(), Spearman())
+    with reported(arguments=True):
+        maps = [scaled(one) if scale else one for one in map(_read, (first, second))]
+        found = {metric.name: metric.compare(*maps) for metric in metrics}
+    if as_json:
+        defined = {name: value if math.isfinite(value) else None for name, value in found.items()}
+        click.echo(json.dumps(defined))
+        return
+    for name, value in found.items():
+        click.echo(f"{name:<8}  {value:.4f}" if math.isfinite(value) else f"{name:<8}  undefined")
+
+
+def _read(path: Path) -> Heatmap:
+    if path.suffix == ".npz":
+        return load_explanation(path).heatmap
+    try:
+        found: Heatmap = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise OutputError(f"{path}: is no heatmap in .npy or .npz: {error}") from error
+    return found

@@ -1,0 +1,341 @@
+"""``onnxplain evaluate``: methods judged on labelled images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onnxplain.cache import write_atomic
+from onnxplain.cli.errors import Interrupted, reported
+from onnxplain.cli.models import model_flags, model_options
+from onnxplain.cli.progress import clear_line, progress
+from onnxplain.cli.sections import SectionedCommand
+from onnxplain.image import MAX_PIXELS
+from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpainter
+from onnxplain.results import check_folder
+from onnxplain.runtime import OnnxClassifier
+from onnxplain.study import tables
+from onnxplain.study.dataset import Item, read_items, sample
+from onnxplain.study.plan import JUDGES, Entry, Plan, entry, explainers, judges, read_plan
+from onnxplain.study.rows import Row, RowFile, read_rows
+from onnxplain.study.run import evaluate, known_items
+from onnxplain.study.writing import FORMATS, as_text
+
+
+def entries(text: str) -> Entry:
+    """A name with parameters, as an option has it."""
+    try:
+        return entry(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """Which part of how many: 2/4."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise click.BadParameter(f"{text!r} is not a part like 1/4 or 4/4")
+    return int(found[1]), int(found[2])
+
+
+@click.command(
+    cls=SectionedCommand,
+    epilog="""Parameters follow a name: --method sp:patch=29,stride=2 --metric deletion:fill=black.
+
+Started again, a run goes on where it was stopped, and computes only what changed parameters
+touch. Exit code: 0, all judged; 1, something failed; 2, a wrong command line.
+
+\b
+onnxplain evaluate photos --annotations labels.csv --limit 100 --method sp --method rise
+onnxplain evaluate photos --plan plan.toml --shard 1/2 -o part1
+onnxplain merge all/rows.jsonl part1/rows.jsonl part2/rows.jsonl
+onnxplain evaluate photos --plan plan.toml -o all
+""",
+)
+@click.argument("images", required=False, type=click.Path(path_type=Path), metavar="[FOLDER]")
+@click.option(
+    "--annotations",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What the images show: a .csv (file, class_index or class_name, and xmin, ymin, xmax, "
+    "ymax, width, height for boxes), a folder of ImageNet's .xml, or COCO's .json.  "
+    "[default: the names of the folders in FOLDER]",
+)
+@click.option(
+    "--wnids",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A .csv with wnid and class_index, where labels are WordNet ids.",
+)
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    type=entries,
+    multiple=True,
+    metavar="MODEL",
+    help="An ONNX file, or a name that onnxplain zoo list shows; may be given several times.  "
+    f"[default: {DEFAULT_MODEL}]",
+)
+@click.option(
+    "--method",
+    "methods",
+    type=entries,
+    multiple=True,
+    metavar="NAME[:KEY=VALUE,...]",
+    help="A method of onnxplain explain, or random for a random heatmap; may be given several "
+    "times.  [default: random, rise]",
+)
+@click.option(
+    "--fill",
+    "fills",
+    type=entries,
+    multiple=True,
+    metavar="NAME[:KEY=VALUE,...]",
+    help="Runs with every method; may be given several times.  [default: that of each method's "
+    "paper]",
+)
+@click.option(
+    "--metric",
+    "metrics",
+    type=entries,
+    multiple=True,
+    metavar="NAME[:KEY=VALUE,...]",
+    help=f"{', '.join(JUDGES)}; may be given several times; most take fill=NAME.  "
+    "[default: deletion, insertion]",
+)
+@click.option(
+    "--inpainter",
+    metavar="MODEL",
+    help="What fills in the -g methods: an ONNX file or a name in the zoo.  "
+    f"[default: {DEFAULT_INPAINTER}]",
+)
+@click.option(
+    "--seed", type=int, help="Decides every random draw, and which images are taken.  [default: 0]"
+)
+@click.option("--limit", type=int, metavar="N", help="Take so many images, drawn by the seed.")
+@click.option(
+    "--held-out",
+    type=float,
+    metavar="SHARE",
+    help="Images on which the thresholds of localisation and saliency are chosen; the others "
+    "are reported.  [default: 1/3]",
+)
+@click.option(
+    "--only-correct/--all-images",
+    default=None,
+    help="Whether to leave out images that are classified wrongly.  [default: leave out]",
+)
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A TOML file with all of these; options win over it.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default="evaluation",
+    show_default=True,
+    metavar="DIR",
+    help="Folder for the rows (rows.jsonl) and tables (.csv, .md, .tex).",
+)
+@click.option(
+    "--keep-heatmaps",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Keep the heatmaps as .npy, and use those kept before.",
+)
+@click.option(
+    "--shard",
+    type=shard_of,
+    metavar="I/N",
+    help="Do the I-th of N parts of the images only; give each part a folder of its own, and "
+    "join them with onnxplain merge.",
+)
+@click.option("--retry", is_flag=True, help="Do again what failed before.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the tables and errors only.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger images.",
+)
+@model_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    images: Path | None,
+    annotations: Path | None,
+    wnids: Path | None,
+    models: tuple[Entry, ...],
+    methods: tuple[Entry, ...],
+    fills: tuple[Entry, ...],
+    metrics: tuple[Entry, ...],
+    inpainter: str | None,
+    seed: int | None,
+    limit: int | None,
+    held_out: float | None,
+    only_correct: bool | None,
+    plan_file: Path | None,
+    output: Path,
+    keep_heatmaps: Path | None,
+    shard: tuple[int, int] | None,
+    retry: bool,
+    quiet: bool,
+    max_pixels: int,
+) -> None:
+    """Compare methods, fills and classifiers on the labelled images of FOLDER.
+
+    Writes one row an image, method and metric as it is done, and at the end prints and writes
+    tables: means with confidence intervals, and paired tests between methods.
+    """
+    given: dict[str, Any] = {
+        "images": images and str(images),
+        "annotations": annotations and str(annotations),
+        "wnids": wnids and str(wnids),
+        "models": models,
+        "methods": methods,
+        "fills": fills,
+        "metrics": metrics,
+        "inpainter": inpainter,
+        "seed": seed,
+        "limit": limit,
+        "held_out": held_out,
+        "only_correct": only_correct,
+    }
+    with reported(arguments=True):
+        plan = read_plan(plan_file) if plan_file else Plan()
+        plan = replace(plan, **{k: v for k, v in given.items() if v not in (None, ())})
+        items = _items(plan, shard)
+        flags = model_flags(ctx)
+        device = flags.get("device", "auto")
+        asked = explainers(
+            plan, lambda: load_inpainter(plan.inpainter or DEFAULT_INPAINTER, device=device)
+        )
+        judging = judges(plan)
+        check_folder(output)
+        store = RowFile(output / "rows.jsonl")
+    keys: set[str] = set()
+    wanted = plan.models or (Entry(DEFAULT_MODEL),)
+    for model in wanted:
+        with reported(arguments=True):
+            classifier = load(model.name, **{**flags, **model.parameters})
+            known = _known(items, classifier)
+        total, done = len(known) * len(asked), 0
+        with progress(shown=not quiet, label=model.name) as move, reported():
+            try:
+                for step in evaluate(
+                    classifier,
+                    known,
+                    asked,
+                    judging,
+                    store,
+                    seed=plan.seed,
+                    only_correct=plan.only_correct,
+                    heatmaps=keep_heatmaps,
+                    retry=retry,
+                    max_pixels=max_pixels,
+                ):
+                    keys.update(step.keys)
+                    _tell(step.rows)
+                    done += step.units
+                    move(done, total)
+            except KeyboardInterrupt:
+                raise Interrupted(
+                    f"interrupted; what is done is in {store.path}, and the same command goes on"
+                ) from None
+    with reported():
+        rows = _current(store.path, keys)
+        _report(rows, plan, output, quiet)
+    if any(row["status"] == "error" for row in rows):
+        ctx.exit(1)
+
+
+def _items(plan: Plan, shard: tuple[int, int] | None) -> list[Item]:
+    if plan.images is None:
+        raise ValueError("give the FOLDER of the images, or images = in the plan")
+    annotations, wnids = (Path(one) if one else None for one in (plan.annotations, plan.wnids))
+    items = sample(read_items(Path(plan.images), annotations, wnids), plan.limit, plan.seed)
+    part, parts = shard or (1, 1)
+    return items[part - 1 :: parts]
+
+
+def _known(items: Sequence[Item], classifier: OnnxClassifier) -> list[Item]:
+    """The images of classes that the classifier knows; a warning about the others."""
+    known, unknown = known_items(items, classifier.class_names)
+    if items and not known:
+        raise ValueError(
+            f"no label is a class of the classifier, as {next(iter(unknown))!r}; labels are "
+            f"indices or names of its classes, or WordNet ids with --wnids"
+        )
+    if unknown:
+        listed = ", ".join(list(unknown)[:5]) + (", ..." if len(unknown) > 5 else "")
+        click.echo(
+            f"Warning: {sum(unknown.values())} images are left out, as the classifier has no "
+            f"class {listed}",
+            err=True,
+        )
+    return known
+
+
+def _tell(rows: Iterable[Row]) -> None:
+    """What failed, as it happens."""
+    for row in rows:
+        if row["status"] == "error":
+            clear_line()
+            parts = (row["image"], row.get("method"), row.get("metric"))
+            where = ", ".join(part for part in parts if part)
+            click.echo(f"Error: {where}: {row['error']}", err=True)
+
+
+def _current(path: Path, keys: set[str]) -> list[Row]:
+    """The rows of this study; of a key that was done again, the last."""
+    rows = {row["key"]: tables.thin(row) for row in read_rows(path) if row["key"] in keys}
+    return list(rows.values())
+
+
+def _report(rows: list[Row], plan: Plan, output: Path, quiet: bool) -> None:
+    """Print the tables and write them."""
+    columns = tables.gather(rows, share=plan.held_out, seed=plan.seed)
+    made = {
+        "means": tables.summary(columns, seed=plan.seed),
+        "pairs": tables.pairs(columns, seed=plan.seed),
+        "by-method": tables.by_method(columns),
+    }
+    for name, table in made.items():
+        for suffix, text in FORMATS.items():
+            _write(output / f"{name}.{suffix}", text(table))
+    if not quiet:
+        click.echo("\n".join(_images(rows)), err=True)
+    click.echo(as_text(made["means"]))
+    click.echo(as_text(made["pairs"]), nl=False)
+
+
+def _images(rows: list[Row]) -> list[str]:
+    """How many images each classifier got right."""
+    counts: dict[Any, dict[str, int]] = {}
+    for row in rows:
+        if row["kind"] == "image":
+            count = counts.setdefault(row["model"], {"done": 0, "wrong": 0, "error": 0})
+            count[row["status"]] += 1
+    return [
+        f"{model}: {count['done']} images classified correctly, {count['wrong']} wrongly, "
+        f"{count['error']} failed"
+        for model, count in counts.items()
+    ]
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_atomic(path, text.encode())
+    except OSError as error:
+        raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from error

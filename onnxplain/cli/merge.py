@@ -1,0 +1,26 @@
+"""``onnxplain merge``: rows of several runs in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from onnxplain.cli.errors import reported
+from onnxplain.study.rows import merge
+
+
+@click.command()
+@click.argument("output", type=click.Path(path_type=Path))
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE..."
+)
+def command(output: Path, files: tuple[Path, ...]) -> None:
+    """Join the rows (rows.jsonl) of several runs of onnxplain evaluate into OUTPUT.
+
+    Each row is kept once. onnxplain evaluate on the joined rows finds everything done and
+    makes the tables.
+    """
+    with reported():
+        n = merge(files, output)
+    click.echo(f"{output}: {n} rows")

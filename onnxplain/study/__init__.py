@@ -1,0 +1,1 @@
+"""Studies: many labelled images judged by many metrics, resumable, down to the tables."""

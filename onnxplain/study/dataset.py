@@ -1,0 +1,214 @@
+"""Labelled images: from a folder and what describes it to a list of items."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from onnxplain.data import Box, Size
+
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jp2", ".avif")
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image and one class that it shows.
+
+    Parameters
+    ----------
+    file : str
+        Path below the folder of images, with forward slashes.
+    path : Path
+        Where the image is.
+    label : int or str
+        Index or name of the class.
+    boxes : tuple of Box
+        Where objects of the class are, in pixels of an image of the size `size`.
+    size : (rows, columns), optional
+        Size of the image that the boxes were drawn on; that of the file if not given.
+    """
+
+    file: str
+    path: Path
+    label: int | str
+    boxes: tuple[Box, ...] = ()
+    size: Size | None = None
+
+    def boxes_in(self, size: Size) -> tuple[Box, ...]:
+        """The boxes in pixels of the image at another size."""
+        rows, columns = self.size or size
+        y, x = size[0] / rows, size[1] / columns
+        return tuple(Box(b.top * y, b.left * x, b.bottom * y, b.right * x) for b in self.boxes)
+
+
+def read_items(
+    images: Path, annotations: Path | None = None, wnids: Path | None = None
+) -> list[Item]:
+    """Read which images there are and what they show.
+
+    Parameters
+    ----------
+    images : path
+        The folder of the images.
+    annotations : path, optional
+        A ``.csv`` with a row for each box: ``file``, ``class_index`` or ``class_name`` (the
+        index goes first), and if there are boxes ``xmin, ymin, xmax, ymax`` with the
+        ``width, height`` of the image that they were drawn on; a folder of ImageNet's
+        ``.xml`` files; or COCO's ``.json``. Without it every folder below `images` is a
+        class and holds its images.
+    wnids : path, optional
+        A ``.csv`` with the columns ``wnid`` and ``class_index``, for labels that are WordNet
+        ids, such as those of ImageNet's folders and ``.xml`` files.
+
+    Returns
+    -------
+    items : list of Item
+        One an image and class, sorted by file.
+
+    Raises
+    ------
+    ValueError
+        If something cannot be read, or there are no items.
+    """
+    try:
+        found = list(_grouped(_rows(images, annotations)))
+        index = _read_wnids(wnids) if wnids else {}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error, ElementTree.ParseError) as error:
+        what = f"no column or key {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{annotations or images}: not readable labels: {what}") from error
+    if not found:
+        raise ValueError(
+            f"{annotations or images}: no labelled images; give --annotations, or one folder "
+            f"a class with images in it"
+        )
+    return [
+        Item(file, images / file, index.get(str(label), label), boxes, size)
+        for file, label, boxes, size in found
+    ]
+
+
+def sample(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
+    """So many of the items, drawn by the seed; a larger sample holds the smaller one.
+
+    The draw of an item depends on the seed, its file and its label alone.
+    """
+    if limit is None:
+        return list(items)
+    drawn = sorted(items, key=lambda item: draw(seed, "sample", item.file, str(item.label)))
+    return drawn[:limit]
+
+
+def held_out(file: str, share: float, seed: int) -> bool:
+    """Whether an image belongs to the part on which thresholds are chosen.
+
+    Each image does with the probability `share`, whatever other images there are.
+    """
+    return draw(seed, "held-out", file) < share
+
+
+def draw(seed: int, *names: str) -> float:
+    """A number in [0, 1) that depends on the seed and the names alone."""
+    digest = hashlib.sha256(json.dumps([seed, *names]).encode()).digest()
+    return int.from_bytes(digest[:7], "big") / 2**56
+
+
+# File, label, boxes, and the size of the image that they were drawn on.
+_Row = tuple[str, int | str, tuple[Box, ...], Size | None]
+
+
+def _rows(images: Path, annotations: Path | None) -> Iterable[_Row]:
+    if not images.is_dir():
+        raise ValueError(f"{images} is no folder")
+    if annotations is None:
+        return _read_folders(images)
+    if annotations.is_dir():
+        return _read_xml(images, annotations)
+    if annotations.suffix.lower() == ".json":
+        return _read_coco(annotations)
+    return _read_csv(annotations)
+
+
+def _grouped(rows: Iterable[_Row]) -> Iterator[_Row]:
+    """One row an image and class, with all its boxes."""
+    boxes: dict[tuple[str, int | str], tuple[Box, ...]] = {}
+    sizes: dict[str, Size | None] = {}
+    for file, label, some, size in rows:
+        boxes[file, label] = boxes.get((file, label), ()) + some
+        sizes[file] = size
+    for file, label in sorted(boxes, key=lambda key: (key[0], str(key[1]))):
+        yield file, label, boxes[file, label], sizes[file]
+
+
+def _read_csv(path: Path) -> Iterator[_Row]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        for row in csv.DictReader(file):
+            label = int(row["class_index"]) if row.get("class_index") else row["class_name"]
+            boxes = (_box(row),) if row.get("xmin") else ()
+            size = (int(row["height"]), int(row["width"])) if row.get("width") else None
+            yield row["file"], label, boxes, size
+
+
+def _read_folders(images: Path) -> Iterator[_Row]:
+    for path in images.glob("*/**/*"):
+        if path.suffix.lower() in SUFFIXES:
+            below = path.relative_to(images)
+            yield below.as_posix(), below.parts[0], (), None
+
+
+def _read_xml(images: Path, folder: Path) -> Iterator[_Row]:
+    """ImageNet's annotations: pixels are counted from one, and the last one is inside."""
+    files = {path.stem: path.relative_to(images).as_posix() for path in _photos(images)}
+    for path in folder.rglob("*.xml"):
+        root = ElementTree.parse(path).getroot()
+        size = (int(_text(root, "size/height")), int(_text(root, "size/width")))
+        if path.stem not in files:
+            continue
+        for one in root.iter("object"):
+            edges = {name: _text(one, f"bndbox/{name}") for name in _EDGES}
+            b = _box(edges)
+            box = Box(b.top - 1, b.left - 1, b.bottom, b.right)
+            yield files[path.stem], _text(one, "name"), (box,), size
+
+
+def _read_coco(path: Path) -> Iterator[_Row]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    names = {one["id"]: one["name"] for one in content["categories"]}
+    images = {one["id"]: one for one in content["images"]}
+    for one in content["annotations"]:
+        image = images[one["image_id"]]
+        left, top, width, height = map(float, one["bbox"])
+        box = Box(top, left, top + height, left + width)
+        size = (int(image["height"]), int(image["width"]))
+        yield image["file_name"], names[one["category_id"]], (box,), size
+
+
+def _read_wnids(path: Path) -> dict[str, int]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return {row["wnid"]: int(row["class_index"]) for row in csv.DictReader(file)}
+
+
+_EDGES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def _box(row: Mapping[str, Any]) -> Box:
+    left, top, right, bottom = (float(row[name]) for name in _EDGES)
+    return Box(top, left, bottom, right)
+
+
+def _photos(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def _text(element: ElementTree.Element, path: str) -> str:
+    text = element.findtext(path)
+    if text is None:
+        raise ValueError(f"an annotation has no {path}")
+    return text

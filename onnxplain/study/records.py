@@ -1,0 +1,165 @@
+"""What a row of a study says, and on what its key depends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+from onnxplain.errors import OnnxplainError
+from onnxplain.metrics import Score, row
+from onnxplain.params import values
+from onnxplain.protocols import Classifier
+from onnxplain.runtime import OnnxClassifier
+from onnxplain.study.dataset import Item
+from onnxplain.study.plan import LOOK_AT_BOXES, Explainer, Judge
+from onnxplain.study.rows import Row, key_of
+from onnxplain.subjects import Subject
+from onnxplain.version import __version__
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One image and class, put before one classifier.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        What is explained.
+    item : Item
+        Its label is the index of the class.
+    sha256 : str or None
+        Of the photo's pixels; None if it cannot be read.
+    seed : int
+        Decides all draws.
+    """
+
+    classifier: Classifier
+    item: Item
+    sha256: str | None
+    seed: int
+
+    @property
+    def target(self) -> int:
+        """Index of the class."""
+        return int(self.item.label)
+
+    def image_key(self) -> str:
+        """The key of the row that tells how the image is classified."""
+        return key_of({**self._identity(), "kind": "image"})
+
+    def heatmap_key(self, explainer: Explainer) -> str:
+        """What a kept heatmap is called."""
+        return key_of(self._heatmap(explainer))
+
+    def score_key(self, explainer: Explainer, judge: Judge) -> str:
+        """The key of the row of one metric."""
+        boxes = [astuple(box) for box in self.item.boxes], self.item.size
+        return key_of(
+            {
+                **self._heatmap(explainer),
+                **_metric(judge),
+                "boxes": boxes if judge.metric.name in LOOK_AT_BOXES else None,
+            }
+        )
+
+    def image_row(self, found: Subject | Exception) -> Row:
+        """How the image is classified: ``done`` if right, else ``wrong``; or the error."""
+        facts = {"key": self.image_key(), "kind": "image", **self._facts()}
+        if isinstance(found, Exception):
+            return {**facts, "status": "error", "error": describe(found)}
+        predicted = int(found.probabilities.argmax())
+        return {
+            **facts,
+            "status": "done" if predicted == self.target else "wrong",
+            "predicted": predicted,
+            "predicted_name": self.classifier.class_names[predicted],
+            "score": float(found.probabilities[self.target]),
+        }
+
+    def score_row(self, explainer: Explainer, judge: Judge, found: Score | Exception) -> Row:
+        """What a metric found, or the error."""
+        failed = isinstance(found, Exception)
+        score = Score(float("nan")) if isinstance(found, Exception) else found
+        result = row(judge.metric, score)
+        return {
+            "key": self.score_key(explainer, judge),
+            "kind": "score",
+            **self._facts(),
+            "status": "error" if failed else "done",
+            "seed": self.seed,
+            **_explainer(explainer),
+            **_metric(judge),
+            "direction": result["direction"],
+            "unit": result["unit"],
+            "value": result["value"],
+            **({"error": describe(found)} if isinstance(found, Exception) else {}),
+            "details": result["details"],
+        }
+
+    def _facts(self) -> Row:
+        ran = self.classifier.provenance
+        return {
+            "version": __version__,
+            "model": ran.get("model"),
+            "model_sha256": ran.get("sha256"),
+            "preprocessing": _preprocessing(self.classifier),
+            "image": self.item.file,
+            "image_sha256": self.sha256,
+            "target": self.target,
+            "target_name": self.classifier.class_names[self.target],
+        }
+
+    def _identity(self) -> dict[str, Any]:
+        ran = self.classifier.provenance
+        return {
+            "version": __version__,
+            "classifier": ran.get("sha256") or ran.get("model"),
+            "preprocessing": _preprocessing(self.classifier),
+            "image": self.sha256 or self.item.file,
+            "target": self.target,
+        }
+
+    def _heatmap(self, explainer: Explainer) -> dict[str, Any]:
+        # The file's name decides draws, as it does in onnxplain explain.
+        return {
+            **self._identity(),
+            "name": self.item.path.name,
+            "seed": self.seed,
+            **_explainer(explainer),
+        }
+
+
+def describe(error: Exception) -> str:
+    """An error in one line."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OnnxplainError | ValueError):
+        return text
+    return f"{type(error).__name__}: {text}"
+
+
+def _explainer(explainer: Explainer) -> dict[str, Any]:
+    return {
+        "method": explainer.name,
+        "method_parameters": values(explainer.method),
+        "fill": explainer.fill.name,
+        "fill_parameters": dict(explainer.fill.parameters),
+    }
+
+
+def _metric(judge: Judge) -> dict[str, Any]:
+    return {
+        "metric": judge.metric.name,
+        "metric_parameters": values(judge.metric),
+        "metric_fill": judge.fill and judge.fill.name,
+        "metric_fill_parameters": dict(judge.fill.parameters) if judge.fill else {},
+    }
+
+
+def _preprocessing(classifier: Classifier) -> Mapping[str, Any]:
+    """How images reach the graph; the names of its classes change no score."""
+    if not isinstance(classifier, OnnxClassifier):
+        return {"size": classifier.size}
+    spec = classifier.spec
+    names = (one.name for one in fields(spec) if one.name not in ("class_names", "sources"))
+    return {name: getattr(spec, name) for name in names}

@@ -1,0 +1,159 @@
+"""Rows of results in JSON Lines: appended as they are done, found again by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from onnxplain.errors import OutputError
+
+Row: TypeAlias = dict[str, Any]
+
+KEY_LENGTH = 32  # hexadecimal digits: 128 bits
+
+
+def key_of(identity: Mapping[str, Any]) -> str:
+    """A name for a piece of work that is the same wherever it is done.
+
+    Parameters
+    ----------
+    identity : mapping
+        All that the result depends on, which JSON can hold.
+
+    Examples
+    --------
+    >>> key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(identity, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+class RowFile:
+    """A file of rows to which this process alone appends.
+
+    Parameters
+    ----------
+    path : path
+        Is made if it is not there. A last line that was cut off when its writer was killed
+        is removed.
+
+    Attributes
+    ----------
+    done : dict
+        By key the ``status`` of each row in the file; the last of those of one key.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be read or written, or another line than the last is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            os.truncate(path, _whole(path))
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        self.done: dict[str, str] = {row["key"]: row["status"] for row in read_rows(path)}
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Add rows; when this returns, a killed process does not lose them."""
+        rows = list(rows)
+        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+        try:
+            with self.path.open("ab") as file:
+                file.write(text.encode())
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        self.done.update((row["key"], row["status"]) for row in rows)
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a file in order, one at a time; a last line that was cut off is left out.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be read, or another line is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    return
+                yield _parse(line, f"{path}: line {number}")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def merge(paths: Iterable[Path], output: Path) -> int:
+    """Write the rows of several files into one, each key once; how many there are.
+
+    Of a key whose work failed in one file and was done in another, the done row is kept.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be read or written.
+    """
+    paths = list(paths)
+    done = {row["key"] for row in _all(paths) if row["status"] != "error"}
+    part = output.with_name(f".{output.name}.part")
+    written: set[str] = set()
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8") as file:
+            for row in _all(paths):
+                key = row["key"]
+                if key in written or (row["status"] == "error" and key in done):
+                    continue
+                written.add(key)
+                file.write(json.dumps(row, allow_nan=False) + "\n")
+        part.replace(output)
+    except OSError as error:
+        raise _unwritable(output, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return len(written)
+
+
+def _all(paths: Iterable[Path]) -> Iterator[Row]:
+    for path in paths:
+        yield from read_rows(path)
+
+
+def _parse(line: bytes, where: str) -> Row:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not (isinstance(row, dict) and {"key", "status"} <= row.keys()):
+        raise OutputError(f"{where} is no row of an evaluation; remove the line")
+    return row
+
+
+def _whole(path: Path) -> int:
+    """Bytes up to the end of the last whole line."""
+    end = path.stat().st_size
+    with path.open("rb") as file:
+        while end > 0:
+            start = max(end - 65536, 0)
+            file.seek(start)
+            place = file.read(end - start).rfind(b"\n")
+            if place >= 0:
+                return start + place + 1
+            end = start
+    return 0
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path}: cannot be written ({error.strerror or error}); give another folder"
+    )

@@ -1,0 +1,313 @@
+"""Run a study: every image explained by every method, every heatmap judged by every metric.
+
+One job of the engine explains an image and then judges the heatmap by all metrics that are
+still open, so that the queries of many images and metrics share batches. Its rows are
+written together when it ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from onnxplain.api import settle
+from onnxplain.cache import write_atomic
+from onnxplain.data import Case, Heatmap, Image, generator
+from onnxplain.engine import Engine, Job, Outcome
+from onnxplain.errors import OutputError
+from onnxplain.flow import Flow
+from onnxplain.image import MAX_PIXELS, read
+from onnxplain.metrics import Score
+from onnxplain.protocols import Classifier
+from onnxplain.study.dataset import Item
+from onnxplain.study.plan import Explainer, Judge
+from onnxplain.study.records import Question
+from onnxplain.study.rows import Row, RowFile
+from onnxplain.subjects import Named, Subject, look
+from onnxplain.targets import parse_targets
+
+
+class Step(NamedTuple):
+    """Some of a study is done, now or before.
+
+    Parameters
+    ----------
+    keys : tuple of str
+        The rows that belong to the study.
+    rows : tuple of dict
+        Those of them that were written just now.
+    units : int
+        How many pairs of an image and a method are settled.
+    """
+
+    keys: tuple[str, ...]
+    rows: tuple[Row, ...]
+    units: int
+
+
+def evaluate(
+    classifier: Classifier,
+    items: Iterable[Item],
+    explainers: Sequence[Explainer],
+    judges: Sequence[Judge],
+    store: RowFile,
+    *,
+    seed: int = 0,
+    only_correct: bool = True,
+    heatmaps: Path | None = None,
+    retry: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[Step]:
+    """Judge methods on labelled images; rows that are in the store already are not redone.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        What is explained.
+    items : iterable of Item
+        The images, labelled by index (see `known_items`).
+    explainers, judges : sequence
+        Methods with fills, and metrics, from a plan.
+    store : RowFile
+        Where rows are looked up and written: one an image, which tells the predicted class,
+        and one for each method and metric. A failure is a row with its error.
+    seed : int
+        Decides all draws, together with the names of image, method and metric.
+    only_correct : bool
+        Leave out images whose label is not the predicted class.
+    heatmaps : path, optional
+        A folder where heatmaps are kept, and found again for other metrics.
+    retry : bool
+        Do the rows with errors again.
+    max_pixels : int
+        Refuse larger images.
+
+    Yields
+    ------
+    step : Step
+        As work ends. All keys together are the rows of this study, whatever else the store
+        holds.
+
+    Raises
+    ------
+    OnnxplainError
+        If the classifier fails to run at all, or results cannot be written.
+    """
+    settled = [(one, *settle(one.method, classifier)) for one in explainers]
+    asked = tuple(one._replace(method=method) for one, method, _ in settled)
+    gradients = next((grads for *_, grads in settled if grads is not None), None)
+    keeper = Keeper(heatmaps) if heatmaps else None
+    run = _Run(
+        classifier, asked, tuple(judges), store, seed, only_correct, keeper, retry, max_pixels
+    )
+    for outcome in Engine(classifier, gradients=gradients).run(run.jobs(items)):
+        yield from run.drained()
+        yield run.finish(outcome)
+    yield from run.drained()
+
+
+def known_items(
+    items: Iterable[Item], class_names: Sequence[str]
+) -> tuple[list[Item], dict[str, int]]:
+    """The items whose label is a class, by its index; and how many there are of other labels."""
+    found: list[Item] = []
+    unknown: dict[str, int] = {}
+    indices: dict[int | str, int | None] = {}
+    for item in items:
+        if item.label not in indices:
+            indices[item.label] = _index(item.label, class_names)
+        index = indices[item.label]
+        if index is None:
+            unknown[str(item.label)] = unknown.get(str(item.label), 0) + 1
+        else:
+            found.append(replace(item, label=index))
+    return found, unknown
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """A folder of heatmaps, each called after all that it depends on."""
+
+    folder: Path
+
+    def find(self, name: str, size: tuple[int, int]) -> Heatmap | None:
+        """A kept heatmap; None if there is none, or none that is whole."""
+        try:
+            found = np.load(self.folder / f"{name}.npy", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        whole = found.shape == size and found.dtype == np.float32
+        return found if whole else None
+
+    def keep(self, name: str, heatmap: Heatmap) -> None:
+        """Write a heatmap (H, W), whole or not at all."""
+        content = io.BytesIO()
+        np.save(content, heatmap, allow_pickle=False)
+        try:
+            write_atomic(self.folder / f"{name}.npy", content.getvalue())
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder}: cannot be written ({error.strerror or error}); give another folder"
+            ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What one job is to find out, and what it has found so far."""
+
+    question: Question
+    explainer: Explainer
+    keys: dict[str, Judge]
+    open: tuple[Judge, ...]  # those without a row
+    found: list[Score | Exception] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """The study of one classifier."""
+
+    classifier: Classifier
+    explainers: tuple[Explainer, ...]
+    judges: tuple[Judge, ...]
+    store: RowFile
+    seed: int
+    only_correct: bool
+    keeper: Keeper | None
+    retry: bool
+    max_pixels: int
+    works: dict[Job[None], _Work] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+
+    def jobs(self, items: Iterable[Item]) -> Iterator[Job[None]]:
+        """The jobs of all images, each of which is read when its turn comes."""
+        for item in items:
+            question = Question(self.classifier, item, None, self.seed)
+            try:
+                photo = read(item.path, max_pixels=self.max_pixels)
+                question = replace(question, sha256=_sha256(photo))
+                if self._is_settled(question):
+                    continue
+                named = Named(item.file, item.path.name, photo)
+                subject = look(self.classifier, named, max_pixels=self.max_pixels)
+            except Exception as error:  # what is wrong with one image is its own matter
+                self._close(question, error)
+                continue
+            yield from self._open(question, subject)
+
+    def drained(self) -> list[Step]:
+        """The steps that needed no job, which are then forgotten."""
+        found = self.steps.copy()
+        self.steps.clear()
+        return found
+
+    def finish(self, outcome: Outcome[None]) -> Step:
+        """Write the rows of a job that has ended."""
+        work = self.works.pop(outcome.job)
+        if isinstance(outcome.error, OutputError):
+            raise outcome.error
+        found = work.found
+        if outcome.error is not None:  # it stopped the metrics that were still to come, too
+            found += [outcome.error] * (len(work.open) - len(found))
+        rows = tuple(
+            work.question.score_row(work.explainer, judge, one)
+            for judge, one in zip(work.open, found, strict=True)
+        )
+        self.store.append(rows)
+        return Step(tuple(work.keys), rows, 1)
+
+    def _is_settled(self, question: Question) -> bool:
+        """Whether nothing is left to do for an image; if so, its step is told."""
+        key = question.image_key()
+        status = self._status(key)
+        if status is None:
+            return False
+        if status == "error" or (status == "wrong" and self.only_correct):
+            self.steps.append(Step((key,), (), len(self.explainers)))
+            return True
+        works = [self._work(question, one) for one in self.explainers]
+        if any(work.open for work in works):
+            return False
+        keys = (key, *(each for work in works for each in work.keys))
+        self.steps.append(Step(keys, (), len(works)))
+        return True
+
+    def _close(self, question: Question, error: Exception) -> None:
+        """Nothing can be done for an image."""
+        row = question.image_row(error)
+        self.steps.append(Step((row["key"],), self._write(row), len(self.explainers)))
+
+    def _open(self, question: Question, subject: Subject) -> Iterator[Job[None]]:
+        """The jobs of one image: one a method."""
+        row = question.image_row(subject)
+        written = self._write(row)
+        if row["status"] == "wrong" and self.only_correct:
+            self.steps.append(Step((row["key"],), written, len(self.explainers)))
+            return
+        self.steps.append(Step((row["key"],), written, 0))
+        boxes = question.item.boxes_in(subject.frame.original)
+        inside = tuple(subject.frame.box(box) for box in boxes)
+        case = replace(subject.case(question.target), boxes=inside)
+        for explainer in self.explainers:
+            work = self._work(question, explainer)
+            if not work.open:
+                self.steps.append(Step(tuple(work.keys), (), 1))
+                continue
+            flow = _flow(work, case, self.keeper)
+            job = Job((case,), (flow,), explainer.fill.fill, self.seed)
+            self.works[job] = work
+            yield job
+
+    def _work(self, question: Question, explainer: Explainer) -> _Work:
+        keys = {question.score_key(explainer, judge): judge for judge in self.judges}
+        undone = tuple(judge for key, judge in keys.items() if self._status(key) is None)
+        return _Work(question, explainer, keys, undone)
+
+    def _status(self, key: str) -> str | None:
+        """That of the row of this key; None where it is to be done."""
+        status = self.store.done.get(key)
+        return None if status == "error" and self.retry else status
+
+    def _write(self, row: Row) -> tuple[Row, ...]:
+        """Write the row of an image unless it is there."""
+        if self._status(row["key"]) is not None:
+            return ()
+        self.store.append([row])
+        return (row,)
+
+
+def _flow(work: _Work, case: Case, keeper: Keeper | None) -> Flow[None]:
+    """Explain a case, or find the heatmap that was kept, and judge it."""
+    question, explainer = work.question, work.explainer
+    seed, method = question.seed, explainer.method
+    name = f"{Path(case.name).stem}-{explainer.name}-{question.heatmap_key(explainer)}"
+    heatmap = keeper.find(name, case.size) if keeper else None
+    if heatmap is None:
+        made = yield from method.flow(case, generator(seed, case.name, method.name))
+        heatmap = made.heatmap
+        if keeper:
+            keeper.keep(name, heatmap)
+    for metric, _ in work.open:
+        try:
+            rng = generator(seed, case.name, metric.name)
+            work.found.append((yield from metric.flow(case, heatmap, rng)))
+        except Exception as error:  # the other metrics may still be right
+            work.found.append(error)
+
+
+def _index(label: int | str, class_names: Sequence[str]) -> int | None:
+    try:
+        (index,) = parse_targets(label, class_names)
+    except ValueError:
+        return None
+    return index if isinstance(index, int) else None
+
+
+def _sha256(photo: Image) -> str:
+    """Of the pixels as 8 bits, as in the record of an explanation."""
+    return hashlib.sha256(np.rint(photo * 255).astype(np.uint8).data).hexdigest()

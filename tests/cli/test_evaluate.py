@@ -1,0 +1,248 @@
+"""``onnxplain evaluate`` and ``merge`` on a small model."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import PIL.Image
+import pytest
+
+import onnxplain
+from onnxplain.subjects import bring, from_array
+from tests import models
+from tests.cli.conftest import ENVIRONMENT, SPEC, Run
+
+FEW = (
+    *("--method", "sp:patch=4,stride=4", "--method", "rise:n_masks=30,grid=4"),
+    *("--metric", "deletion:step=32", "--metric", "localisation"),
+    *("--batch-size", 8),  # not measured
+)
+HEAD = "file,class_index,xmin,ymin,xmax,ymax,width,height\n"
+
+
+@pytest.fixture
+def photos(folder: Path, model: Path) -> Path:
+    """Eight photos, labelled as the model sees them, but for the last one."""
+    classifier = onnxplain.load(model, device="cpu", batch_size=1)
+    lines = [HEAD]
+    (folder / "photos").mkdir()
+    for i in range(8):
+        pixels = np.random.default_rng(i).integers(0, 256, (20, 30, 3), np.uint8)
+        PIL.Image.fromarray(pixels).save(folder / "photos" / f"{i}.png")
+        _, image = bring(classifier, from_array(pixels))
+        seen = int(classifier.scores(image[None]).argmax())
+        label = (seen + 1) % 3 if i == 7 else seen
+        lines.append(f"{i}.png,{label},8,4,22,16,30,20\n")
+    (folder / "labels.csv").write_text("".join(lines))
+    return folder / "photos"
+
+
+def rows_of(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return rows_of(path.read_text())
+
+
+def by_key(path: Path) -> dict[str, dict[str, Any]]:
+    found = rows(path)
+    assert len({row["key"] for row in found}) == len(found)
+    return {row["key"]: row for row in found}
+
+
+def words(photos: Path, model: Path, *more: object) -> tuple[object, ...]:
+    return ("evaluate", photos, "--annotations", "labels.csv", "-m", model, *FEW, *more)
+
+
+def test_labelled_folder_becomes_tables(run: Run, model: Path, photos: Path, folder: Path):
+    result = run(*words(photos, model))
+    assert result.exit_code == 0, result.stderr
+    assert "7 images classified correctly, 1 wrongly, 0 failed" in result.stderr
+    assert result.stdout.startswith("Means\nmodel")
+    assert "Paired tests" in result.stdout
+    found = rows(folder / "evaluation" / "rows.jsonl")
+    assert len(found) == 8 + 7 * 2 * 2
+    with (folder / "evaluation" / "means.csv").open() as file:
+        means = {(row["metric"], row["method"]): row for row in csv.DictReader(file)}
+    for method in ("sp", "rise"):
+        values = [
+            row["value"]
+            for row in found
+            if (row.get("method"), row.get("metric")) == (method, "deletion")
+        ]
+        assert float(means["deletion", method]["mean"]) == pytest.approx(np.mean(values))
+    made = {path.name for path in (folder / "evaluation").iterdir()}
+    names = ("means", "pairs", "by-method")
+    assert made == {"rows.jsonl", *(f"{n}.{s}" for n in names for s in ("csv", "md", "tex"))}
+
+
+def test_started_again_it_prints_the_same_and_writes_no_row(run: Run, model: Path, photos: Path):
+    first = run(*words(photos, model))
+    before = Path("evaluation/rows.jsonl").read_bytes()
+    again = run(*words(photos, model))
+    assert again.stdout == first.stdout
+    assert Path("evaluation/rows.jsonl").read_bytes() == before
+
+
+def test_rows_of_other_parameters_are_not_in_the_tables(run: Run, model: Path, photos: Path):
+    expected = run(*words(photos, model, "-o", "a")).stdout
+    run(*words(photos, model, "-o", "b", "--seed", 4))
+    assert run(*words(photos, model, "-o", "b")).stdout == expected
+
+
+def test_parts_merged_are_the_whole(run: Run, model: Path, photos: Path, folder: Path):
+    whole = run(*words(photos, model, "-o", "whole", "--limit", 5))
+    for i in (1, 2):
+        result = run(*words(photos, model, "-o", f"part{i}", "--limit", 5, "--shard", f"{i}/2"))
+        assert result.exit_code == 0
+    merged = run("merge", "all/rows.jsonl", "part1/rows.jsonl", "part2/rows.jsonl")
+    expected = by_key(folder / "whole" / "rows.jsonl")
+    assert merged.stdout == f"all/rows.jsonl: {len(expected)} rows\n"
+    assert by_key(folder / "all" / "rows.jsonl") == expected
+    again = run(*words(photos, model, "-o", "all", "--limit", 5))
+    assert again.stdout == whole.stdout
+    assert by_key(folder / "all" / "rows.jsonl") == expected
+
+
+def test_plan_file_says_what_options_say_and_options_win(
+    run: Run, model: Path, photos: Path, folder: Path
+):
+    (folder / "plan.toml").write_text(
+        """
+        images = "photos"
+        annotations = "labels.csv"
+        models = ["tiny.onnx"]
+        methods = [{ name = "sp", patch = 4, stride = 4 }, "rise:n_masks=30,grid=4"]
+        metrics = [{ name = "deletion", step = 32 }, "localisation"]
+        limit = 2
+        """
+    )
+    expected = run(*words(photos, model, "--limit", 3)).stdout
+    planned = ("evaluate", *FEW[8:], "--plan", "plan.toml")
+    assert run(*planned, "--limit", 3, "-o", "b").stdout == expected
+    assert run(*planned, "-o", "c").stdout != expected
+
+
+def test_two_classifiers_share_the_tables(run: Run, model: Path, photos: Path, folder: Path):
+    onnx.save(models.additive(models.weights((16, 16), seed=1)), folder / "other.onnx")
+    (folder / "other.toml").write_text(SPEC)
+    result = run(*words(photos, model, "-m", "other.onnx", "--all-images"))
+    assert result.exit_code == 0, result.stderr
+    found = rows(folder / "evaluation" / "rows.jsonl")
+    assert len(found) == 2 * 8 * (1 + 2 * 2)
+    assert {row["model"] for row in found} == {"tiny.onnx", "other.onnx"}
+
+
+def test_image_that_fails_is_told_and_the_exit_code_says_so(
+    run: Run, model: Path, photos: Path, folder: Path
+):
+    (photos / "2.png").write_text("no image")
+    result = run(*words(photos, model))
+    assert result.exit_code == 1
+    assert "Error: 2.png: " in result.stderr
+    assert "not an image" in result.stderr
+    assert len(rows(folder / "evaluation" / "rows.jsonl")) == 8 + 6 * 2 * 2
+    assert run(*words(photos, model)).exit_code == 1
+
+
+def test_folders_are_classes_and_others_are_left_out(
+    run: Run, model: Path, photos: Path, folder: Path
+):
+    for name in ("dog", "kitty", "unicorn"):
+        (folder / "tree" / name).mkdir(parents=True)
+        (folder / "tree" / name / "x.png").write_bytes((photos / "0.png").read_bytes())
+    result = run("evaluate", "tree", "-m", model, *FEW[:6], *FEW[8:], "--all-images")
+    assert result.exit_code == 0, result.stderr
+    assert "Warning: 1 images are left out, as the classifier has no class unicorn" in result.stderr
+    found = rows(folder / "evaluation" / "rows.jsonl")
+    targets = {row["image"]: row["target"] for row in found}
+    assert targets == {"dog/x.png": 1, "kitty/x.png": 0}
+
+
+def test_kept_heatmaps_are_those_of_explain(run: Run, model: Path, photos: Path, folder: Path):
+    run(*words(photos, model, "--keep-heatmaps", "maps"))
+    assert len(list((folder / "maps").iterdir())) == 7 * 2
+    (kept,) = (folder / "maps").glob("3-rise-*.npy")
+    few = ("--n-masks", 30, "--grid", 4, "--batch-size", 8, "--json")
+    (one,) = rows_of(run("explain", photos / "3.png", "-m", model, *few).stdout)
+    assert np.array_equal(np.load(kept), onnxplain.load_explanation(one["heatmap"]).heatmap)
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        (("--method", "lyme"), "did you mean 'lime"),
+        (("--metric", "deletion:step"), "key=value"),
+        (("--shard", "3/2"), "is not a part like 1/4"),
+        (("--held-out", 1), "held_out must be >= 0 and < 1"),
+        (("--annotations", "none.csv"), "none.csv: not readable labels"),
+        (("--plan", "none.toml"), "not a readable plan"),
+    ],
+)
+def test_wrong_words_are_usage_errors(
+    run: Run, model: Path, photos: Path, more: tuple[object, ...], problem: str
+):
+    result = run(*words(photos, model), *more)
+    assert result.exit_code == 2
+    assert problem in " ".join(result.stderr.split())
+    assert not Path("evaluation").exists()
+
+
+def test_folder_is_needed(run: Run, model: Path):
+    result = run("evaluate", "-m", model)
+    assert result.exit_code == 2
+    assert "give the FOLDER of the images" in result.stderr
+
+
+def test_labels_of_another_classifier_are_an_error(run: Run, model: Path, photos: Path):
+    Path("labels.csv").write_text(HEAD + "0.png,999,1,1,2,2,30,20\n")
+    result = run(*words(photos, model))
+    assert result.exit_code == 2
+    assert "no label is a class of the classifier, as '999'" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_killed_at_random_moments_it_ends_with_the_same_rows(
+    run: Run, model: Path, photos: Path, folder: Path
+):
+    work = words(photos, model, "--method", "random", "--metric", "insertion:step=1")
+    run(*work, "-o", "whole")
+    expected = by_key(folder / "whole" / "rows.jsonl")
+    path = folder / "killed" / "rows.jsonl"
+    command = [sys.executable, "-m", "onnxplain", *map(str, work), "-o", "killed"]
+    draw = random.Random(8)
+    size = (folder / "whole" / "rows.jsonl").stat().st_size
+    for _ in range(3):
+        before = path.stat().st_size if path.exists() else 0
+        goal = before + draw.randint(1, size // 4)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+        )
+        while process.poll() is None and (not path.exists() or path.stat().st_size < goal):
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        _, errors = process.communicate()
+        assert process.returncode == -signal.SIGKILL, errors
+        done = path.read_bytes().splitlines(keepends=True)
+        with path.open("ab") as file:  # as if the writing had been cut off, too
+            file.write(done[-1][: draw.randint(0, 60)])
+        before_end = [line for line in done if line.endswith(b"\n")]
+    assert 0 < len(before_end) < len(expected)
+    result = run(*work, "-o", "killed")
+    assert result.exit_code == 0, result.stderr
+    assert by_key(path) == expected
+    assert path.read_bytes().splitlines(keepends=True)[: len(before_end)] == before_end
+    for name in ("means.csv", "pairs.csv"):
+        assert (folder / "killed" / name).read_text() == (folder / "whole" / name).read_text()

@@ -1,0 +1,156 @@
+"""Labelled images from CSV, folders, ImageNet's XML and COCO's JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from onnxplain.data import Box
+from onnxplain.study.dataset import Item, held_out, read_items, sample
+from tests.conftest import shared
+
+HEAD = "file,class_index,wnid,class_name,xmin,ymin,xmax,ymax,width,height\n"
+
+
+def test_csv_gathers_the_boxes_of_an_image(tmp_path: Path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text(
+        HEAD
+        + 'b.jpg,7,n02,"cock, rooster",1,2,30,40,50,60\n'
+        + "a.jpg,3,n01,shark,0,0,9,8,20,10\n"
+        + 'b.jpg,7,n02,"cock, rooster",5,6,7,8,50,60\n'
+    )
+    first, second = read_items(tmp_path, labels)
+    assert (first.file, first.label, first.path) == ("a.jpg", 3, tmp_path / "a.jpg")
+    assert first.boxes == (Box(0, 0, 8, 9),)
+    assert (second.label, second.size) == (7, (60, 50))
+    assert second.boxes == (Box(2, 1, 40, 30), Box(6, 5, 8, 7))
+
+
+def test_csv_needs_neither_boxes_nor_indices(tmp_path: Path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,class_name\na.jpg,shark\n")
+    assert read_items(tmp_path, labels) == [Item("a.jpg", tmp_path / "a.jpg", "shark")]
+
+
+def test_image_with_two_classes_is_two_items(tmp_path: Path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text(HEAD + "a.jpg,3,,,0,0,9,8,20,10\na.jpg,4,,,1,1,2,2,20,10\n")
+    assert [(one.label, one.boxes) for one in read_items(tmp_path, labels)] == [
+        (3, (Box(0, 0, 8, 9),)),
+        (4, (Box(1, 1, 2, 2),)),
+    ]
+
+
+def test_every_folder_is_a_class(tmp_path: Path):
+    for path in ("n01/x.JPEG", "n02/deep/y.png", "n02/notes.txt", "loose.png"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    found = read_items(tmp_path)
+    assert [(one.file, one.label) for one in found] == [
+        ("n01/x.JPEG", "n01"),
+        ("n02/deep/y.png", "n02"),
+    ]
+
+
+def test_wordnet_ids_become_indices(tmp_path: Path):
+    (tmp_path / "n01").mkdir()
+    (tmp_path / "n01" / "x.png").touch()
+    wnids = tmp_path / "classes.csv"
+    wnids.write_text("class_index,wnid,names\n41,n01,whatever\n")
+    assert [one.label for one in read_items(tmp_path, wnids=wnids)] == [41]
+
+
+def test_imagenet_pixels_count_from_one_and_the_last_is_inside(tmp_path: Path):
+    (tmp_path / "photos" / "val").mkdir(parents=True)
+    (tmp_path / "photos" / "val" / "a.JPEG").touch()
+    (tmp_path / "xml").mkdir()
+    (tmp_path / "xml" / "a.xml").write_text(
+        "<annotation><size><width>50</width><height>60</height></size><object><name>n01</name>"
+        "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>50</xmax><ymax>60</ymax></bndbox></object>"
+        "</annotation>"
+    )
+    (one,) = read_items(tmp_path / "photos", tmp_path / "xml")
+    assert (one.file, one.label) == ("val/a.JPEG", "n01")
+    assert one.boxes == (Box(0, 0, 60, 50),)  # the whole image
+    assert one.size == (60, 50)
+
+
+def test_coco_boxes_are_corner_and_extent(tmp_path: Path):
+    path = tmp_path / "instances.json"
+    path.write_text(
+        json.dumps(
+            {
+                "images": [{"id": 9, "file_name": "a.jpg", "width": 50, "height": 60}],
+                "categories": [{"id": 17, "name": "cat"}, {"id": 18, "name": "dog"}],
+                "annotations": [
+                    {"image_id": 9, "category_id": 17, "bbox": [1.5, 2, 10, 20]},
+                    {"image_id": 9, "category_id": 18, "bbox": [0, 0, 5, 5]},
+                ],
+            }
+        )
+    )
+    cat, dog = read_items(tmp_path, path)
+    assert (cat.label, cat.boxes, cat.size) == ("cat", (Box(2, 1.5, 22, 11.5),), (60, 50))
+    assert (dog.label, dog.boxes) == ("dog", (Box(0, 0, 5, 5),))
+
+
+def test_boxes_follow_an_image_that_was_scaled():
+    item = Item("a", Path("a"), 0, (Box(10, 20, 30, 40),), (100, 200))
+    assert item.boxes_in((50, 400)) == (Box(5, 40, 15, 80),)
+    assert Item("a", Path("a"), 0, (Box(1, 2, 3, 4),)).boxes_in((9, 9)) == (Box(1, 2, 3, 4),)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("none.csv", None, "No such file"),
+        ("bare.csv", "file,xmin\na.jpg,1\n", "no column or key 'class_name'"),
+        ("word.csv", "file,class_index\na.jpg,many\n", "invalid literal"),
+        ("half.json", '{"images": []', "not readable labels"),
+        ("keys.json", "{}", "no column or key 'categories'"),
+        ("empty.csv", HEAD, "no labelled images"),
+    ],
+)
+def test_bad_labels_are_errors_that_name_the_file(
+    tmp_path: Path, name: str, text: str | None, problem: str
+):
+    path = tmp_path / name
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=problem) as caught:
+        read_items(tmp_path, path)
+    assert name in str(caught.value)
+
+
+def test_missing_folder_is_an_error(tmp_path: Path):
+    with pytest.raises(ValueError, match="is no folder"):
+        read_items(tmp_path / "nowhere")
+
+
+MANY = [Item(f"{i}.jpg", Path(f"{i}.jpg"), i % 7) for i in range(2000)]
+
+
+def test_larger_sample_holds_the_smaller_and_the_seed_decides():
+    small, large = sample(MANY, 10, 3), sample(MANY, 50, 3)
+    assert large[:10] == small
+    assert sample(MANY[::-1], 10, 3) == small
+    assert sample(MANY, 10, 4) != small
+    assert sample(MANY, None, 3) == MANY
+
+
+def test_held_out_part_has_the_share_asked_for():
+    n = sum(held_out(item.file, 0.3, seed=1) for item in MANY)
+    deviation = np.sqrt(len(MANY) * 0.3 * 0.7)
+    assert abs(n - 600) < 4 * deviation
+    assert not any(held_out(item.file, 0.0, seed=1) for item in MANY)
+
+
+def test_real_labels_are_251_images_with_407_boxes():
+    items = read_items(shared("data/eval/images"), shared("data/eval/labels.csv"))
+    assert len(items) == 251
+    assert sum(len(item.boxes) for item in items) == 407
+    assert all(item.path.is_file() for item in items)

@@ -1,0 +1,207 @@
+"""Plans: from words and TOML to methods, fills and metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import onnxplain
+from onnxplain.evaluation import judge
+from onnxplain.fills import Black, Blur, DatasetMean
+from onnxplain.metrics import ABPC, METRICS, Deletion, FoldedBlur, Insertion, SaliencyMetric
+from onnxplain.study.plan import (
+    JUDGES,
+    LOOK_AT_BOXES,
+    Entry,
+    Plan,
+    entry,
+    explainers,
+    judges,
+    read_plan,
+)
+from tests.nets import Net
+from tests.study.conftest import reddish
+
+
+def no_inpainter() -> Any:
+    raise AssertionError("no fill here paints")
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "plan.toml"
+    path.write_text(text)
+    return path
+
+
+def test_plan_in_toml_says_what_words_say(tmp_path: Path):
+    path = written(
+        tmp_path,
+        """
+        images = "photos"
+        annotations = "labels.csv"
+        models = ["efficientnet-lite0", { name = "m.onnx", mean = [1, 2, 3] }]
+        methods = ["random", "sp:patch=29", { name = "rise", n_masks = 2000 }]
+        fills = ["black"]
+        metrics = ["localisation", { name = "deletion", fill = { name = "blur", sigma = 5 } }]
+        limit = 100
+        seed = 1
+        held_out = 0.5
+        only_correct = false
+        """,
+    )
+    assert read_plan(path) == Plan(
+        images="photos",
+        annotations="labels.csv",
+        models=(Entry("efficientnet-lite0"), Entry("m.onnx", {"mean": (1, 2, 3)})),
+        methods=(Entry("random"), entry("sp:patch=29"), entry("rise:n_masks=2000")),
+        fills=(entry("black"),),
+        metrics=(
+            entry("localisation"),
+            Entry("deletion", {"fill": {"name": "blur", "sigma": 5}}),
+        ),
+        limit=100,
+        seed=1,
+        held_out=0.5,
+        only_correct=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "parameters"),
+    [
+        ("sp", "sp", {}),
+        ("sp:patch=29, stride=2", "sp", {"patch": 29, "stride": 2}),
+        ("rise:p_keep=0.3", "rise", {"p_keep": 0.3}),
+        ("colour:rgb=[1, 0.5, 0]", "colour", {"rgb": (1, 0.5, 0)}),
+        ("deletion:ties=random,fill=blur", "deletion", {"ties": "random", "fill": "blur"}),
+        ("saliency:grid=false", "saliency", {"grid": False}),
+        ("models/net.onnx", "models/net.onnx", {}),
+        ("C:\\net.onnx", "C:\\net.onnx", {}),
+    ],
+)
+def test_words_are_names_with_parameters(text: str, name: str, parameters: dict[str, Any]):
+    assert entry(text) == Entry(name, parameters)
+
+
+@pytest.mark.parametrize("text", ["sp:patch", "sp:=3", "sp:patch=", "sp:patch=1,,stride=2"])
+def test_parameter_without_a_value_is_an_error(text: str):
+    with pytest.raises(ValueError, match="key=value"):
+        entry(text)
+
+
+def test_every_method_runs_with_every_fill():
+    plan = Plan(
+        methods=(entry("sp:patch=9"), entry("mp2"), entry("random")),
+        fills=(entry("black"), entry("blur:sigma=3")),
+    )
+    found = explainers(plan, no_inpainter)
+    assert [(one.name, one.fill.fill) for one in found] == [
+        ("sp", Black()),
+        ("sp", Blur(sigma=3)),
+        ("mp2", Black()),
+        ("mp2", Blur(sigma=3)),
+        ("random", DatasetMean()),
+    ]
+    assert found[0].method == onnxplain.SP(patch=9)
+    assert found[1].fill.parameters == {"sigma": 3}
+
+
+def test_without_fills_each_method_has_its_papers():
+    found = explainers(Plan(methods=(entry("sp"), entry("mp2"))), no_inpainter)
+    assert [one.fill.name for one in found] == ["dataset-mean", "blur"]
+
+
+class Painter:
+    """What is asked of an inpainter before it paints."""
+
+    batch_size = 1
+    provenance = {"inpainter": "painter.onnx", "sha256": "abc"}  # noqa: RUF012
+
+
+def test_generative_methods_share_one_inpainter_which_is_in_the_key():
+    loads: list[int] = []
+
+    def load() -> Any:
+        loads.append(1)
+        return Painter()
+
+    plan = Plan(methods=(entry("sp-g"), entry("lime")), fills=(entry("inpaint"), entry("black")))
+    found = explainers(plan, load)
+    assert [one.name for one in found] == ["sp-g", "lime-g", "lime"]
+    assert found[0].fill.parameters == {"inpainter": "painter.onnx", "sha256": "abc"}
+    assert len(loads) == 1
+
+
+def test_metrics_have_their_papers_fills_unless_told():
+    words = ("deletion", "insertion", "abpc", "saliency", "deletion:fill=black,step=9")
+    found = judges(Plan(metrics=tuple(map(entry, words))))
+    deletion, insertion, abpc, saliency, black = (one.metric for one in found)
+    assert deletion == Deletion(fill=DatasetMean())
+    assert insertion == Insertion(fill=FoldedBlur())
+    assert isinstance(abpc, ABPC)
+    assert found[2].fill is not None
+    assert found[2].fill.name == "uniform-noise"
+    assert (saliency, found[3].fill) == (SaliencyMetric(), None)
+    assert black == Deletion(step=9, fill=Black())
+
+
+@pytest.mark.parametrize("name", sorted(JUDGES))
+def test_every_metric_can_be_asked_for_by_name(name: str):
+    (found,) = judges(Plan(metrics=(Entry(name),)))
+    assert type(found.metric) is METRICS[name]
+
+
+def test_metrics_that_look_at_boxes_are_those_that_miss_them(net: Net):
+    missing = set()
+    for name in JUDGES:
+        (one,) = judges(Plan(metrics=(Entry(name),)))
+        try:
+            judge(one.metric, net, reddish(0), np.ones((16, 16)), 1)
+        except ValueError as error:
+            assert "needs a box" in str(error)  # noqa: PT017
+            missing.add(name)
+    assert missing == LOOK_AT_BOXES
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"methods": ("lyme",)}, "did you mean 'lime"),
+        ({"methods": ("sp:pach=3",)}, "did you mean 'patch'"),
+        ({"methods": ("sp:patch=0",)}, "patch must be >= 1"),
+        ({"methods": ("sp", "sp")}, "asked for twice"),
+        ({"methods": ("sp", "sp-g"), "fills": ("blurr",)}, "did you mean 'blur'"),
+        ({"metrics": ("delation",)}, "did you mean 'deletion'"),
+        ({"metrics": ("deletion:stp=3",)}, "did you mean 'step'"),
+        ({"metrics": ("saliency:fill=black",)}, "takes no fill"),
+        ({"metrics": ("deletion:fill=inpaint",)}, "needs an inpainter"),
+        ({"metrics": ("deletion", "deletion:fill=dataset-mean")}, "asked for twice"),
+        ({"metrics": ("still-recognised",)}, "is unknown"),
+    ],
+)
+def test_what_does_not_exist_is_an_error(given: dict[str, Any], problem: str):
+    plan = Plan(**{key: tuple(map(entry, words)) for key, words in given.items()})
+    with pytest.raises((ValueError, TypeError), match=problem):
+        _ = explainers(plan, no_inpainter), judges(plan)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("methods = 3", "methods cannot be 3"),
+        ("methods = [3]", "takes names, or tables with a name; got 3"),
+        ("methods = []", "methods is empty"),
+        ("metods = []", "did you mean 'methods'"),
+        ("seed = true", "seed cannot be True"),
+        ("seed = -1", "seed must be >= 0"),
+        ("limit = 0", "limit must be >= 1"),
+        ("held_out = 1.0", "held_out must be >= 0 and < 1"),
+        ("=", "not a readable plan"),
+    ],
+)
+def test_plan_that_says_what_a_plan_cannot_is_an_error(tmp_path: Path, text: str, problem: str):
+    with pytest.raises(ValueError, match=problem):
+        read_plan(written(tmp_path, text))

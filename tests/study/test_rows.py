@@ -1,0 +1,84 @@
+"""The row file: appended, cut off, merged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from onnxplain.errors import OutputError
+from onnxplain.study.rows import Row, RowFile, key_of, merge, read_rows
+
+
+def made(key: str, status: str = "done", **more: object) -> Row:
+    return {"key": key, "status": status, **more}
+
+
+def test_rows_are_there_for_the_next_process(tmp_path: Path):
+    path = tmp_path / "deep" / "rows.jsonl"
+    RowFile(path).append([made("a", text="é"), made("b", "error")])
+    RowFile(path).append([made("b")])
+    assert RowFile(path).done == {"a": "done", "b": "done"}
+    assert list(read_rows(path)) == [made("a", text="é"), made("b", "error"), made("b")]
+
+
+def test_line_cut_off_anywhere_is_dropped_and_the_file_goes_on(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    RowFile(path).append([made("a"), made("b", text="x" * 70_000)])
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    for cut in (0, 1, first - 1, first, first + 1, first + 66_000, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        store = RowFile(path)
+        assert list(store.done) == (["a"] if cut >= first else [])
+        store.append([made("c")])
+        assert [row["key"] for row in read_rows(path)] == [*(["a"] if cut >= first else []), "c"]
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"key": "a"}', "7"])
+def test_other_damage_is_an_error_that_names_the_line(tmp_path: Path, line: str):
+    path = tmp_path / "rows.jsonl"
+    RowFile(path).append([made("a")])
+    with path.open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(OutputError, match="line 2 is no row of an evaluation"):
+        RowFile(path)
+
+
+def test_folder_that_cannot_be_written_is_an_error(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        RowFile(tmp_path / "file" / "rows.jsonl")
+
+
+def test_merge_keeps_each_key_once_and_prefers_what_worked(tmp_path: Path):
+    one, two = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    RowFile(one).append([made("a"), made("b", "error"), made("c", "error", n=1)])
+    RowFile(two).append([made("b"), made("a"), made("c", "error", n=2), made("d")])
+    assert merge([one, two], tmp_path / "all" / "rows.jsonl") == 4
+    assert list(read_rows(tmp_path / "all" / "rows.jsonl")) == [
+        made("a"),
+        made("c", "error", n=1),
+        made("b"),
+        made("d"),
+    ]
+
+
+def test_merge_may_write_over_what_it_reads(tmp_path: Path):
+    one, two = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    RowFile(one).append([made("a")])
+    RowFile(two).append([made("b")])
+    merge([one, two], one)
+    assert [row["key"] for row in read_rows(one)] == ["a", "b"]
+
+
+def test_merge_of_a_missing_file_is_an_error(tmp_path: Path):
+    with pytest.raises(OutputError, match="cannot be read"):
+        merge([tmp_path / "none"], tmp_path / "all")
+
+
+def test_keys_differ_where_anything_does():
+    identity = {"seed": 0, "parameters": {"a": 1, "b": (1, 2)}, "name": "x"}
+    assert key_of(identity) == key_of({"name": "x", "parameters": {"b": [1, 2], "a": 1}, "seed": 0})
+    others = [{**identity, "seed": 1}, {**identity, "name": "y"}, {**identity, "parameters": {}}]
+    assert len({key_of(one) for one in (identity, *others)}) == 4
