@@ -10,6 +10,20 @@ from onnxplain.data import Fit, Interpolation
 from onnxplain.graph.spec import Colour, DType, Head, Layout
 from onnxplain.params import unknown
 
+MAX_SIDE = 4096  # pixels; what is larger takes gigabytes a batch before anything is known
+
+# Options of the command line that are not spelled as the field.
+OPTIONS = {"input": "--input-name", "output": "--output-name", "class_names": "--labels"}
+
+
+def option(name: str) -> str:
+    """How the command line spells a field.
+
+    >>> option("output"), option("head")
+    ('--output-name', '--head')
+    """
+    return OPTIONS.get(name, f"--{name.replace('_', '-')}")
+
 
 def parse(name: str, value: Any) -> Any:
     """One field's value in the form that `ModelSpec` holds.
@@ -80,8 +94,8 @@ def _scale(value: Any) -> tuple[float, float]:
 def _size(value: Any) -> tuple[int, int]:
     sides = (value, value) if isinstance(value, int) else tuple(value)
     whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
-    if len(sides) != 2 or not whole or min(sides) < 1:
-        raise ValueError(f"needs rows and columns in pixels, got {value!r}")
+    if len(sides) != 2 or not whole or not 1 <= min(sides) <= max(sides) <= MAX_SIDE:
+        raise ValueError(f"needs rows and columns, 1 to {MAX_SIDE} pixels, got {value!r}")
     return sides
 
 

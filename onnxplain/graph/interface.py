@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from onnxplain.errors import ModelError
+from onnxplain.graph.fields import option
 from onnxplain.graph.load import ModelFile
 from onnxplain.graph.shapes import Dims, Shapes, declared, image_inputs
 from onnxplain.graph.spec import Colour, DType, Head, Layout
@@ -144,7 +145,7 @@ def _score_output(model: ModelFile, wanted: str | None) -> ValueInfoProto:
     if len(fits) == 1:
         return fits[0]
     if fits:
-        names = " or ".join(f"--output {value.name}" for value in fits)
+        names = " or ".join(f"{option('output')} {value.name}" for value in fits)
         raise ModelError(f"{name}: several outputs could be the scores: {seen}; say {names}")
     raise ModelError(
         f"{name}: no classifier: scores are one row of numbers an image, (N, classes), but its "

@@ -93,6 +93,15 @@ def fit_class_names(names: Sequence[str], classes: int, where: str) -> tuple[str
     raise ModelError(f"{where}: holds {len(names)} class names, the model has {expected} classes")
 
 
+def one_line(name: str) -> str:
+    r"""A name fit for a line of text, a title or a terminal.
+
+    >>> one_line("red\n\x1b[31mpanda")
+    'red [31mpanda'
+    """
+    return " ".join("".join(one if one.isprintable() else " " for one in name).split())
+
+
 def _in_order(by_index: Mapping[int, Any], where: str) -> list[Any]:
     if sorted(by_index) != list(range(len(by_index))):
         raise ModelError(

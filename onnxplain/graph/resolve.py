@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from onnxplain.errors import ModelError
-from onnxplain.graph.fields import FIELDS, parse
+from onnxplain.graph.fields import FIELDS, option, parse
 from onnxplain.graph.interface import Interface, interface
-from onnxplain.graph.labels import fit_class_names, read_class_names
+from onnxplain.graph.labels import fit_class_names, one_line, read_class_names
 from onnxplain.graph.load import ModelFile
 from onnxplain.graph.normalisation import NORMALISATION, PRESETS, normalisation
 from onnxplain.graph.sources import Source, beside
@@ -213,7 +213,8 @@ class _Resolver:
 
     def _class_names(self) -> None:
         classes = self.facts.classes
-        for source, names, must_fit in self._named():
+        for source, given, must_fit in self._named():
+            names = tuple(map(one_line, given))
             if classes is None:
                 self._put("class_names", names, source)
                 return
@@ -260,7 +261,7 @@ class _Resolver:
         others = [name for name in self.missing if name not in NORMALISATION]
         flags = {"class_names": "--labels FILE", "head": "--head sigmoid"}
         if others:
-            ways.append("pass " + ", ".join(flags.get(name, f"--{name}") for name in others))
+            ways.append("pass " + ", ".join(flags.get(name, option(name)) for name in others))
         return (
             f"{self.name}: cannot tell {', '.join(self.missing)}: not in flags, "
             f"{self.model.path.with_suffix('.toml').name}, preprocessor_config.json, config.json, "
@@ -279,6 +280,5 @@ def _flag_sources(flags: Mapping[str, Any]) -> list[Source]:
         elif name != "preprocessing":
             if name not in FIELDS:
                 raise ValueError(f"flag {unknown(name, [*FIELDS, 'labels', 'preprocessing'])}")
-            flag = "flag --" + name.replace("_", "-")
-            sources.append(Source(flag, {name: parse(name, value)}))
+            sources.append(Source(f"flag {option(name)}", {name: parse(name, value)}))
     return sources

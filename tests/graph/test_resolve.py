@@ -335,12 +335,28 @@ def test_stored_tensors_listed_as_inputs_are_no_inputs(tmp_path: Path) -> None:
     refused(made, tmp_path, "besides 'image' it takes 'b3'")
 
 
+def test_flags_are_called_as_the_command_line_spells_them(tmp_path: Path) -> None:
+    spec = resolve_spec(net(tmp_path), {"preprocessing": "lite", "input": "image"})
+    assert spec.sources["input"] == "flag --input-name"
+
+
+def test_class_names_are_kept_to_one_line(tmp_path: Path) -> None:
+    (tmp_path / "net.labels.txt").write_text("a\tb\nc\x1b[31m\nd\ne\nf\n")
+    names = resolve_spec(net(tmp_path), {"preprocessing": "lite"}).class_names
+    assert names == ("a b", "c [31m", "d", "e", "f")
+
+
+def test_enormous_sizes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"size: needs rows and columns, 1 to 4096 pixels"):
+        resolve_spec(net(tmp_path), {"preprocessing": "lite", "size": 100_000})
+
+
 def test_several_outputs_have_to_be_chosen_from(tmp_path: Path) -> None:
     made = models.convnet()
     for name, dims in (("flat", ["N", 8]), ("r2", ["N", 8, 8, 8])):
         made.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))
     model = saved(made, tmp_path)
-    with pytest.raises(ModelError, match="--output scores or --output flat"):
+    with pytest.raises(ModelError, match="--output-name scores or --output-name flat"):
         resolve_spec(model, {"preprocessing": "lite"})
     flags = {"preprocessing": "lite", "output": "flat"}
     assert len(resolve_spec(model, flags).class_names) == 8
