@@ -19,6 +19,8 @@ from onnxplain.protocols import Classifier
 from onnxplain.runtime.classifier import OnnxClassifier
 from onnxplain.scores import probabilities
 
+SLACK = 0.01  # of probabilities that were rounded, by float16 or quantisation
+
 Source: TypeAlias = str | os.PathLike[str] | NDArray[Any]
 
 
@@ -82,7 +84,8 @@ def look(classifier: Classifier, named: Named, *, max_pixels: int) -> Subject:
     ImageError
         If the file cannot be read.
     ScoreError
-        If the classifier answers with what is no number.
+        If the classifier answers with what is no number, or no probability where that is
+        what it gives.
     ValueError, TypeError
         If an array is no image.
     """
@@ -97,6 +100,13 @@ def look(classifier: Classifier, named: Named, *, max_pixels: int) -> Subject:
             f"{named.label}: the classifier answered with NaN or infinite scores; the model "
             f"file may be damaged, or its preprocessing wrong (see onnxplain inspect)"
         )
+    found = probabilities(raw, classifier.outputs)[0]
+    if not (found.min() >= -SLACK and found.max() <= 1 + SLACK):
+        raise ScoreError(
+            f"{named.label}: the classifier's probabilities lie in [{found.min():.4g}, "
+            f"{found.max():.4g}]; they are logits, or a sigmoid or softmax is missing from "
+            f"the model (--head on the command line says what its scores are)"
+        )
     pixels = np.rint(photo * 255).astype(np.uint8)
     return Subject(
         named.label,
@@ -105,7 +115,7 @@ def look(classifier: Classifier, named: Named, *, max_pixels: int) -> Subject:
         hashlib.sha256(pixels.data).hexdigest(),
         frame,
         image,
-        probabilities(raw, classifier.outputs)[0],
+        found,
     )
 
 

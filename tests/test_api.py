@@ -260,6 +260,17 @@ def test_scores_that_are_no_numbers_are_an_error(photo, value):
         explain(broken, photo)
 
 
+def test_probabilities_that_are_none_are_an_error(photo):
+    logits = from_callable(
+        lambda images: np.full((len(images), 2), 2.5),
+        size=SIZE,
+        n_classes=2,
+        outputs="probabilities",
+    )
+    with pytest.raises(ScoreError, match=r"probabilities lie in \[2\.5, 2\.5\]"):
+        explain(logits, photo)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
