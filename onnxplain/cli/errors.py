@@ -33,6 +33,8 @@ def reported(*, arguments: bool = False) -> Iterator[None]:
         yield
     except OnnxplainError as error:
         raise click.ClickException(str(error)) from error
+    except MemoryError as error:
+        raise click.ClickException(f"not enough memory: {error or 'none is left'}") from error
     except (ValueError, TypeError) as error:
         if arguments:
             raise click.UsageError(str(error)) from error
@@ -42,7 +44,7 @@ def reported(*, arguments: bool = False) -> Iterator[None]:
 def describe(image: str, error: Exception) -> str:
     """One line on an image that failed."""
     log.debug("%s", image, exc_info=error)
-    text = str(error)
+    text = " ".join(str(error).splitlines())
     if not isinstance(error, OnnxplainError | ValueError):
         text = f"{type(error).__name__}: {text}"
     return text if text.startswith(image) else f"{image}: {text}"

@@ -61,11 +61,15 @@ def read_plan(path: Path) -> Plan:
     target = content.get("target", [])
     target = target if isinstance(target, list) else [target]
     seed = content.get("seed")
-    if not all(isinstance(one, int | str) for one in target):
+    if not all(isinstance(one, str) or _whole(one) for one in target):
         raise ValueError(f"{path}: target takes indices and names of classes, got {target!r}")
-    if not (seed is None or isinstance(seed, int)):
+    if not (seed is None or _whole(seed)):
         raise ValueError(f"{path}: seed takes an integer, got {seed!r}")
     return Plan(method, fill, tuple(target), seed, parameters, fill_parameters)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _part(content: Mapping[str, Any], key: str, path: Path) -> tuple[str | None, dict[str, Any]]:

@@ -28,7 +28,7 @@ class Blur(Parametrised):
     """
 
     name: ClassVar[str] = "blur"
-    sigma: Annotated[float, Param("standard deviation in pixels", gt=0)] = 10.0
+    sigma: Annotated[float, Param("standard deviation in pixels", gt=0, le=1000)] = 10.0
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
         """The blurred image (H, W, 3)."""

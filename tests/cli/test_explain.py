@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import numpy as np
 import onnx
 import PIL.Image
@@ -16,6 +17,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import onnxplain
+from onnxplain.cli.errors import describe, reported
 from onnxplain.registry import FILLS, METHODS
 from tests import models
 from tests.cli.conftest import ENVIRONMENT, Run
@@ -192,6 +194,20 @@ def test_plan_is_followed_and_options_win(run: Run, model: Path, photo: Path):
     assert (other["method"], other["fill"]) == ("rise", "colour")
 
 
+def test_what_an_error_says_stays_on_one_line(folder: Path):
+    assert (
+        describe("a.jpg", RuntimeError("OpenCV:\n> bad\n")) == "a.jpg: RuntimeError: OpenCV: > bad"
+    )
+
+
+def test_too_little_memory_is_a_message():
+    with (
+        pytest.raises(click.ClickException, match=r"not enough memory: Unable to allocate"),
+        reported(),
+    ):
+        np.empty(2**60, np.uint8)
+
+
 def test_model_flags_reach_the_model(run: Run, folder: Path, photo: Path, own_cache: None):
     onnx.save(models.additive(models.weights((16, 16)), colour="bgr"), "plain.onnx")
     Path("names.txt").write_text("one\ntwo\nthree\n")
@@ -259,9 +275,11 @@ def test_wrong_command_lines_exit_2_and_write_nothing(
         ("[method]\nn_masks = 3", "method takes a name, or a table with a name"),
         ('[method]\nname = "rise"\nn_mask = 3', "'n_mask' is unknown; did you mean 'n_masks'?"),
         ('[method]\nname = "rise"\nn_masks = "3"', "n_masks takes int, got '3'"),
-        ('[fill]\nname = "blur"\nsigma = 0', "Blur: sigma must be > 0, got 0"),
+        ('[fill]\nname = "blur"\nsigma = 0', "Blur: sigma must be > 0 and <= 1000, got 0"),
         ("target = [0.5]", "target takes indices and names of classes"),
+        ("target = true", "target takes indices and names of classes"),
         ('seed = "1"', "seed takes an integer"),
+        ("seed = true", "seed takes an integer"),
     ],
 )
 def test_wrong_plans_exit_2(run: Run, model: Path, photo: Path, plan: str, text: str):
