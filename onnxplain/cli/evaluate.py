@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -254,9 +255,8 @@ def command(
                     f"interrupted; what is done is in {store.path}, and the same command goes on"
                 ) from None
     with reported():
-        rows = _current(store.path, keys)
-        _report(rows, plan, output, quiet)
-    if any(row["status"] == "error" for row in rows):
+        _report(lambda: _current(store.path, keys), plan, output, quiet)
+    if any(store.done[key] == "error" for key in keys):
         ctx.exit(1)
 
 
@@ -297,15 +297,14 @@ def _tell(rows: Iterable[Row]) -> None:
             click.echo(f"Error: {where}: {row['error']}", err=True)
 
 
-def _current(path: Path, keys: set[str]) -> list[Row]:
-    """The rows of this study; of a key that was done again, the last."""
-    rows = {row["key"]: tables.thin(row) for row in read_rows(path) if row["key"] in keys}
-    return list(rows.values())
+def _current(path: Path, keys: set[str]) -> Iterator[Row]:
+    """The rows of this study, read one at a time, as their curves would fill memory."""
+    return (row for row in read_rows(path) if row["key"] in keys)
 
 
-def _report(rows: list[Row], plan: Plan, output: Path, quiet: bool) -> None:
+def _report(rows: Callable[[], Iterator[Row]], plan: Plan, output: Path, quiet: bool) -> None:
     """Print the tables and write them."""
-    columns = tables.gather(rows, share=plan.held_out, seed=plan.seed)
+    columns = tables.gather(rows(), share=plan.held_out, seed=plan.seed)
     made = {
         "means": tables.summary(columns, seed=plan.seed),
         "pairs": tables.pairs(columns, seed=plan.seed),
@@ -315,22 +314,19 @@ def _report(rows: list[Row], plan: Plan, output: Path, quiet: bool) -> None:
         for suffix, text in FORMATS.items():
             _write(output / f"{name}.{suffix}", text(table))
     if not quiet:
-        click.echo("\n".join(_images(rows)), err=True)
+        click.echo("\n".join(_images(rows())), err=True)
     click.echo(as_text(made["means"]))
     click.echo(as_text(made["pairs"]), nl=False)
 
 
-def _images(rows: list[Row]) -> list[str]:
+def _images(rows: Iterable[Row]) -> list[str]:
     """How many images each classifier got right."""
-    counts: dict[Any, dict[str, int]] = {}
-    for row in rows:
-        if row["kind"] == "image":
-            count = counts.setdefault(row["model"], {"done": 0, "wrong": 0, "error": 0})
-            count[row["status"]] += 1
+    last = {row["key"]: (row["model"], row["status"]) for row in rows if row["kind"] == "image"}
+    counts = Counter(last.values())
     return [
-        f"{model}: {count['done']} images classified correctly, {count['wrong']} wrongly, "
-        f"{count['error']} failed"
-        for model, count in counts.items()
+        f"{model}: {counts[model, 'done']} images classified correctly, "
+        f"{counts[model, 'wrong']} wrongly, {counts[model, 'error']} failed"
+        for model in dict.fromkeys(model for model, _ in last.values())
     ]
 
 

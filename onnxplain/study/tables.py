@@ -10,8 +10,8 @@ import itertools
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -22,7 +22,16 @@ from onnxplain.study.rows import Row
 from onnxplain.study.statistics import holm, interval, sign_flip
 
 WHOLE_IMAGE = "whole image"  # the box around it all, as a method: localisation must beat it
-_DETAILS = ("alphas", "values", "whole_image_overlap")
+
+# What tells models, metrics and methods of one name apart, and what goes before the names of
+# their parameters.
+_SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "model": {"model_sha256": "", "preprocessing": ""},
+    "metric": {"metric_fill": "", "metric_parameters": "", "metric_fill_parameters": "fill_"},
+    "method": {"fill": "", "method_parameters": "", "fill_parameters": "fill_"},
+}
+_IDENTITY = (*_SETTINGS, *(name for one in _SETTINGS.values() for name in one), "direction", "unit")
+_Names: TypeAlias = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -66,34 +75,32 @@ class Column(NamedTuple):
     n_failed: int
 
 
-def thin(row: Row) -> Row:
-    """What the tables need of a row: without its curve."""
-    details = row.get("details", {})
-    return {**row, "details": {name: details[name] for name in _DETAILS if name in details}}
-
-
 def gather(rows: Iterable[Row], *, share: float, seed: int) -> list[Column]:
     """The rows of a study by classifier, metric and method, sorted by their names.
 
     Parameters
     ----------
     rows : iterable of dict
-        Each key once.
+        Of several of one image and the same settings the last one counts. Curves are not
+        kept, so the rows may be read one at a time.
     share, seed
         Decide which images are held out, as in `onnxplain.study.dataset.held_out`.
     """
-    scores = [row for row in rows if row["kind"] == "score"]
-    name = [_namer(scores, what) for what in ("model", "metric", "method")]
-    groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
-    for row in scores:
-        groups[tuple(one(row) for one in name)].append(row)
-    found = [_column(names, group, share, seed) for names, group in sorted(groups.items())]
+    groups: dict[str, _Group] = {}
+    for row in rows:
+        if row["kind"] == "score":
+            settings = {name: row[name] for name in _IDENTITY}
+            group = groups.setdefault(json.dumps(settings), _Group(settings))
+            group.add(row)
+    label = _labels([group.settings for group in groups.values()])
+    found = {label(group.settings): group for group in groups.values()}
+    columns = [_column(names, group, share, seed) for names, group in sorted(found.items())]
     baselines = {
-        one[:2]: _whole_image(one, groups[one[:3]])
-        for one in reversed(found)
-        if groups[one[:3]][0]["metric"] == LocalisationError.name
+        one[:2]: _whole_image(one, found[one[:3]])
+        for one in reversed(columns)
+        if found[one[:3]].settings["metric"] == LocalisationError.name
     }
-    return sorted([*found, *baselines.values()], key=lambda one: one[:3])
+    return sorted([*columns, *baselines.values()], key=lambda one: one[:3])
 
 
 def summary(columns: Sequence[Column], *, seed: int) -> Table:
@@ -160,85 +167,97 @@ def by_method(columns: Sequence[Column]) -> Table:
     return Table("Means by method", ("model", "metric", *methods), tuple(lines))
 
 
-def _column(names: tuple[str, ...], rows: Sequence[Row], share: float, seed: int) -> Column:
-    model, metric, method = names
-    direction: Direction = rows[0]["direction"]
+class _Point(NamedTuple):
+    """What a row says of one image: the value, and what it would be at each alpha."""
+
+    value: float
+    grid: tuple[float, ...]
+    whole_image_overlap: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """The rows of the same settings, by image and class; None for those without a value."""
+
+    settings: Row
+    points: dict[tuple[str, int], _Point | None] = field(default_factory=dict)
+    alphas: list[float] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        """Take one row."""
+        point = None
+        if row["status"] == "done" and row["value"] is not None:
+            details = row["details"]
+            self.alphas[:] = details.get("alphas", [])
+            grid = tuple(details.get("values", ()))
+            point = _Point(row["value"], grid, details.get("whole_image_overlap"))
+        self.points[row["image"], row["target"]] = point
+
+
+def _column(names: _Names, group: _Group, share: float, seed: int) -> Column:
+    direction: Direction = group.settings["direction"]
     # Sorted, so that intervals do not depend on the order in which work ended.
-    defined = sorted(
-        (row for row in rows if row["status"] == "done" and row["value"] is not None), key=_image
-    )
-    alpha = rows[0]["metric_parameters"].get("alpha")
-    parts: dict[bool, list[Row]] = {True: [], False: []}
-    for row in defined:
-        parts[held_out(row["image"], share, seed)].append(row)
-    n_held_out = 0
+    points = {image: point for image, point in sorted(group.points.items()) if point is not None}
+    held = {image: point for image, point in points.items() if held_out(image[0], share, seed)}
+    rest = {image: point for image, point in points.items() if image not in held}
+    alpha = group.settings["metric_parameters"].get("alpha")
+    values = {image: point.value for image, point in points.items()}
     # With one threshold there is nothing to choose, and with one part nothing to choose on.
-    if all(parts.values()) and all(len(row["details"].get("alphas", ())) > 1 for row in defined):
-        alpha = best_alpha([_score(row) for row in parts[True]], direction)
-        n_held_out, defined = len(parts[True]), parts[False]
-    values = {
-        _image(row): at_alpha(_score(row), alpha) if n_held_out else float(row["value"])
-        for row in defined
-    }
-    failed = sum(row["status"] == "error" or row["value"] is None for row in rows)
-    unit = rows[0]["unit"]
-    return Column(model, metric, method, direction, unit, alpha, n_held_out, values, failed)
+    chosen = len(group.alphas) > 1 and bool(held) and bool(rest)
+    if chosen:
+        alpha = best_alpha([_score(point, group.alphas) for point in held.values()], direction)
+        values = {i: at_alpha(_score(point, group.alphas), alpha) for i, point in rest.items()}
+    n_failed = sum(point is None for point in group.points.values())
+    n_held_out = len(held) if chosen else 0
+    return Column(*names, direction, group.settings["unit"], alpha, n_held_out, values, n_failed)
 
 
-def _whole_image(column: Column, rows: Sequence[Row]) -> Column:
+def _whole_image(column: Column, group: _Group) -> Column:
     """The localisation error of the box around the whole image, on the images of a column."""
+    overlap = group.settings["metric_parameters"]["overlap"]
     values = {
-        _image(row): float(
-            row["details"]["whole_image_overlap"] <= row["metric_parameters"]["overlap"]
-        )
-        for row in rows
-        if _image(row) in column.values
+        image: float(point.whole_image_overlap <= overlap)
+        for image in column.values
+        if (point := group.points[image]) and point.whole_image_overlap is not None
     }
     return column._replace(method=WHOLE_IMAGE, alpha=None, n_held_out=0, values=values, n_failed=0)
 
 
-def _image(row: Row) -> tuple[str, int]:
-    return row["image"], row["target"]
+def _score(point: _Point, alphas: Sequence[float]) -> Score:
+    return Score(point.value, {"alphas": alphas, "values": point.grid})
 
 
-def _score(row: Row) -> Score:
-    return Score(row["value"], row["details"])
+def _labels(all_settings: Sequence[Row]) -> Callable[[Row], _Names]:
+    """A function that names the model, metric and method of some settings.
 
-
-# By what is named: the settings that tell things of one name apart, and what goes before the
-# names of their parameters.
-_SETTINGS: Mapping[str, Mapping[str, str]] = {
-    "model": {"model_sha256": "", "preprocessing": ""},
-    "metric": {"metric_fill": "", "metric_parameters": "", "metric_fill_parameters": "fill_"},
-    "method": {"fill": "", "method_parameters": "", "fill_parameters": "fill_"},
-}
-
-
-def _namer(rows: Iterable[Row], what: str) -> Callable[[Row], str]:
-    """A function that names the model, metric or method of a row.
-
-    Of its settings the name tells those in which rows of the same name differ.
+    A name tells those of its parameters in which settings of the same name differ.
     """
+    seen: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for settings in all_settings:
+        for what in _SETTINGS:
+            for name, value in _flat(settings, what).items():
+                seen[what, settings[what]][name].add(value)
 
-    def settings(row: Row) -> dict[str, str]:
-        found = {}
-        for column, prefix in _SETTINGS[what].items():
-            value = row[column]
-            table = value if isinstance(value, dict) else {column.removeprefix("metric_"): value}
-            found.update({f"{prefix}{name}": json.dumps(one) for name, one in table.items()})
-        return found
-
-    seen: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for row in rows:
-        for name, value in settings(row).items():
-            seen[row[what]][name].add(value)
-
-    def label(row: Row) -> str:
+    def one(settings: Row, what: str) -> str:
         differing = [
-            f"{name}={value.strip(chr(34))}"
-            for name, value in settings(row).items()
-            if len(seen[row[what]][name]) > 1
+            f"{name}={value}"
+            for name, value in _flat(settings, what).items()
+            if len(seen[what, settings[what]][name]) > 1
         ]
-        return f"{row[what]} ({', '.join(differing)})" if differing else str(row[what])
+        return f"{settings[what]} ({', '.join(differing)})" if differing else str(settings[what])
 
-    return label
+    return lambda settings: (
+        one(settings, "model"),
+        one(settings, "metric"),
+        one(settings, "method"),
+    )
+
+
+def _flat(settings: Row, what: str) -> dict[str, str]:
+    """All parameters of the model, metric or method, as text."""
+    found = {}
+    for column, prefix in _SETTINGS[what].items():
+        value = settings[column]
+        table = value if isinstance(value, dict) else {column.removeprefix("metric_"): value}
+        found.update({f"{prefix}{name}": json.dumps(one).strip('"') for name, one in table.items()})
+    return found

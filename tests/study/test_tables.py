@@ -13,7 +13,7 @@ import scipy.stats
 from onnxplain.metrics import ALPHAS
 from onnxplain.study.dataset import held_out
 from onnxplain.study.rows import Row
-from onnxplain.study.tables import WHOLE_IMAGE, Table, by_method, gather, pairs, summary, thin
+from onnxplain.study.tables import WHOLE_IMAGE, Table, by_method, gather, pairs, summary
 from onnxplain.study.writing import as_csv, as_latex, as_markdown, as_text
 
 SHARE, SEED = 0.4, 2
@@ -80,6 +80,12 @@ def test_failed_and_undefined_values_are_counted_not_averaged():
     assert line[3:7] == (0, None, None, None)
 
 
+def test_of_one_image_the_last_row_counts():
+    rows = [score(0, None, status="error"), score(1, 5.0), score(0, 2.0)]
+    (column,) = gather(rows, share=0, seed=0)
+    assert (column.values, column.n_failed) == ({("0.png", 1): 2.0, ("1.png", 1): 5.0}, 0)
+
+
 def test_alpha_is_chosen_on_the_held_out_and_reported_on_the_others():
     rng = np.random.default_rng(1)
     errors = rng.integers(0, 2, (20, len(ALPHAS))).astype(float)
@@ -87,7 +93,7 @@ def test_alpha_is_chosen_on_the_held_out_and_reported_on_the_others():
     held = np.array([held_out(f"{i}.png", SHARE, SEED) for i in range(20)])
     assert 2 < held.sum() < 18
     best = errors[held].mean(axis=0).argmin()
-    found = {one.method: one for one in gather(map(thin, rows), share=SHARE, seed=SEED)}
+    found = {one.method: one for one in gather(iter(rows), share=SHARE, seed=SEED)}
     column = found["sp"]
     assert column.alpha == ALPHAS[best]
     assert column.n_held_out == held.sum()
