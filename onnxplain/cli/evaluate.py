@@ -89,8 +89,9 @@ onnxplain evaluate photos --plan plan.toml -o all
     type=entries,
     multiple=True,
     metavar="NAME[:KEY=VALUE,...]",
-    help="A method of onnxplain explain, or random for a random heatmap; may be given several "
-    "times.  [default: random, rise]",
+    help="A method of onnxplain explain; random, a random heatmap; or given:folder=DIR, heatmaps "
+    "made elsewhere, DIR/NAME.npy for the image NAME.jpg.  May be given several times.  "
+    "[default: random, rise]",
 )
 @click.option(
     "--fill",

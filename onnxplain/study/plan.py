@@ -29,6 +29,7 @@ from onnxplain.flow import Method
 from onnxplain.metrics import METRICS, FoldedBlur, Metric, RandomHeatmap
 from onnxplain.params import build, unknown, values
 from onnxplain.protocols import Fill, Inpainter
+from onnxplain.study.given import Given
 
 # The papers' where a metric brings a fill of its own; the others judge the method's.
 METRIC_FILLS: Mapping[str, str] = {
@@ -38,6 +39,9 @@ METRIC_FILLS: Mapping[str, str] = {
     "lerf": "uniform-noise",
     "abpc": "uniform-noise",
 }
+
+# They remove nothing, so one fill is as good as all.
+UNFILLED: Mapping[str, type[Method]] = {cls.name: cls for cls in (RandomHeatmap, Given)}
 
 LOOK_AT_BOXES = frozenset(("localisation", "pointing", "ms-ssim", "off-object"))
 
@@ -212,10 +216,9 @@ def explainers(plan: Plan, inpainter: Callable[[], Inpainter]) -> list[Explainer
 
     found = []
     for wanted in plan.methods:
-        if wanted.name == RandomHeatmap.name:
-            # It removes nothing, so one fill is as good as all.
-            method: Method = build(RandomHeatmap, wanted.parameters)
-            found.append(Explainer(method, method.name, fill_of(Entry(registry.DEFAULT_FILL))))
+        if wanted.name in UNFILLED:
+            method = build(UNFILLED[wanted.name], wanted.parameters)
+            found.append(Explainer(method, method.name, fill_of(Entry(method.usual_fill))))
             continue
         base, implied = registry.split(wanted.name)
         method = registry.make_method(base, wanted.parameters)

@@ -12,6 +12,7 @@ from onnxplain.params import values
 from onnxplain.protocols import Classifier
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import Item
+from onnxplain.study.given import Given
 from onnxplain.study.plan import LOOK_AT_BOXES, Explainer, Judge
 from onnxplain.study.rows import Row, key_of
 from onnxplain.subjects import Subject
@@ -122,11 +123,13 @@ class Question:
 
     def _heatmap(self, explainer: Explainer) -> dict[str, Any]:
         # The file's name decides draws, as it does in onnxplain explain.
+        name, method = self.item.path.name, explainer.method
         return {
             **self._identity(),
-            "name": self.item.path.name,
+            "name": name,
             "seed": self.seed,
             **_explainer(explainer),
+            "given": method.sha256(name) if isinstance(method, Given) else None,
         }
 
 

@@ -17,6 +17,7 @@ from onnxplain.flow import Flow
 from onnxplain.metrics import Deletion, Insertion, LocalisationError
 from onnxplain.params import Param, Parametrised
 from onnxplain.study.dataset import Item
+from onnxplain.study.given import Given
 from onnxplain.study.plan import Entry, Explainer, Plan, entry, explainers, judges
 from onnxplain.study.rows import Row, RowFile, merge, read_rows
 from onnxplain.study.run import Step, evaluate, known_items
@@ -308,6 +309,37 @@ def test_kept_heatmaps_spare_the_method(net: Net, items: list[Item], tmp_path: P
     other = tmp_path / "other.jsonl"
     steps(net, items, other, more)
     assert by_key(other) == by_key(path)
+
+
+def test_heatmaps_made_elsewhere_are_judged_and_judged_again_when_they_change(
+    net: Net, items: list[Item], tmp_path: Path
+):
+    path, maps = tmp_path / "rows.jsonl", tmp_path / "theirs"
+    maps.mkdir()
+    rng = np.random.default_rng(4)
+    theirs = [rng.random(SIZE) for _ in items]
+    for item, heatmap in zip(items[:4], theirs, strict=False):
+        np.save(maps / f"{item.path.stem}.npy", heatmap)
+    what = plan((f"given:folder={maps.name}",))
+    asked = [one._replace(method=Given(str(maps))) for one in explainers(what, no_inpainter)]
+
+    def made() -> set[str]:
+        found = evaluate(net, items, asked, judges(what), RowFile(path))
+        return {row["image"] for step in found for row in step.rows}
+
+    assert made() == {item.file for item in items}
+    for item, heatmap in zip(items[:4], theirs, strict=False):
+        expected = judge(Deletion(step=32), net, item.path, heatmap, 1)
+        (found,) = of(path, image=item.file, metric="deletion")
+        assert found["value"] == pytest.approx(expected.value, abs=1e-6)
+    failed = of(path, image="4.png", status="error")
+    assert [row["metric"] for row in failed] == ["deletion", "localisation"]
+    assert "4.npy: is no heatmap" in failed[0]["error"]
+    assert made() == set()
+    np.save(maps / "1.npy", theirs[0])
+    np.save(maps / "4.npy", theirs[4][:8])
+    assert made() == {"1.png", "4.png"}
+    assert "has shape (8, 16)" in of(path, image="4.png", status="error")[-1]["error"]
 
 
 def test_damaged_heatmap_is_made_again(net: Net, items: list[Item], tmp_path: Path):
