@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -17,11 +16,11 @@ from onnxplain.errors import ModelError, OnnxplainError
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.image import MAX_PIXELS, read
 from onnxplain.runtime import OnnxClassifier
-from onnxplain.runtime.device import Device
+from onnxplain.runtime.device import Device, both_wheels
 from onnxplain.runtime.load import open_classifier
 from onnxplain.runtime.tuning import Rate
-from onnxplain.scores import probabilities, target_scores
-from onnxplain.subjects import bring
+from onnxplain.scores import target_scores
+from onnxplain.subjects import bring, classify
 from onnxplain.targets import choose, parse_targets
 
 N_BEST = 5
@@ -221,12 +220,9 @@ def _answer(name: str, classifier: OnnxClassifier, photo: Image, label: str | No
     names = classifier.class_names
     _, image = bring(classifier, photo)
     try:
-        raw = classifier.scores(image[None])
+        scores = classify(classifier, image)
     except OnnxplainError as error:
         return Answer(name, problem=str(error))
-    if not np.isfinite(raw).all():
-        return Answer(name, problem="NaN or infinite scores")
-    scores = probabilities(raw, classifier.outputs)[0]
     order = np.argsort(-scores, kind="stable").tolist()
 
     def ranked(index: int) -> Ranked:
@@ -240,18 +236,9 @@ def _answer(name: str, classifier: OnnxClassifier, photo: Image, label: str | No
 
 
 def _warnings() -> list[str]:
-    wheels = [name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)]
-    if len(wheels) < 2:
+    if not both_wheels():
         return []
     return [
         "the packages onnxruntime and onnxruntime-gpu are both installed and overwrite each "
         "other; uninstall both and install one of them again"
     ]
-
-
-def _installed(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

@@ -15,8 +15,7 @@ from onnxplain.errors import ModelError
 from onnxplain.graph.spec import Colour, Head, Layout
 from onnxplain.params import unknown
 from onnxplain.runtime import OnnxClassifier, OnnxInpainter, load_classifier
-from onnxplain.scores import probabilities
-from onnxplain.subjects import bring
+from onnxplain.subjects import bring, classify
 
 DEFAULT_MODEL = "efficientnet-lite0"
 DEFAULT_INPAINTER = "inpainter"
@@ -153,6 +152,4 @@ def score(path: Path, photo: Image) -> NDArray[np.float32]:
     """The probabilities (K,) that the classifier in a file gives a photo (H, W, 3)."""
     classifier = load_classifier(path, device="cpu", batch_size=1)
     _, image = bring(classifier, photo)
-    raw = classifier.scores(image[None])
-    found: NDArray[np.float32] = probabilities(raw, classifier.outputs)[0].astype(np.float32)
-    return found
+    return classify(classifier, image).astype(np.float32)

@@ -94,19 +94,7 @@ def look(classifier: Classifier, named: Named, *, max_pixels: int) -> Subject:
     else:
         photo = read(named.source, max_pixels=max_pixels)
     frame, image = bring(classifier, photo)
-    raw = classifier.scores(image[None])
-    if not np.isfinite(raw).all():
-        raise ScoreError(
-            f"{named.label}: the classifier answered with NaN or infinite scores; the model "
-            f"file may be damaged, or its preprocessing wrong (see onnxplain inspect)"
-        )
-    found = probabilities(raw, classifier.outputs)[0]
-    if not (found.min() >= -SLACK and found.max() <= 1 + SLACK):
-        raise ScoreError(
-            f"{named.label}: the classifier's probabilities lie in [{found.min():.4g}, "
-            f"{found.max():.4g}]; they are logits, or a sigmoid or softmax is missing from "
-            f"the model (--head on the command line says what its scores are)"
-        )
+    found = classify(classifier, image)
     pixels = np.rint(photo * 255).astype(np.uint8)
     return Subject(
         named.label,
@@ -117,6 +105,30 @@ def look(classifier: Classifier, named: Named, *, max_pixels: int) -> Subject:
         image,
         found,
     )
+
+
+def classify(classifier: Classifier, image: Image) -> NDArray[np.float64]:
+    """The probabilities (K,) that a classifier gives an image of its size.
+
+    Raises
+    ------
+    ScoreError
+        If it answers with what is no number, or no probability where that is what it gives.
+    """
+    raw = classifier.scores(image[None])
+    if not np.isfinite(raw).all():
+        raise ScoreError(
+            "the classifier answered with NaN or infinite scores; the model file may be "
+            "damaged, or its preprocessing wrong (see onnxplain inspect)"
+        )
+    found: NDArray[np.float64] = probabilities(raw, classifier.outputs)[0]
+    if not (found.min() >= -SLACK and found.max() <= 1 + SLACK):
+        raise ScoreError(
+            f"the classifier's probabilities lie in [{found.min():.4g}, {found.max():.4g}]; "
+            f"they are logits, or a sigmoid or softmax is missing from the model (--head on "
+            f"the command line says what its scores are)"
+        )
+    return found
 
 
 def bring(classifier: Classifier, photo: Image) -> tuple[Frame, Image]:

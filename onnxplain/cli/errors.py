@@ -33,6 +33,8 @@ def reported(*, arguments: bool = False) -> Iterator[None]:
         yield
     except OnnxplainError as error:
         raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted") from None
     except MemoryError as error:
         raise click.ClickException(f"not enough memory: {error or 'none is left'}") from error
     except (ValueError, TypeError) as error:

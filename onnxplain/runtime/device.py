@@ -101,13 +101,18 @@ def advice(device: Device) -> str:
 
 
 def _wheels() -> str:
-    """What to do about the installed packages, as both wheels own one folder."""
-    if _installed("onnxruntime") and _installed("onnxruntime-gpu"):
+    """What to do about the installed packages."""
+    if both_wheels():
         return (
             "the packages onnxruntime and onnxruntime-gpu are both installed and overwrite "
             "each other: pip uninstall both, then pip install 'onnxplain[cuda]'"
         )
     return "install the CUDA and cuDNN libraries with pip install 'onnxplain[cuda]'"
+
+
+def both_wheels() -> bool:
+    """Whether both packages of ONNX Runtime are installed, which own one folder."""
+    return _installed("onnxruntime") and _installed("onnxruntime-gpu")
 
 
 def _installed(package: str) -> bool:

@@ -17,7 +17,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import onnxplain
-from onnxplain.cli.errors import describe, reported
+from onnxplain.cli.errors import Interrupted, describe, reported
 from onnxplain.registry import FILLS, METHODS
 from tests import models
 from tests.cli.conftest import ENVIRONMENT, Run
@@ -198,6 +198,12 @@ def test_what_an_error_says_stays_on_one_line(folder: Path):
     assert (
         describe("a.jpg", RuntimeError("OpenCV:\n> bad\n")) == "a.jpg: RuntimeError: OpenCV: > bad"
     )
+
+
+def test_interruption_while_a_model_loads_exits_130():
+    with pytest.raises(Interrupted, match="interrupted") as caught, reported():
+        raise KeyboardInterrupt
+    assert caught.value.exit_code == 130
 
 
 def test_too_little_memory_is_a_message():
