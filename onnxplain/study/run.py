@@ -21,10 +21,10 @@ from onnxplain.cache import write_atomic
 from onnxplain.data import Case, Heatmap, Image, generator
 from onnxplain.engine import Engine, Job, Outcome
 from onnxplain.errors import OutputError
-from onnxplain.flow import Flow
+from onnxplain.flow import ByGradient, Flow
 from onnxplain.image import MAX_PIXELS, read
 from onnxplain.metrics import Score
-from onnxplain.protocols import Classifier
+from onnxplain.protocols import Classifier, Differentiable
 from onnxplain.study.dataset import Item
 from onnxplain.study.plan import Explainer, Judge
 from onnxplain.study.records import Question
@@ -99,9 +99,7 @@ def evaluate(
     OnnxplainError
         If the classifier fails to run at all, or results cannot be written.
     """
-    settled = [(one, *settle(one.method, classifier)) for one in explainers]
-    asked = tuple(one._replace(method=method) for one, method, _ in settled)
-    gradients = next((grads for *_, grads in settled if grads is not None), None)
+    asked, gradients = _settle(explainers, classifier)
     keeper = Keeper(heatmaps) if heatmaps else None
     run = _Run(
         classifier, asked, tuple(judges), store, seed, only_correct, keeper, retry, max_pixels
@@ -279,6 +277,27 @@ class _Run:
             return ()
         self.store.append([row])
         return (row,)
+
+
+def _settle(
+    explainers: Sequence[Explainer], classifier: Classifier
+) -> tuple[tuple[Explainer, ...], Differentiable | None]:
+    """Decide what methods left open; gradients, which take time to make, are made once."""
+    wanting = [
+        one.method
+        for one in explainers
+        if isinstance(one.method, ByGradient) and one.method.wants_gradients
+    ]
+    # Where there are none, a method that cannot do without is told so.
+    wanting.sort(key=lambda method: not method.needs_gradients)
+    gradients = settle(wanting[0], classifier)[1] if wanting else None
+    settled = tuple(
+        one._replace(method=one.method.settled(gradients=gradients is not None))
+        if isinstance(one.method, ByGradient)
+        else one
+        for one in explainers
+    )
+    return settled, gradients
 
 
 def _flow(work: _Work, case: Case, keeper: Keeper | None) -> Flow[None]:

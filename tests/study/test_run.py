@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,16 +14,18 @@ import pytest
 
 import onnxplain
 from onnxplain.data import Attribution, Box, Case, Image, Size
+from onnxplain.errors import ModelError
 from onnxplain.evaluation import judge
 from onnxplain.flow import Flow
 from onnxplain.metrics import Deletion, Insertion, LocalisationError
 from onnxplain.params import Param, Parametrised
+from onnxplain.protocols import Differentiable
 from onnxplain.study.dataset import Item
 from onnxplain.study.given import Given
 from onnxplain.study.plan import Entry, Explainer, Plan, entry, explainers, judges
 from onnxplain.study.rows import Row, RowFile, merge, read_rows
 from onnxplain.study.run import Step, evaluate, known_items
-from tests.nets import Net
+from tests.nets import CurvedGradients, Net, curved
 from tests.study.conftest import SIZE, reddish, save
 
 METHODS = ("sp:patch=4,stride=4", "rise:n_masks=30,grid=4")
@@ -340,6 +344,65 @@ def test_heatmaps_made_elsewhere_are_judged_and_judged_again_when_they_change(
     np.save(maps / "4.npy", theirs[4][:8])
     assert made() == {"1.png", "4.png"}
     assert "has shape (8, 16)" in of(path, image="4.png", status="error")[-1]["error"]
+
+
+@dataclass(eq=False)
+class Sloped(Net):
+    """A net with gradients, which counts how often they are made."""
+
+    made: int = 0
+
+    def gradients(self) -> Differentiable:
+        self.made += 1
+        return CurvedGradients(self.weights)
+
+    @property
+    def weights(self) -> Any:
+        return np.random.default_rng(2).normal(size=(*SIZE, 3, 2)).astype(np.float32) / 40
+
+
+def test_gradients_are_made_once_for_all_methods(items: list[Item], tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    net = Sloped(None, SIZE)
+    net.function = curved(net.weights)
+    what = plan(("sp:patch=8", "mp:n_steps=2", "fido:n_steps=2", "mp:n_steps=2,estimator=spsa"))
+    steps(net, items[:2], path, what, only_correct=False)
+    assert net.made == 1
+    used = {
+        (row["method"], row["method_parameters"].get("estimator"))
+        for row in of(path, kind="score", status="done")
+    }
+    assert used == {("sp", None), ("mp", "gradient"), ("fido", "gradient"), ("mp", "spsa")}
+
+
+def test_methods_go_without_gradients_where_there_are_none(
+    net: Net, items: list[Item], tmp_path: Path
+):
+    path = tmp_path / "rows.jsonl"
+    steps(net, items[:1], path, plan(("mp:n_steps=2,n_pairs=2",)))
+    assert {row["method_parameters"]["estimator"] for row in of(path, kind="score")} == {"spsa"}
+    with pytest.raises(ModelError, match="has no gradients"):
+        steps(net, items[:1], path, plan(("mp", "mp:estimator=gradient")))
+
+
+def test_memory_does_not_grow_with_the_number_of_images(
+    net: Net, items: list[Item], tmp_path: Path
+):
+    n = 60
+    paths = [tmp_path / f"photo{i}.png" for i in range(n)]
+    for path in paths:
+        path.write_bytes(items[0].path.read_bytes())
+    many = [replace(items[0], file=path.name, path=path) for path in paths]
+    what, store = plan(("sp:patch=8,stride=8",), ("localisation",)), RowFile(tmp_path / "rows")
+    held = {}
+    tracemalloc.start()
+    for i, _ in enumerate(evaluate(net, many, explainers(what, no_inpainter), judges(what), store)):
+        if i in (40, 80):  # two steps an image
+            gc.collect()
+            held[i], _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # Twenty photos of 20 x 24 pixels are 115 KB as floats; a key takes some 200 bytes.
+    assert held[80] - held[40] < 30_000
 
 
 def test_damaged_heatmap_is_made_again(net: Net, items: list[Item], tmp_path: Path):
