@@ -179,6 +179,23 @@ def test_kept_heatmaps_are_those_of_explain(run: Run, model: Path, photos: Path,
     assert np.array_equal(np.load(kept), onnxplain.load_explanation(one["heatmap"]).heatmap)
 
 
+def test_heatmaps_made_elsewhere_get_what_their_method_gets(
+    run: Run, model: Path, photos: Path, folder: Path
+):
+    run(*words(photos, model, "--keep-heatmaps", "deep/maps"))
+    (folder / "deep" / "theirs").mkdir()
+    for kept in (folder / "deep" / "maps").glob("*-rise-*.npy"):
+        kept.rename(folder / "deep" / "theirs" / f"{kept.name.partition('-')[0]}.npy")
+    result = run(*words(photos, model, "--method", "given:folder=deep/theirs"))
+    assert result.exit_code == 0, result.stderr
+    found: dict[str, dict[tuple[str, str], float]] = {"rise": {}, "given": {}, "sp": {}}
+    for row in rows(folder / "evaluation" / "rows.jsonl"):
+        if row["kind"] == "score":
+            found[row["method"]][row["image"], row["metric"]] = row["value"]
+    assert found["given"] == pytest.approx(found["rise"], abs=1e-6)
+    assert found["given"] != pytest.approx(found["sp"], abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("more", "problem"),
     [

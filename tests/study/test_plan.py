@@ -77,6 +77,7 @@ def test_plan_in_toml_says_what_words_say(tmp_path: Path):
         ("rise:p_keep=0.3", "rise", {"p_keep": 0.3}),
         ("colour:rgb=[1, 0.5, 0]", "colour", {"rgb": (1, 0.5, 0)}),
         ("deletion:ties=random,fill=blur", "deletion", {"ties": "random", "fill": "blur"}),
+        ("given:folder=../their/maps", "given", {"folder": "../their/maps"}),
         ("saliency:grid=false", "saliency", {"grid": False}),
         ("models/net.onnx", "models/net.onnx", {}),
         ("C:\\net.onnx", "C:\\net.onnx", {}),
