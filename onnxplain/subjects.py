@@ -125,8 +125,8 @@ def classify(classifier: Classifier, image: Image) -> NDArray[np.float64]:
     if not (found.min() >= -SLACK and found.max() <= 1 + SLACK):
         raise ScoreError(
             f"the classifier's probabilities lie in [{found.min():.4g}, {found.max():.4g}]; "
-            f"they are logits, or a sigmoid or softmax is missing from the model (--head on "
-            f"the command line says what its scores are)"
+            f"they are logits, or a sigmoid or softmax is missing from the model; say what "
+            f"the scores are by --head, or by outputs= of from_callable"
         )
     return found
 

@@ -46,7 +46,7 @@ class SegmentMean(Parametrised):
     name: ClassVar[str] = "segment-mean"
     n_segments: Annotated[int, Param("superpixels to ask SLIC for", ge=1)] = 50
     compactness: Annotated[float, Param("nearness against likeness of colour", gt=0)] = 30.0
-    sigma: Annotated[float, Param("Gaussian smoothing before, in pixels", ge=0)] = 3.0
+    sigma: Annotated[float, Param("Gaussian smoothing before, in pixels", ge=0, le=1000)] = 3.0
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
         """A picture (H, W, 3) of the image's superpixels."""
@@ -74,7 +74,7 @@ class LocalMean(Parametrised):
     """
 
     name: ClassVar[str] = "local-mean"
-    window: Annotated[int, Param("side of the window in pixels", ge=1)] = 31
+    window: Annotated[int, Param("side of the window in pixels", ge=1, le=10_000)] = 31
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
         """A picture (H, W, 3) of local means."""

@@ -36,7 +36,7 @@ class GaussianNoise(Parametrised):
 
     name: ClassVar[str] = "gaussian-noise"
     mean: Annotated[float, Param("mean of the noise", ge=0, le=1)] = 0.5
-    sd: Annotated[float, Param("standard deviation of the noise", gt=0)] = 0.25
+    sd: Annotated[float, Param("standard deviation of the noise", gt=0, le=100)] = 0.25
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
         """Noise of the image's shape (H, W, 3)."""

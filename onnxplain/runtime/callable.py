@@ -75,6 +75,8 @@ def from_callable(
         raise ValueError("a classifier has at least one class, got none")
     if outputs not in ("probabilities", "logits"):
         raise ValueError(f"outputs is 'probabilities' or 'logits', got {outputs!r}")
+    if isinstance(size, int) or len(size) != 2:
+        raise TypeError(f"size is (rows, columns), got {size!r}")
     rows, columns = size
     for what, value in (
         ("rows of size", rows),

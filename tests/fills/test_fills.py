@@ -143,6 +143,20 @@ def test_colours_out_of_range_are_refused() -> None:
         fills.Colour(rgb=(255, 0, 0))
 
 
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [
+        (fills.Blur, "sigma"),
+        (fills.GaussianNoise, "sd"),
+        (fills.LocalMean, "window"),
+        (fills.SegmentMean, "sigma"),
+    ],
+)
+def test_values_that_would_fill_the_memory_are_refused(cls: Any, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be .* <= 1"):
+        cls(**{name: 10**9})
+
+
 def test_channel_mean_is_the_mean_of_each_channel() -> None:
     image = np.zeros((2, 2, 3), np.float32)
     image[0, 0], image[1, 1] = (1, 0.5, 0), (0, 0.5, 0)

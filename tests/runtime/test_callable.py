@@ -103,3 +103,5 @@ def test_arguments_out_of_range_are_refused(options: dict[str, Any], says: str) 
 def test_what_is_no_function_is_refused() -> None:
     with pytest.raises(TypeError, match="function must be callable, got str"):
         from_callable("model.onnx", size=SIZE, n_classes=3)  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(TypeError, match=r"size is \(rows, columns\), got 224"):
+        from_callable(linear, size=224, n_classes=3)  # type: ignore[arg-type]  # on purpose
