@@ -8,7 +8,6 @@ written together when it ends.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,15 +16,15 @@ from typing import NamedTuple
 import numpy as np
 
 from onnxplain.api import settle
-from onnxplain.cache import write_atomic
-from onnxplain.data import Case, Heatmap, Image, generator
+from onnxplain.data import Case, Image, generator
 from onnxplain.engine import Engine, Job, Outcome
-from onnxplain.errors import OutputError
+from onnxplain.errors import DeviceError, ModelError, OutputError
 from onnxplain.flow import ByGradient, Flow
 from onnxplain.image import MAX_PIXELS, read
 from onnxplain.metrics import Score
 from onnxplain.protocols import Classifier, Differentiable
 from onnxplain.study.dataset import Item
+from onnxplain.study.keeper import Keeper
 from onnxplain.study.plan import Explainer, Judge
 from onnxplain.study.records import Question
 from onnxplain.study.rows import Row, RowFile
@@ -128,33 +127,6 @@ def known_items(
     return found, unknown
 
 
-@dataclass(frozen=True)
-class Keeper:
-    """A folder of heatmaps, each called after all that it depends on."""
-
-    folder: Path
-
-    def find(self, name: str, size: tuple[int, int]) -> Heatmap | None:
-        """A kept heatmap; None if there is none, or none that is whole."""
-        try:
-            found = np.load(self.folder / f"{name}.npy", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            return None
-        whole = found.shape == size and found.dtype == np.float32
-        return found if whole else None
-
-    def keep(self, name: str, heatmap: Heatmap) -> None:
-        """Write a heatmap (H, W), whole or not at all."""
-        content = io.BytesIO()
-        np.save(content, heatmap, allow_pickle=False)
-        try:
-            write_atomic(self.folder / f"{name}.npy", content.getvalue())
-        except OSError as error:
-            raise OutputError(
-                f"{self.folder}: cannot be written ({error.strerror or error}); give another folder"
-            ) from error
-
-
 @dataclass(frozen=True, eq=False)
 class _Work:
     """What one job is to find out, and what it has found so far."""
@@ -193,6 +165,8 @@ class _Run:
                     continue
                 named = Named(item.file, item.path.name, photo)
                 subject = look(self.classifier, named, max_pixels=self.max_pixels)
+            except (DeviceError, ModelError):
+                raise  # the classifier's matter, and so that of every image
             except Exception as error:  # what is wrong with one image is its own matter
                 self._close(question, error)
                 continue

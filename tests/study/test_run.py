@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import onnxplain
-from onnxplain.data import Attribution, Box, Case, Image, Size
+from onnxplain.data import Attribution, Box, Case, Image, Images, Scores, Size
 from onnxplain.errors import ModelError
 from onnxplain.evaluation import judge
 from onnxplain.flow import Flow
@@ -217,6 +217,18 @@ def test_failing_image_is_a_row_and_the_others_go_on(net: Net, items: list[Item]
     items[0].path.write_bytes(good)  # another image now: its rows are made
     found = steps(net, items, path, plan())
     assert {row["image"] for step in found for row in step.rows} == {"0.png"}
+
+
+def test_classifier_that_cannot_run_ends_the_study_and_leaves_no_row(
+    items: list[Item], tmp_path: Path
+):
+    def broken(images: Images) -> Scores:
+        raise ModelError("no such operator")
+
+    path = tmp_path / "rows.jsonl"
+    with pytest.raises(ModelError, match="no such operator"):
+        steps(Net(broken, SIZE), items, path, plan())
+    assert path.read_bytes() == b""
 
 
 def test_image_without_a_box_fails_localisation_alone(net: Net, items: list[Item], tmp_path: Path):

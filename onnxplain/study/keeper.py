@@ -1,0 +1,40 @@
+"""Heatmaps that are kept, so that later metrics need not explain again."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from onnxplain.cache import write_atomic
+from onnxplain.data import Heatmap, Size
+from onnxplain.errors import OutputError
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """A folder of heatmaps, each called after all that it depends on."""
+
+    folder: Path
+
+    def find(self, name: str, size: Size) -> Heatmap | None:
+        """A kept heatmap; None if there is none, or none that is whole."""
+        try:
+            found = np.load(self.folder / f"{name}.npy", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        whole = found.shape == size and found.dtype == np.float32
+        return found if whole else None
+
+    def keep(self, name: str, heatmap: Heatmap) -> None:
+        """Write a heatmap (H, W), whole or not at all."""
+        content = io.BytesIO()
+        np.save(content, heatmap, allow_pickle=False)
+        try:
+            write_atomic(self.folder / f"{name}.npy", content.getvalue())
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder}: cannot be written ({error.strerror or error}); give another folder"
+            ) from error
