@@ -16,6 +16,7 @@ from onnxplain.cli.parameters import Family
 from onnxplain.cli.plan import Plan, read_plan
 from onnxplain.cli.progress import clear_line, progress
 from onnxplain.cli.sections import SectionedCommand
+from onnxplain.errors import OutputError
 from onnxplain.flow import Method
 from onnxplain.image import MAX_PIXELS
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load_inpainter
@@ -195,11 +196,15 @@ def _finish(outcomes: Iterator[Explanation | Failure], folder: Path, as_json: bo
     try:
         for outcome in outcomes:
             clear_line()
+            if isinstance(outcome, Explanation):
+                try:
+                    saved = outcome.save(folder)
+                except (OutputError, ValueError) as error:
+                    outcome = Failure(outcome.image, error)
             if isinstance(outcome, Failure):
                 failed += 1
                 click.echo(f"Error: {describe(outcome.image, outcome.error)}", err=True)
                 continue
-            saved = outcome.save(folder)
             written += 1
             click.echo(_as_json(outcome, saved) if as_json else _as_line(outcome, saved))
     except KeyboardInterrupt:

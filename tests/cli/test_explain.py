@@ -200,6 +200,19 @@ def test_what_an_error_says_stays_on_one_line(folder: Path):
     )
 
 
+def test_a_result_that_cannot_be_written_leaves_the_others_alone(
+    run: Run, model: Path, photo: Path, folder: Path
+):
+    other = folder / "other.png"
+    _pixels(1).save(other)
+    (folder / "explanations" / f"{photo.stem}-rise-dog.npz").mkdir(parents=True)
+    words = ("-m", model, "-t", "dog", "--n-masks", 4, "--json")
+    result = run("explain", photo, other, *words)
+    assert result.exit_code == 1
+    assert [Path(str(one["image"])).name for one in objects(result.stdout)] == ["other.png"]
+    assert f"Error: {photo}: explanations: cannot be written (Is a directory)" in result.stderr
+
+
 def test_interruption_while_a_model_loads_exits_130():
     with pytest.raises(Interrupted, match="interrupted") as caught, reported():
         raise KeyboardInterrupt
