@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from onnxplain.data import Box, Fit, Interpolation
+from onnxplain.data import Box, Fit
 from onnxplain.errors import ImageError, OutputError
 from onnxplain.image import (
     box_blur,
