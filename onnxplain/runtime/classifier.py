@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
@@ -72,7 +73,7 @@ class OnnxClassifier:
         self._identity = identity
         self._session = session
         self._device = composer
-        self._differentiate = differentiate
+        self._differentiate = functools.cache(differentiate)
         self._host = HostComposer(ModelSpace.of(spec))
         self._runner = Runner(
             session, spec, batch_size, fixed=batch.fixed is not None, on_fall=on_fall
@@ -172,7 +173,7 @@ class OnnxClassifier:
         GradientError
             If it has none, naming the node that stands in the way.
         """
-        return self._differentiate(self.batch_size)
+        return self._differentiate(self._runner.batch_size)
 
     def measure(
         self, batch_sizes: Sequence[int] = (), *, seconds: float = 0.5

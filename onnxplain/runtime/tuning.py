@@ -27,7 +27,7 @@ GPU_SIZES = (8, 16, 32, 64, 128)
 
 ROUNDS, SECONDS = 2, 0.08  # of each batch size: the better of so many short runs
 LONGEST = 0.25  # seconds of a call beyond which larger batches are not tried
-GOOD_ENOUGH = 0.97  # of the best rate: smaller batches need less memory and fill sooner
+GOOD_ENOUGH = 0.97  # of the best rate: within it, what the engine does a batch decides
 
 
 class Rate(NamedTuple):
@@ -96,7 +96,10 @@ def measure(
 
 
 def choose(session: Session, spec: ModelSpec, *, workers: int) -> int:
-    """The smallest batch size whose rate comes close to the best one."""
+    """The largest batch size whose rate comes close to the best one.
+
+    Forming, composing and answering a batch costs the engine about the same for any size.
+    """
     sizes = candidates(session.device)
     best: dict[int, float] = {}
     for _ in range(ROUNDS):
@@ -105,7 +108,7 @@ def choose(session: Session, spec: ModelSpec, *, workers: int) -> int:
     if not best:  # not even the smallest fits; running it tells so, or finds a smaller one
         return sizes[0]
     enough = GOOD_ENOUGH * max(best.values())
-    return min(size for size, rate in best.items() if rate >= enough)
+    return max(size for size, rate in best.items() if rate >= enough)
 
 
 def _calls_per_second(
