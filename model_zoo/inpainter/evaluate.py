@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -99,10 +100,24 @@ def parse() -> argparse.Namespace:
     add("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     add("--only", nargs="*", help="names of the fills to run; all if not given")
     add("--table", type=Path, help="Markdown file to write")
+    add("--cache", type=Path, help="JSON file that keeps the other fills' rows between runs")
     add("--sheet", type=Path, help="contact sheet PNG to write")
     add("--sheet-photos", type=Path, nargs="*", default=[], help="pictures for the sheet")
     add("--tile", type=int, default=160, help="side of a picture on the sheet")
     return parser.parse_args()
+
+
+def remembered(args: argparse.Namespace, kind: str, name: str,
+               compute: Callable[[], list[float]]) -> list[float]:
+    """Return a row of a table from the cache, or compute and keep it; ours is always computed."""
+    if not args.cache or name == "ours":
+        return compute()
+    rows = json.loads(args.cache.read_text()) if args.cache.exists() else {}
+    key = f"{kind}, {name}, {args.n_photos} photos of {args.size} px"
+    if key not in rows:
+        rows[key] = compute()
+        args.cache.write_text(json.dumps(rows, indent=1))
+    return rows[key]
 
 
 def write_sheet(fills: dict[str, Fill], args: argparse.Namespace) -> None:
@@ -136,7 +151,8 @@ def main() -> None:
     tables = []
     for kind in args.kinds:
         masks = [hole_for(kind, i, image) for i, image in enumerate(images)]
-        rows = {name: measure(fill, images, masks, distance, features, real)
+        rows = {name: remembered(args, kind, name, partial(
+                    measure, fill, images, masks, distance, features, real))
                 for name, fill in fills.items()}
         tables.append(table(kind, rows))
         log.info("\n%s", tables[-1])

@@ -100,9 +100,11 @@ def train_step(state: State, perceptual: Perceptual, image: Tensor, mask: Tensor
         raw = state.net.predict(image, mask)
     # Not clipped: a clipped value would have no gradient to come back by.
     filled = torch.where(mask > 0.5, raw, image)
-    terms = {"l1": hole_l1(filled, image, mask),
-             "perceptual": perceptual_at(state.step, perceptual, filled, image, mask)}
-    loss = args.l1 * terms["l1"] + args.perceptual * terms["perceptual"]
+    terms = {"l1": hole_l1(filled, image, mask)}
+    loss = args.l1 * terms["l1"]
+    if args.perceptual > 0:
+        terms["perceptual"] = perceptual_at(state.step, perceptual, filled, image, mask)
+        loss = loss + args.perceptual * terms["perceptual"]
     if args.adversarial > 0:
         terms["critic"] = critic_step(state, filled.detach(), image, mask)
         with torch.autocast("cpu", torch.bfloat16):
@@ -238,7 +240,7 @@ def parse() -> argparse.Namespace:
     add("--lr", type=float, default=4e-4)
     add("--critic-lr", type=float, default=2e-4)
     add("--l1", type=float, default=1.0, help="weight of the hole L1")
-    add("--perceptual", type=float, default=1.0, help="weight of the perceptual distance")
+    add("--perceptual", type=float, default=1.0, help="weight of the perceptual distance; 0 is off")
     add("--adversarial", type=float, default=0.0, help="weight of the critic's verdict; 0 is off")
     add("--matching", type=float, default=0.0, help="weight of the critic's feature distance")
     add("--clip", type=float, default=1.0, help="largest gradient norm")
