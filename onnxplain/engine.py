@@ -30,6 +30,9 @@ Progress = Callable[[int], None]  # told how many more images have been scored
 # few enough that memory does not grow with the number of images.
 LIVE = 16
 _FILLINGS = 4
+# Images that a worker is given at once, if there are as many: handing over and telling cost
+# the same for any number. A classifier whose batches are smaller splits them.
+_TASK = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +148,9 @@ class Engine:
             if one.asked is not None and one.waiting:
                 sorts.setdefault(sort(one.asked.query, one.asked.filling), []).append(one)
         batch: list[_Taken[T]] = []
-        room = self._classifier.batch_size
         most = max(sorts.values(), key=lambda alike: sum(one.waiting for one in alike), default=[])
+        share = -(-sum(one.waiting for one in most) // self._classifier.workers)
+        room = max(self._classifier.batch_size, min(_TASK, share))
         for one in most:
             if room:
                 batch.append(_Taken(one, one.take(room)))

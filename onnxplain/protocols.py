@@ -71,7 +71,7 @@ class Classifier(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Images a call should hold; the engine never sends more."""
+        """Images it runs at once; where a call brings more it splits them."""
         ...
 
     @property

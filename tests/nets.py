@@ -34,8 +34,9 @@ class Net:
         return {"model": "net"}
 
     def scores(self, images: Images) -> Scores:
-        self.calls.append(len(images))
-        return np.asarray(self.function(images), np.float32)
+        parts = [images[i : i + self.batch_size] for i in range(0, len(images), self.batch_size)]
+        self.calls += [len(part) for part in parts]
+        return np.concatenate([np.asarray(self.function(part), np.float32) for part in parts])
 
     def planes(self, image: Image, fill: Image) -> tuple[Image, Image]:
         return image, fill

@@ -52,7 +52,7 @@ spec = spec_of(size=SIZE, classes=5)
 fell = []
 classifier = OnnxClassifier(
     session, spec, Identity("capped.onnx", ""), Batch(fixed, ""),
-    batch_size=fixed or BATCH, workers=2, on_fall=fell.append, differentiate=None,
+    batch_size=fixed or BATCH, workers=2, on_fall=fell.append, differentiate=print,
 )
 images = photos(BATCH, SIZE)
 try:
