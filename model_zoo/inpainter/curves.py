@@ -33,8 +33,14 @@ def draw(rows: list[dict[str, float]], path: Path) -> None:
             points = [(row["step"], row[name]) for row in rows if name in row]
             # The first values would hide the rest of the curve.
             steps, values = zip(*[p for p in points if p[0] > 100], strict=True)
-            axis.plot(steps, values, style, label="training" if style == "-" else "held out",
-                      linewidth=0.8, markersize=4)
+            axis.plot(
+                steps,
+                values,
+                style,
+                label="training" if style == "-" else "held out",
+                linewidth=0.8,
+                markersize=4,
+            )
         axis.set(title=title, xlabel="step")
         axis.grid(alpha=0.3)
         axis.legend()

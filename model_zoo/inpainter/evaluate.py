@@ -47,15 +47,27 @@ def hole_for(kind: str, index: int, image: Image) -> Mask:
     return mask if mask.any() else rectangle(rng, image)
 
 
-def measure(fill: Fill, images: list[Image], masks: list[Mask], distance: StLpips,
-            features: Features, real: NDArray[np.float64]) -> list[float]:
+def measure(
+    fill: Fill,
+    images: list[Image],
+    masks: list[Mask],
+    distance: StLpips,
+    features: Features,
+    real: NDArray[np.float64],
+) -> list[float]:
     """Return the mean L1, PSNR, SSIM and ST-LPIPS, and the Frechet distance."""
     rows, filled_features = [], []
     for image, mask in zip(images, masks, strict=True):
         pixels = image.astype(np.float32) / 255.0
         filled = fill(image, mask)
-        rows.append((hole_l1(filled, pixels, mask), hole_psnr(filled, pixels, mask),
-                     ssim(filled, pixels), distance(filled, pixels)))
+        rows.append(
+            (
+                hole_l1(filled, pixels, mask),
+                hole_psnr(filled, pixels, mask),
+                ssim(filled, pixels),
+                distance(filled, pixels),
+            )
+        )
         filled_features.append(features(filled))
     return [*np.mean(rows, 0), frechet(np.stack(filled_features), real)]
 
@@ -63,13 +75,18 @@ def measure(fill: Fill, images: list[Image], masks: list[Mask], distance: StLpip
 def table(kind: str, rows: dict[str, list[float]]) -> str:
     """Return a Markdown table; the best value of each column is bold."""
     values = np.array(list(rows.values()))
-    best = np.where([c == "PSNR" or c == "SSIM" for c in (*COLUMNS, "Frechet")],
-                    values.argmax(0), values.argmin(0))
+    best = np.where(
+        [c == "PSNR" or c == "SSIM" for c in (*COLUMNS, "Frechet")],
+        values.argmax(0),
+        values.argmin(0),
+    )
     digits = (4, 2, 3, 4, 1)
     lines = [f"| {kind} | " + " | ".join((*COLUMNS, "Frechet")) + " |", "| --- |" + " --- |" * 5]
     for i, (name, row) in enumerate(rows.items()):
-        cells_ = [f"**{v:.{d}f}**" if best[j] == i else f"{v:.{d}f}"
-                  for j, (v, d) in enumerate(zip(row, digits, strict=True))]
+        cells_ = [
+            f"**{v:.{d}f}**" if best[j] == i else f"{v:.{d}f}"
+            for j, (v, d) in enumerate(zip(row, digits, strict=True))
+        ]
         lines.append(f"| {name} | " + " | ".join(cells_) + " |")
     return "\n".join(lines)
 
@@ -80,10 +97,14 @@ def contact_sheet(fills: dict[str, Fill], cases: list[tuple[Image, Mask]], tile:
     for image, mask in cases:
         shown = image.copy()
         shown[mask] = (255, 0, 255)
-        tiles = [shown] + [(fill(image, mask) * 255.0).round().astype(np.uint8)
-                           for fill in fills.values()] + [image]
-        rows.append(np.hstack([cv2.resize(t, (tile, tile), interpolation=cv2.INTER_AREA)
-                               for t in tiles]))
+        tiles = (
+            [shown]
+            + [(fill(image, mask) * 255.0).round().astype(np.uint8) for fill in fills.values()]
+            + [image]
+        )
+        rows.append(
+            np.hstack([cv2.resize(t, (tile, tile), interpolation=cv2.INTER_AREA) for t in tiles])
+        )
     return np.vstack(rows)
 
 
@@ -107,8 +128,9 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def remembered(args: argparse.Namespace, kind: str, name: str,
-               compute: Callable[[], list[float]]) -> list[float]:
+def remembered(
+    args: argparse.Namespace, kind: str, name: str, compute: Callable[[], list[float]]
+) -> list[float]:
     """Return a row of a table from the cache, or compute and keep it; ours is always computed."""
     if not args.cache or name == "ours":
         return compute()
@@ -151,9 +173,12 @@ def main() -> None:
     tables = []
     for kind in args.kinds:
         masks = [hole_for(kind, i, image) for i, image in enumerate(images)]
-        rows = {name: remembered(args, kind, name, partial(
-                    measure, fill, images, masks, distance, features, real))
-                for name, fill in fills.items()}
+        rows = {
+            name: remembered(
+                args, kind, name, partial(measure, fill, images, masks, distance, features, real)
+            )
+            for name, fill in fills.items()
+        }
         tables.append(table(kind, rows))
         log.info("\n%s", tables[-1])
         args.table.write_text("\n\n".join(tables) + "\n")

@@ -36,13 +36,20 @@ def write_graph(net: Inpainter, path: Path, note: str) -> None:
     axes = {0: "N", 2: "H", 3: "W"}
     example = (torch.rand(2, 3, 256, 256), (torch.rand(2, 1, 256, 256) > 0.5).float())
     torch.onnx.export(
-        net, example, str(path), dynamo=False, opset_version=OPSET,
-        input_names=["image", "mask"], output_names=["filled"],
-        dynamic_axes={"image": axes, "mask": axes, "filled": axes})
+        net,
+        example,
+        str(path),
+        dynamo=False,
+        opset_version=OPSET,
+        input_names=["image", "mask"],
+        output_names=["filled"],
+        dynamic_axes={"image": axes, "mask": axes, "filled": axes},
+    )
     model = onnx.load(path)
     model.doc_string = (
         f"image (N, 3, H, W) RGB in [0, 1] and mask (N, 1, H, W), 1 = hole, give filled RGB in "
-        f"[0, 1]; H and W are multiples of {MULTIPLE}; known pixels are the image's. {note}")
+        f"[0, 1]; H and W are multiples of {MULTIPLE}; known pixels are the image's. {note}"
+    )
     onnx.checker.check_model(model)
     onnx.save(model, path)
 

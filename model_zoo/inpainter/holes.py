@@ -74,11 +74,13 @@ def superpixel_labels(rng: np.random.Generator, image: Image, n_segments: int) -
     """
     height, width = image.shape[:2]
     small_h, small_w = height // 2, width // 2
-    small = cv2.GaussianBlur(cv2.resize(image, (small_w, small_h), interpolation=cv2.INTER_AREA),
-                             (0, 0), 1.0).astype(np.float32)
+    small = cv2.GaussianBlur(
+        cv2.resize(image, (small_w, small_h), interpolation=cv2.INTER_AREA), (0, 0), 1.0
+    ).astype(np.float32)
     step = np.sqrt(small_h * small_w / n_segments)
-    ys, xs = np.meshgrid(np.arange(step / 2, small_h, step), np.arange(step / 2, small_w, step),
-                         indexing="ij")
+    ys, xs = np.meshgrid(
+        np.arange(step / 2, small_h, step), np.arange(step / 2, small_w, step), indexing="ij"
+    )
     seeds = np.stack([ys.ravel(), xs.ravel()], 1)
     seeds += rng.uniform(-0.3, 0.3, seeds.shape) * step
     seeds = np.clip(seeds, 0, (small_h - 1, small_w - 1)).astype(np.float32)
@@ -121,8 +123,9 @@ def cells(rng: np.random.Generator, image: Image, *, grid: int = 28) -> Mask:
         noise = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.5, 3.0))
     coarse = noise <= np.quantile(noise, rng.uniform(0.05, 0.75))
     height, width = image.shape[:2]
-    return cv2.resize(coarse.astype(np.uint8), (width, height),
-                      interpolation=cv2.INTER_NEAREST).astype(np.bool_)
+    return cv2.resize(
+        coarse.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
+    ).astype(np.bool_)
 
 
 def whole_object(rng: np.random.Generator, image: Image) -> Mask:

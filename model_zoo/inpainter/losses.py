@@ -75,7 +75,8 @@ class Perceptual(nn.Module):
                 weight = weights[f"net.slice{k + 1}.{i}.weight"]
                 layer = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
                 layer.load_state_dict(
-                    {"weight": weight, "bias": weights[f"net.slice{k + 1}.{i}.bias"]})
+                    {"weight": weight, "bias": weights[f"net.slice{k + 1}.{i}.bias"]}
+                )
                 layers.append(layer)
             self.slices.append(layers)
             self.register_buffer(f"lin{k}", weights[f"lin{k}.model.1.weight"].clamp(min=0.0))
@@ -116,8 +117,8 @@ class Discriminator(nn.Module):
         super().__init__()
         sizes = [4, width, 2 * width, 4 * width]
         self.blocks = nn.ModuleList(
-            spectral_norm(nn.Conv2d(a, b, 4, 2, 1))
-            for a, b in pairwise(sizes))
+            spectral_norm(nn.Conv2d(a, b, 4, 2, 1)) for a, b in pairwise(sizes)
+        )
         self.blocks.append(spectral_norm(nn.Conv2d(sizes[-1], sizes[-1], 3, 1, 1)))
         self.last = spectral_norm(nn.Conv2d(sizes[-1], 1, 3, 1, 1))
 
@@ -145,12 +146,14 @@ def discriminator_loss(net: Discriminator, filled: Tensor, image: Tensor, mask: 
     return (weight * (F.relu(1.0 - real) + F.relu(1.0 + fake))).mean()
 
 
-def adversarial_loss(net: Discriminator, filled: Tensor, image: Tensor,
-                     mask: Tensor) -> tuple[Tensor, Tensor]:
+def adversarial_loss(
+    net: Discriminator, filled: Tensor, image: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return the generator's hinge term and the feature-matching distance."""
     with torch.no_grad():
         real_maps = net(image, mask)[1]
     score, maps = net(filled, mask)
-    matching = torch.stack([(a - b).abs().float().mean((1, 2, 3))
-                            for a, b in zip(maps, real_maps, strict=True)]).sum(0)
+    matching = torch.stack(
+        [(a - b).abs().float().mean((1, 2, 3)) for a, b in zip(maps, real_maps, strict=True)]
+    ).sum(0)
     return -(hole_patches(mask) * score).mean(), per_hole(matching, mask)

@@ -44,12 +44,17 @@ class StLpips:
             for axis in (2, 3):
                 value.type.tensor_type.shape.dim[axis].dim_param = f"{value.name}{axis}"
         self.session = ort.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
 
     def __call__(self, filled: Pixels, image: Pixels) -> float:
         """Return the distance; 0 for equal images."""
-        a, b = (cv2.resize(x, (128, 128), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)[None]
-                * np.float32(2) - np.float32(1) for x in (filled, image))
+        a, b = (
+            cv2.resize(x, (128, 128), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)[None]
+            * np.float32(2)
+            - np.float32(1)
+            for x in (filled, image)
+        )
         return float(np.ravel(self.session.run(None, {"a": a, "b": b})[0])[0])
 
 

@@ -56,8 +56,9 @@ def push_pull(image: Tensor, mask: Tensor, levels: int = 4) -> Tensor:
     return filled
 
 
-def _conv(n_in: int, n_out: int, kernel: int = 3, *, stride: int = 1, dilation: int = 1,
-          gain: float = 1.0) -> nn.Conv2d:
+def _conv(
+    n_in: int, n_out: int, kernel: int = 3, *, stride: int = 1, dilation: int = 1, gain: float = 1.0
+) -> nn.Conv2d:
     layer = nn.Conv2d(n_in, n_out, kernel, stride, dilation * (kernel // 2), dilation)
     nn.init.kaiming_normal_(layer.weight, 0.2)
     with torch.no_grad():
@@ -116,8 +117,7 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Return features of the skip's shape."""
-        x = F.interpolate(self.narrow(x), scale_factor=2.0, mode="bilinear",
-                          align_corners=False)
+        x = F.interpolate(self.narrow(x), scale_factor=2.0, mode="bilinear", align_corners=False)
         return self.join(torch.cat([x, skip], 1))
 
 
@@ -141,7 +141,8 @@ class Inpainter(nn.Module):
         self.enc8 = Residual(w8, 2)
         self.down16 = _conv(w8, w16, stride=2)
         self.middle = nn.Sequential(
-            Residual(w16), Attention(w16), Residual(w16, 2), Attention(w16), Residual(w16))
+            Residual(w16), Attention(w16), Residual(w16, 2), Attention(w16), Residual(w16)
+        )
         self.up8 = Up(w16, w8)
         self.dec8 = Residual(w8)
         self.up4 = Up(w8, w4)

@@ -74,8 +74,9 @@ def to_tensors(images: list[Image], masks: list[Mask]) -> tuple[Tensor, Tensor]:
     return image.contiguous(memory_format=torch.channels_last), mask
 
 
-def training_batch(photos: list[Image], size: int, batch: int,
-                   rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def training_batch(
+    photos: list[Image], size: int, batch: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
     """Draw squares of random photos, each with a hole of its own."""
     images = [random_square(rng, photos[i], size) for i in rng.integers(len(photos), size=batch)]
     return to_tensors(images, [draw_hole(rng, image) for image in images])
@@ -85,7 +86,10 @@ def held_out_batches(photos: list[Image], size: int, batch: int) -> list[tuple[T
     """Return the same squares and holes every time, the hole kinds taking turns."""
     images = [centre_square(photo, size) for photo in photos]
     kinds = list(KINDS.values())
-    masks = [kinds[i % len(kinds)](np.random.default_rng(i), image)
-             for i, image in enumerate(images)]
-    return [to_tensors(images[i : i + batch], masks[i : i + batch])
-            for i in range(0, len(images), batch)]
+    masks = [
+        kinds[i % len(kinds)](np.random.default_rng(i), image) for i, image in enumerate(images)
+    ]
+    return [
+        to_tensors(images[i : i + batch], masks[i : i + batch])
+        for i in range(0, len(images), batch)
+    ]

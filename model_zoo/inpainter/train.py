@@ -45,8 +45,9 @@ class State:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; a stop half way leaves the old file whole."""
-        parts = {k: v.state_dict() if hasattr(v, "state_dict") else v
-                 for k, v in vars(self).items()}
+        parts = {
+            k: v.state_dict() if hasattr(v, "state_dict") else v for k, v in vars(self).items()
+        }
         torch.save(parts, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)
 
@@ -66,15 +67,20 @@ def new_state(seed: int) -> State:
     net: Inpainter = Inpainter().to(memory_format=torch.channels_last)
     critic: Discriminator = Discriminator().to(memory_format=torch.channels_last)
     return State(
-        net, copy.deepcopy(net).requires_grad_(False), critic,
+        net,
+        copy.deepcopy(net).requires_grad_(False),
+        critic,
         torch.optim.AdamW(net.parameters(), 1e-3, betas=(0.9, 0.99), weight_decay=1e-4),
-        torch.optim.AdamW(critic.parameters(), 1e-3, betas=(0.5, 0.99), weight_decay=1e-4))
+        torch.optim.AdamW(critic.parameters(), 1e-3, betas=(0.5, 0.99), weight_decay=1e-4),
+    )
 
 
 def load_onnx(net: Inpainter, path: Path) -> None:
     """Take the network's weights from an ONNX file that `export.py` wrote."""
-    tensors = {t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).astype(np.float32))
-               for t in onnx.load(path).graph.initializer}
+    tensors = {
+        t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).astype(np.float32))
+        for t in onnx.load(path).graph.initializer
+    }
     net.load_state_dict({name: tensors[name] for name in net.state_dict()})
 
 
@@ -85,16 +91,18 @@ def average_weights(average: nn.Module, net: nn.Module, decay: float) -> None:
         a.lerp_(b, 1.0 - decay)
 
 
-def perceptual_at(step: int, perceptual: Perceptual, filled: Tensor, image: Tensor,
-                  mask: Tensor) -> Tensor:
+def perceptual_at(
+    step: int, perceptual: Perceptual, filled: Tensor, image: Tensor, mask: Tensor
+) -> Tensor:
     """Distance at full size on every fourth step, at half size, four times cheaper, else."""
     if step % 4:
         filled, image = F.avg_pool2d(filled, 2), F.avg_pool2d(image, 2)
     return perceptual(filled, image, mask)
 
 
-def train_step(state: State, perceptual: Perceptual, image: Tensor, mask: Tensor,
-               args: argparse.Namespace) -> dict[str, float]:
+def train_step(
+    state: State, perceptual: Perceptual, image: Tensor, mask: Tensor, args: argparse.Namespace
+) -> dict[str, float]:
     """Update the network, and the critic where one is wanted; return the losses."""
     with torch.autocast("cpu", torch.bfloat16):
         raw = state.net.predict(image, mask)
@@ -130,15 +138,15 @@ def critic_step(state: State, filled: Tensor, image: Tensor, mask: Tensor) -> Te
 
 
 @torch.no_grad()
-def held_out_losses(net: Inpainter, perceptual: Perceptual,
-                    batches: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+def held_out_losses(
+    net: Inpainter, perceptual: Perceptual, batches: list[tuple[Tensor, Tensor]]
+) -> dict[str, float]:
     """Mean hole L1 and perceptual distance over the held-out batches."""
     rows = []
     for image, mask in batches:
         with torch.autocast("cpu", torch.bfloat16):
             filled = net(image, mask)
-        rows.append([float(hole_l1(filled, image, mask)),
-                     float(perceptual(filled, image, mask))])
+        rows.append([float(hole_l1(filled, image, mask)), float(perceptual(filled, image, mask))])
     l1, distance = np.mean(rows, 0)
     return {"held_out_l1": float(l1), "held_out_perceptual": float(distance)}
 
@@ -173,8 +181,9 @@ def train(state: State, perceptual: Perceptual, args: argparse.Namespace) -> Non
     """Run until the clock says stop; checkpoint, validate and log on the way."""
     train_files, held_out_files = split(args.data)
     photos = [read_photo(p) for p in train_files]
-    checks = held_out_batches([read_photo(p) for p in held_out_files[: args.n_checks]],
-                              args.size, args.batch)
+    checks = held_out_batches(
+        [read_photo(p) for p in held_out_files[: args.n_checks]], args.size, args.batch
+    )
     log.info("%d photos, %d held out, step %d", len(photos), len(held_out_files), state.step)
     stopping: list[int] = []
 
@@ -198,8 +207,10 @@ def train(state: State, perceptual: Perceptual, args: argparse.Namespace) -> Non
             fit_threads(args.threads)
         if len(sums) == 50:
             means = {k: float(np.mean([row[k] for row in sums])) for k in sums[0]}
-            write_line(args.out / "log.jsonl",
-                       {"step": state.step, "seconds": state.seconds, "size": args.size} | means)
+            write_line(
+                args.out / "log.jsonl",
+                {"step": state.step, "seconds": state.seconds, "size": args.size} | means,
+            )
             sums = []
         if time.time() - last_check > args.check_minutes * 60:
             check(state, perceptual, checks, args)
@@ -211,17 +222,25 @@ def train(state: State, perceptual: Perceptual, args: argparse.Namespace) -> Non
     check(state, perceptual, checks, args)
 
 
-def check(state: State, perceptual: Perceptual, checks: list[tuple[Tensor, Tensor]],
-          args: argparse.Namespace) -> None:
+def check(
+    state: State,
+    perceptual: Perceptual,
+    checks: list[tuple[Tensor, Tensor]],
+    args: argparse.Namespace,
+) -> None:
     """Validate the averaged weights, and keep them if they are the best so far."""
     losses = held_out_losses(state.average, perceptual, checks)
-    write_line(args.out / "log.jsonl",
-               {"step": state.step, "seconds": state.seconds, "size": args.size} | losses)
+    write_line(
+        args.out / "log.jsonl",
+        {"step": state.step, "seconds": state.seconds, "size": args.size} | losses,
+    )
     score = losses["held_out_l1"] + losses["held_out_perceptual"]
     if score < state.best:
         state.best = score
-        torch.save({"average": state.average.state_dict(), "step": state.step} | losses,
-                   args.out / "best.pt")
+        torch.save(
+            {"average": state.average.state_dict(), "step": state.step} | losses,
+            args.out / "best.pt",
+        )
 
 
 def parse() -> argparse.Namespace:
@@ -270,8 +289,14 @@ def main() -> None:
         load_onnx(state.average, args.init_onnx)
     if args.resume:
         state.load(args.out / "latest.pt")
-    write_line(args.out / "log.jsonl", {"start": " ".join(
-        f"{k}={v}" for k, v in vars(args).items() if k not in {"data", "vgg", "out"})})
+    write_line(
+        args.out / "log.jsonl",
+        {
+            "start": " ".join(
+                f"{k}={v}" for k, v in vars(args).items() if k not in {"data", "vgg", "out"}
+            )
+        },
+    )
     train(state, Perceptual(args.vgg), args)
 
 
