@@ -13,10 +13,9 @@ import click
 
 from onnxplain.cache import write_atomic
 from onnxplain.cli.errors import Interrupted, reported
-from onnxplain.cli.models import model_flags, model_options
+from onnxplain.cli.models import max_pixels_option, model_flags, model_options
 from onnxplain.cli.progress import clear_line, progress
 from onnxplain.cli.sections import SectionedCommand
-from onnxplain.image import MAX_PIXELS
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpainter
 from onnxplain.results import check_folder
 from onnxplain.runtime import OnnxClassifier
@@ -164,13 +163,7 @@ onnxplain evaluate photos --plan plan.toml -o all
 )
 @click.option("--retry", is_flag=True, help="Do again what failed before.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the tables and errors only.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(min=1),
-    default=MAX_PIXELS,
-    show_default=True,
-    help="Refuse larger images.",
-)
+@max_pixels_option
 @model_options
 @click.pass_context
 def command(

@@ -11,14 +11,13 @@ import click
 from onnxplain import registry
 from onnxplain.api import Failure, explain_many
 from onnxplain.cli.errors import Interrupted, describe, reported
-from onnxplain.cli.models import load_model, model_flags, model_options
+from onnxplain.cli.models import load_model, max_pixels_option, model_flags, model_options
 from onnxplain.cli.parameters import Family
 from onnxplain.cli.plan import Plan, read_plan
 from onnxplain.cli.progress import clear_line, progress
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.errors import OutputError
 from onnxplain.flow import Method
-from onnxplain.image import MAX_PIXELS
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load_inpainter
 from onnxplain.protocols import Fill
 from onnxplain.results import Explanation, Saved, check_folder
@@ -94,13 +93,7 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object an explanation.")
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(min=1),
-    default=MAX_PIXELS,
-    show_default=True,
-    help="Refuse larger images.",
-)
+@max_pixels_option
 @model_options
 @METHODS.options
 @FILLS.options

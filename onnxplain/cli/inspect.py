@@ -11,10 +11,9 @@ from typing import Any
 import click
 
 from onnxplain.cli.errors import reported
-from onnxplain.cli.models import model_flags, model_options
+from onnxplain.cli.models import max_pixels_option, model_flags, model_options
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.graph.spec import ModelSpec
-from onnxplain.image import MAX_PIXELS
 from onnxplain.inspection import Answer, Inspection, inspect_model
 from onnxplain.loading import find_model
 
@@ -35,13 +34,7 @@ from onnxplain.loading import find_model
     help="Compare the model's gradient with differences of its scores.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(min=1),
-    default=MAX_PIXELS,
-    show_default=True,
-    help="Refuse a larger photo.",
-)
+@max_pixels_option
 @model_options
 @click.pass_context
 def command(

@@ -9,6 +9,7 @@ import click
 
 from onnxplain.data import Fit, Interpolation
 from onnxplain.graph.spec import Colour, Head, Layout
+from onnxplain.image import MAX_PIXELS
 from onnxplain.runtime import OnnxClassifier
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -36,6 +37,15 @@ def sides(text: str) -> tuple[int, int]:
         raise click.BadParameter(
             f"{text!r} is not a size; write 224, or rows x columns: 240x320"
         ) from None
+
+
+max_pixels_option = click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger images.",
+)
 
 
 def model_options(command: F) -> F:
