@@ -46,13 +46,15 @@ class Perceptual(nn.Module):
 
     The convolutions and weights come from a shift-tolerant LPIPS file. Between the slices we
     pool by plain 2x2 maxima where that network blurs as well: it is quicker, and good enough
-    for a loss. So the values are not ST-LPIPS distances. Everything runs in bfloat16, outside
-    of autocast, which would promote the squares to float32.
+    for a loss. So the values are not ST-LPIPS distances. Everything runs in `dtype`, outside of
+    autocast, which would promote the squares to float32.
 
     Parameters
     ----------
     path : Path
         A VGG-16 state dict with keys ``net.slice<k>.<i>.weight`` and ``lin<k>.model.1.weight``.
+    dtype : torch.dtype
+        bfloat16 where the processor multiplies it fast, else float32.
 
     References
     ----------
@@ -63,8 +65,9 @@ class Perceptual(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, dtype: torch.dtype = torch.bfloat16) -> None:
         super().__init__()
+        self.dtype = dtype
         weights = torch.load(path, map_location="cpu", weights_only=True)
         self.register_buffer("shift", weights["scaling_layer.shift"])
         self.register_buffer("scale", weights["scaling_layer.scale"])
@@ -81,11 +84,11 @@ class Perceptual(nn.Module):
             self.slices.append(layers)
             self.register_buffer(f"lin{k}", weights[f"lin{k}.model.1.weight"].clamp(min=0.0))
         self.requires_grad_(False)
-        self.to(torch.bfloat16, memory_format=torch.channels_last)
+        self.to(dtype, memory_format=torch.channels_last)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Return one feature map per slice for images in [0, 1]."""
-        x = ((images * 2.0 - 1.0 - self.shift) / self.scale).to(torch.bfloat16)
+        x = ((images * 2.0 - 1.0 - self.shift) / self.scale).to(self.dtype)
         maps = []
         for k, layers in enumerate(self.slices):
             x = x if k == 0 else F.max_pool2d(x, 2)
