@@ -164,7 +164,10 @@ def critic_step(
 
 @torch.no_grad()
 def held_out_losses(
-    net: Inpainter, perceptual: Perceptual, batches: list[tuple[Tensor, Tensor]]
+    net: nn.Module,
+    perceptual: Perceptual,
+    batches: list[tuple[Tensor, Tensor]],
+    args: argparse.Namespace,
 ) -> dict[str, float]:
     """Mean hole L1 and perceptual distance over the held-out batches."""
     rows = []
