@@ -1,0 +1,103 @@
+"""The conventions of published inpainters, by name.
+
+What differs between the files that people made of one model (size, batch) is left to the
+graph and its behaviour; what their programs do around the graph stands here.
+
+References
+----------
+.. [1] Yu et al., Generative image inpainting with contextual attention, CVPR 2018,
+   :arXiv:`1801.07892`
+.. [2] Yu et al., Free-form image inpainting with gated convolution, ICCV 2019,
+   :arXiv:`1806.03589`
+.. [3] Suvorov et al., Resolution-robust large mask inpainting with Fourier convolutions,
+   WACV 2022, :arXiv:`2109.07161`
+.. [4] Sargsyan et al., MI-GAN: a simple baseline for image inpainting on mobile devices,
+   ICCV 2023
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# Image and mask side by side, bytes of BGR. Some exports turn the channels of the answer
+# round and some do not, which the known pixels show.
+_SERVER: Mapping[str, Any] = {
+    "pack": "width",
+    "layout": "nhwc",
+    "colour": "bgr",
+    "range": (0.0, 255.0),
+    "hole": 255.0,
+    "known": 0.0,
+    "output_range": (0.0, 255.0),
+}
+_SIGNED: Mapping[str, Any] = {
+    "range": (-1.0, 1.0),
+    "premultiply": True,
+    "output_range": (-1.0, 1.0),
+}
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # A float32 image in [0, 1], a mask with 1 in holes, the answer in [0, 1].
+    "plain": {
+        "pack": "separate",
+        "colour": "rgb",
+        "range": (0.0, 1.0),
+        "hole": 1.0,
+        "known": 0.0,
+        "output_colour": "rgb",
+        "output_range": (0.0, 1.0),
+    },
+    "deepfill-v1": _SERVER,
+    # The same graph, which takes the first mask for every image of a batch.
+    "deepfill-v2": {**_SERVER, "batch": 1},
+    "deepfill-v1-network": {
+        **_SIGNED,
+        "pack": "channels",
+        "channels": "image,ones,mask",
+        "layout": "nhwc",
+        "colour": "bgr",
+        "hole": 1.0,
+        "known": 0.0,
+    },
+    # Carve's export; the original's answer lies in [0, 1].
+    "lama": {
+        "pack": "separate",
+        "colour": "rgb",
+        "range": (0.0, 1.0),
+        "hole": 1.0,
+        "known": 0.0,
+        "output_colour": "rgb",
+        "output_range": (0.0, 255.0),
+    },
+    "opencv-lama": {
+        "pack": "separate",
+        "colour": "bgr",
+        "range": (0.0, 1.0),
+        "hole": 1.0,
+        "known": 0.0,
+        "output_colour": "bgr",
+        "output_range": (0.0, 255.0),
+    },
+    # The pipeline squeezes its batch away.
+    "migan": {
+        "pack": "separate",
+        "colour": "rgb",
+        "range": (0.0, 255.0),
+        "hole": 0.0,
+        "known": 255.0,
+        "batch": 1,
+        "output_colour": "rgb",
+        "output_range": (0.0, 255.0),
+    },
+    # Takes the mask minus one half, of a mask that is 1 where the image is known.
+    "migan-generator": {
+        **_SIGNED,
+        "pack": "channels",
+        "channels": "mask,image",
+        "colour": "rgb",
+        "hole": -0.5,
+        "known": 0.5,
+        "output_colour": "rgb",
+    },
+}
