@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,25 +104,48 @@ def load(
 
 
 def load_inpainter(
-    model: str | os.PathLike[str] = DEFAULT_INPAINTER, *, device: str = "auto"
+    model: str | os.PathLike[str] = DEFAULT_INPAINTER,
+    *,
+    device: str = "auto",
+    description: Mapping[str, Any] | None = None,
 ) -> OnnxInpainter:
     """Load an inpainter from an ONNX file, or from the zoo.
 
     Parameters
     ----------
     model : path or str
-        An ONNX file with an image and a mask as inputs, or a name in the zoo.
+        An ONNX file, or a name in the zoo.
     device : str
         As for `load`.
+    description : mapping, optional
+        What the file and the table ``[inpainter]`` of the TOML file beside it do not tell:
+        fields of `onnxplain.graph.inpainter.spec.InpainterSpec`, and ``preset``, as
+        ``{"preset": "lama", "output_range": (0, 1)}``. What is said here wins.
 
     Raises
     ------
     InpainterError
-        If the file is no inpainter.
+        If the file is no inpainter, or its graph or its behaviour contradicts the description.
     ModelError, DeviceError, ZooError
         If it cannot be loaded.
+    ValueError, TypeError
+        If the description has a wrong name or value.
     """
-    return runtime.load_inpainter(find_model(model), device=device)
+    return runtime.load_inpainter(find_model(model), device=device, flags=description)
+
+
+def is_inpainter(path: Path) -> bool:
+    """Whether a file is described as an inpainter, or its graph answers with a picture.
+
+    Raises
+    ------
+    ModelError, InpainterError
+        If it or what describes it cannot be read.
+    """
+    from onnxplain.graph.inpainter.resolve import is_inpainter as describes
+    from onnxplain.graph.load import read_model
+
+    return describes(read_model(path))
 
 
 def find_model(model: str | os.PathLike[str]) -> Path:

@@ -2,85 +2,117 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onnxplain.data import Images, Mask, Size
-from onnxplain.errors import InpainterError
-from onnxplain.image import resize
+from onnxplain.cache import recall, remember
+from onnxplain.data import Images, Mask
+from onnxplain.graph.inpainter.spec import InpainterSpec, described, parse
+from onnxplain.runtime.conformance import Check, examine
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.session import Session, Tensor, open_session, version
+from onnxplain.runtime.fitting import Holes, blank, fit, unfit
+from onnxplain.runtime.painting import answer, decode
+from onnxplain.runtime.session import Session, open_session, version
+from onnxplain.version import __version__
+
+log = logging.getLogger(__name__)
 
 BATCH_SIZE = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Where an inpainter takes and gives what.
-
-    Parameters
-    ----------
-    image, mask, output : str
-        Names: (N, 3, H, W) in [0, 1], (N, 1, H, W) with 1 = hole, (N, 3, H, W) in [0, 1].
-    size : (rows, columns) or None
-        The only size it takes; None if it takes any.
-    batch : int or None
-        The only batch it takes; None if it takes any.
-    """
-
-    image: str
-    mask: str
-    output: str
-    size: Size | None
-    batch: int | None
-
-
-def load_inpainter(path: str | os.PathLike[str], *, device: str = "auto") -> OnnxInpainter:
+def load_inpainter(
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    flags: Mapping[str, Any] | None = None,
+) -> OnnxInpainter:
     """Load an ONNX inpainter.
+
+    What it wants is read from the flags, the table ``[inpainter]`` of the TOML file beside it,
+    its metadata and its graph; what none of them tells is the plain convention: float32 RGB in
+    [0, 1], a mask where 1 is a hole, and an answer in [0, 1]. A few runs then show whether it
+    behaves so (`onnxplain.runtime.conformance`); what they found is remembered in the cache
+    folder.
 
     Parameters
     ----------
     path : path
-        An ONNX file with an image input (N, 3, H, W) in [0, 1], a mask input (N, 1, H, W)
-        where 1 is a hole, and an output (N, 3, H, W) in [0, 1]; float32, of any names.
+        The ONNX file.
     device : str
         As for `load_classifier`.
+    flags : mapping, optional
+        Fields of `InpainterSpec`, and ``preset``.
 
     Raises
     ------
     InpainterError
-        If the inputs and outputs are others.
+        If it is no inpainter, or its graph or its behaviour contradicts what is said of it.
     ModelError, DeviceError
         If the file cannot be loaded, or the device cannot be had.
+    ValueError, TypeError
+        If a flag has no valid value.
     """
+    from onnxplain.graph.inpainter.resolve import resolve_inpainter
     from onnxplain.graph.load import read_model
 
     wanted = Device.parse(device)
     model = read_model(Path(path))
+    spec = resolve_inpainter(model, flags or {})
     source = model.path if model.external else model.proto.SerializeToString()
     session = open_session(source, wanted, name=model.path.name)
-    return OnnxInpainter(session, _ports(session), model.sha256)
+
+    def on_cpu() -> Session:  # elsewhere, short floats blur what is to be told apart
+        at_hand = session.device.where == "cpu"
+        return session if at_hand else open_session(source, Device("cpu"), name=session.name)
+
+    key = model.sha256, version(), __version__, repr(described(spec))
+    known = recall("inpainter", key)
+    if known is None:
+        spec, checks = examine(on_cpu(), spec)
+        seen = {name: getattr(spec, name) for name in spec.sources if spec.is_seen(name)}
+        remember("inpainter", key, {"seen": seen, "checks": checks})
+    else:
+        spec = spec.seen(**{name: parse(name, value) for name, value in known["seen"].items()})
+        checks = tuple(Check(*one) for one in known["checks"])
+    for check in checks:
+        if check.passed is False:
+            log.warning("%s: %s: %s", session.name, check.name, check.text)
+    return OnnxInpainter(session, spec, checks, model.sha256)
 
 
 @final
 class OnnxInpainter:
-    """An `Inpainter` that runs an ONNX graph; made by `load_inpainter`."""
+    """An `Inpainter` that runs an ONNX graph; made by `load_inpainter`.
 
-    def __init__(self, session: Session, ports: Ports, sha256: str) -> None:
+    Parameters
+    ----------
+    session : Session
+        The loaded graph.
+    spec : InpainterSpec
+        What it wants and gives.
+    checks : tuple of Check
+        What its behaviour showed.
+    sha256 : str
+        Of the file.
+    """
+
+    def __init__(
+        self, session: Session, spec: InpainterSpec, checks: tuple[Check, ...], sha256: str
+    ) -> None:
         self._session = session
-        self._ports = ports
         self._sha256 = sha256
+        self.spec = spec
+        self.checks = checks
 
     @property
     def batch_size(self) -> int:
         """Images a call should hold."""
-        return self._ports.batch or BATCH_SIZE
+        return min(self.spec.batch or BATCH_SIZE, BATCH_SIZE)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -88,109 +120,72 @@ class OnnxInpainter:
         return {
             "inpainter": self._session.name,
             "sha256": self._sha256,
+            "described": self.spec.told(),
             "device": str(self._session.device),
             "provider": self._session.providers[0],
             "onnxruntime": version(),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """What it is, ready for JSON: the description with its sources, and what was checked."""
+        return {
+            "inpainter": self._session.name,
+            "sha256": self._sha256,
+            "spec": described(self.spec),
+            "checks": [check._asdict() for check in self.checks],
+            "device": str(self._session.device),
+            "providers": list(self._session.providers),
+            "placement": dict(self._session.placement),
+            "batch_size": self.batch_size,
         }
 
     def inpaint(self, images: Images, masks: Mask) -> Images:
         """Images (N, H, W, 3) with the holes (N, H, W; 1 = hole) filled.
 
         Pixels outside the holes are those given, to the bit, whatever the graph makes of
-        them. A graph of one size gets the image resampled, and its answer comes back so.
+        them, and what is inside them has no influence. An image without holes comes back as it
+        was; one that is all hole is painted from nothing. A graph of one size gets the image
+        resampled, and its answer comes back so.
 
         Raises
         ------
+        ValueError
+            If images and masks are of different sizes, or a mask holds anything but 0 and 1.
         InpainterError
             If the graph answers with another shape, or with NaN or infinite pixels.
         """
-        if images.ndim != 4 or masks.shape != images.shape[:3]:
-            raise ValueError(
-                f"inpaint takes images (N, H, W, 3) and masks (N, H, W), "
-                f"got {images.shape} and {masks.shape}"
-            )
-        holes = masks >= 0.5
-        chunks = [
-            self._paint(
-                images[start : start + self.batch_size], holes[start : start + self.batch_size]
-            )
-            for start in range(0, len(images), self.batch_size)
-        ]
-        return np.where(holes[..., None], np.concatenate(chunks), images)
+        holes = _holes(images, masks)
+        out = images.copy()
+        some = np.flatnonzero(holes.any(axis=(1, 2)))
+        for start in range(0, len(some), self.batch_size):
+            batch = some[start : start + self.batch_size]
+            painted = self._paint(images[batch], holes[batch])
+            out[batch] = np.where(holes[batch][..., None], painted, out[batch])
+        return out
 
-    def _paint(self, images: Images, holes: NDArray[np.bool_]) -> Images:
+    def _paint(self, images: Images, holes: Holes) -> Images:
         """What the graph makes of one batch, at the size of the images."""
-        size, inner = images.shape[1:3], self._ports.size
-        masks = holes.astype(np.float32)
-        if inner is not None and inner != size:
-            images = np.stack([resize(image, inner) for image in images])
-            # A pixel that a hole contributed to is a hole: it would show what was removed.
-            masks = np.stack([resize(mask, inner) > 0 for mask in masks]).astype(np.float32)
-        painted = self._run(images, masks)
-        if painted.shape[1:3] != size:
-            painted = np.stack([resize(image, (size[0], size[1])) for image in painted])
-        return np.clip(painted, 0, 1)
-
-    def _run(self, images: Images, masks: Mask) -> Images:
-        n, ports = len(images), self._ports
-        if ports.batch is not None and n < ports.batch:
-            images, masks = (
-                np.concatenate([one, np.repeat(one[-1:], ports.batch - n, axis=0)])
-                for one in (images, masks)
-            )
-        feeds = {
-            ports.image: np.ascontiguousarray(images.transpose(0, 3, 1, 2)),
-            ports.mask: masks[:, None],
-        }
-        (answer,) = self._session.run(feeds, [ports.output])
-        expected = (len(images), 3, *images.shape[1:3])
-        if answer.shape != expected:
-            raise InpainterError(
-                f"{self._session.name}: output {ports.output!r} has shape {answer.shape}, "
-                f"where {expected} was expected"
-            )
-        if not np.isfinite(answer[:n]).all():
-            raise InpainterError(
-                f"{self._session.name}: painted NaN or infinite pixels; it may want another "
-                f"range than [0, 1], or masks where 0 is a hole"
-            )
-        painted: Images = answer[:n].transpose(0, 2, 3, 1)
-        return painted
+        rows, columns = images.shape[1:3]
+        spec = self.spec
+        inner, inner_holes = fit(images, holes, spec.size, spec.multiple)
+        raw = answer(self._session, spec, blank(inner, inner_holes), inner_holes)
+        painted = decode(raw, spec.output_range, spec.output_colour)
+        return np.clip(unfit(painted, (rows, columns), resampled=spec.size is not None), 0, 1)
 
 
-def _ports(session: Session) -> Ports:
-    """Recognise the inputs and the output by their channels."""
-    image = _only(session, session.inputs, "image input", 3)
-    mask = _only(session, session.inputs, "mask input", 1)
-    output = _only(session, session.outputs, "output", 3)
-    if len(session.inputs) != 2:
-        raise InpainterError(
-            f"{session.name}: an inpainter takes an image and a mask, but this one's inputs are "
-            f"{_described(session.inputs)}"
+def _holes(images: Images, masks: Mask) -> Holes:
+    if images.ndim != 4 or images.shape[3] != 3:
+        raise ValueError(f"inpaint takes images (N, H, W, 3), got {images.shape}")
+    if masks.shape != images.shape[:3]:
+        raise ValueError(
+            f"inpaint takes a mask (H, W) for each image, of its size: images are "
+            f"{images.shape}, masks {masks.shape}; resize the masks by nearest"
         )
-    rows, columns = image.shape[2:]
-    size = None if rows is None or columns is None else (rows, columns)
-    return Ports(image.name, mask.name, output.name, size, image.shape[0])
-
-
-def _only(session: Session, tensors: tuple[Tensor, ...], what: str, channels: int) -> Tensor:
-    """The one tensor of float32 (N, channels, H, W)."""
-    found = [
-        one
-        for one in tensors
-        if len(one.shape) == 4 and one.shape[1] == channels and one.dtype is np.float32
-    ]
-    if len(found) != 1:
-        raise InpainterError(
-            f"{session.name}: no inpainter: its {what} would be float32 "
-            f"(N, {channels}, rows, columns), but there are {_described(tensors)}"
+    holes: Holes = masks == 1
+    odd = ~holes & (masks != 0)
+    if odd.any():
+        raise ValueError(
+            f"inpaint takes masks of 0 and 1, where 1 is a hole, got {masks[odd].flat[0]:g}; "
+            f"choose where a hole begins, as masks >= 0.5"
         )
-    return found[0]
-
-
-def _described(tensors: tuple[Tensor, ...]) -> str:
-    return ", ".join(
-        f"{one.name!r} {one.dtype.__name__ if one.dtype else 'of another type'} "
-        f"({', '.join('?' if size is None else str(size) for size in one.shape)})"
-        for one in tensors
-    )
+    return holes

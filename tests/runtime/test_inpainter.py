@@ -16,9 +16,9 @@ from tests.conftest import shared
 from tests.runtime.specs import photos
 
 
-def made(tmp_path: Path, kind: str, size: Any = ("H", "W")) -> OnnxInpainter:
+def made(tmp_path: Path, kind: str, size: Any = ("H", "W"), **flags: Any) -> OnnxInpainter:
     path = models.save(models.inpainter(kind, size), tmp_path / f"{kind}.onnx")
-    return load_inpainter(path, device="cpu")
+    return load_inpainter(path, device="cpu", flags=flags)
 
 
 def holes(n: int, size: tuple[int, int], seed: int = 0) -> Any:
@@ -45,7 +45,7 @@ def test_known_pixels_stay_to_the_bit_even_if_the_graph_changes_them(
     tmp_path: Path, size: Any
 ) -> None:
     images, masks = photos(2, (16, 12)), holes(2, (16, 12))
-    got = made(tmp_path, "dark", size).inpaint(images, masks)
+    got = made(tmp_path, "dark", size, output_range=(0, 1)).inpaint(images, masks)
     known = masks == 0
     np.testing.assert_array_equal(got[known], images[known])
     assert (got[~known] <= 0.5 + 1e-6).all()
@@ -78,13 +78,38 @@ def test_faulty_inpainters_are_refused(tmp_path: Path, kind: str, says: str) -> 
 
 def test_classifier_is_no_inpainter(tmp_path: Path) -> None:
     path = models.save(models.convnet(), tmp_path / "net.onnx")
-    with pytest.raises(InpainterError, match=r"no inpainter.*'image' float32 \(\?, 3, 16, 16\)"):
+    with pytest.raises(InpainterError, match=r"no inpainter.*'scores' float32 \(\?, 5\)"):
         load_inpainter(path, device="cpu")
 
 
-def test_masks_of_another_shape_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="inpaint takes"):
-        made(tmp_path, "half").inpaint(photos(2, (16, 12)), holes(1, (16, 12)))
+@pytest.mark.parametrize(
+    ("masks", "says"),
+    [
+        (holes(1, (16, 12)), r"images are \(2, 16, 12, 3\), masks \(1, 16, 12\)"),
+        (holes(2, (12, 16)), r"masks \(2, 12, 16\); resize the masks by nearest"),
+        (holes(2, (16, 12)) * 0.25, r"masks of 0 and 1, where 1 is a hole, got 0.25; .* >= 0.5"),
+        (holes(2, (16, 12)) * 255, "got 255"),
+        (holes(2, (16, 12)) * np.float32(np.nan), "got nan"),
+    ],
+)
+def test_masks_of_another_size_or_not_binary_are_refused(
+    tmp_path: Path, masks: Any, says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        made(tmp_path, "half").inpaint(photos(2, (16, 12)), masks)
+
+
+def test_without_a_hole_an_image_is_returned_and_without_a_known_pixel_all_is_painted(
+    tmp_path: Path,
+) -> None:
+    images, masks = photos(3, (16, 12)), holes(3, (16, 12))
+    masks[0], masks[2] = 0, 1
+    got = made(tmp_path, "half").inpaint(images, masks)
+    np.testing.assert_array_equal(got[0], images[0])
+    np.testing.assert_array_equal(got[2], np.full_like(images[2], 0.5))
+    np.testing.assert_array_equal(
+        made(tmp_path, "half").inpaint(images, np.zeros_like(masks)), images
+    )
 
 
 def test_real_inpainter_beats_the_mean_colour_on_a_photo() -> None:

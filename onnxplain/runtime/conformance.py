@@ -1,0 +1,345 @@
+"""Does an inpainter behave as it is described? A few runs on two small pictures tell.
+
+What they show decides where the description is silent; where both speak and differ, it is an
+error that says what was said, what was seen and what to write. Nobody's word is taken for it
+that a graph looks at each mask of a batch: several published ones use the first for all.
+
+=====================  ==========================================================================
+check                  what is done
+=====================  ==========================================================================
+size                   pictures whose sides are odd, even, multiples of 4, ... go in, until they
+                       come out
+determinism            the same goes in twice
+polarity               pixels deep in the hole are changed, which must not show; and once more
+                       with hole and known exchanged, where it must
+range and colour       far from the hole, pixels come back under one reading of the output
+known pixels           how far they are from what went in (the composite is made here anyway)
+batch, mask a sample   two pictures with two masks go in together, and one by one
+whole image a hole     is painted with finite numbers
+=====================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from onnxplain.data import Images, Size
+from onnxplain.errors import InpainterError, ModelError
+from onnxplain.graph.inpainter.spec import InpainterSpec
+from onnxplain.runtime.fitting import Holes
+from onnxplain.runtime.painting import Raw, answer, decode
+from onnxplain.runtime.session import Session
+
+SAME = 1e-3  # largest difference, relative to the span of the answer, that is none
+READS = 2 / 255  # mean error under which pixels count as those that went in
+DEEP = 4  # pixels: some programs feather the edge of a hole
+MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+RANGES = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
+
+
+class Check(NamedTuple):
+    """What one check found; `passed` is None where there was nothing to tell."""
+
+    name: str
+    passed: bool | None
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Two pictures (2, H, W, 3) of ramps and patches, each with a hole of its own."""
+
+    images: Images
+    holes: Holes
+
+    @property
+    def deep(self) -> Holes:
+        """The pixels of the holes that are far from their edge."""
+        return _away(self.holes)
+
+    @property
+    def far(self) -> Holes:
+        """The known pixels that are far from a hole."""
+        return _away(~self.holes)
+
+    def changed(self) -> Images:
+        """The pictures, with other pixels deep in their holes."""
+        return np.where(self.deep[..., None], 1 - self.images, self.images)
+
+
+def examine(session: Session, spec: InpainterSpec) -> tuple[InpainterSpec, tuple[Check, ...]]:
+    """Run the checks.
+
+    Parameters
+    ----------
+    session : Session
+        The graph, on a device that computes with whole floats.
+    spec : InpainterSpec
+        What is said of it; what nobody said is its to show.
+
+    Returns
+    -------
+    spec : InpainterSpec
+        With what was seen.
+    checks : tuple of Check
+
+    Raises
+    ------
+    InpainterError
+        If what is seen contradicts what is said, the graph runs at no size, or it paints
+        another shape, or NaN.
+    """
+    seen = _Examiner(session)
+    checks = []
+    for check in (seen.size, seen.determinism, seen.polarity, seen.reading, seen.known):
+        spec, found = check(spec)
+        checks.append(found)
+    spec, batches = seen.batch(spec)
+    return spec, (*checks, *batches, seen.whole(spec))
+
+
+class _Examiner:
+    """One graph under examination; `probe` and `base` are made once its size is known."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.name = session.name
+        self.same = SAME
+
+    def run(self, spec: InpainterSpec, images: Images, holes: Holes) -> Raw:
+        return answer(self.session, spec, images, holes)
+
+    def first(self, spec: InpainterSpec) -> Raw:
+        """The answer to the first picture of the probe."""
+        return self.run(spec, self.probe.images[:1], self.probe.holes[:1])
+
+    def size(self, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
+        """Which sizes it takes."""
+        if spec.size is not None:
+            self.probe = probe(spec.size)
+            self.first(spec)
+            rows, columns = spec.size
+            return spec, Check("size", True, f"runs at {rows} x {columns}")
+        silent = spec.is_silent("multiple")
+        told = [spec.multiple] if not silent else []
+        failures = dict[int, str]()
+        for multiple in (*told, *MULTIPLES):
+            self.probe = probe(_sides(multiple))
+            try:
+                self.first(spec)
+            except (ModelError, InpainterError) as error:
+                if "NaN" in str(error):
+                    raise
+                failures[multiple] = str(error)
+                continue
+            if multiple != spec.multiple and not silent:
+                self.contradict(spec, "multiple", failures[spec.multiple], multiple=multiple)
+            text = f"runs at {_listed([multiple])}"
+            if failures:
+                text += f", and not at {_listed(failures)}"
+            return spec.seen(multiple=multiple) if silent else spec, Check("size", True, text)
+        raise InpainterError(
+            f"{self.name}: runs at none of the sizes that were tried, {_listed(failures)}; write "
+            f"size = [ROWS, COLUMNS]. At the last: {list(failures.values())[-1]}"
+        )
+
+    def determinism(self, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
+        """Whether the same input gives the same answer."""
+        apart = _apart(self.first(spec), self.first(spec))
+        if apart == 0:
+            return spec, Check("determinism", True, "the same input gives the same answer")
+        self.same += 2 * apart
+        return spec, Check(
+            "determinism",
+            apart <= SAME,
+            f"two runs on the same input differ by {apart:.1e} of the answer's span",
+        )
+
+    def polarity(self, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
+        """Which value of the mask is a hole, and whether what is in it must be hidden."""
+        if spec.pack == "image":
+            return spec, Check("polarity", None, "takes no mask: holes go in blank")
+        bare = replace(spec, premultiply=False)
+        turned = _turned(spec)
+        here, there = self.change(bare), self.change(replace(turned, premultiply=False))
+        text = f"what is in the hole shows by {here:.1e}; by {there:.1e} if {_mask(turned)}"
+        if min(here, there) <= self.same < max(here, there):
+            if here < there:
+                return spec, Check("polarity", True, text)
+            if not spec.is_silent("hole"):
+                self.contradict(spec, "hole", text, hole=spec.known, known=spec.hole)
+            return spec.seen(hole=spec.known, known=spec.hole), Check("polarity", True, text)
+        if here > self.same and not spec.premultiply:
+            if not spec.is_silent("premultiply"):
+                self.contradict(spec, "premultiply", text, premultiply=True)
+            spec = spec.seen(premultiply=True)
+        return self.guess(spec, text)
+
+    def change(self, spec: InpainterSpec) -> float:
+        """How much pixels deep in the hole show in the answer."""
+        other = self.run(spec, self.probe.changed()[:1], self.probe.holes[:1])
+        return _apart(self.first(spec), other)
+
+    def guess(self, spec: InpainterSpec, text: str) -> tuple[InpainterSpec, Check]:
+        """Where the hole's own pixels tell nothing: the polarity under which others come back."""
+        if spec.is_silent("hole"):
+            turned = spec.seen(hole=spec.known, known=spec.hole)
+            errors = [min(e for _, e in self.readings(one)) for one in (spec, turned)]
+            if min(errors) < READS <= max(errors):
+                spec = min((errors[0], 0, spec), (errors[1], 1, turned))[2]
+                text += f"; known pixels come back if {_mask(spec)}"
+                return spec, Check("polarity", True, text)
+        return spec, Check("polarity", None, f"{text}: taken as described, {_mask(spec)}")
+
+    def readings(self, spec: InpainterSpec) -> list[tuple[dict[str, Any], float]]:
+        """Mean error of the known pixels under each reading of the output, the best first."""
+        raw, far = self.first(spec)[0], self.probe.far[0]
+        ranges = dict.fromkeys((spec.output_range, *RANGES, spec.range))
+        orders = dict.fromkeys((spec.output_colour, "rgb", "bgr"))
+        found = []
+        for span in ranges:
+            for order in orders:
+                apart = decode(raw, span, order)[far] - self.probe.images[0][far]
+                reading = {"output_range": span, "output_colour": order}
+                found.append((reading, float(np.abs(apart).mean())))
+        return sorted(found, key=lambda one: one[1])
+
+    def reading(self, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
+        """What black and white are in the output, and the order of its channels."""
+        found = self.readings(spec)
+        (best, error), (_, next_error) = found[:2]
+        told = {name: getattr(spec, name) for name in best}
+        as_told = next(error for reading, error in found if reading == told)
+        other = {name: value for name, value in best.items() if value != told[name]}
+        if error < READS <= next_error:
+            text = f"known pixels come back within {error:.1e}; otherwise read, {next_error:.1e}"
+            said = [name for name in other if not spec.is_silent(name)]
+            if said:
+                seen = f"known pixels are {as_told:.1e} off, and {error:.1e} if it is otherwise"
+                self.contradict(spec, said[0], seen, **other)
+            open_ = {name: value for name, value in best.items() if spec.is_silent(name)}
+            return spec.seen(**open_), Check("range and colour", True, text)
+        text = f"known pixels come back under no reading: {as_told:.1e} off as described"
+        if spec.sources.get("output_range", "default") == "default":
+            raise InpainterError(
+                f"{self.name}: nobody says what its output means, and it cannot be seen: known "
+                f"pixels are at least {error:.1e} off under every reading, as the graph does not "
+                f"give them back; write output_range (0, 1 or 0, 255 or -1, 1), or the preset"
+            )
+        return spec, Check("range and colour", None, f"{text}, as the graph gives none back")
+
+    def known(self, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
+        """Whether known pixels are left alone."""
+        painted = decode(self.first(spec), spec.output_range, spec.output_colour)[0]
+        far = self.probe.far[0]
+        apart = float(np.abs(painted - self.probe.images[0])[far].max())
+        text = f"are at most {apart:.1e} off"
+        if apart > READS:
+            text += "; they are put back here"
+        return spec, Check("known pixels", True if apart <= READS else None, text)
+
+    def batch(self, spec: InpainterSpec) -> tuple[InpainterSpec, list[Check]]:
+        """Whether it takes several images a call, each with its own mask."""
+        if spec.batch == 1:
+            why = "the graph takes no more" if spec.is_silent("batch") else "as described"
+            return spec, [Check("batch", None, f"images go in one at a time, {why}")]
+        alone = [
+            self.run(spec, self.probe.images[i : i + 1], self.probe.holes[i : i + 1])[0]
+            for i in (0, 1)
+        ]
+        try:
+            together = self.run(spec, self.probe.images, self.probe.holes)
+        except (ModelError, InpainterError) as error:
+            text = f"two images do not go in together: {error}"
+            return self.single(spec, text), [Check("batch", False, text)]
+        apart = _apart(together, np.stack(alone))
+        check = Check("batch", True, "two images go in together")
+        if apart <= self.same:
+            text = f"two masks in a batch give what each gives alone, within {apart:.1e}"
+            return spec, [check, Check("mask a sample", True, text)]
+        text = (
+            f"two images with two masks give another answer together than alone, by {apart:.1e}, "
+            f"as where the first mask is taken for all; they go in one at a time"
+        )
+        return self.single(spec, text), [check, Check("mask a sample", False, text)]
+
+    def single(self, spec: InpainterSpec, text: str) -> InpainterSpec:
+        """The same, one image a call."""
+        if not spec.is_silent("batch"):
+            self.contradict(spec, "batch", text, batch=1)
+        return spec.seen(batch=1)
+
+    def whole(self, spec: InpainterSpec) -> Check:
+        """Whether it paints where nothing is known."""
+        name = "whole image a hole"
+        try:
+            self.run(spec, self.probe.images[:1], np.ones_like(self.probe.holes[:1]))
+        except (ModelError, InpainterError) as error:
+            return Check(name, False, str(error))
+        return Check(name, True, "is painted with finite numbers")
+
+    def contradict(self, spec: InpainterSpec, field: str, seen: str, **instead: object) -> None:
+        told = ", ".join(f"{name} = {_shown(getattr(spec, name))}" for name in instead)
+        write = " and ".join(f"{name} = {_shown(value)}" for name, value in instead.items())
+        raise InpainterError(
+            f"{self.name}: {spec.sources[field]} says {told}, but the graph behaves otherwise: "
+            f"{seen}; write {write}"
+        )
+
+
+def probe(size: Size) -> Probe:
+    """Two pictures in colours that no channel order or range leaves alike, with two holes."""
+    rows, columns = size
+    y, x = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing="ij")
+    patches = np.random.default_rng(0).random((2, 4, 4, 3))
+    images, holes = [], np.zeros((2, rows, columns), bool)
+    for k, ramp in enumerate((x, y)):
+        coarse = patches[k][(y * 3.99).astype(int), (x * 3.99).astype(int)]
+        ramps = np.stack([0.2 + 0.7 * ramp, 0.5 - 0.4 * y * x, 0.1 + 0.2 * (1 - ramp)], axis=2)
+        images.append(0.75 * ramps + 0.25 * coarse)
+    holes[0, rows // 8 : rows * 5 // 8, columns // 4 : columns * 3 // 4] = True
+    holes[1, rows // 2 : rows * 7 // 8, columns // 8 : columns * 5 // 8] = True
+    return Probe(np.stack(images).astype(np.float32), holes)
+
+
+def _sides(multiple: int) -> Size:
+    """A size near 64 pixels that is a multiple of this number and of no larger power of two."""
+    times = max(64 // multiple, 1) | 1
+    return times * multiple, (times + 2) * multiple
+
+
+def _away(where: Holes) -> Holes:
+    """The pixels that are at least `DEEP` pixels from those outside."""
+    out = where
+    for axis in (1, 2):
+        for step in (*range(-DEEP, 0), *range(1, DEEP + 1)):
+            out = out & np.roll(where, step, axis)
+    return out
+
+
+def _turned(spec: InpainterSpec) -> InpainterSpec:
+    return replace(spec, hole=spec.known, known=spec.hole)
+
+
+def _mask(spec: InpainterSpec) -> str:
+    return f"{spec.hole:g} is a hole and {spec.known:g} is none"
+
+
+def _apart(one: Raw, other: Raw) -> float:
+    """Largest difference, relative to the span of the answers."""
+    span = float(np.ptp(one)) or 1.0
+    return float(np.abs(one - other).max()) / span
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(f'{one:g}' for one in value)}]"
+    return str(value).lower() if isinstance(value, bool) else f"{value!r}"
+
+
+def _listed(multiples: Iterable[int]) -> str:
+    return ", ".join("{} x {}".format(*_sides(one)) for one in multiples)

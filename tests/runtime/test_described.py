@@ -1,0 +1,313 @@
+"""Every published inpainter's convention, described by data, paints what its graph means to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import ModelProto
+
+from onnxplain.errors import InpainterError
+from onnxplain.image import read, resize
+from onnxplain.runtime import OnnxInpainter, load_inpainter
+from tests import models, painters
+from tests.conftest import shared
+from tests.runtime.specs import photos
+
+BYTES = 1.5 / 255  # rounded on the way in, cut off on the way out
+PUBLISHED: dict[str, tuple[str, Callable[[], ModelProto], tuple[int, int], float]] = {
+    "deepfill-v1": ("deepfill-v1", painters.deepfill_server, (256, 256), BYTES),
+    "deepfill-v1, not turned back": (
+        "deepfill-v1",
+        lambda: painters.deepfill_server(turned_back=False),
+        (256, 256),
+        BYTES,
+    ),
+    "deepfill-v2": (
+        "deepfill-v2",
+        lambda: painters.deepfill_server(first_mask=True),
+        (256, 256),
+        BYTES,
+    ),
+    "deepfill-v1-network": ("deepfill-v1-network", painters.deepfill_network, (40, 52), 1e-5),
+    "lama": ("lama", painters.lama, (512, 512), 1e-5),
+    "lama, dynamic": ("lama", lambda: painters.lama(("H", "W"), batch="N"), (40, 52), 1e-5),
+    "opencv-lama": ("opencv-lama", lambda: painters.lama(colour="bgr"), (512, 512), 1e-5),
+    "migan": ("migan", painters.migan_pipeline, (40, 52), BYTES),
+    "migan-generator": ("migan-generator", painters.migan_generator, (40, 52), 1e-5),
+    "plain": ("plain", painters.plain, (40, 52), 1e-5),
+}
+
+
+def load(made: ModelProto, folder: Path, **flags: Any) -> OnnxInpainter:
+    return load_inpainter(models.save(made, folder / "painter.onnx"), device="cpu", flags=flags)
+
+
+def rectangles(n: int, size: tuple[int, int]) -> Any:
+    """A hole an image, each elsewhere, an eighth to a half of the sides."""
+    masks = np.zeros((n, *size), np.float32)
+    for k in range(n):
+        top, left = (side * (k + 1) // 8 for side in size)
+        masks[k, top : top + size[0] // 2 - k, left : left + size[1] // 3] = 1
+    return masks
+
+
+@pytest.mark.parametrize("case", PUBLISHED)
+def test_preset_paints_what_the_original_paints(tmp_path: Path, case: str) -> None:
+    preset, build, size, tolerance = PUBLISHED[case]
+    painter = load(build(), tmp_path, preset=preset)
+    images, masks = photos(3, size), rectangles(3, size)
+    got = painter.inpaint(images, masks)
+    for image, mask, filled in zip(images, masks, got, strict=True):
+        hole = mask > 0
+        np.testing.assert_array_equal(filled[~hole], image[~hole])
+        deep = hole if preset != "migan" else ~_near(~hole)  # its edge is feathered
+        expected = np.broadcast_to(painters.painted(image, hole), filled[deep].shape)
+        np.testing.assert_allclose(filled[deep], expected, atol=tolerance)
+
+
+def _near(where: Any, by: int = 4) -> Any:
+    out = np.zeros_like(where)
+    for y in range(-by, by + 1):
+        for x in range(-by, by + 1):
+            out |= np.roll(np.roll(where, y, 0), x, 1)
+    return out
+
+
+@pytest.mark.parametrize("size", [(224, 224), (260, 260), (48, 60)])
+@pytest.mark.parametrize("case", PUBLISHED)
+def test_what_was_in_the_hole_never_shows(tmp_path: Path, case: str, size: tuple[int, int]) -> None:
+    preset, build, _, _ = PUBLISHED[case]
+    painter = load(build(), tmp_path, preset=preset)
+    images, masks = photos(1, size), rectangles(1, size)
+    other = np.where(masks[..., None] > 0, 1 - images, images)
+    np.testing.assert_array_equal(painter.inpaint(images, masks), painter.inpaint(other, masks))
+
+
+@pytest.mark.parametrize("multiple", [1, 2, 8, 16, 32])
+def test_multiple_of_the_sides_is_found_and_kept_to(tmp_path: Path, multiple: int) -> None:
+    painter = load(painters.plain(multiple=multiple), tmp_path)
+    assert painter.spec.multiple == multiple
+    assert painter.spec.sources["multiple"] == "behaviour"
+    images, masks = photos(1, (65, 50)), rectangles(1, (65, 50))
+    got = painter.inpaint(images, masks)
+    np.testing.assert_array_equal(got[masks == 0], images[masks == 0])
+    other = np.where(masks[..., None] > 0, 1 - images, images)
+    np.testing.assert_array_equal(painter.inpaint(other, masks), got)
+
+
+def test_sides_are_continued_by_their_mirror_image(tmp_path: Path) -> None:
+    painter = load(painters.plain(multiple=16), tmp_path)
+    images, masks = photos(1, (40, 52)), rectangles(1, (40, 52))
+    grown = np.pad(images, ((0, 0), (0, 8), (0, 12), (0, 0)), mode="symmetric")[0]
+    hole = np.pad(masks, ((0, 0), (0, 8), (0, 12)), mode="symmetric")[0] > 0
+    (filled,) = painter.inpaint(images, masks)
+    expected = np.broadcast_to(painters.painted(grown, hole), filled[masks[0] > 0].shape)
+    np.testing.assert_allclose(filled[masks[0] > 0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("multiple", [1, 16])
+def test_toml_beside_the_file_describes_it(tmp_path: Path, multiple: int) -> None:
+    made = painters.lama(("H", "W"), batch="N", scale=1.0)
+    (tmp_path / "painter.toml").write_text(
+        f'[inpainter]\npreset = "lama"\noutput_range = [0, 1]\nmultiple = {multiple}\n'
+    )
+    spec = load(made, tmp_path).spec
+    assert (spec.output_range, spec.sources["output_range"]) == ((0.0, 1.0), "painter.toml")
+    assert (spec.hole, spec.sources["hole"]) == (1.0, "preset lama (painter.toml)")
+    assert spec.multiple == multiple
+    assert load(made, tmp_path, multiple=4).spec.sources["multiple"] == "flag --inpainter-multiple"
+
+
+def test_what_nobody_says_is_seen(tmp_path: Path) -> None:
+    spec = load(painters.plain(hole=(0.0, 1.0), first_mask=True), tmp_path).spec
+    assert (spec.hole, spec.known, spec.batch) == (0.0, 1.0, 1)
+    spec = load(painters.lama(("H", "W"), batch="N"), tmp_path).spec
+    assert spec.output_range == (0.0, 255.0)
+    spec = load(painters.migan_pipeline(), tmp_path).spec
+    assert (spec.hole, spec.known, spec.batch) == (0.0, 255.0, 1)
+    assert {spec.sources[name] for name in ("hole", "known", "batch")} == {"behaviour"}
+    spec = load(painters.deepfill_server(), tmp_path, colour="bgr", range=(0, 255)).spec
+    assert (spec.pack, spec.size, spec.output_colour) == ("width", (256, 256), "rgb")
+    spec = load(painters.plain(reads_hole=True), tmp_path).spec
+    assert spec.premultiply
+    assert spec.sources["premultiply"] == "behaviour"
+
+
+CONTRADICTIONS: dict[str, tuple[ModelProto, dict[str, Any], str]] = {
+    "polarity": (
+        painters.plain(hole=(0.0, 1.0)),
+        {"hole": 1, "known": 0},
+        r"flag --inpainter-hole says hole = 1.0, known = 0.0.*in the hole shows by .*"
+        r"write hole = 0.0 and known = 1.0",
+    ),
+    "pipeline": (
+        painters.migan_pipeline(),
+        {"preset": "migan", "hole": 255, "known": 0},
+        r"write hole = 0.0 and known = 255.0",
+    ),
+    "output range": (
+        painters.lama(("H", "W"), batch="N"),
+        {"preset": "plain"},
+        r"preset plain \(flag\) says output_range = \[0, 1\].*write output_range = \[0, 255\]",
+    ),
+    "output colour": (
+        painters.lama((64, 64)),
+        {"preset": "lama", "output_colour": "bgr"},
+        r"says output_colour = 'bgr'.*write output_colour = 'rgb'",
+    ),
+    "first mask for all": (
+        painters.plain(first_mask=True),
+        {"batch": 0},
+        r"says batch = 0.*another answer together than alone.*write batch = 1",
+    ),
+    "multiple": (
+        painters.plain(multiple=16),
+        {"multiple": 8},
+        r"says multiple = 8.*write multiple = 16",
+    ),
+    "reads the hole": (
+        painters.plain(reads_hole=True),
+        {"premultiply": False},
+        r"says premultiply = false.*write premultiply = true",
+    ),
+    "size": (painters.lama(), {"size": 256}, r"says size 256, 256, but the graph has 512, 512"),
+    "element type": (painters.lama(), {"dtype": "uint8"}, r"says dtype uint8.*has float32"),
+    "layout": (painters.lama(), {"layout": "nhwc"}, r"says layout nhwc, but the graph has nchw"),
+    "batch": (painters.lama(), {"batch": 4}, r"says batch 4, but the graph has 1"),
+    "pack": (painters.lama(), {"preset": "deepfill-v1"}, r"takes one input.*'separate'"),
+    "channels": (
+        painters.migan_generator(),
+        {"pack": "channels", "channels": "image,ones,mask"},
+        r"5 channels would go into or out of 'input' float32 \(\?, 4, \?, \?\)",
+    ),
+    "output name": (painters.lama(), {"output": "filled"}, r"no output 'filled'; its outputs: 'o"),
+    "input name": (painters.lama(), {"mask_input": "m"}, r"no input 'm'; its inputs: 'image'"),
+    "one input": (
+        painters.migan_generator(),
+        {},
+        r"cannot be told.*write pack = 'channels' with channels = 'image,mask'",
+    ),
+    "no composite": (
+        models.inpainter("dark"),
+        {},
+        r"nobody says what its output means.*write output_range",
+    ),
+    "wrong shape": (
+        painters.halving(),
+        {},
+        r"runs at none of the sizes.*has shape \(1, 3, \d+, \d+\), where \(1, 3, 256, 768\)",
+    ),
+    "no mask, not blank": (
+        painters.copying(),
+        {"pack": "image", "premultiply": False},
+        r"says premultiply = false, but a graph that takes no mask.*write premultiply = true",
+    ),
+    "blank": (
+        models.inpainter("dark"),
+        {"pack": "image"},
+        r"pack 'image' is said.*write pack = 'separate'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+def test_contradiction_says_what_was_said_what_was_seen_and_what_to_write(
+    tmp_path: Path, case: str
+) -> None:
+    made, flags, says = CONTRADICTIONS[case]
+    with pytest.raises(InpainterError, match=rf"(?s)painter.onnx: .*{says}"):
+        load(made, tmp_path, **flags)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("inpainter = 3", "inpainter must be a table, got 3"),
+        ('[inpainter]\nlayuot = "nchw"', "'layuot' is unknown; did you mean 'layout'"),
+        ('[inpainter]\nlayout = "nhwcc"', "layout 'nhwcc' is unknown; did you mean 'nhwc'"),
+        ('[inpainter]\npreset = "lamma"', "preset 'lamma' is unknown; did you mean 'lama'"),
+        ("[inpainter]\nhole = 0\nknown = 0", "hole and known must differ"),
+        ("[inpainter]\nrange = [1, 0]", "range needs a low and a higher number"),
+        ("[inpainter]\nmultiple = 0", "multiple must be >= 1"),
+        ("hole = 0", r"describes no inpainter; put hole under \[inpainter\]"),
+        ("[inpainter", "not a readable TOML file"),
+    ],
+)
+def test_description_that_cannot_be_read_is_an_error(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "painter.toml").write_text(text)
+    with pytest.raises(InpainterError, match=says):
+        load(painters.plain(), tmp_path)
+
+
+def test_checks_tell_what_is_wrong_with_a_graph(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failed(made: ModelProto) -> dict[str, str]:
+        return {one.name: one.text for one in load(made, tmp_path).checks if one.passed is False}
+
+    assert not failed(painters.plain())
+    assert "differ by" in failed(painters.plain(noise=0.1))["determinism"]
+    assert "one at a time" in failed(painters.plain(first_mask=True))["mask a sample"]
+    assert "do not go in together" in failed(painters.migan_pipeline())["batch"]
+    assert "NaN" in failed(painters.plain(empty=0.0))["whole image a hole"]
+    assert "painter.onnx: determinism: two runs on the same input differ" in caplog.text
+
+
+def test_first_mask_of_a_batch_is_not_taken_for_all(tmp_path: Path) -> None:
+    images, masks = photos(3, (40, 52)), rectangles(3, (40, 52))
+    lying, honest = (
+        load(painters.plain(first_mask=first), tmp_path).inpaint(images, masks)
+        for first in (True, False)
+    )
+    np.testing.assert_allclose(lying, honest, atol=1e-6)
+
+
+@pytest.mark.parametrize("first_mask", [False, True])
+def test_graph_of_a_fixed_batch_runs_any_number_of_images(tmp_path: Path, first_mask: bool) -> None:
+    images, masks = photos(5, (40, 52)), rectangles(5, (40, 52))
+    painter = load(painters.plain(batch=3, first_mask=first_mask), tmp_path)
+    assert painter.batch_size == (1 if first_mask else 3)
+    expected = load(painters.plain(), tmp_path).inpaint(images, masks)
+    np.testing.assert_allclose(painter.inpaint(images, masks), expected, atol=1e-6)
+
+
+def test_mask_of_three_channels_is_three_times_the_mask(tmp_path: Path) -> None:
+    images, masks = photos(2, (40, 52)), rectangles(2, (40, 52))
+    painter = load(painters.plain(channels=3), tmp_path)
+    assert (painter.spec.mask_input, painter.spec.mask_channels) == ("mask", 3)
+    expected = load(painters.plain(), tmp_path).inpaint(images, masks)
+    np.testing.assert_array_equal(painter.inpaint(images, masks), expected)
+
+
+def test_what_was_found_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = painters.plain(hole=(0.0, 1.0), multiple=8)
+    first = load(made, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("onnxplain.runtime.inpainter.examine", None)  # must not be called
+        again = load(made, tmp_path)
+    assert again.record() == first.record()
+    told = load(made, tmp_path, hole=0)  # another description is another question
+    assert told.spec.sources["hole"] == "flag --inpainter-hole"
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("ffc-unet-128.onnx", {}),
+        ("ffc-unet-128-dft.onnx", {"pack": "image", "output_range": (0, 1)}),
+    ],
+)
+def test_real_exports_paint_the_same(name: str, flags: dict[str, Any]) -> None:
+    """Both exports of one network: the known pixels' composite in the graph, or made here."""
+    photo = resize(read(min(shared("data/eval/images").iterdir())), (128, 128), antialias=True)
+    masks = rectangles(1, (128, 128))
+    reference = load_inpainter(shared("models/ffc-unet-128.onnx"), device="cpu")
+    painter = load_inpainter(shared(f"models/{name}"), device="cpu", flags=flags)
+    got = painter.inpaint(photo[None], masks)
+    np.testing.assert_allclose(got, reference.inpaint(photo[None], masks), atol=1e-4)
+    hole = masks[0] > 0
+    assert np.abs(got[0] - photo)[hole].mean() < 0.2
