@@ -227,6 +227,37 @@ def plain(
     )
 
 
+def separate(
+    *, layout: str = "nchw", dtype: int = FLOAT, mask_dtype: int = FLOAT, mask_axis: bool = True
+) -> ModelProto:
+    """Image and mask of other forms, all of which the graph tells.
+
+    Bytes are 0..255 for the image and 255 for a hole; `mask_axis` is that of the mask's channel.
+    """
+    white, full = (255.0 if kind == BYTE else 1.0 for kind in (dtype, mask_dtype))
+    g = Graph(channels=1)
+    x = g.op("Mul", g.op("Cast", "image", to=FLOAT), 1 / white)
+    m = g.op("Mul", g.op("Cast", "mask", to=FLOAT), 1 / full)
+    if layout == "nhwc":
+        x = g.op("Transpose", x, perm=[0, 3, 1, 2])
+    if not mask_axis:
+        m = g.op("Unsqueeze", m, g.const([1], np.int64))
+    elif layout == "nhwc":
+        m = g.op("Transpose", m, perm=[0, 3, 1, 2])
+    answer = g.composed(x, g.painted(x, m), m)
+    if layout == "nhwc":
+        answer = g.op("Transpose", answer, perm=[0, 2, 3, 1])
+    scaled = g.op("Mul", answer, white)
+    g.op("Cast", g.op("Round", scaled) if dtype == BYTE else scaled, to=dtype)
+    pixels, plane = ["N", "H", "W", 3], ["N", "H", "W", 1]
+    if layout == "nchw":
+        pixels, plane = ["N", 3, "H", "W"], ["N", 1, "H", "W"]
+    return g.model(
+        {"image": (dtype, pixels), "mask": (mask_dtype, plane if mask_axis else ["N", "H", "W"])},
+        ("output", dtype, pixels),
+    )
+
+
 def halving() -> ModelProto:
     """Answers with a picture of half the size that it declares."""
     g = Graph(channels=1)

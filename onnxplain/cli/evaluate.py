@@ -13,6 +13,7 @@ import click
 
 from onnxplain.cache import write_atomic
 from onnxplain.cli.errors import Interrupted, reported
+from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
 from onnxplain.cli.models import max_pixels_option, model_flags, model_options
 from onnxplain.cli.progress import clear_line, progress
 from onnxplain.cli.sections import SectionedCommand
@@ -165,6 +166,7 @@ onnxplain evaluate photos --plan plan.toml -o all
 @click.option("-q", "--quiet", is_flag=True, help="Print the tables and errors only.")
 @max_pixels_option
 @model_options
+@inpainter_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -214,7 +216,12 @@ def command(
         flags = model_flags(ctx)
         device = flags.get("device", "auto")
         asked = explainers(
-            plan, lambda: load_inpainter(plan.inpainter or DEFAULT_INPAINTER, device=device)
+            plan,
+            lambda: load_inpainter(
+                plan.inpainter or DEFAULT_INPAINTER,
+                device=device,
+                description=inpainter_flags(ctx),
+            ),
         )
         judging = judges(plan)
         check_folder(output)

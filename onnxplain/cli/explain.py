@@ -11,6 +11,7 @@ import click
 from onnxplain import registry
 from onnxplain.api import Failure, explain_many
 from onnxplain.cli.errors import Interrupted, describe, reported
+from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
 from onnxplain.cli.models import load_model, max_pixels_option, model_flags, model_options
 from onnxplain.cli.parameters import Family
 from onnxplain.cli.plan import Plan, read_plan
@@ -71,8 +72,8 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
 @click.option(
     "--inpainter",
     metavar="MODEL",
-    help="What fills in the -g methods: an ONNX file or a name in the zoo.  "
-    f"[default: {DEFAULT_INPAINTER}]",
+    help="What fills in the -g methods: an ONNX file, described by the table [inpainter] of the "
+    f".toml file beside it or by options, or a name in the zoo.  [default: {DEFAULT_INPAINTER}]",
 )
 @click.option("--seed", type=int, help="Decides every random draw.  [default: 0]")
 @click.option(
@@ -97,6 +98,7 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
 @model_options
 @METHODS.options
 @FILLS.options
+@inpainter_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -163,13 +165,18 @@ def _fill(
     if implied and name not in (None, implied):
         raise ValueError(f"a method with -g has the fill {implied!r}, got --fill {name}")
     name = name or implied or usual
-    if inpainter and name != "inpaint":
-        raise ValueError("--inpainter is for the -g methods and for --fill inpaint")
+    description = inpainter_flags(ctx)
+    if (inpainter or description) and name != "inpaint":
+        raise ValueError(
+            "--inpainter and its description are for the -g methods and for --fill inpaint"
+        )
     planned = plan.fill_parameters if name == plan.fill else {}
     painter = None
     if name == "inpaint":
         device = model_flags(ctx).get("device", "auto")
-        painter = load_inpainter(inpainter or DEFAULT_INPAINTER, device=device)
+        painter = load_inpainter(
+            inpainter or DEFAULT_INPAINTER, device=device, description=description
+        )
     given = FILLS.given(ctx, name) if name in FILLS.classes else {}
     return registry.make_fill(name, {**planned, **given}, painter)
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
+from onnxplain.cache import write_atomic
 from onnxplain.cli.errors import reported
+from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
 from onnxplain.cli.models import max_pixels_option, model_flags, model_options
 from onnxplain.cli.sections import SectionedCommand
+from onnxplain.graph.inpainter.spec import write_toml
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.inspection import Answer, Inspection, inspect_model
-from onnxplain.loading import find_model
+from onnxplain.loading import find_model, is_inpainter, load_inpainter
+from onnxplain.runtime import OnnxInpainter
 
 
 @click.command(cls=SectionedCommand)
@@ -36,6 +40,7 @@ from onnxplain.loading import find_model
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @max_pixels_option
 @model_options
+@inpainter_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -51,13 +56,29 @@ def command(
 
     MODEL is an ONNX file or a name that onnxplain zoo list shows. With a photo it also shows
     the best classes under each plausible preprocessing.
+
+    A graph that answers with a picture is an inpainter, and so is one that the table
+    [inpainter] of its .toml file or an option describes as such. Of these it shows the
+    description, and whether the graph behaves so.
     """
     if label is not None and image is None:
         raise click.UsageError("--label goes with --image")
     flags = model_flags(ctx)
+    description = inpainter_flags(ctx)
     with reported(arguments=True):
+        path = find_model(model)
+        if description or is_inpainter(path):
+            device = flags.pop("device", "auto")
+            if image is not None or check_gradient or flags:
+                raise ValueError(
+                    f"{path.name} is an inpainter: of the options --device, --write-spec and those "
+                    f"that begin with --inpainter- are for it"
+                )
+            painter = load_inpainter(path, device=device, description=description)
+            _show_inpainter(painter, write_spec, as_json)
+            return
         found = inspect_model(
-            find_model(model),
+            path,
             image=image,
             label=label,
             device=flags.pop("device", "auto"),
@@ -67,7 +88,9 @@ def command(
             flags=flags,
         )
         if write_spec and found.spec:
-            _write_spec(found.spec, write_spec)
+            from onnxplain.graph.sources import write_spec_toml  # it imports onnx
+
+            _write(write_spec_toml(found.spec), write_spec)
     for warning in found.warnings:
         click.echo(f"Warning: {warning}", err=True)
     text = json.dumps(found.record()) if as_json else "\n".join(_lines(found))
@@ -76,12 +99,28 @@ def command(
         raise click.ClickException(found.problem)
 
 
-def _write_spec(spec: ModelSpec, path: Path) -> None:
-    from onnxplain.cache import write_atomic
-    from onnxplain.graph.sources import write_spec_toml
+def _show_inpainter(painter: OnnxInpainter, write_spec: Path | None, as_json: bool) -> None:
+    if write_spec:
+        _write(write_toml(painter.spec), write_spec)
+    record = painter.record()
+    click.echo(json.dumps(record) if as_json else "\n".join(_inpainter_lines(record)))
 
+
+def _inpainter_lines(record: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{record['inpainter']}, an inpainter  sha256 {record['sha256'][:16]}…"
+    yield from _table(
+        (name, _shown(one["value"]), one["source"]) for name, one in record["spec"].items()
+    )
+    facts = ("device", "providers", "placement", "batch_size")
+    yield from _table((name, _shown(record[name]), "") for name in facts)
+    yield "what it does:"
+    passed = {True: "yes", False: "NO", None: "-"}
+    yield from _table((one["name"], passed[one["passed"]], one["text"]) for one in record["checks"])
+
+
+def _write(text: str, path: Path) -> None:
     try:
-        write_atomic(path, write_spec_toml(spec).encode())
+        write_atomic(path, text.encode())
     except OSError as error:
         raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -10,6 +10,7 @@ SECTIONS = {
     "model_": "Model",
     "method_": "Parameters of methods",
     "fill_": "Parameters of fills",
+    "inpainter_": "Description of the inpainter",
 }
 
 

@@ -267,6 +267,8 @@ def _fill(wanted: Entry, painter: Inpainter | None) -> Named:
     if painter is not None:
         ran = painter.provenance
         parameters = {"inpainter": ran.get("inpainter"), "sha256": ran.get("sha256")}
+        if described := ran.get("described"):  # the same file, fed otherwise, paints otherwise
+            parameters["described"] = described
     return Named(fill, wanted.name, parameters)
 
 

@@ -19,7 +19,7 @@ from numpy.testing import assert_allclose
 import onnxplain
 from onnxplain.cli.errors import Interrupted, describe, reported
 from onnxplain.registry import FILLS, METHODS
-from tests import models
+from tests import models, painters
 from tests.cli.conftest import ENVIRONMENT, Run
 
 KEYS = [
@@ -139,6 +139,30 @@ def test_generative_methods_take_an_inpainter(run: Run, model: Path, photo: Path
     assert (one["method"], one["fill"]) == (method, "inpaint")
     record = json.loads(Path(str(one["record"])).read_text())
     assert record["provenance"]["inpainter"]["inpainter"] == "painter.onnx"
+
+
+def test_inpainter_of_another_convention_is_described_by_a_file_or_by_options(
+    run: Run, model: Path, photo: Path
+):
+    onnx.save(painters.plain(), "plain.onnx")
+    onnx.save(painters.deepfill_network(), "described.onnx")
+    onnx.save(painters.deepfill_network(), "told.onnx")
+    Path("described.toml").write_text('[inpainter]\npreset = "deepfill-v1-network"\n')
+    maps = []
+    for painter, *words in (
+        ("plain.onnx",),
+        ("described.onnx",),
+        ("told.onnx", "--inpainter-preset", "deepfill-v1-network", "--inpainter-multiple", 1),
+    ):
+        asked = ("--method", "sp-g", "--patch", 8, "--inpainter", painter, *words, "--json")
+        result = run("explain", photo, "-m", model, *asked, "-o", painter + "-out")
+        assert result.exit_code == 0, result.stderr
+        (one,) = objects(result.stdout)
+        maps.append(np.load(str(one["heatmap"]))["heatmap"])
+        told = json.loads(Path(str(one["record"])).read_text())["provenance"]["inpainter"]
+        assert ("described" in painter or "told" in painter) == bool(told["described"])
+    np.testing.assert_allclose(maps[1], maps[0], atol=1e-4)
+    np.testing.assert_array_equal(maps[2], maps[1])
 
 
 def test_several_photos_and_targets_give_an_object_each(run: Run, model: Path, photo: Path):
@@ -261,7 +285,8 @@ USAGE = [
     (("--method", "lime", "--distance", "l3"), "distance 'l3' is unknown; did you mean 'l2'?"),
     (("--n-mask", "4"), "No such option '--n-mask'. (Did you mean"),
     (("--method", "sp-g", "--fill", "blur"), "has the fill 'inpaint', got --fill blur"),
-    (("--inpainter", "x.onnx"), "--inpainter is for the -g methods"),
+    (("--inpainter", "x.onnx"), "--inpainter and its description are for the -g methods"),
+    (("--inpainter-preset", "lama"), "--inpainter and its description are for the -g methods"),
     (("--seed", "-1"), "seed must be >= 0, got -1"),
     (("--device", "gpu"), "device is auto, cpu, cuda, cuda:N or tensorrt, got 'gpu'"),
     (("--batch-size", "0"), "batch_size must be >= 1, got 0"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from onnxplain.errors import InpainterError
 from onnxplain.image import read, resize
@@ -273,6 +273,26 @@ def test_graph_of_a_fixed_batch_runs_any_number_of_images(tmp_path: Path, first_
     assert painter.batch_size == (1 if first_mask else 3)
     expected = load(painters.plain(), tmp_path).inpaint(images, masks)
     np.testing.assert_allclose(painter.inpaint(images, masks), expected, atol=1e-6)
+
+
+FORMS: dict[str, dict[str, Any]] = {
+    "nhwc": {"layout": "nhwc"},
+    "float16": {"dtype": TensorProto.FLOAT16, "mask_dtype": TensorProto.FLOAT16},
+    "bytes": {"dtype": TensorProto.UINT8, "mask_dtype": TensorProto.UINT8, "layout": "nhwc"},
+    "mask of truth values": {"mask_dtype": TensorProto.BOOL},
+    "mask of integers": {"mask_dtype": TensorProto.INT64, "layout": "nhwc"},
+    "mask without channels": {"mask_axis": False},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_form_of_inputs_and_output_is_told_by_the_graph(tmp_path: Path, form: str) -> None:
+    images, masks = photos(2, (40, 52)), rectangles(2, (40, 52))
+    got = load(painters.separate(**FORMS[form]), tmp_path).inpaint(images, masks)
+    expected = load(painters.plain(), tmp_path).inpaint(images, masks)
+    np.testing.assert_array_equal(got[masks == 0], images[masks == 0])
+    short = FORMS[form].get("dtype") is not None
+    np.testing.assert_allclose(got, expected, atol=BYTES if short else 1e-6)
 
 
 def test_mask_of_three_channels_is_three_times_the_mask(tmp_path: Path) -> None:

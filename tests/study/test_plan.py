@@ -136,6 +136,13 @@ def test_generative_methods_share_one_inpainter_which_is_in_the_key():
     assert len(loads) == 1
 
 
+def test_what_is_said_of_the_inpainter_is_in_the_key():
+    painter = Painter()
+    painter.provenance = {**Painter.provenance, "described": {"hole": 0.0}}
+    (found,) = explainers(Plan(methods=(entry("sp-g"),)), lambda: painter)
+    assert found.fill.parameters == {**Painter.provenance, "described": {"hole": 0.0}}
+
+
 def test_metrics_have_their_papers_fills_unless_told():
     words = ("deletion", "insertion", "abpc", "saliency", "deletion:fill=black,step=9")
     found = judges(Plan(metrics=tuple(map(entry, words))))
