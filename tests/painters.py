@@ -78,11 +78,15 @@ class Graph:
         self,
         inputs: dict[str, tuple[int, Sequence[Any]]],
         output: tuple[str, int, Sequence[Any]],
+        *,
+        first: dict[str, tuple[int, Sequence[Any]]] | None = None,
+        last: dict[str, tuple[int, Sequence[Any]]] | None = None,
     ) -> ModelProto:
-        """The model whose last node gives its output."""
+        """The model whose last node gives its output; others come `first` and `last`."""
         name, kind, dims = output
         self.nodes[-1].output[0] = name
-        return models.model(self.nodes, inputs, {name: (kind, dims)}, self.tensors)
+        outputs = {**(first or {}), name: (kind, dims), **(last or {})}
+        return models.model(self.nodes, inputs, outputs, self.tensors)
 
 
 def deepfill_server(
@@ -121,6 +125,26 @@ def deepfill_network() -> ModelProto:
     wide = g.op("Add", g.scaled(g.turned(new), 2.0, -1.0), g.op("Mul", x, 0.0))
     g.op("Clip", wide, -1.0, 1.0)
     return g.model({"x": (FLOAT, ["N", "H", "W", 5])}, ("stage2", FLOAT, ["N", "H", "W", 3]))
+
+
+def deepfill_torch() -> ModelProto:
+    """The port to PyTorch: x * (1 - m) in [-1, 1] and m; coarse, fine, flow; one mask for all."""
+    g = Graph(channels=1)
+    hole = g.cut("mask", 0, 1, 0)
+    space = g.const([2, 3], np.int64)
+    area = g.op("ReduceSum", g.op("Sub", 1.0, hole), space, keepdims=1)
+    mean = g.op("Div", g.op("ReduceSum", "x", space, keepdims=1), g.op("Max", area, 1.0))
+    half = g.op("Mul", g.scaled(mean, 0.5, 0.5), 0.5)
+    new = g.scaled(g.op("Add", half, g.per_channel(TINT.tolist())), 2.0, -1.0)
+    coarse, flow = g.op("Mul", "x", 0.0), g.op("Add", "x", 0.0)
+    g.op("Add", new, coarse)
+    dims = ["N", 3, "H", "W"]
+    return g.model(
+        {"x": (FLOAT, dims), "mask": (FLOAT, ["N", 1, "H", "W"])},
+        ("fine", FLOAT, dims),
+        first={coarse: (FLOAT, dims)},
+        last={flow: (FLOAT, dims)},
+    )
 
 
 def lama(
@@ -228,11 +252,20 @@ def plain(
 
 
 def separate(
-    *, layout: str = "nchw", dtype: int = FLOAT, mask_dtype: int = FLOAT, mask_axis: bool = True
+    *,
+    layout: str = "nchw",
+    dtype: int = FLOAT,
+    mask_dtype: int = FLOAT,
+    mask_axis: bool = True,
+    colour: str = "rgb",
+    mean: Sequence[float] = (0.0, 0.0, 0.0),
+    std: Sequence[float] = (1.0, 1.0, 1.0),
 ) -> ModelProto:
-    """Image and mask of other forms, all of which the graph tells.
+    """Image and mask of other forms.
 
-    Bytes are 0..255 for the image and 255 for a hole; `mask_axis` is that of the mask's channel.
+    Bytes are 0..255 for the image and 255 for a hole; `mask_axis` is that of the mask's
+    channel. The image has `mean` and `std` in the graph's channel order, the answer is RGB in
+    [0, 1] or bytes.
     """
     white, full = (255.0 if kind == BYTE else 1.0 for kind in (dtype, mask_dtype))
     g = Graph(channels=1)
@@ -240,6 +273,9 @@ def separate(
     m = g.op("Mul", g.op("Cast", "mask", to=FLOAT), 1 / full)
     if layout == "nhwc":
         x = g.op("Transpose", x, perm=[0, 3, 1, 2])
+    x = g.op("Add", g.op("Mul", x, g.per_channel(std)), g.per_channel(mean))
+    if colour == "bgr":
+        x = g.turned(x)
     if not mask_axis:
         m = g.op("Unsqueeze", m, g.const([1], np.int64))
     elif layout == "nhwc":

@@ -109,7 +109,8 @@ def _show_inpainter(painter: OnnxInpainter, write_spec: Path | None, as_json: bo
 def _inpainter_lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"{record['inpainter']}, an inpainter  sha256 {record['sha256'][:16]}…"
     yield from _table(
-        (name, _shown(one["value"]), one["source"]) for name, one in record["spec"].items()
+        (name, "any" if one["value"] is None else _shown(one["value"]), one["source"])
+        for name, one in record["spec"].items()
     )
     facts = ("device", "providers", "placement", "batch_size")
     yield from _table((name, _shown(record[name]), "") for name in facts)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import ModelProto, TensorProto
 
@@ -33,6 +34,7 @@ PUBLISHED: dict[str, tuple[str, Callable[[], ModelProto], tuple[int, int], float
         BYTES,
     ),
     "deepfill-v1-network": ("deepfill-v1-network", painters.deepfill_network, (40, 52), 1e-5),
+    "deepfill-v1-torch": ("deepfill-v1-torch", painters.deepfill_torch, (40, 52), 1e-5),
     "lama": ("lama", painters.lama, (512, 512), 1e-5),
     "lama, dynamic": ("lama", lambda: painters.lama(("H", "W"), batch="N"), (40, 52), 1e-5),
     "opencv-lama": ("opencv-lama", lambda: painters.lama(colour="bgr"), (512, 512), 1e-5),
@@ -283,6 +285,38 @@ FORMS: dict[str, dict[str, Any]] = {
     "mask of integers": {"mask_dtype": TensorProto.INT64, "layout": "nhwc"},
     "mask without channels": {"mask_axis": False},
 }
+
+
+@pytest.mark.parametrize("colour", ["rgb", "bgr"])
+def test_mean_and_deviation_are_in_the_graphs_channel_order(tmp_path: Path, colour: str) -> None:
+    images, masks = photos(2, (40, 52)), rectangles(2, (40, 52))
+    norm = {"mean": (0.4, 0.45, 0.5), "std": (0.2, 0.25, 0.3)}
+    painter = load(painters.separate(colour=colour, **norm), tmp_path, colour=colour, **norm)
+    assert painter.spec.output_colour == "rgb"
+    expected = load(painters.plain(), tmp_path).inpaint(images, masks)
+    np.testing.assert_allclose(painter.inpaint(images, masks), expected, atol=1e-5)
+
+
+def test_output_is_chosen_by_name_or_index(tmp_path: Path) -> None:
+    made, flags = painters.deepfill_torch(), {"preset": "deepfill-v1-torch"}
+    assert load(made, tmp_path, **flags).spec.output == "fine"
+    coarse, _, _ = (one.name for one in made.graph.output)
+    assert load(made, tmp_path, **flags, output=0).spec.output == coarse
+    assert load(made, tmp_path, **flags, output="fine").spec.output == "fine"
+    with pytest.raises(InpainterError, match="several outputs may be the painted image"):
+        load(made, tmp_path, output_range=(-1, 1))
+
+
+def test_metadata_of_the_file_describes_it(tmp_path: Path) -> None:
+    made = painters.migan_generator()
+    text = '{"preset": "migan-generator", "multiple": 2}'
+    onnx.helper.set_model_props(made, {"onnxplain.inpainter": text})
+    spec = load(made, tmp_path).spec
+    assert (spec.multiple, spec.sources["multiple"]) == (2, "ONNX metadata")
+    assert spec.sources["hole"] == "preset migan-generator (ONNX metadata)"
+    onnx.helper.set_model_props(made, {"onnxplain.inpainter": "{"})
+    with pytest.raises(InpainterError, match="is no JSON"):
+        load(made, tmp_path)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -60,6 +60,17 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "hole": 1.0,
         "known": 0.0,
     },
+    # daa233's port to PyTorch: coarse, fine and flow come out, and the first mask counts.
+    "deepfill-v1-torch": {
+        **_SIGNED,
+        "pack": "separate",
+        "colour": "rgb",
+        "hole": 1.0,
+        "known": 0.0,
+        "batch": 1,
+        "output": "1",
+        "output_colour": "rgb",
+    },
     # Carve's export; the original's answer lies in [0, 1].
     "lama": {
         "pack": "separate",
