@@ -19,7 +19,7 @@ import pytest
 
 import onnxplain
 from onnxplain.subjects import bring, from_array
-from tests import models
+from tests import models, painters
 from tests.cli.conftest import ENVIRONMENT, SPEC, Run
 
 FEW = (
@@ -99,6 +99,19 @@ def test_rows_of_other_parameters_are_not_in_the_tables(run: Run, model: Path, p
     expected = run(*words(photos, model, "-o", "a")).stdout
     run(*words(photos, model, "-o", "b", "--seed", 4))
     assert run(*words(photos, model, "-o", "b")).stdout == expected
+
+
+def test_rows_of_an_inpainter_that_is_described_otherwise_are_others(
+    run: Run, model: Path, photos: Path
+):
+    onnx.save(painters.plain(), "painter.onnx")
+    asked = ("evaluate", photos, "--annotations", "labels.csv", "-m", model, "--limit", 1)
+    asked += ("--method", "sp-g:patch=8,stride=8", "--metric", "localisation", "--batch-size", 8)
+    asked += ("--all-images", "--inpainter", "painter.onnx")
+    for described in ((), ("--inpainter-premultiply",)):
+        assert run(*asked, *described).exit_code == 0
+    found = [row for row in rows(Path("evaluation/rows.jsonl")) if row["kind"] == "score"]
+    assert len(found) == len({row["key"] for row in found}) == 2
 
 
 def test_parts_merged_are_the_whole(run: Run, model: Path, photos: Path, folder: Path):
