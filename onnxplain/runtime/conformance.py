@@ -154,8 +154,8 @@ class _Examiner:
         if min(here, there) <= self.same < max(here, there):
             if here < there:
                 return spec, Check("polarity", True, text)
-            if not spec.is_silent("hole"):
-                self.contradict(spec, "hole", text, hole=spec.known, known=spec.hole)
+            if said := [name for name in ("hole", "known") if not spec.is_silent(name)]:
+                self.contradict(spec, said[0], text, hole=spec.known, known=spec.hole)
             return spec.seen(hole=spec.known, known=spec.hole), Check("polarity", True, text)
         if here > self.same and not spec.premultiply:
             if not spec.is_silent("premultiply"):
@@ -170,7 +170,7 @@ class _Examiner:
 
     def guess(self, spec: InpainterSpec, text: str) -> tuple[InpainterSpec, Check]:
         """Where the hole's own pixels tell nothing: the polarity under which others come back."""
-        if spec.is_silent("hole"):
+        if spec.is_silent("hole") and spec.is_silent("known"):
             turned = spec.seen(hole=spec.known, known=spec.hole)
             errors = [min(e for _, e in self.readings(one)) for one in (spec, turned)]
             if min(errors) < READS <= max(errors):

@@ -148,6 +148,11 @@ CONTRADICTIONS: dict[str, tuple[ModelProto, dict[str, Any], str]] = {
         r"flag --inpainter-hole says hole = 1.0, known = 0.0.*in the hole shows by .*"
         r"write hole = 0.0 and known = 1.0",
     ),
+    "polarity by its other end": (
+        painters.plain(hole=(0.0, 1.0)),
+        {"known": 0},
+        r"flag --inpainter-known says hole = 1.0, known = 0.0.*write hole = 0.0 and known = 1.0",
+    ),
     "pipeline": (
         painters.migan_pipeline(),
         {"preset": "migan", "hole": 255, "known": 0},
