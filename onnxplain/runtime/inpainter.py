@@ -160,7 +160,8 @@ class OnnxInpainter:
         for start in range(0, len(some), self.batch_size):
             batch = some[start : start + self.batch_size]
             painted = self._paint(images[batch], holes[batch])
-            out[batch] = np.where(holes[batch][..., None], painted, out[batch])
+            for i, picture in zip(batch, painted, strict=True):
+                out[i][holes[i]] = np.clip(picture[holes[i]], 0, 1)
         return out
 
     def _paint(self, images: Images, holes: Holes) -> Images:
@@ -170,7 +171,7 @@ class OnnxInpainter:
         inner, inner_holes = fit(images, holes, spec.size, spec.multiple)
         raw = answer(self._session, spec, blank(inner, inner_holes), inner_holes)
         painted = decode(raw, spec.output_range, spec.output_colour)
-        return np.clip(unfit(painted, (rows, columns), resampled=spec.size is not None), 0, 1)
+        return unfit(painted, (rows, columns), resampled=spec.size is not None)
 
 
 def _holes(images: Images, masks: Mask) -> Holes:

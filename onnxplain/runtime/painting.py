@@ -57,18 +57,16 @@ def encode(spec: InpainterSpec, images: Images, holes: Holes) -> Mapping[str, ND
     """Images and holes as the graph takes them, by the names of its inputs."""
     low, high = spec.range
     ordered = images[..., ::-1] if spec.colour == "bgr" else images
-    mean, std = np.asarray(spec.mean, np.float32), np.asarray(spec.std, np.float32)
-    x = (low + ordered * (high - low) - mean) / std
-    holes = holes[..., None]
+    mean, std = np.asarray(spec.mean), np.asarray(spec.std)
+    x = _affine(ordered, (high - low) / std, (low - mean) / std)
     if spec.premultiply:
-        x = np.where(holes, 0, x)
-    mask = np.where(holes, spec.hole, spec.known).astype(np.float32)
+        x = x.copy() if x is ordered else x
+        x[holes] = 0
+    mask = np.where(holes, np.float32(spec.hole), np.float32(spec.known))[..., None]
     if spec.pack == "separate":
-        wide = mask.repeat(spec.mask_channels or 1, axis=3)
-        shaped = _shaped(spec, wide, spec.mask_dtype) if spec.mask_channels else mask[..., 0]
         return {
             spec.image_input: _shaped(spec, x, spec.dtype),
-            spec.mask_input: shaped.astype(spec.mask_dtype),
+            spec.mask_input: _own_mask(spec, mask),
         }
     if spec.pack == "channels":
         planes = {"image": x, "mask": mask, "ones": np.ones_like(mask)}
@@ -81,8 +79,26 @@ def encode(spec: InpainterSpec, images: Images, holes: Holes) -> Mapping[str, ND
 def decode(raw: Raw, span: tuple[float, float], colour: Order) -> Images:
     """The graph's numbers as RGB; `span` holds what black and white are. Nothing is clipped."""
     low, high = span
-    pixels = (raw - np.float32(low)) / np.float32(high - low)
+    pixels = _affine(raw, np.full(3, 1 / (high - low)), np.full(3, -low / (high - low)))
     return pixels[..., ::-1] if colour == "bgr" else pixels
+
+
+def _affine(
+    x: NDArray[np.float32], scale: NDArray[np.float64], shift: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """``x * scale + shift`` by channel; `x` itself where that changes nothing."""
+    if (scale == 1).all() and (shift == 0).all():
+        return x
+    y = x * scale.astype(np.float32)
+    y += shift.astype(np.float32)
+    return y
+
+
+def _own_mask(spec: InpainterSpec, mask: NDArray[np.float32]) -> NDArray[Any]:
+    if not spec.mask_channels:
+        return mask[..., 0].astype(spec.mask_dtype)
+    wide = np.broadcast_to(mask, (*mask.shape[:3], spec.mask_channels))
+    return _shaped(spec, wide, spec.mask_dtype)
 
 
 def _shaped(spec: InpainterSpec, x: NDArray[Any], dtype: str) -> NDArray[Any]:
