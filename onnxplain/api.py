@@ -25,7 +25,7 @@ from onnxplain.subjects import Named, Source, Subject, look, name_all
 from onnxplain.targets import Target, Targets, choose, count_targets, parse_targets
 from onnxplain.version import __version__
 
-Progress: TypeAlias = Callable[[int, int], None]
+Progress: TypeAlias = Callable[[int, int, int], None]
 
 log = logging.getLogger(__name__)
 
@@ -143,8 +143,10 @@ def explain_many(
     max_pixels : int
         Refuse larger files.
     on_progress : callable, optional
-        Told ``(done, total)`` evaluations as they are done. The total is exact; it falls
-        when an image fails, and for methods that may stop early it is the most there can be.
+        Told ``(done, total, inpaints)`` as evaluations are done and as fills that depend on
+        the mask are made. The total of evaluations is exact; it falls when an image fails,
+        and for methods that may stop early it is the most there can be. How many inpaints
+        there will be is not known: the same holes are filled once.
 
     Returns
     -------
@@ -292,6 +294,9 @@ def _explanation(
         seed=question.seed,
         evaluations=outcome.evaluations,
         seconds=outcome.seconds,
+        inpaints=outcome.effort.inpaints,
+        inpaint_seconds=outcome.effort.inpaint_seconds,
+        inpaint_share=outcome.effort.inpaint_share,
         provenance=_provenance(classifier, fill, subject),
         details=found.details,
         window=subject.frame.window,
@@ -321,14 +326,15 @@ def _provenance(classifier: Classifier, fill: Fill, subject: Subject) -> dict[st
 
 
 class _Count:
-    """Evaluations done and to do, told to whoever wants to know."""
+    """Evaluations done and to do, and inpaints made, told to whoever wants to know."""
 
     def __init__(self, tell: Progress | None, total: int) -> None:
-        self._tell, self._total, self._done = tell, total, 0
+        self._tell, self._total, self._done, self._inpaints = tell, total, 0, 0
 
-    def add(self, n: int) -> None:
-        """So many are done."""
-        self._done += n
+    def add(self, evaluations: int, inpaints: int) -> None:
+        """So many more are done."""
+        self._done += evaluations
+        self._inpaints += inpaints
         self._say()
 
     def drop(self, n: int) -> None:
@@ -339,7 +345,7 @@ class _Count:
 
     def _say(self) -> None:
         if self._tell:
-            self._tell(self._done, max(self._total, self._done))
+            self._tell(self._done, max(self._total, self._done), self._inpaints)
 
 
 def _check_seed(seed: int) -> int:

@@ -5,16 +5,18 @@ This is what a worker thread does. It knows nothing of flows, and reads shared v
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from onnxplain.data import Case, Images, Mask, Scores
+from onnxplain.data import Case, Image, Images, Mask, Scores
 from onnxplain.errors import ModelError
 from onnxplain.flow import FillQuery, ImageQuery, MaskQuery, Query
-from onnxplain.protocols import Classifier, Differentiable, Part, Prepared
+from onnxplain.painting import Painting
+from onnxplain.protocols import Classifier, Differentiable, Part
 
 T = TypeVar("T")
 
@@ -22,7 +24,7 @@ T = TypeVar("T")
 class Filling(NamedTuple):
     """A fill made for one image."""
 
-    picture: Prepared
+    picture: Image | Painting
     planes: Any  # what the classifier composes from, where the fill is one picture
 
 
@@ -40,12 +42,44 @@ class Slice:
         return self.stop - self.start
 
 
+class Effort(NamedTuple):
+    """What an answer took.
+
+    Parameters
+    ----------
+    inpaints : int
+        Pictures that a fill made for masks.
+    inpaint_seconds : float
+        Spent on them.
+    seconds : float
+        Spent in all. Workers run side by side, so this may be more than has passed.
+    """
+
+    inpaints: int = 0
+    inpaint_seconds: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def inpaint_share(self) -> float:
+        """Share of the seconds that was spent on pictures; 0 if none was spent."""
+        return self.inpaint_seconds / self.seconds if self.seconds else 0.0
+
+    def plus(self, other: Effort) -> Effort:
+        """Both together."""
+        return Effort(
+            self.inpaints + other.inpaints,
+            self.inpaint_seconds + other.inpaint_seconds,
+            self.seconds + other.seconds,
+        )
+
+
 class Answered(NamedTuple):
-    """What a slice got: of the three, those that its query asks for."""
+    """What a slice got, of the three those that its query asks for; and what that took."""
 
     raw: Scores | None = None  # (n, K)
     grads: Images | None = None  # (n, H, W, 3)
     images: Images | None = None  # (n, H, W, 3)
+    effort: Effort = Effort()
 
 
 # A fill or an inpainter is a plugin: its failure is its slice's alone.
@@ -65,22 +99,48 @@ def score(
     classifier: Classifier, gradients: Differentiable | None, batch: Sequence[Slice]
 ) -> list[Answer]:
     """Answer slices of one sort, in order."""
+    began = time.perf_counter()
+    answers = _answers(classifier, gradients, batch)
+    return _timed(batch, answers, time.perf_counter() - began)
+
+
+def _answers(
+    classifier: Classifier, gradients: Differentiable | None, batch: Sequence[Slice]
+) -> list[Answer]:
     how = sort(batch[0].query, batch[0].filling)
     if how == "composed":
-        return _cut(batch, raw=classifier.masked_scores([_part(piece) for piece in batch]))
+        return list(_cut(batch, raw=classifier.masked_scores([_part(piece) for piece in batch])))
     if how == "fills":
-        return [_try(lambda piece: Answered(images=_fill(piece)[1]), piece) for piece in batch]
+        return [_try(_filled, piece) for piece in batch]
     if how != "pictures" and gradients is None:
         return [ModelError(_NO_GRADIENTS)] * len(batch)
     made = [_try(_pictures, piece) for piece in batch]
     pieces = [
         piece for piece, one in zip(batch, made, strict=True) if not isinstance(one, Exception)
     ]
-    images = [one for one in made if not isinstance(one, Exception)]
-    if not images:
+    pictures = [one for one in made if not isinstance(one, Exception)]
+    if not pictures:
         return [one for one in made if isinstance(one, Exception)]
-    answers = iter(_answer(classifier, gradients, pieces, np.concatenate(images)))
-    return [one if isinstance(one, Exception) else next(answers) for one in made]
+    images = np.concatenate([images for images, _ in pictures])
+    answers = iter(_answer(classifier, gradients, pieces, images))
+    return [
+        one if isinstance(one, Exception) else next(answers)._replace(effort=one[1]) for one in made
+    ]
+
+
+def _timed(batch: Sequence[Slice], answers: Sequence[Answer], seconds: float) -> list[Answer]:
+    """Share the seconds out: fills to those whose they are, the rest by length."""
+    efforts = [Effort() if isinstance(one, Exception) else one.effort for one in answers]
+    shared = seconds - sum(effort.inpaint_seconds for effort in efforts)
+    per_item = shared / sum(len(piece) for piece in batch)
+    return [
+        answer
+        if isinstance(answer, Exception)
+        else answer._replace(
+            effort=effort._replace(seconds=effort.inpaint_seconds + per_item * len(piece))
+        )
+        for piece, answer, effort in zip(batch, answers, efforts, strict=True)
+    ]
 
 
 _NO_GRADIENTS = (
@@ -94,7 +154,7 @@ def _answer(
     gradients: Differentiable | None,
     pieces: Sequence[Slice],
     images: Images,
-) -> list[Answer]:
+) -> list[Answered]:
     """Score images that belong to the slices in order."""
     query = pieces[0].query
     if gradients is None or not isinstance(query, ImageQuery) or not query.grad:
@@ -117,28 +177,36 @@ def _part(piece: Slice) -> Part:
     return Part(piece.filling.planes, piece.query.masks, piece.start, piece.stop)
 
 
-def _pictures(piece: Slice) -> Images:
+def _pictures(piece: Slice) -> tuple[Images, Effort]:
     """The images of a slice that came as images, or whose fill depends on the mask."""
     if isinstance(piece.query, ImageQuery):
-        return piece.query.images[piece.start : piece.stop]
-    masks, fill = _fill(piece)
-    return piece.case.image + masks[..., None] * (fill - piece.case.image)  # eq. 1
-
-
-def _fill(piece: Slice) -> tuple[Mask, Images]:
-    """The masks of a slice, and what stands in for what they remove."""
-    assert not isinstance(piece.query, ImageQuery)
-    assert piece.filling is not None
+        return piece.query.images[piece.start : piece.stop], Effort()
+    assert isinstance(piece.query, MaskQuery)
     masks = piece.query.masks.render(piece.start, piece.stop)
+    holes = piece.query.holes
+    fill, effort = _fill(piece, masks if holes is None else holes.render(piece.start, piece.stop))
+    return piece.case.image + masks[..., None] * (fill - piece.case.image), effort  # eq. 1
+
+
+def _filled(piece: Slice) -> Answered:
+    """What stands in for what the masks of a slice remove."""
+    assert isinstance(piece.query, FillQuery)
+    fill, effort = _fill(piece, piece.query.masks.render(piece.start, piece.stop))
+    return Answered(images=fill, effort=effort)
+
+
+def _fill(piece: Slice, masks: Mask) -> tuple[Images, Effort]:
+    assert piece.filling is not None
     picture = piece.filling.picture
-    if callable(picture):
-        return masks, picture(masks)
-    return masks, np.broadcast_to(picture, (len(masks), *picture.shape))
+    if not isinstance(picture, Painting):
+        return np.broadcast_to(picture, (len(masks), *picture.shape)), Effort()
+    painted = picture(masks)
+    return painted.images, Effort(painted.made, painted.seconds)
 
 
-def _cut(pieces: Sequence[Slice], *, raw: Scores, grads: Images | None = None) -> list[Answer]:
+def _cut(pieces: Sequence[Slice], *, raw: Scores, grads: Images | None = None) -> list[Answered]:
     """Give every slice its rows."""
-    answers: list[Answer] = []
+    answers: list[Answered] = []
     row = 0
     for piece in pieces:
         rows = slice(row, row + len(piece))

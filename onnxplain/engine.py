@@ -16,20 +16,25 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.batch import Answer, Answered, Filling, Slice, score, sort
-from onnxplain.data import Case, Images, Outputs, generator
+from onnxplain.batch import Answer, Answered, Effort, Filling, Slice, score, sort
+from onnxplain.data import Case, Image, Images, Outputs, generator
 from onnxplain.errors import ScoreError
 from onnxplain.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply
-from onnxplain.protocols import Classifier, Differentiable, Fill
+from onnxplain.painting import Painting
+from onnxplain.protocols import Classifier, Differentiable, Fill, Prepared
 from onnxplain.scores import probabilities, target_scores
 
 T = TypeVar("T")
-Progress = Callable[[int], None]  # told how many more images have been scored
+# Told how many more images have been scored, and how many more pictures a fill has made.
+Progress = Callable[[int, int], None]
 
 # Live flows at a time: enough to fill batches from methods that ask little at a time,
 # few enough that memory does not grow with the number of images.
 LIVE = 16
 _FILLINGS = 4
+# Bytes of pictures that fills made for masks, kept in case they are asked for again; shared
+# by the live flows.
+_PICTURES = 2**27
 # Images that a worker is given at once, if there are as many: handing over and telling cost
 # the same for any number. A classifier whose batches are smaller splits them.
 _TASK = 8
@@ -68,7 +73,8 @@ class Outcome(Generic[T]):
     values: tuple[T, ...]
     error: Exception | None
     evaluations: int
-    seconds: float
+    seconds: float  # from when it was taken up
+    effort: Effort  # the workers'
 
 
 class Engine:
@@ -110,7 +116,7 @@ class Engine:
         try:
             while True:
                 while len(running) < self._live and (job := next(waiting, None)) is not None:
-                    running.append(_Running(job, self._classifier))
+                    running.append(_Running(job, self._classifier, _PICTURES // self._live))
                 ended = [one for one in running if one.asked is None]
                 running = [one for one in running if one.asked is not None]
                 yield from (one.outcome() for one in ended)
@@ -130,8 +136,8 @@ class Engine:
                 for future in done:
                     for taken, answer in zip(flying.pop(future), future.result(), strict=True):
                         taken.owner.receive(taken.slice, answer)
-                        if on_progress and not isinstance(taken.slice.query, FillQuery):
-                            on_progress(len(taken.slice))
+                        if on_progress:
+                            on_progress(*_counts(taken.slice, answer))
         finally:
             pool.shutdown(cancel_futures=True)
             for one in running:
@@ -156,6 +162,12 @@ class Engine:
                 batch.append(_Taken(one, one.take(room)))
                 room -= len(batch[-1].slice)
         return batch
+
+
+def _counts(piece: Slice, answer: Answer) -> tuple[int, int]:
+    """Images that were scored for a slice, or should have been, and pictures that were made."""
+    evaluations = 0 if isinstance(piece.query, FillQuery) else len(piece)
+    return evaluations, 0 if isinstance(answer, Exception) else answer.effort.inpaints
 
 
 class _Taken(NamedTuple, Generic[T]):
@@ -213,9 +225,11 @@ class _Running(Generic[T]):
 
     job: Job[T]
     classifier: Classifier
+    memory: int  # bytes of pictures that may be kept
     values: tuple[T, ...] = ()
     error: Exception | None = None
     evaluations: int = 0
+    effort: Effort = field(default_factory=Effort)
     began: float = field(default_factory=time.perf_counter)
     asked: _Asked | None = None  # none: it has ended
     # The fills used last: a method may bring a new picture in every step.
@@ -249,6 +263,7 @@ class _Running(Generic[T]):
         asked = self.asked
         asked.receive(piece, answer, self.job.cases, self.classifier.outputs)
         self.evaluations += 0 if answer.raw is None else len(piece)
+        self.effort = self.effort.plus(answer.effort)
         if asked.told == len(asked.query):
             replies = iter(
                 [Reply(scores, asked.classes, asked.grads, asked.images) for scores in asked.scores]
@@ -258,7 +273,7 @@ class _Running(Generic[T]):
     def outcome(self) -> Outcome[T]:
         """How the job ended."""
         seconds = time.perf_counter() - self.began
-        return Outcome(self.job, self.values, self.error, self.evaluations, seconds)
+        return Outcome(self.job, self.values, self.error, self.evaluations, seconds, self.effort)
 
     def close(self) -> None:
         """Stop the flows where they are."""
@@ -291,9 +306,13 @@ class _Running(Generic[T]):
                 del self.fillings[next(iter(self.fillings))]
             # Drawn from the names alone, so noise stays the same from query to query.
             picture = fill.prepare(case.image, generator(self.job.seed, case.name, "fill"))
-            planes = None if callable(picture) else self.classifier.planes(case.image, picture)
-            self.fillings[fill] = Filling(picture, planes)
+            self.fillings[fill] = self._filling(case.image, picture)
         return self.fillings[fill]
+
+    def _filling(self, image: Image, picture: Prepared) -> Filling:
+        if not callable(picture):
+            return Filling(picture, self.classifier.planes(image, picture))
+        return Filling(Painting(picture, max(self.memory // image.nbytes, 1)), planes=None)
 
     def _fail(self, error: Exception) -> None:
         self.error, self.asked = error, None

@@ -33,12 +33,16 @@ class MaskQuery:
         What stands in for removed pixels; the job's fill if not given.
     classes : bool
         Whether the probabilities of every class are wanted too.
+    holes : Masks, optional
+        One a mask, which it lies in: what the fill is made for, if that depends on the mask.
+        Masks that lie in the same holes share one fill. The masks themselves if not given.
     """
 
     masks: Masks
     kind: Kind = "probability"
     fill: Fill | None = None
     classes: bool = False
+    holes: Masks | None = None
 
     def __len__(self) -> int:
         return len(self.masks)

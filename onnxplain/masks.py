@@ -199,6 +199,39 @@ class RankMasks:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Unions:
+    """Mask i removes whatever a mask of its group does.
+
+    Parameters
+    ----------
+    masks : Masks
+        The members.
+    groups : (N,) ndarray of int
+        Each one's group, in rising order: those of a group stand together.
+    """
+
+    masks: Masks
+    groups: NDArray[np.int64]
+
+    @property
+    def size(self) -> Size:
+        """Rows and columns of every mask."""
+        return self.masks.size
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def render(self, start: int, stop: int) -> Mask:
+        """Masks `start` to `stop`."""
+        out = np.empty((stop - start, *self.size), np.float32)
+        groups = self.groups[start:stop]
+        for group in np.unique(groups):
+            first, last = np.searchsorted(self.groups, [group, group + 1])
+            out[groups == group] = self.masks.render(first, last).max(axis=0)
+        return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ArrayMasks:
     """Masks that are held as they are.
 

@@ -80,6 +80,12 @@ class Explanation:
         Images that were scored; targets of one image may share them.
     seconds : float
         From when the image was taken up to its end; images of one call share batches.
+    inpaints : int
+        Pictures that a fill made for masks, each mask once; 0 where one picture is the fill.
+    inpaint_seconds : float
+        Spent on them by all workers together.
+    inpaint_share : float in [0, 1]
+        Share of the workers' time that was.
     provenance : mapping
         What ran: the classifier (file, sha256, provider, preprocessing), versions, and the
         sha256 of the photo's pixels.
@@ -105,6 +111,9 @@ class Explanation:
     evaluations: int
     seconds: float
     provenance: Mapping[str, Any]
+    inpaints: int = 0
+    inpaint_seconds: float = 0.0
+    inpaint_share: float = 0.0
     coarse: NDArray[np.float32] | None = None
     order: NDArray[np.intp] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -126,6 +135,9 @@ class Explanation:
             "seed": self.seed,
             "evaluations": self.evaluations,
             "seconds": self.seconds,
+            "inpaints": self.inpaints,
+            "inpaint_seconds": self.inpaint_seconds,
+            "inpaint_share": self.inpaint_share,
             "details": dict(self.details),
             "window": None if self.window is None else asdict(self.window),
             "provenance": dict(self.provenance),

@@ -175,16 +175,20 @@ def test_the_one_image_that_fails_is_raised(classifier, tmp_path: Path):
 
 
 def test_progress_is_exact(classifier, photo):
-    told: list[tuple[int, int]] = []
+    told: list[tuple[int, int, int]] = []
     method = SP(patch=6, stride=2)
     expected = method.evaluations(SIZE)
     images = [photo, photo.T, photo]  # the second one is no image
-    list(explain_many(classifier, images, method, on_progress=lambda *both: told.append(both)))
+    list(
+        explain_many(
+            classifier, images, method, on_progress=lambda *all_three: told.append(all_three)
+        )
+    )
     assert told[0][1] in (3 * expected, 2 * expected)
-    assert told[-1] == (2 * expected, 2 * expected)
-    done = [one for one, _ in told]
+    assert told[-1] == (2 * expected, 2 * expected, 0)
+    done = [one for one, _, _ in told]
     assert done == sorted(done)
-    assert all(one <= total for one, total in told)
+    assert all(one <= total for one, total, _ in told)
 
 
 @dataclass(frozen=True)
@@ -206,14 +210,14 @@ class Stops:
 
 
 def test_adaptive_method_gets_a_job_a_target_and_progress_ends_at_what_was_done(classifier, photo):
-    told: list[tuple[int, int]] = []
+    told: list[tuple[int, int, int]] = []
     found = list(
         explain_many(
             classifier,
             [photo],
             Stops(),
             target=["left", "top"],
-            on_progress=lambda *both: told.append(both),
+            on_progress=lambda *all_three: told.append(all_three),
         )
     )
     assert {one.target: one.evaluations for one in found if isinstance(one, Explanation)} == {
@@ -221,7 +225,7 @@ def test_adaptive_method_gets_a_job_a_target_and_progress_ends_at_what_was_done(
         2: 2,
     }
     assert told[0][1] == 18
-    assert told[-1] == (5, 5)
+    assert told[-1] == (5, 5, 0)
 
 
 def test_what_a_method_left_open_is_recorded_as_it_was_run(classifier, photo):

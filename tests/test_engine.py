@@ -11,7 +11,7 @@ from onnxplain.data import Attribution, Case, generator
 from onnxplain.engine import Engine, Job
 from onnxplain.errors import ModelError, ScoreError
 from onnxplain.flow import FillQuery, ImageQuery, MaskQuery
-from onnxplain.masks import ArrayMasks, PatchMasks
+from onnxplain.masks import ArrayMasks, PatchMasks, Unions
 from onnxplain.methods import LIME, RISE, SP
 from tests.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
 from tests.reference import driver
@@ -63,12 +63,31 @@ class Descent:
         return Attribution(images.sum(axis=(0, 3)))
 
 
+@dataclass(frozen=True)
+class Sharing:
+    """Patches that are filled as if a block of them were removed."""
+
+    name: ClassVar[str] = "sharing"
+    adaptive: ClassVar[bool] = False
+
+    def evaluations(self, size):
+        return 9
+
+    def flow(self, case, rng):
+        corners = np.stack(np.indices((3, 3)), axis=-1).reshape(-1, 2) * 6
+        patches = PatchMasks(corners, 4, case.size)
+        holes = Unions(patches, np.arange(9) // 4)
+        reply = yield MaskQuery(patches, holes=holes)
+        return Attribution(np.resize(reply.scores, case.size).astype(np.float32))
+
+
 METHODS = [
     SP(patch=5, stride=4),
     LIME(n_samples=9, n_segments=4),
     RISE(n_masks=13, grid=3),
     Greedy(),
     Descent(),
+    Sharing(),
 ]
 GRADIENTS = CurvedGradients(WEIGHTS)
 FILLS = [Picture(0.5), ShiftedWhereRemoved()]
@@ -134,8 +153,37 @@ def test_progress_counts_every_evaluation_once():
     counted = []
     net = Net(curved(WEIGHTS), SIZE, batch_size=5, workers=2)
     jobs = [job(i, METHODS[i % 4], FILLS[0]) for i in range(5)]
-    list(Engine(net).run(jobs, counted.append))
+    list(Engine(net).run(jobs, lambda evaluations, _: counted.append(evaluations)))
     assert sum(counted) == sum(METHODS[i % 4].evaluations(SIZE) for i in range(5))
+
+
+def test_masks_in_the_same_holes_share_one_inpaint_and_progress_counts_it():
+    told = []
+    net = Net(curved(WEIGHTS), SIZE, batch_size=2, workers=2)
+    jobs = [job(0, Sharing(), FILLS[1])]
+    (outcome,) = Engine(net).run(jobs, lambda *both: told.append(both))
+    assert outcome.effort.inpaints == 3  # blocks of 4, 4 and 1 patches
+    assert np.sum(told, axis=0).tolist() == [9, 3]
+    assert 0 < outcome.effort.inpaint_seconds < outcome.effort.seconds
+    assert 0 < outcome.effort.inpaint_share < 1
+
+
+@pytest.mark.parametrize(("fill", "expected"), [(FILLS[1], 4), (FILLS[0], 0)])
+def test_fills_that_are_asked_for_count_as_inpaints_and_a_picture_does_not(fill, expected):
+    masks = ArrayMasks(np.random.default_rng(3).random((4, *SIZE), np.float32))
+
+    def flow():
+        first = yield FillQuery(masks)
+        again = yield FillQuery(masks)
+        np.testing.assert_array_equal(first.images, again.images)
+
+    told = []
+    jobs = [Job((Case("photo0", IMAGES[0], 1),), (flow(),), fill)]
+    net = Net(curved(WEIGHTS), SIZE)
+    (outcome,) = Engine(net).run(jobs, lambda *both: told.append(both))
+    assert outcome.error is None
+    assert outcome.effort.inpaints == expected
+    assert np.sum(told, axis=0).tolist() == [0, expected]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from onnxplain.masks import (
     PatchMasks,
     RankMasks,
     SegmentMasks,
+    Unions,
     nearest,
     weighted_sum,
 )
@@ -31,6 +32,10 @@ def families():
         "cell": CellMasks(RNG.random((11, 4, 7), np.float32), SIZE),
         "rank": RankMasks(RNG.permutation(21 * 30).reshape(SIZE), np.arange(0, 630, 60)),
         "array": ArrayMasks(RNG.random((11, *SIZE), np.float32)),
+        "union": Unions(
+            PatchMasks(RNG.integers(-9, 30, (11, 2)), 6, SIZE),
+            np.array([-1, 0, 0, 2, 2, 2, 2, 5, 7, 7, 7]),
+        ),
     }
 
 
@@ -61,6 +66,14 @@ def test_grid_masks_are_the_papers_masks_removed_instead_of_kept():
 def test_the_weighted_sum_of_grids_equals_that_of_rendered_masks():
     masks, weights = families()["grid"], RNG.standard_normal(11)
     np.testing.assert_allclose(masks.weighted_sum(weights), weighted_sum(masks, weights), atol=1e-5)
+
+
+def test_a_union_removes_what_any_member_of_its_group_does():
+    unions = families()["union"]
+    members = unions.masks.render(0, 11)
+    for i, union in enumerate(unions.render(0, 11)):
+        group = [member for j, member in enumerate(members) if unions.groups[j] == unions.groups[i]]
+        np.testing.assert_array_equal(union, np.sum(group, axis=0) > 0)
 
 
 def test_rank_masks_remove_the_lowest_ranks():

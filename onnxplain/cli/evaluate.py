@@ -250,7 +250,7 @@ def command(
                     keys.update(step.keys)
                     _tell(step.rows)
                     done += step.units
-                    move(done, total)
+                    move(done, total, 0)
             except KeyboardInterrupt:
                 raise Interrupted(
                     f"interrupted; what is done is in {store.path}, and the same command goes on"

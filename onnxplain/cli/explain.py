@@ -217,8 +217,15 @@ def _as_line(explanation: Explanation, saved: Saved) -> str:
     return (
         f"{image}: {explanation.target_name} ({explanation.target}) "
         f"{explanation.score:.3f}, {explanation.method} with {explanation.fill}, "
-        f"{explanation.evaluations} evaluations in {explanation.seconds:.1f} s: {overlay}"
+        f"{explanation.evaluations} evaluations{_inpaints(explanation)} "
+        f"in {explanation.seconds:.1f} s: {overlay}"
     )
+
+
+def _inpaints(explanation: Explanation) -> str:
+    if not explanation.inpaints:
+        return ""
+    return f" and {explanation.inpaints} inpaints ({explanation.inpaint_share:.0%} of the time)"
 
 
 def _as_json(explanation: Explanation, saved: Saved) -> str:
@@ -240,6 +247,9 @@ def _as_json(explanation: Explanation, saved: Saved) -> str:
             "record": str(saved.record),
             "evaluations": explanation.evaluations,
             "seconds": explanation.seconds,
+            "inpaints": explanation.inpaints,
+            "inpaint_seconds": explanation.inpaint_seconds,
+            "inpaint_share": explanation.inpaint_share,
             "model": classifier.get("model"),
             "provider": classifier.get("provider"),
         }

@@ -10,21 +10,34 @@ import click
 
 
 @contextmanager
-def progress(*, shown: bool, label: str = "evaluations") -> Iterator[Callable[[int, int], None]]:
-    """A bar, and the function that moves it: it is told how much is done and in all.
+def progress(
+    *, shown: bool, label: str = "evaluations"
+) -> Iterator[Callable[[int, int, int], None]]:
+    """A bar, and the function that moves it: it is told what is done, in all, and inpaints made.
 
     Nothing is shown where stderr is no terminal.
     """
     shown = shown and sys.stderr.isatty()
     with click.progressbar(
-        length=1, label=label, file=sys.stderr, show_pos=True, hidden=not shown
+        length=1,
+        label=label,
+        file=sys.stderr,
+        show_pos=True,
+        hidden=not shown,
+        item_show_func=_as_text,
     ) as bar:
 
-        def move(done: int, total: int) -> None:
+        def move(done: int, total: int, inpaints: int) -> None:
             bar.length = total
+            bar.current_item = inpaints
             bar.update(done - bar.pos)
+            bar.render_progress()  # there may be inpaints where no evaluation is done
 
         yield move
+
+
+def _as_text(inpaints: int | None) -> str | None:
+    return f"{inpaints} inpaints" if inpaints else None
 
 
 def clear_line() -> None:

@@ -37,6 +37,9 @@ KEYS = [
     "record",
     "evaluations",
     "seconds",
+    "inpaints",
+    "inpaint_seconds",
+    "inpaint_share",
     "model",
     "provider",
 ]
@@ -139,6 +142,10 @@ def test_generative_methods_take_an_inpainter(run: Run, model: Path, photo: Path
     assert (one["method"], one["fill"]) == (method, "inpaint")
     record = json.loads(Path(str(one["record"])).read_text())
     assert record["provenance"]["inpainter"]["inpainter"] == "painter.onnx"
+    assert 0 < one["inpaints"] <= one["evaluations"]
+    assert 0 < one["inpaint_share"] < 1
+    told = ("inpaints", "inpaint_seconds", "inpaint_share")
+    assert [record[key] for key in told] == [one[key] for key in told]
 
 
 def test_inpainter_of_another_convention_is_described_by_a_file_or_by_options(

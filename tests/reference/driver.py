@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from onnxplain.data import Case, generator
-from onnxplain.flow import FillQuery, Flow, ImageQuery, Reply
+from onnxplain.flow import FillQuery, Flow, ImageQuery, MaskQuery, Reply
 from onnxplain.protocols import Classifier, Differentiable, Fill
 from onnxplain.scores import probabilities, target_scores
 
@@ -30,8 +30,10 @@ def run(
         if using not in prepared:
             prepared[using] = using.prepare(case.image, generator(seed, case.name, "fill"))
         mask = query.masks.render(i, i + 1)
+        holes = query.holes if isinstance(query, MaskQuery) else None
+        hole = mask if holes is None else holes.render(i, i + 1)
         stand_in = prepared[using]
-        return mask[0, ..., None], stand_in(mask)[0] if callable(stand_in) else stand_in
+        return mask[0, ..., None], stand_in(hole)[0] if callable(stand_in) else stand_in
 
     def answer(query):
         if isinstance(query, FillQuery):
