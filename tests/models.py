@@ -300,9 +300,10 @@ def inpainter(kind: str = "mean", size: tuple[int | str, int | str] = ("H", "W")
 
     Parameters
     ----------
-    kind : {'identity', 'mean', 'half', 'dark', 'nan', 'shape'}
+    kind : {'identity', 'mean', 'half', 'near', 'dark', 'nan', 'shape'}
         Returns the image as it came; the known pixels' mean colour in the hole; the
-        constant 0.5 in the hole. Faulty ones: all pixels halved, also the known; NaN in
+        constant 0.5 in the hole; the mean of the known pixels at most 3 rows and columns
+        away. Faulty ones: all pixels halved, also the known; NaN in
         the hole; one channel instead of three.
     """
     tensors: dict[str, NDArray[Any]] = {
@@ -329,6 +330,17 @@ def inpainter(kind: str = "mean", size: tuple[int | str, int | str] = ("H", "W")
         tensors["space"] = np.array([2, 3], np.int64)
     elif kind == "half":
         nodes = [helper.make_node("Identity", ["half"], ["colour"]), *paint]
+    elif kind == "near":
+        window = {"kernel_shape": [7, 7], "pads": [3] * 4, "count_include_pad": 1}
+        nodes = [
+            *paint[:2],
+            helper.make_node("AveragePool", ["kept"], ["total"], **window),
+            helper.make_node("AveragePool", ["known"], ["area"], **window),
+            helper.make_node("Max", ["area", "little"], ["some"]),
+            helper.make_node("Div", ["total", "some"], ["colour"]),
+            *paint[2:],
+        ]
+        tensors["little"] = np.array(1e-3, np.float32)
     elif kind == "dark":
         nodes = [helper.make_node("Mul", ["image", "half"], ["output"])]
     elif kind == "nan":

@@ -4,7 +4,10 @@ from skimage.transform import resize
 
 from onnxplain.data import Case, generator
 from onnxplain.engine import Engine, Job
+from onnxplain.fills import Inpaint
 from onnxplain.methods import SP
+from onnxplain.runtime import load_inpainter
+from tests import models
 from tests.nets import Net, Picture, additive, curved
 from tests.reference import methods as reference
 
@@ -62,6 +65,45 @@ def test_center_puts_a_border_peak_where_the_patch_was_and_stretch_moves_it():
     assert covered.max(axis=0).tolist() == [4, 5]  # centres of the patches that cover it
     stretched = explain(net, SP(patch=5, stride=1, align="stretch"), Picture()).values[0].heatmap
     assert np.argwhere(stretched > 0.99 * stretched.max()).max(axis=0).tolist() != [4, 5]
+
+
+@pytest.fixture
+def near(tmp_path):
+    """An inpainter that looks 3 pixels round each pixel of a hole."""
+    made = models.save(models.inpainter("near"), tmp_path / "near.onnx")
+    return Inpaint(load_inpainter(made, device="cpu"))
+
+
+NET = Net(curved((RNG.standard_normal((20, 26, 3, 2)) * 0.1).astype(np.float32)), SHAPE)
+
+
+@pytest.mark.parametrize(("patch", "stride", "share"), [(5, 2, 3), (4, 3, 5), (3, 1, 3)])
+def test_patches_that_share_a_fill_give_the_exact_map_if_the_inpainter_does_not_look_further(
+    near, patch, stride, share
+):
+    exact = explain(NET, SP(patch, stride), near)
+    quick = explain(NET, SP(patch, stride, share=share), near)
+    # float32 scores of one image differ in the last digit between batches
+    np.testing.assert_allclose(quick.values[0].coarse, exact.values[0].coarse, atol=1e-6)
+    np.testing.assert_allclose(quick.values[0].heatmap, exact.values[0].heatmap, atol=1e-6)
+    assert quick.evaluations == exact.evaluations == exact.effort.inpaints + 1
+    step = -(-(patch + share) // stride)
+    places = [range((side - patch) // stride + 1) for side in SHAPE]
+    assert quick.effort.inpaints == len(
+        {(r % step, c % step) for r in places[0] for c in places[1]}
+    )
+
+
+def test_patches_that_are_too_near_disturb_each_others_fill(near):
+    exact = explain(NET, SP(5, 2), near).values[0].coarse
+    quick = explain(NET, SP(5, 2, share=1), near).values[0].coarse
+    assert np.abs(quick - exact).max() > 1e-4
+
+
+def test_sharing_changes_nothing_where_the_fill_is_a_picture():
+    exact, quick = (explain(NET, SP(5, 2, share=share), Picture(0.5)) for share in (0, 3))
+    np.testing.assert_allclose(quick.values[0].coarse, exact.values[0].coarse, atol=1e-6)
+    assert quick.effort.inpaints == 0
 
 
 def test_a_patch_larger_than_the_image_is_refused_with_both_sizes():
