@@ -108,7 +108,7 @@ def test_explanation_tells_what_was_asked_and_found(classifier, photo):
     assert found.coarse is not None
     assert found.coarse.shape == (5, 5)
     assert (found.method, found.fill, found.seed) == ("sp", "black", 3)
-    assert found.parameters == {"patch": 4, "stride": 2, "align": "center"}
+    assert found.parameters == {"patch": 4, "stride": 2, "align": "center", "share": 0}
     assert found.evaluations == 26
     assert found.provenance["versions"]["onnxplain"] == onnxplain.__version__
     assert found.provenance["classifier"]["model"] == "callable"

@@ -215,11 +215,11 @@ def test_plan_is_followed_and_options_win(run: Run, model: Path, photo: Path):
     words = ("explain", photo, "-m", model, "--plan", "plan.toml", "--json")
     planned = objects(run(*words).stdout)
     assert [one["target"] for one in planned] == [1, 0]
-    assert planned[0]["parameters"] == {"patch": 5, "stride": 2, "align": "center"}
+    assert planned[0]["parameters"] == {"patch": 5, "stride": 2, "align": "center", "share": 0}
     assert planned[0]["fill_parameters"] == {"rgb": [1, 0, 0]}
     assert planned[0]["seed"] == 5
     (changed,) = objects(run(*words, "--stride", 4, "--seed", 6, "-t", "bird").stdout)
-    assert changed["parameters"] == {"patch": 5, "stride": 4, "align": "center"}
+    assert changed["parameters"] == {"patch": 5, "stride": 4, "align": "center", "share": 0}
     assert (changed["seed"], changed["target"]) == (6, 2)
     (other,) = objects(run(*words, "--method", "rise", "--n-masks", 4, "-t", 0).stdout)
     assert (other["method"], other["fill"]) == ("rise", "colour")
