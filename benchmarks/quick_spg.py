@@ -118,10 +118,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         mean = {key: statistics.mean(row[key] for row in of_gap) for key in NUMBERS}
         lines.append(
             f"| {gap} | {len(of_gap)} | {mean['inpaints']:.0f} "
-            f"| {mean['max']:.3f} (worst {max(row['max'] for row in of_gap):.3f}) "
+            f"| {mean['max']:.4f} (worst {max(row['max'] for row in of_gap):.4f}) "
             f"| {mean['mean']:.4f} (worst {max(row['mean'] for row in of_gap):.4f}) "
-            f"| {mean['pearson']:.3f} (worst {min(row['pearson'] for row in of_gap):.3f}) "
-            f"| {mean['spearman']:.3f} (worst {min(row['spearman'] for row in of_gap):.3f}) "
+            f"| {mean['pearson']:.4f} (worst {min(row['pearson'] for row in of_gap):.4f}) "
+            f"| {mean['spearman']:.4f} (worst {min(row['spearman'] for row in of_gap):.4f}) "
             f"| {mean['speed_up']:.2f} |"
         )
     largest = statistics.mean(row["largest_drop"] for row in rows if row["gap"] == EXACT)
