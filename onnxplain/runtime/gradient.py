@@ -34,6 +34,9 @@ from onnxplain.runtime.compose import GREY, ModelSpace, check_images
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import SILENT, Session, open_session, runtime
 
+# What multiplies scales into weights.
+MERGING = ("ConvAddFusion", "ConvBNFusion", "ConvMulFusion")
+
 # Two batch sizes, other than 1, to see which dimensions grow with the batch.
 PROBES = (2, 3)
 
@@ -42,7 +45,7 @@ PROBES = (2, 3)
 class RuntimeMeasure:
     """What building a gradient asks of a runtime (see `onnxplain.graph.gradient.Measure`)."""
 
-    def fold(self, model: bytes) -> bytes:
+    def fold(self, model: bytes, *, merge: bool = True) -> bytes:
         """Fold constants with ONNX Runtime's basic optimisations.
 
         They write standard operators only, and nothing that belongs to this machine.
@@ -52,7 +55,7 @@ class RuntimeMeasure:
         with tempfile.TemporaryDirectory(prefix="onnxplain-") as folder:
             path = Path(folder) / "folded.onnx"
             options.optimized_model_filepath = str(path)
-            self._session(model, options)
+            self._session(model, options, () if merge else MERGING)
             return path.read_bytes()
 
     def run(self, model: bytes, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -75,9 +78,12 @@ class RuntimeMeasure:
         options.log_severity_level = SILENT
         return options
 
-    def _session(self, model: bytes, options: Any) -> Any:
+    def _session(self, model: bytes, options: Any, disabled: Sequence[str] = ()) -> Any:
+        cpu = ["CPUExecutionProvider"]
         try:
-            return runtime().InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            return runtime().InferenceSession(
+                model, options, providers=cpu, disabled_optimizers=list(disabled)
+            )
         except Exception as error:
             raise GradientError(f"ONNX Runtime cannot load the model: {error}") from error
 

@@ -102,13 +102,15 @@ def build_gradient(
     _check_inputs(prepared.graph, examples[0])
     add_head(prepared, wish.output, kind=wish.kind, head=wish.head, dtype=dtype)
     _expose(prepared.graph, wish.tensors)
-    folded = ModelProto.FromString(measure.fold(prepared.SerializeToString()))
+    # A weight of 16 bits times a scale is one of 32: the runtime merges them when it loads.
+    halves = has_halves(model)
+    folded = ModelProto.FromString(measure.fold(prepared.SerializeToString(), merge=not halves))
     batches = [{**feeds, TARGET: _zeros(feeds[wish.input].shape[0])} for feeds in examples]
     facts = measure_facts(folded, measure, batches, dtype)
     gradient = differentiate(
         folded, facts, score=SCORE, sources=(*wish.sources, *wish.tensors), rules=rules
     )
-    if has_halves(model):
+    if halves:
         store_as_halves(gradient)
     return gradient
 

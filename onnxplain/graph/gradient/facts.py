@@ -35,8 +35,11 @@ FLOATS: dict[int, np.dtype[Any]] = {
 class Measure(Protocol):
     """What differentiating asks of a runtime; models pass as serialised ONNX."""
 
-    def fold(self, model: bytes) -> bytes:
-        """Fold constants, using operators of the standard domain alone."""
+    def fold(self, model: bytes, *, merge: bool = True) -> bytes:
+        """Fold constants, using operators of the standard domain alone.
+
+        `merge`: scales may be multiplied into weights.
+        """
         ...
 
     def run(self, model: bytes, feeds: Feeds) -> dict[str, Array]:

@@ -37,7 +37,7 @@ def evaluate(model: ModelProto) -> ReferenceEvaluator:
 class Reference:
     """The seam `Measure` on onnx's reference evaluator: slow, and in any type."""
 
-    def fold(self, model: bytes) -> bytes:
+    def fold(self, model: bytes, *, merge: bool = True) -> bytes:
         return model
 
     def run(self, model: bytes, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -48,7 +48,7 @@ class Reference:
 class Plain:
     """The same on ONNX Runtime, without optimisation."""
 
-    def fold(self, model: bytes) -> bytes:
+    def fold(self, model: bytes, *, merge: bool = True) -> bytes:
         return model
 
     def run(self, model: bytes, feeds: Mapping[str, Array]) -> dict[str, Array]:

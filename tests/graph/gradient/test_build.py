@@ -240,6 +240,28 @@ def test_weights_of_16_bits_stay_so_and_are_computed_with_in_32() -> None:
     np.testing.assert_allclose(run(built, images(2), [0, 1])[DX], expected[DX], atol=1e-7)
 
 
+def test_a_scale_behind_weights_of_16_bits_does_not_make_them_wide() -> None:
+    """A weight of 16 bits times a scale takes 32: folding must not multiply them."""
+    half = {"w": normal(8, 3, 5, 5), "scale": normal(8, 1, 1), "last": normal(8, CLASSES)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"]),
+        helper.make_node("Mul", ["a", "scale"], ["b"]),
+        helper.make_node("GlobalAveragePool", ["b"], ["c"]),
+        helper.make_node("Flatten", ["c"], ["d"]),
+        helper.make_node("MatMul", ["d", "last"], ["y"]),
+    ]
+    model = network(dtype=np.float16)
+    del model.graph.node[:], model.graph.initializer[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(v.astype(np.float16), k) for k, v in half.items()
+    )
+    built = build(model, Wish("x", "y"))
+    assert [t.data_type for t in built.graph.initializer if np.prod(t.dims) == 600] == [
+        TensorProto.FLOAT16
+    ]
+
+
 def test_weights_listed_among_the_inputs_are_constants() -> None:
     model = network()
     model.graph.input.extend(

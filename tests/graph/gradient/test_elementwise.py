@@ -70,6 +70,38 @@ def test_sigmoid_of_the_gate_used_twice_is_counted_twice() -> None:
     assert_right(Scored(nodes, {"x": 2 * normal(3, 4)}, {}))
 
 
+@pytest.mark.parametrize("flipped", [False, True])
+def test_gelu_written_out_takes_one_rule(flipped: bool) -> None:
+    """As exporters before opset 20 write it: ``x (1 + erf(x / sqrt 2)) / 2``."""
+    turn = -1 if flipped else 1
+    nodes = [
+        helper.make_node("Mul", ["x", "k"][::turn], ["u"]),
+        helper.make_node("Erf", ["u"], ["e"]),
+        helper.make_node("Add", ["one", "e"][::turn], ["gate"]),
+        helper.make_node("Mul", ["x", "gate"][::turn], ["m"]),
+        helper.make_node("Mul", ["m", "half"], ["y"]),
+    ]
+    constants = {"k": np.array(0.5**0.5), "one": np.array(1.0), "half": np.array(0.5)}
+    scored = Scored(nodes, {"x": 2 * normal(3, 4)}, constants)
+    assert_right(scored)
+    assert sum(one.op_type == "Exp" for one in scored.built(np.float32).graph.node) == 1
+
+
+def test_what_looks_like_gelu_and_is_not_keeps_all_its_parts() -> None:
+    """Another tensor in the error function, and another number than 1 beside it."""
+    nodes = [
+        helper.make_node("Mul", ["z", "k"], ["u"]),
+        helper.make_node("Erf", ["u"], ["e"]),
+        helper.make_node("Add", ["e", "two"], ["gate"]),
+        helper.make_node("Mul", ["x", "gate"], ["y"]),
+    ]
+    constants = {"k": np.array(0.7), "two": np.array(2.0)}
+    assert_right(Scored(nodes, {"x": normal(3, 4), "z": normal(3, 4, seed=1)}, constants))
+    same = [one.__class__.FromString(one.SerializeToString()) for one in nodes]
+    same[0].input[0] = "x"
+    assert_right(Scored(same, {"x": normal(3, 4)}, constants))
+
+
 # Shapes of two operands that broadcast with each other.
 pairs = st.sampled_from(
     [

@@ -63,6 +63,16 @@ def one_less(tape: Tape, a: str) -> str:
     return tape.op("HardSigmoid", a, alpha=-1.0, beta=1.0)
 
 
+def between(tape: Tape, mask: str, low: float, high: float) -> str:
+    """`low` where a mask is 0, `high` where it is 1; in the blocked layout in [0, 1].
+
+    Of a sum above 1 nothing is left, so that 1 comes out exactly.
+    """
+    if 0 <= low <= high <= 1:
+        return tape.op("HardSigmoid", mask, alpha=1.0 if high == 1 else high - low, beta=float(low))
+    return tape.add(tape.scale(mask, high - low), tape.real(low))
+
+
 def mix(tape: Tape, mask: str, inside: float, outside: str) -> str:
     """A number where a mask is 1, and a tensor that is 0 there elsewhere."""
     return tape.add(tape.scale(mask, inside), outside)
@@ -81,8 +91,9 @@ def tanh(tape: Tape, node: Node) -> str:
 
 
 def leaky_relu(tape: Tape, node: Node) -> str:
+    """The output has the sign of the input, where the slope is not negative."""
     alpha = node.attributes.get("alpha", 0.01)
-    return tape.add(tape.scale(positive(tape, node.x), 1 - alpha), tape.real(alpha))
+    return between(tape, positive(tape, node.y if alpha >= 0 else node.x), alpha, 1)
 
 
 def _exponential(tape: Tape, node: Node, alpha: float, gamma: float) -> str:
@@ -108,13 +119,13 @@ def celu(tape: Tape, node: Node) -> str:
 
 
 def hard_sigmoid(tape: Tape, node: Node) -> str:
-    return tape.scale(inside(tape, node.y), node.attributes.get("alpha", 0.2))
+    return between(tape, inside(tape, node.y), 0, node.attributes.get("alpha", 0.2))
 
 
 def hard_swish(tape: Tape, node: Node) -> str:
     """``x * h(x)`` with ``h = clip(x / 6 + 1/2, 0, 1)``: h + x h'."""
     h = tape.op("HardSigmoid", node.x, alpha=1 / 6, beta=0.5)
-    return tape.add(h, tape.mul(node.x, tape.scale(inside(tape, h), 1 / 6)))
+    return tape.add(h, tape.mul(node.x, between(tape, inside(tape, h), 0, 1 / 6)))
 
 
 def swish(tape: Tape, node: Node) -> str:
@@ -134,11 +145,17 @@ def mish(tape: Tape, node: Node) -> str:
 def gelu(tape: Tape, node: Node) -> str:
     if node.attributes.get("approximate", "none") == "tanh":
         return _tanh_gelu(tape, node.x)
-    x = node.x
-    erf = tape.op("Erf", tape.scale(x, 1 / math.sqrt(2)))
-    cdf = tape.scale(tape.add(tape.real(1), erf), 0.5)
-    gauss = tape.op("Exp", tape.scale(tape.mul(x, x), -0.5))
-    return tape.add(cdf, tape.mul(x, tape.scale(gauss, 1 / math.sqrt(2 * math.pi))))
+    u = tape.scale(node.x, 1 / math.sqrt(2))
+    return tape.scale(gauss_gate(tape, u, tape.add(tape.real(1), tape.op("Erf", u))), 0.5)
+
+
+def gauss_gate(tape: Tape, u: str, gate: str) -> str:
+    """Derivative by x of ``x * gate`` with ``gate = 1 + erf(u)`` and u a multiple of x.
+
+    ``gate + u 2/sqrt(pi) exp(-u^2)``, the factor moved into the exponent.
+    """
+    exponent = tape.sub(tape.real(math.log(2 / math.sqrt(math.pi))), tape.mul(u, u))
+    return tape.add(gate, tape.mul(u, tape.op("Exp", exponent)))
 
 
 def _tanh_gelu(tape: Tape, x: str) -> str:

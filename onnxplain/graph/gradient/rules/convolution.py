@@ -76,18 +76,16 @@ def adjoint(tape: Tape, g: str, weight: str, shape: Sequence[int], group: int, w
         return tape.op(
             "Conv", g, turned, group=group, dilations=[*w.dilations], pads=[*lead, *trail]
         )
-    cut = [max(after, 0) for after in w.after]
-    back = tape.op(
+    return tape.op(
         "ConvTranspose",
         g,
         weight,
         group=group,
         strides=[*w.strides],
         dilations=[*w.dilations],
-        pads=[*w.before, *cut],
+        pads=[*w.before, *(max(after, 0) for after in w.after)],
+        output_padding=[max(-after, 0) for after in w.after],  # what no window reads
     )
-    unread = [max(-after, 0) for after in w.after]
-    return tape.pad(back, [0] * (2 + len(unread)), [0, 0, *unread])
 
 
 def _turned(tape: Tape, weight: str, shape: Sequence[int], group: int) -> str:
