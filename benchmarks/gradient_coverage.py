@@ -121,9 +121,9 @@ def build(folder: Path) -> Built:
 # Measuring.
 
 
-def measure(root: Path) -> None:
-    """Error and cost of every case that has no result yet."""
-    for case in sorted(root.glob("*/case.json")):
+def measure(root: Path, part: int = 0, parts: int = 1) -> None:
+    """Error and cost of every case that has no result yet, or of some part of them."""
+    for case in sorted(root.glob("*/case.json"))[part::parts]:
         folder = case.parent
         if not (folder / "result.json").exists():
             with attempt(folder):
@@ -343,8 +343,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["measure", "compare", "table"])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("K", "PARTS"))
     given = parser.parse_args()
-    {"measure": measure, "compare": compare, "table": write_table}[given.what](given.folder)
+    if given.what == "measure":
+        measure(given.folder, *given.part)
+    else:
+        {"compare": compare, "table": write_table}[given.what](given.folder)
     return 0
 
 

@@ -102,7 +102,7 @@ def write_case(folder: Path, facts: dict[str, Any], **arrays: Any) -> None:
     (folder / "case.json").write_text(json.dumps(facts))
 
 
-def median_seconds(*calls: Callable[[], object], repeats: int = 5) -> list[float]:
+def median_seconds(*calls: Callable[[], object], repeats: int = 3) -> list[float]:
     """Median CPU time of each of some calls of one thread, taken in turn.
 
     The clock of the process: other work on the same cores hardly shows.
@@ -119,15 +119,15 @@ def median_seconds(*calls: Callable[[], object], repeats: int = 5) -> list[float
 # PyTorch.
 
 
-def export_torch(root: Path, exporter: str) -> None:
-    """The networks of timm and torchvision, by one of PyTorch's exporters."""
+def export_torch(root: Path, exporter: str, *only: str) -> None:
+    """The networks of timm and torchvision, or some of them, by one of PyTorch's exporters."""
     dynamo = exporter == "dynamo"
     timm = [(name, "timm") for name in (DYNAMO if dynamo else TIMM)]
     for spec, library in timm + [(name, "torchvision") for name in TORCHVISION]:
         name, _, side = spec.partition(":")
         label = name if library == "timm" else f"torchvision {name}"
         folder = root / f"{label} {exporter}"
-        if not folder.exists():
+        if not folder.exists() and (not only or label in only):
             with attempt(folder):
                 network, family = torch_network(name, library)
                 facts = {"name": label, "family": family, "exporter": exporter}
@@ -359,7 +359,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["torch", "keras", "files"])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("rest", nargs="*", help="the exporter, or files")
+    parser.add_argument("rest", nargs="*", help="the exporter (and names), or files")
     given = parser.parse_args()
     if given.what == "torch":
         export_torch(given.folder, *given.rest)

@@ -39,15 +39,28 @@ from onnxplain.loading import find_model
     metavar="TENSOR",
     help="An inner tensor that is wanted with its gradient; may be given several times.",
 )
+@click.option(
+    "--mask",
+    type=click.IntRange(min=1),
+    metavar="CELLS",
+    help="Differentiate by a mask of CELLS x CELLS in place of the image.",
+)
 @model_options
 @click.pass_context
 def command(
-    ctx: click.Context, model: str, output: Path, score: Kind, layers: tuple[str, ...]
+    ctx: click.Context,
+    model: str,
+    output: Path,
+    score: Kind,
+    layers: tuple[str, ...],
+    mask: int | None,
 ) -> None:
     """Write the gradient of MODEL as an ONNX graph of standard operators.
 
     Its inputs are the model's own and target (N,) of int64, a class for each image; its outputs
     the model's own, target_score (N,), and d_score/d_NAME for the image and every layer.
+    With --mask it also takes a fill, as the model takes images, and a mask (N, CELLS, CELLS) in
+    [0, 1] where 1 removes, which is enlarged bilinearly; image and fill have N rows or one.
     """
     from onnxplain.graph.load import read_model
     from onnxplain.graph.resolve import resolve_spec
@@ -59,7 +72,7 @@ def command(
     with reported(arguments=True):
         file = read_model(find_model(model))
         spec = resolve_spec(file, described)
-        content = gradient_model(file, spec, kind=score, layers=layers)
+        content = gradient_model(file, spec, kind=score, layers=layers, mask=mask)
     try:
         write_atomic(output, content)
     except OSError as error:

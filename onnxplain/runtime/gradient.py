@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from onnxplain.data import Images, Kind, Scores
 from onnxplain.errors import ModelError, ScoreError
 from onnxplain.graph.gradient import (
+    FILL,
+    MASK,
     SCORE,
     TARGET,
+    CoarseMask,
     GradientError,
     Rule,
     Wish,
@@ -286,6 +289,7 @@ def gradient_model(
     *,
     kind: Kind = "probability",
     layers: tuple[str, ...] = (),
+    mask: int | None = None,
     rules: Mapping[str, Rule] | None = None,
 ) -> bytes:
     """The gradient graph of a classifier, as the content of an ONNX file.
@@ -300,25 +304,46 @@ def gradient_model(
         Which score of the target is differentiated.
     layers : tuple of str
         Inner tensors wanted with their gradients.
+    mask : int, optional
+        Cells a side, from 1 to the image's shorter one, of a mask that composes the image with
+        a fill, and whose gradient is wanted in place of the image's.
     rules : mapping of Rule, optional
         The project's and the installed ones if not given.
 
     Returns
     -------
     model : bytes
-        Inputs: the model's own, and ``target`` (N,) of int64. Outputs: the model's own,
-        ``target_score`` (N,), ``d_score/d_NAME`` for the image and each layer.
+        Inputs: the model's own, and ``target`` (N,) of int64; with `mask` also ``fill``, of the
+        image's shape and in the model's space, and ``mask`` (N, cells, cells) in [0, 1], where
+        1 removes; image and fill have N rows or one. Outputs: the model's own,
+        ``target_score`` (N,), ``d_score/d_NAME`` for the image or the mask, and each layer.
+
+    Raises
+    ------
+    ValueError
+        If the mask has no cell or more than the image has pixels.
+    GradientError
+        If the model cannot be differentiated.
     """
-    wish = Wish(spec.input, spec.output, head=spec.head, kind=kind, tensors=layers)
+    if mask is not None and not 1 <= mask <= min(spec.size):
+        raise ValueError(f"a mask has 1 to {min(spec.size)} cells a side, got {mask}")
+    coarse = None if mask is None else CoarseMask(mask, spec.layout, spec.size)
+    wish = Wish(spec.input, spec.output, head=spec.head, kind=kind, tensors=layers, mask=coarse)
     fixed = _fixed_batch(file, spec)
-    space = ModelSpace.of(spec)
-    pixels = np.random.default_rng(0).random((max(PROBES), *spec.size, 3), np.float32)
-    inside = space.enter(pixels)
-    sizes = PROBES if fixed is None else (fixed,)
-    examples = [{spec.input: np.resize(inside, (n, *space.shape))} for n in sizes]
+    examples = [_example(spec, n, coarse) for n in (PROBES if fixed is None else (fixed,))]
     built = build_gradient(with_weights(file), wish, RuntimeMeasure(), examples, rules=rules)
     data: bytes = built.SerializeToString()
     return data
+
+
+def _example(spec: ModelSpec, rows: int, mask: CoarseMask | None) -> dict[str, NDArray[np.float32]]:
+    """Something to feed a gradient graph, of so many rows."""
+    space, rng = ModelSpace.of(spec), np.random.default_rng(0)
+    images = space.enter(rng.random((rows, *spec.size, 3), np.float32))
+    if mask is None:
+        return {spec.input: images}
+    cells = rng.random((rows, mask.cells, mask.cells), np.float32)
+    return {spec.input: images[:1], FILL: 1 - images[:1], MASK: cells}
 
 
 def leave(space: ModelSpace, gradients: NDArray[np.float32]) -> Images:

@@ -49,3 +49,29 @@ def test_an_unknown_layer_is_refused_by_name(run: Run, model: Path, tmp_path: Pa
     assert result.exit_code != 0
     assert "no_such_tensor" in result.stderr
     assert not (tmp_path / "g.onnx").exists()
+
+
+def test_the_exported_graph_gives_slopes_by_a_coarse_mask(run: Run, model: Path, tmp_path: Path):
+    out = tmp_path / "gradient.onnx"
+    result = run("export-gradient", model, "-o", out, "--score", "logit", "--mask", "3")
+    assert result.exit_code == 0, result.stderr
+    session = ort.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    image, *others = session.get_inputs()
+    assert {one.name for one in others} == {"target", "fill", "mask"}
+    rng = np.random.default_rng(0)
+    picture, fill = (rng.random((1, *image.shape[1:]), np.float32) for _ in range(2))
+    feeds = {image.name: picture, "fill": fill, "target": np.ones(9, np.int64)}
+    half = np.full((9, 3, 3), 0.5, np.float32)
+    step = 0.01 * np.eye(9, dtype=np.float32).reshape(9, 3, 3)
+    value, slope = session.run(["target_score", "d_score/d_mask"], {**feeds, "mask": half})
+    up, down = (
+        session.run(["target_score"], {**feeds, "mask": half + sign * step})[0] for sign in (1, -1)
+    )
+    assert np.isfinite(value).all()
+    np.testing.assert_allclose((up - down) / 0.02, slope[0].ravel(), rtol=0.02, atol=1e-3)
+
+
+def test_a_mask_finer_than_the_image_is_refused(run: Run, model: Path, tmp_path: Path):
+    result = run("export-gradient", model, "-o", tmp_path / "g.onnx", "--mask", "999")
+    assert result.exit_code == 2
+    assert "cells a side, got 999" in result.stderr

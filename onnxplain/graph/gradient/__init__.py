@@ -9,15 +9,19 @@ from onnxplain.graph.gradient.check import GradientCheck, check_gradient
 from onnxplain.graph.gradient.errors import GradientError, Refusal
 from onnxplain.graph.gradient.facts import Facts, Measure, Shape, measure_facts
 from onnxplain.graph.gradient.heads import SCORE, TARGET
+from onnxplain.graph.gradient.masked import FILL, MASK, CoarseMask
 from onnxplain.graph.gradient.paths import Obstacle, explain_unsupported
 from onnxplain.graph.gradient.rules import GROUP, RULES, installed_rules
 from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
 __all__ = [
+    "FILL",
     "GROUP",
+    "MASK",
     "RULES",
     "SCORE",
     "TARGET",
+    "CoarseMask",
     "Facts",
     "GradientCheck",
     "GradientError",

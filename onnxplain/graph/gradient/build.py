@@ -16,6 +16,7 @@ from onnxplain.graph.gradient.declare import declare_shapes
 from onnxplain.graph.gradient.errors import ADVICE, GradientError, Refusal
 from onnxplain.graph.gradient.facts import Facts, Feeds, Measure, measure_facts, real_type
 from onnxplain.graph.gradient.heads import SCORE, TARGET, add_head
+from onnxplain.graph.gradient.masked import MASK, CoarseMask, add_mask
 from onnxplain.graph.gradient.paths import Obstacle, reached, reaching
 from onnxplain.graph.gradient.prepare import has_halves, prepare, store_as_halves
 from onnxplain.graph.gradient.rules import installed_rules
@@ -44,6 +45,9 @@ class Wish:
         Inputs whose gradients are wanted; the image if none is named.
     tensors : tuple of str
         Inner tensors that are wanted with their gradients.
+    mask : CoarseMask, optional
+        A mask to compose the image with a fill; its gradient is wanted then in place of the
+        image's, and the inputs `mask` and `fill` are added (see `add_mask`).
     """
 
     input: str
@@ -52,11 +56,12 @@ class Wish:
     kind: Kind = "probability"
     wrt: tuple[str, ...] = ()
     tensors: tuple[str, ...] = ()
+    mask: CoarseMask | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The inputs whose gradients are wanted."""
-        return self.wrt or (self.input,)
+        return self.wrt or (MASK if self.mask else self.input,)
 
 
 def build_gradient(
@@ -97,7 +102,9 @@ def build_gradient(
         If an operator between the image and the score has no rule, naming the node.
     """
     prepared = prepare(model)
-    dtype = real_type(prepared.graph, wish.sources[0])
+    dtype = real_type(prepared.graph, wish.input)
+    if wish.mask:
+        add_mask(prepared.graph, wish.input, wish.mask, dtype)
     _check_names(prepared.graph, wish.tensors)
     _check_inputs(prepared.graph, examples[0])
     add_head(prepared, wish.output, kind=wish.kind, head=wish.head, dtype=dtype)
@@ -105,7 +112,8 @@ def build_gradient(
     # A weight of 16 bits times a scale is one of 32: the runtime merges them when it loads.
     halves = has_halves(model)
     folded = ModelProto.FromString(measure.fold(prepared.SerializeToString(), merge=not halves))
-    batches = [{**feeds, TARGET: _zeros(feeds[wish.input].shape[0])} for feeds in examples]
+    rows = MASK if wish.mask else wish.input
+    batches = [{**feeds, TARGET: _zeros(feeds[rows].shape[0])} for feeds in examples]
     facts = measure_facts(folded, measure, batches, dtype)
     gradient = differentiate(
         folded, facts, score=SCORE, sources=(*wish.sources, *wish.tensors), rules=rules

@@ -1,0 +1,131 @@
+"""Gradients by a coarse mask that the graph itself enlarges and composes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import helper
+
+from onnxplain.graph.gradient import (
+    FILL,
+    MASK,
+    SCORE,
+    CoarseMask,
+    GradientError,
+    Wish,
+    build_gradient,
+    gradient_name,
+)
+from onnxplain.graph.load import read_model
+from onnxplain.optim import Enlarge
+from onnxplain.runtime.compose import ModelSpace
+from onnxplain.runtime.gradient import gradient_model
+from tests.graph.gradient.support import Array, Plain, Reference, evaluate, ints, normal
+from tests.graph.gradient.test_build import network, run
+from tests.models import additive, weights
+from tests.runtime.specs import CONVENTIONS, SIZE, photos, spec_of
+
+GRID, SIZE_OF_NETWORK = 4, (9, 10)
+DM = gradient_name(MASK)
+
+
+def feeds(rows: int, dtype: type, *, images: int = 1) -> dict[str, Array]:
+    rng = np.random.default_rng(2)
+    picture, fill = (
+        normal(images, 3, *SIZE_OF_NETWORK, seed=seed).astype(dtype) for seed in (5, 6)
+    )
+    return {"x": picture, FILL: fill, MASK: rng.random((rows, GRID, GRID)).astype(dtype)}
+
+
+def build(dtype: type, measure: Any, model: onnx.ModelProto | None = None) -> onnx.ModelProto:
+    mask = CoarseMask(GRID, "nchw", SIZE_OF_NETWORK)
+    wish = Wish("x", "y", kind="log-odds", mask=mask)
+    model = network(dtype=dtype) if model is None else model
+    return build_gradient(model, wish, measure, [feeds(n, dtype) for n in (2, 3)])
+
+
+def test_gradient_by_a_mask_is_that_of_differences_in_float64() -> None:
+    built = build(np.float64, Reference())
+    given: dict[str, Array] = {**feeds(3, np.float64), "target": ints(1, 2, 3)}
+    found = Reference().run(built.SerializeToString(), given)[DM]
+    assert found.shape == (3, GRID, GRID)
+    evaluator = evaluate(built)
+
+    def score(change: Array) -> Array:
+        moved: Array = evaluator.run([SCORE], {**given, MASK: given[MASK] + change})[0]
+        return moved
+
+    for cell in range(GRID**2):
+        step = np.zeros(GRID**2)
+        step[cell] = 1e-5
+        change = step.reshape(GRID, GRID)
+        slopes = (score(change) - score(-change)) / 2e-5
+        np.testing.assert_allclose(found.reshape(3, -1)[:, cell], slopes, atol=1e-8)
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_it_is_the_chain_rule_of_the_gradient_by_the_composed_image(images: int) -> None:
+    """As methods compute it on the host; image and fill have one row or as many as masks."""
+    given = feeds(3, np.float32, images=images)
+    enlarge = Enlarge.bilinear(GRID, SIZE_OF_NETWORK)
+    delta = given[FILL] - given["x"]
+    composed = given["x"] + enlarge.pixels(given[MASK])[:, None] * delta
+    plain = build_gradient(
+        network(),
+        Wish("x", "y", kind="log-odds"),
+        Reference(),
+        [{"x": composed[:n].astype("f")} for n in (2, 3)],
+    )
+    by_image = run(plain, composed.astype("f"), [1, 2, 3])
+    expected = enlarge.cells((by_image[gradient_name("x")] * delta).sum(1))
+    data = build(np.float32, Plain()).SerializeToString()
+    found = Plain().run(data, {**given, "target": ints(1, 2, 3)})
+    np.testing.assert_allclose(found["y"], by_image["y"], atol=1e-5)
+    np.testing.assert_allclose(found[DM], expected, atol=1e-6)
+
+
+def test_a_name_that_the_mask_needs_is_refused() -> None:
+    model = network()
+    model.graph.node.append(helper.make_node("Relu", ["a"], ["fill"]))
+    with pytest.raises(GradientError, match="a tensor named 'fill'"):
+        build(np.float32, Plain(), model)
+
+
+FLOATS = {name: one for name, one in CONVENTIONS.items() if "uint8" not in name}
+
+
+@pytest.mark.parametrize("convention", FLOATS.values(), ids=FLOATS.keys())
+def test_the_slope_of_a_weighted_sum_of_pixels_by_a_mask(
+    convention: dict[str, Any], tmp_path: Path
+) -> None:
+    """In closed form, for every layout, order of channels and type."""
+    w = weights(SIZE)
+    if convention.get("colour") == "grey":
+        w = w.mean(axis=3, keepdims=True)
+    spec, path = spec_of(**convention), tmp_path / "model.onnx"
+    onnx.save(additive(w, **convention), path)
+    data = gradient_model(read_model(path), spec, kind="logit", mask=3)
+    session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
+    space, pictures = ModelSpace.of(spec), photos(2)
+    image, fill = space.enter(pictures)[:, None]
+    targets, cells = np.array([2, 0]), np.random.default_rng(1).random((2, 3, 3), np.float32)
+    given = {spec.input: image, FILL: fill, MASK: cells, "target": targets}
+    (found,) = session.run([DM], given)
+    if convention.get("colour") == "grey":
+        pictures = (pictures @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    by_pixel = (w[targets] * (pictures[1] - pictures[0])).sum(3)
+    expected = Enlarge.bilinear(3, SIZE).cells(by_pixel)
+    np.testing.assert_allclose(found, expected, rtol=5e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("cells", [0, 1 + min(SIZE)])
+def test_masks_of_impossible_sizes_are_refused(cells: int, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(additive(weights(SIZE)), path)
+    with pytest.raises(ValueError, match=f"cells a side, got {cells}"):
+        gradient_model(read_model(path), spec_of(), mask=cells)
