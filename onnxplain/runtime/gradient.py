@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from onnxplain.graph.gradient import (
     Wish,
     build_gradient,
     explain_unsupported,
+    first_not_finite,
     installed_rules,
 )
 from onnxplain.graph.gradient import gradient_name as named
@@ -129,6 +130,8 @@ class OnnxGradient:
         Most images a call.
     fixed : bool
         Whether a call takes that number only.
+    rebuild : callable
+        Gives the graph once more, to find out where a bad number comes from.
     """
 
     def __init__(
@@ -139,6 +142,7 @@ class OnnxGradient:
         layers: tuple[str, ...] = (),
         batch_size: int,
         fixed: bool,
+        rebuild: Callable[[], bytes],
     ) -> None:
         self.spec = spec
         self.layers = layers
@@ -146,6 +150,7 @@ class OnnxGradient:
         self._session = session
         self._space = ModelSpace.of(spec)
         self._fixed = fixed
+        self._rebuild = rebuild
 
     def score_grads(
         self, images: Images, targets: NDArray[np.integer[Any]], layers: Sequence[str] = ()
@@ -165,7 +170,7 @@ class OnnxGradient:
         ValueError
             If an image, a target or a layer is not what the model takes.
         ScoreError
-            If a gradient is not finite, naming the image and the value.
+            If a gradient is not finite, naming the image, the value and where it arises.
         """
         check_images(images, self.spec.size)
         classes = len(self.spec.class_names)
@@ -179,7 +184,8 @@ class OnnxGradient:
         starts = range(0, len(images), self.batch_size)
         parts = [self._run(images[k:][: self.batch_size], targets[k:], layers) for k in starts]
         found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        _check_finite(found)
+        for name, values in found.items():
+            self._check_finite(name, values, images, targets)
         spec = self.spec
         return Gradients(
             scores=head.scores(found[spec.output], len(images), spec),
@@ -191,16 +197,39 @@ class OnnxGradient:
     def _run(
         self, images: Images, targets: NDArray[np.integer[Any]], layers: Sequence[str]
     ) -> dict[str, NDArray[Any]]:
-        n = len(images)
-        rows, wanted = self._space.enter(images), targets[:n].astype(np.int64)
-        if self._fixed and n < self.batch_size:
-            short = self.batch_size - n
-            rows = np.concatenate([rows, np.repeat(rows[-1:], short, axis=0)])
-            wanted = np.concatenate([wanted, np.repeat(wanted[-1:], short)])
+        n, feeds = len(images), self._feeds(images, targets)
         names = [self.spec.output, SCORE, named(self.spec.input)]
         names += [name for layer in layers for name in (layer, named(layer))]
-        values = self._session.run({self.spec.input: rows, TARGET: wanted}, names)
+        values = self._session.run(feeds, names)
         return {name: value[:n] for name, value in zip(names, values, strict=True)}
+
+    def _feeds(self, images: Images, targets: NDArray[np.integer[Any]]) -> dict[str, NDArray[Any]]:
+        """At most a batch of images, filled up with the last one where the batch is fixed."""
+        rows, wanted = self._space.enter(images), targets[: len(images)].astype(np.int64)
+        if self._fixed and len(images) < self.batch_size:
+            short = self.batch_size - len(images)
+            rows = np.concatenate([rows, np.repeat(rows[-1:], short, axis=0)])
+            wanted = np.concatenate([wanted, np.repeat(wanted[-1:], short)])
+        return {self.spec.input: rows, TARGET: wanted}
+
+    def _check_finite(
+        self,
+        name: str,
+        values: NDArray[Any],
+        images: Images,
+        targets: NDArray[np.integer[Any]],
+    ) -> None:
+        bad = ~np.isfinite(values.reshape(len(values), -1))
+        if not bad.any():
+            return
+        row = int(bad.any(axis=1).argmax())
+        value = values[row].ravel()[bad[row].argmax()]
+        feeds = self._feeds(images[row : row + 1], targets[row : row + 1])
+        where = first_not_finite(self._rebuild(), RuntimeMeasure(), feeds, float(value))
+        raise ScoreError(
+            f"{name} of image {row} holds {value}{f', first at node {where}' if where else ''}; "
+            "use another score (log-odds) or finite differences"
+        )
 
 
 @final
@@ -274,12 +303,17 @@ def load_gradient(
     GradientError
         If it cannot be differentiated, naming the node and what to do.
     """
-    model = gradient_model(file, spec, kind=kind, layers=layers, rules=rules)
+    make = partial(gradient_model, file, spec, kind=kind, layers=layers, rules=rules)
     fixed = _fixed_batch(file, spec)
     name = f"gradient of {file.path.name}"
-    session = open_session(model, device, name=name, threads=threads, tf32=False)
+    session = open_session(make(), device, name=name, threads=threads, tf32=False)
     return OnnxGradient(
-        session, spec, layers=layers, batch_size=fixed or batch_size, fixed=fixed is not None
+        session,
+        spec,
+        layers=layers,
+        batch_size=fixed or batch_size,
+        fixed=fixed is not None,
+        rebuild=make,
     )
 
 
@@ -368,15 +402,3 @@ def _fixed_batch(file: ModelFile, spec: ModelSpec) -> int | None:
             first = value.type.tensor_type.shape.dim[0]
             return int(first.dim_value) if first.HasField("dim_value") else None
     raise ModelError(f"{file.path.name}: has no input named {spec.input!r}")
-
-
-def _check_finite(found: Mapping[str, NDArray[Any]]) -> None:
-    for name, values in found.items():
-        bad = ~np.isfinite(values.reshape(len(values), -1))
-        if bad.any():
-            row = int(bad.any(axis=1).argmax())
-            value = values[row].ravel()[bad[row].argmax()]
-            raise ScoreError(
-                f"{name} of image {row} holds {value}; use another score (log-odds) or finite "
-                "differences"
-            )

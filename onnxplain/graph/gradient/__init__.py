@@ -4,6 +4,7 @@ A graph is differentiated by walking it backwards with one rule for each operato
 result runs wherever the model does: no framework, no training build of a runtime.
 """
 
+from onnxplain.graph.gradient.blame import first_not_finite
 from onnxplain.graph.gradient.build import Wish, build_gradient, differentiate, gradient_name
 from onnxplain.graph.gradient.check import GradientCheck, check_gradient
 from onnxplain.graph.gradient.errors import GradientError, Refusal
@@ -38,6 +39,7 @@ __all__ = [
     "check_gradient",
     "differentiate",
     "explain_unsupported",
+    "first_not_finite",
     "gradient_name",
     "installed_rules",
     "measure_facts",

@@ -32,16 +32,17 @@ def declare_shapes(
         Forward tensors, and the parts of the gradient of each.
     """
     for value in (*graph.input, *graph.output):
-        if value.name in facts.rows:
-            value.type.tensor_type.shape.dim[0].dim_param = BATCH
+        dims = value.type.tensor_type.shape.dim
+        if value.name in facts.rows and dims:  # some exporters tell no shape of the output
+            dims[0].dim_param = BATCH
     made = {name for node in graph.node for name in node.output}
     listed = {value.name for value in graph.output}
     code = helper.np_dtype_to_tensor_dtype(facts.dtype)
     for forward, parts in gradients.items():
-        dims: list[int | str | None] = [*facts.shapes[forward]]
+        shape: list[int | str | None] = [*facts.shapes[forward]]
         if forward in facts.rows:
-            dims[0] = BATCH
+            shape[0] = BATCH
         for name in (forward, *parts):
             if name in made and name not in listed:
                 listed.add(name)
-                graph.value_info.append(helper.make_tensor_value_info(name, code, dims))
+                graph.value_info.append(helper.make_tensor_value_info(name, code, shape))

@@ -11,6 +11,7 @@ from onnxplain.graph.gradient.errors import GradientError
 OLDEST, USUAL = 17, 18
 USUAL_IR = 8  # that of opset 18; before 4, weights had to be inputs
 HALVES = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
+TYPES = ("to", "dtype")  # attributes that name a type
 # Halves smaller than this are not worth a node each.
 WORTH = 256
 
@@ -61,8 +62,11 @@ def has_halves(model: onnx.ModelProto) -> bool:
     """Whether a model stores or computes numbers of 16 bits."""
     graph = model.graph
     values = [*graph.input, *graph.output]
-    return any(one.data_type in HALVES for one in graph.initializer) or any(
-        value.type.tensor_type.elem_type in HALVES for value in values
+    attributes = [one for node in graph.node for one in node.attribute]
+    return (
+        any(one.data_type in HALVES for one in graph.initializer)
+        or any(value.type.tensor_type.elem_type in HALVES for value in values)
+        or any(one.name in TYPES and one.i in HALVES for one in attributes)
     )
 
 
@@ -79,7 +83,7 @@ def widen(model: onnx.ModelProto) -> None:
         for one in node.attribute:
             if one.t.data_type in HALVES:
                 one.t.CopyFrom(_wide(one.t))
-            if one.name in ("to", "dtype") and one.i in HALVES:
+            if one.name in TYPES and one.i in HALVES:
                 one.i = TensorProto.FLOAT
 
 

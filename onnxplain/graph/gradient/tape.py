@@ -120,6 +120,11 @@ class Tape:
         """The node that made a tensor; None for inputs and constants."""
         return self._producers.get(name)
 
+    @property
+    def code(self) -> int:
+        """ONNX's number for the type of the graph's real numbers."""
+        return int(helper.np_dtype_to_tensor_dtype(self._facts.dtype))
+
     # Writing.
 
     def ops(self, kind: str, inputs: Sequence[str], outputs: int, **attributes: Any) -> list[str]:
@@ -183,7 +188,7 @@ class Tape:
 
         Multiplying by it takes a tenth of the time of `Where` on the CPU provider.
         """
-        return self.op("Cast", condition, to=helper.np_dtype_to_tensor_dtype(self._facts.dtype))
+        return self.op("Cast", condition, to=self.code)
 
     def sum(self, a: str, axes: Sequence[int], *, keep: bool = True) -> str:
         """The sum along some axes."""

@@ -117,6 +117,7 @@ class Scored:
     ) -> None:
         self.inputs, self.grows, self.rules = dict(inputs), grows, rules
         self._nodes, self._opset, self._constants = nodes, opset, constants
+        self._built: dict[type, ModelProto] = {}
         single = cast(inputs, np.float32)
         bare = make_model(nodes, single, cast(constants, np.float32), ["y"], opset)
         y = Plain().run(bare.SerializeToString(), single)["y"]
@@ -134,6 +135,11 @@ class Scored:
 
     def built(self, dtype: type) -> ModelProto:
         """The model and its gradients."""
+        if dtype not in self._built:
+            self._built[dtype] = self._differentiated(dtype)
+        return self._built[dtype]
+
+    def _differentiated(self, dtype: type) -> ModelProto:
         examples = [cast(self.inputs, dtype)]
         if self.grows:
             examples.append({k: np.concatenate([v, v[:1]]) for k, v in examples[0].items()})
@@ -161,6 +167,14 @@ class Scored:
         return np.array(slopes)
 
 
+def assert_standard(model: ModelProto) -> None:
+    """What a rule writes is standard and as old as opset 17, which CUDA builds have kernels for."""
+    for node in model.graph.node:
+        if node.name.startswith("gradient/"):
+            assert node.domain == ""
+            assert onnx.defs.has(node.op_type, 17), node.op_type
+
+
 def assert_right(scored: Scored, *, at_most: int = 24, single: float = 1e-4) -> None:
     """The gradients agree with differences, and in float32 with those in float64.
 
@@ -169,6 +183,7 @@ def assert_right(scored: Scored, *, at_most: int = 24, single: float = 1e-4) -> 
     """
     exact = scored.gradients(np.float64)
     rounded = scored.gradients(np.float32)
+    assert_standard(scored.built(np.float32))
     rng = np.random.default_rng(3)
     for name, value in scored.inputs.items():
         assert exact[name].shape == value.shape

@@ -25,6 +25,7 @@ from onnxplain.graph.gradient import (
     check_gradient,
     differentiate,
     explain_unsupported,
+    first_not_finite,
     gradient_name,
     installed_rules,
     measure_facts,
@@ -33,7 +34,15 @@ from onnxplain.graph.gradient import (
 from onnxplain.graph.spec import Head
 from onnxplain.runtime.gradient import RuntimeMeasure
 from onnxplain.scores import target_scores
-from tests.graph.gradient.support import Array, Plain, Reference, evaluate, ints, normal
+from tests.graph.gradient.support import (
+    Array,
+    Plain,
+    Reference,
+    evaluate,
+    ints,
+    make_model,
+    normal,
+)
 
 CLASSES = 4
 DX = gradient_name("x")
@@ -383,6 +392,27 @@ def test_the_self_check_passes_a_right_gradient_and_fails_a_wrong_one() -> None:
 
     assert check_gradient(right, images(1)[0], rng).passed
     assert not check_gradient(wrong, images(1)[0], rng).passed
+
+
+def test_the_node_where_a_bad_number_arises_is_found_on_the_way_back_too() -> None:
+    """The square root of 0 is fine, its slope is not; infinities before are no NaN."""
+    nodes = [
+        helper.make_node("Mul", ["x", "zero"], ["a"]),
+        helper.make_node("Sqrt", ["a"], ["y"], name="root"),
+    ]
+    x = {"x": normal(2, CLASSES).astype("f")}
+    model = make_model(nodes, x, {"zero": np.zeros(1, "f")}, ["y"])
+    examples = [{"x": normal(n, CLASSES).astype("f")} for n in (2, 3)]
+    built = build_gradient(model, Wish("x", "y", kind="logit"), Plain(), examples)
+    data, feeds = built.SerializeToString(), {**x, "target": ints(0, 1)}
+    found = Plain().run(data, feeds)
+    assert np.isfinite(found["y"]).all()
+    assert np.isnan(found[DX]).any()
+    assert "(Mul)" in str(first_not_finite(data, Plain(), feeds, np.nan))
+    assert "(Div)" in str(first_not_finite(data, Plain(), feeds, np.inf))
+    finite = build(network(), Wish("x", "y")).SerializeToString()
+    fine = {"x": images(2), "target": ints(0, 1)}
+    assert first_not_finite(finite, Plain(), fine, np.nan) is None
 
 
 def masked(dtype: type) -> ModelProto:

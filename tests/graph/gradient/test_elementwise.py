@@ -48,6 +48,21 @@ def test_gelu(approximate: str) -> None:
     assert_rule("Gelu", 2 * normal(3, 5), opset=20, approximate=approximate)
 
 
+@given(alpha=st.floats(0.3, 3), shape=st.lists(st.integers(1, 4), min_size=1, max_size=4))
+@settings(max_examples=8, deadline=None)
+def test_swish(alpha: float, shape: list[int]) -> None:
+    assert_rule("Swish", 2 * normal(*shape), alpha=alpha, opset=24)
+
+
+@given(
+    operator=st.sampled_from([*SMOOTH, "Dropout", "HardSwish", "LeakyRelu", "Relu"]),
+    shape=st.lists(st.integers(1, 5), min_size=1, max_size=5),
+)
+@settings(max_examples=25, deadline=None)
+def test_functions_of_any_shape(operator: str, shape: list[int]) -> None:
+    assert_rule(operator, distinct(*shape), grows=len(shape) > 1)
+
+
 @pytest.mark.parametrize("low", [None, -0.5])
 @pytest.mark.parametrize("high", [None, 0.6])
 def test_clip_with_each_bound_given_or_not(low: float | None, high: float | None) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import TensorProto, helper
 
 from onnxplain.graph.gradient import GradientError
 from tests.graph.gradient.support import Scored, assert_right, assert_rule, ints, normal
@@ -161,6 +161,26 @@ def test_negative_pads_cut_off() -> None:
     found = scored.gradients(np.float32)["x"]
     np.testing.assert_array_equal(found[:, 4:], 0)
     assert np.all(found[:, :4] != 0)
+
+
+def cast_squared(to: int) -> Scored:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["a"], to=to, name="wider"),
+        helper.make_node("Mul", ["a", "a"], ["b"]),
+        helper.make_node("Cast", ["b"], ["y"], to=TensorProto.FLOAT),
+    ]
+    return Scored(nodes, {"x": normal(2, 3)}, {})
+
+
+def test_a_cast_to_the_type_that_a_number_has_passes_the_gradient() -> None:
+    plain = Scored([helper.make_node("Mul", ["x", "x"], ["y"])], {"x": normal(2, 3)}, {})
+    found = cast_squared(TensorProto.FLOAT).gradients(np.float32)["x"]
+    np.testing.assert_array_equal(found, plain.gradients(np.float32)["x"])
+
+
+def test_a_cast_to_another_type_is_refused() -> None:
+    with pytest.raises(GradientError, match=r"'wider' \(Cast\).*goes on in double"):
+        cast_squared(TensorProto.DOUBLE).gradients(np.float32)
 
 
 def test_a_slice_along_the_batch_is_refused() -> None:

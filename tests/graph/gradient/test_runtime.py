@@ -98,7 +98,7 @@ def test_wrong_arguments_are_refused(
         gradient.score_grads(photos(2), np.array(targets), layers)
 
 
-def test_a_gradient_that_is_not_finite_names_the_image(tmp_path: Path) -> None:
+def test_a_gradient_that_is_not_finite_names_the_image_and_the_node(tmp_path: Path) -> None:
     model = additive(weights(SIZE))
     for stored in model.graph.initializer:
         if stored.name == "w":
@@ -106,7 +106,7 @@ def test_a_gradient_that_is_not_finite_names_the_image(tmp_path: Path) -> None:
             broken[0, 0] = np.nan
             stored.CopyFrom(numpy_helper.from_array(broken, "w"))
     gradient = load(model, spec_of(), tmp_path)
-    with pytest.raises(ScoreError, match="of image 0 holds nan"):
+    with pytest.raises(ScoreError, match=r"of image 0 holds nan, first at node 'scores' \(Gemm\)"):
         gradient.score_grads(photos(2), np.array([0, 0]))
 
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from onnx import TensorProto
+
 from onnxplain.graph.gradient.errors import Refusal
 from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
@@ -77,7 +79,10 @@ def space_to_depth(tape: Tape, node: Node, g: str) -> Grads:
 
 @single
 def cast(tape: Tape, node: Node, g: str) -> Grads:
-    """Between real numbers, which all have the graph's one type (see `prepare`)."""
+    """Between numbers of the graph's one type: those of 16 bits were widened (see `prepare`)."""
+    if node.attributes["to"] != tape.code:
+        wanted, own = (TensorProto.DataType.Name(one) for one in (node.attributes["to"], tape.code))
+        raise Refusal(f"it goes on in {wanted.lower()}, where the image is {own.lower()}")
     return [g]
 
 
