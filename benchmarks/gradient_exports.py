@@ -238,6 +238,7 @@ def _export_keras(folder: Path, name: str, exporter: str, side: int = 128) -> No
     network.set_weights(_livened(network.get_weights()))
     path = folder / "model.onnx"
     if exporter == "keras":
+        network(x[:1])  # a model is exported only after its first call
         network.export(path, format="onnx", opset_version=17, verbose=False)
     else:
         _by_tf2onnx(network, path, side)

@@ -129,3 +129,22 @@ def test_it_tells_whether_there_is_a_gradient_and_that_it_is_right(run: Run, mod
     checked = json.loads(run("inspect", model, "--check-gradient", "--json").stdout)["gradients"]
     assert "agree within" in checked
     assert "DISAGREE" not in checked
+
+
+def test_it_names_the_node_that_a_rule_refuses(run: Run, model: Path):
+    """A cast to float64 has a rule, which refuses this one."""
+    proto = onnx.load(model)
+    first = proto.graph.node[0]
+    image, first.input[0] = first.input[0], "narrow"
+    casts = [
+        onnx.helper.make_node("Cast", [image], ["wide"], name="widen", to=onnx.TensorProto.DOUBLE),
+        onnx.helper.make_node("Abs", ["wide"], ["same"]),
+        onnx.helper.make_node("Cast", ["same"], ["narrow"], to=onnx.TensorProto.FLOAT),
+    ]
+    nodes = [*casts, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    onnx.save(proto, model)
+    told = json.loads(run("inspect", model, "--json").stdout)["gradients"]
+    assert told.startswith("none: node 'widen' (Cast)")
+    assert "finite differences" in told
