@@ -274,10 +274,10 @@ def _summary(rows: list[dict[str, Any]], refused: int) -> list[str]:
         "",
         "`exact`: relative l2 error against the framework's float64 gradient at most 1e-5. "
         "`exact but for kinks`: a value within rounding of a kink of ReLU or a tie of max-pooling "
-        "sends the gradient another way; at an image, or one moved by 1e-7 of its values, the "
-        "error is at most 1e-5 (`least`), and the median error at most twice what such moves "
-        "change, or the framework's own float32 gradient errs. `as float32`: the same, but every "
-        "image crosses kinks. `slopes agree`: no framework; slopes along random directions "
+        "sends the gradient another way, or rounding adds up; at an image, or one moved by 1e-7 "
+        "of its values, the error is at most 1e-5 (`least`), and the median error at most twice "
+        "what such moves change, or the framework's own float32 gradient errs. `as float32`: the "
+        "same, but at every image. `slopes agree`: no framework; slopes along random directions "
         "within 5 % of differences of scores.",
     ]
 
