@@ -83,7 +83,7 @@ def build(folder: Path) -> Built:
     import onnxruntime
 
     from onnxplain.graph.gradient import Wish, build_gradient
-    from onnxplain.runtime.gradient import RuntimeMeasure
+    from onnxplain.runtime.measure import RuntimeMeasure
 
     facts, x = json.loads((folder / "case.json").read_text()), np.load(folder / "case.npz")["x"]
     path = folder / "model.onnx"

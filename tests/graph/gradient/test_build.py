@@ -32,7 +32,7 @@ from onnxplain.graph.gradient import (
     single,
 )
 from onnxplain.graph.spec import Head
-from onnxplain.runtime.gradient import RuntimeMeasure
+from onnxplain.runtime.measure import RuntimeMeasure
 from onnxplain.scores import target_scores
 from tests.graph.gradient.support import (
     Array,

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from onnxplain.graph.gradient import SCORE, Wish, build_gradient, gradient_name
-from onnxplain.runtime.gradient import RuntimeMeasure
+from onnxplain.runtime.measure import RuntimeMeasure
 from tests.graph.gradient.support import Plain, ints
 
 torch = pytest.importorskip("torch")
