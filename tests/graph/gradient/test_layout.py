@@ -132,6 +132,20 @@ def test_gather_at_places_found_when_it_runs(axis: int) -> None:
     assert_right(Scored(nodes, {"x": normal(2, 4, 4)}, {}))
 
 
+def test_gather_along_an_axis_that_grows_with_the_batch() -> None:
+    """As torch exports strided views: all of a tensor in a row, and places found when it runs."""
+    nodes = [
+        helper.make_node("Reshape", ["x", "row"], ["flat"]),
+        helper.make_node("Size", ["x"], ["size"]),
+        helper.make_node("Sub", ["size", "one"], ["last"]),
+        helper.make_node("Range", ["last", "before", "before"], ["backwards"]),
+        helper.make_node("Gather", ["flat", "backwards"], ["turned"]),
+        helper.make_node("Reshape", ["turned", "table"], ["y"]),
+    ]
+    constants = {"row": ints(-1), "table": ints(-1, 3), "one": np.array(1), "before": np.array(-1)}
+    assert_right(Scored(nodes, {"x": normal(2, 3)}, constants, grows=True))
+
+
 def test_gather_elements_and_nd() -> None:
     index = np.array([[0, 2, 2], [1, 0, 0]])
     assert_rule("GatherElements", normal(2, 3), constants={1: index}, axis=1)

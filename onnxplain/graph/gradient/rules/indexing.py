@@ -56,10 +56,10 @@ def _whole(tape: Tape, node: Node, axis: int, start: int, step: int) -> bool:
 def gather(tape: Tape, node: Node, g: str) -> Grads:
     rank = len(tape.shape(node.x))
     axis = node.attributes.get("axis", 0) % rank
-    (size,) = tape.sizes(node.x, [axis])
     index = tape.constant(node.inputs[1])
     if index is None:
-        return [_scatter(tape, node, g, axis, size), None]
+        return [_scatter(tape, node, g, axis), None]
+    (size,) = tape.sizes(node.x, [axis])
     positions = [int(one) % size for one in index.ravel()]
     if index.ndim == 0:
         g = tape.unsqueeze(g, [axis])
@@ -77,18 +77,15 @@ def gather(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.contract(g, picks, axis, rank), None]
 
 
-def _scatter(tape: Tape, node: Node, g: str, axis: int, size: int) -> str:
-    """Add up at positions that are known only when the model runs."""
+def _scatter(tape: Tape, node: Node, g: str, axis: int) -> str:
+    """Add up at positions that are known only when the model runs, as is the axis' length."""
     rank, many = len(tape.shape(node.x)), len(tape.shape(node.inputs[1]))
     order = [axis, *(one for one in range(rank) if one != axis)]
     to_front = [*range(axis, axis + many), *range(axis), *range(axis + many, rank - 1 + many)]
     zeros = tape.transpose(tape.zeros_like(node.x), order)
     # Negative positions count from the end: (i + L) mod L.
-    index = tape.op(
-        "Mod",
-        tape.op("Add", tape.op("Cast", node.inputs[1], to=7), tape.ints(size)),
-        tape.ints(size),
-    )
+    size = tape.op("Gather", tape.op("Shape", node.x), tape.ints(axis))
+    index = tape.op("Mod", tape.op("Add", tape.op("Cast", node.inputs[1], to=7), size), size)
     total = tape.op(
         "ScatterND",
         zeros,
