@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -56,8 +55,8 @@ def check_gradient(
 
     A direction is the gradient with a random half of its entries set to 0: along it the
     score changes much more than its rounding does. Curvature and kinks spoil differences of
-    large steps, rounding those of small ones. Of nine sizes the two neighbours are taken
-    whose slopes agree best, whatever the gradient says.
+    large steps, rounding those of small ones. Of nine sizes three neighbours are taken whose
+    slopes agree best, whatever the gradient says; two may agree by chance.
 
     Parameters
     ----------
@@ -89,9 +88,13 @@ def check_gradient(
             _slope(function, image, (reach * step * v).astype(np.float32), reach * step)
             for step in STEPS
         ]
-        pairs = itertools.pairwise(slopes)
-        numeric[index] = min(pairs, key=lambda pair: abs(pair[1] / (pair[0] or 1) - 1))[1]
+        neighbours = zip(slopes, slopes[1:], slopes[2:], strict=False)
+        numeric[index] = min(neighbours, key=_spread)[1]
     return GradientCheck(analytic, numeric)
+
+
+def _spread(slopes: tuple[float, ...]) -> float:
+    return (max(slopes) - min(slopes)) / (abs(slopes[1]) or 1.0)
 
 
 def _slope(

@@ -394,6 +394,17 @@ def test_the_self_check_passes_a_right_gradient_and_fails_a_wrong_one() -> None:
     assert not check_gradient(wrong, images(1)[0], rng).passed
 
 
+def test_slopes_of_two_steps_that_agree_by_chance_do_not_fool_the_self_check() -> None:
+    """Below rounding the slope looks halved, at two steps alike; above it is 1, within 1 %."""
+
+    def rounded(x: Array) -> tuple[Array, Array]:
+        t = x[:, 0].astype(np.float64)
+        wavy = t * (1 + 0.01 * np.cos(5 * np.log(np.abs(t) + 1e-30)))
+        return np.where(np.abs(t) < 2e-5, t / 2, wavy), np.ones_like(x)
+
+    assert check_gradient(rounded, np.zeros(1, np.float32), np.random.default_rng(0)).passed
+
+
 def test_the_node_where_a_bad_number_arises_is_found_on_the_way_back_too() -> None:
     """The square root of 0 is fine, its slope is not; infinities before are no NaN."""
     nodes = [
