@@ -256,7 +256,8 @@ def _summary(rows: list[dict[str, Any]], refused: int) -> list[str]:
     good = sum(verdict(row) in RIGHT for row in rows)
     ratios = [row["both"] / row["forward"] for row in rows]
     sizes, builds = ([row[key] for row in rows] for key in ("size", "build"))
-    versions = sorted({row["version"] for row in rows if "version" in row})
+    told = ", ".join(row["version"] for row in rows if "version" in row)
+    versions = sorted(set(told.split(", ")))
     exporters = sorted({row["exporter"] for row in rows})
     return [
         f"{good} of {len(rows) + refused} models of {len({row['family'] for row in rows})} "
@@ -268,7 +269,7 @@ def _summary(rows: list[dict[str, Any]], refused: int) -> list[str]:
         "",
         "`python -m benchmarks.gradient_coverage measure FOLDER`, the cases by "
         f"`benchmarks.gradient_exports`; {_processor()}, one thread, batch {IMAGES}; ONNX Runtime "
-        f"{onnxruntime.__version__}, onnx {onnx.__version__}, frameworks {', '.join(versions)}; "
+        f"{onnxruntime.__version__}, onnx {onnx.__version__}, {', '.join(versions)}; "
         f"{time.strftime('%Y-%m-%d')}. Times are CPU time of one thread, forward and gradient in "
         "turn, with other work on the same cores: read the ratios.",
         "",

@@ -18,6 +18,7 @@ identity would hide errors.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import signal
 import sys
@@ -102,6 +103,10 @@ def write_case(folder: Path, facts: dict[str, Any], **arrays: Any) -> None:
     (folder / "case.json").write_text(json.dumps(facts))
 
 
+def _versions(*packages: str) -> str:
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+
+
 def median_seconds(*calls: Callable[[], object], repeats: int = 3) -> list[float]:
     """Median CPU time of each of some calls of one thread, taken in turn.
 
@@ -131,7 +136,7 @@ def export_torch(root: Path, exporter: str, *only: str) -> None:
             with attempt(folder):
                 network, family = torch_network(name, library)
                 facts = {"name": label, "family": family, "exporter": exporter}
-                _export_torch(folder, network, int(side or 128), facts)
+                _export_torch(folder, network, int(side or 128), facts, library)
 
 
 def torch_network(name: str, library: str = "timm") -> tuple[Any, str]:
@@ -155,7 +160,9 @@ def torch_network(name: str, library: str = "timm") -> tuple[Any, str]:
     return network, timm.models.model_entrypoint(name).__module__.rpartition(".")[2]
 
 
-def _export_torch(folder: Path, network: Any, side: int, facts: dict[str, Any]) -> None:
+def _export_torch(
+    folder: Path, network: Any, side: int, facts: dict[str, Any], library: str
+) -> None:
     import torch
 
     x = torch.randn(IMAGES, 3, side, side)
@@ -174,7 +181,11 @@ def _export_torch(folder: Path, network: Any, side: int, facts: dict[str, Any]) 
     both, _ = median_seconds(lambda: torch_gradient(network, x), lambda: None)
     single = torch_gradient(network, x)
     double = torch_gradient(network.double(), x.double())
-    facts = facts | {"side": side, "framework": [forward, both], "version": torch.__version__}
+    facts = facts | {
+        "side": side,
+        "framework": [forward, both],
+        "version": _versions("torch", library),
+    }
     write_case(folder, facts, x=x.numpy(), single=single, double=double)
 
 
@@ -256,7 +267,7 @@ def _export_keras(folder: Path, name: str, exporter: str, side: int = 128) -> No
         "exporter": exporter,
         "side": side,
         "framework": None,
-        "version": keras.__version__,
+        "version": _versions("keras", "tensorflow_cpu", "tf2onnx"),
     }
     write_case(folder, facts, x=x, single=single, double=double)
 
