@@ -147,13 +147,13 @@ class CellMasks:
 
     Parameters
     ----------
-    cells : (N, g, h) ndarray of float32 in [0, 1]
-        1 removes a cell.
+    cells : (N, g, h) ndarray of bool, or of float32 in [0, 1]
+        1 removes a cell. Bool crosses to a GPU as bits.
     size : (rows, columns)
         Size of the masks.
     """
 
-    cells: NDArray[np.float32]
+    cells: NDArray[np.bool_] | NDArray[np.float32]
     size: Size
 
     def __len__(self) -> int:
@@ -161,12 +161,12 @@ class CellMasks:
 
     def render(self, start: int, stop: int) -> Mask:
         """Masks `start` to `stop`."""
+        cells = self.cells[start:stop].astype(np.float32)
         rows, columns = (
-            nearest(cells, pixels)
-            for cells, pixels in zip(self.cells.shape[1:], self.size, strict=True)
+            nearest(n, pixels) for n, pixels in zip(cells.shape[1:], self.size, strict=True)
         )
         # First the columns, then whole rows: much faster than indexing both at once.
-        return np.take(np.take(self.cells[start:stop], columns, axis=2), rows, axis=1)
+        return np.take(np.take(cells, columns, axis=2), rows, axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,6 +30,7 @@ def families():
             RNG.integers(0, 5, SIZE), RNG.integers(0, 2, (11, 5)).astype(np.uint8)
         ),
         "cell": CellMasks(RNG.random((11, 4, 7), np.float32), SIZE),
+        "bits": CellMasks(RNG.random((11, 4, 7)) < 0.5, SIZE),
         "rank": RankMasks(RNG.permutation(21 * 30).reshape(SIZE), np.arange(0, 630, 60)),
         "array": ArrayMasks(RNG.random((11, *SIZE), np.float32)),
         "union": Unions(

@@ -12,6 +12,7 @@ grid      ``row_bank`` (cell, H, g), ``column_bank``     ``cells`` uint8 (N, g, 
           (cell, g, W), float32                          ``offsets`` int32 (N, 2)
 segments  ``labels`` int32 (H, W)                        ``removed`` uint8 (N, S)
 cells     ``rows`` int32 (H,), ``columns`` int32 (W,)    ``cells`` float32 (N, g, h)
+bits      as for cells, ``rows`` times h                 ``bits`` uint8 (N, g * h / 8)
 rank      ``rank`` int32 (H, W)                          ``removed`` int32 (N,)
 ========  =============================================  ================================
 
@@ -33,7 +34,7 @@ from onnxplain.graph.spec import DType, Layout
 from onnxplain.masks import CellMasks, GridMasks, PatchMasks, RankMasks, SegmentMasks, nearest
 from onnxplain.protocols import Masks
 
-Family: TypeAlias = Literal["patch", "grid", "segments", "cells", "rank"]
+Family: TypeAlias = Literal["patch", "grid", "segments", "cells", "bits", "rank"]
 
 OPSET = 17
 IR_VERSION = 8
@@ -73,8 +74,12 @@ class Codes:
         if isinstance(masks, SegmentMasks):
             return {"labels": masks.segments.astype(np.int32)}
         if isinstance(masks, CellMasks):
-            cells = zip(("rows", "columns"), masks.cells.shape[1:], masks.size, strict=True)
-            return {name: nearest(n, pixels).astype(np.int32) for name, n, pixels in cells}
+            shape = masks.cells.shape[1:]
+            rows, columns = (
+                nearest(n, pixels).astype(np.int32)
+                for n, pixels in zip(shape, masks.size, strict=True)
+            )
+            return {"rows": rows * shape[1] if self.family == "bits" else rows, "columns": columns}
         assert isinstance(masks, RankMasks)
         return {"rank": masks.rank.astype(np.int32)}
 
@@ -90,7 +95,13 @@ def codes(masks: Masks, start: int, stop: int) -> Codes | None:
     if isinstance(masks, SegmentMasks):
         return Codes("segments", masks, {"removed": masks.removed[part]})
     if isinstance(masks, CellMasks):
-        return Codes("cells", masks, {"cells": masks.cells[part]})
+        cells = masks.cells[part]
+        if cells.dtype == bool:
+            rows, columns = cells.shape[1:]
+            flat = cells.reshape(-1, rows * columns).view(np.uint8)
+            bits = np.packbits(flat, axis=1)
+            return Codes("bits", masks, {"bits": bits})
+        return Codes("cells", masks, {"cells": cells})
     if isinstance(masks, RankMasks):
         return Codes("rank", masks, {"removed": masks.removed[part].astype(np.int32)})
     return None
@@ -103,7 +114,7 @@ def mask_graph(
 
     Parameters
     ----------
-    family : {'patch', 'grid', 'segments', 'cells', 'rank'}
+    family : {'patch', 'grid', 'segments', 'cells', 'bits', 'rank'}
         How masks are coded.
     layout : {'nchw', 'nhwc'}
         Order of the axes of `base`, `delta` and `x`.
@@ -122,6 +133,7 @@ def mask_graph(
         "grid": _grid,
         "segments": _segments,
         "cells": _cells,
+        "bits": _bits,
         "rank": _rank,
     }[family]
     nodes, inputs, tensors = render(layout)
@@ -230,6 +242,40 @@ def _cells(layout: Layout) -> _Parts:
         _input("cells", TensorProto.FLOAT, ["N", "g", "h"]),
     ]
     return nodes, inputs, {}
+
+
+def _bits(layout: Layout) -> _Parts:
+    """Take bytes apart, the highest bit first, then look up each pixel's cell.
+
+    In float32, whose operators every provider has, and in which bytes are exact.
+    """
+    nodes = [
+        _node("Cast", "bits", out="bytes", to=TensorProto.FLOAT),
+        _node("Unsqueeze", "bytes", "last", out="apart"),
+        _node("Mul", "apart", "places", out="scaled"),
+        _node("Floor", "scaled", out="shifted"),
+        _node("Mul", "shifted", "half", out="halved"),
+        _node("Floor", "halved", out="whole"),
+        _node("Add", "whole", "whole", out="even"),
+        _node("Sub", "shifted", "even", out="bit"),
+        _node("Reshape", "bit", "flat", out="cells"),
+        _node("Unsqueeze", "rows", "down", out="row_starts"),
+        _node("Add", "row_starts", "columns", out="cell"),
+        _node("Gather", "cells", "cell", out="mask", axis=1),
+    ]
+    inputs = [
+        _input("rows", TensorProto.INT32, ["H"]),
+        _input("columns", TensorProto.INT32, ["W"]),
+        _input("bits", TensorProto.UINT8, ["N", "bytes"]),
+    ]
+    tensors: dict[str, NDArray[Any]] = {
+        "last": np.array([2], np.int64),
+        "down": np.array([1], np.int64),
+        "flat": np.array([0, -1], np.int64),
+        "places": (0.5 ** np.arange(7, -1, -1)).astype(np.float32),
+        "half": np.array(0.5, np.float32),
+    }
+    return nodes, inputs, tensors
 
 
 def _rank(layout: Layout) -> _Parts:

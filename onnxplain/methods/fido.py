@@ -152,7 +152,7 @@ class FIDO(Parametrised):
         """Mean log-odds under binary masks, and an estimate of their derivative."""
         u = rng.random((self.n_samples // 2, *logits.shape))
         probability = sigmoid(logits)
-        dropped = (np.concatenate([u, 1 - u]) < probability).astype(np.float32)
+        dropped = np.concatenate([u, 1 - u]) < probability
         scores = (yield MaskQuery(CellMasks(dropped, case.size), kind="log-odds")).scores
         # The baseline leaves out a sample's own pair, which depends on it.
         pairs = np.tile(scores.reshape(2, -1).sum(axis=0), 2)

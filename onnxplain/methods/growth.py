@@ -142,9 +142,9 @@ class Growth:
         return (yield MaskQuery(self._masks(sets), kind="log-odds", fill=fill)).scores
 
     def _masks(self, sets: Sequence[Sequence[int] | Cells]) -> CellMasks:
-        masks = np.tile(self.removed.astype(np.float32), (len(sets), 1))
+        masks = np.tile(self.removed, (len(sets), 1))
         for mask, cells in zip(masks, sets, strict=True):
-            mask[list(cells)] = 1
+            mask[list(cells)] = True
         rows, columns, _ = self.image.shape
         return CellMasks(masks.reshape(-1, self.grid, self.grid), (rows, columns))
 

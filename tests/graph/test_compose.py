@@ -40,6 +40,7 @@ def families(size: tuple[int, int]) -> dict[str, Masks]:
             RNG.integers(0, 11, size), RNG.integers(0, 2, (9, 11), dtype=np.uint8)
         ),
         "cells": CellMasks(RNG.random((9, 4, 3), np.float32), size),
+        "bits": CellMasks(RNG.random((9, 5, 3)) < 0.5, size),
         "rank": RankMasks(
             RNG.permutation(rows * columns).reshape(size), RNG.integers(0, rows * columns + 1, 9)
         ),
@@ -63,7 +64,7 @@ def composed(
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
-@pytest.mark.parametrize("family", ["patch", "grid", "segments", "cells", "rank"])
+@pytest.mark.parametrize("family", ["patch", "grid", "segments", "cells", "bits", "rank"])
 def test_graph_composes_what_the_masks_render(family: str, layout: str, channels: int) -> None:
     masks = families(SIZE)[family]
     shape = (1, channels, *SIZE) if layout == "nchw" else (1, *SIZE, channels)
@@ -121,7 +122,7 @@ def test_an_evaluation_costs_at_most_256_bytes_at_the_papers_defaults() -> None:
         PatchMasks(np.zeros((4, 2), np.int64), 29, size),  # SP
         GridMasks(np.zeros((4, 8, 8), np.uint8), np.zeros((4, 2), np.int64), size),  # RISE
         SegmentMasks(np.zeros(size, np.int64), np.zeros((4, 200), np.uint8)),  # LIME
-        CellMasks(np.zeros((4, 8, 8), np.float32), size),
+        CellMasks(np.zeros((4, 28, 28), bool), size),  # MP2
         RankMasks(np.zeros(size, np.int64), np.zeros(4, np.int64)),  # deletion and insertion
     ]
     for masks in defaults:

@@ -33,6 +33,7 @@ def families(n: int = 5, size: tuple[int, int] = SIZE, seed: int = 0) -> dict[st
         ),
         "segment": SegmentMasks(rng.integers(0, 6, size), bits),
         "cell": CellMasks(rng.random((n, 3, 4), np.float32), size),
+        "bits": CellMasks(rng.random((n, 3, 5)) < 0.5, size),
         "rank": RankMasks(
             rng.permutation(pixels).reshape(size),
             np.concatenate([[0, pixels], rng.integers(0, pixels, n - 2)]),
