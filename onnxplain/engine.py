@@ -321,12 +321,18 @@ class _Running(Generic[T]):
 
 def _problem(job: Job[Any], answer: Answered) -> str | None:
     """Say what is wrong where something is no finite number."""
-    for what, array in (("scores", answer.raw), ("gradients", answer.grads)):
-        if array is not None and not np.isfinite(array).all():
-            value = "NaN" if np.isnan(array).any() else "infinite"
-            return (
-                f"{job.cases[0].name}: the classifier answered with {value} {what}; the model "
-                f"file may be damaged, its preprocessing wrong (see onnxplain inspect), or it "
-                f"overflows in float16"
-            )
+    name = job.cases[0].name
+    if answer.raw is not None and not np.isfinite(answer.raw).all():
+        value = "NaN" if np.isnan(answer.raw).any() else "infinite"
+        return (
+            f"{name}: the classifier answered with {value} scores; the model file may be "
+            f"damaged, its preprocessing wrong (see onnxplain inspect), or it overflows in float16"
+        )
+    if answer.grads is not None and (bad := ~np.isfinite(answer.grads)).any():
+        _, row, column, channel = (int(place[0]) for place in np.nonzero(bad))
+        return (
+            f"{name}: the gradient by the image is {answer.grads[bad][0]} at row {row}, column "
+            f"{column}, {('red', 'green', 'blue')[channel]}; explain it with scores alone (gain="
+            f"difference of mp2, estimator=spsa of mp, estimator=score-function of fido)"
+        )
     return None

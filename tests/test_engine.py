@@ -12,7 +12,7 @@ from onnxplain.engine import Engine, Job
 from onnxplain.errors import ModelError, ScoreError
 from onnxplain.flow import FillQuery, ImageQuery, MaskQuery
 from onnxplain.masks import ArrayMasks, PatchMasks, Unions
-from onnxplain.methods import LIME, RISE, SP
+from onnxplain.methods import LIME, MP2, RISE, SP
 from tests.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
 from tests.reference import driver
 
@@ -215,6 +215,28 @@ def test_scores_that_are_not_finite_end_their_job_and_name_the_image():
     assert isinstance(errors["photo1"], ScoreError)
     assert "photo1" in str(errors["photo1"])
     assert "NaN" in str(errors["photo1"])
+    assert errors["photo0"] is errors["photo2"] is None
+
+
+def test_gradients_that_are_not_finite_end_their_job_and_name_image_and_value():
+    @dataclass(frozen=True)
+    class Gradients:
+        def score_grads(self, images, targets, kind):
+            raw, grads = CurvedGradients(WEIGHTS).score_grads(images, targets, kind)
+            grads[(images == IMAGES[1]).all(axis=(1, 2, 3)), 2, 3, 1] = np.nan
+            return raw, grads
+
+    method = MP2(grid=4, gain="gradient", chance=1e-6, max_area=0.5)
+    jobs = [
+        Job((case,), (method.flow(case, generator(0)),), FILLS[0])
+        for case in (Case(f"photo{i}", IMAGES[i], 1) for i in range(3))
+    ]
+    outcomes = list(Engine(Net(curved(WEIGHTS), SIZE), gradients=Gradients()).run(jobs))
+    errors = {one.job.cases[0].name: one.error for one in outcomes}
+    assert isinstance(errors["photo1"], ScoreError)
+    assert "photo1: the gradient by the image is nan at row 2, column 3, green" in str(
+        errors["photo1"]
+    )
     assert errors["photo0"] is errors["photo2"] is None
 
 

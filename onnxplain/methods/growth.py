@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,8 +13,10 @@ from onnxplain.data import Image
 from onnxplain.flow import FillQuery, Flow, ImageQuery, MaskQuery
 from onnxplain.masks import CellMasks
 from onnxplain.optim import Enlarge
+from onnxplain.protocols import Fill
 
 Cells = NDArray[np.intp]
+Sets = Sequence[Sequence[int] | Cells]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +39,17 @@ class Growth:
     order: list[int] = field(default_factory=list)
     gains_of_order: list[float] = field(default_factory=list)
     trajectory: list[tuple[int, float]] = field(default_factory=list)  # cells, probability
+    audits: list[tuple[int, float]] = field(default_factory=list)  # step, share of cells missed
     log_odds: float = 0.0  # of the image under the mask as it is
-    ahead: Image | None = None  # what untried cells would be filled with, if looked ahead
-    still: bool = False  # whether the fill does not depend on the mask
+    base: float = 0.0  # the same, filled as the cells that are tried are: gains count from it
+    fill: Image | None = None  # what fills the mask as it is
+    ahead: Image | None = None  # what would fill the cells that are left
+    still: bool = False  # whether the fill is known not to depend on the mask
+    trying: Fill | None = None  # what fills the masks that are tried; the job's fill if none
+    slope: NDArray[np.float32] | None = None  # d log-odds / d image under the mask as it is
     enlarge: Enlarge = field(init=False)
     removed: NDArray[np.bool_] = field(init=False)
-    gains: NDArray[np.float64] = field(init=False)  # as last found; of a block, its mean
+    gains: NDArray[np.float64] = field(init=False)  # as last found
     fresh: NDArray[np.bool_] = field(init=False)  # found in this step, and of the cell alone
 
     def __post_init__(self) -> None:
@@ -61,29 +69,28 @@ class Growth:
         ranked = np.argsort(-self.gains, kind="stable")
         return [int(cell) for cell in ranked if not self.removed[cell]]
 
+    def best_tried(self) -> list[int]:
+        """The same of the cells that were tried in this step."""
+        return [cell for cell in self.best() if self.fresh[cell]]
+
+    def remembered(self) -> Growth:
+        """The same with a memory of its own, in which nothing is fresh."""
+        other = copy(self)
+        other.gains, other.fresh = self.gains.copy(), np.zeros_like(self.fresh)
+        return other
+
     def remove(self, cells: Sequence[int]) -> None:
         """Add cells to the mask."""
         self.removed[list(cells)] = True
         self.order += cells
         self.gains_of_order += [float(self.gains[cell]) for cell in cells]
 
-    def measure(self) -> Flow[float]:
-        """Score the image under the mask as it is; its probability."""
-        reply = yield MaskQuery(self._masks([[]]), kind="log-odds")
-        return self._note(reply.scores[0])
+    # What fills the mask.
 
-    def differentiate(self) -> Flow[float]:
-        """As `measure`, and every cell's gain from the derivative there."""
-        fill = (yield FillQuery(self._masks([[]]))).images
-        assert fill is not None
-        mask = self.enlarge.pixels(self.removed.reshape(self.grid, -1).astype(np.float64))
-        composed = np.where(mask[..., None] > 0, fill[0], self.image)
-        reply = yield ImageQuery(composed[None], kind="log-odds", grad=True)
-        assert reply.grads is not None
-        delta = (fill[0] if self.ahead is None else self.ahead) - self.image
-        by_pixel = np.einsum("hwc,hwc->hw", reply.grads[0], delta, dtype=np.float64)
-        self.gains = -self.enlarge.cells(by_pixel).ravel()
-        return self._note(reply.scores[0])
+    def refill(self) -> Flow[None]:
+        """Find out what fills the mask as it is."""
+        if self.fill is None or not self.still:
+            self.fill = (yield from self._fills([[]]))[0]
 
     def look_ahead(self, lattice: int) -> Flow[None]:
         """Fill the mask and one cell in every `lattice` x `lattice`, for all such lattices.
@@ -93,66 +100,110 @@ class Growth:
         if self.still:
             return
         row, column = np.divmod(np.arange(self.n_cells), self.grid)
-        group = row % lattice * lattice + column % lattice
-        members = [np.flatnonzero(group == one) for one in np.unique(group)]
-        fills = (yield FillQuery(self._masks([[], *members]))).images
-        assert fills is not None
-        self.still = bool((fills == fills[0]).all())
-        source = np.where(self.removed, 0, 1 + np.unique(group, return_inverse=True)[1])
-        of_pixel = self.enlarge.pixels(source.reshape(self.grid, -1).astype(np.float64))
-        self.ahead = np.take_along_axis(fills, of_pixel.astype(int)[None, ..., None], axis=0)[0]
+        group = np.unique(row % lattice * lattice + column % lattice, return_inverse=True)[1]
+        fills = yield from self._fills([np.flatnonzero(group == n) for n in range(group.max() + 1)])
+        self.still = bool((fills == self.fill).all())
+        source = self._pixels(group).astype(int)
+        self.ahead = np.take_along_axis(fills, source[None, ..., None], axis=0)[0]
 
-    def probability_without(self, cells: Sequence[int]) -> Flow[float]:
-        """The probability if these cells were removed too."""
-        reply = yield MaskQuery(self._masks([cells]), kind="log-odds")
-        return _probability(reply.scores[0])
+    def fill_tried(self) -> None:
+        """Cells that are tried are filled as was looked ahead, the others as they are."""
+        assert self.fill is not None
+        if self.ahead is not None and not self.still:
+            self.trying = Still(self._over(self.ahead, self.fill))
+
+    def rank_by(self, picture: Image) -> None:
+        """Fill with a picture, for ranking, cells that are tried and cells removed so far."""
+        self.ahead, self.trying = picture, Still(picture)
+
+    def measure_ranked(self) -> Flow[None]:
+        """Score the mask as it is, filled as for ranking; gains count from there."""
+        self.base = float((yield from self._log_odds_without([[]]))[0])
+
+    # What the mask does.
+
+    def measure(self, *, grad: bool = False) -> Flow[float]:
+        """Score the image under the mask as it is; its probability, and the slope there."""
+        if grad or (self.fill is not None and not self.still):
+            assert self.fill is not None
+            composed = self._over(self.image, self.fill)
+            reply = yield ImageQuery(composed[None], kind="log-odds", grad=grad)
+            self.slope = None if reply.grads is None else reply.grads[0]
+        else:
+            reply = yield MaskQuery(self._masks([[]]), kind="log-odds")
+        self.log_odds = self.base = float(reply.scores[0])
+        probability = _probability(self.log_odds)
+        self.trajectory.append((len(self.order), probability))
+        return probability
+
+    def project(self) -> None:
+        """Take every cell's gain from the slope."""
+        assert self.slope is not None
+        towards = self.fill if self.ahead is None else self.ahead
+        assert towards is not None
+        delta = towards - self.image
+        by_pixel = np.einsum("hwc,hwc->hw", self.slope, delta, dtype=np.float64)
+        self.gains = -self.enlarge.cells(by_pixel).ravel()
 
     def try_cells(self, cells: Sequence[int]) -> Flow[None]:
         """Find the gain of each cell alone."""
         log_odds = yield from self._log_odds_without([[cell] for cell in cells])
-        self.gains[list(cells)] = self.log_odds - log_odds
+        self.gains[list(cells)] = self.base - log_odds
         self.fresh[list(cells)] = True
 
-    def try_blocks(self, n_kept: int) -> Flow[None]:
-        """Find the gains of blocks of cells, halved down to two cells a side.
+    def try_blocks(self, shift: int) -> Flow[None]:
+        """Correct what is remembered of all cells by the gains of blocks of 2 x 2.
 
-        Every cell gets its block's mean gain; the cells of the `n_kept` best blocks go on
-        to the next level.
+        What a block's gain differs by from the sum of its cells' remembered gains is
+        spread evenly over them. The tiling begins half a block higher, further left, or
+        both, by the bits of `shift`: in turn they tell the cells of a block apart.
         """
-        side = 2 ** max((self.grid - 1).bit_length() - 3, 1)  # 4 to 8 blocks a side at first
-        blocks = self._blocks(np.flatnonzero(~self.removed), side)
-        while blocks:
-            log_odds = yield from self._log_odds_without(blocks)
-            means = (self.log_odds - log_odds) / [len(block) for block in blocks]
-            for block, mean in zip(blocks, means, strict=True):
-                self.gains[block] = mean
-            side //= 2
-            kept = [blocks[i] for i in np.argsort(-means, kind="stable")[:n_kept]]
-            blocks = self._blocks(np.concatenate(kept), side) if side > 1 else []
-
-    def _blocks(self, cells: Cells, side: int) -> list[Cells]:
-        """The cells in squares of `side` x `side`, those of one square together."""
-        row, column = cells // self.grid // side, cells % self.grid // side
+        left = np.flatnonzero(~self.removed)
+        row, column = (left // self.grid + shift // 2) // 2, (left % self.grid + shift % 2) // 2
         key = row * self.grid + column
-        return [cells[key == one] for one in np.unique(key)]
+        blocks = [left[key == one] for one in np.unique(key)]
+        log_odds = yield from self._log_odds_without(blocks)
+        for block, gain in zip(blocks, self.base - log_odds, strict=True):
+            self.gains[block] += (gain - self.gains[block].sum()) / len(block)
 
-    def _log_odds_without(self, sets: Sequence[Sequence[int] | Cells]) -> Flow[NDArray[np.float64]]:
+    def beside(self, cells: Sequence[int], reach: int) -> list[int]:
+        """Cells that are left, at most `reach` rows and columns from one of these."""
+        row, column = np.divmod(np.arange(self.n_cells), self.grid)
+        near = np.zeros(self.n_cells, bool)
+        for y, x in (divmod(cell, self.grid) for cell in cells):
+            near |= np.maximum(abs(row - y), abs(column - x)) <= reach
+        return [int(cell) for cell in np.flatnonzero(near & ~self.removed)]
+
+    def probability_without(self, cells: Sequence[int]) -> Flow[float]:
+        """The probability if these cells were removed too, filled by the job's fill."""
+        reply = yield MaskQuery(self._masks([cells]), kind="log-odds")
+        return _probability(reply.scores[0])
+
+    def _log_odds_without(self, sets: Sets) -> Flow[NDArray[np.float64]]:
         """Log-odds with each set of cells removed too."""
-        fill = None if self.ahead is None else Still(self.ahead)
-        return (yield MaskQuery(self._masks(sets), kind="log-odds", fill=fill)).scores
+        return (yield MaskQuery(self._masks(sets), kind="log-odds", fill=self.trying)).scores
 
-    def _masks(self, sets: Sequence[Sequence[int] | Cells]) -> CellMasks:
+    def _fills(self, sets: Sets) -> Flow[NDArray[np.float32]]:
+        """What fills the mask with each set of cells removed too."""
+        images = (yield FillQuery(self._masks(sets))).images
+        assert images is not None
+        return images
+
+    def _over(self, kept: Image, removed: Image) -> Image:
+        """One picture in the cells that are left, the other in those that are removed."""
+        picture: Image = np.where(self._pixels(self.removed)[..., None] > 0, removed, kept)
+        return picture
+
+    def _pixels(self, cells: NDArray[np.generic]) -> NDArray[np.float64]:
+        """A value a cell as one a pixel."""
+        return self.enlarge.pixels(cells.reshape(self.grid, -1).astype(np.float64))
+
+    def _masks(self, sets: Sets) -> CellMasks:
         masks = np.tile(self.removed, (len(sets), 1))
         for mask, cells in zip(masks, sets, strict=True):
             mask[list(cells)] = True
         rows, columns, _ = self.image.shape
         return CellMasks(masks.reshape(-1, self.grid, self.grid), (rows, columns))
-
-    def _note(self, log_odds: float) -> float:
-        self.log_odds = float(log_odds)
-        probability = _probability(log_odds)
-        self.trajectory.append((len(self.order), probability))
-        return probability
 
 
 def _probability(log_odds: float) -> float:

@@ -18,15 +18,21 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
 from onnxplain.data import Attribution, Case, Size
 from onnxplain.flow import Flow
+from onnxplain.image import gaussian_blur
 from onnxplain.methods.growth import Growth
 from onnxplain.params import Param, Parametrised
+
+# How many cells are tried in a step, if that is not given: the grid's over so many.
+PARTS: Mapping[str, int] = {"lazy": 12, "coarse": 20, "propose": 20}
+SHIFTS = (0, 3, 1, 2)  # of the tilings of `Growth.try_blocks`, in turn
 
 
 @dataclass(frozen=True)
@@ -48,22 +54,30 @@ class MP2(Parametrised):
         definition, at ``786 T - T**2 + 1`` evaluations for T steps of a 28 x 28 grid.
         ``lazy`` tries all in the first step and then, of the gains it remembers, the
         `n_tried` largest anew, more if they do not hold [2]_; every `audit` steps it tries
-        all again. ``coarse`` does the same but never tries all: it removes blocks of cells,
-        and halves the best ones, down to cells. ``static`` ranks the cells once and
-        searches the shortest row of them that reaches chance level.
-    n_tried : int
-        Cells, or blocks, tried at a time.
-    audit : int
-        Steps between two full (or coarse) sweeps of ``lazy`` and ``coarse``: what they
-        remember grows old as the mask grows, and leads them astray without.
-    look_ahead : {'lattice', 'exact', 'static'}
+        all again, and the result tells how often it would have chosen others. ``coarse``
+        tries the `n_tried` cells of largest remembered gain (twice as many in the first
+        step) and those beside the cells removed last, whose gains have changed most; every
+        `audit` steps it corrects what it remembers by the gains of blocks of 2 x 2 cells,
+        tiled differently in turn. ``static`` ranks the cells once and searches the shortest
+        row of them that reaches chance level.
+    n_tried : int, optional
+        Cells tried at a time: a 12th of the grid's for ``lazy``, a 20th for ``coarse`` and
+        ``propose`` if not given.
+    audit : int, optional
+        Steps between two sweeps over all cells, in ``lazy`` (16 if not given), or over all
+        blocks, in ``coarse`` (5): what is remembered grows old as the mask grows.
+    look_ahead : {'lattice', 'exact', 'static', 'blur'}
         What an untried cell would be filled with, where the fill depends on the mask.
         ``lattice`` fills every `lattice`-th cell in both directions at once, so that a step
         needs ``lattice**2 + 1`` fills and the holes still see their surroundings;
-        ``static`` does so once, with the empty mask; ``exact`` makes the fill for every
-        mask tried. The stop is always decided with the fill of the mask as it is.
+        ``static`` does so once, with the empty mask, and needs 1 fill a step; ``exact`` makes
+        the fill for every mask tried; ``blur`` ranks by the blurred image, so that cells
+        come in the order of MP2 with a blur, for one evaluation more a step. The stop is
+        always decided with the fill of the mask as it is.
     lattice : int
         Distance in cells of the holes that share a fill.
+    blur_sigma : float
+        Standard deviation in pixels of the blur of ``look_ahead=blur``.
     chance : float, optional
         Probability at which it stops; one over the number of classes if not given.
     max_area : float
@@ -78,6 +92,9 @@ class MP2(Parametrised):
     ``1 - step / T`` for a removed cell and 0 for others: ``coarse > 0`` is the mask itself.
     With a compositing inpainter the image equals its fill outside the mask, so the gradient
     there is 0: ``gradient`` and ``propose`` need a look-ahead other than ``exact``.
+    On a device every call holds the same number of images, padded where there are fewer, so
+    that the image under the mask as it is and the candidates are scored by one kernel; and
+    the candidates of a step, whose order is all that decides, are asked for in one query.
     """
 
     name: ClassVar[str] = "mp2"
@@ -92,12 +109,20 @@ class MP2(Parametrised):
     sweep: Annotated[
         Literal["coarse", "lazy", "full", "static"], Param("which cells difference tries")
     ] = "coarse"
-    n_tried: Annotated[int, Param("cells or blocks tried at a time", ge=1)] = 16
-    audit: Annotated[int, Param("steps between two sweeps over all cells", ge=1)] = 16
+    n_tried: Annotated[
+        int | None, Param("cells tried at a time; a part of the grid's if not given", ge=1)
+    ] = None
+    audit: Annotated[
+        int | None, Param("steps between sweeps over all cells; 5 or 16 if not given", ge=1)
+    ] = None
     look_ahead: Annotated[
-        Literal["lattice", "exact", "static"], Param("how fills that depend on the mask are made")
+        Literal["lattice", "exact", "static", "blur"],
+        Param("how fills that depend on the mask are made"),
     ] = "lattice"
     lattice: Annotated[int, Param("distance in cells of holes that share a fill", ge=1)] = 4
+    blur_sigma: Annotated[
+        float, Param("of the blur that look_ahead=blur ranks by, in pixels", gt=0, le=1000)
+    ] = 10.0
     chance: Annotated[
         float | None, Param("probability at which it stops; 1 / classes if not given", gt=0, lt=1)
     ] = None
@@ -120,17 +145,28 @@ class MP2(Parametrised):
         return replace(self, gain="gradient" if gradients else "difference")
 
     def evaluations(self, size: Size) -> int:
-        """At most this many: until every cell is removed."""
+        """At most this many: until `max_area` is reached.
+
+        Exactly so many of ``full``, ``propose`` and ``gradient`` that end exhausted.
+        """
         cells, step = self.grid**2, self.cells_per_step
-        n_steps = -(-cells // step)
+        n_steps = -(-self._limit // step)
+        # Of the image and after every step; and with the fill that cells are ranked by.
+        twice = self.look_ahead == "blur" and self.gain != "gradient"
+        measures = n_steps + 1 + n_steps * twice
+        left = [cells - i * step for i in range(n_steps)]
         if self.gain == "gradient":
-            return n_steps + 1
+            return measures
         if self.gain == "propose":
-            return n_steps * (self.n_tried + 1) + 1
+            return measures + sum(min(self._n_tried, n) for n in left)
         if self.sweep == "static":
-            return cells + 2 * cells.bit_length() + 2
-        blocks = -(-n_steps // self.audit) * (cells // 2 + 1) if self.sweep == "coarse" else 0
-        return sum(range(cells, 0, -step)) + n_steps + 1 + blocks
+            return cells + 2 * cells.bit_length() + 3
+        if self.sweep == "coarse":
+            beside = step * (2 * self._reach + 1) ** 2
+            tried = [min(self._n_tried * (1 if i else 2) + beside, n) for i, n in enumerate(left)]
+            blocks = -(-n_steps // self._audit) * (self.grid // 2 + 1) ** 2
+            return measures + sum(tried) + blocks
+        return measures + sum(left)
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case; draws nothing."""
@@ -151,58 +187,115 @@ class MP2(Parametrised):
             raise ValueError("MP2: chance must be given for a case without a number of classes")
         return 1 / case.n_classes
 
+    @property
+    def _limit(self) -> int:
+        """Cells that may be removed."""
+        return int(self.max_area * self.grid**2)
+
+    @property
+    def _n_tried(self) -> int:
+        part = PARTS.get(self.sweep if self.gain == "difference" else self.gain, 1)
+        return max(self.n_tried or self.grid**2 // part, self.cells_per_step)
+
+    @property
+    def _audit(self) -> int:
+        return self.audit or (5 if self.sweep == "coarse" else 16)
+
+    @property
+    def _reach(self) -> int:
+        """How far a removed cell changes the gains of others, in cells: 16 of 224 pixels."""
+        return -(-self.grid // 14)
+
     def _grow(self, growth: Growth, chance: float) -> Flow[str]:
         """Remove the best cells, step by step; tells why it stopped."""
-        limit = int(self.max_area * growth.n_cells)
-        for step in range(growth.n_cells):
-            if (yield from self._measure(growth, step)) <= chance:
+        for step in range(growth.n_cells + 1):
+            if (yield from self._measure(growth)) <= chance:
                 return "chance"
-            room = min(self.cells_per_step, limit - len(growth.order))
+            room = min(self.cells_per_step, self._limit - len(growth.order))
             if room <= 0:
                 break
+            yield from self._look_ahead(growth, step)
             growth.remove((yield from self._choose(growth, step, room)))
         return "exhausted"
 
-    def _measure(self, growth: Growth, step: int) -> Flow[float]:
-        """The probability under the mask as it is; with its gradient where that is used."""
-        if self.gain == "difference":
-            return (yield from growth.measure())
-        yield from self._look_ahead(growth, step)
-        return (yield from growth.differentiate())
+    def _measure(self, growth: Growth) -> Flow[float]:
+        """The probability under the mask as it is; with the slope there where that is used."""
+        by_gradient = self.gain != "difference"
+        if by_gradient or self.look_ahead in ("lattice", "static"):
+            yield from growth.refill()
+        return (yield from growth.measure(grad=by_gradient))
 
     def _look_ahead(self, growth: Growth, step: int) -> Flow[None]:
-        if self.look_ahead == "lattice" or (self.look_ahead == "static" and step == 0):
+        """Settle what fills the cells that are tried in a step."""
+        if self.look_ahead == "blur":
+            if step == 0:
+                growth.rank_by(gaussian_blur(growth.image, self.blur_sigma).clip(0, 1))
+            if self.gain != "gradient":
+                yield from growth.measure_ranked()
+        elif self.look_ahead == "lattice" or (self.look_ahead == "static" and step == 0):
             yield from growth.look_ahead(self.lattice)
+        if self.look_ahead in ("lattice", "static"):
+            growth.fill_tried()
 
     def _choose(self, growth: Growth, step: int, room: int) -> Flow[list[int]]:
         """Find the `room` cells of largest gain."""
+        growth.fresh[:] = False
+        if self.gain != "difference":
+            growth.project()
         if self.gain == "gradient":
             return growth.best()[:room]
         if self.gain == "propose":
-            proposed = growth.best()[: self.n_tried]
-            yield from growth.try_cells(proposed)
-            return [cell for cell in growth.best() if cell in set(proposed)][:room]
-        yield from self._look_ahead(growth, step)
-        growth.fresh[:] = False
-        if self.sweep == "full" or (self.sweep == "lazy" and step % self.audit == 0):
+            yield from growth.try_cells(growth.best()[: self._n_tried])
+        elif self.sweep == "lazy":
+            yield from self._try_lazily(growth, step, room)
+        elif self.sweep == "coarse":
+            yield from self._try_coarsely(growth, step)
+        else:
             yield from growth.try_cells(growth.best())
-        elif self.sweep == "coarse" and step % self.audit == 0:
-            yield from growth.try_blocks(self.n_tried)
-        # What is remembered counts until it comes to the top; there it is tried again.
-        n_tried = self.n_tried
+        return growth.best_tried()[:room]
+
+    def _try_coarsely(self, growth: Growth, step: int) -> Flow[None]:
+        """Try the cells that promise most, and those beside what was removed last."""
+        sweeps, rest = divmod(step, self._audit)
+        if rest == 0:
+            yield from growth.try_blocks(SHIFTS[sweeps % 4])
+        # In the first step nothing else is known of cells but their blocks' gains.
+        promising = growth.best()[: self._n_tried * (1 if step else 2)]
+        last = growth.order[-self.cells_per_step :] if step else []
+        yield from growth.try_cells(
+            list(dict.fromkeys(promising + growth.beside(last, self._reach)))
+        )
+
+    def _try_lazily(self, growth: Growth, step: int, room: int) -> Flow[None]:
+        """Try the cells remembered as best until they are so; all of them in an audit."""
+        if step % self._audit:
+            for cells in self._doubted(growth, room):
+                yield from growth.try_cells(cells)
+            return
+        memory = growth.remembered()
+        yield from growth.try_cells(growth.best())
+        if step:
+            for cells in self._doubted(memory, room):
+                memory.gains[cells] = growth.gains[cells]
+                memory.fresh[cells] = True
+            missed = set(growth.best()[:room]) - set(memory.best()[:room])
+            growth.audits.append((step, len(missed) / room))
+
+    def _doubted(self, growth: Growth, room: int) -> Iterator[list[int]]:
+        """The best cells that are to be tried before the next are asked for; ever more."""
+        n_tried = self._n_tried
         while not growth.fresh[growth.best()[:room]].all():
             stale = [cell for cell in growth.best() if not growth.fresh[cell]]
-            yield from growth.try_cells(stale[:n_tried])
+            yield stale[:n_tried]
             n_tried *= 2
-        return growth.best()[:room]
 
     def _cut_ranking(self, growth: Growth, chance: float) -> Flow[str]:
         """Rank all cells once; remove the shortest row of them that reaches chance level."""
-        if (yield from growth.measure()) <= chance:
+        if (yield from self._measure(growth)) <= chance:
             return "chance"
         yield from self._look_ahead(growth, 0)
         yield from growth.try_cells(growth.best())
-        ranking = growth.best()[: int(self.max_area * growth.n_cells)]
+        ranking = growth.best()[: self._limit]
         low, high = 0, self.cells_per_step  # cells known not to reach it; cells to ask for
         while high < len(ranking):
             if (yield from growth.probability_without(ranking[:high])) <= chance:
@@ -211,12 +304,12 @@ class MP2(Parametrised):
         high = min(high, len(ranking))
         while high - low > self.cells_per_step:
             steps = (high - low) // self.cells_per_step
-            middle = low + steps // 2 * self.cells_per_step
+            middle = low + max(steps // 2, 1) * self.cells_per_step
             reached = (yield from growth.probability_without(ranking[:middle])) <= chance
             low, high = (low, middle) if reached else (middle, high)
         for start in range(0, high, self.cells_per_step):
             growth.remove(ranking[start : min(start + self.cells_per_step, high)])
-        return "chance" if (yield from growth.measure()) <= chance else "exhausted"
+        return "chance" if (yield from self._measure(growth)) <= chance else "exhausted"
 
     def _result(self, growth: Growth, reason: str) -> Attribution:
         order = np.array(growth.order, np.intp)
@@ -225,11 +318,16 @@ class MP2(Parametrised):
         flat[order] = 1 - steps / (steps.max(initial=0) + 1)
         coarse = flat.reshape(self.grid, self.grid)
         heatmap = growth.enlarge.pixels(coarse.astype(np.float64)).astype(np.float32)
-        details = {
+        details: dict[str, Any] = {
             "reason": reason,
             "gain": self.gain,
             "area": len(order) / growth.n_cells,
             "gains": growth.gains_of_order,
             "trajectory": growth.trajectory,
         }
+        if self.gain == "difference":
+            details["sweep"] = self.sweep
+        if growth.audits:
+            details["audits"] = growth.audits
+            details["disagreement"] = float(np.mean([missed for _, missed in growth.audits]))
         return Attribution(heatmap, coarse, order, details)

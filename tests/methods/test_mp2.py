@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 
 from onnxplain.data import Case, generator
 from onnxplain.engine import Engine, Job
+from onnxplain.fills import Blur
 from onnxplain.flow import FillQuery, Reply
 from onnxplain.methods import MP2
+from onnxplain.methods.growth import Growth
 from onnxplain.scores import target_scores
 from tests.nets import CurvedGradients, Net, Picture, curved
+from tests.reference import driver
 
 RNG = np.random.default_rng(4)
 SIZE = (24, 24)
@@ -85,15 +88,59 @@ def test_full_on_the_papers_grid_asks_786_t_minus_t_squared_plus_1():
 
 
 @settings(deadline=None, max_examples=15)
-@given(st.integers(0, 1000))
-def test_lazy_that_tries_every_cell_equals_full_cell_for_cell(seed):
+@given(st.integers(0, 1000), st.sampled_from(["lazy", "coarse"]))
+def test_a_sweep_that_tries_every_cell_equals_full_cell_for_cell(seed, sweep):
     weights = (np.random.default_rng(seed).standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
     net = Net(curved(weights), SIZE)
-    full, lazy = (
-        explain(net, MP2(grid=4, chance=0.3, n_tried=16, sweep=sweep)).values[0]
-        for sweep in ("full", "lazy")
+    full, other = (
+        explain(net, MP2(grid=4, chance=0.3, n_tried=16, sweep=one)).values[0]
+        for one in ("full", sweep)
     )
-    assert full.order.tolist() == lazy.order.tolist()
+    assert full.order.tolist() == other.order.tolist()
+
+
+def test_lazy_tells_how_often_an_audit_would_have_chosen_others():
+    weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+    net = Net(curved(weights), SIZE)
+    careless, thorough = (
+        explain(
+            net, MP2(grid=8, chance=1e-6, max_area=0.5, sweep="lazy", audit=4, n_tried=n)
+        ).values[0]
+        for n in (2, 64)
+    )
+    for result in (careless, thorough):
+        assert [step for step, _ in result.details["audits"]] == [4, 8, 12]
+        missed = [share for _, share in result.details["audits"]]
+        assert set(missed) <= {0.0, 0.5, 1.0}
+        assert result.details["disagreement"] == np.mean(missed)
+    assert careless.details["disagreement"] > 0
+    assert thorough.details["disagreement"] == 0
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(2, 9), st.integers(0, 100))
+def test_blocks_correct_what_is_remembered_to_their_own_gains(grid, seed):
+    """On an additive net the error of the remembered gains shrinks with every tiling."""
+    rng = np.random.default_rng(seed)
+    size = (3 * grid, 3 * grid)
+    image = rng.random((*size, 3), np.float32)
+    weights = rng.standard_normal((*size, 3)).astype(np.float32)
+    growth = Growth(image, grid)
+    growth.remove([int(cell) for cell in rng.permutation(grid**2)[: grid // 2]])
+    truth = (weights * image).sum(axis=-1).reshape(grid, 3, grid, 3).sum(axis=(1, 3)).ravel()
+    truth[growth.removed] = 0
+    case, net = Case("photo", image, 1), Net(linear_logits(weights), size, "logits")
+    driver.run(net, case, growth.measure(), Picture(0.0))
+    errors = [np.inf]
+    for shift in range(4):
+        driver.run(net, case, growth.try_blocks(shift), Picture(0.0))
+        row, column = np.divmod(np.arange(grid**2), grid)
+        key = (row + shift // 2) // 2 * grid + (column + shift % 2) // 2
+        for one in np.unique(key[~growth.removed]):
+            block = (key == one) & ~growth.removed
+            assert growth.gains[block].sum() == pytest.approx(truth[block].sum(), abs=1e-3)
+        errors.append(np.linalg.norm((growth.gains - truth)[~growth.removed]))
+    assert (np.diff(errors) <= 1e-3).all()
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
@@ -116,6 +163,17 @@ def test_a_score_that_never_falls_ends_exhausted_and_is_no_error(sweep):
     assert result.details["reason"] == "exhausted"
     assert result.details["area"] == 0.5
     assert (result.coarse > 0).sum() == 8
+
+
+@pytest.mark.parametrize(("grid", "max_area"), [(5, 1.0), (6, 0.2)])  # 25 and 7 cells
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_a_limit_that_is_no_multiple_of_a_step_is_reached(sweep, grid, max_area):
+    weights = np.full((*SIZE, 3), 0.01, np.float32)
+    net = Net(linear_logits(weights), SIZE, "logits")
+    method = MP2(grid=grid, sweep=sweep, max_area=max_area, chance=1e-3)
+    result = explain(net, method).values[0]
+    assert len(result.order) == int(max_area * grid**2)
+    assert result.details["reason"] == "exhausted"
 
 
 def test_a_score_at_chance_from_the_start_removes_nothing():
@@ -162,7 +220,7 @@ def test_gradient_and_difference_agree_on_a_linear_net(gain):
     weights = RNG.random((*SIZE, 3)).astype(np.float32) * 0.02
     net = Net(linear_logits(weights, -5.0), SIZE, "logits")
     by_difference = explain(net, MP2(grid=6, sweep="full")).values[0]
-    method = MP2(grid=6, gain=gain)
+    method = MP2(grid=6, gain=gain, n_tried=16)
     outcome = explain(net, method, gradients=LinearGradients(weights))
     found = outcome.values[0]
     assert found.order.tolist() == by_difference.order.tolist()
@@ -217,15 +275,44 @@ def test_a_lattice_of_one_cell_a_fill_equals_the_exact_look_ahead_of_the_first_s
         np.testing.assert_allclose(first[0].details["gains"], other.details["gains"], rtol=1e-4)
 
 
-def test_a_step_with_a_lattice_needs_its_square_and_two_fills():
+@pytest.mark.parametrize("gain", ["difference", "gradient"])
+@pytest.mark.parametrize(
+    ("look_ahead", "first", "later"),
+    [("lattice", 1 + 4**2, 1 + 4**2), ("static", 1 + 4**2, 1), ("blur", 0, 0), ("exact", 0, 0)],
+)
+def test_fills_of_a_step(gain, look_ahead, first, later):
+    """A lattice of 4 needs 17 a step: that of the mask as it is, and 16 looked ahead."""
     weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
-    fill = NeighbourFill()
-    method = MP2(grid=12, sweep="full", max_area=6 / 144, chance=1e-6, look_ahead="lattice")
-    outcome = explain(Net(curved(weights), SIZE), method, fill)
-    steps, lattice = 3, 4
-    # The stop test's own fill, and one for the mask with each lattice and with none.
-    assert sum(fill.asked) == steps * (1 + lattice**2 + 1) + 1
+    fill, steps, cells = NeighbourFill(), 3, 12**2
+    method = MP2(
+        grid=12, gain=gain, sweep="full", max_area=6 / 144, chance=1e-6, look_ahead=look_ahead
+    )
+    outcome = explain(Net(curved(weights), SIZE), method, fill, gradients=CurvedGradients(weights))
     assert len(outcome.values[0].order) == 2 * steps
+    if look_ahead == "exact" and gain == "difference":  # a fill for every mask that is scored
+        assert sum(fill.asked) == outcome.evaluations == sum((cells, cells - 2, cells - 4)) + 4
+    else:
+        per_step = (max(first, 1), *[max(later, 1)] * (steps - 1))
+        assert sum(fill.asked) == sum(per_step) + 1  # and one for the last stop test
+
+
+def test_ranked_by_blur_the_order_is_that_of_mp2_with_a_blur_and_the_stop_the_fills():
+    weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+    net = Net(curved(weights), SIZE)
+    settings = {"grid": 6, "sweep": "full", "max_area": 10 / 36, "chance": 1e-6}
+    by_blur = explain(net, MP2(**settings), Blur(sigma=2)).values[0]
+    fill = NeighbourFill()
+    method = MP2(**settings, look_ahead="blur", blur_sigma=2)
+    ranked = explain(net, method, fill)
+    assert ranked.values[0].order.tolist() == by_blur.order.tolist()
+    np.testing.assert_allclose(
+        ranked.values[0].details["gains"], by_blur.details["gains"], rtol=1e-3, atol=1e-5
+    )
+    mask = (ranked.values[0].coarse > 0).repeat(4, 0).repeat(4, 1)[None].astype(np.float32)
+    composed = fill.prepare(IMAGE, None)(mask)
+    probability = net.scores(composed)[0, 1]
+    assert ranked.values[0].details["trajectory"][-1][1] == pytest.approx(probability, rel=1e-5)
+    assert ranked.evaluations == method.evaluations(SIZE)
 
 
 def test_the_gradient_with_a_compositing_fill_needs_a_look_ahead():
@@ -262,7 +349,7 @@ def test_a_fill_that_is_one_picture_is_looked_ahead_once():
                 raw, grads = gradients.score_grads(query.images, np.ones(1, int), query.kind)
                 scores = target_scores(raw, 1, outputs=net.outputs, kind=query.kind)
                 reply = Reply(scores, grads=grads)
-    assert asked == [1 + 4**2, 1, 1, 1, 1]
+    assert asked == [1, 4**2]
 
 
 def test_with_a_fill_that_is_one_picture_looking_ahead_changes_nothing():
