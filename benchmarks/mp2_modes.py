@@ -18,13 +18,14 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import onnxplain
-from benchmarks.common import seconds
+from benchmarks.common import machine, seconds
 from onnxplain.api import settle
 from onnxplain.data import Attribution, Case, generator
 from onnxplain.engine import Engine, Job, Outcome
@@ -138,7 +139,7 @@ def run(args: argparse.Namespace) -> None:
     for name in args.set or SETS:
         one = SETS[name]
         classifier = onnxplain.load(one.model)
-        for photo in photos(one, classifier, items):
+        for photo in islice(photos(one, classifier, items), args.photos):
             for mode in args.mode or MODES:
                 if mode in BY_GRADIENT and not one.by_gradient:
                     continue
@@ -177,6 +178,90 @@ def key(row: dict[str, Any]) -> tuple[str, str, str]:
     return row["set"], row["mode"], json.dumps(row["parameters"])
 
 
+def table(args: argparse.Namespace) -> None:
+    found = rows(args.rows)
+    parts = [HEAD.format(machine=machine())]
+    for name in SETS:
+        by_photo: dict[str, dict[str, dict[str, Any]]] = {}
+        for row in found:
+            if row["set"] == name:  # a later line of the same photo and mode wins
+                by_photo.setdefault(row["parameters"]["file"], {})[row["mode"]] = row
+        modes = [mode for mode in MODES if any(mode in done for done in by_photo.values())]
+        whole = {file: done for file, done in by_photo.items() if len(done) == len(modes)}
+        if whole:
+            parts += [summary(name, modes, whole), photo_by_photo(modes, whole)]
+    RESULTS.write_text("\n\n".join(parts) + "\n")
+
+
+HEAD = """# The modes of MP2
+
+`python -m benchmarks.mp2_modes`; {machine}; CPU, blur fill (sigma 10). Other work ran on the same
+cores: seconds are those of the processor, all threads, for one photo at a time. Photos are drawn
+by a seed from ImageNet validation photos that the classifier gets right. Every mode stops at the
+same limit of area, and is then `exhausted`, so that `full` could be afforded. IoU: of the mask
+with `full`'s. Deletion: area under the curve of the order map, with the blur and with the dataset
+mean as fill; lower is better. Last p: of the class under the final mask."""
+
+
+def summary(name: str, modes: list[str], photos: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """One row a mode: sums and means over the photos."""
+    one = SETS[name]
+    lines = [
+        f"## {Path(one.model).stem}, {one.grid} x {one.grid} cells, at most {one.max_area:.0%}",
+        f"{len(photos)} of {one.n_photos} photos"
+        + (" (of those that the defaults were chosen on)." if name.startswith("tuning") else "."),
+        "| mode | evaluations | of full's | seconds | of full's | mean area | over full's "
+        "| exhausted | IoU | deletion | with mean | last p |\n|---|" + "--:|" * 11,
+    ]
+    full = [done["full"] for done in photos.values()]
+    for mode in modes:
+        here = [done[mode] for done in photos.values()]
+        asked, cpu, area = (
+            (total(here, what), total(full, what))
+            for what in ("evaluations", "cpu_seconds", "area")
+        )
+        overlaps = [iou(a["order"], b["order"]) for a, b in zip(here, full, strict=True)]
+        cells = (
+            mode,
+            f"{asked[0]:,.0f}",
+            f"1/{asked[1] / asked[0]:.1f}",
+            f"{cpu[0]:.0f}",
+            f"1/{cpu[1] / cpu[0]:.1f}",
+            f"{area[0] / len(here):.4f}",
+            f"{area[0] / area[1]:.2f}",
+            f"{sum(row['reason'] == 'exhausted' for row in here)}",
+            f"{np.mean(overlaps):.2f}",
+            f"{total(here, 'deletion') / len(here):.4f}",
+            f"{total(here, 'deletion_mean') / len(here):.4f}",
+            f"{np.mean([row['details']['trajectory'][-1][1] for row in here]):.4f}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n\n".join(lines[:2]) + "\n\n" + "\n".join(lines[2:])
+
+
+def photo_by_photo(modes: list[str], photos: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """Evaluations and final area of every photo; `x` marks the exhausted."""
+    lines = ["| photo | p | " + " | ".join(modes) + " |\n|---|--:|" + "--:|" * len(modes)]
+    for file, done in photos.items():
+        cells = (
+            f"{row['evaluations']:,}, {row['area']:.3f}{'x' * (row['reason'] == 'exhausted')}"
+            for row in (done[mode] for mode in modes)
+        )
+        number = Path(file).stem.rpartition("_")[2]
+        lines.append(f"| {number} | {done['full']['score']:.3f} | " + " | ".join(cells) + " |")
+    return "Evaluations and area of each:\n\n" + "\n".join(lines)
+
+
+def total(photos: list[dict[str, Any]], what: str) -> float:
+    return float(sum(row[what] for row in photos))
+
+
+def iou(one: list[int], other: list[int]) -> float:
+    """Of two masks as cells; 1 where both are empty."""
+    union = set(one) | set(other)
+    return len(set(one) & set(other)) / len(union) if union else 1.0
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True)
@@ -186,7 +271,11 @@ def main() -> None:
     runs.add_argument("--annotations", type=Path, required=True)
     runs.add_argument("--set", action="append", choices=list(SETS))
     runs.add_argument("--mode", action="append", choices=list(MODES))
+    runs.add_argument("--photos", type=int, help="at most so many of each set")
     runs.set_defaults(call=run)
+    tables = commands.add_parser("table")
+    tables.add_argument("rows", type=Path)
+    tables.set_defaults(call=table)
     args = parser.parse_args()
     args.call(args)
 

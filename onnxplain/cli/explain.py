@@ -128,7 +128,9 @@ def command(
     quiet = quiet or as_json
     if not quiet:
         click.echo(_what_runs(classifier), err=True)
-    with progress(shown=not quiet) as move:
+    # A method that adapts to what it is told may stop early: the bar shows the most there can be.
+    label = "evaluations, at most" if chosen.adaptive else "evaluations"
+    with progress(shown=not quiet, label=label) as move:
         with reported(arguments=True):
             outcomes = explain_many(
                 classifier,

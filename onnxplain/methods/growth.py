@@ -46,16 +46,17 @@ class Growth:
     ahead: Image | None = None  # what would fill the cells that are left
     still: bool = False  # whether the fill is known not to depend on the mask
     trying: Fill | None = None  # what fills the masks that are tried; the job's fill if none
-    slope: NDArray[np.float32] | None = None  # d log-odds / d image under the mask as it is
     enlarge: Enlarge = field(init=False)
     removed: NDArray[np.bool_] = field(init=False)
     gains: NDArray[np.float64] = field(init=False)  # as last found
-    fresh: NDArray[np.bool_] = field(init=False)  # found in this step, and of the cell alone
+    tried: NDArray[np.bool_] = field(init=False)  # found by removing the cell alone
+    fresh: NDArray[np.bool_] = field(init=False)  # and in this step
 
     def __post_init__(self) -> None:
         rows, columns, _ = self.image.shape
         self.enlarge = Enlarge.nearest(self.grid, (rows, columns))
         self.removed = np.zeros(self.n_cells, bool)
+        self.tried = np.zeros(self.n_cells, bool)
         self.fresh = np.zeros(self.n_cells, bool)
         self.gains = np.zeros(self.n_cells)
 
@@ -69,8 +70,8 @@ class Growth:
         ranked = np.argsort(-self.gains, kind="stable")
         return [int(cell) for cell in ranked if not self.removed[cell]]
 
-    def best_tried(self) -> list[int]:
-        """The same of the cells that were tried in this step."""
+    def best_fresh(self) -> list[int]:
+        """The same of those whose gain was found in this step."""
         return [cell for cell in self.best() if self.fresh[cell]]
 
     def remembered(self) -> Growth:
@@ -122,34 +123,38 @@ class Growth:
 
     # What the mask does.
 
-    def measure(self, *, grad: bool = False) -> Flow[float]:
-        """Score the image under the mask as it is; its probability, and the slope there."""
-        if grad or (self.fill is not None and not self.still):
-            assert self.fill is not None
-            composed = self._over(self.image, self.fill)
-            reply = yield ImageQuery(composed[None], kind="log-odds", grad=grad)
-            self.slope = None if reply.grads is None else reply.grads[0]
-        else:
+    def measure(self) -> Flow[float]:
+        """Score the image under the mask as it is; its probability."""
+        if self.fill is None or self.still:
             reply = yield MaskQuery(self._masks([[]]), kind="log-odds")
-        self.log_odds = self.base = float(reply.scores[0])
-        probability = _probability(self.log_odds)
-        self.trajectory.append((len(self.order), probability))
-        return probability
+        else:
+            composed = self._over(self.image, self.fill)
+            reply = yield ImageQuery(composed[None], kind="log-odds")
+        return self._note(reply.scores[0])
 
-    def project(self) -> None:
-        """Take every cell's gain from the slope."""
-        assert self.slope is not None
-        towards = self.fill if self.ahead is None else self.ahead
-        assert towards is not None
-        delta = towards - self.image
-        by_pixel = np.einsum("hwc,hwc->hw", self.slope, delta, dtype=np.float64)
-        self.gains = -self.enlarge.cells(by_pixel).ravel()
+    def differentiate(self) -> Flow[tuple[float, Image]]:
+        """As `measure`; and d log-odds / d image there."""
+        assert self.fill is not None
+        score, slope = yield from self._slope(self._over(self.image, self.fill))
+        return self._note(score), slope
+
+    def differentiate_half_way(self) -> Flow[Image]:
+        """The slope by the image, with the cells that are left removed by half."""
+        assert self.fill is not None
+        half: Image = self.image + np.float32(0.5) * (self._towards() - self.image)
+        return (yield from self._slope(self._over(half, self.fill)))[1]
+
+    def project(self, slope: Image) -> NDArray[np.float64]:
+        """Every cell's gain if the log-odds fell by this slope all the way."""
+        by_pixel = np.einsum("hwc,hwc->hw", slope, self._towards() - self.image, dtype=np.float64)
+        gains: NDArray[np.float64] = -self.enlarge.cells(by_pixel).ravel()
+        return gains
 
     def try_cells(self, cells: Sequence[int]) -> Flow[None]:
         """Find the gain of each cell alone."""
         log_odds = yield from self._log_odds_without([[cell] for cell in cells])
         self.gains[list(cells)] = self.base - log_odds
-        self.fresh[list(cells)] = True
+        self.tried[list(cells)] = self.fresh[list(cells)] = True
 
     def try_blocks(self, shift: int) -> Flow[None]:
         """Correct what is remembered of all cells by the gains of blocks of 2 x 2.
@@ -166,18 +171,35 @@ class Growth:
         for block, gain in zip(blocks, self.base - log_odds, strict=True):
             self.gains[block] += (gain - self.gains[block].sum()) / len(block)
 
-    def beside(self, cells: Sequence[int], reach: int) -> list[int]:
-        """Cells that are left, at most `reach` rows and columns from one of these."""
+    def beside(self, cells: Sequence[int]) -> list[int]:
+        """Cells that are left and touch one of these, at a corner at least."""
         row, column = np.divmod(np.arange(self.n_cells), self.grid)
         near = np.zeros(self.n_cells, bool)
         for y, x in (divmod(cell, self.grid) for cell in cells):
-            near |= np.maximum(abs(row - y), abs(column - x)) <= reach
+            near |= np.maximum(abs(row - y), abs(column - x)) <= 1
         return [int(cell) for cell in np.flatnonzero(near & ~self.removed)]
 
     def probability_without(self, cells: Sequence[int]) -> Flow[float]:
         """The probability if these cells were removed too, filled by the job's fill."""
         reply = yield MaskQuery(self._masks([cells]), kind="log-odds")
         return _probability(reply.scores[0])
+
+    def _note(self, log_odds: float) -> float:
+        self.log_odds = self.base = float(log_odds)
+        probability = _probability(log_odds)
+        self.trajectory.append((len(self.order), probability))
+        return probability
+
+    def _towards(self) -> Image:
+        """What the cells that are left would be filled with."""
+        towards = self.fill if self.ahead is None else self.ahead
+        assert towards is not None
+        return towards
+
+    def _slope(self, picture: Image) -> Flow[tuple[float, Image]]:
+        reply = yield ImageQuery(picture[None], kind="log-odds", grad=True)
+        assert reply.grads is not None
+        return reply.scores[0], reply.grads[0]
 
     def _log_odds_without(self, sets: Sets) -> Flow[NDArray[np.float64]]:
         """Log-odds with each set of cells removed too."""

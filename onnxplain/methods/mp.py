@@ -22,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.data import Attribution, Case, Images, Size
-from onnxplain.flow import FillQuery, Flow, ImageQuery
-from onnxplain.image import resize
-from onnxplain.masks import CellMasks
+from onnxplain.flow import FillQuery, Flow, ImageQuery, MaskQuery
+from onnxplain.image import gaussian_blur, resize
+from onnxplain.masks import ArrayMasks, CellMasks
 from onnxplain.optim import Adam, Enlarge, total_variation
 from onnxplain.params import Param, Parametrised
 
 Array = NDArray[np.float64]
+RADII = range(0, 175, 5)  # of the discs that a mask may start from, in pixels of 224
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,15 @@ class MP(Parametrised):
         it can be had.
     n_pairs : int
         Directions a step of ``spsa``, two evaluations each.
+    reach : float
+        How far ``spsa`` goes along a direction, of the mask's range.
+    start : {'random', 'circle'}
+        The first mask: every cell drawn from [0, 1]; or the smallest of 35 blurred discs
+        that lowers the score nearly as much as removing everything, at 36 evaluations.
+    binary : bool
+        Whether the score is that under the mask rounded to 0 and 1, as an inpainter wants
+        it; its derivative is used as if the mask were not rounded. The program of [2]_ does
+        so for MP-G.
 
     Notes
     -----
@@ -80,6 +90,11 @@ class MP(Parametrised):
         Literal["auto", "gradient", "spsa"], Param("how the score's derivative is found")
     ] = "auto"
     n_pairs: Annotated[int, Param("random directions a step of spsa", ge=1)] = 16
+    reach: Annotated[float, Param("how far spsa goes along one", gt=0, le=1)] = 0.5
+    start: Annotated[
+        Literal["random", "circle"], Param("the first mask: drawn, or a disc that suffices")
+    ] = "random"
+    binary: Annotated[bool, Param("score the mask rounded to 0 and 1")] = False
 
     @property
     def wants_gradients(self) -> bool:
@@ -98,8 +113,9 @@ class MP(Parametrised):
         return replace(self, estimator="gradient" if gradients else "spsa")
 
     def evaluations(self, size: Size) -> int:
-        """One a step, forward and backward; with ``spsa`` two a direction."""
-        return self.n_steps * (1 if self.estimator == "gradient" else 2 * self.n_pairs)
+        """One a step, forward and backward; with ``spsa`` two a direction; the discs."""
+        first = len(RADII) + 1 if self.start == "circle" else 0
+        return first + self.n_steps * (1 if self.estimator == "gradient" else 2 * self.n_pairs)
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case; draws the first mask, the jitter and the directions."""
@@ -107,15 +123,18 @@ class MP(Parametrised):
             return (yield from self.settled(gradients=False).flow(case, rng))
         enlarge = Enlarge.nearest(self.grid, case.size)
         mask = 1 - rng.random((self.grid, self.grid))
+        if self.start == "circle":
+            mask = yield from self._circle(case)
         adam, scores = Adam(), []
         differentiate = self._gradient if self.estimator == "gradient" else self._spsa
         for _ in range(self.n_steps):
-            masks = CellMasks(mask[None].astype(np.float32), case.size)
+            shown = _rounded(mask) if self.binary else mask
+            masks = CellMasks(shown[None].astype(np.float32), case.size)
             filled = (yield FillQuery(masks)).images
             assert filled is not None
             shift = rng.integers(0, self.jitter, 2) if self.jitter else np.zeros(2, int)
             image, fill = (self._crop(picture, shift) for picture in (case.image, filled[0]))
-            score, by_mask = yield from differentiate(image, fill - image, mask, enlarge, rng)
+            score, by_mask = yield from differentiate(image, fill - image, shown, enlarge, rng)
             _, by_variation = total_variation(mask, self.tv_power)
             by_area = np.sign(mask)  # of |m|: 0 where nothing is removed, as autograd has it
             slope = by_mask + self.l1 * by_area + self.tv * by_variation
@@ -125,6 +144,14 @@ class MP(Parametrised):
         coarse = mask.astype(np.float32)
         heatmap = enlarge.pixels(mask).astype(np.float32)
         return Attribution(heatmap, coarse, details={"estimator": self.estimator, "scores": scores})
+
+    def _circle(self, case: Case) -> Flow[Array]:
+        """The smallest disc whose removal is nearly that of everything, as a mask."""
+        discs = ArrayMasks(np.concatenate([_discs(case.size), np.ones((1, *case.size))], 0))
+        scores = (yield MaskQuery(discs)).scores
+        enough = scores <= scores[0] - 0.99 * (scores[0] - scores[-1])
+        disc = discs.values[int(np.argmax(enough))]
+        return resize(disc, (self.grid, self.grid)).astype(np.float64)
 
     def _crop(self, picture: NDArray[np.float32], shift: NDArray[np.integer]) -> Images:
         if not self.jitter:
@@ -147,7 +174,7 @@ class MP(Parametrised):
         self, image: Images, delta: Images, mask: Array, enlarge: Enlarge, rng: np.random.Generator
     ) -> Flow[tuple[float, Array]]:
         """The mean score round the mask, and an estimate of its derivative."""
-        reach = 0.5
+        reach = self.reach
         directions = rng.choice([-1.0, 1.0], (self.n_pairs, *mask.shape))
         # What leaves [0, 1] is cut off: the derivative is then along what is left.
         ahead, behind = (np.clip(mask + sign * reach * directions, 0, 1) for sign in (1, -1))
@@ -156,3 +183,18 @@ class MP(Parametrised):
         slopes = scores[: self.n_pairs] - scores[self.n_pairs :]
         by_mask = np.einsum("n,nij->ij", slopes / (2 * reach), directions) / self.n_pairs
         return float(scores.mean()), by_mask
+
+
+def _rounded(mask: Array) -> Array:
+    """0 where more than a half is kept, and more than the middle of what is; 1 elsewhere."""
+    kept = 1 - mask
+    rounded: Array = np.where(kept > max(0.5, (kept.max() + kept.min()) / 2), 0.0, 1.0)
+    return rounded
+
+
+def _discs(size: Size) -> NDArray[np.float32]:
+    """Blurred discs of rising radius round the centre, shape (N, rows, columns)."""
+    rows, columns = ((np.arange(n) + 0.5) - n / 2 for n in size)
+    distance = np.hypot(rows[:, None], columns) * (224 / min(size))
+    sharp = (distance <= np.array(RADII)[:, None, None]).astype(np.float32)
+    return np.stack([gaussian_blur(disc, 10 * min(size) / 224) for disc in sharp])

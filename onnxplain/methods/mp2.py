@@ -24,14 +24,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
-from onnxplain.data import Attribution, Case, Size
+from onnxplain.data import Attribution, Case, Image, Size
 from onnxplain.flow import Flow
 from onnxplain.image import gaussian_blur
 from onnxplain.methods.growth import Growth
 from onnxplain.params import Param, Parametrised
 
 # How many cells are tried in a step, if that is not given: the grid's over so many.
-PARTS: Mapping[str, int] = {"lazy": 12, "coarse": 20, "propose": 20}
+PARTS: Mapping[str, int] = {"lazy": 12, "coarse": 18, "propose": 20}
 SHIFTS = (0, 3, 1, 2)  # of the tilings of `Growth.try_blocks`, in turn
 
 
@@ -47,8 +47,10 @@ class MP2(Parametrised):
         Cells removed in every step; the paper's 2.
     gain : {'auto', 'difference', 'gradient', 'propose'}
         How a cell's gain is found: by removing it; by the derivative at the mask as it is;
-        or the gradient proposes `n_tried` cells, and removing them decides. ``auto`` is
-        ``gradient`` where the classifier has gradients, else ``difference``.
+        or removing `n_tried` cells decides, of which half are those remembered as best from
+        the steps before and the others are proposed by the derivative half way to the fill
+        of all cells that are left. ``auto`` is ``gradient`` where the classifier has
+        gradients, else ``difference``.
     sweep : {'coarse', 'lazy', 'full', 'static'}
         Which cells ``difference`` tries in a step. ``full`` tries all that are left: the
         definition, at ``786 T - T**2 + 1`` evaluations for T steps of a 28 x 28 grid.
@@ -61,11 +63,11 @@ class MP2(Parametrised):
         tiled differently in turn. ``static`` ranks the cells once and searches the shortest
         row of them that reaches chance level.
     n_tried : int, optional
-        Cells tried at a time: a 12th of the grid's for ``lazy``, a 20th for ``coarse`` and
-        ``propose`` if not given.
+        Cells tried at a time: a 12th of the grid's for ``lazy``, an 18th for ``coarse`` and
+        a 20th for ``propose`` if not given.
     audit : int, optional
         Steps between two sweeps over all cells, in ``lazy`` (16 if not given), or over all
-        blocks, in ``coarse`` (5): what is remembered grows old as the mask grows.
+        blocks, in ``coarse`` (4): what is remembered grows old as the mask grows.
     look_ahead : {'lattice', 'exact', 'static', 'blur'}
         What an untried cell would be filled with, where the fill depends on the mask.
         ``lattice`` fills every `lattice`-th cell in both directions at once, so that a step
@@ -113,7 +115,7 @@ class MP2(Parametrised):
         int | None, Param("cells tried at a time; a part of the grid's if not given", ge=1)
     ] = None
     audit: Annotated[
-        int | None, Param("steps between sweeps over all cells; 5 or 16 if not given", ge=1)
+        int | None, Param("steps between sweeps over all cells; 4 or 16 if not given", ge=1)
     ] = None
     look_ahead: Annotated[
         Literal["lattice", "exact", "static", "blur"],
@@ -158,11 +160,11 @@ class MP2(Parametrised):
         if self.gain == "gradient":
             return measures
         if self.gain == "propose":
-            return measures + sum(min(self._n_tried, n) for n in left)
+            return measures + n_steps + sum(min(self._n_tried, n) for n in left)
         if self.sweep == "static":
             return cells + 2 * cells.bit_length() + 3
         if self.sweep == "coarse":
-            beside = step * (2 * self._reach + 1) ** 2
+            beside = 8 * step
             tried = [min(self._n_tried * (1 if i else 2) + beside, n) for i, n in enumerate(left)]
             blocks = -(-n_steps // self._audit) * (self.grid // 2 + 1) ** 2
             return measures + sum(tried) + blocks
@@ -199,31 +201,34 @@ class MP2(Parametrised):
 
     @property
     def _audit(self) -> int:
-        return self.audit or (5 if self.sweep == "coarse" else 16)
-
-    @property
-    def _reach(self) -> int:
-        """How far a removed cell changes the gains of others, in cells: 16 of 224 pixels."""
-        return -(-self.grid // 14)
+        return self.audit or (4 if self.sweep == "coarse" else 16)
 
     def _grow(self, growth: Growth, chance: float) -> Flow[str]:
         """Remove the best cells, step by step; tells why it stopped."""
         for step in range(growth.n_cells + 1):
-            if (yield from self._measure(growth)) <= chance:
+            probability, slope = yield from self._measure(growth)
+            if probability <= chance:
                 return "chance"
             room = min(self.cells_per_step, self._limit - len(growth.order))
             if room <= 0:
                 break
             yield from self._look_ahead(growth, step)
-            growth.remove((yield from self._choose(growth, step, room)))
+            if slope is not None:
+                growth.gains = growth.project(slope)
+                growth.remove(growth.best()[:room])
+            else:
+                growth.fresh[:] = False
+                yield from self._try(growth, step, room)
+                growth.remove(growth.best_fresh()[:room])
         return "exhausted"
 
-    def _measure(self, growth: Growth) -> Flow[float]:
-        """The probability under the mask as it is; with the slope there where that is used."""
-        by_gradient = self.gain != "difference"
-        if by_gradient or self.look_ahead in ("lattice", "static"):
+    def _measure(self, growth: Growth) -> Flow[tuple[float, Image | None]]:
+        """The probability under the mask as it is; with the slope there where that decides."""
+        if self.gain != "difference" or self.look_ahead in ("lattice", "static"):
             yield from growth.refill()
-        return (yield from growth.measure(grad=by_gradient))
+        if self.gain == "gradient":
+            return (yield from growth.differentiate())
+        return (yield from growth.measure()), None
 
     def _look_ahead(self, growth: Growth, step: int) -> Flow[None]:
         """Settle what fills the cells that are tried in a step."""
@@ -237,22 +242,24 @@ class MP2(Parametrised):
         if self.look_ahead in ("lattice", "static"):
             growth.fill_tried()
 
-    def _choose(self, growth: Growth, step: int, room: int) -> Flow[list[int]]:
-        """Find the `room` cells of largest gain."""
-        growth.fresh[:] = False
-        if self.gain != "difference":
-            growth.project()
-        if self.gain == "gradient":
-            return growth.best()[:room]
+    def _try(self, growth: Growth, step: int, room: int) -> Flow[None]:
+        """Find the gains of cells among which the `room` best are."""
         if self.gain == "propose":
-            yield from growth.try_cells(growth.best()[: self._n_tried])
+            yield from self._try_proposed(growth)
         elif self.sweep == "lazy":
             yield from self._try_lazily(growth, step, room)
         elif self.sweep == "coarse":
             yield from self._try_coarsely(growth, step)
         else:
             yield from growth.try_cells(growth.best())
-        return growth.best_tried()[:room]
+
+    def _try_proposed(self, growth: Growth) -> Flow[None]:
+        """Try the cells remembered as best, and as many that the slope half way proposes."""
+        slope = growth.project((yield from growth.differentiate_half_way()))
+        remembered = [cell for cell in growth.best() if growth.tried[cell]][: self._n_tried // 2]
+        ranked = np.argsort(-slope, kind="stable")
+        proposed = [int(cell) for cell in ranked if not growth.removed[cell]]
+        yield from growth.try_cells(list(dict.fromkeys(remembered + proposed))[: self._n_tried])
 
     def _try_coarsely(self, growth: Growth, step: int) -> Flow[None]:
         """Try the cells that promise most, and those beside what was removed last."""
@@ -262,9 +269,7 @@ class MP2(Parametrised):
         # In the first step nothing else is known of cells but their blocks' gains.
         promising = growth.best()[: self._n_tried * (1 if step else 2)]
         last = growth.order[-self.cells_per_step :] if step else []
-        yield from growth.try_cells(
-            list(dict.fromkeys(promising + growth.beside(last, self._reach)))
-        )
+        yield from growth.try_cells(list(dict.fromkeys(promising + growth.beside(last))))
 
     def _try_lazily(self, growth: Growth, step: int, room: int) -> Flow[None]:
         """Try the cells remembered as best until they are so; all of them in an audit."""
@@ -291,7 +296,7 @@ class MP2(Parametrised):
 
     def _cut_ranking(self, growth: Growth, chance: float) -> Flow[str]:
         """Rank all cells once; remove the shortest row of them that reaches chance level."""
-        if (yield from self._measure(growth)) <= chance:
+        if (yield from self._measure(growth))[0] <= chance:
             return "chance"
         yield from self._look_ahead(growth, 0)
         yield from growth.try_cells(growth.best())
@@ -309,7 +314,7 @@ class MP2(Parametrised):
             low, high = (low, middle) if reached else (middle, high)
         for start in range(0, high, self.cells_per_step):
             growth.remove(ranking[start : min(start + self.cells_per_step, high)])
-        return "chance" if (yield from self._measure(growth)) <= chance else "exhausted"
+        return "chance" if (yield from self._measure(growth))[0] <= chance else "exhausted"
 
     def _result(self, growth: Growth, reason: str) -> Attribution:
         order = np.array(growth.order, np.intp)

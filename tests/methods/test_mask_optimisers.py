@@ -1,10 +1,16 @@
+import dataclasses
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from onnxplain.data import Case, generator
 from onnxplain.engine import Engine, Job
-from onnxplain.methods import FIDO, MP
+from onnxplain.flow import ImageQuery
+from onnxplain.methods import FIDO, MP, MP2
 from tests.nets import CurvedGradients, Net, Picture, curved
+from tests.reference import driver
 
 RNG = np.random.default_rng(5)
 SIZE = (16, 20)
@@ -24,7 +30,8 @@ def explain(method, net=None, fill=0.5, name="photo", gradients=None):
 
 
 @pytest.mark.framework
-def test_mp_follows_the_same_path_as_autograd_for_20_steps():
+@pytest.mark.parametrize("binary", [False, True])
+def test_mp_follows_the_same_path_as_autograd_for_20_steps(binary):
     pytest.importorskip("torch")
     from tests.reference import torch_methods as reference
 
@@ -40,8 +47,9 @@ def test_mp_follows_the_same_path_as_autograd_for_20_steps():
         tv=1e-2,
         beta=3,
         lr=0.1,
+        binary=binary,
     )
-    found = explain(MP(grid=4, n_steps=20, l1=1e-2)).values[0]
+    found = explain(MP(grid=4, n_steps=20, l1=1e-2, binary=binary)).values[0]
     # float32 images against float64 ones: 1e-7 a step, and Adam does not enlarge it much
     np.testing.assert_allclose(found.coarse, expected, atol=1e-4)
 
@@ -81,6 +89,7 @@ def test_fido_follows_the_same_path_as_autograd_for_20_steps(objective):
 METHODS = [
     MP(grid=4, n_steps=30),
     MP(grid=4, n_steps=30, estimator="spsa", n_pairs=4, jitter=0),
+    MP(grid=4, n_steps=5, start="circle", binary=True),
     FIDO(grid=4, n_steps=30),
     FIDO(grid=4, n_steps=30, estimator="score-function", objective="deletion"),
 ]
@@ -103,6 +112,64 @@ def test_evaluations_are_known_before_and_the_result_says_how_the_slope_was_foun
     outcome, settled = explain(method), method.settled(gradients=True)
     assert outcome.evaluations == settled.evaluations(SIZE)
     assert outcome.values[0].details["estimator"] == settled.estimator
+
+
+def watched(flow, seen):
+    """The same flow; every mask that it asks about is kept."""
+    reply = None
+    while True:
+        try:
+            query = flow.send(reply)
+        except StopIteration as stop:
+            return stop.value
+        if not isinstance(query, ImageQuery):
+            seen.append(query.masks.render(0, len(query)))
+        reply = yield query
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    method=st.sampled_from([*METHODS, MP2(gain="difference"), MP2(gain="gradient")]),
+    grid=st.integers(2, 6),
+    rate=st.floats(0.01, 10),
+    seed=st.integers(0, 99),
+)
+def test_masks_never_leave_0_to_1(method, grid, rate, seed):
+    chosen = {"grid": grid}
+    chosen |= {"chance": 0.2} if isinstance(method, MP2) else {"learning_rate": rate}
+    if not isinstance(method, MP2):
+        chosen["n_steps"] = 5
+    method = dataclasses.replace(method, **chosen).settled(gradients=True)
+    seen = []
+    case = Case("photo", IMAGE, 1, n_classes=2)
+    flow = watched(method.flow(case, generator(seed)), seen)
+    net = Net(curved(WEIGHTS), SIZE)
+    found = driver.run(net, case, flow, Picture(0.5), gradients=CurvedGradients(WEIGHTS))
+    masks = np.concatenate(seen)
+    assert masks.min() >= 0
+    assert masks.max() <= 1
+    if not isinstance(method, MP) or method.binary:
+        drawn = masks if isinstance(method, MP2 | FIDO) else masks[36:]  # after the soft discs
+        assert set(np.unique(drawn)) <= {0.0, 1.0}
+    assert np.isfinite(found.heatmap).all()
+
+
+def test_mp_may_start_from_the_smallest_disc_that_suffices():
+    size = (56, 56)
+    centre = np.arange(56) + 0.5 - 28
+    inside = np.hypot(centre[:, None], centre) <= 10  # 40 pixels of 224
+
+    def function(images):
+        score = (images * inside[..., None]).mean(axis=(1, 2, 3)) / inside.mean()
+        return np.stack([1 - score, score], axis=1)
+
+    case, net = Case("photo", np.ones((*size, 3), np.float32), 1), Net(function, size)
+    mask = driver.run(net, case, MP(grid=28, start="circle")._circle(case), Picture(0.0))
+    # The blur of 10 pixels must leave hardly anything of the region's border: 60 do.
+    area = np.sqrt(mask.sum() / np.pi) * 224 / 28
+    assert 55 <= area <= 65
+    assert mask[14, 14] > 0.99
+    assert mask[0].max() < 0.01
 
 
 def region_net():
@@ -160,7 +227,6 @@ def test_the_estimates_without_gradients_agree_with_the_gradient_on_average():
     spsa = MP(grid=4, n_steps=1, jitter=0, estimator="spsa", n_pairs=2000)
     case = Case("photo", IMAGE, 1)
     from onnxplain.optim import Enlarge
-    from tests.reference import driver
 
     rng = np.random.default_rng(0)
     enlarge = Enlarge.nearest(4, SIZE)

@@ -12,7 +12,7 @@ def log_odds(images, weights):
     return torch.sin(torch.einsum("nhwc,hwck->nk", images, weights)).sum(dim=1)
 
 
-def mp(image, fill, weights, rng, *, steps, grid, jitter, l1, tv, beta, lr):
+def mp(image, fill, weights, rng, *, steps, grid, jitter, l1, tv, beta, lr, binary=False):
     """Fong & Vedaldi's eq. 3 and 4, with the constants of Agarwal & Nguyen's program."""
     size = image.shape[:2]
     keep = torch.tensor(rng.random((grid, grid)), requires_grad=True)
@@ -28,7 +28,11 @@ def mp(image, fill, weights, rng, *, steps, grid, jitter, l1, tv, beta, lr):
     for _ in range(steps):
         dy, dx = rng.integers(0, jitter, 2)
         x, f = (p[dy : dy + size[0], dx : dx + size[1]] for p in (image, fill))
-        m = F.interpolate(keep[None, None], size=size, mode="nearest-exact")[0, 0, :, :, None]
+        shown = keep
+        if binary:  # a step forward, straight through backward
+            threshold = max(0.5, 0.5 * float((keep.max() + keep.min()).detach()))
+            shown = keep + ((keep > threshold).double() - keep).detach()
+        m = F.interpolate(shown[None, None], size=size, mode="nearest-exact")[0, 0, :, :, None]
         score = torch.sigmoid(log_odds((x * m + f * (1 - m))[None], weights))[0]
         rows, columns = keep[1:] - keep[:-1], keep[:, 1:] - keep[:, :-1]
         loss = l1 * (1 - keep).abs().sum() + score
