@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from onnxplain.data import Case, Image, Images, Mask, Scores
-from onnxplain.errors import ModelError
+from onnxplain.errors import BY_SCORES, ModelError
 from onnxplain.flow import FillQuery, ImageQuery, MaskQuery, Query
 from onnxplain.painting import Painting
 from onnxplain.protocols import Classifier, Differentiable, Part
@@ -143,10 +143,7 @@ def _timed(batch: Sequence[Slice], answers: Sequence[Answer], seconds: float) ->
     ]
 
 
-_NO_GRADIENTS = (
-    "the method asks for gradients and this classifier has none; choose a way that needs only "
-    "scores (as gain=difference of MP2)"
-)
+_NO_GRADIENTS = f"the method asks for gradients and this classifier has none; {BY_SCORES}"
 
 
 def _answer(

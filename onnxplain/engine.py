@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from onnxplain.batch import Answer, Answered, Effort, Filling, Slice, score, sort
 from onnxplain.data import Case, Image, Images, Outputs, generator
-from onnxplain.errors import ScoreError
+from onnxplain.errors import BY_SCORES, ScoreError
 from onnxplain.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply
 from onnxplain.painting import Painting
 from onnxplain.protocols import Classifier, Differentiable, Fill, Prepared
@@ -332,7 +332,6 @@ def _problem(job: Job[Any], answer: Answered) -> str | None:
         _, row, column, channel = (int(place[0]) for place in np.nonzero(bad))
         return (
             f"{name}: the gradient by the image is {answer.grads[bad][0]} at row {row}, column "
-            f"{column}, {('red', 'green', 'blue')[channel]}; explain it with scores alone (gain="
-            f"difference of mp2, estimator=spsa of mp, estimator=score-function of fido)"
+            f"{column}, {('red', 'green', 'blue')[channel]}; {BY_SCORES}"
         )
     return None

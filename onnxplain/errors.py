@@ -17,6 +17,12 @@ Wrong argument values are ``ValueError`` or ``TypeError``, as everywhere in Pyth
 from __future__ import annotations
 
 
+BY_SCORES = (
+    "explain it with scores alone (gain=difference of mp2, estimator=spsa of mp, "
+    "estimator=score-function of fido)"
+)
+
+
 class OnnxplainError(Exception):
     """Base of every error that the user of the package can put right."""
 

@@ -100,6 +100,20 @@ class Enlarge:
         return gathered
 
 
+def check_grid(grid: int, size: Size, owner: str) -> None:
+    """Refuse a mask of more cells a side than the image has pixels.
+
+    Raises
+    ------
+    ValueError
+        If it has.
+    """
+    if grid > min(size):
+        raise ValueError(
+            f"{owner}: grid must not exceed the pixels of a side, {min(size)}, got {grid}"
+        )
+
+
 def sigmoid(x: Array) -> Array:
     """``1 / (1 + exp(-x))``, without overflow."""
     result: Array = 0.5 * (1 + np.tanh(0.5 * x))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onnxplain.data import Attribution, Case, Size
 from onnxplain.flow import FillQuery, Flow, ImageQuery, MaskQuery
 from onnxplain.masks import ArrayMasks, CellMasks
-from onnxplain.optim import Adam, Enlarge, sigmoid
+from onnxplain.optim import Adam, Enlarge, check_grid, sigmoid
 from onnxplain.params import Param, Parametrised
 
 Array = NDArray[np.float64]
@@ -106,6 +106,7 @@ class FIDO(Parametrised):
         """Explain one case; draws the masks."""
         if self.estimator == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
+        check_grid(self.grid, case.size, "FIDO")
         if self.n_samples % 2:
             raise ValueError(f"FIDO: n_samples must be even, got {self.n_samples}")
         enlarge = Enlarge.bilinear(self.grid, case.size)

@@ -67,12 +67,20 @@ class Growth:
 
     def best(self) -> list[int]:
         """Cells that are left, largest gain first; the first in row order among equals."""
-        ranked = np.argsort(-self.gains, kind="stable")
-        return [int(cell) for cell in ranked if not self.removed[cell]]
+        return self.ranked(self.gains)
+
+    def ranked(self, gains: NDArray[np.float64]) -> list[int]:
+        """The same by other gains."""
+        order = np.argsort(-gains, kind="stable")
+        return [int(cell) for cell in order if not self.removed[cell]]
 
     def best_fresh(self) -> list[int]:
         """The same of those whose gain was found in this step."""
         return [cell for cell in self.best() if self.fresh[cell]]
+
+    def take(self, gains: NDArray[np.float64]) -> None:
+        """Believe these gains of all cells."""
+        self.gains, self.fresh = gains, np.ones(self.n_cells, bool)
 
     def remembered(self) -> Growth:
         """The same with a memory of its own, in which nothing is fresh."""

@@ -25,7 +25,7 @@ from onnxplain.data import Attribution, Case, Images, Size
 from onnxplain.flow import FillQuery, Flow, ImageQuery, MaskQuery
 from onnxplain.image import gaussian_blur, resize
 from onnxplain.masks import ArrayMasks, CellMasks
-from onnxplain.optim import Adam, Enlarge, total_variation
+from onnxplain.optim import Adam, Enlarge, check_grid, total_variation
 from onnxplain.params import Param, Parametrised
 
 Array = NDArray[np.float64]
@@ -121,6 +121,7 @@ class MP(Parametrised):
         """Explain one case; draws the first mask, the jitter and the directions."""
         if self.estimator == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
+        check_grid(self.grid, case.size, "MP")
         enlarge = Enlarge.nearest(self.grid, case.size)
         mask = 1 - rng.random((self.grid, self.grid))
         if self.start == "circle":

@@ -28,6 +28,7 @@ from onnxplain.data import Attribution, Case, Image, Size
 from onnxplain.flow import Flow
 from onnxplain.image import gaussian_blur
 from onnxplain.methods.growth import Growth
+from onnxplain.optim import check_grid
 from onnxplain.params import Param, Parametrised
 
 # How many cells are tried in a step, if that is not given: the grid's over so many.
@@ -47,10 +48,10 @@ class MP2(Parametrised):
         Cells removed in every step; the paper's 2.
     gain : {'auto', 'difference', 'gradient', 'propose'}
         How a cell's gain is found: by removing it; by the derivative at the mask as it is;
-        or removing `n_tried` cells decides, of which half are those remembered as best from
-        the steps before and the others are proposed by the derivative half way to the fill
-        of all cells that are left. ``auto`` is ``gradient`` where the classifier has
-        gradients, else ``difference``.
+        or removing `n_tried` cells decides, of which a third are those remembered as best
+        from the steps before, and the others are proposed in turn by the derivative at the
+        mask as it is and by that half way to removing all cells that are left. ``auto`` is
+        ``gradient`` where the classifier has gradients, else ``difference``.
     sweep : {'coarse', 'lazy', 'full', 'static'}
         Which cells ``difference`` tries in a step. ``full`` tries all that are left: the
         definition, at ``786 T - T**2 + 1`` evaluations for T steps of a 28 x 28 grid.
@@ -174,6 +175,7 @@ class MP2(Parametrised):
         """Explain one case; draws nothing."""
         if self.gain == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
+        check_grid(self.grid, case.size, "MP2")
         chance = self._chance(case)
         growth = Growth(case.image, self.grid)
         if self.gain == "difference" and self.sweep == "static":
@@ -213,22 +215,23 @@ class MP2(Parametrised):
             if room <= 0:
                 break
             yield from self._look_ahead(growth, step)
-            if slope is not None:
-                growth.gains = growth.project(slope)
-                growth.remove(growth.best()[:room])
-            else:
-                growth.fresh[:] = False
+            growth.fresh[:] = False
+            if slope is None:
                 yield from self._try(growth, step, room)
-                growth.remove(growth.best_fresh()[:room])
+            elif self.gain == "propose":
+                yield from self._try_proposed(growth, slope)
+            else:
+                growth.take(growth.project(slope))
+            growth.remove(growth.best_fresh()[:room])
         return "exhausted"
 
     def _measure(self, growth: Growth) -> Flow[tuple[float, Image | None]]:
         """The probability under the mask as it is; with the slope there where that decides."""
         if self.gain != "difference" or self.look_ahead in ("lattice", "static"):
             yield from growth.refill()
-        if self.gain == "gradient":
-            return (yield from growth.differentiate())
-        return (yield from growth.measure()), None
+        if self.gain == "difference":
+            return (yield from growth.measure()), None
+        return (yield from growth.differentiate())
 
     def _look_ahead(self, growth: Growth, step: int) -> Flow[None]:
         """Settle what fills the cells that are tried in a step."""
@@ -244,21 +247,19 @@ class MP2(Parametrised):
 
     def _try(self, growth: Growth, step: int, room: int) -> Flow[None]:
         """Find the gains of cells among which the `room` best are."""
-        if self.gain == "propose":
-            yield from self._try_proposed(growth)
-        elif self.sweep == "lazy":
+        if self.sweep == "lazy":
             yield from self._try_lazily(growth, step, room)
         elif self.sweep == "coarse":
             yield from self._try_coarsely(growth, step)
         else:
             yield from growth.try_cells(growth.best())
 
-    def _try_proposed(self, growth: Growth) -> Flow[None]:
-        """Try the cells remembered as best, and as many that the slope half way proposes."""
-        slope = growth.project((yield from growth.differentiate_half_way()))
-        remembered = [cell for cell in growth.best() if growth.tried[cell]][: self._n_tried // 2]
-        ranked = np.argsort(-slope, kind="stable")
-        proposed = [int(cell) for cell in ranked if not growth.removed[cell]]
+    def _try_proposed(self, growth: Growth, slope: Image) -> Flow[None]:
+        """Try cells remembered as best, and those that one or the other slope proposes."""
+        half_way = yield from growth.differentiate_half_way()
+        remembered = [cell for cell in growth.best() if growth.tried[cell]][: self._n_tried // 3]
+        ranked = [growth.ranked(growth.project(one)) for one in (half_way, slope)]
+        proposed = [cell for pair in zip(*ranked, strict=True) for cell in pair]
         yield from growth.try_cells(list(dict.fromkeys(remembered + proposed))[: self._n_tried])
 
     def _try_coarsely(self, growth: Growth, step: int) -> Flow[None]:

@@ -19,6 +19,7 @@ import numpy as np
 from onnxplain.data import Attribution, Case, Size
 from onnxplain.flow import Flow, MaskQuery
 from onnxplain.masks import GridMasks
+from onnxplain.optim import check_grid
 from onnxplain.params import Param, Parametrised
 
 
@@ -61,11 +62,7 @@ class RISE(Parametrised):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case; draws the masks."""
-        if self.grid > min(case.size):
-            raise ValueError(
-                f"RISE: grid must not exceed the pixels of a side, {min(case.size)}, "
-                f"got {self.grid}"
-            )
+        check_grid(self.grid, case.size, "RISE")
         removed = rng.random((self.n_masks, self.grid, self.grid), np.float32) >= self.p_keep
         cell = [-(-side // self.grid) for side in case.size]
         offsets = rng.integers(0, cell, (self.n_masks, 2))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.data import Image, Images, Outputs, Scores, Size
-from onnxplain.errors import ModelError, ScoreError
+from onnxplain.errors import BY_SCORES, ModelError, ScoreError
 from onnxplain.protocols import Differentiable, Part
 from onnxplain.runtime.compose import HostComposer, ModelSpace, Planes, check_images
 
@@ -150,10 +150,7 @@ class CallableClassifier:
 
     def gradients(self) -> Differentiable:
         """Refused: a function tells nothing of its slope."""
-        raise ModelError(
-            f"{self.name}: a function has no gradient; explain it with scores alone "
-            f"(gain=difference of mp2)"
-        )
+        raise ModelError(f"{self.name}: a function has no gradient; {BY_SCORES}")
 
     def _call(self, images: NDArray[np.float32]) -> Scores:
         answer = np.asarray(self._function(images))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.data import Images, Kind, Scores
-from onnxplain.errors import ModelError, ScoreError
+from onnxplain.errors import BY_SCORES, ModelError, ScoreError
 from onnxplain.graph.gradient import (
     FILL,
     MASK,
@@ -211,13 +211,11 @@ class OnnxGradients:
         )
         if spec.dtype == "uint8":
             raise GradientError(
-                f"{file.path.name}: its input holds uint8, which has no gradient; explain it "
-                f"with scores alone (gain=difference of mp2)"
+                f"{file.path.name}: its input holds uint8, which has no gradient; {BY_SCORES}"
             )
         if obstacles:
             raise GradientError(
-                f"{file.path.name} has no gradient, because of {obstacles[0]}; explain it with "
-                f"scores alone (gain=difference of mp2)"
+                f"{file.path.name} has no gradient, because of {obstacles[0]}; {BY_SCORES}"
             )
         self._load = partial(load_gradient, file, spec, device, batch_size=batch_size, rules=rules)
         self._loaded: dict[Kind, OnnxGradient] = {}
