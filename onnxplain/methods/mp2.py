@@ -32,7 +32,7 @@ from onnxplain.optim import check_grid
 from onnxplain.params import Param, Parametrised
 
 # How many cells are tried in a step, if that is not given: the grid's over so many.
-PARTS: Mapping[str, int] = {"lazy": 12, "coarse": 18, "propose": 20}
+PARTS: Mapping[str, int] = {"lazy": 12, "coarse": 20, "propose": 20}
 SHIFTS = (0, 3, 1, 2)  # of the tilings of `Growth.try_blocks`, in turn
 
 
@@ -64,11 +64,11 @@ class MP2(Parametrised):
         tiled differently in turn. ``static`` ranks the cells once and searches the shortest
         row of them that reaches chance level.
     n_tried : int, optional
-        Cells tried at a time: a 12th of the grid's for ``lazy``, an 18th for ``coarse`` and
-        a 20th for ``propose`` if not given.
+        Cells tried at a time: a 12th of the grid's for ``lazy``, a 20th for ``coarse`` and
+        ``propose`` if not given.
     audit : int, optional
         Steps between two sweeps over all cells, in ``lazy`` (16 if not given), or over all
-        blocks, in ``coarse`` (4): what is remembered grows old as the mask grows.
+        blocks, in ``coarse`` (5): what is remembered grows old as the mask grows.
     look_ahead : {'lattice', 'exact', 'static', 'blur'}
         What an untried cell would be filled with, where the fill depends on the mask.
         ``lattice`` fills every `lattice`-th cell in both directions at once, so that a step
@@ -116,7 +116,7 @@ class MP2(Parametrised):
         int | None, Param("cells tried at a time; a part of the grid's if not given", ge=1)
     ] = None
     audit: Annotated[
-        int | None, Param("steps between sweeps over all cells; 4 or 16 if not given", ge=1)
+        int | None, Param("steps between sweeps over all cells; 5 or 16 if not given", ge=1)
     ] = None
     look_ahead: Annotated[
         Literal["lattice", "exact", "static", "blur"],
@@ -203,7 +203,7 @@ class MP2(Parametrised):
 
     @property
     def _audit(self) -> int:
-        return self.audit or (4 if self.sweep == "coarse" else 16)
+        return self.audit or (5 if self.sweep == "coarse" else 16)
 
     def _grow(self, growth: Growth, chance: float) -> Flow[str]:
         """Remove the best cells, step by step; tells why it stopped."""

@@ -485,12 +485,36 @@ def test_scores_that_are_no_numbers_are_an_error_of_each_image(
     assert not any(Path().glob("explanations/*"))
 
 
-def test_grid_finer_than_the_image_is_an_error_of_the_image(run: Run, model: Path, photo: Path):
-    result = run("explain", photo, "-m", model, "--grid", 17, "--n-masks", 4, "--quiet")
+@pytest.mark.parametrize("method", ["rise", "mp", "mp2", "fido"])
+def test_grid_finer_than_the_image_is_an_error_of_the_image(
+    run: Run, model: Path, photo: Path, method: str
+):
+    result = run("explain", photo, "-m", model, "--method", method, "--grid", 17, "--quiet")
     assert result.exit_code == 1
     assert result.stderr == (
-        f"Error: {photo}: RISE: grid must not exceed the pixels of a side, 16, got 17\n"
+        f"Error: {photo}: {method.upper()}: grid must not exceed the pixels of a side, 16, got 17\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "instead"),
+    [
+        (("--method", "mp2", "--gain", "propose"), "gain=difference of mp2"),
+        (("--method", "mp", "--estimator", "gradient"), "estimator=spsa of mp"),
+        (("--method", "fido", "--estimator", "gradient"), "estimator=score-function of fido"),
+    ],
+)
+def test_gradients_of_a_model_that_has_none_name_the_node_and_what_works(
+    run: Run, folder: Path, photo: Path, own_cache: None, words: tuple[str, ...], instead: str
+):
+    made = models.convnet((16, 16))
+    made.graph.node[1].op_type, made.graph.node[1].name = "Shrink", "no-slope"
+    models.save(made, folder / "shrink.onnx")
+    result = run("explain", photo, "-m", "shrink.onnx", "--range", "0,1", "--quiet", *words)
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert "no-slope" in line
+    assert instead in line
 
 
 def test_output_that_cannot_be_written_is_told_before_the_work(run: Run, photo: Path, folder: Path):
