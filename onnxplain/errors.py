@@ -16,7 +16,6 @@ Wrong argument values are ``ValueError`` or ``TypeError``, as everywhere in Pyth
 
 from __future__ import annotations
 
-
 BY_SCORES = (
     "explain it with scores alone (gain=difference of mp2, estimator=spsa of mp, "
     "estimator=score-function of fido)"
