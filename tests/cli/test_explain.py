@@ -562,6 +562,11 @@ def test_interrupted_run_says_so_and_leaves_the_images_that_are_done(model: Path
     for one in told:
         found = onnxplain.load_explanation(one["heatmap"])
         assert found.details["reason"] in ("chance", "exhausted")
+        assert [found.details[k] for k in ("gain", "sweep")] == ["difference", "full"]
+        assert found.details["trajectory"][-1][0] == len(found.details["gains"])
+        assert found.order is not None
+        assert found.coarse is not None
+        assert sorted(found.order) == np.flatnonzero(found.coarse > 0).tolist()
         assert found.evaluations == one["evaluations"]
 
 

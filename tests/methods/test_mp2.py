@@ -63,6 +63,37 @@ def test_mp2_on_a_linear_net_removes_cells_by_falling_effect_until_chance(sweep)
     np.testing.assert_allclose(result.details["gains"], effects[expected[:enough]], rtol=1e-3)
 
 
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 1000))
+def test_full_on_the_larger_of_two_regions_is_the_greedy_order_of_sums(seed):
+    """Log-odds are the larger of two regions' sums: a cell gains what the maximum loses."""
+    weights = np.zeros((2, *SIZE, 3), np.float32)
+    weights[0, :, :12], weights[1, :, 12:] = np.random.default_rng(seed).random((2, 24, 12, 3)) / 30
+
+    def function(images):
+        sums = np.einsum("nhwc,khwc->nk", images.astype(np.float64), weights)
+        odds = sums.max(axis=1) - 4
+        return np.stack([np.zeros_like(odds), odds], axis=1)
+
+    result = explain(Net(function, SIZE, "logits"), MP2(grid=6, sweep="full")).values[0]
+    left = np.array([cell_effects(one, 6) for one in weights])  # of a removed cell: 0
+    order = []
+    while left.sum(axis=1).max() - 4 > np.log(0.1 / 0.9) and len(order) < 36:
+        before = left.sum(axis=1).max()
+        gains = np.full(36, -np.inf)
+        for cell in set(range(36)) - set(order):
+            without = left.copy()
+            without[:, cell] = 0
+            gains[cell] = before - without.sum(axis=1).max()
+        chosen = np.argsort(-gains.round(9), kind="stable")[:2].tolist()
+        np.testing.assert_allclose(
+            result.details["gains"][len(order) : len(order) + 2], gains[chosen], atol=1e-4
+        )
+        order += chosen
+        left[:, chosen] = 0
+    assert result.order.tolist() == order
+
+
 @pytest.mark.parametrize("grid", [4, 6])
 @pytest.mark.parametrize("cells_per_step", [1, 2, 5])
 def test_full_asks_exactly_the_evaluations_of_its_formula(grid, cells_per_step):
