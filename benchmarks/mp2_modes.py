@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 import onnxplain
 from benchmarks.common import machine, seconds
@@ -186,8 +187,8 @@ def table(args: argparse.Namespace) -> None:
         for row in found:
             if row["set"] == name:  # a later line of the same photo and mode wins
                 by_photo.setdefault(row["parameters"]["file"], {})[row["mode"]] = row
-        modes = [mode for mode in MODES if any(mode in done for done in by_photo.values())]
-        whole = {file: done for file, done in by_photo.items() if len(done) == len(modes)}
+        whole = {file: done for file, done in by_photo.items() if "full" in done}
+        modes = [mode for mode in MODES if any(mode in done for done in whole.values())]
         if whole:
             parts += [summary(name, modes, whole), photo_by_photo(modes, whole)]
     RESULTS.write_text("\n\n".join(parts) + "\n")
@@ -200,7 +201,8 @@ cores: seconds are those of the processor, all threads, for one photo at a time.
 by a seed from ImageNet validation photos that the classifier gets right. Every mode stops at the
 same limit of area, and is then `exhausted`, so that `full` could be afforded. IoU: of the mask
 with `full`'s. Deletion: area under the curve of the order map, with the blur and with the dataset
-mean as fill; lower is better. Last p: of the class under the final mask."""
+mean as fill, lower is better; in brackets the p of a paired sign-flip test. Last p: of the class
+under the final mask. What a mode is compared with is `full` on the photos that both have."""
 
 
 def summary(name: str, modes: list[str], photos: dict[str, dict[str, dict[str, Any]]]) -> str:
@@ -208,14 +210,16 @@ def summary(name: str, modes: list[str], photos: dict[str, dict[str, dict[str, A
     one = SETS[name]
     lines = [
         f"## {Path(one.model).stem}, {one.grid} x {one.grid} cells, at most {one.max_area:.0%}",
-        f"{len(photos)} of {one.n_photos} photos"
+        f"{len(photos)} photos of the {one.n_photos} planned"
         + (" (of those that the defaults were chosen on)." if name.startswith("tuning") else "."),
-        "| mode | evaluations | of full's | seconds | of full's | mean area | over full's "
-        "| exhausted | IoU | deletion | with mean | last p |\n|---|" + "--:|" * 11,
+        "| mode | photos | evaluations | of full's | seconds | of full's | mean area | over full's "
+        "| exhausted | IoU | deletion | over full's (p) | with mean | over full's | last p |\n|---|"
+        + "--:|"
+        * 14,
     ]
-    full = [done["full"] for done in photos.values()]
     for mode in modes:
-        here = [done[mode] for done in photos.values()]
+        both = [done for done in photos.values() if mode in done]
+        here, full = ([done[which] for done in both] for which in (mode, "full"))
         asked, cpu, area = (
             (total(here, what), total(full, what))
             for what in ("evaluations", "cpu_seconds", "area")
@@ -223,6 +227,7 @@ def summary(name: str, modes: list[str], photos: dict[str, dict[str, dict[str, A
         overlaps = [iou(a["order"], b["order"]) for a, b in zip(here, full, strict=True)]
         cells = (
             mode,
+            f"{len(both)}",
             f"{asked[0]:,.0f}",
             f"1/{asked[1] / asked[0]:.1f}",
             f"{cpu[0]:.0f}",
@@ -231,8 +236,7 @@ def summary(name: str, modes: list[str], photos: dict[str, dict[str, dict[str, A
             f"{area[0] / area[1]:.2f}",
             f"{sum(row['reason'] == 'exhausted' for row in here)}",
             f"{np.mean(overlaps):.2f}",
-            f"{total(here, 'deletion') / len(here):.4f}",
-            f"{total(here, 'deletion_mean') / len(here):.4f}",
+            *judged(here, full),
             f"{np.mean([row['details']['trajectory'][-1][1] for row in here]):.4f}",
         )
         lines.append("| " + " | ".join(cells) + " |")
@@ -245,11 +249,30 @@ def photo_by_photo(modes: list[str], photos: dict[str, dict[str, dict[str, Any]]
     for file, done in photos.items():
         cells = (
             f"{row['evaluations']:,}, {row['area']:.3f}{'x' * (row['reason'] == 'exhausted')}"
-            for row in (done[mode] for mode in modes)
+            if (row := done.get(mode))
+            else "–"
+            for mode in modes
         )
         number = Path(file).stem.rpartition("_")[2]
         lines.append(f"| {number} | {done['full']['score']:.3f} | " + " | ".join(cells) + " |")
     return "Evaluations and area of each:\n\n" + "\n".join(lines)
+
+
+def judged(here: list[dict[str, Any]], full: list[dict[str, Any]]) -> list[str]:
+    """Deletion of a mode and over that of `full`, with a paired test; the same with the mean."""
+    cells = []
+    for what in ("deletion", "deletion_mean"):
+        ratio = total(here, what) / total(full, what)
+        gaps = np.array([a[what] - b[what] for a, b in zip(here, full, strict=True)])
+        p = f" ({sign_flips(gaps):.2f})" if what == "deletion" and gaps.any() else ""
+        cells += [f"{total(here, what) / len(here):.4f}", f"{ratio:.2f}{p}"]
+    return cells
+
+
+def sign_flips(gaps: NDArray[np.float64]) -> float:
+    """Two-sided p of their mean under random signs."""
+    signs = np.random.default_rng(SEED).choice([-1, 1], (10_000, len(gaps)))
+    return float((abs((signs * gaps).mean(axis=1)) >= abs(gaps.mean()) - 1e-12).mean())
 
 
 def total(photos: list[dict[str, Any]], what: str) -> float:

@@ -32,7 +32,7 @@ from onnxplain.optim import check_grid
 from onnxplain.params import Param, Parametrised
 
 # How many cells are tried in a step, if that is not given: the grid's over so many.
-PARTS: Mapping[str, int] = {"lazy": 12, "coarse": 20, "propose": 20}
+PARTS: Mapping[str, int] = {"lazy": 12, "coarse": 20, "propose": 22}
 SHIFTS = (0, 3, 1, 2)  # of the tilings of `Growth.try_blocks`, in turn
 
 
@@ -64,8 +64,8 @@ class MP2(Parametrised):
         tiled differently in turn. ``static`` ranks the cells once and searches the shortest
         row of them that reaches chance level.
     n_tried : int, optional
-        Cells tried at a time: a 12th of the grid's for ``lazy``, a 20th for ``coarse`` and
-        ``propose`` if not given.
+        Cells tried at a time: a 12th of the grid's for ``lazy``, a 20th for ``coarse`` and a
+        22nd for ``propose`` if not given.
     audit : int, optional
         Steps between two sweeps over all cells, in ``lazy`` (16 if not given), or over all
         blocks, in ``coarse`` (5): what is remembered grows old as the mask grows.
