@@ -202,9 +202,20 @@ def test_a_limit_that_is_no_multiple_of_a_step_is_reached(sweep, grid, max_area)
     weights = np.full((*SIZE, 3), 0.01, np.float32)
     net = Net(linear_logits(weights), SIZE, "logits")
     method = MP2(grid=grid, sweep=sweep, max_area=max_area, chance=1e-3)
-    result = explain(net, method).values[0]
+    outcome = explain(net, method)
+    result = outcome.values[0]
     assert len(result.order) == int(max_area * grid**2)
     assert result.details["reason"] == "exhausted"
+    if sweep == "full":
+        assert outcome.evaluations == method.evaluations(SIZE)
+
+
+@pytest.mark.parametrize("gain", ["propose", "gradient"])
+def test_evaluations_of_a_run_by_gradients_are_known_exactly(gain):
+    weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+    method = MP2(grid=6, gain=gain, max_area=0.7, chance=1e-6, n_tried=12)  # 25 cells
+    outcome = explain(Net(curved(weights), SIZE), method, gradients=CurvedGradients(weights))
+    assert outcome.evaluations == method.evaluations(SIZE)
 
 
 def test_a_score_at_chance_from_the_start_removes_nothing():
