@@ -98,9 +98,9 @@ def test_files_hold_what_python_computes(run: Run, model: Path, photo: Path):
 
 # What makes each method quick.
 FEW = {
-    "fido": ("--n-steps", 3),
+    "fido": ("--n-steps", 3, "--grid", 8),
     "lime": ("--n-samples", 9),
-    "mp": ("--n-steps", 3),
+    "mp": ("--n-steps", 3, "--grid", 8),
     "mp2": ("--grid", 4),
     "rise": ("--n-masks", 9),
     "sp": ("--patch", 8),
@@ -547,6 +547,8 @@ def test_interrupted_run_says_so_and_leaves_the_images_that_are_done(model: Path
         stderr=subprocess.PIPE,
         text=True,
         env=ENVIRONMENT,
+        # Whoever runs the tests in the background ignores it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     first = json.loads(process.stdout.readline())

@@ -377,7 +377,14 @@ def test_gradients_are_made_once_for_all_methods(items: list[Item], tmp_path: Pa
     path = tmp_path / "rows.jsonl"
     net = Sloped(None, SIZE)
     net.function = curved(net.weights)
-    what = plan(("sp:patch=8", "mp:n_steps=2", "fido:n_steps=2", "mp:n_steps=2,estimator=spsa"))
+    what = plan(
+        (
+            "sp:patch=8",
+            "mp:n_steps=2,grid=4",
+            "fido:n_steps=2,grid=4",
+            "mp:n_steps=2,grid=4,estimator=spsa",
+        )
+    )
     steps(net, items[:2], path, what, only_correct=False)
     assert net.made == 1
     used = {
@@ -391,10 +398,10 @@ def test_methods_go_without_gradients_where_there_are_none(
     net: Net, items: list[Item], tmp_path: Path
 ):
     path = tmp_path / "rows.jsonl"
-    steps(net, items[:1], path, plan(("mp:n_steps=2,n_pairs=2",)))
+    steps(net, items[:1], path, plan(("mp:n_steps=2,n_pairs=2,grid=4",)))
     assert {row["method_parameters"]["estimator"] for row in of(path, kind="score")} == {"spsa"}
     with pytest.raises(ModelError, match="has no gradients"):
-        steps(net, items[:1], path, plan(("mp", "mp:estimator=gradient")))
+        steps(net, items[:1], path, plan(("mp:grid=4", "mp:grid=4,estimator=gradient")))
 
 
 def test_memory_does_not_grow_with_the_number_of_images(
