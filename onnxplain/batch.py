@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from onnxplain.data import Case, Image, Images, Mask, Scores
-from onnxplain.errors import BY_SCORES, ModelError
+from onnxplain.errors import BY_SCORES, ModelError, ScoreError
 from onnxplain.flow import FillQuery, ImageQuery, MaskQuery, Query
 from onnxplain.painting import Painting
 from onnxplain.protocols import Classifier, Differentiable, Part
@@ -124,8 +124,12 @@ def _answers(
     images = np.concatenate([images for images, _ in pictures])
     answers = iter(_answer(classifier, gradients, pieces, images))
     return [
-        one if isinstance(one, Exception) else next(answers)._replace(effort=one[1]) for one in made
+        one if isinstance(one, Exception) else _with(next(answers), effort=one[1]) for one in made
     ]
+
+
+def _with(answer: Answer, effort: Effort) -> Answer:
+    return answer if isinstance(answer, Exception) else answer._replace(effort=effort)
 
 
 def _timed(batch: Sequence[Slice], answers: Sequence[Answer], seconds: float) -> list[Answer]:
@@ -151,14 +155,21 @@ def _answer(
     gradients: Differentiable | None,
     pieces: Sequence[Slice],
     images: Images,
-) -> list[Answered]:
+) -> list[Answer]:
     """Score images that belong to the slices in order."""
     query = pieces[0].query
     if gradients is None or not isinstance(query, ImageQuery) or not query.grad:
-        return _cut(pieces, raw=classifier.scores(images))
+        return list(_cut(pieces, raw=classifier.scores(images)))
     targets = np.repeat([piece.case.target for piece in pieces], [len(piece) for piece in pieces])
-    raw, grads = gradients.score_grads(images, targets, query.kind)
-    return _cut(pieces, raw=raw, grads=grads)
+    try:
+        raw, grads = gradients.score_grads(images, targets, query.kind)
+    except ScoreError as error:  # an image's own: the others are asked for again
+        if len(pieces) == 1:
+            return [ScoreError(f"{pieces[0].case.name}: {error}; {BY_SCORES}")]
+        ends = np.cumsum([len(piece) for piece in pieces])[:-1]
+        parts = zip(pieces, np.split(images, ends), strict=True)
+        return [_answer(classifier, gradients, [piece], part)[0] for piece, part in parts]
+    return list(_cut(pieces, raw=raw, grads=grads))
 
 
 def _try(make: Callable[[Slice], T], piece: Slice) -> T | Exception:

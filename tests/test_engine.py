@@ -218,12 +218,18 @@ def test_scores_that_are_not_finite_end_their_job_and_name_the_image():
     assert errors["photo0"] is errors["photo2"] is None
 
 
-def test_gradients_that_are_not_finite_end_their_job_and_name_image_and_value():
+@pytest.mark.parametrize("told", [False, True])
+def test_gradients_that_are_not_finite_end_their_job_and_name_image_and_value(told):
+    """Whether the gradients tell, as those of ONNX graphs do, or just hold such a value."""
+
     @dataclass(frozen=True)
     class Gradients:
         def score_grads(self, images, targets, kind):
             raw, grads = CurvedGradients(WEIGHTS).score_grads(images, targets, kind)
-            grads[(images == IMAGES[1]).all(axis=(1, 2, 3)), 2, 3, 1] = np.nan
+            bad = (images == IMAGES[1]).all(axis=(1, 2, 3))
+            if told and bad.any():
+                raise ScoreError(f"d_score of image {bad.argmax()} holds nan, first at node 'sqrt'")
+            grads[bad, 2, 3, 1] = np.nan
             return raw, grads
 
     method = MP2(grid=4, gain="gradient", chance=1e-6, max_area=0.5)
@@ -234,9 +240,12 @@ def test_gradients_that_are_not_finite_end_their_job_and_name_image_and_value():
     outcomes = list(Engine(Net(curved(WEIGHTS), SIZE), gradients=Gradients()).run(jobs))
     errors = {one.job.cases[0].name: one.error for one in outcomes}
     assert isinstance(errors["photo1"], ScoreError)
-    assert "photo1: the gradient by the image is nan at row 2, column 3, green" in str(
-        errors["photo1"]
+    where = (
+        "d_score of image 0 holds nan, first at node 'sqrt'"
+        if told
+        else "the gradient by the image is nan at row 2, column 3, green"
     )
+    assert f"photo1: {where}" in str(errors["photo1"])
     assert errors["photo0"] is errors["photo2"] is None
 
 
