@@ -231,10 +231,11 @@ def test_the_cheaper_sweeps_ask_less_than_full_and_stay_within_the_bound():
     weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
     asked = {}
     for sweep in SWEEPS:
-        method = MP2(grid=12, chance=0.35, sweep=sweep, n_tried=8)
+        # Many steps: one that reaches chance at once is as cheap as any.
+        method = MP2(grid=12, chance=1e-6, max_area=0.3, sweep=sweep, n_tried=8)
         asked[sweep] = explain(Net(curved(weights), SIZE), method).evaluations
         assert asked[sweep] <= method.evaluations(SIZE)
-    assert max(asked["lazy"], asked["coarse"], asked["static"]) <= asked["full"]
+    assert max(asked["lazy"], asked["coarse"], asked["static"]) < asked["full"] / 2
 
 
 def test_the_order_map_falls_step_by_step():
