@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         UniformNoise,
         White,
     )
-    from onnxplain.loading import load, load_inpainter
+    from onnxplain.loading import load, load_distance, load_features, load_inpainter
     from onnxplain.methods import FIDO, LIME, MP, MP2, RISE, SP
     from onnxplain.results import Explanation, load_explanation
     from onnxplain.runtime import from_callable
@@ -58,7 +58,7 @@ _HOMES = {
         "UniformNoise",
         "White",
     ),
-    "onnxplain.loading": ("load", "load_inpainter"),
+    "onnxplain.loading": ("load", "load_distance", "load_features", "load_inpainter"),
     "onnxplain.methods": ("FIDO", "LIME", "MP", "MP2", "RISE", "SP"),
     "onnxplain.results": ("Explanation", "load_explanation"),
     "onnxplain.runtime": ("from_callable",),
@@ -94,7 +94,9 @@ __all__ = [
     "explain_many",
     "from_callable",
     "load",
+    "load_distance",
     "load_explanation",
+    "load_features",
     "load_inpainter",
 ]
 

@@ -11,11 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain import runtime
-from onnxplain.data import Fit, Image, Interpolation
+from onnxplain.data import Fit, Image, Interpolation, Size
 from onnxplain.errors import ModelError
 from onnxplain.graph.spec import Colour, Head, Layout
 from onnxplain.params import unknown
-from onnxplain.runtime import OnnxClassifier, OnnxInpainter, load_classifier
+from onnxplain.runtime import (
+    OnnxClassifier,
+    OnnxDistance,
+    OnnxFeatures,
+    OnnxInpainter,
+    load_classifier,
+)
 from onnxplain.subjects import bring, classify
 
 DEFAULT_MODEL = "efficientnet-lite0"
@@ -146,6 +152,77 @@ def is_inpainter(path: Path) -> bool:
     from onnxplain.graph.load import read_model
 
     return describes(read_model(path))
+
+
+def load_distance(
+    model: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    range: tuple[float, float] = (-1.0, 1.0),
+    size: int | Size | None = None,
+) -> OnnxDistance:
+    """Load a distance of two images, as ST-LPIPS, for `onnxplain.metrics.FilledDistance`.
+
+    Parameters
+    ----------
+    model : path
+        An ONNX file with two float32 inputs (N, 3, H, W), RGB, and an output of one number
+        a pair.
+    device : str
+        As for `load`.
+    range : (low, high)
+        What black and white become; -1 and 1 for LPIPS and its kin.
+    size : int or (rows, columns), optional
+        What images are resized to first; that of the graph if it has one, else they stay as
+        they are.
+
+    Returns
+    -------
+    distance : OnnxDistance
+        A function of two arrays (N, H, W, 3) in [0, 1] that returns (N,) distances.
+
+    Raises
+    ------
+    ModelError, DeviceError
+        If it cannot be loaded, or is no distance of two images.
+    ValueError
+        If an argument is out of range.
+    """
+    return runtime.load_distance(find_model(model), device=device, range=range, size=size)
+
+
+def load_features(
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    tensor: str | None = None,
+    *,
+    device: str = "auto",
+    **description: Any,
+) -> OnnxFeatures:
+    """Make a function of images out of a tensor inside a classifier.
+
+    Parameters
+    ----------
+    model : path or str
+        As for `load`.
+    tensor : str, optional
+        Name of the tensor, as a viewer of ONNX files shows it; what the last layer with
+        weights turns into scores if not given.
+    device : str
+        As for `load`.
+    **description
+        What the model's file does not tell, as for `load`.
+
+    Returns
+    -------
+    features : OnnxFeatures
+        A function of images (N, H, W, 3) in [0, 1] that returns their features (N, D).
+
+    Raises
+    ------
+    ModelError, DeviceError, ZooError
+        If it cannot be loaded, or has no such tensor.
+    """
+    return runtime.load_features(find_model(model), tensor, device=device, flags=description)
 
 
 def find_model(model: str | os.PathLike[str]) -> Path:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from onnxplain.results import check_folder
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study import tables
 from onnxplain.study.dataset import Item, read_items, sample
-from onnxplain.study.plan import JUDGES, Entry, Plan, entry, explainers, judges, read_plan
+from onnxplain.study.judges import BY_MODEL, JUDGES, check_same_classes, judges
+from onnxplain.study.plan import Entry, Plan, entry, explainers, read_plan
 from onnxplain.study.rows import Row, RowFile, read_rows
 from onnxplain.study.run import evaluate, known_items
 from onnxplain.study.writing import FORMATS, as_text
@@ -65,7 +67,8 @@ onnxplain evaluate photos --plan plan.toml -o all
     metavar="FILE",
     help="What the images show: a .csv (file, class_index or class_name, and xmin, ymin, xmax, "
     "ymax, width, height for boxes), a folder of ImageNet's .xml, or COCO's .json.  "
-    "[default: the names of the folders in FOLDER]",
+    "[default: the names of the folders in FOLDER; images beside them have no label, and the "
+    "predicted class is explained]",
 )
 @click.option(
     "--wnids",
@@ -108,7 +111,8 @@ onnxplain evaluate photos --plan plan.toml -o all
     type=entries,
     multiple=True,
     metavar="NAME[:KEY=VALUE,...]",
-    help=f"{', '.join(JUDGES)}; may be given several times; most take fill=NAME.  "
+    help=f"{', '.join(JUDGES)}; may be given several times; most take fill=NAME, and "
+    f"{' and '.join(BY_MODEL)} model=MODEL, another classifier or a distance of two images.  "
     "[default: deletion, insertion]",
 )
 @click.option(
@@ -215,15 +219,15 @@ def command(
         items = _items(plan, shard)
         flags = model_flags(ctx)
         device = flags.get("device", "auto")
-        asked = explainers(
-            plan,
+        painter = cache(
             lambda: load_inpainter(
                 plan.inpainter or DEFAULT_INPAINTER,
                 device=device,
                 description=inpainter_flags(ctx),
-            ),
+            )
         )
-        judging = judges(plan)
+        asked = explainers(plan, painter)
+        judging = judges(plan, painter, device=device)
         check_folder(output)
         store = RowFile(output / "rows.jsonl")
     keys: set[str] = set()
@@ -232,6 +236,7 @@ def command(
         with reported(arguments=True):
             classifier = load(model.name, **{**flags, **model.parameters})
             known = _known(items, classifier)
+            check_same_classes(judging, classifier.class_names)
         total, done = len(known) * len(asked), 0
         with progress(shown=not quiet, label=model.name) as move, reported():
             try:
@@ -322,13 +327,23 @@ def _report(rows: Callable[[], Iterator[Row]], plan: Plan, output: Path, quiet: 
 
 def _images(rows: Iterable[Row]) -> list[str]:
     """How many images each classifier got right."""
-    last = {row["key"]: (row["model"], row["status"]) for row in rows if row["kind"] == "image"}
+    last = {row["key"]: (row["model"], _verdict(row)) for row in rows if row["kind"] == "image"}
     counts = Counter(last.values())
-    return [
-        f"{model}: {counts[model, 'done']} images classified correctly, "
-        f"{counts[model, 'wrong']} wrongly, {counts[model, 'error']} failed"
-        for model in dict.fromkeys(model for model, _ in last.values())
-    ]
+    told = []
+    for model in dict.fromkeys(model for model, _ in last.values()):
+        line = (
+            f"{model}: {counts[model, 'done']} images classified correctly, "
+            f"{counts[model, 'wrong']} wrongly, {counts[model, 'error']} failed"
+        )
+        if n := counts[model, "unlabelled"]:
+            line += f"; {n} without a label, of which the predicted class is explained"
+        told.append(line)
+    return told
+
+
+def _verdict(row: Row) -> str:
+    unlabelled = row["status"] == "done" and not row.get("labelled", True)
+    return "unlabelled" if unlabelled else str(row["status"])
 
 
 def _write(path: Path, text: str) -> None:

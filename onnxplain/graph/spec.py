@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeAlias
 
 from onnxplain.data import Fit, Interpolation, Size
 
@@ -76,3 +76,9 @@ class ModelSpec:
     def channels(self) -> int:
         """Colour channels of the input."""
         return 1 if self.colour == "grey" else 3
+
+    @property
+    def preprocessing(self) -> Mapping[str, Any]:
+        """All that decides the scores of a photo; the names of the classes do not."""
+        names = (one.name for one in fields(self) if one.name not in ("class_names", "sources"))
+        return {name: getattr(self, name) for name in names}

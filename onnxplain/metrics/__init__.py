@@ -17,6 +17,7 @@ from onnxplain.metrics.filling import (
     FilledSimilarity,
     StillRecognised,
     frechet_distance,
+    recogniser,
 )
 from onnxplain.metrics.localisation import LocalisationError
 from onnxplain.metrics.multiscale import ms_ssim
@@ -134,6 +135,7 @@ __all__ = [
     "random_heatmap",
     "randomisation",
     "rank_correlations",
+    "recogniser",
     "row",
     "saliency_metric",
     "scaled",

@@ -14,27 +14,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onnxplain.data import Case, Heatmap, Image, Images, Size
 from onnxplain.flow import FillQuery, Flow, MaskQuery
+from onnxplain.image import resize
 from onnxplain.masks import ArrayMasks
 from onnxplain.metrics.base import Direction, Score
 from onnxplain.metrics.boxes import box_mask, object_boxes
 from onnxplain.metrics.multiscale import ms_ssim
 from onnxplain.params import Parametrised
-from onnxplain.protocols import Fill
+from onnxplain.protocols import Classifier, Fill
+from onnxplain.scores import probabilities
 
 # Distance of each pair of images (N, H, W, 3) in [0, 1], shape (N,): ST-LPIPS, for one.
 Distance: TypeAlias = Callable[[Images, Images], ArrayLike]
+# Probabilities (N, K) of images (N, H, W, 3) in [0, 1].
+Recognise: TypeAlias = Callable[[Images], ArrayLike]
 
 
 @dataclass(frozen=True)
 class StillRecognised(Parametrised):
-    """Whether the classifier's top class is still the target when the object is removed.
+    """Whether a classifier's top class is still the target when the object is removed.
 
     The mean over images is the accuracy row of table 1 of [1]_, there of Inception-v3, which
     is not the classifier explained. What is removed are the case's boxes.
@@ -43,6 +47,10 @@ class StillRecognised(Parametrised):
     ----------
     fill : Fill, optional
         What stands in for the object; the job's fill if not given.
+    recognise : callable, optional
+        Another classifier, from `recogniser` or any function that takes images
+        (N, H, W, 3) of the case's size and gives probabilities (N, K) of the same classes.
+        Without it the classifier explained is asked.
     """
 
     name: ClassVar[str] = "still-recognised"
@@ -50,26 +58,32 @@ class StillRecognised(Parametrised):
     unit: ClassVar[str] = "share of images"
 
     fill: Fill | None = None
+    recognise: Recognise | None = None
 
     def evaluations(self, size: Size) -> int:
-        """One for the photo and one for the filled image."""
+        """One for the photo and one for the filled image, by one classifier or the other."""
         return 2
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[Score]:
         """Judge the fill; does not look at the heatmap."""
-        mask = object_mask(case, self.name)
-        both = ArrayMasks(np.stack([np.zeros_like(mask), mask]))
-        reply = yield MaskQuery(both, fill=self.fill, classes=True)
-        assert reply.classes is not None
-        before, after = (int(top) for top in reply.classes.argmax(axis=1))
+        if self.recognise is None:
+            mask = object_mask(case, self.name)
+            both = ArrayMasks(np.stack([np.zeros_like(mask), mask]))
+            reply = yield MaskQuery(both, fill=self.fill, classes=True)
+            classes: NDArray[Any] | None = reply.classes
+            assert classes is not None
+        else:
+            after = yield from filled(case, self.fill, self.name)
+            classes = _recognised(self.recognise, np.stack([case.image, after]), case)
+        top_before, top_after = (int(top) for top in classes.argmax(axis=1))
         details = {
-            "top_before": before,
-            "top_after": after,
-            "recognised_before": before == case.target,
-            "score_before": float(reply.scores[0]),
-            "score_after": float(reply.scores[1]),
+            "top_before": top_before,
+            "top_after": top_after,
+            "recognised_before": top_before == case.target,
+            "score_before": float(classes[0, case.target]),
+            "score_after": float(classes[1, case.target]),
         }
-        return Score(float(after == case.target), details)
+        return Score(float(top_after == case.target), details)
 
 
 @dataclass(frozen=True)
@@ -126,6 +140,29 @@ class FilledDistance(Parametrised):
         after = yield from filled(case, self.fill, self.name)
         (value,) = np.asarray(self.distance(case.image[None], after[None]), np.float64).reshape(-1)
         return Score(float(value))
+
+
+def recogniser(classifier: Classifier) -> Recognise:
+    """A classifier as what recognises images, which are resized to its size."""
+    size, outputs = classifier.size, classifier.outputs
+
+    def recognise(images: Images) -> NDArray[np.float64]:
+        if images.shape[1:3] != size:
+            images = np.stack([resize(image, size, antialias=True) for image in images])
+        return probabilities(classifier.scores(images), outputs)
+
+    return recognise
+
+
+def _recognised(recognise: Recognise, images: Images, case: Case) -> NDArray[Any]:
+    classes = np.asarray(recognise(images))
+    expected = len(images), case.n_classes or classes.shape[-1]
+    if classes.shape != expected:
+        raise ValueError(
+            f"what recognises filled images must know the classes of the classifier explained, "
+            f"and give scores of shape {expected}, got {classes.shape}"
+        )
+    return classes
 
 
 def object_mask(case: Case, metric: str) -> NDArray[np.float32]:

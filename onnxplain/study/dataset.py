@@ -28,8 +28,8 @@ class Item:
         Path below the folder of images, with forward slashes.
     path : Path
         Where the image is.
-    label : int or str
-        Index or name of the class.
+    label : int, str or None
+        Index or name of the class; None if nobody says what the image shows.
     boxes : tuple of Box
         Where objects of the class are, in pixels of an image of the size `size`.
     size : (rows, columns), optional
@@ -38,7 +38,7 @@ class Item:
 
     file: str
     path: Path
-    label: int | str
+    label: int | str | None
     boxes: tuple[Box, ...] = ()
     size: Size | None = None
 
@@ -63,7 +63,7 @@ def read_items(
         index goes first), and if there are boxes ``xmin, ymin, xmax, ymax`` with the
         ``width, height`` of the image that they were drawn on; a folder of ImageNet's
         ``.xml`` files; or COCO's ``.json``. Without it every folder below `images` is a
-        class and holds its images.
+        class and holds its images, and images beside those folders have no label.
     wnids : path, optional
         A ``.csv`` with the columns ``wnid`` and ``class_index``, for labels that are WordNet
         ids, such as those of ImageNet's folders and ``.xml`` files.
@@ -86,8 +86,8 @@ def read_items(
         raise ValueError(f"{annotations or images}: not readable labels: {what}") from error
     if not found:
         raise ValueError(
-            f"{annotations or images}: no labelled images; give --annotations, or one folder "
-            f"a class with images in it"
+            f"{annotations or images}: no images; give a folder with images in it, or with one "
+            f"folder of images a class, or --annotations that name some"
         )
     return [
         Item(file, images / file, index.get(str(label), label), boxes, size)
@@ -121,7 +121,7 @@ def draw(seed: int, *names: str) -> float:
 
 
 # File, label, boxes, and the size of the image that they were drawn on.
-_Row = tuple[str, int | str, tuple[Box, ...], Size | None]
+_Row = tuple[str, int | str | None, tuple[Box, ...], Size | None]
 
 
 def _rows(images: Path, annotations: Path | None) -> Iterable[_Row]:
@@ -138,7 +138,7 @@ def _rows(images: Path, annotations: Path | None) -> Iterable[_Row]:
 
 def _grouped(rows: Iterable[_Row]) -> Iterator[_Row]:
     """One row an image and class, with all its boxes."""
-    boxes: dict[tuple[str, int | str], tuple[Box, ...]] = {}
+    boxes: dict[tuple[str, int | str | None], tuple[Box, ...]] = {}
     sizes: dict[str, Size | None] = {}
     for file, label, some, size in rows:
         boxes[file, label] = boxes.get((file, label), ()) + some
@@ -157,10 +157,9 @@ def _read_csv(path: Path) -> Iterator[_Row]:
 
 
 def _read_folders(images: Path) -> Iterator[_Row]:
-    for path in images.glob("*/**/*"):
-        if path.suffix.lower() in SUFFIXES:
-            below = path.relative_to(images)
-            yield below.as_posix(), below.parts[0], (), None
+    for path in _photos(images):
+        below = path.relative_to(images)
+        yield below.as_posix(), below.parts[0] if len(below.parts) > 1 else None, (), None
 
 
 def _read_xml(images: Path, folder: Path) -> Iterator[_Row]:

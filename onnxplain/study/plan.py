@@ -19,36 +19,20 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from onnxplain import registry
 from onnxplain.fills import Inpaint
 from onnxplain.flow import Method
-from onnxplain.metrics import METRICS, FoldedBlur, Metric, RandomHeatmap
+from onnxplain.metrics import FoldedBlur, RandomHeatmap
 from onnxplain.params import build, unknown, values
 from onnxplain.protocols import Fill, Inpainter
 from onnxplain.study.given import Given
 
-# The papers' where a metric brings a fill of its own; the others judge the method's.
-METRIC_FILLS: Mapping[str, str] = {
-    "deletion": "dataset-mean",
-    "insertion": FoldedBlur.name,
-    "morf": "uniform-noise",
-    "lerf": "uniform-noise",
-    "abpc": "uniform-noise",
-}
-
 # They remove nothing, so one fill is as good as all.
 UNFILLED: Mapping[str, type[Method]] = {cls.name: cls for cls in (RandomHeatmap, Given)}
-
-LOOK_AT_BOXES = frozenset(("localisation", "pointing", "ms-ssim", "off-object"))
-
-# What recognises the filled image should be another classifier than the one explained.
-JUDGES: Mapping[str, type[Metric]] = {
-    name: cls for name, cls in METRICS.items() if name != "still-recognised"
-}
 
 
 @dataclass(frozen=True)
@@ -123,13 +107,6 @@ class Explainer(NamedTuple):
     fill: Named
 
 
-class Judge(NamedTuple):
-    """A metric; `fill` is its own one, None where it judges the method's or has none."""
-
-    metric: Metric
-    fill: Named | None
-
-
 def read_plan(path: Path) -> Plan:
     """Read a plan file.
 
@@ -190,7 +167,12 @@ def entry(given: str | Mapping[str, Any]) -> Entry:
     )
 
 
-def explainers(plan: Plan, inpainter: Callable[[], Inpainter]) -> list[Explainer]:
+def no_inpainter() -> NoReturn:
+    """Refuse a fill that paints."""
+    raise ValueError("the fill 'inpaint' needs an inpainter, and there is none")
+
+
+def explainers(plan: Plan, inpainter: Callable[[], Inpainter] = no_inpainter) -> list[Explainer]:
     """Every method of a plan with every fill.
 
     Parameters
@@ -198,67 +180,34 @@ def explainers(plan: Plan, inpainter: Callable[[], Inpainter]) -> list[Explainer
     plan : Plan
         Its methods and fills.
     inpainter : callable
-        Loads the inpainter; called at most once, and only if a fill needs it.
+        Gives the inpainter; called only if a fill needs it.
 
     Raises
     ------
     ValueError, TypeError
         If there is no such method, fill or parameter, or two are the same.
     """
-    painters: list[Inpainter] = []
-
-    def fill_of(wanted: Entry) -> Named:
-        painter = None
-        if wanted.name == Inpaint.name:
-            painters[:] = painters or [inpainter()]
-            painter = painters[0]
-        return _fill(wanted, painter)
-
     found = []
     for wanted in plan.methods:
         if wanted.name in UNFILLED:
             method = build(UNFILLED[wanted.name], wanted.parameters)
-            found.append(Explainer(method, method.name, fill_of(Entry(method.usual_fill))))
+            usual = fill_of(Entry(method.usual_fill), inpainter)
+            found.append(Explainer(method, method.name, usual))
             continue
         base, implied = registry.split(wanted.name)
         method = registry.make_method(base, wanted.parameters)
         fills = (Entry(implied),) if implied else plan.fills or (Entry(method.usual_fill),)
         for each in fills:
             name = f"{base}-g" if each.name == Inpaint.name else base
-            found.append(Explainer(method, name, fill_of(each)))
-    _check_distinct([(e.name, repr(e.method), e.fill.name, e.fill.parameters) for e in found])
+            found.append(Explainer(method, name, fill_of(each, inpainter)))
+    check_distinct([(e.name, repr(e.method), e.fill.name, e.fill.parameters) for e in found])
     return found
 
 
-def judges(plan: Plan) -> list[Judge]:
-    """The metrics of a plan, with fills of their own where their papers have one.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If there is no such metric, fill or parameter, or two are the same.
-    """
-    found = [_judge(wanted) for wanted in plan.metrics]
-    _check_distinct([(judge.metric.name, repr(judge.metric)) for judge in found])
-    return found
-
-
-def _judge(wanted: Entry) -> Judge:
-    if wanted.name not in JUDGES:
-        raise ValueError(f"metric {unknown(wanted.name, JUDGES)}")
-    parameters = dict(wanted.parameters)
-    given = parameters.pop("fill", METRIC_FILLS.get(wanted.name))
-    metric: Any = build(JUDGES[wanted.name], parameters)
-    if given is None:
-        return Judge(metric, None)
-    if "fill" not in {one.name for one in fields(metric)}:
-        raise ValueError(f"metric {wanted.name} removes nothing and takes no fill, got {given!r}")
-    fill = _fill(entry(given), None)
-    return Judge(replace(metric, fill=fill.fill), fill)
-
-
-def _fill(wanted: Entry, painter: Inpainter | None) -> Named:
+def fill_of(wanted: Entry, inpainter: Callable[[], Inpainter]) -> Named:
+    """A fill, with the inpainter if it paints."""
     fill: Fill
+    painter = inpainter() if wanted.name == Inpaint.name else None
     if wanted.name == FoldedBlur.name:
         fill = build(FoldedBlur, wanted.parameters)
     else:
@@ -272,7 +221,8 @@ def _fill(wanted: Entry, painter: Inpainter | None) -> Named:
     return Named(fill, wanted.name, parameters)
 
 
-def _check_distinct(names: list[Any]) -> None:
+def check_distinct(names: list[Any]) -> None:
+    """Refuse two that are the same, by the first of what names them."""
     for i, name in enumerate(names):
         if name in names[:i]:
             raise ValueError(f"{name[0]} is asked for twice with the same parameters")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from onnxplain.errors import OnnxplainError
@@ -13,7 +13,8 @@ from onnxplain.protocols import Classifier
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import Item
 from onnxplain.study.given import Given
-from onnxplain.study.plan import LOOK_AT_BOXES, Explainer, Judge
+from onnxplain.study.judges import LOOK_AT_BOXES, Judge
+from onnxplain.study.plan import Explainer
 from onnxplain.study.rows import Row, key_of
 from onnxplain.subjects import Subject
 from onnxplain.version import __version__
@@ -28,22 +29,25 @@ class Question:
     classifier : Classifier
         What is explained.
     item : Item
-        Its label is the index of the class.
+        Its label is the index of the class; None asks for the predicted one.
     sha256 : str or None
         Of the photo's pixels; None if it cannot be read.
     seed : int
         Decides all draws.
+    predicted : int, optional
+        Index of the class that the classifier predicts, where that is known.
     """
 
     classifier: Classifier
     item: Item
     sha256: str | None
     seed: int
+    predicted: int | None = None
 
     @property
-    def target(self) -> int:
-        """Index of the class."""
-        return int(self.item.label)
+    def target(self) -> int | None:
+        """Index of the class; None where it is to be predicted."""
+        return self.predicted if self.item.label is None else int(self.item.label)
 
     def image_key(self) -> str:
         """The key of the row that tells how the image is classified."""
@@ -69,13 +73,14 @@ class Question:
         facts = {"key": self.image_key(), "kind": "image", **self._facts()}
         if isinstance(found, Exception):
             return {**facts, "status": "error", "error": describe(found)}
-        predicted = int(found.probabilities.argmax())
+        predicted, target = int(found.probabilities.argmax()), self.target
+        assert target is not None
         return {
             **facts,
-            "status": "done" if predicted == self.target else "wrong",
+            "status": "done" if predicted == target else "wrong",
             "predicted": predicted,
             "predicted_name": self.classifier.class_names[predicted],
-            "score": float(found.probabilities[self.target]),
+            "score": float(found.probabilities[target]),
         }
 
     def score_row(self, explainer: Explainer, judge: Judge, found: Score | Exception) -> Row:
@@ -99,7 +104,7 @@ class Question:
         }
 
     def _facts(self) -> Row:
-        ran = self.classifier.provenance
+        ran, names = self.classifier.provenance, self.classifier.class_names
         return {
             "version": __version__,
             "model": ran.get("model"),
@@ -107,8 +112,9 @@ class Question:
             "preprocessing": _preprocessing(self.classifier),
             "image": self.item.file,
             "image_sha256": self.sha256,
+            "labelled": self.item.label is not None,
             "target": self.target,
-            "target_name": self.classifier.class_names[self.target],
+            "target_name": None if self.target is None else names[self.target],
         }
 
     def _identity(self) -> dict[str, Any]:
@@ -118,7 +124,7 @@ class Question:
             "classifier": ran.get("sha256") or ran.get("model"),
             "preprocessing": _preprocessing(self.classifier),
             "image": self.sha256 or self.item.file,
-            "target": self.target,
+            "target": self.item.label,  # not the predicted one: a key is known beforehand
         }
 
     def _heatmap(self, explainer: Explainer) -> dict[str, Any]:
@@ -153,16 +159,14 @@ def _explainer(explainer: Explainer) -> dict[str, Any]:
 def _metric(judge: Judge) -> dict[str, Any]:
     return {
         "metric": judge.metric.name,
-        "metric_parameters": values(judge.metric),
+        "metric_parameters": {**values(judge.metric), **judge.model},
         "metric_fill": judge.fill and judge.fill.name,
         "metric_fill_parameters": dict(judge.fill.parameters) if judge.fill else {},
     }
 
 
 def _preprocessing(classifier: Classifier) -> Mapping[str, Any]:
-    """How images reach the graph; the names of its classes change no score."""
-    if not isinstance(classifier, OnnxClassifier):
-        return {"size": classifier.size}
-    spec = classifier.spec
-    names = (one.name for one in fields(spec) if one.name not in ("class_names", "sources"))
-    return {name: getattr(spec, name) for name in names}
+    """How images reach the classifier."""
+    if isinstance(classifier, OnnxClassifier):
+        return classifier.spec.preprocessing
+    return {"size": classifier.size}

@@ -24,8 +24,9 @@ from onnxplain.image import MAX_PIXELS, read
 from onnxplain.metrics import Score
 from onnxplain.protocols import Classifier, Differentiable
 from onnxplain.study.dataset import Item
+from onnxplain.study.judges import Judge
 from onnxplain.study.keeper import Keeper
-from onnxplain.study.plan import Explainer, Judge
+from onnxplain.study.plan import Explainer
 from onnxplain.study.records import Question
 from onnxplain.study.rows import Row, RowFile
 from onnxplain.subjects import Named, Subject, look
@@ -70,9 +71,11 @@ def evaluate(
     classifier : Classifier
         What is explained.
     items : iterable of Item
-        The images, labelled by index (see `known_items`).
+        The images, labelled by index (see `known_items`) or not at all: then the predicted
+        class is explained.
     explainers, judges : sequence
-        Methods with fills, and metrics, from a plan.
+        Methods with fills, and metrics, from a plan; those that judge by another classifier
+        by one of the same classes (`onnxplain.study.judges.check_same_classes`).
     store : RowFile
         Where rows are looked up and written: one an image, which tells the predicted class,
         and one for each method and metric. A failure is a row with its error.
@@ -112,11 +115,17 @@ def evaluate(
 def known_items(
     items: Iterable[Item], class_names: Sequence[str]
 ) -> tuple[list[Item], dict[str, int]]:
-    """The items whose label is a class, by its index; and how many there are of other labels."""
+    """The items whose label is a class, by its index; and how many there are of other labels.
+
+    Items without a label stay as they are.
+    """
     found: list[Item] = []
     unknown: dict[str, int] = {}
     indices: dict[int | str, int | None] = {}
     for item in items:
+        if item.label is None:
+            found.append(item)
+            continue
         if item.label not in indices:
             indices[item.label] = _index(item.label, class_names)
         index = indices[item.label]
@@ -216,6 +225,7 @@ class _Run:
 
     def _open(self, question: Question, subject: Subject) -> Iterator[Job[None]]:
         """The jobs of one image: one a method."""
+        question = replace(question, predicted=int(subject.probabilities.argmax()))
         row = question.image_row(subject)
         written = self._write(row)
         if row["status"] == "wrong" and self.only_correct:
@@ -224,6 +234,7 @@ class _Run:
         self.steps.append(Step((row["key"],), written, 0))
         boxes = question.item.boxes_in(subject.frame.original)
         inside = tuple(subject.frame.box(box) for box in boxes)
+        assert question.target is not None
         case = replace(subject.case(question.target), boxes=inside)
         for explainer in self.explainers:
             work = self._work(question, explainer)
@@ -285,10 +296,10 @@ def _flow(work: _Work, case: Case, keeper: Keeper | None) -> Flow[None]:
         heatmap = made.heatmap
         if keeper:
             keeper.keep(name, heatmap)
-    for metric, _ in work.open:
+    for judge in work.open:
         try:
-            rng = generator(seed, case.name, metric.name)
-            work.found.append((yield from metric.flow(case, heatmap, rng)))
+            rng = generator(seed, case.name, judge.metric.name)
+            work.found.append((yield from judge.metric.flow(case, heatmap, rng)))
         except Exception as error:  # the other metrics may still be right
             work.found.append(error)
 

@@ -45,12 +45,13 @@ def test_image_with_two_classes_is_two_items(tmp_path: Path):
     ]
 
 
-def test_every_folder_is_a_class(tmp_path: Path):
+def test_every_folder_is_a_class_and_loose_images_have_none(tmp_path: Path):
     for path in ("n01/x.JPEG", "n02/deep/y.png", "n02/notes.txt", "loose.png"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     found = read_items(tmp_path)
     assert [(one.file, one.label) for one in found] == [
+        ("loose.png", None),
         ("n01/x.JPEG", "n01"),
         ("n02/deep/y.png", "n02"),
     ]
@@ -112,7 +113,7 @@ def test_boxes_follow_an_image_that_was_scaled():
         ("word.csv", "file,class_index\na.jpg,many\n", "invalid literal"),
         ("half.json", '{"images": []', "not readable labels"),
         ("keys.json", "{}", "no column or key 'categories'"),
-        ("empty.csv", HEAD, "no labelled images"),
+        ("empty.csv", HEAD, "no images; give"),
     ],
 )
 def test_bad_labels_are_errors_that_name_the_file(

@@ -12,16 +12,8 @@ import onnxplain
 from onnxplain.evaluation import judge
 from onnxplain.fills import Black, Blur, DatasetMean
 from onnxplain.metrics import ABPC, METRICS, Deletion, FoldedBlur, Insertion, SaliencyMetric
-from onnxplain.study.plan import (
-    JUDGES,
-    LOOK_AT_BOXES,
-    Entry,
-    Plan,
-    entry,
-    explainers,
-    judges,
-    read_plan,
-)
+from onnxplain.study.judges import BY_MODEL, JUDGES, LOOK_AT_BOXES, judges
+from onnxplain.study.plan import Entry, Plan, entry, explainers, read_plan
 from tests.nets import Net
 from tests.study.conftest import reddish
 
@@ -122,18 +114,19 @@ class Painter:
     provenance = {"inpainter": "painter.onnx", "sha256": "abc"}  # noqa: RUF012
 
 
-def test_generative_methods_share_one_inpainter_which_is_in_the_key():
-    loads: list[int] = []
+def test_a_metric_takes_the_inpainter_as_its_fill():
+    plan = Plan(metrics=(entry("deletion:fill=inpaint"), entry("deletion")))
+    painted, grey = judges(plan, Painter)
+    assert painted.fill is not None
+    assert painted.fill.parameters == {"inpainter": "painter.onnx", "sha256": "abc"}
+    assert painted.metric.fill == painted.fill.fill != grey.metric.fill
 
-    def load() -> Any:
-        loads.append(1)
-        return Painter()
 
+def test_what_paints_in_generative_methods_is_in_the_key():
     plan = Plan(methods=(entry("sp-g"), entry("lime")), fills=(entry("inpaint"), entry("black")))
-    found = explainers(plan, load)
+    found = explainers(plan, Painter)
     assert [one.name for one in found] == ["sp-g", "lime-g", "lime"]
     assert found[0].fill.parameters == {"inpainter": "painter.onnx", "sha256": "abc"}
-    assert len(loads) == 1
 
 
 def test_what_is_said_of_the_inpainter_is_in_the_key():
@@ -156,7 +149,7 @@ def test_metrics_have_their_papers_fills_unless_told():
     assert black == Deletion(step=9, fill=Black())
 
 
-@pytest.mark.parametrize("name", sorted(JUDGES))
+@pytest.mark.parametrize("name", sorted(JUDGES.keys() - BY_MODEL.keys()))
 def test_every_metric_can_be_asked_for_by_name(name: str):
     (found,) = judges(Plan(metrics=(Entry(name),)))
     assert type(found.metric) is METRICS[name]
@@ -164,14 +157,14 @@ def test_every_metric_can_be_asked_for_by_name(name: str):
 
 def test_metrics_that_look_at_boxes_are_those_that_miss_them(net: Net):
     missing = set()
-    for name in JUDGES:
+    for name in JUDGES.keys() - BY_MODEL.keys():
         (one,) = judges(Plan(metrics=(Entry(name),)))
         try:
             judge(one.metric, net, reddish(0), np.ones((16, 16)), 1)
         except ValueError as error:
             assert "needs a box" in str(error)  # noqa: PT017
             missing.add(name)
-    assert missing == LOOK_AT_BOXES
+    assert missing | BY_MODEL.keys() == LOOK_AT_BOXES
 
 
 @pytest.mark.parametrize(
@@ -187,7 +180,8 @@ def test_metrics_that_look_at_boxes_are_those_that_miss_them(net: Net):
         ({"metrics": ("saliency:fill=black",)}, "takes no fill"),
         ({"metrics": ("deletion:fill=inpaint",)}, "needs an inpainter"),
         ({"metrics": ("deletion", "deletion:fill=dataset-mean")}, "asked for twice"),
-        ({"metrics": ("still-recognised",)}, "is unknown"),
+        ({"metrics": ("still-recognised",)}, "another classifier; name it: still-recognised:model"),
+        ({"metrics": ("filled-distance:size=128",)}, "an ONNX file; name it"),
     ],
 )
 def test_what_does_not_exist_is_an_error(given: dict[str, Any], problem: str):

@@ -22,7 +22,8 @@ from onnxplain.params import Param, Parametrised
 from onnxplain.protocols import Differentiable
 from onnxplain.study.dataset import Item
 from onnxplain.study.given import Given
-from onnxplain.study.plan import Entry, Explainer, Plan, entry, explainers, judges
+from onnxplain.study.judges import judges
+from onnxplain.study.plan import Entry, Explainer, Plan, entry, explainers
 from onnxplain.study.rows import Row, RowFile, merge, read_rows
 from onnxplain.study.run import Step, evaluate, known_items
 from tests.nets import CurvedGradients, Net, curved
@@ -197,6 +198,30 @@ def test_wrongly_classified_images_are_left_out(net: Net, items: list[Item], tmp
     # What was judged although it was classified wrongly belongs to no study without it.
     keys = {key for step in steps(net, items, path, plan()) for key in step.keys}
     assert not keys & {row["key"] for row in of(path, image="1.png", kind="score")}
+
+
+def test_image_without_a_label_is_explained_for_the_predicted_class(
+    net: Net, items: list[Item], tmp_path: Path
+):
+    path, expected = tmp_path / "rows.jsonl", tmp_path / "expected.jsonl"
+    nameless = [replace(item, label=None) for item in items]
+    blue = np.zeros((20, 24, 3), np.uint8)
+    blue[..., 2] = 255
+    save(items[1].path, blue)
+    found = steps(net, nameless, path, plan())
+    assert sum(step.units for step in found) == 10
+    one = of(path, kind="image", image="1.png")[0]
+    assert (one["target"], one["predicted"], one["status"]) == (0, 0, "done")
+    steps(net, [replace(items[1], label=0), *items[2:], items[0]], expected, plan())
+    told = ("image", "method", "metric", "target", "value")
+    made, wanted = (
+        sorted(tuple(row[name] for name in told) for row in of(one, kind="score"))
+        for one in (path, expected)
+    )
+    assert made == wanted
+    net.calls.clear()
+    steps(net, nameless, path, plan())
+    assert net.calls == []
 
 
 def test_failing_image_is_a_row_and_the_others_go_on(net: Net, items: list[Item], tmp_path: Path):
@@ -448,11 +473,12 @@ def test_merged_parts_are_the_whole(net: Net, items: list[Item], tmp_path: Path)
 
 
 def test_labels_are_looked_up_and_unknown_ones_counted():
-    def item(label: int | str) -> Item:
+    def item(label: int | str | None) -> Item:
         return Item("a", Path("a"), label)
 
     found, unknown = known_items(
         map(item, ["kitty", 1, "mouse", "2", "mouse", 3, -1]), ["cat, kitty", "dog", "bird"]
     )
     assert [one.label for one in found] == [0, 1, 2]
+    assert known_items([item(None)], ["cat"]) == ([item(None)], {})
     assert unknown == {"mouse": 2, "3": 1, "-1": 1}

@@ -1,0 +1,122 @@
+"""What a classifier sees in images: the values of a tensor inside its graph."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.data import Images, Size
+from onnxplain.errors import ModelError
+from onnxplain.graph.spec import ModelSpec
+from onnxplain.image import resize
+from onnxplain.runtime.batching import batch_of
+from onnxplain.runtime.compose import HostComposer, ModelSpace
+from onnxplain.runtime.device import Device
+from onnxplain.runtime.session import Session, open_session
+from onnxplain.runtime.tuning import cores
+
+BATCH_SIZE = 8
+
+
+def load_features(
+    path: str | os.PathLike[str],
+    tensor: str | None = None,
+    *,
+    device: str = "auto",
+    flags: Mapping[str, Any] | None = None,
+) -> OnnxFeatures:
+    """Make a function of images out of a tensor inside a classifier.
+
+    Parameters
+    ----------
+    path : path
+        The classifier's ONNX file.
+    tensor : str, optional
+        Name of the tensor; what the last layer with weights turns into scores if not given.
+    device, flags
+        As for `load_classifier`.
+
+    Raises
+    ------
+    ModelError
+        If there is no such tensor, or the file is no classifier.
+    DeviceError
+        If the device cannot be had.
+    """
+    from onnxplain.graph.features import features_name, with_output
+    from onnxplain.graph.load import read_model
+    from onnxplain.graph.rebatch import dynamic_batch
+    from onnxplain.graph.resolve import resolve_spec
+
+    wanted = Device.parse(device)
+    model = read_model(Path(path))
+    spec = resolve_spec(model, flags or {})
+    batch = batch_of(model, spec)
+    proto = dynamic_batch(model.proto, spec) if batch.rewritten else model.proto
+    try:
+        name = tensor or features_name(proto)
+        content = with_output(proto, name).SerializeToString()
+    except ModelError as error:
+        raise ModelError(f"{model.path.name}: {error}") from error
+    folder = model.path.parent if model.external else None
+    session = open_session(content, wanted, name=model.path.name, folder=folder, threads=cores())
+    return OnnxFeatures(session, spec, name, batch.fixed)
+
+
+@final
+class OnnxFeatures:
+    """The features of images, as a function; made by `load_features`."""
+
+    def __init__(self, session: Session, spec: ModelSpec, tensor: str, fixed: int | None) -> None:
+        self.spec = spec
+        self.tensor = tensor
+        self._session = session
+        self._fixed = fixed
+        self._composer = HostComposer(ModelSpace.of(spec))
+
+    @property
+    def size(self) -> Size:
+        """Rows and columns of the images it takes; others are resized."""
+        return self.spec.size
+
+    def __call__(self, images: Images) -> NDArray[np.float32]:
+        """Features (N, D) of images (N, H, W, 3) in [0, 1].
+
+        Convolutional features (N, D, rows, columns) are averaged over the image, those of
+        N sequences (N, tokens, D) over the tokens.
+
+        Raises
+        ------
+        ModelError
+            If the tensor is not one vector, map or sequence an image.
+        """
+        if images.ndim != 4 or images.shape[3] != 3:
+            raise ValueError(f"features are taken of images (N, H, W, 3), got {images.shape}")
+        step = self._fixed or BATCH_SIZE
+        return np.concatenate(
+            [self._run(images[start : start + step]) for start in range(0, len(images), step)]
+        )
+
+    def _run(self, images: Images) -> NDArray[np.float32]:
+        n = len(images)
+        if images.shape[1:3] != self.size:
+            images = np.stack([resize(image, self.size, antialias=True) for image in images])
+        if self._fixed:
+            images = np.concatenate([images, np.repeat(images[-1:], self._fixed - n, axis=0)])
+        feeds = {self.spec.input: self._composer.enter(images)}
+        (answer,) = self._session.run(feeds, [self.tensor])
+        if answer.ndim not in (2, 3, 4) or len(answer) != len(images):
+            raise ModelError(
+                f"{self._session.name}: {self.tensor!r} has shape {answer.shape} for "
+                f"{len(images)} image(s); features are (N, D), (N, D, rows, columns) or "
+                f"(N, tokens, D)"
+            )
+        # ONNX's convolutions have their channels second, whatever the input's layout.
+        axes = {2: (), 3: (1,), 4: (2, 3)}[answer.ndim]
+        found: NDArray[np.float32] = answer[:n].astype(np.float32).mean(axis=axes)
+        return found

@@ -1,0 +1,164 @@
+"""The metrics of a plan, with what they judge by: fills, another classifier, a distance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, NamedTuple
+
+from onnxplain.loading import load, load_distance
+from onnxplain.metrics import (
+    METRICS,
+    FilledDistance,
+    FoldedBlur,
+    Metric,
+    StillRecognised,
+    recogniser,
+)
+from onnxplain.params import build, unknown, values
+from onnxplain.protocols import Inpainter
+from onnxplain.study.plan import Entry, Named, Plan, check_distinct, entry, fill_of, no_inpainter
+
+# The papers' where a metric brings a fill of its own; the others judge the method's.
+METRIC_FILLS: Mapping[str, str] = {
+    "deletion": "dataset-mean",
+    "insertion": FoldedBlur.name,
+    "morf": "uniform-noise",
+    "lerf": "uniform-noise",
+    "abpc": "uniform-noise",
+}
+
+LOOK_AT_BOXES = frozenset(
+    ("localisation", "pointing", "ms-ssim", "off-object", "still-recognised", "filled-distance")
+)
+
+JUDGES: Mapping[str, type[Metric]] = {**METRICS, FilledDistance.name: FilledDistance}
+
+
+class Judge(NamedTuple):
+    """A metric, and what it judges by.
+
+    Parameters
+    ----------
+    metric : Metric
+        With its parameters.
+    fill : Named or None
+        Its own fill; None where it judges the method's or has none.
+    model : mapping
+        The model of its own, with all that decides its answers; empty where it has none.
+    class_names : tuple of str, optional
+        Of that model, if it is a classifier.
+    """
+
+    metric: Metric
+    fill: Named | None = None
+    model: Mapping[str, Any] = {}
+    class_names: tuple[str, ...] | None = None
+
+
+def judges(
+    plan: Plan, inpainter: Callable[[], Inpainter] = no_inpainter, *, device: str = "auto"
+) -> list[Judge]:
+    """The metrics of a plan, with fills of their own where their papers have one.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its metrics.
+    inpainter : callable
+        Gives the inpainter; called only if a fill of a metric needs it.
+    device : str
+        Where the models of metrics run.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such metric, fill or parameter, or two are the same.
+    OnnxplainError
+        If a model cannot be loaded.
+    """
+    found = [_judge(wanted, inpainter, device) for wanted in plan.metrics]
+    check_distinct([(j.metric.name, values(j.metric), _identity(j.fill), j.model) for j in found])
+    return found
+
+
+def check_same_classes(judging: Sequence[Judge], class_names: Sequence[str]) -> None:
+    """Refuse a judge that knows other classes than the classifier explained.
+
+    Raises
+    ------
+    ValueError
+        If the names differ: its answers would mean other things.
+    """
+    for one in judging:
+        if one.class_names is None or tuple(one.class_names) == tuple(class_names):
+            continue
+        pairs = zip(one.class_names, class_names, strict=False)
+        different = next(((a, b) for a, b in pairs if a != b), None)
+        why = (
+            f"it calls {different[0]!r} what the classifier explained calls {different[1]!r}"
+            if different
+            else f"it has {len(one.class_names)} classes and that one {len(class_names)}"
+        )
+        raise ValueError(
+            f"{one.model['model']} cannot judge by {one.metric.name}: {why}; where both know the "
+            f"same classes in the same order, give it the same names by labels=FILE"
+        )
+
+
+def _judge(wanted: Entry, inpainter: Callable[[], Inpainter], device: str) -> Judge:
+    if wanted.name not in JUDGES:
+        raise ValueError(f"metric {unknown(wanted.name, JUDGES)}")
+    parameters = dict(wanted.parameters)
+    given = parameters.pop("fill", METRIC_FILLS.get(wanted.name))
+    if wanted.name in BY_MODEL:
+        judge = BY_MODEL[wanted.name](parameters, device)
+    else:
+        judge = Judge(build(JUDGES[wanted.name], parameters))
+    if given is None:
+        return judge
+    metric: Any = judge.metric
+    if "fill" not in {one.name for one in fields(metric)}:
+        raise ValueError(f"metric {wanted.name} removes nothing and takes no fill, got {given!r}")
+    fill = fill_of(entry(given), inpainter)
+    return judge._replace(metric=replace(metric, fill=fill.fill), fill=fill)
+
+
+def _by_classifier(parameters: Mapping[str, Any], device: str) -> Judge:
+    name, description = _model_of(StillRecognised.name, parameters)
+    other = load(name, device=device, **description)
+    ran = other.provenance
+    facts = {
+        "model": ran["model"],
+        "sha256": ran["sha256"],
+        "preprocessing": other.spec.preprocessing,
+    }
+    return Judge(StillRecognised(recognise=recogniser(other)), None, facts, other.class_names)
+
+
+def _by_distance(parameters: Mapping[str, Any], device: str) -> Judge:
+    name, description = _model_of(FilledDistance.name, parameters)
+    distance = load_distance(name, device=device, **description)
+    return Judge(FilledDistance(distance), None, distance.provenance)
+
+
+# What recognises a filled image should be another classifier than the one explained, and a
+# distance is a model as well. Other parameters than the model and the fill describe it.
+BY_MODEL: Mapping[str, Callable[[Mapping[str, Any], str], Judge]] = {
+    StillRecognised.name: _by_classifier,
+    FilledDistance.name: _by_distance,
+}
+
+
+def _model_of(metric: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The model of a metric, and what else is said of it."""
+    description = dict(parameters)
+    name = str(description.pop("model", ""))
+    if not name:
+        what = "an ONNX file" if metric == FilledDistance.name else "another classifier"
+        raise ValueError(f"metric {metric} judges by {what}; name it: {metric}:model=NAME")
+    return name, description
+
+
+def _identity(fill: Named | None) -> tuple[Any, ...] | None:
+    return fill and (fill.name, fill.parameters)

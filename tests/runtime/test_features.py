@@ -1,0 +1,81 @@
+"""Features: the values of a tensor inside a classifier's graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import onnxplain
+from onnxplain.errors import ModelError
+from onnxplain.graph.features import features_name, with_output
+from onnxplain.image import resize
+from tests import models
+
+IMAGES = np.random.default_rng(3).random((11, 16, 16, 3), np.float32)
+FLAGS: dict[str, Any] = {"range": (0, 1)}
+
+
+def net(tmp_path: Path, **options: Any) -> Path:
+    return models.save(models.convnet(**options), tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize("batch", ["N", 1, 2])
+def test_scores_are_the_last_layer_of_the_features(tmp_path: Path, batch: Any):
+    path = net(tmp_path, batch=batch)
+    features = onnxplain.load_features(path, device="cpu", **FLAGS)
+    classifier = onnxplain.load(path, device="cpu", batch_size=None, **FLAGS)
+    found = features(IMAGES)
+    assert (features.tensor, found.shape) == ("flat", (11, 8))
+    made = models.convnet()
+    stored = {one.name: np.frombuffer(one.raw_data, np.float32) for one in made.graph.initializer}
+    scores = found @ stored["w3"].reshape(8, 5) + stored["b3"]
+    np.testing.assert_allclose(scores, classifier.scores(IMAGES), atol=1e-5)
+
+
+def test_maps_are_averaged_over_the_image_and_images_brought_to_size(tmp_path: Path):
+    path = net(tmp_path)
+    features = onnxplain.load_features(path, "r2", device="cpu", **FLAGS)
+    last = onnxplain.load_features(path, device="cpu", **FLAGS)
+    np.testing.assert_allclose(features(IMAGES), last(IMAGES), atol=1e-6)
+    large = np.random.default_rng(4).random((2, 30, 24, 3), np.float32)
+    small = np.stack([resize(image, (16, 16), antialias=True) for image in large])
+    np.testing.assert_array_equal(features(large), features(small))
+
+
+def test_a_tensor_that_is_not_there_is_told(tmp_path: Path):
+    path = net(tmp_path)
+    with pytest.raises(ModelError, match=r"net.onnx: no node .* 'flat2'; did you mean flat"):
+        onnxplain.load_features(path, "flat2", device="cpu", **FLAGS)
+    with pytest.raises(ValueError, match="images"):
+        onnxplain.load_features(path, device="cpu", **FLAGS)(IMAGES[0])
+
+
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        (helper.make_node("Conv", ["x", "w"], ["y"]), "x"),
+        (helper.make_node("MatMul", ["x", "w"], ["y"]), "x"),
+        (helper.make_node("MatMul", ["w", "x"], ["y"]), "x"),
+        (helper.make_node("Gemm", ["x", "w", "b"], ["y"], name="head"), "x"),
+    ],
+)
+def test_features_are_what_the_last_layer_takes(node: Any, expected: str):
+    graph = helper.make_graph(
+        [node, helper.make_node("Softmax", ["y"], ["scores"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.ones((4, 4), np.float32), name) for name in ("w", "b")],
+    )
+    assert features_name(helper.make_model(graph)) == expected
+
+
+def test_the_model_that_was_given_stays_as_it_was():
+    made = models.convnet()
+    before = made.SerializeToString()
+    assert [one.name for one in with_output(made, "c1").graph.output] == ["c1"]
+    assert made.SerializeToString() == before
