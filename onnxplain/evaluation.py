@@ -1,7 +1,7 @@
-"""Judge heatmaps made anywhere, for any classifier: the metrics as functions on arrays.
+"""Judge heatmaps made anywhere, for any classifier, by any metric.
 
-The functions are offered as `onnxplain.metrics.deletion` and so on. Each asks one question
-of one image; what judges many images at once gives the engine many flows.
+Each call asks one question of one image; what judges many images at once gives the engine
+many flows.
 """
 
 from __future__ import annotations
@@ -17,11 +17,7 @@ from onnxplain.data import Box, Case, generator
 from onnxplain.engine import Engine, Job
 from onnxplain.image import MAX_PIXELS
 from onnxplain.metrics.base import Metric, Score
-from onnxplain.metrics.boxes import Around
 from onnxplain.metrics.chance import random_heatmap
-from onnxplain.metrics.curves import Deletion, Insertion, Ties
-from onnxplain.metrics.regions import ABPC, LeRF, MoRF
-from onnxplain.metrics.saliency import SaliencyMetric
 from onnxplain.protocols import Classifier, Fill
 from onnxplain.registry import DEFAULT_FILL, make_fill
 from onnxplain.runtime import from_callable
@@ -126,138 +122,6 @@ def random_baseline(
     values = [score.value for score in run(known, jobs)]
     details = {"values": values, "deviation": float(np.std(values))}
     return Score(float(np.mean(values)), details)
-
-
-def deletion(
-    classifier: AnyClassifier,
-    image: Source,
-    heatmap: ArrayLike,
-    target: int | str | None = None,
-    *,
-    step: int = Deletion.step,
-    ties: Ties = Deletion.ties,
-    fill: Fill | str | None = None,
-    seed: int = 0,
-) -> Score:
-    """Area under the score while the most salient pixels are removed; lower is better.
-
-    See Also
-    --------
-    judge : the arguments.
-    onnxplain.metrics.Deletion : the parameters, and where the metric comes from.
-    """
-    metric = Deletion(step=step, ties=ties)
-    return judge(metric, classifier, image, heatmap, target, fill=fill, seed=seed)
-
-
-def insertion(
-    classifier: AnyClassifier,
-    image: Source,
-    heatmap: ArrayLike,
-    target: int | str | None = None,
-    *,
-    step: int = Insertion.step,
-    ties: Ties = Insertion.ties,
-    fill: Fill | str | None = None,
-    seed: int = 0,
-) -> Score:
-    """Area under the score while the most salient pixels are brought back; higher is better.
-
-    Without `fill` the curve starts from a blurred copy of the image.
-
-    See Also
-    --------
-    judge : the arguments.
-    onnxplain.metrics.Insertion : the parameters, and where the metric comes from.
-    """
-    metric = Insertion(step=step, ties=ties, fill=None if fill is None else fill_of(fill))
-    return judge(metric, classifier, image, heatmap, target, seed=seed)
-
-
-def saliency_metric(
-    classifier: AnyClassifier,
-    image: Source,
-    heatmap: ArrayLike,
-    target: int | str | None = None,
-    *,
-    alpha: float = SaliencyMetric.alpha,
-    around: Around = SaliencyMetric.around,
-) -> Score:
-    """How small a crop the classifier is sure of; lower is better.
-
-    See Also
-    --------
-    judge : the arguments.
-    onnxplain.metrics.SaliencyMetric : the parameters, and where the metric comes from.
-    """
-    metric = SaliencyMetric(alpha=alpha, around=around)
-    return judge(metric, classifier, image, heatmap, target)
-
-
-def morf(
-    classifier: AnyClassifier,
-    image: Source,
-    heatmap: ArrayLike,
-    target: int | str | None = None,
-    *,
-    patch: int = MoRF.patch,
-    steps: int = MoRF.steps,
-    fill: Fill | str | None = None,
-    seed: int = 0,
-) -> Score:
-    """Mean drop of the score while the most relevant regions go first; higher is better.
-
-    See Also
-    --------
-    judge : the arguments.
-    onnxplain.metrics.MoRF : the parameters, and where the metric comes from.
-    """
-    metric = MoRF(patch=patch, steps=steps)
-    return judge(metric, classifier, image, heatmap, target, fill=fill, seed=seed)
-
-
-def lerf(
-    classifier: AnyClassifier,
-    image: Source,
-    heatmap: ArrayLike,
-    target: int | str | None = None,
-    *,
-    patch: int = LeRF.patch,
-    steps: int = LeRF.steps,
-    fill: Fill | str | None = None,
-    seed: int = 0,
-) -> Score:
-    """Mean drop of the score while the least relevant regions go first; lower is better.
-
-    See Also
-    --------
-    judge : the arguments.
-    onnxplain.metrics.LeRF : the parameters, and where the metric comes from.
-    """
-    metric = LeRF(patch=patch, steps=steps)
-    return judge(metric, classifier, image, heatmap, target, fill=fill, seed=seed)
-
-
-def abpc(
-    classifier: AnyClassifier,
-    image: Source,
-    heatmap: ArrayLike,
-    target: int | str | None = None,
-    *,
-    patch: int = ABPC.patch,
-    steps: int = ABPC.steps,
-    fill: Fill | str | None = None,
-    seed: int = 0,
-) -> Score:
-    """Area between the curves of `morf` and `lerf`; higher is better.
-
-    See Also
-    --------
-    judge : the arguments.
-    onnxplain.metrics.ABPC : the parameters, and where the metric comes from.
-    """
-    metric = ABPC(patch=patch, steps=steps)
-    return judge(metric, classifier, image, heatmap, target, fill=fill, seed=seed)
 
 
 class Asked(NamedTuple):

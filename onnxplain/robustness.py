@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,13 @@ from onnxplain.engine import Job
 from onnxplain.evaluation import AnyClassifier, ask, fill_of, run
 from onnxplain.flow import Flow, Method
 from onnxplain.metrics.base import Score
+from onnxplain.metrics.chance import RandomHeatmap
 from onnxplain.metrics.neutrality import FillScore
 from onnxplain.metrics.perturbed import LabelBias, with_labels
 from onnxplain.metrics.sanity import ClassSensitivity, InputInvariance, Randomisation
 from onnxplain.metrics.similarity import SSIM, Spearman
 from onnxplain.metrics.sweeps import SWEEPS, Sweep, rank_correlations, sensitivity
+from onnxplain.params import build
 from onnxplain.protocols import Classifier, Fill
 from onnxplain.registry import make_method
 from onnxplain.subjects import Source
@@ -41,7 +44,8 @@ def sweep(
     classifier, image, target, fill
         As in `judge`. With an inpainter as the fill it is the row of the G-method.
     which : Sweep or str
-        A sweep, or the name of one of `SWEEPS`: those of the paper's tables S1 and S2.
+        A sweep, or the name of one of `SWEEPS`: those of the paper's tables S1 and S2, and
+        ``random``, the baseline: heatmaps that have nothing to do with one another.
 
     Returns
     -------
@@ -51,7 +55,7 @@ def sweep(
     plan = SWEEPS[which] if isinstance(which, str) else which
     known, case, _ = ask(classifier, image, target)
     jobs = [
-        _job(make_method(plan.method, variant), case, fill_of(fill), seed)
+        _job(_method(plan.method, variant), case, fill_of(fill), seed)
         for variant in plan.variants
         for seed in plan.seeds
     ]
@@ -239,6 +243,12 @@ def randomisation(
         broken, question, _ = ask(each, image, case.target)
         maps.append(run(broken, [_job(method, question, fill_of(fill), seed)])[0].heatmap)
     return Randomisation().judge(original, maps)
+
+
+def _method(name: str, parameters: Mapping[str, Any]) -> Method:
+    if name == RandomHeatmap.name:
+        return build(RandomHeatmap, parameters)
+    return make_method(name, parameters)
 
 
 def _flow(method: Method, case: Case, seed: int) -> Flow[Attribution]:

@@ -77,7 +77,9 @@ def test_public_names_are_these():
         "explain_many",
         "from_callable",
         "load",
+        "load_distance",
         "load_explanation",
+        "load_features",
         "load_inpainter",
     ]
     assert all(getattr(onnxplain, name) is not None for name in onnxplain.__all__)

@@ -15,6 +15,7 @@ from onnxplain.metrics.curves import Deletion, FoldedBlur, Insertion, area_under
 from onnxplain.metrics.filling import (
     FilledDistance,
     FilledSimilarity,
+    FrechetDistance,
     StillRecognised,
     frechet_distance,
     recogniser,
@@ -37,14 +38,23 @@ from onnxplain.metrics.sweeps import (
 )
 
 if TYPE_CHECKING:
-    from onnxplain.evaluation import (
+    from onnxplain.evaluation import judge, random_baseline
+    from onnxplain.fill_quality import (
+        fill_score,
+        filled_distance,
+        filled_frechet,
+        filled_similarity,
+        off_object_change,
+        still_recognised,
+    )
+    from onnxplain.plain import (
         abpc,
         deletion,
         insertion,
-        judge,
         lerf,
+        localisation_error,
         morf,
-        random_baseline,
+        pointing_game,
         saliency_metric,
     )
     from onnxplain.robustness import (
@@ -60,9 +70,14 @@ if TYPE_CHECKING:
 # These run the engine, which lies above the metrics: they are offered here for those who
 # look here, and imported when they are first used. No metric may use them.
 _HOMES = {
-    "onnxplain.evaluation": (
-        *("abpc", "deletion", "insertion", "judge", "lerf", "morf"),
-        *("random_baseline", "saliency_metric"),
+    "onnxplain.evaluation": ("judge", "random_baseline"),
+    "onnxplain.fill_quality": (
+        *("fill_score", "filled_distance", "filled_frechet", "filled_similarity"),
+        *("off_object_change", "still_recognised"),
+    ),
+    "onnxplain.plain": (
+        *("abpc", "deletion", "insertion", "lerf", "localisation_error", "morf"),
+        *("pointing_game", "saliency_metric"),
     ),
     "onnxplain.robustness": (
         *("Audit", "baseline_audit", "class_sensitivity", "input_invariance", "label_bias"),
@@ -94,6 +109,7 @@ __all__ = [
     "FilledDistance",
     "FilledSimilarity",
     "FoldedBlur",
+    "FrechetDistance",
     "HOGCorrelation",
     "InputInvariance",
     "Insertion",
@@ -120,17 +136,24 @@ __all__ = [
     "best_alpha",
     "class_sensitivity",
     "deletion",
+    "fill_score",
+    "filled_distance",
+    "filled_frechet",
+    "filled_similarity",
     "frechet_distance",
     "input_invariance",
     "insertion",
     "judge",
     "label_bias",
     "lerf",
+    "localisation_error",
     "morf",
     "ms_ssim",
+    "off_object_change",
     "outside_boxes",
     "over_images",
     "pointing_accuracy",
+    "pointing_game",
     "random_baseline",
     "random_heatmap",
     "randomisation",
@@ -140,6 +163,7 @@ __all__ = [
     "saliency_metric",
     "scaled",
     "sensitivity",
+    "still_recognised",
     "sweep",
     "with_labels",
 ]

@@ -142,6 +142,24 @@ class FilledDistance(Parametrised):
         return Score(float(value))
 
 
+@dataclass(frozen=True)
+class FrechetDistance(Parametrised):
+    """Fréchet distance between photos and the images whose objects are removed.
+
+    It judges sets of images by their features, and tells how much filled images look like
+    photos: FID where the features are those of Inception-v3.
+    """
+
+    name: ClassVar[str] = "frechet"
+    direction: ClassVar[Direction] = "lower"
+    unit: ClassVar[str] = "of the features, squared"
+
+    def judge(self, first: ArrayLike, second: ArrayLike) -> Score:
+        """Judge features (N, D) and (M, D); see `frechet_distance`."""
+        value = frechet_distance(first, second)
+        return Score(value, {"images": [len(np.asarray(first)), len(np.asarray(second))]})
+
+
 def recogniser(classifier: Classifier) -> Recognise:
     """A classifier as what recognises images, which are resized to its size."""
     size, outputs = classifier.size, classifier.outputs

@@ -57,11 +57,13 @@ class Sweep:
         return SSIM(data_range=self.data_range), HOGCorrelation(), Spearman()
 
 
-# Sec. 4.4 of [1]_. With an inpainter as the fill they are the rows of the G-methods.
+# Sec. 4.4 of [1]_. With an inpainter as the fill they are the rows of the G-methods; random
+# maps are ours, as what heatmaps that have nothing in common get.
 SWEEPS: Mapping[str, Sweep] = {
     "sp": Sweep("sp", tuple({"patch": p, "stride": 3} for p in (5, 17, 29, 41, 53))),
     "lime-50": Sweep("lime", ({"n_segments": 50, "n_samples": 500},), tuple(range(5)), True),
     "lime-150": Sweep("lime", ({"n_segments": 150, "n_samples": 500},), tuple(range(5)), True),
+    "random": Sweep("random", ({},), tuple(range(5)), data_range=1.0),
     "mp2": Sweep("mp2", tuple({"grid": grid} for grid in (28, 56, 112)), data_range=1.0),
 }
 

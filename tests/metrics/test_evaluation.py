@@ -113,6 +113,63 @@ def test_a_random_map_is_the_baseline():
     assert again.value == score.value == pytest.approx(np.mean(score.details["values"]))
 
 
+@pytest.mark.parametrize("name", sorted(metrics.METRICS))
+def test_every_metric_has_the_baseline(name):
+    metric = metrics.METRICS[name]()
+    size = (170, 180) if name == "ms-ssim" else (64, 60)
+    image = np.random.default_rng(1).random((*size, 3), np.float32)
+    function = curved(np.random.default_rng(2).normal(0, 0.1, (*size, 3, 2)).astype(np.float32))
+    score = metrics.random_baseline(
+        metric, function, image, 1, n_maps=2, boxes=[Box(2, 3, 8, 9)], fill="black"
+    )
+    rng = generator(0, "image", metric.name, "random-1")
+    heatmap = metrics.random_heatmap(size, rng)
+    one = metrics.judge(metric, function, image, heatmap, 1, boxes=[Box(2, 3, 8, 9)], fill="black")
+    assert score.details["values"][1] == pytest.approx(one.value, abs=1e-6)
+
+
+PLAIN = {
+    "deletion": (metrics.deletion, {"step": 50}, {}),
+    "insertion": (metrics.insertion, {"step": 50}, {}),
+    "localisation": (metrics.localisation_error, {"alpha": 0.5}, {"boxes": True}),
+    "pointing": (metrics.pointing_game, {"tolerance": 2.0}, {"boxes": True}),
+    "saliency": (metrics.saliency_metric, {"alpha": 0.5}, {}),
+    "morf": (metrics.morf, {"patch": 5}, {}),
+    "lerf": (metrics.lerf, {"patch": 5}, {}),
+    "abpc": (metrics.abpc, {"patch": 5}, {}),
+    "fill-score": (metrics.fill_score, {}, {"fill": True}),
+    "still-recognised": (metrics.still_recognised, {}, {"boxes": True, "fill": True}),
+    "ms-ssim": (metrics.filled_similarity, {}, {"boxes": True, "fill": True}),
+    "off-object": (metrics.off_object_change, {"patch": 5}, {"boxes": True, "fill": True}),
+}
+
+
+@pytest.mark.parametrize("name", sorted(metrics.METRICS))
+def test_every_metric_is_a_plain_function(name):
+    function, parameters, takes = PLAIN[name]
+    size = (170, 180) if name == "ms-ssim" else SIZE
+    image = np.random.default_rng(1).random((*size, 3), np.float32)
+    classifier = curved(np.random.default_rng(2).normal(0, 0.1, (*size, 3, 2)).astype(np.float32))
+    box = Box(2, 3, 12, 14)
+    of_fill = takes.get("fill")
+    maps = () if of_fill else (np.random.default_rng(3).random(size),)
+    target = {} if name == "ms-ssim" else {"target": 1}
+    boxes = {"boxes": [box]} if takes.get("boxes") else {}
+    fill = {"fill": "white"} if of_fill else {}
+    found = function(classifier, image, *maps, **target, **boxes, **fill, **parameters)
+    expected = metrics.judge(
+        metrics.METRICS[name](**parameters),
+        classifier,
+        image,
+        *(maps or (None,)),
+        1,
+        boxes=[box],
+        **fill,
+    )
+    assert found.value == pytest.approx(expected.value, abs=1e-6)
+    assert found.details.keys() == expected.details.keys()
+
+
 def test_the_random_heatmap_is_a_method_like_others():
     method = metrics.RandomHeatmap()
     found = onnxplain.explain(

@@ -5,6 +5,7 @@ import pytest
 from scipy.linalg import sqrtm
 from skimage.metrics import structural_similarity
 
+from onnxplain import metrics
 from onnxplain.data import Box, Case, generator
 from onnxplain.engine import Engine, Job
 from onnxplain.methods import LIME, SP
@@ -17,6 +18,7 @@ from onnxplain.metrics.filling import (
 from onnxplain.metrics.multiscale import _terms, ms_ssim
 from onnxplain.metrics.neutrality import FillScore
 from onnxplain.metrics.perturbed import LabelBias, OffObjectChange, outside_boxes, with_labels
+from onnxplain.runtime import from_callable
 from tests.metrics.helpers import judged
 from tests.nets import Net, Picture, ShiftedWhereRemoved
 from tests.reference import metrics as reference
@@ -119,6 +121,61 @@ def test_a_removed_object_is_not_recognised_and_one_left_is():
     assert gone.details["recognised_before"]
     left = judged(StillRecognised(fill=Picture(0.8)), bright_inside, image, None, boxes=[OBJECT])
     assert left.value == 1
+
+
+def test_another_classifier_recognises_what_is_left():
+    image = IMAGE * 0.2
+    image[4:12, 5:13] = 0.9
+    asked = []
+
+    def other(images):
+        asked.append(images)
+        return bright_inside(images)
+
+    by = StillRecognised(fill=Picture(0.0), recognise=other)
+    net = StillRecognised(fill=Picture(0.0))
+    ours, theirs = (judged(m, bright_inside, image, None, boxes=[OBJECT]) for m in (net, by))
+    assert theirs.value == ours.value
+    assert theirs.details == pytest.approx(ours.details, abs=1e-6)
+    photo, removed = asked[0]
+    np.testing.assert_array_equal(photo, image)
+    assert not removed[4:12, 5:13].any()
+    other_opinion = StillRecognised(recognise=lambda images: np.tile([0.2, 0.8], (len(images), 1)))
+    assert judged(other_opinion, bright_inside, image, None, boxes=[OBJECT]).value == 1
+
+
+def test_a_recogniser_brings_images_to_its_size_and_must_know_the_classes():
+    small = from_callable(brightness, size=(8, 9), n_classes=2)
+    found = metrics.still_recognised(
+        brightness, IMAGE, 1, boxes=[OBJECT], by=small, fill=Picture(1.0)
+    )
+    filled = IMAGE.copy()
+    filled[4:12, 5:13] = 1
+    assert found.details["score_after"] == pytest.approx(filled.mean(), abs=0.01)
+    other = from_callable(lambda x: np.ones((len(x), 3)) / 3, size=(8, 9), n_classes=3)
+    with pytest.raises(ValueError, match=r"must know the classes .* shape \(2, 2\), got \(2, 3\)"):
+        metrics.still_recognised(brightness, IMAGE, 1, boxes=[OBJECT], by=other)
+
+
+def test_the_frechet_distance_of_filled_images_is_that_of_their_features():
+    images = RNG.random((20, *SIZE, 3), np.float32)  # more than are held at a time
+    after = images.copy()
+    after[:, 4:12, 5:13] = 1
+
+    def features(some):
+        return some[:, 3:9, 4:9].mean(axis=(1, 3))
+
+    found = metrics.filled_frechet(
+        brightness, list(images), features, boxes=[[OBJECT]] * 20, fill="white"
+    )
+    assert found.value == pytest.approx(
+        frechet_distance(features(images), features(after)), rel=1e-4
+    )
+    assert found.details == {"images": [20, 20]}
+    with pytest.raises(ValueError, match="got none"):
+        metrics.filled_frechet(brightness, [], features, boxes=[])
+    with pytest.raises(ValueError, match="zip"):
+        metrics.filled_frechet(brightness, list(images), features, boxes=[[OBJECT]])
 
 
 def test_the_filled_image_is_compared_with_the_photo():

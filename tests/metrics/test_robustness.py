@@ -51,6 +51,13 @@ def test_a_sweep_over_seeds_draws_anew():
     assert max(scores["spearman"].details["pairs"]) < 1
 
 
+def test_maps_that_have_nothing_in_common_are_a_sweep_as_well():
+    scores = metrics.sweep(CURVED, IMAGE, "random", 1)
+    assert len(scores["ssim"].details["pairs"]) == 10
+    assert abs(scores["spearman"].value) < 0.05
+    assert abs(scores["ssim"].value) < 0.05
+
+
 def test_the_audit_has_every_fill_alone_and_the_maps_between_them():
     fills = {"black": Black(), "grey": Colour(), "mean": ChannelMean()}
     audit = metrics.baseline_audit(CURVED, IMAGE, FAST, fills, 1)

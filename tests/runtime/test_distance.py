@@ -74,10 +74,10 @@ def test_other_graphs_and_values_are_refused(tmp_path: Path):
         loaded(tmp_path, graph(second=1))
     with pytest.raises(ModelError, match="two float32 inputs"):
         loaded(tmp_path, models.convnet())
+    images = (TensorProto.FLOAT, ["N", 3, 4, 4])
+    sub = [helper.make_node("Sub", ["a", "b"], ["d"])]
     with pytest.raises(ModelError, match="one number a pair"):
-        pair = {"a": (TensorProto.FLOAT, ["N", 3, 4, 4]), "b": (TensorProto.FLOAT, ["N", 3, 4, 4])}
-        nodes = [helper.make_node("Sub", ["a", "b"], ["d"])]
-        loaded(tmp_path, models.model(nodes, pair, {"d": (TensorProto.FLOAT, ["N", 3, 4, 4])}))
+        loaded(tmp_path, models.model(sub, {"a": images, "b": images}, {"d": images}))
     with pytest.raises(ValueError, match="low < high"):
         loaded(tmp_path, graph(), range=(1, 1))
     with pytest.raises(ValueError, match="at least 1"):

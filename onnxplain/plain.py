@@ -1,0 +1,190 @@
+"""The metrics of heatmaps as plain functions on arrays and any classifier.
+
+Offered as `onnxplain.metrics.deletion` and so on. `onnxplain.metrics.judge` tells the
+arguments that they share; the metric's own are those of its class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from numpy.typing import ArrayLike
+
+from onnxplain.data import Box
+from onnxplain.evaluation import AnyClassifier, fill_of, judge
+from onnxplain.metrics.base import Score
+from onnxplain.metrics.boxes import Around
+from onnxplain.metrics.curves import Deletion, Insertion, Ties
+from onnxplain.metrics.localisation import LocalisationError, Truth
+from onnxplain.metrics.pointing import PointingGame
+from onnxplain.metrics.regions import ABPC, LeRF, MoRF
+from onnxplain.metrics.saliency import SaliencyMetric
+from onnxplain.protocols import Fill
+from onnxplain.subjects import Source
+
+
+def deletion(
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    step: int = Deletion.step,
+    ties: Ties = Deletion.ties,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """Area under the score while the most salient pixels are removed; lower is better.
+
+    See Also
+    --------
+    onnxplain.metrics.Deletion : the parameters, and where the metric comes from.
+    """
+    metric = Deletion(step=step, ties=ties)
+    return judge(metric, classifier, image, heatmap, target, fill=fill, seed=seed)
+
+
+def insertion(
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    step: int = Insertion.step,
+    ties: Ties = Insertion.ties,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """Area under the score while the most salient pixels are brought back; higher is better.
+
+    Without `fill` the curve starts from a blurred copy of the image.
+
+    See Also
+    --------
+    onnxplain.metrics.Insertion : the parameters, and where the metric comes from.
+    """
+    metric = Insertion(step=step, ties=ties, fill=None if fill is None else fill_of(fill))
+    return judge(metric, classifier, image, heatmap, target, seed=seed)
+
+
+def saliency_metric(
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    alpha: float = SaliencyMetric.alpha,
+    around: Around = SaliencyMetric.around,
+) -> Score:
+    """How small a crop the classifier is sure of; lower is better.
+
+    See Also
+    --------
+    onnxplain.metrics.SaliencyMetric : the parameters, and where the metric comes from.
+    """
+    metric = SaliencyMetric(alpha=alpha, around=around)
+    return judge(metric, classifier, image, heatmap, target)
+
+
+def morf(
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    patch: int = MoRF.patch,
+    steps: int = MoRF.steps,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """Mean drop of the score while the most relevant regions go first; higher is better.
+
+    See Also
+    --------
+    onnxplain.metrics.MoRF : the parameters, and where the metric comes from.
+    """
+    metric = MoRF(patch=patch, steps=steps)
+    return judge(metric, classifier, image, heatmap, target, fill=fill, seed=seed)
+
+
+def lerf(
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    patch: int = LeRF.patch,
+    steps: int = LeRF.steps,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """Mean drop of the score while the least relevant regions go first; lower is better.
+
+    See Also
+    --------
+    onnxplain.metrics.LeRF : the parameters, and where the metric comes from.
+    """
+    metric = LeRF(patch=patch, steps=steps)
+    return judge(metric, classifier, image, heatmap, target, fill=fill, seed=seed)
+
+
+def abpc(
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    patch: int = ABPC.patch,
+    steps: int = ABPC.steps,
+    fill: Fill | str | None = None,
+    seed: int = 0,
+) -> Score:
+    """Area between the curves of `morf` and `lerf`; higher is better.
+
+    See Also
+    --------
+    onnxplain.metrics.ABPC : the parameters, and where the metric comes from.
+    """
+    metric = ABPC(patch=patch, steps=steps)
+    return judge(metric, classifier, image, heatmap, target, fill=fill, seed=seed)
+
+
+def localisation_error(
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    boxes: Sequence[Box],
+    alpha: float = LocalisationError.alpha,
+    truth: Truth = LocalisationError.truth,
+    around: Around = LocalisationError.around,
+    overlap: float = LocalisationError.overlap,
+) -> Score:
+    """Whether the box around what a heatmap marks misses the object; lower is better.
+
+    See Also
+    --------
+    onnxplain.metrics.LocalisationError : the parameters, and where the metric comes from.
+    """
+    metric = LocalisationError(alpha=alpha, truth=truth, around=around, overlap=overlap)
+    return judge(metric, classifier, image, heatmap, target, boxes=boxes)
+
+
+def pointing_game(
+    classifier: AnyClassifier,
+    image: Source,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    boxes: Sequence[Box],
+    tolerance: float = PointingGame.tolerance,
+) -> Score:
+    """Whether a heatmap's maximum lies on the object; higher is better.
+
+    See Also
+    --------
+    onnxplain.metrics.PointingGame : the parameters, and where the metric comes from.
+    """
+    metric = PointingGame(tolerance=tolerance)
+    return judge(metric, classifier, image, heatmap, target, boxes=boxes)
