@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,13 @@ from onnxplain.study.judges import BY_MODEL, JUDGES, check_same_classes, judges
 from onnxplain.study.plan import Entry, Plan, entry, explainers, read_plan
 from onnxplain.study.rows import Row, RowFile, read_rows
 from onnxplain.study.run import evaluate, known_items
-from onnxplain.study.writing import FORMATS, as_text
+from onnxplain.study.writing import (
+    FORMATS,
+    as_parquet,
+    as_text,
+    check_parquet,
+    write_rows_parquet,
+)
 
 
 def entries(text: str) -> Entry:
@@ -151,7 +158,7 @@ onnxplain evaluate photos --plan plan.toml -o all
     default="evaluation",
     show_default=True,
     metavar="DIR",
-    help="Folder for the rows (rows.jsonl) and tables (.csv, .md, .tex).",
+    help="Folder for the rows (rows.jsonl) and tables (.csv, .md, .tex, .parquet).",
 )
 @click.option(
     "--keep-heatmaps",
@@ -165,6 +172,11 @@ onnxplain evaluate photos --plan plan.toml -o all
     metavar="I/N",
     help="Do the I-th of N parts of the images only; give each part a folder of its own, and "
     "join them with onnxplain merge.",
+)
+@click.option(
+    "--parquet",
+    is_flag=True,
+    help="Write the tables and all scores as Parquet too; needs pip install 'onnxplain[parquet]'.",
 )
 @click.option("--retry", is_flag=True, help="Do again what failed before.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the tables and errors only.")
@@ -190,6 +202,7 @@ def command(
     output: Path,
     keep_heatmaps: Path | None,
     shard: tuple[int, int] | None,
+    parquet: bool,
     retry: bool,
     quiet: bool,
     max_pixels: int,
@@ -214,6 +227,8 @@ def command(
         "only_correct": only_correct,
     }
     with reported(arguments=True):
+        if parquet:
+            check_parquet()
         plan = read_plan(plan_file) if plan_file else Plan()
         plan = replace(plan, **{k: v for k, v in given.items() if v not in (None, ())})
         items = _items(plan, shard)
@@ -261,7 +276,7 @@ def command(
                     f"interrupted; what is done is in {store.path}, and the same command goes on"
                 ) from None
     with reported():
-        _report(lambda: _current(store.path, keys), plan, output, quiet)
+        _report(lambda: _current(store.path, keys), plan, output, parquet=parquet, quiet=quiet)
     if any(store.done[key] == "error" for key in keys):
         ctx.exit(1)
 
@@ -308,7 +323,9 @@ def _current(path: Path, keys: set[str]) -> Iterator[Row]:
     return (row for row in read_rows(path) if row["key"] in keys)
 
 
-def _report(rows: Callable[[], Iterator[Row]], plan: Plan, output: Path, quiet: bool) -> None:
+def _report(
+    rows: Callable[[], Iterator[Row]], plan: Plan, output: Path, *, parquet: bool, quiet: bool
+) -> None:
     """Print the tables and write them."""
     columns = tables.gather(rows(), share=plan.held_out, seed=plan.seed)
     made = {
@@ -318,7 +335,12 @@ def _report(rows: Callable[[], Iterator[Row]], plan: Plan, output: Path, quiet: 
     }
     for name, table in made.items():
         for suffix, text in FORMATS.items():
-            _write(output / f"{name}.{suffix}", text(table))
+            _write(output / f"{name}.{suffix}", text(table).encode())
+        if parquet:
+            _write(output / f"{name}.parquet", as_parquet(table))
+    if parquet:
+        with _written(output / "rows.parquet") as path:
+            write_rows_parquet(rows(), path)
     if not quiet:
         click.echo("\n".join(_images(rows())), err=True)
     click.echo(as_text(made["means"]))
@@ -346,8 +368,15 @@ def _verdict(row: Row) -> str:
     return "unlabelled" if unlabelled else str(row["status"])
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
+    with _written(path):
+        write_atomic(path, content)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """Turn what goes wrong when a file is written into a message."""
     try:
-        write_atomic(path, text.encode())
+        yield path
     except OSError as error:
         raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from error

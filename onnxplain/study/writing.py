@@ -1,12 +1,17 @@
-"""Tables as text, CSV, Markdown and LaTeX."""
+"""Tables as text, CSV, Markdown, LaTeX and Parquet, and rows as Parquet."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
 
+from onnxplain.errors import OnnxplainError
+from onnxplain.study.rows import Row
 from onnxplain.study.tables import Table
 
 
@@ -47,11 +52,99 @@ def as_latex(table: Table) -> str:
     return "\n".join(parts) + "\n"
 
 
+def as_parquet(table: Table) -> bytes:
+    """An Apache Parquet file with the table's columns, numbers to their last digit.
+
+    Raises
+    ------
+    OnnxplainError
+        If pyarrow is not installed.
+    """
+    arrow, parquet = _pyarrow()
+    columns = zip(*table.lines, strict=True) if table.lines else ((),) * len(table.header)
+    arrays = [arrow.array(list(column)) for column in columns]
+    out = io.BytesIO()
+    parquet.write_table(arrow.Table.from_arrays(arrays, names=list(table.header)), out)
+    return out.getvalue()
+
+
+def write_rows_parquet(rows: Iterable[Row], path: Path) -> None:
+    """Write the scores among some rows as Parquet: a column a fact, tables and lists as JSON.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+        Read one at a time; some thousand are held.
+    path : path
+        Is replaced when all is written.
+
+    Raises
+    ------
+    OnnxplainError
+        If pyarrow is not installed.
+    OSError
+        If the file cannot be written.
+    """
+    arrow, parquet = _pyarrow()
+    kinds = {"text": arrow.string(), "whole": arrow.int64(), "number": arrow.float64()}
+    schema = arrow.schema([(name, kinds[kind]) for name, kind in _COLUMNS.items()])
+    scores = (row for row in rows if row["kind"] == "score")
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with parquet.ParquetWriter(part, schema) as writer:
+            while some := list(islice(scores, _ROWS_AT_ONCE)):
+                lines = [{name: _plain(row.get(name)) for name in _COLUMNS} for row in some]
+                writer.write_table(arrow.Table.from_pylist(lines, schema))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_parquet() -> None:
+    """Refuse before any work is done what could not be written after it.
+
+    Raises
+    ------
+    OnnxplainError
+        If pyarrow is not installed.
+    """
+    _pyarrow()
+
+
 FORMATS: Mapping[str, Callable[[Table], str]] = {
     "csv": as_csv,
     "md": as_markdown,
     "tex": as_latex,
 }
+
+
+# What Parquet has of a row that judges a heatmap.
+_COLUMNS: Mapping[str, Literal["text", "whole", "number"]] = {
+    **dict.fromkeys(("key", "status", "version", "model", "model_sha256"), "text"),
+    **dict.fromkeys(("preprocessing", "image", "image_sha256", "target_name"), "text"),
+    **dict.fromkeys(("target", "seed"), "whole"),
+    **dict.fromkeys(("method", "method_parameters", "fill", "fill_parameters"), "text"),
+    **dict.fromkeys(("metric", "metric_parameters"), "text"),
+    **dict.fromkeys(("metric_fill", "metric_fill_parameters", "direction", "unit"), "text"),
+    "value": "number",
+    **dict.fromkeys(("error", "details"), "text"),
+}
+_ROWS_AT_ONCE = 1000
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise OnnxplainError(
+            f"Parquet needs pyarrow ({error}); pip install 'onnxplain[parquet]'"
+        ) from error
+    return pyarrow, parquet
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 def _shown(table: Table) -> list[Sequence[str]]:

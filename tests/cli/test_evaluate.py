@@ -18,6 +18,9 @@ import PIL.Image
 import pytest
 
 import onnxplain
+from onnxplain.data import Box
+from onnxplain.image import resize
+from onnxplain.metrics.boxes import box_mask
 from onnxplain.subjects import bring, from_array
 from tests import models, painters
 from tests.cli.conftest import ENVIRONMENT, SPEC, Run
@@ -85,6 +88,92 @@ def test_labelled_folder_becomes_tables(run: Run, model: Path, photos: Path, fol
     made = {path.name for path in (folder / "evaluation").iterdir()}
     names = ("means", "pairs", "by-method")
     assert made == {"rows.jsonl", *(f"{n}.{s}" for n in names for s in ("csv", "md", "tex"))}
+
+
+def test_tables_and_rows_as_parquet(run: Run, model: Path, photos: Path, folder: Path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+    assert run(*words(photos, model, "--limit", 3, "--parquet")).exit_code == 0
+    found = parquet.read_table(folder / "evaluation" / "rows.parquet").to_pylist()
+    scores = [row for row in rows(folder / "evaluation" / "rows.jsonl") if row["kind"] == "score"]
+    told = ("key", "image", "method", "metric", "value")
+    assert [[line[name] for name in told] for line in found] == [
+        [row[name] for name in told] for row in scores
+    ]
+    with (folder / "evaluation" / "means.csv").open() as file:
+        means = [float(row["mean"]) for row in csv.DictReader(file)]
+    table = parquet.read_table(folder / "evaluation" / "means.parquet")
+    assert table.column("mean").to_pylist() == means
+
+
+def test_fills_are_judged_by_another_classifier_and_a_distance(
+    run: Run, model: Path, photos: Path, folder: Path
+):
+    other = models.save(models.additive(models.weights((12, 12), seed=3)), folder / "other.onnx")
+    other.with_suffix(".toml").write_text(SPEC)
+    models.save(difference(), folder / "d.onnx")
+    metrics = (
+        *("--metric", "still-recognised:model=other.onnx,fill=black"),
+        *("--metric", "filled-distance:model=d.onnx,range=[0,1],fill=black"),
+    )
+    plain = ("evaluate", photos, "--annotations", "labels.csv", "-m", model, "--batch-size", 8)
+    result = run(*plain, "--method", "random", *metrics)
+    assert result.exit_code == 0, result.stderr
+    found = {
+        (row["image"], row["metric"]): row
+        for row in rows(folder / "evaluation" / "rows.jsonl")
+        if row["kind"] == "score"
+    }
+    assert len(found) == 7 * 2
+    classifier = onnxplain.load(model, device="cpu", batch_size=1)
+    by = onnxplain.load(other, device="cpu", batch_size=1)
+    for i in (0, 3):
+        photo = np.asarray(PIL.Image.open(photos / f"{i}.png"))
+        frame, image = bring(classifier, from_array(photo))
+        box = frame.box(Box(4, 8, 16, 22))
+        inside = box_mask([box], (16, 16))[..., None].astype(np.float32)
+        after = image * (1 - inside)
+        row = found[f"{i}.png", "filled-distance"]
+        assert row["value"] == pytest.approx(((image - after) ** 2).mean(), rel=1e-5)
+        seen = np.exp(by.scores(resize(after, (12, 12), antialias=True)[None])[0])
+        row = found[f"{i}.png", "still-recognised"]
+        target = row["target"]
+        assert row["details"]["score_after"] == pytest.approx(seen[target] / seen.sum(), abs=1e-4)
+        assert row["metric_parameters"]["model"] == "other.onnx"
+    before = (folder / "evaluation" / "rows.jsonl").read_bytes()
+    run(*plain, "--method", "random", *metrics)
+    assert (folder / "evaluation" / "rows.jsonl").read_bytes() == before
+
+
+def difference() -> onnx.ModelProto:
+    """The mean square of the difference of two images."""
+    nodes = [
+        onnx.helper.make_node("Sub", ["a", "b"], ["c"]),
+        onnx.helper.make_node("Mul", ["c", "c"], ["square"]),
+        onnx.helper.make_node("ReduceMean", ["square"], ["d"], axes=[1, 2, 3], keepdims=0),
+    ]
+    image = (onnx.TensorProto.FLOAT, ["N", 3, "H", "W"])
+    return models.model(nodes, {"a": image, "b": image}, {"d": (onnx.TensorProto.FLOAT, ["N"])})
+
+
+def test_judge_of_other_classes_is_an_error(run: Run, model: Path, photos: Path, folder: Path):
+    other = models.save(models.additive(models.weights((16, 16))), folder / "other.onnx")
+    other.with_suffix(".toml").write_text('range = [0, 1]\nclass_names = ["dog", "cat", "bird"]\n')
+    result = run(*words(photos, model, "--metric", "still-recognised:model=other.onnx"))
+    assert result.exit_code == 2
+    text = " ".join(result.stderr.split())
+    assert "it calls 'dog' what the classifier explained calls 'cat, kitty'" in text
+
+
+def test_photos_without_labels_are_explained_for_the_predicted_class(
+    run: Run, model: Path, photos: Path, folder: Path
+):
+    few = (*FEW[:6], *FEW[8:])
+    result = run("evaluate", photos, "-m", model, *few)
+    assert result.exit_code == 0, result.stderr
+    assert "8 without a label, of which the predicted class is explained" in result.stderr
+    found = rows(folder / "evaluation" / "rows.jsonl")
+    assert len(found) == 8 * 3
+    assert all(row["target"] == row["predicted"] for row in found if row["kind"] == "image")
 
 
 def test_started_again_it_prints_the_same_and_writes_no_row(run: Run, model: Path, photos: Path):

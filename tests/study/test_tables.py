@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.stats
 
+from onnxplain.errors import OnnxplainError
 from onnxplain.metrics import ALPHAS
+from onnxplain.study import writing
 from onnxplain.study.dataset import held_out
 from onnxplain.study.rows import Row
 from onnxplain.study.tables import WHOLE_IMAGE, Table, by_method, gather, pairs, summary
-from onnxplain.study.writing import as_csv, as_latex, as_markdown, as_text
+from onnxplain.study.writing import (
+    as_csv,
+    as_latex,
+    as_markdown,
+    as_parquet,
+    as_text,
+    write_rows_parquet,
+)
 
 SHARE, SEED = 0.4, 2
 
@@ -205,3 +217,33 @@ def test_latex_escapes_what_is_special():
     assert r"\begin{tabular}{lrr}" in text
     assert "a\\_b & x|y & n \\\\" in text
     assert "50 \\% & 0.3333 & 2 \\\\" in text
+
+
+def test_parquet_holds_what_csv_holds(tmp_path: Path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+    rows = [score(i, i / 7, m) for i in range(4) for m in ("sp", "rise")]
+    table = summary(gather(rows, share=SHARE, seed=SEED), seed=SEED)
+    found = parquet.read_table(io.BytesIO(as_parquet(table)))
+    assert found.column_names == list(table.header)
+    assert [tuple(line.values()) for line in found.to_pylist()] == list(table.lines)
+    empty = Table("Nothing", ("a", "b"), ())
+    assert parquet.read_table(io.BytesIO(as_parquet(empty))).column_names == ["a", "b"]
+
+
+def test_rows_as_parquet_are_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+    monkeypatch.setattr(writing, "_ROWS_AT_ONCE", 2)
+    failed = {"status": "error", "error": "too dark"}
+    rows = [score(i, i / 7) for i in range(5)] + [score(9, None, **failed)]
+    write_rows_parquet([{"kind": "image"}, *rows], tmp_path / "rows.parquet")
+    found = parquet.read_table(tmp_path / "rows.parquet").to_pylist()
+    assert [line["value"] for line in found] == [row["value"] for row in rows]
+    assert found[5]["error"] == "too dark"
+    assert json.loads(found[0]["metric_parameters"]) == {"step": 9}
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
+
+
+def test_without_pyarrow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(OnnxplainError, match=r"pip install 'onnxplain\[parquet\]'"):
+        writing.check_parquet()
