@@ -6,8 +6,10 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+import venv
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +81,17 @@ class Raw:
                 str(self._model), options, providers=["CPUExecutionProvider"]
             )
         return self._sessions[intra_threads]
+
+
+def inside(environment: Path, packages: Sequence[str], module: str, words: Sequence[str]) -> None:
+    """Run a benchmark in a virtual environment with some packages, which is made if missing."""
+    python = environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    root = Path(__file__).resolve().parents[1]
+    if not python.exists():
+        venv.create(environment, with_pip=True)
+        install = [python, "-m", "pip", "install", "-q", *packages, "-e", str(root)]
+        subprocess.run(install, check=True)
+    subprocess.run([python, "-m", module, *words], check=True, cwd=root)
 
 
 def seconds(action: Callable[[], object]) -> float:

@@ -13,9 +13,6 @@ as they come.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import venv
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -24,8 +21,9 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks.common import inside
+
 PEERS = ("torch", "captum", "dianna", "lime")
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @click.command(help=__doc__)
@@ -34,20 +32,10 @@ ROOT = Path(__file__).resolve().parents[1]
 @click.option("--evaluations", default=500, show_default=True, help="Of RISE and LIME.")
 def main(environment: Path | None, rounds: int, evaluations: int) -> None:
     if environment is not None:
-        run_inside(environment, rounds, evaluations)
+        words = ("--rounds", str(rounds), "--evaluations", str(evaluations))
+        inside(environment, PEERS, "benchmarks.peers", words)
         return
     compare(rounds, evaluations)
-
-
-def run_inside(environment: Path, rounds: int, evaluations: int) -> None:
-    """Install the peers in an environment of their own, and run this there."""
-    python = environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    if not python.exists():
-        venv.create(environment, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *PEERS, "-e", str(ROOT)], check=True)
-    command = [python, "-m", "benchmarks.peers", "--rounds", str(rounds)]
-    command += ["--evaluations", str(evaluations)]
-    subprocess.run(command, check=True, cwd=ROOT)
 
 
 def compare(rounds: int, evaluations: int) -> None:

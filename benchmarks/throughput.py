@@ -48,7 +48,8 @@ def main(model: str, rounds: int, threads: int) -> None:
     print("|---|---|---|---|---|---|")
     for name, method in METHODS:
         n = method.evaluations(classifier.size)
-        pairs = [_pair(raw, plan, partial(_explain, classifier, method), n) for _ in range(rounds)]
+        explain = partial(_explain, classifier, method)
+        pairs = [pair(raw, plan, explain, lambda n=n: n) for _ in range(rounds)]
         rates, raws, ratios, cpu_ratios = (list(figures) for figures in zip(*pairs, strict=True))
         print(
             f"| {name} | {n} | {spread(rates, 0)} | {spread(raws, 0)} "
@@ -56,16 +57,20 @@ def main(model: str, rounds: int, threads: int) -> None:
         )
 
 
-def _pair(
-    raw: Raw, plan: Plan, explain: Callable[[], object], n: int
+def pair(
+    raw: Raw,
+    plan: Plan,
+    work: Callable[[], object],
+    evaluations: Callable[[], int],
+    raw_images: int = RAW_IMAGES,
 ) -> tuple[float, float, float, float]:
-    """Rates of the engine and of raw runs around it, and their ratios by clock and CPU."""
-    raw_run = partial(raw.run, plan, RAW_IMAGES)
-    before, own, after = _timed(raw_run), _timed(explain), _timed(raw_run)
+    """Rates of some work and of raw runs around it, and their ratios by clock and CPU."""
+    raw_run = partial(raw.run, plan, raw_images)
+    before, own, after = _timed(raw_run), _timed(work), _timed(raw_run)
     raw_wall, raw_cpu = (
-        (one + two) / 2 / RAW_IMAGES for one, two in zip(before, after, strict=True)
+        (one + two) / 2 / raw_images for one, two in zip(before, after, strict=True)
     )
-    wall, cpu = (value / n for value in own)
+    wall, cpu = (value / evaluations() for value in own)
     return 1 / wall, 1 / raw_wall, raw_wall / wall, raw_cpu / cpu
 
 

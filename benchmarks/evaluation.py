@@ -1,0 +1,138 @@
+"""Metrics over raw ONNX Runtime on ready-made input, and memory by number of images.
+
+    python -m benchmarks.evaluation [--images 24] [--rounds 5]
+
+Photos are parts of the example photos. A deletion run judges random heatmaps; a metrics-only
+run finds heatmaps that were kept and judges them by deletion, insertion and the saliency
+metric. Both are whole studies: reading photos, classifying them, ranking pixels, writing
+rows. Raw runs stand before and after each, and the ratio is by the clock and by the
+process's CPU seconds an image, which other load disturbs less.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import click
+import PIL.Image
+
+import onnxplain
+from benchmarks.common import PHOTO, Raw, machine, spread
+from benchmarks.throughput import pair
+from onnxplain.runtime import OnnxClassifier
+from onnxplain.study.dataset import read_items
+from onnxplain.study.judges import judges
+from onnxplain.study.plan import Entry, Plan, explainers
+from onnxplain.study.rows import RowFile, read_rows
+from onnxplain.study.run import evaluate
+from onnxplain.zoo import build
+
+CURVES, CROPS = ("deletion", "insertion"), "saliency"
+
+
+@click.command(help=__doc__)
+@click.option("--images", "n_images", default=24, show_default=True, help="Photos a study.")
+@click.option("--rounds", default=5, show_default=True, help="Pairs of raw run and study.")
+@click.option("--raw-images", default=384, show_default=True, help="Before and after a study.")
+@click.option("--threads", default=2, show_default=True, help="Threads of the raw runs.")
+@click.option("--memory/--no-memory", default=True, help="Measure memory, too.")
+def main(n_images: int, rounds: int, raw_images: int, threads: int, memory: bool) -> None:
+    classifier = onnxplain.load("efficientnet-lite0", device="cpu")
+    raw = Raw(build("efficientnet-lite0"), (3, *classifier.size))
+    plan = raw.best_plan(threads, 32)
+    print(f"{machine()}; efficientnet-lite0, float32, CPU; {n_images} photos a study")
+    print(f"raw: {plan}; engine: batch {classifier.batch_size}, {classifier.workers} workers\n")
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        photos = make_photos(work / "photos", n_images)
+        kept = work / "heatmaps"
+        study(classifier, photos, work / "kept", ("localisation",), kept)  # warm, and keeps them
+        runs = {
+            "deletion": (CURVES[:1], None),
+            "metrics only, heatmaps kept": ((*CURVES, CROPS), kept),
+        }
+        print("| study | evaluations | evaluations/s | raw images/s | ratio | by CPU seconds |")
+        print("|---|---|---|---|---|---|")
+        for name, (metrics, heatmaps) in runs.items():
+            found = []
+            for i in range(rounds):
+                # How many crops are distinct is known when they have been judged.
+                rows = work / f"{name}-{i}"
+                run = partial(study, classifier, photos, rows, metrics, heatmaps)
+                found.append(pair(raw, plan, run, partial(evaluations, rows), raw_images))
+            rates, raws, ratios, cpu = (list(figures) for figures in zip(*found, strict=True))
+            n = evaluations(rows)
+            print(
+                f"| {name} | {n} | {spread(rates, 0)} | {spread(raws, 0)} | {spread(ratios)} "
+                f"| {spread(cpu)} |"
+            )
+    if memory:
+        few, many = peak(10), peak(80)
+        print(f"\nmemory, deletion: 10 photos {few:.0f} MiB, 80 {many:.0f} MiB; {many - few:+.0f}")
+
+
+def study(
+    classifier: OnnxClassifier,
+    photos: Path,
+    output: Path,
+    metrics: tuple[str, ...],
+    heatmaps: Path | None,
+) -> None:
+    """Judge random heatmaps of all photos."""
+    plan = Plan(methods=(Entry("random"),), metrics=tuple(map(Entry, metrics)))
+    items, asked, judging = read_items(photos), explainers(plan), judges(plan)
+    rows = RowFile(output / "rows.jsonl")
+    for step in evaluate(classifier, items, asked, judging, rows, heatmaps=heatmaps):
+        failed = [row["error"] for row in step.rows if row["status"] == "error"]
+        assert not failed or metrics == ("localisation",), failed
+
+
+def evaluations(output: Path) -> int:
+    """Images that were scored for the rows of a study."""
+    total = 0
+    for row in read_rows(output / "rows.jsonl"):
+        details = row.get("details", {})
+        # Equal crops are scored once.
+        crops = set(zip(details.get("areas", ()), details.get("scores", ()), strict=True))
+        total += 1 if row["kind"] == "image" else len(details.get("curve", crops))
+    return total
+
+
+def make_photos(folder: Path, n: int) -> Path:
+    """Parts of the example photo, each another, as JPEG files of the usual size."""
+    folder.mkdir(parents=True)
+    with PIL.Image.open(PHOTO) as photo:
+        for i in range(n):
+            left, top = 3 * (i % 16), 5 * (i // 16)
+            part = photo.crop((left, top, photo.width - 48 + left, photo.height - 40 + top))
+            part.resize((500, 375)).save(folder / f"{i:03}.jpg", quality=90)
+    return folder
+
+
+PEAK = """
+import resource, sys, tempfile
+from pathlib import Path
+import onnxplain
+from benchmarks.evaluation import make_photos, study
+classifier = onnxplain.load("efficientnet-lite0", device="cpu", batch_size=8)
+with tempfile.TemporaryDirectory() as folder:
+    work = Path(folder)
+    study(classifier, make_photos(work / "photos", int(sys.argv[1])), work, ("deletion",), None)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def peak(n_images: int) -> float:
+    """Peak memory of a deletion study in a process of its own, in MiB."""
+    run = subprocess.run(
+        [sys.executable, "-c", PEAK, str(n_images)], capture_output=True, text=True, check=True
+    )
+    return float(run.stdout.split()[-1])
+
+
+if __name__ == "__main__":
+    main()
