@@ -25,7 +25,7 @@ from onnxplain.runtime import OnnxClassifier
 from onnxplain.study import tables
 from onnxplain.study.dataset import Item, read_items, sample
 from onnxplain.study.judges import BY_MODEL, JUDGES, check_same_classes, judges
-from onnxplain.study.plan import Entry, Plan, entry, explainers, read_plan
+from onnxplain.study.plan import Entry, Plan, called, entry, explainers, read_plan
 from onnxplain.study.rows import Row, RowFile, read_rows
 from onnxplain.study.run import evaluate, known_items
 from onnxplain.study.writing import (
@@ -249,7 +249,7 @@ def command(
     wanted = plan.models or (Entry(DEFAULT_MODEL),)
     for model in wanted:
         with reported(arguments=True):
-            classifier = load(model.name, **{**flags, **model.parameters})
+            classifier = called(load, model.name, **{**flags, **model.parameters})
             known = _known(items, classifier)
             check_same_classes(judging, classifier.class_names)
         total, done = len(known) * len(asked), 0
@@ -359,6 +359,8 @@ def _images(rows: Iterable[Row]) -> list[str]:
         )
         if n := counts[model, "unlabelled"]:
             line += f"; {n} without a label, of which the predicted class is explained"
+        if not counts[model, "done"] and counts[model, "wrong"] and not n:
+            line += "; --all-images judges those that are classified wrongly as well"
         told.append(line)
     return told
 

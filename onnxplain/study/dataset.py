@@ -78,6 +78,8 @@ def read_items(
     ValueError
         If something cannot be read, or there are no items.
     """
+    if not images.is_dir():
+        raise ValueError(f"{images}: is no folder of images")
     try:
         found = list(_grouped(_rows(images, annotations)))
         index = _read_wnids(wnids) if wnids else {}
@@ -125,8 +127,6 @@ _Row = tuple[str, int | str | None, tuple[Box, ...], Size | None]
 
 
 def _rows(images: Path, annotations: Path | None) -> Iterable[_Row]:
-    if not images.is_dir():
-        raise ValueError(f"{images} is no folder")
     if annotations is None:
         return _read_folders(images)
     if annotations.is_dir():
@@ -149,10 +149,23 @@ def _grouped(rows: Iterable[_Row]) -> Iterator[_Row]:
 
 def _read_csv(path: Path) -> Iterator[_Row]:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file):
-            label = int(row["class_index"]) if row.get("class_index") else row["class_name"]
-            boxes = (_box(row),) if row.get("xmin") else ()
-            size = (int(row["height"]), int(row["width"])) if row.get("width") else None
+        rows = csv.DictReader(file)
+        columns = rows.fieldnames or []
+        if "file" not in columns or not {"class_index", "class_name"} & set(columns):
+            raise ValueError(
+                f"it needs the columns file and class_index or class_name, parted by commas; its "
+                f"columns are {', '.join(map(repr, columns)) or 'none'}"
+            )
+        for row in rows:
+            try:
+                label = int(row["class_index"]) if row.get("class_index") else row["class_name"]
+                boxes = (_box(row),) if row.get("xmin") else ()
+                size = (int(row["height"]), int(row["width"])) if row.get("width") else None
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"line {rows.line_num}: class_index, width and height are whole numbers, and "
+                    f"xmin, ymin, xmax, ymax numbers; got {dict(row)}"
+                ) from error
             yield row["file"], label, boxes, size
 
 

@@ -17,7 +17,16 @@ from onnxplain.metrics import (
 )
 from onnxplain.params import build, unknown, values
 from onnxplain.protocols import Inpainter
-from onnxplain.study.plan import Entry, Named, Plan, check_distinct, entry, fill_of, no_inpainter
+from onnxplain.study.plan import (
+    Entry,
+    Named,
+    Plan,
+    called,
+    check_distinct,
+    entry,
+    fill_of,
+    no_inpainter,
+)
 
 # The papers' where a metric brings a fill of its own; the others judge the method's.
 METRIC_FILLS: Mapping[str, str] = {
@@ -126,7 +135,7 @@ def _judge(wanted: Entry, inpainter: Callable[[], Inpainter], device: str) -> Ju
 
 def _by_classifier(parameters: Mapping[str, Any], device: str) -> Judge:
     name, description = _model_of(StillRecognised.name, parameters)
-    other = load(name, device=device, **description)
+    other = called(load, name, device=device, **description)
     ran = other.provenance
     facts = {
         "model": ran["model"],
@@ -138,7 +147,7 @@ def _by_classifier(parameters: Mapping[str, Any], device: str) -> Judge:
 
 def _by_distance(parameters: Mapping[str, Any], device: str) -> Judge:
     name, description = _model_of(FilledDistance.name, parameters)
-    distance = load_distance(name, device=device, **description)
+    distance = called(load_distance, name, device=device, **description)
     return Judge(FilledDistance(distance), None, distance.provenance)
 
 

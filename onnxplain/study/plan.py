@@ -16,12 +16,13 @@ A name with parameters can also be one text: ``rise:n_masks=2000,p_keep=0.3``.
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from onnxplain import registry
 from onnxplain.fills import Inpaint
@@ -30,6 +31,8 @@ from onnxplain.metrics import FoldedBlur, RandomHeatmap
 from onnxplain.params import build, unknown, values
 from onnxplain.protocols import Fill, Inpainter
 from onnxplain.study.given import Given
+
+T = TypeVar("T")
 
 # They remove nothing, so one fill is as good as all.
 UNFILLED: Mapping[str, type[Method]] = {cls.name: cls for cls in (RandomHeatmap, Given)}
@@ -202,6 +205,21 @@ def explainers(plan: Plan, inpainter: Callable[[], Inpainter] = no_inpainter) ->
             found.append(Explainer(method, name, fill_of(each, inpainter)))
     check_distinct([(e.name, repr(e.method), e.fill.name, e.fill.parameters) for e in found])
     return found
+
+
+def called(load: Callable[..., T], model: str, **parameters: Any) -> T:
+    """What a loading function gives; a parameter that it does not take is told as a plan's.
+
+    Raises
+    ------
+    ValueError
+        If there is no such parameter.
+    """
+    _, *known = inspect.signature(load).parameters
+    for name in parameters:
+        if name not in known:
+            raise ValueError(f"model {model}: parameter {unknown(name, known)}")
+    return load(model, **parameters)
 
 
 def fill_of(wanted: Entry, inpainter: Callable[[], Inpainter]) -> Named:

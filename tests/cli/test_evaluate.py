@@ -324,6 +324,14 @@ def test_folder_is_needed(run: Run, model: Path):
     assert "give the FOLDER of the images" in result.stderr
 
 
+def test_where_nothing_is_right_the_way_out_is_told(run: Run, model: Path, photos: Path):
+    wrong = (photos.parent / "labels.csv").read_text().splitlines(keepends=True)[-1]
+    (photos.parent / "labels.csv").write_text(HEAD + wrong)
+    result = run(*words(photos, model))
+    assert result.exit_code == 0
+    assert "1 wrongly, 0 failed; --all-images judges" in result.stderr
+
+
 def test_labels_of_another_classifier_are_an_error(run: Run, model: Path, photos: Path):
     Path("labels.csv").write_text(HEAD + "0.png,999,1,1,2,2,30,20\n")
     result = run(*words(photos, model))

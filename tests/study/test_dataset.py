@@ -109,8 +109,10 @@ def test_boxes_follow_an_image_that_was_scaled():
     ("name", "text", "problem"),
     [
         ("none.csv", None, "No such file"),
-        ("bare.csv", "file,xmin\na.jpg,1\n", "no column or key 'class_name'"),
-        ("word.csv", "file,class_index\na.jpg,many\n", "invalid literal"),
+        ("bare.csv", "file,xmin\na.jpg,1\n", "its columns are 'file', 'xmin'"),
+        ("semicolon.csv", "file;class_name\na.jpg;dog\n", "its columns are 'file;class_name'"),
+        ("word.csv", "file,class_index\na.jpg,1\na.jpg,many\n", "line 3: class_index"),
+        ("short.csv", HEAD + "a.jpg,3,,,0,0\n", "line 2: .* numbers; got"),
         ("half.json", '{"images": []', "not readable labels"),
         ("keys.json", "{}", "no column or key 'categories'"),
         ("empty.csv", HEAD, "no images; give"),
@@ -128,7 +130,7 @@ def test_bad_labels_are_errors_that_name_the_file(
 
 
 def test_missing_folder_is_an_error(tmp_path: Path):
-    with pytest.raises(ValueError, match="is no folder"):
+    with pytest.raises(ValueError, match="nowhere: is no folder"):
         read_items(tmp_path / "nowhere")
 
 

@@ -182,6 +182,7 @@ def test_metrics_that_look_at_boxes_are_those_that_miss_them(net: Net):
         ({"metrics": ("deletion", "deletion:fill=dataset-mean")}, "asked for twice"),
         ({"metrics": ("still-recognised",)}, "another classifier; name it: still-recognised:model"),
         ({"metrics": ("filled-distance:size=128",)}, "an ONNX file; name it"),
+        ({"metrics": ("filled-distance:model=a,sise=128",)}, "model a: .* did you mean 'size'"),
     ],
 )
 def test_what_does_not_exist_is_an_error(given: dict[str, Any], problem: str):
