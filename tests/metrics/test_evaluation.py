@@ -38,6 +38,35 @@ def test_a_bare_function_is_judged_as_by_rises_program():
     )
 
 
+# By Quantus 0.6.0 (2026-11-25) for the net, image and map below, whose "black" is the image's
+# least value: PixelFlipping(features_in_step=64) after every third step, as it flips colours
+# and not pixels; RegionPerturbation(patch_size=4, regions_evaluation=6), as drops.
+QUANTUS = {
+    "deletion": [0.614805797514703, 0.6575360892502635, 0.33038322210605625, 0.5018041536483037],
+    "morf": [
+        *(-0.015135467999482177, 0.22014209155264244, 0.15893101841953677),
+        *(0.36803892784628356, 0.3499024722530789, 0.11258671706428591),
+    ],
+    "lerf": [
+        *(-0.10759915711753576, -0.15091926890430718, -0.2217258198541644),
+        *(0.011945237608982195, 0.004272511562608106, -0.028312051312324504),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", sorted(QUANTUS))
+def test_curves_are_those_of_quantus(name):
+    rng = np.random.default_rng(7)
+    image, heatmap = rng.random((16, 16, 3), np.float32), rng.random((16, 16))
+    function = curved(rng.normal(0, 0.2, (16, 16, 3, 2)).astype(np.float32))
+    black = onnxplain.Colour(rgb=(float(image.min()),) * 3)
+    parameters = {"step": 64} if name == "deletion" else {"patch": 4, "steps": 6}
+    score = getattr(metrics, name)(function, image, heatmap, 1, fill=black, **parameters)
+    curve = np.array(score.details["curve"])
+    found = curve[1:] if name == "deletion" else curve[0] - curve[1:]
+    np.testing.assert_allclose(found, QUANTUS[name], atol=2e-6)
+
+
 @pytest.mark.parametrize("judge", [metrics.deletion, metrics.insertion])
 def test_the_target_is_the_predicted_class_unless_given(judge):
     assert judge(constant, IMAGE, HEATMAP).value == pytest.approx(0.5)
