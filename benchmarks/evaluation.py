@@ -21,12 +21,13 @@ import click
 import PIL.Image
 
 import onnxplain
-from benchmarks.common import PHOTO, Raw, machine, spread
+from benchmarks.common import PHOTO, Plan, Raw, machine, spread
 from benchmarks.throughput import pair
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import read_items
 from onnxplain.study.judges import judges
-from onnxplain.study.plan import Entry, Plan, explainers
+from onnxplain.study.plan import Entry, explainers
+from onnxplain.study.plan import Plan as Study
 from onnxplain.study.rows import RowFile, read_rows
 from onnxplain.study.run import evaluate
 from onnxplain.zoo import build
@@ -38,12 +39,23 @@ CURVES, CROPS = ("deletion", "insertion"), "saliency"
 @click.option("--images", "n_images", default=24, show_default=True, help="Photos a study.")
 @click.option("--rounds", default=5, show_default=True, help="Pairs of raw run and study.")
 @click.option("--raw-images", default=384, show_default=True, help="Before and after a study.")
-@click.option("--threads", default=2, show_default=True, help="Threads of the raw runs.")
+@click.option(
+    "--raw-plan",
+    type=(int, int, int),
+    metavar="BATCH THREADS CALLS",
+    help="Raw runs: batch size, threads within a call, calls side by side.  [default: the best]",
+)
 @click.option("--memory/--no-memory", default=True, help="Measure memory, too.")
-def main(n_images: int, rounds: int, raw_images: int, threads: int, memory: bool) -> None:
+def main(
+    n_images: int,
+    rounds: int,
+    raw_images: int,
+    raw_plan: tuple[int, int, int] | None,
+    memory: bool,
+) -> None:
     classifier = onnxplain.load("efficientnet-lite0", device="cpu")
     raw = Raw(build("efficientnet-lite0"), (3, *classifier.size))
-    plan = raw.best_plan(threads, 32)
+    plan = Plan(*raw_plan) if raw_plan else raw.best_plan(2, 96)
     print(f"{machine()}; efficientnet-lite0, float32, CPU; {n_images} photos a study")
     print(f"raw: {plan}; engine: batch {classifier.batch_size}, {classifier.workers} workers\n")
     with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +95,7 @@ def study(
     heatmaps: Path | None,
 ) -> None:
     """Judge random heatmaps of all photos."""
-    plan = Plan(methods=(Entry("random"),), metrics=tuple(map(Entry, metrics)))
+    plan = Study(methods=(Entry("random"),), metrics=tuple(map(Entry, metrics)))
     items, asked, judging = read_items(photos), explainers(plan), judges(plan)
     rows = RowFile(output / "rows.jsonl")
     for step in evaluate(classifier, items, asked, judging, rows, heatmaps=heatmaps):

@@ -1,0 +1,105 @@
+"""The rows of `onnxplain evaluate` in the form of the paper's tables, beside its numbers.
+
+    python -m benchmarks.paper_tables evaluation/rows.jsonl [--seed 0] [--held-out 0.333]
+
+Of each method every image that it has is told; two methods are compared on the images that
+both have. The paper is Agarwal & Nguyen, ACCV 2020, tables 2, 3 and 4, ImageNet, ResNet-50.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+import numpy as np
+
+from onnxplain.data import generator
+from onnxplain.study.rows import read_rows
+from onnxplain.study.statistics import interval, sign_flip
+from onnxplain.study.tables import WHOLE_IMAGE, Column, gather
+
+# Insertion is not in the paper. Localisation is given in per cent there.
+PAPER: Mapping[str, Mapping[str, float]] = {
+    "deletion": {
+        **{"random": 0.2083, "sp": 0.1996, "sp-g": 0.1769, "lime": 0.1355, "lime-g": 0.1171},
+        **{"mp": 0.1654, "mp2": 0.1530, "mp2-g": 0.1311, "fido-ca": 0.1638},
+    },
+    "insertion": {},
+    "localisation": {
+        **{WHOLE_IMAGE: 0.397, "sp": 0.419, "sp-g": 0.3895, "lime": 0.2805, "lime-g": 0.2655},
+        **{"mp": 0.2935, "mp2": 0.244, "mp2-g": 0.2403, "fido-ca": 0.279},
+    },
+    "saliency": {
+        **{"random": 0.3294, "sp": 0.3774, "sp-g": 0.3122, "lime": 0.1191, "lime-g": 0.1159},
+        **{"mp": 0.1182, "mp2": 0.0890, "mp2-g": 0.0540, "fido-ca": 0.1071},
+    },
+}
+
+
+@click.command(help=__doc__)
+@click.argument("rows", type=click.Path(path_type=Path))
+@click.option("--seed", default=0, show_default=True, help="That of the run.")
+@click.option("--held-out", default=1 / 3, show_default=True, help="That of the run.")
+def main(rows: Path, seed: int, held_out: float) -> None:
+    columns = gather(read_rows(rows), share=held_out, seed=seed)
+    for metric, paper in PAPER.items():
+        found = [one for one in columns if one.metric == metric and one.values]
+        if found:
+            print(f"### {metric} ({found[0].direction} is better)\n")
+            print("| method | n | mean | 95 % | alpha | failed | paper |")
+            print("|---|---:|---:|---|---:|---:|---:|")
+            for one in sorted(found, key=lambda one: order(paper, one)):
+                print(line(one, paper.get(name(one)), seed))
+            print("\n| compared on the images of both | n | difference | 95 % | p | paper | |")
+            print("|---|---:|---:|---|---:|---:|---|")
+            for first, second in itertools.combinations(found, 2):
+                if text := comparison(first, second, paper, seed):
+                    print(text)
+            print()
+
+
+def name(column: Column) -> str:
+    """The method without its parameters, as the paper calls it."""
+    return column.method.partition(" (")[0]
+
+
+def order(paper: Mapping[str, float], column: Column) -> tuple[int, str]:
+    names = list(paper)
+    return (names.index(name(column)) if name(column) in names else len(names), column.method)
+
+
+def line(column: Column, paper: float | None, seed: int) -> str:
+    values = list(column.values.values())
+    low, high = interval(values, generator(seed, *column[:3]))
+    alpha = "" if column.alpha is None else f"{column.alpha:.2f}"
+    return (
+        f"| {column.method} | {len(values)} | {np.mean(values):.4f} | {low:.4f} to {high:.4f} "
+        f"| {alpha} | {column.n_failed} | {'' if paper is None else f'{paper:.4f}'} |"
+    )
+
+
+def comparison(first: Column, second: Column, paper: Mapping[str, float], seed: int) -> str | None:
+    """Two methods on the images that both have, and whether the paper has the same order."""
+    shared = [image for image in first.values if image in second.values]
+    if len(shared) < 2 or name(first) == name(second):
+        return None
+    differences = [first.values[image] - second.values[image] for image in shared]
+    rng = generator(seed, *first[:3], second.method)
+    low, high = interval(differences, rng)
+    mean, p = float(np.mean(differences)), sign_flip(differences, rng)
+    theirs, verdict = "", ""
+    if name(first) in paper and name(second) in paper:
+        known = paper[name(first)] - paper[name(second)]
+        theirs = f"{known:+.4f}"
+        agrees = "same order" if known * mean > 0 else "other order"
+        verdict = agrees if low > 0 or high < 0 else f"{agrees}, not told apart"
+    return (
+        f"| {first.method} - {second.method} | {len(shared)} | {mean:+.4f} "
+        f"| {low:+.4f} to {high:+.4f} | {p:.3f} | {theirs} | {verdict} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
