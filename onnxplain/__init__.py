@@ -15,6 +15,7 @@ from onnxplain.version import __version__
 
 if TYPE_CHECKING:
     from onnxplain.api import Failure, explain, explain_many
+    from onnxplain.changed import load_randomised, load_shifted
     from onnxplain.errors import OnnxplainError
     from onnxplain.fills import (
         Biharmonic,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 # ``onnxplain --version`` waits for what it does not need.
 _HOMES = {
     "onnxplain.api": ("Failure", "explain", "explain_many"),
+    "onnxplain.changed": ("load_randomised", "load_shifted"),
     "onnxplain.errors": ("OnnxplainError",),
     "onnxplain.fills": (
         "Biharmonic",
@@ -98,6 +100,8 @@ __all__ = [
     "load_explanation",
     "load_features",
     "load_inpainter",
+    "load_randomised",
+    "load_shifted",
 ]
 
 

@@ -24,7 +24,7 @@ from onnxplain.metrics.sanity import ClassSensitivity, InputInvariance, Randomis
 from onnxplain.metrics.similarity import SSIM, Spearman
 from onnxplain.metrics.sweeps import SWEEPS, Sweep, rank_correlations, sensitivity
 from onnxplain.params import build
-from onnxplain.protocols import Classifier, Fill
+from onnxplain.protocols import Fill
 from onnxplain.registry import make_method
 from onnxplain.subjects import Source
 
@@ -114,7 +114,7 @@ def baseline_audit(
 
 
 def label_bias(
-    classifier: Classifier,
+    classifier: AnyClassifier,
     images: Iterable[Source],
     method: Method,
     *,
@@ -127,7 +127,7 @@ def label_bias(
     Parameters
     ----------
     classifier, fill, seed
-        As in `judge`; the classifier is no bare function.
+        As in `judge`.
     images : iterable of ndarray or path
         Their samples are pooled.
     method : Method
@@ -186,8 +186,7 @@ def input_invariance(
     ----------
     first, second : Classifier or callable
         The second one takes the same images and adds a shift to what enters its graph,
-        which the graph takes off again (`onnxplain.graph.surgery.prepend_sub`): for a model
-        of mean m and deviation d, one of mean ``m - shift * d``.
+        which the graph takes off again: `onnxplain.load_shifted`.
     image, target, fill, seed
         As in `judge`; the target is predicted by the first.
     method : Method
@@ -231,8 +230,8 @@ def randomisation(
     classifier, image, target, fill, seed
         As in `judge`; the target is predicted by `classifier`.
     randomised : iterable of Classifier or callable
-        With 1, 2, ... of the last layers randomised
-        (`onnxplain.graph.surgery.randomise_layers`); made one at a time.
+        With ever more of the last layers randomised, made one at a time:
+        `onnxplain.load_randomised`.
     method : Method
         What is put to the test.
     """

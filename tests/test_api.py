@@ -81,6 +81,8 @@ def test_public_names_are_these():
         "load_explanation",
         "load_features",
         "load_inpainter",
+        "load_randomised",
+        "load_shifted",
     ]
     assert all(getattr(onnxplain, name) is not None for name in onnxplain.__all__)
     assert set(onnxplain.__all__) <= set(dir(onnxplain))

@@ -75,6 +75,7 @@ def test_labels_are_pooled_over_images():
     images = [IMAGE, 1 - IMAGE]
     method = LIME(n_samples=20, n_segments=8)
     score = metrics.label_bias(classifier, images, method, top=1)
+    assert metrics.label_bias(CURVED, images, method, top=1).value == score.value
     assert score.details["samples"] == 40
     assert 0.5 <= score.value <= 1
     with pytest.raises(ValueError, match="got none"):

@@ -1,0 +1,121 @@
+"""Changed copies of a classifier's file for sanity checks: shifted input, random weights.
+
+They are what `onnxplain.metrics.input_invariance` and `onnxplain.metrics.randomisation`
+compare with the classifier itself; the file is left as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from onnxplain.loading import DEFAULT_MODEL, find_model
+from onnxplain.runtime import OnnxClassifier, open_classifier
+from onnxplain.runtime.device import Device
+
+if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and which not every use needs
+    from onnx import ModelProto
+
+    from onnxplain.graph.load import ModelFile
+    from onnxplain.graph.spec import ModelSpec
+
+
+def load_shifted(
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    shift: float = 1.0,
+    *,
+    device: str = "auto",
+    **description: Any,
+) -> OnnxClassifier:
+    """The classifier whose graph gets its input moved by a constant, and takes it off first.
+
+    A ``Sub`` is put in front of the graph, so the two compute the same but for the rounding
+    of the sum, whatever the padding.
+
+    Parameters
+    ----------
+    model : path or str
+        As for `onnxplain.load`.
+    shift : float
+        In the units that enter the graph, after mean and standard deviation.
+    device, **description
+        As for `onnxplain.load`.
+
+    Raises
+    ------
+    ModelError, DeviceError, ZooError
+        If it cannot be loaded, or does not take floating-point numbers.
+    """
+    from onnxplain.graph.surgery import prepend_sub
+
+    file, spec = _read(model, description)
+    mean = tuple(m - shift * s for m, s in zip(spec.mean, spec.std, strict=True))
+    moved = _with(file, prepend_sub(file.proto, shift, input=spec.input))
+    return open_classifier(moved, replace(spec, mean=mean), device=Device.parse(device))
+
+
+def load_randomised(
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    *,
+    every: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    **description: Any,
+) -> Iterator[OnnxClassifier]:
+    """The classifier with ever more of its last layers randomised, until all of them are.
+
+    Parameters
+    ----------
+    model : path or str
+        As for `onnxplain.load`.
+    every : int
+        Layers that are randomised at a step, the last ones first.
+    seed : int
+        Decides the order in which a layer's weights are put.
+    device, **description
+        As for `onnxplain.load`.
+
+    Yields
+    ------
+    classifier : OnnxClassifier
+        One at a time, so that only one is in memory.
+
+    Raises
+    ------
+    ModelError, DeviceError, ZooError
+        If it cannot be loaded.
+    ValueError
+        If `every` is below 1.
+    """
+    from onnxplain.graph.surgery import randomise_layers, weight_layers
+
+    if every < 1:
+        raise ValueError(f"every must be >= 1, got {every}")
+    file, spec = _read(model, description)
+    depth, wanted = len(weight_layers(file.proto)), Device.parse(device)
+    for n in [*range(every, depth, every), depth]:
+        broken = _with(file, randomise_layers(file.proto, n, seed=seed))
+        yield open_classifier(broken, spec, device=wanted)
+
+
+def _read(
+    model: str | os.PathLike[str], description: dict[str, Any]
+) -> tuple[ModelFile, ModelSpec]:
+    """A classifier's file with all its weights in memory."""
+    from onnx import external_data_helper
+
+    from onnxplain.graph.load import read_model
+    from onnxplain.graph.resolve import resolve_spec
+
+    file = read_model(find_model(model))
+    if file.external:
+        external_data_helper.load_external_data_for_model(file.proto, str(file.path.parent))
+    return replace(file, external=False), resolve_spec(file, description)
+
+
+def _with(file: ModelFile, proto: ModelProto) -> ModelFile:
+    digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
+    return replace(file, proto=proto, sha256=digest)
