@@ -114,9 +114,14 @@ class Engine:
         pool = ThreadPoolExecutor(self._classifier.workers, thread_name_prefix="onnxplain")
         flying: dict[Future[list[Answer]], list[_Taken[T]]] = {}
         try:
+            more = True
             while True:
-                while len(running) < self._live and (job := next(waiting, None)) is not None:
-                    running.append(_Running(job, self._classifier, _PICTURES // self._live))
+                # One at a time: its photo is read and classified while the workers score.
+                if more and len(running) < self._live:
+                    job = next(waiting, None)
+                    more = job is not None
+                    if job is not None:
+                        running.append(_Running(job, self._classifier, _PICTURES // self._live))
                 ended = [one for one in running if one.asked is None]
                 running = [one for one in running if one.asked is not None]
                 yield from (one.outcome() for one in ended)
@@ -129,10 +134,11 @@ class Engine:
                     future = pool.submit(score, self._classifier, self._gradients, slices)
                     flying[future] = batch
                 if not flying:
-                    if not running and not ended:
+                    if not running and not more:
                         return
                     continue
-                done, _ = wait(flying, return_when=FIRST_COMPLETED)
+                admits = more and len(running) < self._live
+                done, _ = wait(flying, 0 if admits else None, return_when=FIRST_COMPLETED)
                 for future in done:
                     for taken, answer in zip(flying.pop(future), future.result(), strict=True):
                         taken.owner.receive(taken.slice, answer)

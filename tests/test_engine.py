@@ -252,7 +252,12 @@ def test_gradients_that_are_not_finite_end_their_job_and_name_image_and_value(to
 def test_a_classifier_that_cannot_run_closes_every_flow():
     closed = []
 
+
+def test_a_classifier_that_cannot_run_closes_every_flow_that_was_begun():
+    begun, closed = [], []
+
     def flow(case):
+        begun.append(case.name)
         try:
             yield MaskQuery(ArrayMasks(np.zeros((4, *SIZE), np.float32)))
         finally:
@@ -265,7 +270,8 @@ def test_a_classifier_that_cannot_run_closes_every_flow():
     jobs = [Job((case,), (flow(case),), FILLS[0]) for case in cases]
     with pytest.raises(RuntimeError, match="no more memory"):
         list(Engine(Net(function, SIZE)).run(jobs))
-    assert sorted(closed) == ["photo0", "photo1", "photo2"]
+    assert sorted(closed) == begun
+    assert begun[0] == "photo0"
 
 
 def test_workers_score_side_by_side():
@@ -309,3 +315,20 @@ def test_every_class_is_told_only_to_those_who_ask():
     assert plain.classes is None
     np.testing.assert_allclose(every.classes[:, 1], every.scores, rtol=1e-6)
     np.testing.assert_allclose(every.classes.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_the_first_image_is_scored_while_the_next_is_read():
+    scored = threading.Event()
+
+    def function(images):
+        scored.set()
+        return curved(WEIGHTS)(images)
+
+    def jobs():
+        for i in range(3):
+            assert i == 0 or scored.wait(30)
+            case = Case(str(i), IMAGES[i], 1)
+            yield Job((case,), (METHODS[0].flow(case, generator(0)),), FILLS[0])
+
+    outcomes = list(Engine(Net(function, SIZE, batch_size=4)).run(jobs()))
+    assert [outcome.error for outcome in outcomes] == [None] * 3
