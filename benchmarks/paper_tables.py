@@ -94,7 +94,7 @@ def comparison(first: Column, second: Column, paper: Mapping[str, float], seed: 
         known = paper[name(first)] - paper[name(second)]
         theirs = f"{known:+.4f}"
         agrees = "same order" if known * mean > 0 else "other order"
-        verdict = agrees if low > 0 or high < 0 else f"{agrees}, not told apart"
+        verdict = agrees if p < 0.05 else f"{agrees}, not told apart"
     return (
         f"| {first.method} - {second.method} | {len(shared)} | {mean:+.4f} "
         f"| {low:+.4f} to {high:+.4f} | {p:.3f} | {theirs} | {verdict} |"
