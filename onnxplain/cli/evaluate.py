@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,28 +11,21 @@ from typing import Any
 
 import click
 
-from onnxplain.cache import write_atomic
 from onnxplain.cli.errors import Interrupted, reported
 from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
 from onnxplain.cli.models import max_pixels_option, model_flags, model_options
-from onnxplain.cli.progress import clear_line, progress
+from onnxplain.cli.progress import progress
 from onnxplain.cli.sections import SectionedCommand
+from onnxplain.cli.tables import current, report, tell
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpainter
 from onnxplain.results import check_folder
 from onnxplain.runtime import OnnxClassifier
-from onnxplain.study import tables
 from onnxplain.study.dataset import Item, read_items, sample
 from onnxplain.study.judges import BY_MODEL, JUDGES, check_same_classes, judges
 from onnxplain.study.plan import Entry, Plan, called, entry, explainers, read_plan
-from onnxplain.study.rows import Row, RowFile, read_rows
+from onnxplain.study.rows import RowFile
 from onnxplain.study.run import evaluate, known_items
-from onnxplain.study.writing import (
-    FORMATS,
-    as_parquet,
-    as_text,
-    check_parquet,
-    write_rows_parquet,
-)
+from onnxplain.study.writing import check_parquet
 
 
 def entries(text: str) -> Entry:
@@ -268,7 +259,7 @@ def command(
                     max_pixels=max_pixels,
                 ):
                     keys.update(step.keys)
-                    _tell(step.rows)
+                    tell(step.rows)
                     done += step.units
                     move(done, total, 0)
             except KeyboardInterrupt:
@@ -276,7 +267,7 @@ def command(
                     f"interrupted; what is done is in {store.path}, and the same command goes on"
                 ) from None
     with reported():
-        _report(lambda: _current(store.path, keys), plan, output, parquet=parquet, quiet=quiet)
+        report(lambda: current(store.path, keys), plan, output, parquet=parquet, quiet=quiet)
     if any(store.done[key] == "error" for key in keys):
         ctx.exit(1)
 
@@ -306,79 +297,3 @@ def _known(items: Sequence[Item], classifier: OnnxClassifier) -> list[Item]:
             err=True,
         )
     return known
-
-
-def _tell(rows: Iterable[Row]) -> None:
-    """What failed, as it happens."""
-    for row in rows:
-        if row["status"] == "error":
-            clear_line()
-            parts = (row["image"], row.get("method"), row.get("metric"))
-            where = ", ".join(part for part in parts if part)
-            click.echo(f"Error: {where}: {row['error']}", err=True)
-
-
-def _current(path: Path, keys: set[str]) -> Iterator[Row]:
-    """The rows of this study, read one at a time, as their curves would fill memory."""
-    return (row for row in read_rows(path) if row["key"] in keys)
-
-
-def _report(
-    rows: Callable[[], Iterator[Row]], plan: Plan, output: Path, *, parquet: bool, quiet: bool
-) -> None:
-    """Print the tables and write them."""
-    columns = tables.gather(rows(), share=plan.held_out, seed=plan.seed)
-    made = {
-        "means": tables.summary(columns, seed=plan.seed),
-        "pairs": tables.pairs(columns, seed=plan.seed),
-        "by-method": tables.by_method(columns),
-    }
-    for name, table in made.items():
-        for suffix, text in FORMATS.items():
-            _write(output / f"{name}.{suffix}", text(table).encode())
-        if parquet:
-            _write(output / f"{name}.parquet", as_parquet(table))
-    if parquet:
-        with _written(output / "rows.parquet") as path:
-            write_rows_parquet(rows(), path)
-    if not quiet:
-        click.echo("\n".join(_images(rows())), err=True)
-    click.echo(as_text(made["means"]))
-    click.echo(as_text(made["pairs"]), nl=False)
-
-
-def _images(rows: Iterable[Row]) -> list[str]:
-    """How many images each classifier got right."""
-    last = {row["key"]: (row["model"], _verdict(row)) for row in rows if row["kind"] == "image"}
-    counts = Counter(last.values())
-    told = []
-    for model in dict.fromkeys(model for model, _ in last.values()):
-        line = (
-            f"{model}: {counts[model, 'done']} images classified correctly, "
-            f"{counts[model, 'wrong']} wrongly, {counts[model, 'error']} failed"
-        )
-        if n := counts[model, "unlabelled"]:
-            line += f"; {n} without a label, of which the predicted class is explained"
-        if not counts[model, "done"] and counts[model, "wrong"] and not n:
-            line += "; --all-images judges those that are classified wrongly as well"
-        told.append(line)
-    return told
-
-
-def _verdict(row: Row) -> str:
-    unlabelled = row["status"] == "done" and not row.get("labelled", True)
-    return "unlabelled" if unlabelled else str(row["status"])
-
-
-def _write(path: Path, content: bytes) -> None:
-    with _written(path):
-        write_atomic(path, content)
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[Path]:
-    """Turn what goes wrong when a file is written into a message."""
-    try:
-        yield path
-    except OSError as error:
-        raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, NamedTuple, TypeAlias
 
 from onnxplain.loading import load, load_distance
 from onnxplain.metrics import (
@@ -17,6 +18,7 @@ from onnxplain.metrics import (
 )
 from onnxplain.params import build, unknown, values
 from onnxplain.protocols import Inpainter
+from onnxplain.runtime import OnnxClassifier, OnnxDistance
 from onnxplain.study.plan import (
     Entry,
     Named,
@@ -40,6 +42,9 @@ METRIC_FILLS: Mapping[str, str] = {
 LOOK_AT_BOXES = frozenset(
     ("localisation", "pointing", "ms-ssim", "off-object", "still-recognised", "filled-distance")
 )
+
+# Loads a model by name, described by names and values, once.
+Loader: TypeAlias = Callable[..., Any]
 
 JUDGES: Mapping[str, type[Metric]] = {**METRICS, FilledDistance.name: FilledDistance}
 
@@ -86,7 +91,12 @@ def judges(
     OnnxplainError
         If a model cannot be loaded.
     """
-    found = [_judge(wanted, inpainter, device) for wanted in plan.metrics]
+
+    @cache  # several metrics may judge by one model, each with another fill
+    def model(load: Callable[..., Any], name: str, *described: tuple[str, Any]) -> Any:
+        return called(load, name, device=device, **dict(described))
+
+    found = [_judge(wanted, inpainter, model) for wanted in plan.metrics]
     check_distinct([(j.metric.name, values(j.metric), _identity(j.fill), j.model) for j in found])
     return found
 
@@ -115,13 +125,13 @@ def check_same_classes(judging: Sequence[Judge], class_names: Sequence[str]) -> 
         )
 
 
-def _judge(wanted: Entry, inpainter: Callable[[], Inpainter], device: str) -> Judge:
+def _judge(wanted: Entry, inpainter: Callable[[], Inpainter], model: Loader) -> Judge:
     if wanted.name not in JUDGES:
         raise ValueError(f"metric {unknown(wanted.name, JUDGES)}")
     parameters = dict(wanted.parameters)
     given = parameters.pop("fill", METRIC_FILLS.get(wanted.name))
     if wanted.name in BY_MODEL:
-        judge = BY_MODEL[wanted.name](parameters, device)
+        judge = BY_MODEL[wanted.name](parameters, model)
     else:
         judge = Judge(build(JUDGES[wanted.name], parameters))
     if given is None:
@@ -133,9 +143,9 @@ def _judge(wanted: Entry, inpainter: Callable[[], Inpainter], device: str) -> Ju
     return judge._replace(metric=replace(metric, fill=fill.fill), fill=fill)
 
 
-def _by_classifier(parameters: Mapping[str, Any], device: str) -> Judge:
+def _by_classifier(parameters: Mapping[str, Any], model: Loader) -> Judge:
     name, description = _model_of(StillRecognised.name, parameters)
-    other = called(load, name, device=device, **description)
+    other: OnnxClassifier = model(load, name, *description)
     ran = other.provenance
     facts = {
         "model": ran["model"],
@@ -145,28 +155,28 @@ def _by_classifier(parameters: Mapping[str, Any], device: str) -> Judge:
     return Judge(StillRecognised(recognise=recogniser(other)), None, facts, other.class_names)
 
 
-def _by_distance(parameters: Mapping[str, Any], device: str) -> Judge:
+def _by_distance(parameters: Mapping[str, Any], model: Loader) -> Judge:
     name, description = _model_of(FilledDistance.name, parameters)
-    distance = called(load_distance, name, device=device, **description)
+    distance: OnnxDistance = model(load_distance, name, *description)
     return Judge(FilledDistance(distance), None, distance.provenance)
 
 
 # What recognises a filled image should be another classifier than the one explained, and a
 # distance is a model as well. Other parameters than the model and the fill describe it.
-BY_MODEL: Mapping[str, Callable[[Mapping[str, Any], str], Judge]] = {
+BY_MODEL: Mapping[str, Callable[[Mapping[str, Any], Loader], Judge]] = {
     StillRecognised.name: _by_classifier,
     FilledDistance.name: _by_distance,
 }
 
 
-def _model_of(metric: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _model_of(metric: str, parameters: Mapping[str, Any]) -> tuple[str, list[tuple[str, Any]]]:
     """The model of a metric, and what else is said of it."""
     description = dict(parameters)
     name = str(description.pop("model", ""))
     if not name:
         what = "an ONNX file" if metric == FilledDistance.name else "another classifier"
         raise ValueError(f"metric {metric} judges by {what}; name it: {metric}:model=NAME")
-    return name, description
+    return name, sorted(description.items())
 
 
 def _identity(fill: Named | None) -> tuple[Any, ...] | None:

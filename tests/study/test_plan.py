@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from onnxplain.fills import Black, Blur, DatasetMean
 from onnxplain.metrics import ABPC, METRICS, Deletion, FoldedBlur, Insertion, SaliencyMetric
 from onnxplain.study.judges import BY_MODEL, JUDGES, LOOK_AT_BOXES, judges
 from onnxplain.study.plan import Entry, Plan, entry, explainers, read_plan
+from tests import models
 from tests.nets import Net
 from tests.study.conftest import reddish
 
@@ -120,6 +122,21 @@ def test_a_metric_takes_the_inpainter_as_its_fill():
     assert painted.fill is not None
     assert painted.fill.parameters == {"inpainter": "painter.onnx", "sha256": "abc"}
     assert painted.metric.fill == painted.fill.fill != grey.metric.fill
+
+
+def test_metrics_that_judge_by_one_model_share_it(tmp_path: Path):
+    path = models.save(models.additive(models.weights((8, 8))), tmp_path / "net.onnx")
+    path.with_suffix(".toml").write_text("range = [0, 1]\n")
+    metrics = [
+        {"name": "still-recognised", "model": str(path), "batch_size": 1, "fill": fill}
+        for fill in ("black", "white")
+    ]
+    first, second = judges(Plan(metrics=tuple(map(entry, metrics))), device="cpu")
+    owner = [inspect.getclosurevars(one.metric.recognise).nonlocals for one in (first, second)]
+    assert owner[0]["classifier"] is owner[1]["classifier"]
+    assert first.model == second.model
+    assert first.model["model"] == "net.onnx"
+    assert first.fill != second.fill
 
 
 def test_what_paints_in_generative_methods_is_in_the_key():
