@@ -95,11 +95,12 @@ def gather(rows: Iterable[Row], *, share: float, seed: int) -> list[Column]:
     label = _labels([group.settings for group in groups.values()])
     found = {label(group.settings): group for group in groups.values()}
     columns = [_column(names, group, share, seed) for names, group in sorted(found.items())]
-    baselines = {
-        one[:2]: _whole_image(one, found[one[:3]])
-        for one in reversed(columns)
-        if found[one[:3]].settings["metric"] == LocalisationError.name
-    }
+    baselines: dict[tuple[str, str], Column] = {}
+    for one in columns:
+        group = found[one[:3]]
+        if group.settings["metric"] == LocalisationError.name:
+            known = baselines.get(one[:2])
+            baselines[one[:2]] = _whole_image(one, group, known.values if known else {})
     return sorted([*columns, *baselines.values()], key=lambda one: one[:3])
 
 
@@ -212,14 +213,18 @@ def _column(names: _Names, group: _Group, share: float, seed: int) -> Column:
     return Column(*names, direction, group.settings["unit"], alpha, n_held_out, values, n_failed)
 
 
-def _whole_image(column: Column, group: _Group) -> Column:
-    """The localisation error of the box around the whole image, on the images of a column."""
+def _whole_image(column: Column, group: _Group, others: Mapping[tuple[str, int], float]) -> Column:
+    """The localisation error of the box around the whole image, on all columns' images.
+
+    `others` are the values on the images of the columns before.
+    """
     overlap = group.settings["metric_parameters"]["overlap"]
-    values = {
+    own = {
         image: float(point.whole_image_overlap <= overlap)
         for image in column.values
         if (point := group.points[image]) and point.whole_image_overlap is not None
     }
+    values = dict(sorted({**others, **own}.items()))
     return column._replace(method=WHOLE_IMAGE, alpha=None, n_held_out=0, values=values, n_failed=0)
 
 

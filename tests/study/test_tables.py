@@ -219,6 +219,18 @@ def test_latex_escapes_what_is_special():
     assert "50 \\% & 0.3333 & 2 \\\\" in text
 
 
+def test_the_whole_image_is_judged_on_all_images_of_any_method():
+    errors = [1.0] * len(ALPHAS)
+    few = [localised(i, errors, method="a") for i in (3, 12)]
+    many = [localised(i, errors, method="b") for i in range(8, 15)]
+    found = {one.method: one for one in gather(few + many, share=0, seed=SEED)}
+    assert found[WHOLE_IMAGE].values == {
+        (f"{i}.png", 1): float(i / 20 <= 0.5) for i in (3, *range(8, 15))
+    }
+    keys = list(found[WHOLE_IMAGE].values)
+    assert keys == sorted(keys)
+
+
 def test_parquet_holds_what_csv_holds(tmp_path: Path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
     rows = [score(i, i / 7, m) for i in range(4) for m in ("sp", "rise")]
