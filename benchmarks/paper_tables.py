@@ -42,7 +42,8 @@ PAPER: Mapping[str, Mapping[str, float]] = {
 @click.argument("rows", type=click.Path(path_type=Path))
 @click.option("--seed", default=0, show_default=True, help="That of the run.")
 @click.option("--held-out", default=1 / 3, show_default=True, help="That of the run.")
-def main(rows: Path, seed: int, held_out: float) -> None:
+@click.option("--least", default=2, show_default=True, help="Images to compare methods on.")
+def main(rows: Path, seed: int, held_out: float, least: int) -> None:
     columns = gather(read_rows(rows), share=held_out, seed=seed)
     for metric, paper in PAPER.items():
         found = [one for one in columns if one.metric == metric and one.values]
@@ -55,7 +56,7 @@ def main(rows: Path, seed: int, held_out: float) -> None:
             print("\n| compared on the images of both | n | difference | 95 % | p | paper | |")
             print("|---|---:|---:|---|---:|---:|---|")
             for first, second in itertools.combinations(found, 2):
-                if text := comparison(first, second, paper, seed):
+                if text := comparison(first, second, paper, seed, least):
                     print(text)
             print()
 
@@ -80,10 +81,12 @@ def line(column: Column, paper: float | None, seed: int) -> str:
     )
 
 
-def comparison(first: Column, second: Column, paper: Mapping[str, float], seed: int) -> str | None:
+def comparison(
+    first: Column, second: Column, paper: Mapping[str, float], seed: int, least: int
+) -> str | None:
     """Two methods on the images that both have, and whether the paper has the same order."""
     shared = [image for image in first.values if image in second.values]
-    if len(shared) < 2 or name(first) == name(second):
+    if len(shared) < least or name(first) == name(second):
         return None
     differences = [first.values[image] - second.values[image] for image in shared]
     rng = generator(seed, *first[:3], second.method)
@@ -97,7 +100,7 @@ def comparison(first: Column, second: Column, paper: Mapping[str, float], seed: 
         verdict = agrees if p < 0.05 else f"{agrees}, not told apart"
     return (
         f"| {first.method} - {second.method} | {len(shared)} | {mean:+.4f} "
-        f"| {low:+.4f} to {high:+.4f} | {p:.3f} | {theirs} | {verdict} |"
+        f"| {low:+.4f} to {high:+.4f} | {max(p, 0.001):.3f} | {theirs} | {verdict} |"
     )
 
 
