@@ -79,6 +79,7 @@ def judge(
 
     Examples
     --------
+    >>> from onnxplain.metrics import Deletion
     >>> def redness(images):
     ...     red = images[..., 0].mean(axis=(1, 2))
     ...     return np.stack([red, 1 - red], axis=1)
