@@ -249,10 +249,6 @@ def test_gradients_that_are_not_finite_end_their_job_and_name_image_and_value(to
     assert errors["photo0"] is errors["photo2"] is None
 
 
-def test_a_classifier_that_cannot_run_closes_every_flow():
-    closed = []
-
-
 def test_a_classifier_that_cannot_run_closes_every_flow_that_was_begun():
     begun, closed = [], []
 
