@@ -35,6 +35,16 @@ def index(source: Source, real_weights: bytes, tmp_path_factory: pytest.TempPath
     return folder
 
 
+@pytest.fixture(autouse=True)
+def hide_installed(monkeypatch: pytest.MonkeyPatch, source: Source, tmp_path: Path) -> None:
+    """A copy of the package in this environment is not found: one without a file is, first."""
+    folder = tmp_path / "hides"
+    facts = folder / f"{source.package.replace('-', '_')}-0.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {source.package}\nVersion: 0\n")
+    monkeypatch.syspath_prepend(folder)
+
+
 @pytest.fixture
 def only_index(monkeypatch: pytest.MonkeyPatch, index: Path) -> Path:
     """What pip is configured to use: that folder and nothing else."""
