@@ -201,7 +201,7 @@ def explainers(plan: Plan, inpainter: Callable[[], Inpainter] = no_inpainter) ->
         method = registry.make_method(base, wanted.parameters)
         fills = (Entry(implied),) if implied else plan.fills or (Entry(method.usual_fill),)
         for each in fills:
-            name = f"{base}-g" if each.name == Inpaint.name else base
+            name = registry.generative_name(base) if each.name == Inpaint.name else base
             found.append(Explainer(method, name, fill_of(each, inpainter)))
     check_distinct([(e.name, repr(e.method), e.fill.name, e.fill.parameters) for e in found])
     return found

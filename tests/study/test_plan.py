@@ -140,9 +140,12 @@ def test_metrics_that_judge_by_one_model_share_it(tmp_path: Path):
 
 
 def test_what_paints_in_generative_methods_is_in_the_key():
-    plan = Plan(methods=(entry("sp-g"), entry("lime")), fills=(entry("inpaint"), entry("black")))
+    plan = Plan(
+        methods=(entry("sp-g"), entry("lime"), entry("fido-ca")),
+        fills=(entry("inpaint"), entry("black")),
+    )
     found = explainers(plan, Painter)
-    assert [one.name for one in found] == ["sp-g", "lime-g", "lime"]
+    assert [one.name for one in found] == ["sp-g", "lime-g", "lime", "fido-ca"]
     assert found[0].fill.parameters == {"inpainter": "painter.onnx", "sha256": "abc"}
 
 
