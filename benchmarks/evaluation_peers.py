@@ -25,7 +25,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import PHOTO, inside, machine, seconds, spread
+from benchmarks.common import inside, machine, photo, seconds, spread
 
 PEERS = ("torch", "quantus")
 STEP, PATCH, REGIONS = 224 * 8, 8, 100
@@ -51,14 +51,11 @@ def compare(rounds: int, n_images: int) -> None:
     """Print the table."""
     import onnxplain
     from onnxplain import metrics
-    from onnxplain.image import place, read
     from onnxplain.zoo import build
 
     path = build("efficientnet-lite0")
     classifier = onnxplain.load(path, device="cpu")
-    photo = read(PHOTO)
-    rows, columns, _ = photo.shape
-    image = place((rows, columns), classifier.size, "crop", 1.0).bring(photo, "bilinear")
+    image = photo(classifier.size[0])
     images = np.stack([np.roll(image, 9 * i, axis=1) for i in range(n_images)])
     maps = np.random.default_rng(0).random((n_images, *classifier.size))
     target = int(classifier.scores(image[None]).argmax())

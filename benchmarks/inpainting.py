@@ -1,7 +1,7 @@
 """What inpainting costs: beside other fills and the classifier, and in whole explanations.
 
     python -m benchmarks.inpainting throughput [--inpainter model.onnx] [--rounds 5]
-    python -m benchmarks.inpainting explanations [--method lime-g --method sp-g:share=64]
+    python -m benchmarks.inpainting explanations [--method lime-g --method sp-g:share=43]
 
 Everything takes turns within a round, on as many calls of one thread side by side as there
 are cores: by the clock, and by the process's CPU seconds, which other load disturbs less.
@@ -23,10 +23,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 import onnxplain
-from benchmarks.common import PHOTO, machine, spread
+from benchmarks.common import PHOTO, machine, photo, spread
 from onnxplain import registry
 from onnxplain.fills import Biharmonic, Inpaint, Telea
-from onnxplain.image import place, read
 from onnxplain.loading import find_model, load_inpainter
 from onnxplain.results import Explanation
 from onnxplain.segments import superpixels
@@ -86,7 +85,7 @@ def throughput(inpainter: str, model: str, rounds: int, seconds: float) -> None:
 @main.command()
 @click.option("--inpainter", default="inpainter", show_default=True)
 @click.option("--model", default="efficientnet-lite0", show_default=True)
-@click.option("--method", "methods", multiple=True, default=("lime-g", "sp-g", "sp-g:share=64"))
+@click.option("--method", "methods", multiple=True, default=("lime-g", "sp-g", "sp-g:share=43"))
 @click.option("--seconds", default=5.0, show_default=True, help="Of each raw run, at least.")
 def explanations(inpainter: str, model: str, methods: tuple[str, ...], seconds: float) -> None:
     """Whole generative explanations over raw runs of inpainter and classifier around them."""
@@ -130,13 +129,6 @@ def _raw_seconds(
         for one, two in zip(before, after, strict=True)
     )
     return found.inpaints * per_inpaint + found.evaluations * per_score
-
-
-def photo(side: int) -> NDArray[np.float32]:
-    """The photo's centre square."""
-    picture = read(PHOTO)
-    rows, columns, _ = picture.shape
-    return place((rows, columns), (side, side)).bring(picture)
 
 
 def holes(image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:

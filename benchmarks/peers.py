@@ -21,7 +21,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks.common import inside
+from benchmarks.common import inside, machine, photo, seconds, spread
 
 PEERS = ("torch", "captum", "dianna", "lime")
 
@@ -41,15 +41,11 @@ def main(environment: Path | None, rounds: int, evaluations: int) -> None:
 def compare(rounds: int, evaluations: int) -> None:
     """Print the table."""
     import onnxplain
-    from benchmarks.common import PHOTO, machine, seconds, spread
-    from onnxplain.image import place, read
     from onnxplain.zoo import build
 
     path = build("efficientnet-lite0")
     classifier = onnxplain.load(path, device="cpu")
-    photo = read(PHOTO)
-    rows, columns, _ = photo.shape
-    image = place((rows, columns), classifier.size, "crop", 1.0).bring(photo, "bilinear")
+    image = photo(classifier.size[0])
     target = int(classifier.scores(image[None]).argmax())
     theirs = peer_runs(path, image, target, evaluations)
     ours: dict[str, object] = {

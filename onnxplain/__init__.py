@@ -33,10 +33,10 @@ if TYPE_CHECKING:
         UniformNoise,
         White,
     )
-    from onnxplain.loading import load, load_distance, load_features, load_inpainter
+    from onnxplain.loading import load, load_features, load_inpainter
     from onnxplain.methods import FIDO, LIME, MP, MP2, RISE, SP
     from onnxplain.results import Explanation, load_explanation
-    from onnxplain.runtime import from_callable
+    from onnxplain.runtime import from_callable, load_distance
 
 # A public name is imported when it is first used, so that neither ``import onnxplain`` nor
 # ``onnxplain --version`` waits for what it does not need.
@@ -60,10 +60,10 @@ _HOMES = {
         "UniformNoise",
         "White",
     ),
-    "onnxplain.loading": ("load", "load_distance", "load_features", "load_inpainter"),
+    "onnxplain.loading": ("load", "load_features", "load_inpainter"),
     "onnxplain.methods": ("FIDO", "LIME", "MP", "MP2", "RISE", "SP"),
     "onnxplain.results": ("Explanation", "load_explanation"),
-    "onnxplain.runtime": ("from_callable",),
+    "onnxplain.runtime": ("from_callable", "load_distance"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain import runtime
-from onnxplain.data import Fit, Image, Interpolation, Size
+from onnxplain.data import Fit, Image, Interpolation
 from onnxplain.errors import ModelError
 from onnxplain.graph.spec import Colour, Head, Layout
 from onnxplain.params import unknown
 from onnxplain.runtime import (
     OnnxClassifier,
-    OnnxDistance,
     OnnxFeatures,
     OnnxInpainter,
     load_classifier,
@@ -152,43 +151,6 @@ def is_inpainter(path: Path) -> bool:
     from onnxplain.graph.load import read_model
 
     return describes(read_model(path))
-
-
-def load_distance(
-    model: str | os.PathLike[str],
-    *,
-    device: str = "auto",
-    range: tuple[float, float] = (-1.0, 1.0),
-    size: int | Size | None = None,
-) -> OnnxDistance:
-    """Load a distance of two images, as ST-LPIPS, for `onnxplain.metrics.FilledDistance`.
-
-    Parameters
-    ----------
-    model : path
-        An ONNX file with two float32 inputs (N, 3, H, W), RGB, and an output of one number
-        a pair.
-    device : str
-        As for `load`.
-    range : (low, high)
-        What black and white become; -1 and 1 for LPIPS and its kin.
-    size : int or (rows, columns), optional
-        What images are resized to first; that of the graph if it has one, else they stay as
-        they are.
-
-    Returns
-    -------
-    distance : OnnxDistance
-        A function of two arrays (N, H, W, 3) in [0, 1] that returns (N,) distances.
-
-    Raises
-    ------
-    ModelError, DeviceError
-        If it cannot be loaded, or is no distance of two images.
-    ValueError
-        If an argument is out of range.
-    """
-    return runtime.load_distance(find_model(model), device=device, range=range, size=size)
 
 
 def load_features(

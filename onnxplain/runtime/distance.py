@@ -27,7 +27,7 @@ def load_distance(
     range: tuple[float, float] = (-1.0, 1.0),
     size: int | Size | None = None,
 ) -> OnnxDistance:
-    """Load a distance of two images from an ONNX file.
+    """Load a distance of two images, as ST-LPIPS, for `onnxplain.metrics.FilledDistance`.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def load_distance(
         An ONNX file with two float32 inputs (N, 3, H, W), RGB, and an output of one number
         a pair.
     device : str
-        As for `load_classifier`.
+        As for `onnxplain.load`.
     range : (low, high)
         What black and white become; -1 and 1 for LPIPS and its kin.
     size : int or (rows, columns), optional

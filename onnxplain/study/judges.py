@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
-from onnxplain.loading import load, load_distance
+from onnxplain.loading import load
 from onnxplain.metrics import (
     METRICS,
     FilledDistance,
@@ -18,7 +18,7 @@ from onnxplain.metrics import (
 )
 from onnxplain.params import build, unknown, values
 from onnxplain.protocols import Inpainter
-from onnxplain.runtime import OnnxClassifier, OnnxDistance
+from onnxplain.runtime import OnnxClassifier, OnnxDistance, load_distance
 from onnxplain.study.plan import (
     Entry,
     Named,
