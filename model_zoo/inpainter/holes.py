@@ -155,7 +155,7 @@ KINDS: dict[str, Callable[[np.random.Generator, Image], Mask]] = {
 }
 """Hole kinds by name."""
 
-WEIGHTS = (0.22, 0.13, 0.27, 0.18, 0.20)
+WEIGHTS = (0.36, 0.26, 0.15, 0.11, 0.12)
 """How often training draws each kind, in the order of `KINDS`."""
 
 

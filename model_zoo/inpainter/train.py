@@ -180,14 +180,14 @@ def held_out_losses(
 
 
 def set_rate(state: State, args: argparse.Namespace) -> None:
-    """Warm the learning rate up over the run's first steps, and let it fall at the end.
+    """Warm the learning rate up while the optimiser is new, and let it fall at the end.
 
     The fall is a quarter of a cosine over the last `--fall` of the time: weights that still
     jump about are worth less than settled ones, and the end is known by the clock alone.
     """
     left = (args.deadline - time.time()) / (args.deadline - args.begin)
     fall = math.sin(0.5 * math.pi * min(1.0, max(left, 0.0) / args.fall)) if args.fall else 1.0
-    warm = min(1.0, (state.step - args.first_step + 1) / 200)
+    warm = min(1.0, (state.step + 1) / 200)
     rate = args.lr * warm * max(fall, 0.02)
     for group in state.optimiser.param_groups:
         group["lr"] = rate
@@ -326,7 +326,6 @@ def main() -> None:
         load_onnx(state.average, args.init_onnx)
     if args.resume:
         state.load(args.out / "latest.pt")
-    args.first_step = state.step
     args.dtype = fast_precision()
     log.info("computing in %s", args.dtype)
     write_line(
