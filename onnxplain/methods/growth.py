@@ -45,6 +45,7 @@ class Growth:
     fill: Image | None = None  # what fills the mask as it is
     ahead: Image | None = None  # what would fill the cells that are left
     still: bool = False  # whether the fill is known not to depend on the mask
+    under: Image | None = None  # what fills the cells removed so far, for ranking; `fill` if none
     trying: Fill | None = None  # what fills the masks that are tried; the job's fill if none
     enlarge: Enlarge = field(init=False)
     removed: NDArray[np.bool_] = field(init=False)
@@ -123,11 +124,17 @@ class Growth:
 
     def rank_by(self, picture: Image) -> None:
         """Fill with a picture, for ranking, cells that are tried and cells removed so far."""
-        self.ahead, self.trying = picture, Still(picture)
+        self.ahead, self.under, self.trying = picture, picture, Still(picture)
 
     def measure_ranked(self) -> Flow[None]:
         """Score the mask as it is, filled as for ranking; gains count from there."""
         self.base = float((yield from self._log_odds_without([[]]))[0])
+
+    def differentiate_ranked(self) -> Flow[Image]:
+        """The same, and the slope there."""
+        score, slope = yield from self._slope(self._over(self.image, self._under()))
+        self.base = float(score)
+        return slope
 
     # What the mask does.
 
@@ -148,9 +155,8 @@ class Growth:
 
     def differentiate_half_way(self) -> Flow[Image]:
         """The slope by the image, with the cells that are left removed by half."""
-        assert self.fill is not None
         half: Image = self.image + np.float32(0.5) * (self._towards() - self.image)
-        return (yield from self._slope(self._over(half, self.fill)))[1]
+        return (yield from self._slope(self._over(half, self._under())))[1]
 
     def project(self, slope: Image) -> NDArray[np.float64]:
         """Every cell's gain if the log-odds fell by this slope all the way."""
@@ -203,6 +209,12 @@ class Growth:
         towards = self.fill if self.ahead is None else self.ahead
         assert towards is not None
         return towards
+
+    def _under(self) -> Image:
+        """What the cells that are removed are filled with when others are ranked."""
+        under = self.fill if self.under is None else self.under
+        assert under is not None
+        return under
 
     def _slope(self, picture: Image) -> Flow[tuple[float, Image]]:
         reply = yield ImageQuery(picture[None], kind="log-odds", grad=True)

@@ -27,6 +27,7 @@ from onnxplain.image import gaussian_blur, resize
 from onnxplain.masks import ArrayMasks, CellMasks
 from onnxplain.optim import Adam, Enlarge, check_grid, total_variation
 from onnxplain.params import Param, Parametrised
+from onnxplain.protocols import Masks
 
 Array = NDArray[np.float64]
 RADII = range(0, 175, 5)  # of the discs that a mask may start from, in pixels of 224
@@ -64,8 +65,8 @@ class MP(Parametrised):
         that lowers the score nearly as much as removing everything, at 36 evaluations.
     binary : bool
         Whether the score is that under the mask rounded to 0 and 1, as an inpainter wants
-        it; its derivative is used as if the mask were not rounded. The program of [2]_ does
-        so for MP-G.
+        it; its derivative is used as if the mask were not rounded, and ``spsa`` rounds the
+        masks that it tries. The program of [2]_ does so for MP-G.
 
     Notes
     -----
@@ -129,13 +130,11 @@ class MP(Parametrised):
         adam, scores = Adam(), []
         differentiate = self._gradient if self.estimator == "gradient" else self._spsa
         for _ in range(self.n_steps):
-            shown = _rounded(mask) if self.binary else mask
-            masks = CellMasks(shown[None].astype(np.float32), case.size)
-            filled = (yield FillQuery(masks)).images
-            assert filled is not None
             shift = rng.integers(0, self.jitter, 2) if self.jitter else np.zeros(2, int)
+            filled = (yield FillQuery(self._moved(self._shown(mask), shift, case.size))).images
+            assert filled is not None
             image, fill = (self._crop(picture, shift) for picture in (case.image, filled[0]))
-            score, by_mask = yield from differentiate(image, fill - image, shown, enlarge, rng)
+            score, by_mask = yield from differentiate(image, fill - image, mask, enlarge, rng)
             _, by_variation = total_variation(mask, self.tv_power)
             by_area = np.sign(mask)  # of |m|: 0 where nothing is removed, as autograd has it
             slope = by_mask + self.l1 * by_area + self.tv * by_variation
@@ -154,6 +153,25 @@ class MP(Parametrised):
         disc = discs.values[int(np.argmax(enough))]
         return resize(disc, (self.grid, self.grid)).astype(np.float64)
 
+    def _shown(self, mask: Array) -> Array:
+        """What the classifier is shown of a mask (..., rows, columns)."""
+        return _rounded(mask) if self.binary else mask
+
+    def _moved(self, mask: Array, shift: NDArray[np.integer], size: Size) -> Masks:
+        """The mask as it lies on the image that is not yet enlarged and cropped.
+
+        What is cropped must be filled where the mask removes it, so every pixel from which
+        the crop takes a part of a hole is one. A hole begins at one half, as in all fills
+        that depend on the mask.
+        """
+        if not self.jitter:
+            return CellMasks(mask[None].astype(np.float32), size)
+        large = np.zeros((size[0] + self.jitter, size[1] + self.jitter), np.float32)
+        hole = Enlarge.nearest(self.grid, size).pixels(mask) >= 0.5
+        large[shift[0] : shift[0] + size[0], shift[1] : shift[1] + size[1]] = hole
+        touched = resize(large, size, antialias=True) > 0
+        return ArrayMasks(touched[None].astype(np.float32))
+
     def _crop(self, picture: NDArray[np.float32], shift: NDArray[np.integer]) -> Images:
         if not self.jitter:
             return picture
@@ -165,7 +183,8 @@ class MP(Parametrised):
         self, image: Images, delta: Images, mask: Array, enlarge: Enlarge, rng: np.random.Generator
     ) -> Flow[tuple[float, Array]]:
         """The score under the mask, and its exact derivative by every cell."""
-        composed = image + enlarge.pixels(mask)[..., None].astype(np.float32) * delta
+        removed = enlarge.pixels(self._shown(mask))[..., None].astype(np.float32)
+        composed = image + removed * delta
         reply = yield ImageQuery(composed[None], grad=True)
         assert reply.grads is not None
         by_pixel = np.einsum("hwc,hwc->hw", reply.grads[0], delta, dtype=np.float64)
@@ -179,7 +198,8 @@ class MP(Parametrised):
         directions = rng.choice([-1.0, 1.0], (self.n_pairs, *mask.shape))
         # What leaves [0, 1] is cut off: the derivative is then along what is left.
         ahead, behind = (np.clip(mask + sign * reach * directions, 0, 1) for sign in (1, -1))
-        pixels = enlarge.pixels(np.concatenate([ahead, behind])).astype(np.float32)
+        tried = self._shown(np.concatenate([ahead, behind]))
+        pixels = enlarge.pixels(tried).astype(np.float32)
         scores = (yield ImageQuery(image + pixels[..., None] * delta)).scores
         slopes = scores[: self.n_pairs] - scores[self.n_pairs :]
         by_mask = np.einsum("n,nij->ij", slopes / (2 * reach), directions) / self.n_pairs
@@ -189,7 +209,8 @@ class MP(Parametrised):
 def _rounded(mask: Array) -> Array:
     """0 where more than a half is kept, and more than the middle of what is; 1 elsewhere."""
     kept = 1 - mask
-    rounded: Array = np.where(kept > max(0.5, (kept.max() + kept.min()) / 2), 0.0, 1.0)
+    middle = (kept.max((-2, -1), keepdims=True) + kept.min((-2, -1), keepdims=True)) / 2
+    rounded: Array = np.where(kept > np.maximum(0.5, middle), 0.0, 1.0)
     return rounded
 
 

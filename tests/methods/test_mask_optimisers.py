@@ -55,6 +55,23 @@ def test_mp_follows_the_same_path_as_autograd_for_20_steps(binary):
 
 
 @pytest.mark.framework
+def test_mp2_takes_the_same_cells_as_autograd_for_20_steps():
+    pytest.importorskip("torch")
+    from tests.reference import torch_methods as reference
+
+    order, gains = reference.mp2(
+        reference.tensor(IMAGE),
+        reference.tensor(np.full_like(IMAGE, 0.5)),
+        reference.tensor(WEIGHTS),
+        steps=20,
+        grid=8,
+    )
+    found = explain(MP2(grid=8, gain="gradient", chance=1e-9, max_area=40 / 64)).values[0]
+    assert found.order.tolist() == order
+    np.testing.assert_allclose(found.details["gains"], gains, atol=1e-5)
+
+
+@pytest.mark.framework
 @pytest.mark.parametrize("objective", ["preservation", "deletion"])
 def test_fido_follows_the_same_path_as_autograd_for_20_steps(objective):
     pytest.importorskip("torch")
@@ -238,3 +255,51 @@ def test_the_estimates_without_gradients_agree_with_the_gradient_on_average():
     )
     correlation = np.corrcoef(exact.ravel(), estimate.ravel())[0, 1]
     assert correlation > 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class PaintedHoles:
+    """The photo, with one value painted into the holes."""
+
+    value: float
+
+    def prepare(self, image, rng):
+        return lambda masks: np.where(masks[..., None] >= 0.5, self.value, image).astype("f")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_fill_that_depends_on_the_mask_covers_what_the_jittered_crop_removes(seed):
+    """Were it not moved with the crop, the photo would show in a third of the holes."""
+    method, case = MP(grid=4, n_steps=2, binary=True, estimator="gradient"), Case("p", IMAGE, 1, 2)
+    gradients, composed = CurvedGradients(WEIGHTS), []
+
+    def record(images, targets, kind):
+        composed.append(images[0])
+        return gradients.score_grads(images, targets, kind)
+
+    class Recorder:
+        score_grads = staticmethod(record)
+
+    flow = method.flow(case, generator(seed, "p"))
+    job = Job((case,), (flow,), PaintedHoles(-7.0))
+    (outcome,) = Engine(Net(curved(WEIGHTS), SIZE), gradients=Recorder()).run([job])
+    assert outcome.error is None
+    mask = generator(seed, "p").random((4, 4)) <= 0.5  # the first mask, rounded
+    removed = np.kron(mask, np.ones((4, 5)))
+    assert (composed[0][removed > 0] == -7).all()
+    assert (composed[0][removed == 0] >= 0).all()
+    assert 0 < removed.mean() < 1
+
+
+def test_spsa_of_a_binary_mask_scores_binary_masks_only():
+    seen = []
+
+    def watch(images):
+        seen.append(images)
+        return curved(WEIGHTS)(images)
+
+    method = MP(grid=4, n_steps=3, estimator="spsa", n_pairs=3, binary=True, jitter=0)
+    explain(method, Net(watch, SIZE), fill=-7.0)
+    pixels = np.concatenate(seen)
+    assert ((pixels == -7) | (pixels == IMAGE)).all()
+    assert {(one == -7).mean() for one in pixels} - {0.0, 1.0}

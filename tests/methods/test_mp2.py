@@ -340,14 +340,15 @@ def test_fills_of_a_step(gain, look_ahead, first, later):
         assert sum(fill.asked) == sum(per_step) + 1  # and one for the last stop test
 
 
-def test_ranked_by_blur_the_order_is_that_of_mp2_with_a_blur_and_the_stop_the_fills():
+@pytest.mark.parametrize("gain", ["difference", "propose", "gradient"])
+def test_ranked_by_blur_the_order_is_that_of_mp2_with_a_blur_and_the_stop_the_fills(gain):
     weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
-    net = Net(curved(weights), SIZE)
-    settings = {"grid": 6, "sweep": "full", "max_area": 10 / 36, "chance": 1e-6}
-    by_blur = explain(net, MP2(**settings), Blur(sigma=2)).values[0]
+    net, gradients = Net(curved(weights), SIZE), CurvedGradients(weights)
+    options = {"grid": 6, "gain": gain, "sweep": "full", "max_area": 10 / 36, "chance": 1e-6}
+    by_blur = explain(net, MP2(**options), Blur(sigma=2), gradients).values[0]
     fill = NeighbourFill()
-    method = MP2(**settings, look_ahead="blur", blur_sigma=2)
-    ranked = explain(net, method, fill)
+    method = MP2(**options, look_ahead="blur", blur_sigma=2)
+    ranked = explain(net, method, fill, gradients)
     assert ranked.values[0].order.tolist() == by_blur.order.tolist()
     np.testing.assert_allclose(
         ranked.values[0].details["gains"], by_blur.details["gains"], rtol=1e-3, atol=1e-5
@@ -357,6 +358,27 @@ def test_ranked_by_blur_the_order_is_that_of_mp2_with_a_blur_and_the_stop_the_fi
     probability = net.scores(composed)[0, 1]
     assert ranked.values[0].details["trajectory"][-1][1] == pytest.approx(probability, rel=1e-5)
     assert ranked.evaluations == method.evaluations(SIZE)
+
+
+@pytest.mark.parametrize("selection", ["signed", "absolute"])
+def test_by_absolute_gradient_cells_that_raise_the_score_are_taken_too(selection):
+    weights = RNG.standard_normal((*SIZE, 3)).astype(np.float32) * 0.02
+
+    class Linear:
+        def score_grads(self, images, targets, kind):
+            return linear_logits(weights)(images), np.repeat(weights[None], len(images), 0)
+
+    method = MP2(grid=6, gain="gradient", selection=selection, chance=1e-9)
+    found = explain(Net(linear_logits(weights), SIZE, "logits"), method, gradients=Linear())
+    effects = cell_effects(weights, 6)
+    effects = np.abs(effects) if selection == "absolute" else effects
+    assert found.values[0].order.tolist() == np.argsort(-effects, kind="stable").tolist()
+
+
+def test_the_limit_of_area_is_not_lost_to_rounding():
+    weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+    method = MP2(grid=10, sweep="static", max_area=0.29, chance=1e-9)
+    assert len(explain(Net(curved(weights), SIZE), method).values[0].order) == 29
 
 
 def test_the_gradient_with_a_compositing_fill_needs_a_look_ahead():

@@ -1,4 +1,4 @@
-"""MP and FIDO with PyTorch's autograd, as plain loops; masks keep here, as in the papers."""
+"""MP, MP2 and FIDO with PyTorch's autograd, as plain loops; masks keep here, as in the papers."""
 
 from __future__ import annotations
 
@@ -43,6 +43,21 @@ def mp(image, fill, weights, rng, *, steps, grid, jitter, l1, tv, beta, lr, bina
         with torch.no_grad():
             keep.clamp_(0, 1)
     return 1 - keep.detach().numpy()
+
+
+def mp2(image, fill, weights, *, steps, grid):
+    """Agarwal & Nguyen's sec. 3.3: two cells a step, by the derivative of the log-odds."""
+    size, keep, order, gains = image.shape[:2], torch.ones((grid, grid)).double(), [], []
+    for _ in range(steps):
+        mask = keep.clone().requires_grad_()
+        m = F.interpolate(mask[None, None], size=size, mode="nearest-exact")[0, 0, :, :, None]
+        log_odds((image * m + fill * (1 - m))[None], weights)[0].backward()
+        gain = torch.where(keep > 0, mask.grad, -torch.inf).flatten()
+        best = torch.argsort(-gain, stable=True)[:2]
+        order += best.tolist()
+        gains += gain[best].tolist()
+        keep.view(-1)[best] = 0
+    return order, gains
 
 
 def fido(image, fill, weights, rng, *, steps, grid, samples, lr, reg, warm_up, temperature, keep):
