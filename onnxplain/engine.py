@@ -20,7 +20,7 @@ from onnxplain.batch import Answer, Answered, Effort, Filling, Slice, score, sor
 from onnxplain.data import Case, Image, Images, Outputs, generator
 from onnxplain.errors import BY_SCORES, ScoreError
 from onnxplain.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply
-from onnxplain.painting import Painting
+from onnxplain.painting import Painting, Pictures
 from onnxplain.protocols import Classifier, Differentiable, Fill, Prepared
 from onnxplain.scores import probabilities, target_scores
 
@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 LIVE = 16
 _FILLINGS = 4
 # Bytes of pictures that fills made for masks, kept in case they are asked for again; shared
-# by the live flows.
+# by the live flows. 222 of 224 px: all sets of seven superpixels.
 _PICTURES = 2**27
 # Images that a worker is given at once, if there are as many: handing over and telling cost
 # the same for any number. A classifier whose batches are smaller splits them.
@@ -111,6 +111,7 @@ class Engine:
         """
         waiting = iter(jobs)
         running: list[_Running[T]] = []
+        pictures = Pictures(_PICTURES)
         pool = ThreadPoolExecutor(self._classifier.workers, thread_name_prefix="onnxplain")
         flying: dict[Future[list[Answer]], list[_Taken[T]]] = {}
         try:
@@ -121,7 +122,7 @@ class Engine:
                     job = next(waiting, None)
                     more = job is not None
                     if job is not None:
-                        running.append(_Running(job, self._classifier, _PICTURES // self._live))
+                        running.append(_Running(job, self._classifier, pictures))
                 ended = [one for one in running if one.asked is None]
                 running = [one for one in running if one.asked is not None]
                 yield from (one.outcome() for one in ended)
@@ -231,7 +232,7 @@ class _Running(Generic[T]):
 
     job: Job[T]
     classifier: Classifier
-    memory: int  # bytes of pictures that may be kept
+    pictures: Pictures  # where what fills make for masks is kept
     values: tuple[T, ...] = ()
     error: Exception | None = None
     evaluations: int = 0
@@ -318,7 +319,7 @@ class _Running(Generic[T]):
     def _filling(self, image: Image, picture: Prepared) -> Filling:
         if not callable(picture):
             return Filling(picture, self.classifier.planes(image, picture))
-        return Filling(Painting(picture, max(self.memory // image.nbytes, 1)), planes=None)
+        return Filling(Painting(picture, self.pictures), planes=None)
 
     def _fail(self, error: Exception) -> None:
         self.error, self.asked = error, None

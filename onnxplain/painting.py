@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple, TypeAlias, final
@@ -39,6 +40,45 @@ class Painted(NamedTuple):
 
 
 @final
+class Pictures:
+    """Pictures that the fills of all live images made, the ones used last; thread-safe.
+
+    Parameters
+    ----------
+    n_bytes : int
+        What all that are kept may hold together.
+    """
+
+    def __init__(self, n_bytes: int) -> None:
+        self._n_bytes = n_bytes
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[Painting, bytes], tuple[_Promise, int]] = OrderedDict()
+        self._held = 0
+
+    def claim(
+        self, painting: Painting, keys: Sequence[bytes], n_bytes: int
+    ) -> tuple[list[_Promise], list[int]]:
+        """A promise for every key, and the places of those that the caller is to keep.
+
+        Each picture holds `n_bytes`.
+        """
+        promises: list[_Promise] = []
+        mine: list[int] = []
+        with self._lock:
+            for i, key in enumerate(keys):
+                place = painting, key
+                if place not in self._kept:
+                    self._kept[place] = Future(), n_bytes
+                    self._held += n_bytes
+                    mine.append(i)
+                self._kept.move_to_end(place)
+                promises.append(self._kept[place][0])
+            while self._held > self._n_bytes:
+                self._held -= self._kept.popitem(last=False)[1][1]
+        return promises, mine
+
+
+@final
 class Painting:
     """What a fill makes of one image's masks, asked once for each; thread-safe.
 
@@ -46,15 +86,13 @@ class Painting:
     ----------
     paint : callable
         The prepared fill: masks (N, H, W) to pictures (N, H, W, 3).
-    n_kept : int
-        Pictures that are kept, the latest ones.
+    pictures : Pictures
+        Where they are kept.
     """
 
-    def __init__(self, paint: Callable[[Mask], Images], n_kept: int) -> None:
+    def __init__(self, paint: Callable[[Mask], Images], pictures: Pictures) -> None:
         self._paint = paint
-        self._n_kept = n_kept
-        self._lock = threading.Lock()
-        self._promises: dict[bytes, _Promise] = {}
+        self._pictures = pictures
 
     def __call__(self, masks: Mask) -> Painted:
         """The picture of every mask.
@@ -64,26 +102,13 @@ class Painting:
         """
         began = time.perf_counter()
         keys = [hashlib.blake2b(mask.tobytes()).digest() for mask in masks]
-        promises, mine = self._claim(keys)
+        n_bytes = 3 * masks[0].nbytes if len(masks) else 0
+        promises, mine = self._pictures.claim(self, keys, n_bytes)
         if mine:
             self._keep([promises[i] for i in mine], masks[mine])
         images = np.stack([promise.result() for promise in promises])
         made = int(masks[mine].any(axis=(1, 2)).sum())
         return Painted(images, made, time.perf_counter() - began)
-
-    def _claim(self, keys: Sequence[bytes]) -> tuple[list[_Promise], list[int]]:
-        """A promise for every key, and the places of those that the caller is to keep."""
-        promises: list[_Promise] = []
-        mine: list[int] = []
-        with self._lock:
-            for i, key in enumerate(keys):
-                if key not in self._promises:
-                    self._promises[key] = Future()
-                    mine.append(i)
-                promises.append(self._promises[key])
-            while len(self._promises) > self._n_kept:
-                del self._promises[next(iter(self._promises))]
-        return promises, mine
 
     def _keep(self, promises: Sequence[_Promise], masks: Mask) -> None:
         """Make pictures, and give them to whoever waits; an error too."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from onnxplain.data import Images, Mask
-from onnxplain.painting import Painting
+from onnxplain.painting import Painting, Pictures
 
 MASKS = (np.random.default_rng(0).random((6, 4, 5)) > 0.5).astype(np.float32)
 
@@ -30,13 +30,18 @@ class Fill:
         return sum(map(len, self.asked))
 
 
+def kept(n_pictures: int = 100) -> Pictures:
+    """Room for so many pictures."""
+    return Pictures(n_pictures * 3 * MASKS[0].nbytes)
+
+
 def expected(masks: Mask) -> Images:
     return Fill()(masks)
 
 
 def test_a_mask_is_asked_once_within_a_call_and_across_calls() -> None:
     fill = Fill()
-    painting = Painting(fill, 100)
+    painting = Painting(fill, kept())
     first = MASKS[[0, 1, 0, 2, 1]]
     then = MASKS[[2, 3, 0]]
     one, two = painting(first), painting(then)
@@ -49,23 +54,35 @@ def test_a_mask_is_asked_once_within_a_call_and_across_calls() -> None:
 def test_masks_that_differ_in_one_value_are_different() -> None:
     masks = np.repeat(MASKS[:1], 2, axis=0)
     masks[1, 3, 4] = 0.25
-    np.testing.assert_array_equal(Painting(Fill(), 100)(masks).images, expected(masks))
+    np.testing.assert_array_equal(Painting(Fill(), kept())(masks).images, expected(masks))
 
 
 def test_pictures_without_a_hole_do_not_count() -> None:
     masks = np.concatenate([np.zeros_like(MASKS[:1]), MASKS[:2]])
-    found = Painting(Fill(), 100)(masks)
+    found = Painting(Fill(), kept())(masks)
     assert found.made == 2
     np.testing.assert_array_equal(found.images, expected(masks))
 
 
 def test_no_more_pictures_are_kept_than_told() -> None:
     fill = Fill()
-    painting = Painting(fill, 2)
+    painting = Painting(fill, kept(2))
     painting(MASKS[:3])
     np.testing.assert_array_equal(painting(MASKS[:3]).images, expected(MASKS[:3]))
     assert fill.n_asked == 4  # the first was given up, the others were not
     np.testing.assert_array_equal(painting(MASKS).images, expected(MASKS))
+
+
+def test_what_was_used_last_is_kept_whoever_asked_for_it() -> None:
+    """One image has all the room, and shares it with those that come."""
+    room, fill, other = kept(3), Fill(), Fill()
+    one, two = Painting(fill, room), Painting(other, room)
+    one(MASKS[:3])
+    one(MASKS[:1])
+    assert two(MASKS[:1]).made == 1  # gives up the second
+    assert one(MASKS[[0, 2]]).made == 0
+    assert one(MASKS[1:2]).made == 1
+    assert (fill.n_asked, other.n_asked) == (4, 1)
 
 
 def test_threads_that_ask_for_the_same_masks_share_one_making() -> None:
@@ -76,7 +93,7 @@ def test_threads_that_ask_for_the_same_masks_share_one_making() -> None:
         both_inside.wait()  # each makes what the other waits for
         return fill(masks)
 
-    painting = Painting(paint, 100)
+    painting = Painting(paint, kept())
     asked = MASKS[[0, 1]], MASKS[[2, 1, 0]]
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(painting, asked, timeout=10)
@@ -93,7 +110,7 @@ def test_an_error_reaches_whoever_waits_for_the_picture() -> None:
         assert go_on.wait(10)
         raise RuntimeError("out of paint")
 
-    painting = Painting(paint, 100)
+    painting = Painting(paint, kept())
     with ThreadPoolExecutor(2) as pool:
         maker = pool.submit(painting, MASKS[:1])
         assert began.wait(10)
@@ -106,4 +123,4 @@ def test_an_error_reaches_whoever_waits_for_the_picture() -> None:
 
 def test_a_fill_that_makes_too_few_pictures_is_an_error() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        Painting(lambda masks: expected(masks[1:]), 100)(MASKS)
+        Painting(lambda masks: expected(masks[1:]), kept())(MASKS)

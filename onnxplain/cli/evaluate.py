@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -243,8 +243,8 @@ def command(
             classifier = called(load, model.name, **{**flags, **model.parameters})
             known = _known(items, classifier)
             check_same_classes(judging, classifier.class_names)
-        total, done = len(known) * len(asked), 0
         with progress(shown=not quiet, label=model.name) as move, reported():
+            count = _Count(len(known) * len(asked), move)
             try:
                 for step in evaluate(
                     classifier,
@@ -257,11 +257,11 @@ def command(
                     heatmaps=keep_heatmaps,
                     retry=retry,
                     max_pixels=max_pixels,
+                    on_progress=count.scored,
                 ):
                     keys.update(step.keys)
                     tell(step.rows)
-                    done += step.units
-                    move(done, total, 0)
+                    count.settled(step.units)
             except KeyboardInterrupt:
                 raise Interrupted(
                     f"interrupted; what is done is in {store.path}, and the same command goes on"
@@ -270,6 +270,27 @@ def command(
         report(lambda: current(store.path, keys), plan, output, parquet=parquet, quiet=quiet)
     if any(store.done[key] == "error" for key in keys):
         ctx.exit(1)
+
+
+@dataclass
+class _Count:
+    """What the bar shows of one classifier's study."""
+
+    total: int  # pairs of an image and a method
+    move: Callable[[int, int, int], None]
+    done: int = 0
+    inpaints: int = 0
+
+    def scored(self, evaluations: int, inpaints: int) -> None:
+        """Some images were scored, some holes filled."""
+        if inpaints:
+            self.inpaints += inpaints
+            self.move(self.done, self.total, self.inpaints)
+
+    def settled(self, units: int) -> None:
+        """Some pairs are judged."""
+        self.done += units
+        self.move(self.done, self.total, self.inpaints)
 
 
 def _items(plan: Plan, shard: tuple[int, int] | None) -> list[Item]:

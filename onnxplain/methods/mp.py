@@ -158,17 +158,18 @@ class MP(Parametrised):
         return _rounded(mask) if self.binary else mask
 
     def _moved(self, mask: Array, shift: NDArray[np.integer], size: Size) -> Masks:
-        """The mask as it lies on the image that is not yet enlarged and cropped.
+        """The holes of the mask as they lie on the image not yet enlarged and cropped.
 
         What is cropped must be filled where the mask removes it, so every pixel from which
         the crop takes a part of a hole is one. A hole begins at one half, as in all fills
         that depend on the mask.
         """
+        holes = (mask >= 0.5).astype(np.float64)
         if not self.jitter:
-            return CellMasks(mask[None].astype(np.float32), size)
+            return CellMasks(holes[None].astype(np.float32), size)
         large = np.zeros((size[0] + self.jitter, size[1] + self.jitter), np.float32)
-        hole = Enlarge.nearest(self.grid, size).pixels(mask) >= 0.5
-        large[shift[0] : shift[0] + size[0], shift[1] : shift[1] + size[1]] = hole
+        pixels = Enlarge.nearest(self.grid, size).pixels(holes)
+        large[shift[0] : shift[0] + size[0], shift[1] : shift[1] + size[1]] = pixels
         touched = resize(large, size, antialias=True) > 0
         return ArrayMasks(touched[None].astype(np.float32))
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from onnxplain.api import settle
 from onnxplain.data import Case, Image, generator
-from onnxplain.engine import Engine, Job, Outcome
+from onnxplain.engine import Engine, Job, Outcome, Progress
 from onnxplain.errors import DeviceError, ModelError, OutputError
 from onnxplain.flow import ByGradient, Flow
 from onnxplain.image import MAX_PIXELS, read
@@ -63,6 +63,7 @@ def evaluate(
     heatmaps: Path | None = None,
     retry: bool = False,
     max_pixels: int = MAX_PIXELS,
+    on_progress: Progress | None = None,
 ) -> Iterator[Step]:
     """Judge methods on labelled images; rows that are in the store already are not redone.
 
@@ -89,6 +90,8 @@ def evaluate(
         Do the rows with errors again.
     max_pixels : int
         Refuse larger images.
+    on_progress : callable, optional
+        Told how many more images have been scored, and how many more pictures a fill has made.
 
     Yields
     ------
@@ -106,7 +109,7 @@ def evaluate(
     run = _Run(
         classifier, asked, tuple(judges), store, seed, only_correct, keeper, retry, max_pixels
     )
-    for outcome in Engine(classifier, gradients=gradients).run(run.jobs(items)):
+    for outcome in Engine(classifier, gradients=gradients).run(run.jobs(items), on_progress):
         yield from run.drained()
         yield run.finish(outcome)
     yield from run.drained()

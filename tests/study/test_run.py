@@ -482,3 +482,19 @@ def test_labels_are_looked_up_and_unknown_ones_counted():
     assert [one.label for one in found] == [0, 1, 2]
     assert known_items([item(None)], ["cat"]) == ([item(None)], {})
     assert unknown == {"mouse": 2, "3": 1, "-1": 1}
+
+
+def test_scored_images_and_filled_holes_are_told_as_they_come(
+    net: Net, items: list[Item], tmp_path: Path
+):
+    told: list[tuple[int, int]] = []
+    what = plan(("sp:patch=4,stride=4",), ("deletion:step=32",), fills=(Entry("telea"),))
+    progress = {"on_progress": lambda scored, filled: told.append((scored, filled))}
+    steps(net, items, tmp_path / "rows.jsonl", what, **progress)
+    scored, filled = map(sum, zip(*told, strict=True))
+    patches = (SIZE[0] // 4) * (SIZE[1] // 4)
+    assert filled == patches * len(items)
+    assert scored > filled
+    told.clear()
+    steps(net, items, tmp_path / "rows.jsonl", what, **progress)
+    assert told == []
