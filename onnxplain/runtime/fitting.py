@@ -42,7 +42,7 @@ def unfit(painted: Images, size: Size, *, resampled: bool) -> Images:
         return painted[:, : size[0], : size[1]]
     if painted.shape[1:3] == size:
         return painted
-    shrinks = size[0] < painted.shape[1]
+    shrinks = _shrinks(painted.shape[1:3], size)
     return np.stack([resize(image, size, antialias=shrinks) for image in painted])
 
 
@@ -60,7 +60,7 @@ def blank(images: Images, holes: Holes) -> Images:
 
 def _resample(image: Image, hole: NDArray[np.bool_], size: Size) -> tuple[Image, NDArray[np.bool_]]:
     """One image and its hole; each pixel is the weighted mean of the known ones it lies on."""
-    shrinks = size[0] < image.shape[0]
+    shrinks = _shrinks(hole.shape, size)
     known = (~hole).astype(np.float32)
     weight = resize(known, size, antialias=shrinks)[..., None]
     blanked = image.copy()
@@ -73,3 +73,8 @@ def _resample(image: Image, hole: NDArray[np.bool_], size: Size) -> tuple[Image,
     # A pixel whose nearest is known has weight: at least a quarter by bilinear.
     mean = (seen / np.maximum(weight, 1e-6)).astype(np.float32)
     return mean, hole[np.ix_(rows, columns)]
+
+
+def _shrinks(shape: tuple[int, ...], size: Size) -> bool:
+    """Whether a side gets smaller; a filter that is widened for it leaves the other as it is."""
+    return any(new < old for old, new in zip(shape, size, strict=True))

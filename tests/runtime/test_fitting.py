@@ -37,6 +37,18 @@ def test_far_from_the_hole_it_is_plain_resampling() -> None:
         np.testing.assert_allclose(one[35:], resize(image, (60, 80))[35:], atol=1e-6)
 
 
+@pytest.mark.parametrize(("outer", "inner"), [((10, 80), (16, 16)), ((80, 10), (16, 16))])
+def test_side_that_shrinks_is_antialiased_whatever_the_other_does(
+    outer: tuple[int, int], inner: tuple[int, int]
+) -> None:
+    images, holes = photos(1, outer), np.zeros((1, *outer), bool)
+    expected = resize(images[0], inner, antialias=True)
+    (got,), _ = fit(images, holes, inner, 1)
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+    (back,) = unfit(images, inner, resampled=True)
+    np.testing.assert_array_equal(back, expected)
+
+
 @pytest.mark.parametrize("size", [(16, 48), (17, 33), (3, 5)])
 def test_multiples_keep_each_pixel(size: tuple[int, int]) -> None:
     images, holes = photos(2, size), photos(2, size)[..., 0] > 0.5
