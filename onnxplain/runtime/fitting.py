@@ -1,7 +1,8 @@
 """An image and its hole at the size that an inpainter takes, and what it painted back.
 
-What was in the hole reaches no other pixel: resampling weighs the known pixels alone, and the
-mask is resampled by nearest, never blurred.
+What was in the hole reaches no other pixel: resampling weighs the known pixels alone, and on the
+way back the painted ones alone. The mask is resampled by nearest, never blurred, and no hole
+falls between the pixels.
 """
 
 from __future__ import annotations
@@ -36,14 +37,16 @@ def fit(images: Images, holes: Holes, size: Size | None, multiple: int) -> tuple
     return np.stack([image for image, _ in resampled]), np.stack([hole for _, hole in resampled])
 
 
-def unfit(painted: Images, size: Size, *, resampled: bool) -> Images:
-    """What was painted, at the size that the images had before `fit`."""
+def unfit(painted: Images, holes: Holes, size: Size, *, resampled: bool) -> Images:
+    """What was painted into the holes of `fit`, at the size that the images had before it.
+
+    Where images were resampled, what is further from a hole than the filter reaches is 0.
+    """
     if not resampled:
         return painted[:, : size[0], : size[1]]
     if painted.shape[1:3] == size:
         return painted
-    shrinks = _shrinks(painted.shape[1:3], size)
-    return np.stack([resize(image, size, antialias=shrinks) for image in painted])
+    return np.stack([_mean(*one, size) for one in zip(painted, holes, strict=True)])
 
 
 def blank(images: Images, holes: Holes) -> Images:
@@ -60,21 +63,25 @@ def blank(images: Images, holes: Holes) -> Images:
 
 def _resample(image: Image, hole: NDArray[np.bool_], size: Size) -> tuple[Image, NDArray[np.bool_]]:
     """One image and its hole; each pixel is the weighted mean of the known ones it lies on."""
-    shrinks = _shrinks(hole.shape, size)
-    known = (~hole).astype(np.float32)
-    weight = resize(known, size, antialias=shrinks)[..., None]
+    inner = hole[np.ix_(*_centres(size, hole.shape))]
+    # A smaller frame steps over pixels: each of a hole has one there, too.
+    rows, columns = _centres(hole.shape, size)
+    y, x = np.nonzero(hole)
+    inner[rows[y], columns[x]] = True
+    return _mean(image, ~hole, size), inner
+
+
+def _mean(image: Image, counts: NDArray[np.bool_], size: Size) -> Image:
+    """The image at another size; each pixel is the weighted mean of those that count."""
+    shrinks = any(new < old for old, new in zip(counts.shape, size, strict=True))
     blanked = image.copy()
-    blanked[hole] = 0
-    seen = resize(blanked, size, antialias=shrinks)
-    rows, columns = (
-        ((np.arange(inner) + 0.5) * outer / inner).astype(int)
-        for inner, outer in zip(size, hole.shape, strict=True)
-    )
-    # A pixel whose nearest is known has weight: at least a quarter by bilinear.
-    mean = (seen / np.maximum(weight, 1e-6)).astype(np.float32)
-    return mean, hole[np.ix_(rows, columns)]
+    blanked[~counts] = 0
+    weight = resize(counts.astype(np.float32), size, antialias=shrinks)[..., None]
+    # A pixel whose nearest counts has weight: at least a quarter by bilinear.
+    mean = resize(blanked, size, antialias=shrinks) / np.maximum(weight, 1e-6)
+    return mean.astype(np.float32)
 
 
-def _shrinks(shape: tuple[int, ...], size: Size) -> bool:
-    """Whether a side gets smaller; a filter that is widened for it leaves the other as it is."""
-    return any(new < old for old, new in zip(shape, size, strict=True))
+def _centres(shape: tuple[int, ...], other: tuple[int, ...]) -> list[NDArray[np.int_]]:
+    """For each axis, the pixels of another size that lie under the centres of this one's."""
+    return [((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(shape, other, strict=True)]

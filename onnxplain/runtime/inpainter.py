@@ -171,7 +171,7 @@ class OnnxInpainter:
         inner, inner_holes = fit(images, holes, spec.size, spec.multiple)
         raw = answer(self._session, spec, blank(inner, inner_holes), inner_holes)
         painted = decode(raw, spec.output_range, spec.output_colour)
-        return unfit(painted, (rows, columns), resampled=spec.size is not None)
+        return unfit(painted, inner_holes, (rows, columns), resampled=spec.size is not None)
 
 
 def _holes(images: Images, masks: Mask) -> Holes:

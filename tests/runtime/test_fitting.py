@@ -16,17 +16,30 @@ SIDES = st.integers(3, 40)
 
 @settings(max_examples=60, deadline=None)
 @given(outer=st.tuples(SIDES, SIDES), inner=st.tuples(SIDES, SIDES), seed=st.integers(0, 99))
-def test_known_pixels_of_one_colour_stay_it_and_the_mask_is_the_nearest_pixels(
+def test_known_pixels_of_one_colour_stay_it_and_the_mask_is_the_nearest_pixels_and_loses_none(
     outer: tuple[int, int], inner: tuple[int, int], seed: int
 ) -> None:
     hole = np.random.default_rng(seed).random((1, *outer)) < 0.5
     images = np.where(hole[..., None], 1, 0.25).astype(np.float32).repeat(3, axis=3)
     got, mask = fit(images, hole, inner, 1)
+    expected = np.zeros((1, *inner), bool)
     for i in range(inner[0]):
         for j in range(inner[1]):
-            y, x = int((i + 0.5) * outer[0] / inner[0]), int((j + 0.5) * outer[1] / inner[1])
-            assert mask[0, i, j] == hole[0, y, x]
+            expected[0, i, j] = hole[
+                0, _under(i, outer[0], inner[0]), _under(j, outer[1], inner[1])
+            ]
+    for y, x in np.argwhere(hole[0]):
+        expected[0, _under(y, inner[0], outer[0]), _under(x, inner[1], outer[1])] = True
+    np.testing.assert_array_equal(mask, expected)
     np.testing.assert_allclose(got[~mask], 0.25, atol=1e-5)
+    painted = np.where(mask[..., None], 0.75, 9).astype(np.float32).repeat(3, axis=3)
+    back = unfit(painted, mask, outer, resampled=True)
+    np.testing.assert_allclose(back[hole], 0.75, atol=1e-5)
+
+
+def _under(pixel: int, other: int, side: int) -> int:
+    """The pixel of another side under the centre of this one's."""
+    return int((pixel + 0.5) * other / side)
 
 
 def test_far_from_the_hole_it_is_plain_resampling() -> None:
@@ -45,7 +58,7 @@ def test_side_that_shrinks_is_antialiased_whatever_the_other_does(
     expected = resize(images[0], inner, antialias=True)
     (got,), _ = fit(images, holes, inner, 1)
     np.testing.assert_allclose(got, expected, atol=1e-6)
-    (back,) = unfit(images, inner, resampled=True)
+    (back,) = unfit(images, ~holes, inner, resampled=True)
     np.testing.assert_array_equal(back, expected)
 
 
@@ -55,7 +68,7 @@ def test_multiples_keep_each_pixel(size: tuple[int, int]) -> None:
     got, mask = fit(images, holes, None, 16)
     assert all(side % 16 == 0 for side in got.shape[1:3])
     assert got.shape[:3] == mask.shape
-    np.testing.assert_array_equal(unfit(got, size, resampled=False), images)
+    np.testing.assert_array_equal(unfit(got, mask, size, resampled=False), images)
     np.testing.assert_array_equal(mask[:, : size[0], : size[1]], holes)
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from onnxplain.errors import InpainterError
 from onnxplain.image import read, resize
 from onnxplain.runtime import OnnxInpainter, load_inpainter
-from tests import models
+from tests import models, painters
 from tests.conftest import shared
 from tests.runtime.specs import photos
 
@@ -60,6 +61,26 @@ def test_graph_of_one_size_never_sees_what_was_removed(
     images = np.where(masks[..., None] > 0, 1, 0.25).astype(np.float32).repeat(3, axis=3)
     got = made(tmp_path, "mean", inner).inpaint(images, masks)
     np.testing.assert_allclose(got, np.full_like(images, 0.25), atol=1e-6)
+
+
+@pytest.mark.parametrize("inner", [(32, 32), (8, 8), (8, 40)])
+@pytest.mark.parametrize("height", [1, 6])
+def test_what_the_graph_makes_of_known_pixels_is_not_mixed_into_the_hole(
+    tmp_path: Path, inner: tuple[int, int], height: int
+) -> None:
+    g = painters.Graph(channels=1)
+    g.op("Mul", g.op("Expand", 0.7, g.op("Shape", "image")), "mask")  # black where it is known
+    made = g.model(
+        {"image": (TensorProto.FLOAT, [1, 3, *inner]), "mask": (TensorProto.FLOAT, [1, 1, *inner])},
+        ("output", TensorProto.FLOAT, [1, 3, *inner]),
+    )
+    path = models.save(made, tmp_path / "painter.onnx")
+    painter = load_inpainter(path, device="cpu", flags={"output_range": (0, 1)})
+    images, masks = photos(1, (24, 24)), np.zeros((1, 24, 24), np.float32)
+    masks[:, 9 : 9 + height, 5:14] = 1
+    got = painter.inpaint(images, masks)
+    np.testing.assert_allclose(got[masks > 0], 0.7, atol=1e-6)
+    np.testing.assert_array_equal(got[masks == 0], images[masks == 0])
 
 
 def test_input_is_not_written_to(tmp_path: Path) -> None:
