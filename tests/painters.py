@@ -162,6 +162,28 @@ def lama(
     )
 
 
+def bytes_in_floats(batch: Dim = "N") -> ModelProto:
+    """0..255 in and out, in floats, with its composite; 1 is a hole."""
+    g = Graph(channels=1)
+    new = g.op("Mul", g.painted(g.op("Mul", "image", 1 / 255), "mask"), 255.0)
+    g.op("Add", g.composed("image", new, "mask"), 0.0)
+    return g.model(
+        {"image": (FLOAT, [batch, 3, "H", "W"]), "mask": (FLOAT, [batch, 1, "H", "W"])},
+        ("output", FLOAT, [batch, 3, "H", "W"]),
+    )
+
+
+def all_new(loss: float = 0.05) -> ModelProto:
+    """[0, 1] in, 0..255 out; known pixels are painted anew, too, and lose a share of themselves."""
+    g = Graph(channels=1)
+    rough = g.op("Mul", "image", 1 - loss)
+    g.op("Mul", g.composed(rough, g.painted("image", "mask"), "mask"), 255.0)
+    return g.model(
+        {"image": (FLOAT, ["N", 3, "H", "W"]), "mask": (FLOAT, ["N", 1, "H", "W"])},
+        ("output", FLOAT, ["N", 3, "H", "W"]),
+    )
+
+
 def migan_pipeline() -> ModelProto:
     """MI-GAN's pipeline: bytes, 255 = known, a feathered edge, one image despite its ``N``."""
     g = Graph(channels=1)

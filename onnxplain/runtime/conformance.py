@@ -12,6 +12,8 @@ size                   pictures whose sides are odd, even, multiples of 4, ... g
 determinism            the same goes in twice
 polarity               pixels deep in the hole are changed, which must not show; and once more
                        with hole and known exchanged, where it must
+painted pixels         lie in about [0, 1] where known pixels come back; else other ranges of the
+                       input are tried
 range and colour       far from the hole, pixels come back under one reading of the output
 known pixels           how far they are from what went in (the composite is made here anyway)
 batch, mask a sample   two pictures with two masks go in together, and one by one
@@ -26,6 +28,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxplain.data import Images
 from onnxplain.errors import InpainterError, ModelError
@@ -37,6 +40,9 @@ from onnxplain.runtime.session import Session
 
 SAME = 1e-3  # largest difference, relative to the span of the answer, that is none
 READS = 2 / 255  # mean error under which pixels count as those that went in
+CLEAR = 4  # times the error at which another reading of the output is told apart
+ABSURD = 0.5  # mean error of known pixels beyond which a reading is doubted
+OUTSIDE = 0.1  # mean distance from [0, 1] beyond which no picture is painted
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 RANGES = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
 
@@ -73,7 +79,14 @@ def examine(session: Session, spec: InpainterSpec) -> tuple[InpainterSpec, tuple
     """
     seen = _Examiner(session)
     checks = []
-    for check in (seen.size, seen.determinism, seen.polarity, seen.reading, seen.known):
+    for check in (
+        seen.size,
+        seen.determinism,
+        seen.polarity,
+        seen.painted,
+        seen.reading,
+        seen.known,
+    ):
         spec, found = check(spec)
         checks.append(found)
     spec, batches = seen.batch(spec)
@@ -94,7 +107,8 @@ class _Examiner:
 
     def first(self, spec: InpainterSpec) -> Raw:
         """The answer to the first picture of the probe, which is asked for once."""
-        key = spec.multiple, spec.hole, spec.known, spec.premultiply  # what checks change
+        # What checks change.
+        key = spec.multiple, spec.hole, spec.known, spec.premultiply, spec.range
         if key not in self.firsts:
             self.firsts[key] = self.run(spec, self.probe.images[:1], self.probe.holes[:1])
         return self.firsts[key]
@@ -192,13 +206,69 @@ class _Examiner:
                 found.append((reading, float(np.abs(apart).mean())))
         return sorted(found, key=lambda one: one[1])
 
+    def painted(self, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
+        """Whether the hole is on the scale of the known pixels, which the range that goes in shows.
+
+        A composite gives known pixels back whatever range they went in with; new pixels have
+        the range that the graph was made for.
+        """
+        name = "painted pixels"
+        reading, error = self.read(spec)
+        if error >= READS:
+            return spec, Check(name, None, "known pixels do not come back to be compared with")
+        new = self.new(spec, reading)
+        text = f"lie in [{new.min():.2g}, {new.max():.2g}] with range {_shown(spec.range)}"
+        if _outside(new) <= OUTSIDE:
+            return spec, Check(name, True, text)
+        span = self.fitting(spec)
+        if span is None:
+            return spec, Check(name, False, f"{text}, where known pixels lie in [0, 1]")
+        turned = replace(spec, range=span)
+        instead, _ = self.read(turned)
+        if not spec.is_silent("range"):
+            others = {n: v for n, v in instead.items() if v != getattr(spec, n)}
+            said = {n: v for n, v in others.items() if not spec.is_silent(n)}
+            seen = f"painted pixels {text}, where known pixels lie in [0, 1]"
+            self.contradict(spec, "range", seen, range=span, **said)
+        new = self.new(turned, instead)
+        text += f", and in [{new.min():.2g}, {new.max():.2g}] with range {_shown(span)}"
+        return spec.seen(range=span), Check(name, True, text)
+
+    def fitting(self, spec: InpainterSpec) -> tuple[float, float] | None:
+        """The range to go in with which new pixels are most like the known ones, if they can be."""
+        image, far = self.probe.images[0], self.probe.far[0]
+        found = []
+        for span in RANGES if spec.dtype != "uint8" else ():
+            other = replace(spec, range=span)
+            try:
+                reading, error = self.read(other)
+            except (ModelError, InpainterError):
+                continue
+            new = self.new(other, reading)
+            if error < READS and _outside(new) <= OUTSIDE:
+                unlike = np.abs(new.mean(axis=0) - image[far].mean(axis=0)).mean()
+                found.append((float(unlike), span))
+        return min(found)[1] if found else None
+
+    def read(self, spec: InpainterSpec) -> tuple[dict[str, Any], float]:
+        """The reading of the output: as described where known pixels come back so, or the best."""
+        found = self.readings(spec)
+        told = (one for one in found if one[0] == _reading(spec) and one[1] < READS)
+        return next(told, found[0])
+
+    def new(self, spec: InpainterSpec, reading: dict[str, Any]) -> NDArray[np.float32]:
+        """The pixels (n, 3) that are painted deep in the hole, under a reading of the output."""
+        raw = self.first(spec)[0][self.probe.deep[0]]
+        return decode(raw, reading["output_range"], reading["output_colour"])
+
     def reading(self, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
         """What black and white are in the output, and the order of its channels."""
         found = self.readings(spec)
-        told = {"output_range": spec.output_range, "output_colour": spec.output_colour}
+        told = _reading(spec)
         as_told = next(error for reading, error in found if reading == told)
-        best, error = found[0] if as_told >= READS else (told, as_told)
-        if error < READS:
+        best, error = self.read(spec)
+        unsaid = spec.sources.get("output_range", "default") == "default"
+        if error < READS or (not unsaid and as_told > CLEAR * error):
             rest = min(error for reading, error in found if reading != best)
             if said := [n for n in told if best[n] != told[n] and not spec.is_silent(n)]:
                 seen = f"known pixels are {as_told:.1e} off so, and {error:.1e} otherwise"
@@ -206,14 +276,14 @@ class _Examiner:
             open_ = {name: value for name, value in best.items() if spec.is_silent(name)}
             text = f"known pixels come back within {error:.1e}; otherwise read, {rest:.1e}"
             return spec.seen(**open_), Check("range and colour", True, text)
-        if spec.sources.get("output_range", "default") == "default":
+        if unsaid:
             raise InpainterError(
                 f"{self.name}: nobody says what its output means, and it cannot be seen: known "
                 f"pixels are at least {error:.1e} off under every reading, as the graph does not "
                 f"give them back; write output_range (0, 1 or 0, 255 or -1, 1), or the preset"
             )
         text = f"known pixels are {as_told:.1e} off as described, and come back under no reading"
-        return spec, Check("range and colour", None, text)
+        return spec, Check("range and colour", None if as_told <= ABSURD else False, text)
 
     def known(self, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
         """Whether known pixels are left alone."""
@@ -278,6 +348,15 @@ def _turned(spec: InpainterSpec) -> InpainterSpec:
 
 def _mask(spec: InpainterSpec) -> str:
     return f"{spec.hole:g} is a hole and {spec.known:g} is none"
+
+
+def _reading(spec: InpainterSpec) -> dict[str, Any]:
+    return {"output_range": spec.output_range, "output_colour": spec.output_colour}
+
+
+def _outside(pixels: NDArray[np.float32]) -> float:
+    """Mean distance from [0, 1]."""
+    return float(np.abs(pixels - np.clip(pixels, 0, 1)).mean())
 
 
 def _apart(one: Raw, other: Raw) -> float:

@@ -37,6 +37,7 @@ def test_inpainter_is_known_by_its_ports_and_shown_with_sources_and_checks(
         "size": True,
         "determinism": True,
         "polarity": True,
+        "painted pixels": True,
         "range and colour": True,
         "known pixels": True,
         "batch": True,

@@ -141,6 +141,19 @@ def test_what_nobody_says_is_seen(tmp_path: Path) -> None:
     assert spec.sources["premultiply"] == "behaviour"
 
 
+def test_range_that_goes_in_is_seen_by_what_is_painted(tmp_path: Path) -> None:
+    """Known pixels come back whatever range they went in with."""
+    painter = load(painters.bytes_in_floats(), tmp_path)
+    assert (painter.spec.range, painter.spec.output_range) == ((0.0, 255.0), (0.0, 255.0))
+    assert painter.spec.sources["range"] == "behaviour"
+    images, masks = photos(2, (40, 52)), rectangles(2, (40, 52))
+    expected = load(painters.plain(), tmp_path).inpaint(images, masks)
+    np.testing.assert_allclose(painter.inpaint(images, masks), expected, atol=1e-5)
+    (tmp_path / "painter.toml").write_text("[inpainter]\nrange = [0, 255]\n")
+    told = load(painters.bytes_in_floats(), tmp_path)
+    assert (told.spec.sources["range"], told.spec.output_range) == ("painter.toml", (0.0, 255.0))
+
+
 CONTRADICTIONS: dict[str, tuple[ModelProto, dict[str, Any], str]] = {
     "polarity": (
         painters.plain(hole=(0.0, 1.0)),
@@ -162,6 +175,28 @@ CONTRADICTIONS: dict[str, tuple[ModelProto, dict[str, Any], str]] = {
         painters.lama(("H", "W"), batch="N"),
         {"preset": "plain"},
         r"preset plain \(flag\) says output_range = \[0, 1\].*write output_range = \[0, 255\]",
+    ),
+    "range, by its answer": (
+        painters.bytes_in_floats(),
+        {"preset": "lama"},
+        r"preset lama \(flag\) says range = \[0, 1\], but.*painted pixels lie in .* with range "
+        r"\[0, 1\].*write range = \[0, 255\]$",
+    ),
+    "range in and out": (
+        painters.bytes_in_floats(),
+        {"preset": "plain"},
+        r"says range = \[0, 1\], output_range = \[0, 1\].*"
+        r"write range = \[0, 255\] and output_range = \[0, 255\]",
+    ),
+    "output range, not quite the known pixels": (
+        painters.all_new(),
+        {"preset": "plain"},
+        r"preset plain \(flag\) says output_range = \[0, 1\].*off so.*output_range = \[0, 255\]$",
+    ),
+    "output colour, not quite the known pixels": (
+        painters.all_new(),
+        {"preset": "lama", "output_colour": "bgr"},
+        r"says output_colour = 'bgr'.*write output_colour = 'rgb'",
     ),
     "output colour": (
         painters.lama((64, 64)),
@@ -263,7 +298,19 @@ def test_checks_tell_what_is_wrong_with_a_graph(
     assert "one at a time" in failed(painters.plain(first_mask=True))["mask a sample"]
     assert "do not go in together" in failed(painters.migan_pipeline())["batch"]
     assert "NaN" in failed(painters.plain(empty=0.0))["whole image a hole"]
+    assert "with range [0, 1], where" in failed(painters.plain(noise=1e4))["painted pixels"]
+    doubtful = load(models.inpainter("dark"), tmp_path, output_range=(-1, 0.2)).checks
+    assert {one.name: one.passed for one in doubtful}["range and colour"] is False
     assert "painter.onnx: determinism: two runs on the same input differ" in caplog.text
+
+
+def test_known_pixels_that_are_roughly_given_back_read_as_described(tmp_path: Path) -> None:
+    painter = load(painters.all_new(), tmp_path, preset="lama")
+    checks = {one.name: one.passed for one in painter.checks}
+    assert checks["range and colour"] is None
+    images, masks = photos(2, (40, 52)), rectangles(2, (40, 52))
+    expected = load(painters.plain(), tmp_path).inpaint(images, masks)
+    np.testing.assert_allclose(painter.inpaint(images, masks), expected, atol=1e-5)
 
 
 def test_first_mask_of_a_batch_is_not_taken_for_all(tmp_path: Path) -> None:
