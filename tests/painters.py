@@ -316,6 +316,17 @@ def separate(
     )
 
 
+def fixed_rows(rows: int) -> ModelProto:
+    """The plain convention, but pictures have so many rows, which its ports do not tell."""
+    g = Graph(channels=1)
+    pixels = g.op("Add", "image", np.zeros((rows, 1)))
+    g.op("Add", g.composed(pixels, g.painted(pixels, "mask"), "mask"), 0.0)
+    return g.model(
+        {"image": (FLOAT, ["N", 3, "H", "W"]), "mask": (FLOAT, ["N", 1, "H", "W"])},
+        ("output", FLOAT, ["N", 3, "H", "W"]),
+    )
+
+
 def halving() -> ModelProto:
     """Answers with a picture of half the size that it declares."""
     g = Graph(channels=1)

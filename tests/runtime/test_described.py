@@ -154,6 +154,16 @@ def test_range_that_goes_in_is_seen_by_what_is_painted(tmp_path: Path) -> None:
     assert (told.spec.sources["range"], told.spec.output_range) == ("painter.toml", (0.0, 255.0))
 
 
+def test_graph_of_one_fixed_side_runs_at_the_size_that_is_said(tmp_path: Path) -> None:
+    painter = load(painters.lama((256, "W")), tmp_path, size=(256, 320))
+    images, masks = photos(1, (300, 224)), rectangles(1, (300, 224))
+    got = painter.inpaint(images, masks)
+    np.testing.assert_array_equal(got[masks == 0], images[masks == 0])
+    hole = masks[0] > 0
+    expected = np.broadcast_to(painters.painted(images[0], hole), got[0][hole].shape)
+    np.testing.assert_allclose(got[0][hole], expected, atol=0.02)
+
+
 CONTRADICTIONS: dict[str, tuple[ModelProto, dict[str, Any], str]] = {
     "polarity": (
         painters.plain(hole=(0.0, 1.0)),
@@ -244,6 +254,21 @@ CONTRADICTIONS: dict[str, tuple[ModelProto, dict[str, Any], str]] = {
         painters.halving(),
         {},
         r"runs at none of the sizes.*has shape \(1, 3, \d+, \d+\), where \(1, 3, 256, 768\)",
+    ),
+    "one side fixed": (
+        painters.lama((256, "W")),
+        {},
+        r"one side.*'image' float32 \(1, 3, 256, \?\).*write size = \[256, 256\]",
+    ),
+    "one side fixed, and another said": (
+        painters.lama((256, "W")),
+        {"size": (128, 320)},
+        r"says size 128, 320, but the graph has 256, 320",
+    ),
+    "one side fixed within": (
+        painters.fixed_rows(256),
+        {},
+        r"runs at none of the sizes.*write size = \[ROWS, COLUMNS\]",
     ),
     "no mask, not blank": (
         painters.copying(),

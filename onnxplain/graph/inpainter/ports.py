@@ -101,7 +101,7 @@ def read_ports(model: ModelFile, told: Mapping[str, Any]) -> dict[str, Any]:
         "axis": image.dims[0] if image.dims else None,
     }
     layout = facts["layout"] or told.get("layout") or "nchw"
-    facts["size"] = _size(image, layout, pack)
+    facts["size"] = _size(name, image, layout, pack, told.get("size"))
     if mask:
         facts["mask_channels"] = _mask_channels(mask, layout)
     return facts
@@ -218,13 +218,26 @@ def _layout(name: str, port: Port, channels: int) -> Layout | None:
     return "nchw" if first else "nhwc"
 
 
-def _size(image: Port, layout: str, pack: Pack) -> tuple[int, int] | None:
+def _size(
+    name: str, image: Port, layout: str, pack: Pack, told: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """The only size it takes; where one side is open, the one that is said."""
     if image.dims is None:
         return None
     rows, columns = image.dims[2:] if layout == "nchw" else image.dims[1:3]
-    if rows is None or columns is None:
+    if pack == "width" and columns is not None:
+        columns //= 2
+    only = rows or columns
+    if only is None:
         return None
-    return rows, columns // 2 if pack == "width" else columns
+    wanted = told or (only, only)
+    size = rows or wanted[0], columns or wanted[1]
+    if told is None and None in (rows, columns):
+        raise InpainterError(
+            f"{name}: one side of its image input is fixed and the other open, {image}; pictures "
+            f"are brought to one size for it: write size = [{size[0]}, {size[1]}] (rows, columns)"
+        )
+    return size
 
 
 def _mask_channels(mask: Port, layout: str) -> int | None:
