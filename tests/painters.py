@@ -203,8 +203,11 @@ def migan_pipeline() -> ModelProto:
     )
 
 
-def migan_generator() -> ModelProto:
-    """MI-GAN's generator: [mask - 0.5, image * mask], mask 1 = known, [-1, 1] in and out."""
+def migan_generator(*, keeps: float = 0.0) -> ModelProto:
+    """MI-GAN's generator: [mask - 0.5, image * mask], mask 1 = known, [-1, 1] in and out.
+
+    Known pixels keep a share of themselves, or are as new as the others.
+    """
     g = Graph(channels=1)
     known, x = g.scaled(g.cut("input", 0, 1, 1), 1.0, 0.5), g.cut("input", 1, 4, 1)
     space = g.const([2, 3], np.int64)
@@ -212,6 +215,8 @@ def migan_generator() -> ModelProto:
     mean = g.op("Div", g.op("ReduceSum", x, space, keepdims=1), area)
     half = g.op("Mul", g.scaled(mean, 0.5, 0.5), 0.5)
     new = g.scaled(g.op("Add", half, g.per_channel(TINT.tolist())), 2.0, -1.0)
+    if keeps:
+        new = g.composed(g.op("Mul", x, keeps), new, g.op("Sub", 1.0, known))
     g.op("Add", new, g.op("Mul", x, 0.0))
     return g.model({"input": (FLOAT, ["N", 4, "H", "W"])}, ("output", FLOAT, ["N", 3, "H", "W"]))
 

@@ -11,7 +11,8 @@ size                   pictures whose sides are odd, even, multiples of 4, ... g
                        come out
 determinism            the same goes in twice
 polarity               pixels deep in the hole are changed, which must not show; and once more
-                       with hole and known exchanged, where it must
+                       with hole and known exchanged, where it must; if that tells nothing, known
+                       pixels are closer to what went in than with them exchanged
 painted pixels         lie in about [0, 1] where known pixels come back; else other ranges of the
                        input are tried
 range and colour       far from the hole, pixels come back under one reading of the output
@@ -187,14 +188,16 @@ class _Examiner:
 
     def guess(self, spec: InpainterSpec, text: str) -> tuple[InpainterSpec, Check]:
         """Where the hole's own pixels tell nothing: the polarity under which others come back."""
-        if spec.is_silent("hole") and spec.is_silent("known"):
-            turned = spec.seen(hole=spec.known, known=spec.hole)
-            errors = [min(e for _, e in self.readings(one)) for one in (spec, turned)]
-            if min(errors) < READS <= max(errors):
-                spec = min((errors[0], 0, spec), (errors[1], 1, turned))[2]
-                text += f"; known pixels come back if {_mask(spec)}"
-                return spec, Check("polarity", True, text)
-        return spec, Check("polarity", None, f"{text}: taken as described, {_mask(spec)}")
+        turned = _turned(spec)
+        here, there = (self.readings(one)[0][1] for one in (spec, turned))
+        if max(here, there) < max(READS, CLEAR * min(here, there)):
+            return spec, Check("polarity", None, f"{text}: taken as described, {_mask(spec)}")
+        text += f"; known pixels are {here:.1e} off, and {there:.1e} if {_mask(turned)}"
+        if here > there:
+            if said := [name for name in ("hole", "known") if not spec.is_silent(name)]:
+                self.contradict(spec, said[0], text, hole=spec.known, known=spec.hole)
+            spec = spec.seen(hole=spec.known, known=spec.hole)
+        return spec, Check("polarity", True, text)
 
     def readings(self, spec: InpainterSpec) -> list[tuple[dict[str, Any], float]]:
         """Mean error of the known pixels under each reading of the output, the best first."""

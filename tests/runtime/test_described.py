@@ -176,6 +176,12 @@ CONTRADICTIONS: dict[str, tuple[ModelProto, dict[str, Any], str]] = {
         {"known": 0},
         r"flag --inpainter-known says hole = 1.0, known = 0.0.*write hole = 0.0 and known = 1.0",
     ),
+    "polarity of a generator that gives known pixels roughly back": (
+        painters.migan_generator(keeps=0.9),
+        {"preset": "migan-generator", "hole": 0.5, "known": -0.5},
+        r"says hole = 0.5, known = -0.5.*known pixels are .* off.*"
+        r"write hole = -0.5 and known = 0.5",
+    ),
     "pipeline": (
         painters.migan_pipeline(),
         {"preset": "migan", "hole": 255, "known": 0},
@@ -333,6 +339,8 @@ def test_known_pixels_that_are_roughly_given_back_read_as_described(tmp_path: Pa
     painter = load(painters.all_new(), tmp_path, preset="lama")
     checks = {one.name: one.passed for one in painter.checks}
     assert checks["range and colour"] is None
+    generator = load(painters.migan_generator(keeps=0.9), tmp_path, preset="migan-generator")
+    assert {one.name: one.passed for one in generator.checks}["polarity"] is True
     images, masks = photos(2, (40, 52)), rectangles(2, (40, 52))
     expected = load(painters.plain(), tmp_path).inpaint(images, masks)
     np.testing.assert_allclose(painter.inpaint(images, masks), expected, atol=1e-5)
