@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import functools
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from onnxplain.data import Image, Images, Outputs, Scores, Size
+from onnxplain.errors import ModelError
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.protocols import Differentiable, Part
 from onnxplain.runtime import head, tuning
@@ -73,7 +74,9 @@ class OnnxClassifier:
         self._identity = identity
         self._session = session
         self._device = composer
-        self._differentiate = functools.cache(differentiate)
+        self._differentiate = differentiate
+        self._gradients: Differentiable | ModelError | None = None
+        self._differentiating = threading.Lock()
         self._host = HostComposer(ModelSpace.of(spec))
         self._runner = Runner(
             session, spec, batch_size, fixed=batch.fixed is not None, on_fall=on_fall
@@ -166,14 +169,22 @@ class OnnxClassifier:
         return runner.in_batches(len(rows), lambda start, stop: runner.run(rows[start:stop]))
 
     def gradients(self) -> Differentiable:
-        """Its gradients, as an ONNX graph made from its own.
+        """Its gradients, as an ONNX graph made from its own when they are first asked for.
 
         Raises
         ------
         GradientError
             If it has none, naming the node that stands in the way.
         """
-        return self._differentiate(self._runner.batch_size)
+        with self._differentiating:
+            if self._gradients is None:
+                try:
+                    self._gradients = self._differentiate(self._runner.batch_size)
+                except ModelError as error:  # it takes long to find out: once is enough
+                    self._gradients = error
+        if isinstance(self._gradients, ModelError):
+            raise self._gradients.with_traceback(None)
+        return self._gradients
 
     def measure(
         self, batch_sizes: Sequence[int] = (), *, seconds: float = 0.5

@@ -23,9 +23,7 @@ from onnxplain.graph.gradient import (
     Rule,
     Wish,
     build_gradient,
-    explain_unsupported,
     first_not_finite,
-    installed_rules,
 )
 from onnxplain.graph.gradient import gradient_name as named
 from onnxplain.graph.gradient.weights import with_weights
@@ -39,6 +37,8 @@ from onnxplain.runtime.session import Session, open_session
 
 # Two batch sizes, other than 1, to see which dimensions grow with the batch.
 PROBES = (2, 3)
+
+FIRST: Kind = "log-odds"  # the score that most methods explain
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +185,9 @@ class OnnxGradient:
 class OnnxGradients:
     """A classifier's gradients of any kind of score: a `Differentiable`.
 
-    Each kind is a graph of its own, built and loaded when it is first asked for.
+    Each kind is a graph of its own, built and loaded when it is first asked for. They differ
+    behind the model's scores alone, so that the first, which is built at once, tells whether
+    the model has gradients: no other look at it could know what building refuses.
 
     Parameters
     ----------
@@ -201,24 +203,12 @@ class OnnxGradients:
     Raises
     ------
     GradientError
-        If an operator on the way from the image to the scores has no rule.
+        If it has none, naming the node that stands in the way.
     """
 
     def __init__(self, file: ModelFile, spec: ModelSpec, device: Device, batch_size: int) -> None:
-        rules = installed_rules()
-        obstacles = explain_unsupported(
-            file.proto, input=spec.input, output=spec.output, rules=rules
-        )
-        if spec.dtype == "uint8":
-            raise GradientError(
-                f"{file.path.name}: its input holds uint8, which has no gradient; {BY_SCORES}"
-            )
-        if obstacles:
-            raise GradientError(
-                f"{file.path.name} has no gradient, because of {obstacles[0]}; {BY_SCORES}"
-            )
-        self._load = partial(load_gradient, file, spec, device, batch_size=batch_size, rules=rules)
-        self._loaded: dict[Kind, OnnxGradient] = {}
+        self._load = partial(load_gradient, file, spec, device, batch_size=batch_size)
+        self._loaded: dict[Kind, OnnxGradient] = {FIRST: self._load(kind=FIRST)}
         self._loading = threading.Lock()
 
     def score_grads(
@@ -309,6 +299,10 @@ def gradient_model(
     if mask is not None and not 1 <= mask <= min(spec.size):
         raise ValueError(f"a mask has 1 to {min(spec.size)} cells a side, got {mask}")
     coarse = None if mask is None else CoarseMask(mask, spec.layout, spec.size)
+    if spec.dtype == "uint8":
+        raise GradientError(
+            f"{file.path.name}: its input holds uint8, which has no gradient; {BY_SCORES}"
+        )
     wish = Wish(spec.input, spec.output, head=spec.head, kind=kind, tensors=layers, mask=coarse)
     fixed = _fixed_batch(file, spec)
     examples = [_example(spec, n, coarse) for n in (PROBES if fixed is None else (fixed,))]

@@ -11,7 +11,6 @@ from onnxplain.graph.gradient.errors import GradientError, Refusal
 from onnxplain.graph.gradient.facts import Facts, Measure, Shape, measure_facts
 from onnxplain.graph.gradient.heads import SCORE, TARGET
 from onnxplain.graph.gradient.masked import FILL, MASK, CoarseMask
-from onnxplain.graph.gradient.paths import Obstacle, explain_unsupported
 from onnxplain.graph.gradient.rules import GROUP, RULES, installed_rules
 from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
@@ -29,7 +28,6 @@ __all__ = [
     "Grads",
     "Measure",
     "Node",
-    "Obstacle",
     "Refusal",
     "Rule",
     "Shape",
@@ -38,7 +36,6 @@ __all__ = [
     "build_gradient",
     "check_gradient",
     "differentiate",
-    "explain_unsupported",
     "first_not_finite",
     "gradient_name",
     "installed_rules",

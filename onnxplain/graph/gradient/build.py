@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 from onnxplain.data import Kind
+from onnxplain.errors import BY_SCORES
 from onnxplain.graph.gradient.declare import declare_shapes
 from onnxplain.graph.gradient.errors import ADVICE, GradientError, Refusal
 from onnxplain.graph.gradient.facts import Facts, Feeds, Measure, measure_facts, real_type
@@ -209,7 +210,7 @@ def _assemble(
         if total is None:
             raise GradientError(
                 f"the score does not depend on {name!r} in a way that has a gradient; name a "
-                "tensor between the image and the score, or use finite differences"
+                f"tensor between the image and the score, or {BY_SCORES}"
             )
         output = gradient_name(name)
         graph.node.append(helper.make_node("Identity", [total], [output]))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from onnxplain.errors import ModelError
+from onnxplain.errors import BY_SCORES, ModelError
 
-ADVICE = (
-    "explain this model with finite differences, or add a rule for the operator "
-    "(entry point group onnxplain.gradient_rules)"
-)
+ADVICE = f"{BY_SCORES}, or add a rule for the operator (entry point group onnxplain.gradient_rules)"
 
 
 class GradientError(ModelError):

@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from onnxplain.errors import BY_SCORES
 from onnxplain.graph.gradient.errors import GradientError
 
 Array: TypeAlias = NDArray[Any]
@@ -105,7 +106,7 @@ def real_type(graph: onnx.GraphProto, name: str) -> np.dtype[Any]:
     if code not in FLOATS:
         raise GradientError(
             f"input {name!r} holds {TensorProto.DataType.Name(code).lower()}, which has no "
-            "gradient; explain this model with finite differences"
+            f"gradient; {BY_SCORES}"
         )
     return FLOATS[code]
 

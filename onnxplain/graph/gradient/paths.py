@@ -1,16 +1,15 @@
-"""Which nodes carry a gradient, and which of those have no rule."""
+"""Which nodes carry a gradient, and what can stand in the way of one."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import onnx
 from onnx import TensorProto
 
 from onnxplain.graph.gradient.facts import attributes
-from onnxplain.graph.gradient.rules import FLAT, RULES
-from onnxplain.graph.gradient.tape import Rule, read_node
+from onnxplain.graph.gradient.rules import FLAT
 
 REALS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
@@ -69,44 +68,3 @@ def reaching(graph: onnx.GraphProto, target: str, among: Collection[str]) -> lis
             needed |= reads(node) & set(among)
             found.append(node)
     return found
-
-
-def explain_unsupported(
-    model: onnx.ModelProto, *, input: str, output: str, rules: Mapping[str, Rule] = RULES
-) -> list[Obstacle]:
-    """Why a model is not differentiable; empty if nothing is seen that speaks against it.
-
-    Parameters
-    ----------
-    model : ModelProto
-        As it was exported.
-    input, output : str
-        Its image and its scores.
-    rules : mapping of Rule
-        The operators that can be differentiated.
-
-    Returns
-    -------
-    obstacles : list of Obstacle
-        In the order of the graph. What a rule refuses for its attributes alone is found
-        only by building the gradient.
-    """
-    codes = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
-    if codes.get(input) not in REALS:
-        kind = TensorProto.DataType.Name(codes.get(input, 0)).lower()
-        return [Obstacle(input, "input", f"it holds {kind}, which has no gradient")]
-    nodes = reaching(model.graph, output, reached(model.graph, [input]))
-    path = [(node, read_node(node)) for node in reversed(nodes)]
-    obstacles = [
-        Obstacle(node.name, node.operator, "it has a subgraph" if _nested(proto) else "no rule")
-        for proto, node in path
-        if node.operator not in rules
-    ]
-    if not path:
-        reason = f"{output!r} does not depend on {input!r} in a way that has a gradient"
-        obstacles.append(Obstacle(output, "output", reason))
-    return obstacles
-
-
-def _nested(node: onnx.NodeProto) -> bool:
-    return any(one.HasField("g") or one.graphs for one in node.attribute)

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, inliner, numpy_helper, version_converter
 
+from onnxplain.errors import BY_SCORES
 from onnxplain.graph.gradient.errors import GradientError
 
 OLDEST, USUAL = 17, 18
@@ -36,7 +37,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
         except Exception as error:  # the converter raises whatever its C++ code does
             raise GradientError(
                 f"the model is of opset {version} and cannot be brought to {USUAL}: {error}; "
-                f"export it with opset {OLDEST} or later, or use finite differences"
+                f"export it with opset {OLDEST} or later, or {BY_SCORES}"
             ) from error
     del copy.graph.value_info[:]
     _fix_weights(copy.graph)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from onnx import ModelProto, external_data_helper
 
+from onnxplain.errors import BY_SCORES
 from onnxplain.graph.gradient.errors import GradientError
 from onnxplain.graph.load import ModelFile
 
@@ -27,7 +28,6 @@ def with_weights(file: ModelFile) -> ModelProto:
             tensor.ClearField("data_location")
     if model.ByteSize() > LIMIT:
         raise GradientError(
-            f"{file.path.name}: holds more than 2 GiB, which one ONNX message cannot; use finite "
-            "differences"
+            f"{file.path.name}: holds more than 2 GiB, which one ONNX message cannot; {BY_SCORES}"
         )
     return model
