@@ -2,7 +2,8 @@
 
 Shapes are measured, not inferred: a run at two batch sizes tells every shape of any graph
 that runs, and a dimension that differs between the two runs is one that grows with the
-batch. Small integers that come out equal in both (bounds of slices, pads) are constants.
+batch. What is small, depends on the image by its shape alone and comes out equal in both
+(bounds of slices, pads) is constant.
 """
 
 from __future__ import annotations
@@ -79,6 +80,16 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     }
 
 
+def reads(node: onnx.NodeProto) -> set[str]:
+    """Tensors that a node reads, also those that its subgraphs take from outside."""
+    names = set(node.input)
+    for one in node.attribute:
+        for graph in (one.g, *one.graphs):
+            for inner in graph.node:
+                names |= reads(inner)
+    return names
+
+
 def known_constants(graph: onnx.GraphProto) -> tuple[dict[str, Shape], dict[str, Array]]:
     """Shapes of all tensors stored in a graph, and the values of the small ones."""
     stored = {one.name: one for one in graph.initializer}
@@ -129,7 +140,7 @@ def measure_facts(
     """
     shapes, constants = known_constants(model.graph)
     made = [name for node in model.graph.node for name in node.output if name]
-    asked = _parameters(model.graph, set(made) - set(constants))
+    asked = _parameters(model.graph, set(made) - set(constants) - _varying(model.graph))
     probe = _probe(model, made, asked)
     runs = [measure.run(probe, feeds) for feeds in examples]
     sizes = {name: [feeds[name].shape for feeds in examples] for name in examples[0]}
@@ -156,6 +167,15 @@ def _shape_of(name: str) -> str:
 def _common(sizes: Sequence[tuple[int, ...]]) -> Shape:
     """The sizes that are the same in all runs, None for the others."""
     return tuple(one[0] if len(set(one)) == 1 else None for one in zip(*sizes, strict=True))
+
+
+def _varying(graph: onnx.GraphProto) -> set[str]:
+    """Tensors that depend on more of an input than its shape; two runs may agree by chance."""
+    found = {value.name for value in graph.input}
+    for node in graph.node:
+        if node.op_type not in ("Shape", "Size") and reads(node) & found:
+            found.update(node.output)
+    return found
 
 
 def _parameters(graph: onnx.GraphProto, made: set[str]) -> list[str]:

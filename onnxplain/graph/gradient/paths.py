@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx
 from onnx import TensorProto
 
-from onnxplain.graph.gradient.facts import attributes
+from onnxplain.graph.gradient.facts import attributes, reads
 from onnxplain.graph.gradient.rules import FLAT
 
 REALS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
@@ -32,16 +32,6 @@ class Obstacle:
 
     def __str__(self) -> str:
         return f"node {self.node!r} ({self.operator}): {self.reason}"
-
-
-def reads(node: onnx.NodeProto) -> set[str]:
-    """Tensors that a node reads, also those that its subgraphs take from outside."""
-    names = set(node.input)
-    for one in node.attribute:
-        for graph in (one.g, *one.graphs):
-            for inner in graph.node:
-                names |= reads(inner)
-    return names
 
 
 def carries(node: onnx.NodeProto) -> bool:

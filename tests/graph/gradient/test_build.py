@@ -364,6 +364,26 @@ def test_unknown_tensors_are_refused(tensor: str, text: str) -> None:
         build(network(), Wish("x", "y", tensors=(tensor,)))
 
 
+def test_a_row_that_the_image_chooses_is_no_constant_of_a_fixed_batch() -> None:
+    """The gradient is of the row that this image's sums choose, not of the example's."""
+    node = helper.make_node
+    nodes = [
+        node("ReduceSum", ["x", "two"], ["sums"], keepdims=0),
+        node("ArgMax", ["sums"], ["at"], axis=1, keepdims=0),
+        node("Gather", ["x", "at"], ["row"], axis=1),
+        node("Flatten", ["row"], ["y"]),
+    ]
+    x = np.zeros((1, 5, CLASSES), np.float32)
+    x[0, 1] = 1
+    model = make_model(nodes, {"x": x}, {"two": ints(2)}, ["y"])
+    example = {"x": x[:, ::-1].copy()}
+    built = build_gradient(model, Wish("x", "y", kind="logit"), RuntimeMeasure(), [example])
+    found = run(built, x, [2])[DX]
+    expected = np.zeros_like(x)
+    expected[0, 1, 2] = 1
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_further_inputs_are_named() -> None:
     """Some exporters leave constants outside the graph."""
     model = network()

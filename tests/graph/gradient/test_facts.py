@@ -55,6 +55,12 @@ def test_bounds_computed_from_shapes_are_constants_and_data_is_not() -> None:
     assert "at" not in facts.constants
 
 
+def test_one_example_does_not_make_a_constant_of_data() -> None:
+    facts = measured((1,))
+    np.testing.assert_array_equal(facts.constants["stop"], [4])
+    assert "at" not in facts.constants
+
+
 def test_large_constants_are_not_read() -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     feeds = {"x": normal(2, 100).astype("f")}
