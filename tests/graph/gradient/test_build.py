@@ -407,6 +407,26 @@ def test_the_self_check_passes_a_right_gradient_and_fails_a_wrong_one() -> None:
     assert not check_gradient(wrong, images(1)[0], rng).passed
 
 
+@pytest.mark.parametrize("share", [0, 0.5, 0.9])
+def test_the_self_check_sees_that_a_part_of_the_gradient_is_missing(share: float) -> None:
+    built, rng = build(network(), Wish("x", "y", kind="log-odds")), np.random.default_rng(0)
+    kept = np.random.default_rng(5).random(images(1).shape) < share
+
+    def wanting(x: Array) -> tuple[Array, Array]:
+        found = run(built, x, [1] * len(x))
+        return found[SCORE], found[DX] * kept
+
+    assert not check_gradient(wanting, images(1)[0], rng).passed
+
+
+def test_a_score_that_does_not_change_has_a_gradient_of_zero() -> None:
+    def flat(x: Array) -> tuple[Array, Array]:
+        rounding = 1e-7 * np.sign(x.sum(axis=1, dtype=np.float64))
+        return 1 + rounding, np.zeros_like(x)
+
+    assert check_gradient(flat, normal(50).astype("f"), np.random.default_rng(0)).passed
+
+
 def test_slopes_of_two_steps_that_agree_by_chance_do_not_fool_the_self_check() -> None:
     """Below rounding the slope looks halved, at two steps alike; above it is 1, within 1 %."""
 
