@@ -8,13 +8,15 @@ logit          ``z_t``                                     ``log p_t``
 log-odds       ``z_t - logsumexp(z_others)``               ``log p_t - log(1 - p_t)``
 =============  ==========================================  =============================
 
-These are the scores of `onnxplain.scores`. A softmax or sigmoid that ends the model is
-looked through, so that its logits give the last two columns without loss where p is near 0
-or 1; other probabilities are kept within 1e-7 and 1 - 1e-7, and have no gradient beyond.
+These are the scores of `onnxplain.scores`. A softmax or sigmoid that ends the model, but for
+nodes that shape its result anew, is looked through, so that its logits give the last two
+columns without loss where p is near 0 or 1; other probabilities are kept within 1e-7 and
+1 - 1e-7, and have no gradient beyond.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ from onnxplain.graph.spec import Head
 from onnxplain.scores import SMALLEST
 
 TARGET, SCORE = "target", "target_score"
+SHAPING = {"Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze"}
 FAR = 1e30  # taken off the target's logit, it leaves the others alone in a logsumexp
 
 
@@ -52,11 +55,11 @@ def add_head(
     """
     graph = model.graph
     writer = _Writer(model, dtype)
-    last = {name: node for node in graph.node for name in node.output}.get(output)
+    end = _end(model, output, head)
     if head == "logits":
         score = _from_logits(writer, writer("Flatten", output, axis=1), kind)
-    elif last is not None and _ends_in(last, head):
-        z = writer("Flatten", last.input[0], axis=1)
+    elif end is not None:
+        z = writer("Flatten", end.input[0], axis=1)
         if head == "sigmoid":
             z = writer("Concat", writer("Mul", z, writer.real(0)), z, axis=1)
         if kind == "logit":
@@ -75,11 +78,33 @@ def add_head(
     graph.output.extend([*kept, helper.make_tensor_value_info(SCORE, code, ["N"])])
 
 
-def _ends_in(last: onnx.NodeProto, head: Head) -> bool:
-    """Whether the probabilities come from a softmax over the classes, or a sigmoid."""
-    if head == "sigmoid":
-        return last.op_type == "Sigmoid"
-    return last.op_type == "Softmax" and attributes(last).get("axis", -1) in (1, -1)
+def _end(model: onnx.ModelProto, output: str, head: Head) -> onnx.NodeProto | None:
+    """The softmax over the classes or the sigmoid that makes the probabilities, if one does.
+
+    Nodes that only shape its result anew are looked through, where what they are given is
+    known to hold a row of the classes for each image already.
+    """
+    makers = {name: node for node in model.graph.node for name in node.output}
+    node, shaped = makers.get(output), False
+    while node is not None and node.op_type in SHAPING:
+        shaped = shaped or node.op_type != "Identity"
+        node = makers.get(node.input[0])
+    if node is None or node.op_type != ("Sigmoid" if head == "sigmoid" else "Softmax"):
+        return None
+    axis = attributes(node).get("axis", -1) if node.op_type == "Softmax" else 1
+    if not shaped:
+        return node if axis in (1, -1) else None
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    sizes = {
+        value.name: [one.dim_value for one in value.type.tensor_type.shape.dim]
+        for value in (*inferred.value_info, *inferred.output)
+    }
+    classes = math.prod(sizes.get(output, [0])[1:])
+    inner = sizes.get(node.output[0], [0])
+    if classes < 1 or math.prod(inner[1:]) != classes or len(inner) < 2:
+        return None
+    over_all = node.op_type == "Sigmoid" or (axis % len(inner) and inner[axis] == classes)
+    return node if over_all else None
 
 
 def _from_logits(writer: _Writer, z: str, kind: Kind) -> str:

@@ -384,6 +384,54 @@ def test_a_row_that_the_image_chooses_is_no_constant_of_a_fixed_batch() -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("end", ["Softmax", "Sigmoid"])
+@pytest.mark.parametrize("shaping", ["Identity", "Flatten", "Reshape", "Squeeze"])
+def test_a_saturated_end_is_looked_through_what_shapes_it(end: str, shaping: str) -> None:
+    """The log-odds of a sigmoid's class, and of a softmax's against the others, keep a slope."""
+    node, columns = helper.make_node, 1 if end == "Sigmoid" else CLASSES
+    nodes = [
+        node("Mul", ["x", "far"], ["z"]),
+        node("Reshape", ["z", "maps"], ["wide"]) if shaping != "Identity" else
+        node("Identity", ["z"], ["wide"]),
+        node(end, ["wide"], ["p"], **({"axis": 1} if end == "Softmax" else {})),
+        node(shaping, ["p", *{"Reshape": ["rows"], "Squeeze": ["axes"]}.get(shaping, [])], ["y"]),
+    ]  # fmt: skip
+    constants = {
+        "far": np.array(1000, "f"),
+        "maps": ints(-1, columns, 1, 1),
+        "rows": ints(-1, columns),
+        "axes": ints(2, 3),
+    }
+    x = np.abs(normal(3, columns)).astype("f") + 3 * np.eye(1, columns, dtype="f")
+    model = make_model(nodes, {"x": x}, constants, ["y"])
+    model.graph.input[0].CopyFrom(
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", columns])
+    )
+    head: Head = "sigmoid" if end == "Sigmoid" else "probabilities"
+    wish = Wish("x", "y", head=head, kind="log-odds")
+    examples = [{"x": x[:n]} for n in (2, 3)]
+    built = build_gradient(model, wish, RuntimeMeasure(), examples)
+    found = run(built, x, [0, 0, 0] if head == "probabilities" else [1, 1, 1])[DX]
+    assert np.isfinite(found).all()
+    assert (np.abs(found).max(axis=1) > 100).all()
+
+
+def test_a_softmax_over_groups_is_not_looked_through() -> None:
+    node = helper.make_node
+    nodes = [
+        node("Reshape", ["x", "pairs"], ["wide"]),
+        node("Softmax", ["wide"], ["p"], axis=2),
+        node("Reshape", ["p", "rows"], ["y"]),
+    ]
+    x = normal(3, CLASSES).astype("f")
+    constants = {"pairs": ints(-1, 2, CLASSES // 2), "rows": ints(-1, CLASSES)}
+    model = make_model(nodes, {"x": x}, constants, ["y"])
+    wish = Wish("x", "y", head="probabilities", kind="probability")
+    built = build_gradient(model, wish, RuntimeMeasure(), [{"x": x[:2]}, {"x": x}])
+    found = run(built, x, [0, 1, 3])
+    np.testing.assert_allclose(found[SCORE], found["y"][range(3), [0, 1, 3]], rtol=1e-6)
+
+
 def test_further_inputs_are_named() -> None:
     """Some exporters leave constants outside the graph."""
     model = network()
