@@ -33,6 +33,7 @@ from onnxplain.runtime import head
 from onnxplain.runtime.compose import GREY, ModelSpace, check_images
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.measure import RuntimeMeasure
+from onnxplain.runtime.runner import BatchSize
 from onnxplain.runtime.session import Session, open_session
 
 # Two batch sizes, other than 1, to see which dimensions grow with the batch.
@@ -76,7 +77,7 @@ class OnnxGradient:
     layers : tuple of str
         Inner tensors that the graph gives with their gradients.
     batch_size : int
-        Most images a call.
+        Most images a call, to begin with; half as many where memory ends.
     fixed : bool
         Whether a call takes that number only.
     rebuild : callable
@@ -95,10 +96,10 @@ class OnnxGradient:
     ) -> None:
         self.spec = spec
         self.layers = layers
-        self.batch_size = batch_size
         self._session = session
         self._space = ModelSpace.of(spec)
-        self._fixed = fixed
+        on_cpu = session.device.where == "cpu"
+        self._batches = BatchSize(batch_size, fixed=fixed, on_cpu=on_cpu)
         self._rebuild = rebuild
 
     def score_grads(
@@ -120,6 +121,8 @@ class OnnxGradient:
             If an image, a target or a layer is not what the model takes.
         ScoreError
             If a gradient is not finite, naming the image, the value and where it arises.
+        OutOfMemory
+            If not even the smallest batch fits into memory.
         """
         check_images(images, self.spec.size)
         classes = len(self.spec.class_names)
@@ -130,8 +133,10 @@ class OnnxGradient:
             )
         if missing := set(layers) - set(self.layers):
             raise ValueError(f"the gradient was built without the layers {sorted(missing)}")
-        starts = range(0, len(images), self.batch_size)
-        parts = [self._run(images[k:][: self.batch_size], targets[k:], layers) for k in starts]
+        parts = self._batches.each(
+            len(images),
+            lambda start, stop: self._run(images[start:stop], targets[start:stop], layers),
+        )
         found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         for name, values in found.items():
             self._check_finite(name, values, images, targets)
@@ -154,9 +159,9 @@ class OnnxGradient:
 
     def _feeds(self, images: Images, targets: NDArray[np.integer[Any]]) -> dict[str, NDArray[Any]]:
         """At most a batch of images, filled up with the last one where the batch is fixed."""
-        rows, wanted = self._space.enter(images), targets[: len(images)].astype(np.int64)
-        if self._fixed and len(images) < self.batch_size:
-            short = self.batch_size - len(images)
+        rows, wanted = self._space.enter(images), targets.astype(np.int64)
+        if self._batches.fixed and len(images) < self._batches.size:
+            short = self._batches.size - len(images)
             rows = np.concatenate([rows, np.repeat(rows[-1:], short, axis=0)])
             wanted = np.concatenate([wanted, np.repeat(wanted[-1:], short)])
         return {self.spec.input: rows, TARGET: wanted}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,76 @@ from onnxplain.runtime import head
 from onnxplain.runtime.failures import OutOfMemory
 from onnxplain.runtime.session import Session
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
+
+
+@final
+class BatchSize:
+    """How many images a call of a session holds: half as many where memory ends.
+
+    Several threads may use it.
+
+    Parameters
+    ----------
+    size : int
+        Images a call, to begin with.
+    fixed : bool
+        Whether the graph takes that number only.
+    on_cpu : bool
+        Whether the session runs there.
+    on_fall : callable, optional
+        Told the new batch size when memory has run out.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        fixed: bool,
+        on_cpu: bool,
+        on_fall: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.size = size
+        self.fixed = fixed
+        self._on_cpu = on_cpu
+        self._on_fall = on_fall
+        self._lock = threading.Lock()
+
+    def each(self, n: int, call: Callable[[int, int], T]) -> list[T]:
+        """What `call` gives for the images `start` to `stop` of n, batch by batch.
+
+        Raises
+        ------
+        OutOfMemory
+            If not even the smallest batch fits.
+        """
+        found, start = [], 0
+        while start < n:
+            limit = self.size
+            stop = min(start + limit, n)
+            try:
+                found.append(call(start, stop))
+            except OutOfMemory as error:
+                self._halve(limit, error)
+            else:
+                start = stop
+        return found
+
+    def _halve(self, tried: int, error: OutOfMemory) -> None:
+        """Take half of the batch size that was tried, unless another thread has done so."""
+        with self._lock:
+            if self.size < tried:
+                return
+            if self.fixed or tried == 1:
+                raise OutOfMemory(
+                    f"{error}; a batch of {tried} is the smallest this model takes: free some "
+                    f"memory{'' if self._on_cpu else ', or use --device cpu'}"
+                ) from error
+            self.size = tried // 2
+        log.warning("%s; going on with batches of %d", error, tried // 2)
+        self._on_fall(tried // 2)
 
 
 @final
@@ -48,15 +117,13 @@ class Runner:
     ) -> None:
         self.session = session
         self.spec = spec
-        self._batch_size = batch_size
-        self._fixed = fixed
-        self._on_fall = on_fall
-        self._lock = threading.Lock()
+        on_cpu = session.device.where == "cpu"
+        self._batches = BatchSize(batch_size, fixed=fixed, on_cpu=on_cpu, on_fall=on_fall)
 
     @property
     def batch_size(self) -> int:
         """Images a call should hold."""
-        return self._batch_size
+        return self._batches.size
 
     def width(self, n: int) -> int:
         """Images that a call holds when n are wanted.
@@ -64,8 +131,8 @@ class Runner:
         On a GPU that is one number for all calls: another shape would make cuDNN look for
         its algorithms again, and choose others.
         """
-        padded = self._fixed or self.session.device.where != "cpu"
-        return max(n, self._batch_size) if padded else n
+        padded = self._batches.fixed or self.session.device.where != "cpu"
+        return max(n, self._batches.size) if padded else n
 
     def run(self, rows: NDArray[Any]) -> Scores:
         """Scores of some images, as the model takes them, in one call."""
@@ -88,29 +155,4 @@ class Runner:
         OutOfMemory
             If not even the smallest batch fits.
         """
-        scores, start = [], 0
-        while start < n:
-            limit = self._batch_size
-            stop = min(start + limit, n)
-            try:
-                scores.append(call(start, stop))
-            except OutOfMemory as error:
-                self._halve(limit, error)
-            else:
-                start = stop
-        return np.concatenate(scores)
-
-    def _halve(self, tried: int, error: OutOfMemory) -> None:
-        """Take half of the batch size that was tried, unless another thread has done so."""
-        with self._lock:
-            if self._batch_size < tried:
-                return
-            if self._fixed or tried == 1:
-                on_cpu = self.session.device.where == "cpu"
-                raise OutOfMemory(
-                    f"{error}; a batch of {tried} is the smallest this model takes: free some "
-                    f"memory{'' if on_cpu else ', or use --device cpu'}"
-                ) from error
-            self._batch_size = tried // 2
-        log.warning("%s; going on with batches of %d", error, tried // 2)
-        self._on_fall(tried // 2)
+        return np.concatenate(self._batches.each(n, call))

@@ -15,7 +15,9 @@ from onnxplain.graph.gradient import GradientError, check_gradient
 from onnxplain.graph.load import read_model
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.runtime.device import Device
+from onnxplain.runtime.failures import OutOfMemory
 from onnxplain.runtime.gradient import OnnxGradient, load_gradient
+from onnxplain.runtime.session import Session
 from tests.conftest import shared
 from tests.models import additive, weights
 from tests.runtime.specs import CONVENTIONS, SIZE, photos, spec_of
@@ -63,6 +65,30 @@ def test_a_model_of_fixed_batch_size_takes_any_number_of_images(batch: int, tmp_
     model = additive(w, batch=batch, flatten=flatten)
     found = load(model, spec_of(), tmp_path, kind="logit").score_grads(photos(4), targets)
     np.testing.assert_allclose(found.images, w[targets], rtol=1e-4, atol=1e-6)
+
+
+def test_where_memory_ends_the_batch_is_halved_and_the_gradients_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, spec, targets = additive(weights(SIZE)), spec_of(), np.array([0, 1, 2, 1, 0])
+    gradient = load(model, spec, tmp_path, kind="logit", batch_size=4)
+    whole = gradient.score_grads(photos(5), targets)
+    run, tried = Session.run, []
+
+    def short(session: Session, feeds: Any, outputs: Any) -> Any:
+        tried.append(len(feeds["image"]))
+        if tried[-1] > room:
+            raise OutOfMemory("out of memory")
+        return run(session, feeds, outputs)
+
+    monkeypatch.setattr(Session, "run", short)
+    room = 1
+    found = gradient.score_grads(photos(5), targets)
+    np.testing.assert_allclose(found.images, whole.images, rtol=1e-5, atol=1e-7)
+    assert tried == [4, 2, 1, 1, 1, 1, 1]
+    room = 0
+    with pytest.raises(OutOfMemory, match="a batch of 1 is the smallest"):
+        gradient.score_grads(photos(5), targets)
 
 
 def test_layers_come_with_activation_and_gradient(tmp_path: Path) -> None:
