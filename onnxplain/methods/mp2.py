@@ -97,9 +97,10 @@ class MP2(Parametrised):
     ``coarse > 0`` is the mask itself.
     With a compositing inpainter the image equals its fill outside the mask, so the gradient
     there is 0: ``gradient`` and ``propose`` need a look-ahead other than ``exact``.
-    On a device every call holds the same number of images, padded where there are fewer, so
-    that the image under the mask as it is and the candidates are scored by one kernel; and
-    the candidates of a step, whose order is all that decides, are asked for in one query.
+    On a device every call for scores holds the same number of images, padded where there are
+    fewer, so that the image under the mask as it is and the candidates are scored by one
+    kernel (calls for slopes are not padded); and the candidates of a step, whose order is all
+    that decides, are asked for in one query.
     """
 
     name: ClassVar[str] = "mp2"
