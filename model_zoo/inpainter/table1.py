@@ -76,11 +76,11 @@ def shape_in(boxes: NDArray[np.bool_], image: Image) -> NDArray[np.bool_]:
     Boxes that hold the whole picture leave no background to tell the object from, and what
     is less than a 20th of its boxes is not the object.
     """
+    if boxes.all():
+        return boxes
     labels = np.where(boxes, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
     bgr = np.ascontiguousarray(np.rint(image[..., ::-1] * 255).astype(np.uint8))
     cv2.setRNGSeed(0)
-    if boxes.all():
-        return boxes
     cv2.grabCut(bgr, labels, None, None, None, 5, cv2.GC_INIT_WITH_MASK)
     found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
     if found.sum() < boxes.sum() / 20:

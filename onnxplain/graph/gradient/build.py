@@ -18,7 +18,7 @@ from onnxplain.graph.gradient.errors import ADVICE, GradientError, Refusal
 from onnxplain.graph.gradient.facts import Facts, Feeds, Measure, measure_facts, real_type
 from onnxplain.graph.gradient.heads import SCORE, TARGET, add_head
 from onnxplain.graph.gradient.masked import MASK, CoarseMask, add_mask
-from onnxplain.graph.gradient.paths import Obstacle, reached, reaching
+from onnxplain.graph.gradient.paths import reached, reaching
 from onnxplain.graph.gradient.prepare import has_halves, prepare, store_as_halves
 from onnxplain.graph.gradient.rules import installed_rules
 from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, read_node
@@ -175,14 +175,13 @@ def differentiate(
 
 
 def _apply(rules: Mapping[str, Rule], tape: Tape, node: Node, grads: Grads) -> Grads:
+    place = f"node {node.name!r} ({node.operator})"
     if node.operator not in rules:
-        obstacle = Obstacle(node.name, node.operator, "there is no gradient rule for it")
-        raise GradientError(f"{obstacle}; {ADVICE}")
+        raise GradientError(f"{place}: there is no gradient rule for it; {ADVICE}")
     try:
         return rules[node.operator](tape, node, grads)
     except Refusal as refusal:
-        obstacle = Obstacle(node.name, node.operator, f"cannot be differentiated: {refusal}")
-        raise GradientError(f"{obstacle}; {ADVICE}") from refusal
+        raise GradientError(f"{place}: cannot be differentiated: {refusal}; {ADVICE}") from refusal
 
 
 def _total(tape: Tape, found: Mapping[str, list[str]], name: str) -> str | None:

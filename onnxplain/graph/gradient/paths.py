@@ -1,9 +1,8 @@
-"""Which nodes carry a gradient, and what can stand in the way of one."""
+"""Which nodes carry a gradient."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 import onnx
 from onnx import TensorProto
@@ -12,26 +11,6 @@ from onnxplain.graph.gradient.facts import attributes, reads
 from onnxplain.graph.gradient.rules import FLAT
 
 REALS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
-
-
-@dataclass(frozen=True)
-class Obstacle:
-    """A node through which the score depends on the image, and that has no gradient.
-
-    Parameters
-    ----------
-    node, operator : str
-        The node's name and operator.
-    reason : str
-        What stands in the way.
-    """
-
-    node: str
-    operator: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"node {self.node!r} ({self.operator}): {self.reason}"
 
 
 def carries(node: onnx.NodeProto) -> bool:
