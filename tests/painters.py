@@ -162,11 +162,12 @@ def lama(
     )
 
 
-def bytes_in_floats(batch: Dim = "N") -> ModelProto:
-    """0..255 in and out, in floats, with its composite; 1 is a hole."""
+def bytes_in_floats(batch: Dim = "N", *, full: float = 1.0) -> ModelProto:
+    """0..255 in and out, in floats, with its composite; `full` is a hole."""
     g = Graph(channels=1)
-    new = g.op("Mul", g.painted(g.op("Mul", "image", 1 / 255), "mask"), 255.0)
-    g.op("Add", g.composed("image", new, "mask"), 0.0)
+    hole = g.op("Mul", "mask", 1 / full)
+    new = g.op("Mul", g.painted(g.op("Mul", "image", 1 / 255), hole), 255.0)
+    g.op("Add", g.composed("image", new, hole), 0.0)
     return g.model(
         {"image": (FLOAT, [batch, 3, "H", "W"]), "mask": (FLOAT, [batch, 1, "H", "W"])},
         ("output", FLOAT, [batch, 3, "H", "W"]),
@@ -231,6 +232,7 @@ def plain(
     noise: float = 0.0,
     empty: float = 1.0,
     channels: int = 1,
+    threshold: float | None = None,
 ) -> ModelProto:
     """The plain convention but for what is asked: good and faulty graphs.
 
@@ -250,11 +252,15 @@ def plain(
         With 0, an image without known pixels is painted NaN.
     channels : int
         Of the mask input.
+    threshold : float, optional
+        The mask is a hole where it is above this.
     """
     g = Graph(channels=1)
     inside, outside = hole
     mask = g.cut("mask", 0, 1, 1) if channels > 1 else "mask"
     m = g.scaled(mask, 1 / (inside - outside), -outside / (inside - outside))
+    if threshold is not None:
+        m = g.op("Cast", g.op("Greater", mask, threshold), to=FLOAT)
     if first_mask:
         m = g.cut(m, 0, 1, 0)
     x = "image"
@@ -287,17 +293,18 @@ def separate(
     colour: str = "rgb",
     mean: Sequence[float] = (0.0, 0.0, 0.0),
     std: Sequence[float] = (1.0, 1.0, 1.0),
+    full: float | None = None,
 ) -> ModelProto:
     """Image and mask of other forms.
 
-    Bytes are 0..255 for the image and 255 for a hole; `mask_axis` is that of the mask's
-    channel. The image has `mean` and `std` in the graph's channel order, the answer is RGB in
-    [0, 1] or bytes.
+    Bytes are 0..255 for the image and 255 for a hole, if it is not `full`; `mask_axis` is that
+    of the mask's channel. The image has `mean` and `std` in the graph's channel order, the
+    answer is RGB in [0, 1] or bytes.
     """
-    white, full = (255.0 if kind == BYTE else 1.0 for kind in (dtype, mask_dtype))
+    white, usual = (255.0 if kind == BYTE else 1.0 for kind in (dtype, mask_dtype))
     g = Graph(channels=1)
     x = g.op("Mul", g.op("Cast", "image", to=FLOAT), 1 / white)
-    m = g.op("Mul", g.op("Cast", "mask", to=FLOAT), 1 / full)
+    m = g.op("Mul", g.op("Cast", "mask", to=FLOAT), 1 / (full or usual))
     if layout == "nhwc":
         x = g.op("Transpose", x, perm=[0, 3, 1, 2])
     x = g.op("Add", g.op("Mul", x, g.per_channel(std)), g.per_channel(mean))
@@ -311,6 +318,8 @@ def separate(
     if layout == "nhwc":
         answer = g.op("Transpose", answer, perm=[0, 2, 3, 1])
     scaled = g.op("Mul", answer, white)
+    if dtype == BYTE:
+        scaled = g.op("Clip", scaled, 0.0, 255.0)
     g.op("Cast", g.op("Round", scaled) if dtype == BYTE else scaled, to=dtype)
     pixels, plane = ["N", "H", "W", 3], ["N", "H", "W", 1]
     if layout == "nchw":

@@ -101,6 +101,11 @@ def _toml(path: Path) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(f"{path.name}: not a readable TOML file: {error}") from error
+    if isinstance(content.get("inpainter"), Mapping):
+        raise ModelError(
+            f"{path.name}: describes an inpainter, which is no classifier; give the model as "
+            f"--inpainter"
+        )
     values = dict(content)
     labels = values.pop("labels", None)
     if labels is not None:

@@ -11,8 +11,9 @@ size                   pictures whose sides are odd, even, multiples of 4, ... g
                        come out
 determinism            the same goes in twice
 polarity               pixels deep in the hole are changed, which must not show; and once more
-                       with hole and known exchanged, where it must; if that tells nothing, known
-                       pixels are closer to what went in than with them exchanged
+                       with hole and known exchanged, where it must; if it shows both ways, other
+                       scales of the mask are tried; if that tells nothing, known pixels are
+                       closer to what went in than with hole and known exchanged
 painted pixels         lie in about [0, 1] where known pixels come back; else other ranges of the
                        input are tried
 range and colour       far from the hole, pixels come back under one reading of the output
@@ -33,7 +34,7 @@ from numpy.typing import NDArray
 
 from onnxplain.data import Images
 from onnxplain.errors import InpainterError, ModelError
-from onnxplain.graph.inpainter.spec import InpainterSpec
+from onnxplain.graph.inpainter.spec import InpainterSpec, holds
 from onnxplain.runtime.fitting import Holes
 from onnxplain.runtime.painting import Raw, answer, decode
 from onnxplain.runtime.probe import probe, sides
@@ -46,6 +47,7 @@ ABSURD = 0.5  # mean error of known pixels beyond which a reading is doubted
 OUTSIDE = 0.1  # mean distance from [0, 1] beyond which no picture is painted
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 RANGES = ((0.0, 1.0), (0.0, 255.0), (-1.0, 1.0))
+SCALES = ((1.0, 0.0), (255.0, 0.0), (0.5, -0.5))  # of hole and known, either way round
 
 
 class Check(NamedTuple):
@@ -103,6 +105,10 @@ class _Examiner:
         self.same = SAME
         self.firsts: dict[tuple[object, ...], Raw] = {}
 
+    def why(self, error: Exception) -> str:
+        """What went wrong; the file may have another name when what was found is read again."""
+        return str(error).removeprefix(f"{self.name}: ")
+
     def run(self, spec: InpainterSpec, images: Images, holes: Holes) -> Raw:
         return answer(self.session, spec, images, holes)
 
@@ -135,7 +141,7 @@ class _Examiner:
             except (ModelError, InpainterError) as error:
                 if "NaN" in str(error):
                     raise
-                failures[multiple] = str(error)
+                failures[multiple] = self.why(error)
                 continue
             if multiple != spec.multiple and not silent:
                 self.contradict(spec, "multiple", failures[spec.multiple], multiple=multiple)
@@ -145,7 +151,8 @@ class _Examiner:
             return spec.seen(multiple=multiple) if silent else spec, Check("size", True, text)
         raise InpainterError(
             f"{self.name}: runs at none of the sizes that were tried, {_listed(failures)}; write "
-            f"size = [ROWS, COLUMNS]. At the last: {list(failures.values())[-1]}"
+            f"size = [ROWS, COLUMNS], or multiple = N if sides must be multiples of another "
+            f"number. At the last: {list(failures.values())[-1]}"
         )
 
     def determinism(self, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
@@ -162,19 +169,24 @@ class _Examiner:
         )
 
     def polarity(self, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
-        """Which value of the mask is a hole, and whether what is in it must be hidden."""
+        """What the mask holds in a hole and elsewhere, and whether the hole must go in blank."""
         if spec.pack == "image":
             return spec, Check("polarity", None, "takes no mask: holes go in blank")
-        bare = replace(spec, premultiply=False)
         turned = _turned(spec)
-        here, there = self.change(bare), self.change(replace(turned, premultiply=False))
+        here, there = self.change(spec), self.change(turned)
         text = f"what is in the hole shows by {here:.1e}; by {there:.1e} if {_mask(turned)}"
-        if min(here, there) <= self.same < max(here, there):
-            if here < there:
-                return spec, Check("polarity", True, text)
-            if said := [name for name in ("hole", "known") if not spec.is_silent(name)]:
-                self.contradict(spec, said[0], text, hole=spec.known, known=spec.hole)
-            return spec.seen(hole=spec.known, known=spec.hole), Check("polarity", True, text)
+        good = next((one for one in (spec, turned, *_scales(spec)) if self.is_good(one)), None)
+        if good is None and min(here, there) <= self.same < max(here, there):
+            good = spec if here < there else turned
+        if good is not None:
+            if good not in (spec, turned):
+                text += f"; by {self.change(good):.1e} if {_mask(good)}"
+            return self.choose(spec, good, text), Check("polarity", True, text)
+        if self.passes(spec) and self.passes(turned):
+            raise InpainterError(
+                f"{self.name}: the mask has no effect where {_mask(spec)}: what goes into the hole "
+                f"comes out of it; write hole and known as the graph takes them, as 255 and 0"
+            )
         if here > self.same and not spec.premultiply:
             if not spec.is_silent("premultiply"):
                 self.contradict(spec, "premultiply", text, premultiply=True)
@@ -182,9 +194,41 @@ class _Examiner:
         return self.guess(spec, text)
 
     def change(self, spec: InpainterSpec) -> float:
-        """How much pixels deep in the hole show in the answer."""
-        other = self.run(spec, self.probe.changed()[:1], self.probe.holes[:1])
-        return _apart(self.first(spec), other)
+        """How much pixels deep in the hole show in the answer, if they are not made blank."""
+        bare = replace(spec, premultiply=False)
+        other = self.run(bare, self.probe.changed()[:1], self.probe.holes[:1])
+        return _apart(self.first(bare), other)
+
+    def is_good(self, spec: InpainterSpec) -> bool:
+        """Whether the hole is hidden, known pixels come back, and something is painted.
+
+        A mask on a wrong scale may hide the hole as well: by numbers so large that what is
+        painted ends at black or white.
+        """
+        try:
+            if self.change(spec) > self.same:
+                return False
+            reading, error = self.read(spec)
+        except (ModelError, InpainterError):
+            return False
+        new = self.new(spec, reading)
+        ends = np.isclose(new, 0, atol=1e-6) | np.isclose(new, 1, atol=1e-6)
+        return error < READS and not ends.all()
+
+    def passes(self, spec: InpainterSpec) -> bool:
+        """Whether pixels deep in the hole come out as they go in."""
+        bare, changed = replace(spec, premultiply=False), self.probe.changed()[:1]
+        raw, deep = self.run(bare, changed, self.probe.holes[:1])[0], self.probe.deep[0]
+        apart = (error for _, error in _errors(spec, raw[deep], changed[0][deep]))
+        return min(apart) < READS
+
+    def choose(self, spec: InpainterSpec, good: InpainterSpec, text: str) -> InpainterSpec:
+        """The values of the mask that were seen, where nobody said others."""
+        if (spec.hole, spec.known) == (good.hole, good.known):
+            return spec
+        if said := [name for name in ("hole", "known") if not spec.is_silent(name)]:
+            self.contradict(spec, said[0], text, hole=good.hole, known=good.known)
+        return spec.seen(hole=good.hole, known=good.known)
 
     def guess(self, spec: InpainterSpec, text: str) -> tuple[InpainterSpec, Check]:
         """Where the hole's own pixels tell nothing: the polarity under which others come back."""
@@ -193,24 +237,14 @@ class _Examiner:
         if max(here, there) < max(READS, CLEAR * min(here, there)):
             return spec, Check("polarity", None, f"{text}: taken as described, {_mask(spec)}")
         text += f"; known pixels are {here:.1e} off, and {there:.1e} if {_mask(turned)}"
-        if here > there:
-            if said := [name for name in ("hole", "known") if not spec.is_silent(name)]:
-                self.contradict(spec, said[0], text, hole=spec.known, known=spec.hole)
-            spec = spec.seen(hole=spec.known, known=spec.hole)
-        return spec, Check("polarity", True, text)
+        return self.choose(spec, turned if here > there else spec, text), Check(
+            "polarity", True, text
+        )
 
     def readings(self, spec: InpainterSpec) -> list[tuple[dict[str, Any], float]]:
         """Mean error of the known pixels under each reading of the output, the best first."""
-        raw, far = self.first(spec)[0], self.probe.far[0]
-        ranges = dict.fromkeys((spec.output_range, *RANGES, spec.range))
-        orders = dict.fromkeys((spec.output_colour, "rgb", "bgr"))
-        found = []
-        for span in ranges:
-            for order in orders:
-                apart = decode(raw, span, order)[far] - self.probe.images[0][far]
-                reading = {"output_range": span, "output_colour": order}
-                found.append((reading, float(np.abs(apart).mean())))
-        return sorted(found, key=lambda one: one[1])
+        far = self.probe.far[0]
+        return _errors(spec, self.first(spec)[0][far], self.probe.images[0][far])
 
     def painted(self, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
         """Whether the hole is on the scale of the known pixels, which the range that goes in shows.
@@ -311,7 +345,7 @@ class _Examiner:
         try:
             together = self.run(spec, self.probe.images, self.probe.holes)
         except (ModelError, InpainterError) as error:
-            text = f"two images do not go in together: {error}"
+            text = f"two images do not go in together: {self.why(error)}"
             return self.single(spec, text), [Check("batch", False, text)]
         apart = _apart(together, alone)
         check = Check("batch", True, "two images go in together")
@@ -336,7 +370,7 @@ class _Examiner:
         try:
             self.run(spec, self.probe.images[:1], np.ones_like(self.probe.holes[:1]))
         except (ModelError, InpainterError) as error:
-            return Check(name, False, str(error))
+            return Check(name, False, self.why(error))
         return Check(name, True, "is painted with finite numbers")
 
     def contradict(self, spec: InpainterSpec, field: str, seen: str, **instead: object) -> None:
@@ -348,8 +382,30 @@ class _Examiner:
         )
 
 
+def _errors(
+    spec: InpainterSpec, raw: Raw, pixels: NDArray[np.float32]
+) -> list[tuple[dict[str, Any], float]]:
+    """Mean error of pixels that may have come back under each reading, the best first."""
+    found = []
+    for span in dict.fromkeys((spec.output_range, *RANGES, spec.range)):
+        for order in dict.fromkeys((spec.output_colour, "rgb", "bgr")):
+            reading = {"output_range": span, "output_colour": order}
+            found.append((reading, float(np.abs(decode(raw, span, order) - pixels).mean())))
+    return sorted(found, key=lambda one: one[1])
+
+
 def _turned(spec: InpainterSpec) -> InpainterSpec:
     return replace(spec, hole=spec.known, known=spec.hole)
+
+
+def _scales(spec: InpainterSpec) -> list[InpainterSpec]:
+    """The same with other values that masks have in published graphs, which its type can hold."""
+    pairs = [one for hole, known in SCALES for one in ((hole, known), (known, hole))]
+    return [
+        replace(spec, hole=hole, known=known)
+        for hole, known in pairs
+        if holds(spec.mask_dtype, hole) and holds(spec.mask_dtype, known)
+    ]
 
 
 def _mask(spec: InpainterSpec) -> str:

@@ -17,6 +17,7 @@ from onnxplain.runtime.conformance import Check, examine
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.fitting import Holes, blank, fit, unfit
 from onnxplain.runtime.painting import answer, decode
+from onnxplain.runtime.runner import BatchSize
 from onnxplain.runtime.session import Session, open_session, version
 from onnxplain.version import __version__
 
@@ -108,11 +109,17 @@ class OnnxInpainter:
         self._sha256 = sha256
         self.spec = spec
         self.checks = checks
+        axis = next(one.shape[0] for one in session.inputs if one.name == spec.image_input)
+        self._batches = BatchSize(
+            min(spec.batch or BATCH_SIZE, axis or BATCH_SIZE),
+            fixed=axis is not None,
+            on_cpu=session.device.where == "cpu",
+        )
 
     @property
     def batch_size(self) -> int:
         """Images a call should hold."""
-        return min(self.spec.batch or BATCH_SIZE, BATCH_SIZE)
+        return self._batches.size
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -150,18 +157,24 @@ class OnnxInpainter:
         Raises
         ------
         ValueError
-            If images and masks are of different sizes, or a mask holds anything but 0 and 1.
+            If images are not float32 in [0, 1], images and masks are of different sizes, or a
+            mask holds anything but 0 and 1.
         InpainterError
             If the graph answers with another shape, or with NaN or infinite pixels.
+        OutOfMemory
+            If not even the smallest batch fits.
         """
         holes = _holes(images, masks)
         out = images.copy()
         some = np.flatnonzero(holes.any(axis=(1, 2)))
-        for start in range(0, len(some), self.batch_size):
-            batch = some[start : start + self.batch_size]
+
+        def fill(start: int, stop: int) -> None:
+            batch = some[start:stop]
             painted = self._paint(images[batch], holes[batch])
             for i, picture in zip(batch, painted, strict=True):
                 out[i][holes[i]] = np.clip(picture[holes[i]], 0, 1)
+
+        self._batches.each(len(some), fill)
         return out
 
     def _paint(self, images: Images, holes: Holes) -> Images:
@@ -177,6 +190,16 @@ class OnnxInpainter:
 def _holes(images: Images, masks: Mask) -> Holes:
     if images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(f"inpaint takes images (N, H, W, 3), got {images.shape}")
+    if images.dtype != np.float32:
+        raise ValueError(
+            f"inpaint takes images of float32 in [0, 1], got {images.dtype}; divide bytes by 255, "
+            f"as images / np.float32(255)"
+        )
+    if images.size and not (images.min() > -0.5 and images.max() < 1.5):  # some overshoot
+        raise ValueError(
+            f"inpaint takes images in [0, 1], got {images.min():g} to {images.max():g}; divide "
+            f"bytes by 255"
+        )
     if masks.shape != images.shape[:3]:
         raise ValueError(
             f"inpaint takes a mask (H, W) for each image, of its size: images are "

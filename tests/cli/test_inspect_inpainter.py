@@ -69,7 +69,7 @@ def test_options_describe_an_inpainter_and_what_is_written_describes_it_from_the
     [
         (("--inpainter-output-range", "0,255"), 1, "write output_range = [0, 1]"),
         (("--inpainter-hole", 0), 1, "write hole = 1.0 and known = 0.0"),
-        (("--inpainter-range", "1,0"), 1, "range needs a low and a higher number"),
+        (("--inpainter-range", "1,0"), 2, "range needs a low and a higher number"),
         (("--inpainter-multiple", 0), 2, "multiple must be >= 1"),
         (("--inpainter-mean", "0,1"), 2, "mean takes a tuple of 3 values"),
         (("--inpainter-preset", "lamma"), 2, "'lamma' is not one of 'plain'"),

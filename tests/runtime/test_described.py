@@ -57,6 +57,16 @@ def rectangles(n: int, size: tuple[int, int]) -> Any:
     return masks
 
 
+def mask_of_shape(dims: list[Any]) -> ModelProto:
+    g = painters.Graph(channels=1)
+    g.op("Add", "image", g.op("Mul", 0.0, g.op("ReduceMax", "mask", keepdims=0)))
+    image = ["N", 3, "H", "W"]
+    return g.model(
+        {"image": (TensorProto.FLOAT, image), "mask": (TensorProto.FLOAT, dims)},
+        ("output", TensorProto.FLOAT, image),
+    )
+
+
 @pytest.mark.parametrize("case", PUBLISHED)
 def test_preset_paints_what_the_original_paints(tmp_path: Path, case: str) -> None:
     preset, build, size, tolerance = PUBLISHED[case]
@@ -152,6 +162,48 @@ def test_range_that_goes_in_is_seen_by_what_is_painted(tmp_path: Path) -> None:
     (tmp_path / "painter.toml").write_text("[inpainter]\nrange = [0, 255]\n")
     told = load(painters.bytes_in_floats(), tmp_path)
     assert (told.spec.sources["range"], told.spec.output_range) == ("painter.toml", (0.0, 255.0))
+
+
+BYTE, INT = TensorProto.UINT8, TensorProto.INT64
+SCALES: dict[str, tuple[ModelProto, dict[str, Any], tuple[float, float]]] = {
+    "255 is a hole": (painters.plain(hole=(255, 0)), {}, (255, 0)),
+    "255 is known": (painters.plain(hole=(0, 255)), {}, (0, 255)),
+    "about 0": (painters.plain(hole=(-0.5, 0.5)), {}, (-0.5, 0.5)),
+    "floats of 0..255": (
+        painters.bytes_in_floats(full=255),
+        {"range": (0, 255), "output_range": (0, 255)},
+        (255, 0),
+    ),
+    "floats of 0..255, untold": (painters.bytes_in_floats(full=255), {}, (255, 0)),
+    "a threshold above 1": (painters.plain(threshold=127.5), {}, (255, 0)),
+    "whole numbers": (painters.separate(mask_dtype=INT, full=255), {}, (255, 0)),
+    "1 in bytes": (painters.separate(dtype=BYTE, mask_dtype=BYTE, full=1), {}, (1, 0)),
+}
+
+
+@pytest.mark.parametrize("case", SCALES)
+def test_scale_of_the_mask_is_seen_where_nobody_says_it(tmp_path: Path, case: str) -> None:
+    made, flags, values = SCALES[case]
+    painter = load(made, tmp_path, **flags)
+    assert (painter.spec.hole, painter.spec.known) == values
+    assert not painter.spec.premultiply
+    images, masks = photos(2, (40, 52)), rectangles(2, (40, 52))
+    filled = painter.inpaint(images, masks)
+    for one, image, mask in zip(filled, images, masks == 1, strict=True):
+        want = painters.painted(image, mask)
+        np.testing.assert_allclose(one[mask], np.broadcast_to(want, one[mask].shape), atol=BYTES)
+
+
+def test_graph_that_ignores_its_mask_is_refused(tmp_path: Path) -> None:
+    g = painters.Graph(channels=1)
+    g.op("Add", "image", g.op("Mul", "mask", 0.0))
+    dims = ["N", 3, "H", "W"]
+    made = g.model(
+        {"image": (TensorProto.FLOAT, dims), "mask": (TensorProto.FLOAT, ["N", 1, "H", "W"])},
+        ("output", TensorProto.FLOAT, dims),
+    )
+    with pytest.raises(InpainterError, match=r"mask has no effect.*write hole and known"):
+        load(made, tmp_path)
 
 
 def test_graph_of_one_fixed_side_runs_at_the_size_that_is_said(tmp_path: Path) -> None:
@@ -280,6 +332,51 @@ CONTRADICTIONS: dict[str, tuple[ModelProto, dict[str, Any], str]] = {
         painters.copying(),
         {"pack": "image", "premultiply": False},
         r"says premultiply = false, but a graph that takes no mask.*write premultiply = true",
+    ),
+    "hole, 255 times too large": (
+        painters.plain(),
+        {"hole": 255},
+        r"says hole = 255.0, known = 0.0.*write hole = 1.0 and known = 0.0",
+    ),
+    "hole, too small for a threshold": (
+        painters.plain(threshold=127.5),
+        {"preset": "plain"},
+        r"preset plain \(flag\) says hole = 1.0.*write hole = 255.0 and known = 0.0",
+    ),
+    "hole, half of it": (
+        painters.plain(hole=(255, 0)),
+        {"hole": 127},
+        r"says hole = 127.0.*write hole = 255.0 and known = 0.0",
+    ),
+    "hole, not of the mask's type": (
+        painters.separate(mask_dtype=TensorProto.BOOL),
+        {"hole": 255},
+        r"hole is 255, which a mask of bool cannot hold",
+    ),
+    "range, not of the image's type": (
+        painters.separate(dtype=TensorProto.UINT8),
+        {"preset": "lama"},
+        r"range is 0, 1, but the image goes in as whole numbers \(uint8\).*range = \[0, 255\]",
+    ),
+    "no mask among the channels": (
+        painters.migan_generator(),
+        {"pack": "channels", "channels": "image,ones"},
+        r"channels must have image and mask among them, got 'image,ones'.*pack = 'image'",
+    ),
+    "one input for both": (
+        painters.plain(),
+        {"image_input": "image", "mask_input": "image"},
+        r"image and mask cannot both be input 'image'; its inputs: 'image'",
+    ),
+    "mask of one axis": (
+        mask_of_shape(["H"]),
+        {},
+        r"its mask input would be \(N, rows, columns\).*'mask' float32 \(\?\); put a Reshape",
+    ),
+    "mask of other axes": (
+        mask_of_shape(["N", "H", "W", 1]),
+        {},
+        r"its mask input would be .*\(N, 1, rows, columns\).*\(\?, \?, \?, 1\)",
     ),
     "blank": (
         models.inpainter("dark"),

@@ -12,6 +12,8 @@ from onnx import TensorProto
 from onnxplain.errors import InpainterError
 from onnxplain.image import read, resize
 from onnxplain.runtime import OnnxInpainter, load_inpainter
+from onnxplain.runtime.failures import OutOfMemory
+from onnxplain.runtime.session import Session
 from tests import models, painters
 from tests.conftest import shared
 from tests.runtime.specs import photos
@@ -118,6 +120,43 @@ def test_masks_of_another_size_or_not_binary_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=says):
         made(tmp_path, "half").inpaint(photos(2, (16, 12)), masks)
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        (
+            np.zeros((2, 16, 12, 3), np.uint8),
+            r"float32 in \[0, 1\], got uint8; divide bytes by 255",
+        ),
+        (np.full((2, 16, 12, 3), 255, np.float32), r"in \[0, 1\], got 255 to 255; divide bytes"),
+        (np.full((2, 16, 12, 3), np.nan, np.float32), r"in \[0, 1\], got nan"),
+        (np.zeros((16, 12, 3), np.float32), r"images \(N, H, W, 3\), got \(16, 12, 3\)"),
+    ],
+)
+def test_images_on_another_scale_are_refused(tmp_path: Path, images: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        made(tmp_path, "half").inpaint(images, holes(2, (16, 12)))
+
+
+def test_where_memory_ends_fewer_go_in_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painter, images, masks = made(tmp_path, "mean"), photos(5, (16, 12)), holes(5, (16, 12))
+    whole, run = painter.inpaint(images, masks), Session.run
+
+    def short(session: Session, feeds: Any, outputs: Any) -> Any:
+        if len(feeds["image"]) > room:
+            raise OutOfMemory("out of memory")
+        return run(session, feeds, outputs)
+
+    monkeypatch.setattr(Session, "run", short)
+    room = 2
+    np.testing.assert_allclose(painter.inpaint(images, masks), whole, atol=1e-6)
+    assert painter.batch_size == 2
+    room = 0
+    with pytest.raises(OutOfMemory, match="a batch of 1 is the smallest"):
+        painter.inpaint(images, masks)
 
 
 def test_without_a_hole_an_image_is_returned_and_without_a_known_pixel_all_is_painted(

@@ -24,6 +24,7 @@ DTYPES: Mapping[int, str] = {
 }
 AXIS = {"nchw": 1, "nhwc": 3}
 COLOURS = 3
+FEW = (1, 3)  # channels of a mask
 MANY = 8  # a dimension beyond this is a side of the picture, not its channels
 
 
@@ -103,7 +104,7 @@ def read_ports(model: ModelFile, told: Mapping[str, Any]) -> dict[str, Any]:
     layout = facts["layout"] or told.get("layout") or "nchw"
     facts["size"] = _size(name, image, layout, pack, told.get("size"))
     if mask:
-        facts["mask_channels"] = _mask_channels(mask, layout)
+        facts["mask_channels"] = _mask_channels(name, mask, layout)
     return facts
 
 
@@ -157,12 +158,20 @@ def _inputs(
     only = inputs[0]
     if only.dtype not in ("float32", "float16", "uint8"):
         raise InpainterError(f"{name}: takes no images: its input is {listed}")
-    unsaid = pack == "channels" and "channels" not in told
-    if unsaid or (pack == "image" and "pack" not in told):
+    ways = []
+    if pack == "channels" and "channels" not in told:
+        ways.append(
+            "pack = 'channels' with channels = 'image,mask', 'mask,image' or 'image,ones,mask'"
+        )
+    if ways or (pack == "image" and "pack" not in told):
+        if only.may_have(COLOURS):
+            ways += [
+                "pack = 'width' (side by side)",
+                "pack = 'image' for a graph that takes no mask",
+            ]
         raise InpainterError(
             f"{name}: image and mask go in together, and how cannot be told from {listed}; write "
-            f"pack = 'channels' with channels = 'image,mask', 'mask,image' or 'image,ones,mask', "
-            f"pack = 'width', or pack = 'image' for a graph that takes no mask"
+            f"{', or '.join(ways)}"
         )
     return only, None, pack
 
@@ -185,6 +194,11 @@ def _pair(name: str, inputs: Sequence[Port], told: Mapping[str, Any]) -> tuple[P
                 f"{name}: has no input {told[field]!r}; its inputs: {', '.join(map(str, inputs))}"
             )
     one, other = inputs
+    if "image_input" in told and told["image_input"] == told.get("mask_input"):
+        raise InpainterError(
+            f"{name}: image and mask cannot both be input {told['image_input']!r}; its inputs: "
+            f"{one}, {other}"
+        )
     if told.get("image_input") == other.name or told.get("mask_input") == one.name:
         one, other = other, one
     elif not {"image_input", "mask_input"} & set(told):
@@ -240,10 +254,21 @@ def _size(
     return size
 
 
-def _mask_channels(mask: Port, layout: str) -> int | None:
+def _mask_channels(name: str, mask: Port, layout: str) -> int | None:
+    """Channels of the mask's own input, 0 if it has no such axis."""
     if mask.dims is None:
         return None
-    return 0 if len(mask.dims) == 3 else mask.dims[AXIS[layout]]
+    if len(mask.dims) == 3:
+        return 0
+    axis = AXIS[layout]
+    other = 4 - axis
+    if len(mask.dims) != 4 or (mask.dims[axis] not in FEW and mask.dims[other] in FEW):
+        shape = "(N, 1, rows, columns)" if layout == "nchw" else "(N, rows, columns, 1)"
+        raise InpainterError(
+            f"{name}: its mask input would be (N, rows, columns) or, as its image, {shape}, but it "
+            f"is {mask}; put a Reshape or Transpose in front of it"
+        )
+    return mask.dims[axis]
 
 
 def _port(value: ValueInfoProto) -> Port:

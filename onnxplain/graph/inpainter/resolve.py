@@ -152,7 +152,7 @@ def _flags(flags: Mapping[str, Any]) -> list[Source]:
 
 
 def _preset(name: object, where: str) -> Source:
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"preset {unknown(str(name), PRESETS)}")
     return Source(f"preset {name} ({where})", PRESETS[str(name)])
 

@@ -16,6 +16,7 @@ MaskType: TypeAlias = Literal["float32", "float16", "uint8", "bool", "int32", "i
 
 PLANES = {"image": 3, "mask": 1, "ones": 1}  # what may be joined along the channels
 SEEN = "behaviour"
+_PAIRS = ("range", "output_range")  # one number for both ends would mean nothing
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class InpainterSpec(Parametrised):
     hole: Annotated[float, Param("what the mask holds in a hole")] = 1.0
     known: Annotated[float, Param("what the mask holds where the image is known")] = 0.0
     size: Annotated[
-        tuple[int, int] | None, Param("the only rows and columns it takes", ge=1, le=4096)
+        tuple[int, int] | None, Param("the only rows and columns it takes", ge=2, le=4096)
     ] = None
     multiple: Annotated[int, Param("rows and columns must be multiples of this", ge=1, le=512)] = 1
     batch: Annotated[int, Param("different images a call may hold; 0: any number", ge=0)] = 0
@@ -78,15 +79,26 @@ class InpainterSpec(Parametrised):
         super().__post_init__()
         if self.hole == self.known:
             raise ValueError(f"hole and known must differ, got {self.hole:g} for both")
-        for name in ("range", "output_range"):
-            low, high = getattr(self, name)
-            if low >= high:
-                raise ValueError(f"{name} needs a low and a higher number, got {low:g}, {high:g}")
-        for plane in self.planes:
-            if plane not in PLANES:
-                raise ValueError(f"channels: {unknown(plane, PLANES)}")
-        if self.pack == "channels" and "image" not in self.planes:
-            raise ValueError(f"channels must have the image among them, got {self.channels!r}")
+        for name in ("hole", "known"):
+            if not holds(self.mask_dtype, getattr(self, name)):
+                raise ValueError(
+                    f"{name} is {getattr(self, name):g}, which a mask of {self.mask_dtype} cannot "
+                    f"hold; write the numbers that the graph takes"
+                )
+        for name in _PAIRS:
+            _check_order(name, getattr(self, name))
+        if self.dtype == "uint8" and self.range[1] - self.range[0] < 2:
+            low, high = self.range
+            raise ValueError(
+                f"range is {low:g}, {high:g}, but the image goes in as whole numbers (uint8), and "
+                f"would be black and white alone; write range = [0, 255]"
+            )
+        _check_planes(self.channels)
+        if self.pack == "channels" and not {"image", "mask"} <= set(self.planes):
+            raise ValueError(
+                f"channels must have image and mask among them, got {self.channels!r}; a graph "
+                f"that takes no mask has pack = 'image'"
+            )
 
     @property
     def planes(self) -> tuple[str, ...]:
@@ -95,7 +107,7 @@ class InpainterSpec(Parametrised):
         >>> InpainterSpec(channels="image, ones,mask").planes
         ('image', 'ones', 'mask')
         """
-        return tuple(part.strip() for part in self.channels.split(","))
+        return _planes(self.channels)
 
     def is_silent(self, name: str) -> bool:
         """Whether nobody said the value of a field, so that behaviour may decide it."""
@@ -125,6 +137,18 @@ class InpainterSpec(Parametrised):
         }
 
 
+def holds(dtype: str, value: float) -> bool:
+    """Whether an element type has a value.
+
+    >>> holds("uint8", 255), holds("uint8", 0.5), holds("bool", 255), holds("float16", -0.5)
+    (True, False, False, True)
+    """
+    if dtype.startswith("float"):
+        return True
+    low, high = {"bool": (0, 1), "uint8": (0, 255)}.get(dtype, (-(2**31), 2**31 - 1))
+    return value == int(value) and low <= value <= high
+
+
 FIELDS = {one.name: one for one in declared(InpainterSpec)}
 
 
@@ -142,6 +166,10 @@ def parse(name: str, value: Any) -> Any:
     ((512, 512), (0.5, 0.5, 0.5), (0.0, 255.0), '1')
     >>> parse("channels", ["mask", "image"])
     'mask,image'
+    >>> parse("channels", "mask,imge")
+    Traceback (most recent call last):
+        ...
+    ValueError: channels: 'imge' is unknown; did you mean 'image'?
     >>> parse("layuot", "nchw")
     Traceback (most recent call last):
         ...
@@ -160,10 +188,27 @@ def parse(name: str, value: Any) -> Any:
     if one.type is float:
         value = _floats(value)
     one.check("inpainter", value)
+    if name in _PAIRS:
+        _check_order(name, value)
+    if name == "channels":
+        _check_planes(value)
     return value
 
 
-_PAIRS = ("range", "output_range")  # one number for both ends would mean nothing
+def _check_order(name: str, pair: tuple[float, float]) -> None:
+    low, high = pair
+    if low >= high:
+        raise ValueError(f"{name} needs a low and a higher number, got {low:g}, {high:g}")
+
+
+def _planes(channels: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in channels.split(","))
+
+
+def _check_planes(channels: str) -> None:
+    for plane in _planes(channels):
+        if plane not in PLANES:
+            raise ValueError(f"channels: {unknown(plane, PLANES)}")
 
 
 def _floats(value: Any) -> Any:
