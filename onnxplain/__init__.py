@@ -16,6 +16,7 @@ from onnxplain.version import __version__
 if TYPE_CHECKING:
     from onnxplain.api import Failure, explain, explain_many
     from onnxplain.changed import load_randomised, load_shifted
+    from onnxplain.data import Box
     from onnxplain.errors import OnnxplainError
     from onnxplain.fills import (
         Biharmonic,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "onnxplain.api": ("Failure", "explain", "explain_many"),
     "onnxplain.changed": ("load_randomised", "load_shifted"),
+    "onnxplain.data": ("Box",),
     "onnxplain.errors": ("OnnxplainError",),
     "onnxplain.fills": (
         "Biharmonic",
@@ -77,6 +79,7 @@ __all__ = [
     "Biharmonic",
     "Black",
     "Blur",
+    "Box",
     "ChannelMean",
     "Colour",
     "DatasetMean",

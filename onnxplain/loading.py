@@ -206,7 +206,7 @@ def find_model(model: str | os.PathLike[str]) -> Path:
     if path.suffix or len(path.parts) > 1:
         raise ModelError(f"{path}: no such file; check the path")
     raise ModelError(
-        f"no file and no model of the zoo: {unknown(str(model), names)} Or give the path of an "
+        f"no file and no model of the zoo: {unknown(str(model), names)}; or give the path of an "
         f"ONNX file"
     )
 

@@ -150,7 +150,9 @@ def _shape(kind: Any) -> dict[str, Any]:
 
 
 def values(owner: object) -> dict[str, Any]:
-    """The declared hyperparameters of a built value, ready for JSON."""
+    """The declared hyperparameters of a built value, ready for JSON; none if it declares none."""
+    if not dataclasses.is_dataclass(owner):
+        return {}
     return {one.name: getattr(owner, one.name) for one in declared(type(owner))}
 
 

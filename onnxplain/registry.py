@@ -110,8 +110,9 @@ def make_fill(name: str, parameters: Mapping[str, Any], inpainter: Inpainter | N
         return build(all_fills()[name], parameters)
     if inpainter is None:
         raise ValueError(
-            "the fill 'inpaint' needs an inpainter: fill=Inpaint(load_inpainter(path)), or "
-            "--inpainter on the command line"
+            "the fill 'inpaint' needs an inpainter: fill=Inpaint(load_inpainter()) takes the one "
+            "that comes with onnxplain, load_inpainter(path) another; --inpainter on the command "
+            "line"
         )
     return fills.Inpaint(inpainter)
 
@@ -128,12 +129,20 @@ def resolve(method: Method | str, fill: Fill | str | None = None) -> Choice:
     if isinstance(method, str):
         base, implied = split(method)
         made = make_method(base, {})
+    elif isinstance(method, type) or not hasattr(method, "flow"):
+        made_by = f"{method.__name__}()" if isinstance(method, type) else "RISE()"
+        raise TypeError(f"a method is a value or a name, as {made_by} or 'rise', got {method!r}")
     else:
         made = method
     if fill is None:
         fill = implied or made.usual_fill
     if isinstance(fill, str):
         fill = make_fill(fill, {})
+    if isinstance(fill, type) or not hasattr(fill, "prepare"):
+        made_by = f"{fill.__name__}()" if isinstance(fill, type) else "Blur()"
+        raise TypeError(
+            f"a fill is a value or a name, as {made_by} or 'blur', got {type(fill).__name__}"
+        )
     painted = isinstance(fill, fills.Inpaint)
     if implied and not painted:
         raise ValueError(

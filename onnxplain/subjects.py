@@ -21,7 +21,8 @@ from onnxplain.scores import probabilities
 
 SLACK = 0.01  # of probabilities that were rounded, by float16 or quantisation
 
-Source: TypeAlias = str | os.PathLike[str] | NDArray[Any]
+# A path, an array, or a picture of Pillow.
+Source: TypeAlias = str | os.PathLike[str] | NDArray[Any] | Any
 
 
 class Named(NamedTuple):
@@ -71,7 +72,7 @@ class Subject:
 
 def name_all(images: Iterable[Source]) -> list[Named]:
     """Every image with what it is called."""
-    if isinstance(images, str | os.PathLike | np.ndarray):
+    if isinstance(images, str | os.PathLike | np.ndarray) or hasattr(images, "convert"):
         raise TypeError("explain_many takes a list of images; explain takes one")
     return [_name(one, place) for place, one in enumerate(images)]
 
@@ -91,6 +92,8 @@ def look(classifier: Classifier, named: Named, *, max_pixels: int) -> Subject:
     """
     if isinstance(named.source, np.ndarray):
         photo = from_array(named.source)
+    elif hasattr(named.source, "convert"):
+        photo = from_array(np.asarray(named.source.convert("RGB")))
     else:
         photo = read(named.source, max_pixels=max_pixels)
     frame, image = bring(classifier, photo)
@@ -182,8 +185,13 @@ def from_array(array: NDArray[Any]) -> Image:
 
 
 def _name(source: Source, position: int) -> Named:
-    if isinstance(source, np.ndarray):
+    if not isinstance(source, str | os.PathLike):
         name = f"image-{position}"
+        if not (isinstance(source, np.ndarray) or hasattr(source, "convert")):
+            raise TypeError(
+                f"{name} would be a path, an array (rows, columns, 3) or a Pillow image, got "
+                f"{type(source).__name__}"
+            )
         return Named(name, name, source)
     # File names need not be text: what is none becomes a replacement character.
     name = os.fsencode(Path(source).name).decode(errors="replace")

@@ -17,6 +17,7 @@ import onnxplain
 from onnxplain.api import Failure, explain, explain_many
 from onnxplain.data import Attribution, Case
 from onnxplain.errors import ImageError, ModelError, ScoreError
+from onnxplain.fills import Blur
 from onnxplain.flow import Flow, MaskQuery
 from onnxplain.image import Frame, place, resize
 from onnxplain.masks import PatchMasks
@@ -58,6 +59,7 @@ def test_public_names_are_these():
         "Biharmonic",
         "Black",
         "Blur",
+        "Box",
         "ChannelMean",
         "Colour",
         "DatasetMean",
@@ -289,6 +291,9 @@ def test_probabilities_that_are_none_are_an_error(photo):
         ({"target": 3}, ValueError, "class from 0 to 2, got 3"),
         ({"target": "top-2"}, ValueError, "explain_many explains several"),
         ({"seed": -1}, ValueError, "seed must be >= 0, got -1"),
+        ({"method": RISE}, TypeError, r"a value or a name, as RISE\(\) or 'rise'"),
+        ({"fill": Blur}, TypeError, r"a value or a name, as Blur\(\) or 'blur'"),
+        ({"fill": np.zeros((12, 12, 3))}, TypeError, "a fill is a value or a name.*got ndarray"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_read(
@@ -299,7 +304,7 @@ def test_wrong_arguments_are_refused_before_anything_is_read(
 
 
 def test_one_image_where_many_are_asked_for_is_refused(classifier, photo):
-    for one in (photo, "photo.jpg"):
+    for one in (photo, "photo.jpg", PIL.Image.fromarray(photo)):
         with pytest.raises(TypeError, match="takes a list of images"):
             explain_many(classifier, one)
 
@@ -326,6 +331,31 @@ def test_grey_and_float_arrays_are_images(classifier, photo):
     as_grey = explain(classifier, grey, method)
     as_colour = explain(classifier, np.repeat(grey[..., None], 3, axis=2) / 255, method)
     np.testing.assert_allclose(as_grey.heatmap, as_colour.heatmap, atol=1e-6)
+
+
+def test_pillow_images_are_images_in_any_mode(classifier, photo):
+    method, picture = SP(patch=6, stride=3), PIL.Image.fromarray(photo)
+    as_array = explain(classifier, photo, method)
+    np.testing.assert_array_equal(explain(classifier, picture, method).heatmap, as_array.heatmap)
+    indexed = picture.convert("P")
+    np.testing.assert_array_equal(
+        explain(classifier, indexed, method).heatmap,
+        explain(classifier, np.asarray(indexed.convert("RGB")), method).heatmap,
+    )
+    with pytest.raises(TypeError, match=r"image-0 would be a path, an array.*got list"):
+        explain(classifier, [[0, 1]], method)
+
+
+class Inverted:
+    """A fill that declares nothing."""
+
+    def prepare(self, image, rng):
+        return 1 - image
+
+
+def test_a_fill_is_whatever_can_prepare_a_picture(classifier, photo):
+    found = explain(classifier, photo, SP(patch=6, stride=3), fill=Inverted())
+    assert (found.record()["fill"], found.record()["fill_parameters"]) == ("Inverted", {})
 
 
 def test_model_that_is_neither_file_nor_in_the_zoo_gets_a_suggestion():

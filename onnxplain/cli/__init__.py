@@ -15,6 +15,7 @@ import logging
 
 import click
 
+from onnxplain.cli.errors import reported
 from onnxplain.version import __version__
 
 COMMANDS = ("explain", "evaluate", "compare", "merge", "inspect", "export-gradient", "zoo")
@@ -29,7 +30,9 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"onnxplain.cli.{cmd_name.replace('-', '_')}").command
+        with reported():  # imports take long enough to be interrupted
+            module = importlib.import_module(f"onnxplain.cli.{cmd_name.replace('-', '_')}")
+        command = module.command
         assert isinstance(command, click.Command)
         return command
 

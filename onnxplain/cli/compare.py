@@ -50,5 +50,6 @@ def _read(path: Path) -> Heatmap:
     try:
         found: Heatmap = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise OutputError(f"{path}: is no heatmap in .npy or .npz: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it holds no array of numbers"
+        raise OutputError(f"{path}: is no heatmap in .npy or .npz: {why}") from error
     return found

@@ -47,7 +47,9 @@ class Given(Parametrised):
         path = self.path(case.name)
         try:
             found = check_heatmap(np.load(path, allow_pickle=False), case.size)
-        except (OSError, ValueError, TypeError, EOFError) as error:
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+        except (ValueError, TypeError, EOFError) as error:
             raise ValueError(f"{path}: is no heatmap of {case.size}: {error}") from error
         return Attribution(found.astype(np.float32))
 
