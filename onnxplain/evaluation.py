@@ -60,8 +60,8 @@ def judge(
     boxes : sequence of Box
         Where the object is, in pixels of `image`, for metrics that ask.
     fill : Fill or str, optional
-        What stands in for removed pixels where the metric has no fill of its own; the
-        dataset mean if not given.
+        What stands in for removed pixels where the metric has no fill of its own; that of
+        its paper if not given, else the dataset mean.
     seed : int
         Decides random ties and fills that draw.
 
@@ -94,7 +94,7 @@ def judge(
     known, case, _ = ask(classifier, image, target, boxes)
     given = np.zeros(case.size, np.float32) if heatmap is None else np.asarray(heatmap)
     flow = metric.flow(case, given, generator(seed, case.name, metric.name))
-    (score,) = run(known, [Job((case,), (flow,), fill_of(fill), seed)])
+    (score,) = run(known, [Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed)])
     return score
 
 
@@ -119,7 +119,7 @@ def random_baseline(
     for i in range(n_maps):
         rng = generator(seed, case.name, metric.name, f"random-{i}")
         flow = metric.flow(case, random_heatmap(case.size, rng), rng)
-        jobs.append(Job((case,), (flow,), fill_of(fill), seed))
+        jobs.append(Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed))
     values = [score.value for score in run(known, jobs)]
     details = {"values": values, "deviation": float(np.std(values))}
     return Score(float(np.mean(values)), details)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from numpy.typing import ArrayLike
 
 from onnxplain.data import Box
-from onnxplain.evaluation import AnyClassifier, fill_of, judge
+from onnxplain.evaluation import AnyClassifier, judge
 from onnxplain.metrics.base import Score
 from onnxplain.metrics.boxes import Around
 from onnxplain.metrics.curves import Deletion, Insertion, Ties
@@ -57,14 +57,14 @@ def insertion(
 ) -> Score:
     """Area under the score while the most salient pixels are brought back; higher is better.
 
-    Without `fill` the curve starts from a blurred copy of the image.
+    Without `fill` the curve starts from a blurred copy of the image, `onnxplain.FoldedBlur`.
 
     See Also
     --------
     onnxplain.metrics.Insertion : the parameters, and where the metric comes from.
     """
-    metric = Insertion(step=step, ties=ties, fill=None if fill is None else fill_of(fill))
-    return judge(metric, classifier, image, heatmap, target, seed=seed)
+    metric = Insertion(step=step, ties=ties)
+    return judge(metric, classifier, image, heatmap, target, fill=fill, seed=seed)
 
 
 def saliency_metric(
@@ -99,6 +99,8 @@ def morf(
 ) -> Score:
     """Mean drop of the score while the most relevant regions go first; higher is better.
 
+    Without `fill` they become uniform noise.
+
     See Also
     --------
     onnxplain.metrics.MoRF : the parameters, and where the metric comes from.
@@ -119,6 +121,8 @@ def lerf(
     seed: int = 0,
 ) -> Score:
     """Mean drop of the score while the least relevant regions go first; lower is better.
+
+    Without `fill` they become uniform noise.
 
     See Also
     --------

@@ -10,6 +10,7 @@ from __future__ import annotations
 from onnxplain.fills.blur import Blur
 from onnxplain.fills.classic import Biharmonic, NavierStokes, Telea
 from onnxplain.fills.constant import Black, Colour, DatasetMean, White
+from onnxplain.fills.folded import FoldedBlur
 from onnxplain.fills.inpaint import Inpaint
 from onnxplain.fills.mean import ChannelMean, LocalMean, SegmentMean
 from onnxplain.fills.noise import GaussianNoise, UniformNoise
@@ -21,6 +22,7 @@ __all__ = [
     "ChannelMean",
     "Colour",
     "DatasetMean",
+    "FoldedBlur",
     "GaussianNoise",
     "Inpaint",
     "LocalMean",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from onnxplain.metrics.base import Direction, Metric, PairMetric, Score, row
 from onnxplain.metrics.boxes import ALPHAS, at_alpha, best_alpha
 from onnxplain.metrics.chance import RandomHeatmap, random_heatmap
-from onnxplain.metrics.curves import Deletion, FoldedBlur, Insertion, area_under
+from onnxplain.metrics.curves import Deletion, Insertion, area_under
 from onnxplain.metrics.filling import (
     FilledDistance,
     FilledSimilarity,
@@ -108,7 +108,6 @@ __all__ = [
     "FillScore",
     "FilledDistance",
     "FilledSimilarity",
-    "FoldedBlur",
     "FrechetDistance",
     "HOGCorrelation",
     "InputInvariance",

@@ -47,6 +47,9 @@ class Metric(Named, Protocol):
     It asks like a method does, by ``yield``, and so shares the batches of whatever else runs.
     """
 
+    usual_fill: ClassVar[str | None]  # its paper's, by name; None where it judges the method's
+    looks_at_boxes: ClassVar[bool]
+
     def evaluations(self, size: Size) -> int:
         """Images that will be scored for one heatmap of that size, at most."""
         ...

@@ -18,9 +18,8 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import correlate1d
 
-from onnxplain.data import Case, Heatmap, Image, Size
+from onnxplain.data import Case, Heatmap, Size
 from onnxplain.flow import Flow, MaskQuery
 from onnxplain.masks import RankMasks
 from onnxplain.metrics.base import Direction, Score, check_heatmap
@@ -28,11 +27,6 @@ from onnxplain.params import Param, Parametrised
 from onnxplain.protocols import Fill
 
 Ties: TypeAlias = Literal["row-major", "random"]
-
-# A Gaussian of standard deviation 5 on 11 pixels whose tails are folded back at its ends:
-# nearly a box. A Gaussian that is cut off at 11 pixels is not what the curves of [1]_ used.
-HALF = (0.087958145777, 0.088896119777, 0.090474196549, 0.092191117819, 0.093489388443)
-KERNEL = (*HALF, 0.093982063268, *reversed(HALF))
 
 
 @dataclass(frozen=True)
@@ -58,6 +52,8 @@ class Deletion(Parametrised):
     name: ClassVar[str] = "deletion"
     direction: ClassVar[Direction] = "lower"
     unit: ClassVar[str] = "mean probability"
+    usual_fill: ClassVar[str | None] = "dataset-mean"
+    looks_at_boxes: ClassVar[bool] = False
 
     step: Annotated[int, Param("pixels removed at a step", ge=1)] = 224 * 8
     ties: Annotated[Ties, Param("which pixels of equal value go first")] = "row-major"
@@ -86,12 +82,15 @@ class Insertion(Parametrised):
     ties : {'row-major', 'random'}
         Which pixels of equal value go first: those before in reading order, or any.
     fill : Fill, optional
-        The picture that the curve starts from; the blurred copy of [1]_ if not given.
+        The picture that the curve starts from; the job's fill if not given. In [1]_ the
+        blurred copy that `onnxplain.FoldedBlur` makes.
     """
 
     name: ClassVar[str] = "insertion"
     direction: ClassVar[Direction] = "higher"
     unit: ClassVar[str] = "mean probability"
+    usual_fill: ClassVar[str | None] = "folded-blur"
+    looks_at_boxes: ClassVar[bool] = False
 
     step: Annotated[int, Param("pixels brought back at a step", ge=1)] = 224 * 8
     ties: Annotated[Ties, Param("which pixels of equal value go first")] = "row-major"
@@ -107,37 +106,8 @@ class Insertion(Parametrised):
         rank = ranks(check_heatmap(heatmap, case.size), self.ties, rng)
         # What is not back yet is removed: the pixels of highest rank.
         masks = RankMasks(rank.size - 1 - rank, rank.size - counts)
-        reply = yield MaskQuery(masks, fill=self.fill or FoldedBlur())
+        reply = yield MaskQuery(masks, fill=self.fill)
         return _score(reply.scores, counts)
-
-
-@dataclass(frozen=True)
-class FoldedBlur(Parametrised):
-    """The blurred copy that the authors' insertion curves start from, as a fill.
-
-    Parameters
-    ----------
-    border : (red, green, blue)
-        Colour beyond the image's border: the mean that the classifier subtracts, since the
-        authors blur the normalised image and pad it with zeros.
-    """
-
-    name: ClassVar[str] = "folded-blur"
-
-    border: Annotated[tuple[float, float, float], Param("colour beyond the border", ge=0, le=1)] = (
-        0.485,
-        0.456,
-        0.406,
-    )
-
-    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """Blur the image (H, W, 3); draws nothing."""
-        border = np.array(self.border, np.float32)
-        blurred = image - border
-        for axis in (0, 1):
-            blurred = correlate1d(blurred, KERNEL, axis, mode="constant", cval=0.0)
-        out: Image = (blurred + border).astype(np.float32)
-        return out
 
 
 def ranks(heatmap: NDArray[np.float64], ties: Ties, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -56,6 +56,8 @@ class StillRecognised(Parametrised):
     name: ClassVar[str] = "still-recognised"
     direction: ClassVar[Direction] = "lower"
     unit: ClassVar[str] = "share of images"
+    usual_fill: ClassVar[str | None] = None
+    looks_at_boxes: ClassVar[bool] = True
 
     fill: Fill | None = None
     recognise: Recognise | None = None
@@ -99,6 +101,8 @@ class FilledSimilarity(Parametrised):
     name: ClassVar[str] = "ms-ssim"
     direction: ClassVar[Direction] = "lower"
     unit: ClassVar[str] = "index, at most 1"
+    usual_fill: ClassVar[str | None] = None
+    looks_at_boxes: ClassVar[bool] = True
 
     fill: Fill | None = None
 
@@ -127,6 +131,8 @@ class FilledDistance(Parametrised):
     name: ClassVar[str] = "filled-distance"
     direction: ClassVar[Direction] = "higher"
     unit: ClassVar[str] = "of the distance"
+    usual_fill: ClassVar[str | None] = None
+    looks_at_boxes: ClassVar[bool] = True
 
     distance: Distance
     fill: Fill | None = None

@@ -62,6 +62,8 @@ class LocalisationError(Parametrised):
     name: ClassVar[str] = "localisation"
     direction: ClassVar[Direction] = "lower"
     unit: ClassVar[str] = "share of images"
+    usual_fill: ClassVar[str | None] = None
+    looks_at_boxes: ClassVar[bool] = True
 
     alpha: Annotated[float, Param("threshold, as a share of the maximum", ge=0, le=1)] = 0.2
     truth: Annotated[Truth, Param("the best of the object's boxes, or their union")] = "any"

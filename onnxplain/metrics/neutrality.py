@@ -42,6 +42,8 @@ class FillScore(Parametrised):
     name: ClassVar[str] = "fill-score"
     direction: ClassVar[Direction] = "lower"
     unit: ClassVar[str] = "probability"
+    usual_fill: ClassVar[str | None] = None
+    looks_at_boxes: ClassVar[bool] = False
 
     fill: Fill | None = None
 

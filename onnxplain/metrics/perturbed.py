@@ -49,6 +49,8 @@ class OffObjectChange(Parametrised):
     name: ClassVar[str] = "off-object"
     direction: ClassVar[Direction] = "lower"
     unit: ClassVar[str] = "probability"
+    usual_fill: ClassVar[str | None] = None
+    looks_at_boxes: ClassVar[bool] = True
 
     patch: Annotated[int, Param("side of the sliding patch in pixels", ge=1)] = 53
     stride: Annotated[int, Param("pixels between neighbouring patches", ge=1)] = 3

@@ -42,6 +42,8 @@ class PointingGame(Parametrised):
     name: ClassVar[str] = "pointing"
     direction: ClassVar[Direction] = "higher"
     unit: ClassVar[str] = "share of images"
+    usual_fill: ClassVar[str | None] = None
+    looks_at_boxes: ClassVar[bool] = True
 
     tolerance: Annotated[float, Param("pixels by which the maximum may miss", ge=0)] = 15.0
 

@@ -48,6 +48,8 @@ class MoRF(Parametrised):
     name: ClassVar[str] = "morf"
     direction: ClassVar[Direction] = "higher"
     unit: ClassVar[str] = "mean drop of probability"
+    usual_fill: ClassVar[str | None] = "uniform-noise"
+    looks_at_boxes: ClassVar[bool] = False
 
     patch: Annotated[int, Param("side of the regions in pixels", ge=1)] = 9
     steps: Annotated[int, Param("regions removed", ge=1)] = 100
@@ -73,6 +75,8 @@ class LeRF(Parametrised):
     name: ClassVar[str] = "lerf"
     direction: ClassVar[Direction] = "lower"
     unit: ClassVar[str] = "mean drop of probability"
+    usual_fill: ClassVar[str | None] = "uniform-noise"
+    looks_at_boxes: ClassVar[bool] = False
 
     patch: Annotated[int, Param("side of the regions in pixels", ge=1)] = MoRF.patch
     steps: Annotated[int, Param("regions removed", ge=1)] = MoRF.steps
@@ -98,6 +102,8 @@ class ABPC(Parametrised):
     name: ClassVar[str] = "abpc"
     direction: ClassVar[Direction] = "higher"
     unit: ClassVar[str] = "mean difference of probability"
+    usual_fill: ClassVar[str | None] = "uniform-noise"
+    looks_at_boxes: ClassVar[bool] = False
 
     patch: Annotated[int, Param("side of the regions in pixels", ge=1)] = MoRF.patch
     steps: Annotated[int, Param("regions removed", ge=1)] = MoRF.steps

@@ -56,6 +56,8 @@ class SaliencyMetric(Parametrised):
     name: ClassVar[str] = "saliency"
     direction: ClassVar[Direction] = "lower"
     unit: ClassVar[str] = "nats"
+    usual_fill: ClassVar[str | None] = None
+    looks_at_boxes: ClassVar[bool] = False
 
     alpha: Annotated[float, Param("threshold, as a share of the maximum", ge=0, le=1)] = 0.2
     around: Annotated[Around, Param("box around all pixels or the largest component")] = "all"

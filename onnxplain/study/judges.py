@@ -11,7 +11,6 @@ from onnxplain.loading import load
 from onnxplain.metrics import (
     METRICS,
     FilledDistance,
-    FoldedBlur,
     Metric,
     StillRecognised,
     recogniser,
@@ -28,19 +27,6 @@ from onnxplain.study.plan import (
     entry,
     fill_of,
     no_inpainter,
-)
-
-# The papers' where a metric brings a fill of its own; the others judge the method's.
-METRIC_FILLS: Mapping[str, str] = {
-    "deletion": "dataset-mean",
-    "insertion": FoldedBlur.name,
-    "morf": "uniform-noise",
-    "lerf": "uniform-noise",
-    "abpc": "uniform-noise",
-}
-
-LOOK_AT_BOXES = frozenset(
-    ("localisation", "pointing", "ms-ssim", "off-object", "still-recognised", "filled-distance")
 )
 
 # Loads a model by name, described by names and values, once.
@@ -129,7 +115,7 @@ def _judge(wanted: Entry, inpainter: Callable[[], Inpainter], model: Loader) -> 
     if wanted.name not in JUDGES:
         raise ValueError(f"metric {unknown(wanted.name, JUDGES)}")
     parameters = dict(wanted.parameters)
-    given = parameters.pop("fill", METRIC_FILLS.get(wanted.name))
+    given = parameters.pop("fill", JUDGES[wanted.name].usual_fill)
     if wanted.name in BY_MODEL:
         judge = BY_MODEL[wanted.name](parameters, model)
     else:

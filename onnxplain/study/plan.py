@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 from onnxplain import registry
 from onnxplain.fills import Inpaint
 from onnxplain.flow import Method
-from onnxplain.metrics import FoldedBlur, RandomHeatmap
+from onnxplain.metrics import RandomHeatmap
 from onnxplain.params import build, unknown, values
 from onnxplain.protocols import Fill, Inpainter
 from onnxplain.study.given import Given
@@ -224,12 +224,8 @@ def called(load: Callable[..., T], model: str, **parameters: Any) -> T:
 
 def fill_of(wanted: Entry, inpainter: Callable[[], Inpainter]) -> Named:
     """A fill, with the inpainter if it paints."""
-    fill: Fill
     painter = inpainter() if wanted.name == Inpaint.name else None
-    if wanted.name == FoldedBlur.name:
-        fill = build(FoldedBlur, wanted.parameters)
-    else:
-        fill = registry.make_fill(wanted.name, wanted.parameters, painter)
+    fill = registry.make_fill(wanted.name, wanted.parameters, painter)
     parameters = values(fill)
     if painter is not None:
         ran = painter.provenance

@@ -13,7 +13,7 @@ from onnxplain.protocols import Classifier
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import Item
 from onnxplain.study.given import Given
-from onnxplain.study.judges import LOOK_AT_BOXES, Judge
+from onnxplain.study.judges import Judge
 from onnxplain.study.plan import Explainer
 from onnxplain.study.rows import Row, key_of
 from onnxplain.subjects import Subject
@@ -64,7 +64,7 @@ class Question:
             {
                 **self._heatmap(explainer),
                 **_metric(judge),
-                "boxes": boxes if judge.metric.name in LOOK_AT_BOXES else None,
+                "boxes": boxes if judge.metric.looks_at_boxes else None,
             }
         )
 

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import gaussian_filter
 
-from onnxplain.metrics.curves import KERNEL, Deletion, FoldedBlur, Insertion, area_under, ranks
+from onnxplain.fills import FoldedBlur
+from onnxplain.fills.folded import KERNEL
+from onnxplain.metrics.curves import Deletion, Insertion, area_under, ranks
 from tests.metrics.helpers import judged
 from tests.nets import Picture, additive, curved
 from tests.reference import metrics as reference
@@ -39,7 +41,10 @@ def test_the_kernel_is_a_gaussian_with_folded_tails():
 
 @pytest.mark.parametrize(
     ("metric", "mode"),
-    [(Deletion(step=20, fill=MeanColour()), "deletion"), (Insertion(step=20), "insertion")],
+    [
+        (Deletion(step=20, fill=MeanColour()), "deletion"),
+        (Insertion(step=20, fill=FoldedBlur()), "insertion"),
+    ],
 )
 def test_curves_are_those_of_rises_evaluation_program(metric, mode):
     score = judged(metric, CURVED, IMAGE, HEATMAP)

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 import onnxplain
+from onnxplain.data import Box
 from onnxplain.evaluation import judge
-from onnxplain.fills import Black, Blur, DatasetMean
-from onnxplain.metrics import ABPC, METRICS, Deletion, FoldedBlur, Insertion, SaliencyMetric
-from onnxplain.study.judges import BY_MODEL, JUDGES, LOOK_AT_BOXES, judges
+from onnxplain.fills import Black, Blur, DatasetMean, FoldedBlur
+from onnxplain.metrics import ABPC, METRICS, Deletion, Insertion, SaliencyMetric
+from onnxplain.study.judges import BY_MODEL, JUDGES, judges
 from onnxplain.study.plan import Entry, Plan, entry, explainers, read_plan
 from tests import models
-from tests.nets import Net
+from tests.nets import Net, curved
 from tests.study.conftest import reddish
 
 
@@ -170,6 +171,20 @@ def test_metrics_have_their_papers_fills_unless_told():
 
 
 @pytest.mark.parametrize("name", sorted(JUDGES.keys() - BY_MODEL.keys()))
+def test_a_metric_takes_the_same_fill_in_a_study_and_alone(name: str):
+    size = (170, 180) if name == "ms-ssim" else (64, 60)
+    rng = np.random.default_rng(3)
+    image, heatmap = rng.random((*size, 3), np.float32), rng.random(size)
+    function = curved(rng.normal(0, 0.2, (*size, 3, 2)).astype(np.float32))
+    (studied,) = judges(Plan(metrics=(Entry(name),)))
+    both = [
+        judge(metric, function, image, heatmap, 1, boxes=[Box(2, 3, 8, 9)])
+        for metric in (METRICS[name](), studied.metric)
+    ]
+    assert both[0].value == both[1].value
+
+
+@pytest.mark.parametrize("name", sorted(JUDGES.keys() - BY_MODEL.keys()))
 def test_every_metric_can_be_asked_for_by_name(name: str):
     (found,) = judges(Plan(metrics=(Entry(name),)))
     assert type(found.metric) is METRICS[name]
@@ -184,7 +199,8 @@ def test_metrics_that_look_at_boxes_are_those_that_miss_them(net: Net):
         except ValueError as error:
             assert "needs a box" in str(error)  # noqa: PT017
             missing.add(name)
-    assert missing | BY_MODEL.keys() == LOOK_AT_BOXES
+    looking = {name for name, metric in JUDGES.items() if metric.looks_at_boxes}
+    assert missing | BY_MODEL.keys() == looking
 
 
 @pytest.mark.parametrize(
