@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from onnxplain.errors import OutputError
+
 log = logging.getLogger(__name__)
 
 VARIABLE = "ONNXPLAIN_CACHE"
@@ -57,6 +59,23 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+@contextlib.contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Tell the user where results could not be written: a file or a folder.
+
+    Raises
+    ------
+    OutputError
+        If the block meets an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{place}: cannot be written ({error.strerror or error}); give another place"
+        ) from error
 
 
 def write_atomic(path: Path, content: bytes) -> None:

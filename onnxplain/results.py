@@ -9,7 +9,6 @@ import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.cache import replacing, write_atomic
+from onnxplain.cache import replacing, write_atomic, writing
 from onnxplain.data import Box, Heatmap
 from onnxplain.errors import OutputError
 from onnxplain.image import write_png
@@ -165,7 +164,7 @@ class Explanation:
             If the folder cannot be made or written.
         """
         folder = Path(folder)
-        with _writing(folder):
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             base = _free_name(folder, self)
             npz, record = folder / f"{base}.npz", folder / f"{base}.json"
@@ -204,7 +203,7 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
         If it cannot: before the work, not after it.
     """
     folder = Path(folder)
-    with _writing(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".{uuid.uuid4().hex}"
         probe.touch()
@@ -304,13 +303,3 @@ def _identity(record: Mapping[str, Any]) -> list[Any]:
         *(provenance.get(key) for key in ("pixels_sha256", "preprocessing", "inpainter")),
         *(model.get(key) for key in ("model", "sha256")),
     ]
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be written ({error.strerror or error}); give another folder"
-        ) from error

@@ -128,7 +128,7 @@ def test_class_names_that_fit_no_file_name_do_no_harm(explanation: Explanation, 
 
 def test_file_where_the_folder_should_be_is_an_error(explanation: Explanation, tmp_path: Path):
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(OutputError, match=r"out: cannot be written .*give another folder"):
+    with pytest.raises(OutputError, match=r"out: cannot be written .*give another place"):
         explanation.save(tmp_path / "out")
     with pytest.raises(OutputError, match="cannot be written"):
         check_folder(tmp_path / "out" / "deeper")

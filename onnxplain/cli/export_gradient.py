@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from onnxplain.cache import write_atomic
+from onnxplain.cache import write_atomic, writing
 from onnxplain.cli.errors import reported
 from onnxplain.cli.models import model_flags, model_options
 from onnxplain.cli.sections import SectionedCommand
@@ -73,8 +73,6 @@ def command(
         file = read_model(find_model(model))
         spec = resolve_spec(file, described)
         content = gradient_model(file, spec, kind=score, layers=layers, mask=mask)
-    try:
-        write_atomic(output, content)
-    except OSError as error:
-        raise click.ClickException(f"{output}: cannot be written: {error.strerror}") from error
+        with writing(output):
+            write_atomic(output, content)
     click.echo(output)

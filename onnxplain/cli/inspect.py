@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from onnxplain.cache import write_atomic
+from onnxplain.cache import write_atomic, writing
 from onnxplain.cli.errors import reported
 from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
 from onnxplain.cli.models import max_pixels_option, model_flags, model_options
@@ -120,10 +120,8 @@ def _inpainter_lines(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _write(text: str, path: Path) -> None:
-    try:
+    with writing(path):
         write_atomic(path, text.encode())
-    except OSError as error:
-        raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _lines(found: Inspection) -> Iterator[str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from onnxplain.cache import write_atomic
+from onnxplain.cache import write_atomic, writing
 from onnxplain.cli.progress import clear_line
 from onnxplain.study import tables
 from onnxplain.study.plan import Plan
@@ -48,8 +47,7 @@ def report(
         if parquet:
             _write(output / f"{name}.parquet", as_parquet(table))
     if parquet:
-        with _written(output / "rows.parquet") as path:
-            write_rows_parquet(rows(), path)
+        write_rows_parquet(rows(), output / "rows.parquet")
     if not quiet:
         click.echo("\n".join(_images(rows())), err=True)
     click.echo(as_text(made["means"]))
@@ -80,14 +78,5 @@ def _verdict(row: Row) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with _written(path):
+    with writing(path):
         write_atomic(path, content)
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[Path]:
-    """Turn what goes wrong when a file is written into a message."""
-    try:
-        yield path
-    except OSError as error:
-        raise click.ClickException(f"{path}: cannot be written: {error.strerror}") from error

@@ -16,9 +16,9 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
-from onnxplain.cache import replacing
+from onnxplain.cache import replacing, writing
 from onnxplain.data import Image
-from onnxplain.errors import ImageError, OutputError
+from onnxplain.errors import ImageError
 
 # Photo formats only: Pillow also knows formats that start other programs (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
@@ -83,13 +83,8 @@ def write_png(path: str | os.PathLike[str], picture: NDArray[np.uint8]) -> None:
         If the folder is missing or cannot be written.
     """
     path = Path(path)
-    try:
-        with replacing(path) as file:
-            PIL.Image.fromarray(picture).save(file, "PNG")
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); give a folder that can"
-        ) from error
+    with writing(path), replacing(path) as file:
+        PIL.Image.fromarray(picture).save(file, "PNG")
 
 
 def _check_file(path: Path) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from onnxplain.cache import write_atomic
+from onnxplain.cache import write_atomic, writing
 from onnxplain.data import Heatmap, Size
-from onnxplain.errors import OutputError
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,5 @@ class Keeper:
         """Write a heatmap (H, W), whole or not at all."""
         content = io.BytesIO()
         np.save(content, heatmap, allow_pickle=False)
-        try:
+        with writing(self.folder):
             write_atomic(self.folder / f"{name}.npy", content.getvalue())
-        except OSError as error:
-            raise OutputError(
-                f"{self.folder}: cannot be written ({error.strerror or error}); give another folder"
-            ) from error

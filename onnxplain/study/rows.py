@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from onnxplain.cache import replacing, writing
 from onnxplain.errors import OutputError
 
 Row: TypeAlias = dict[str, Any]
@@ -55,23 +56,18 @@ class RowFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
             os.truncate(path, _whole(path))
-        except OSError as error:
-            raise _unwritable(path, error) from error
         self.done: dict[str, str] = {row["key"]: row["status"] for row in read_rows(path)}
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows; when this returns, a killed process does not lose them."""
         rows = list(rows)
-        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-        try:
-            with self.path.open("ab") as file:
-                file.write(text.encode())
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
+        text = b"".join(map(_line, rows))
+        with writing(self.path), self.path.open("ab") as file:
+            file.write(text)
         self.done.update((row["key"], row["status"]) for row in rows)
 
 
@@ -105,28 +101,26 @@ def merge(paths: Iterable[Path], output: Path) -> int:
     """
     paths = list(paths)
     done = {row["key"] for row in _all(paths) if row["status"] != "error"}
-    part = output.with_name(f".{output.name}.part")
     written: set[str] = set()
-    try:
+    with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as file:
+        with replacing(output) as file:
             for row in _all(paths):
                 key = row["key"]
                 if key in written or (row["status"] == "error" and key in done):
                     continue
                 written.add(key)
-                file.write(json.dumps(row, allow_nan=False) + "\n")
-        part.replace(output)
-    except OSError as error:
-        raise _unwritable(output, error) from error
-    finally:
-        part.unlink(missing_ok=True)
+                file.write(_line(row))
     return len(written)
 
 
 def _all(paths: Iterable[Path]) -> Iterator[Row]:
     for path in paths:
         yield from read_rows(path)
+
+
+def _line(row: Row) -> bytes:
+    return f"{json.dumps(row, allow_nan=False)}\n".encode()
 
 
 def _parse(line: bytes, where: str) -> Row:
@@ -151,9 +145,3 @@ def _whole(path: Path) -> int:
                 return start + place + 1
             end = start
     return 0
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{path}: cannot be written ({error.strerror or error}); give another folder"
-    )

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from onnxplain.cache import replacing, writing
 from onnxplain.errors import OnnxplainError
 from onnxplain.study.rows import Row
 from onnxplain.study.tables import Table
@@ -82,22 +83,17 @@ def write_rows_parquet(rows: Iterable[Row], path: Path) -> None:
     ------
     OnnxplainError
         If pyarrow is not installed.
-    OSError
+    OutputError
         If the file cannot be written.
     """
     arrow, parquet = _pyarrow()
     kinds = {"text": arrow.string(), "whole": arrow.int64(), "number": arrow.float64()}
     schema = arrow.schema([(name, kinds[kind]) for name, kind in _COLUMNS.items()])
     scores = (row for row in rows if row["kind"] == "score")
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with parquet.ParquetWriter(part, schema) as writer:
-            while some := list(islice(scores, _ROWS_AT_ONCE)):
-                lines = [{name: _plain(row.get(name)) for name in _COLUMNS} for row in some]
-                writer.write_table(arrow.Table.from_pylist(lines, schema))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with writing(path), replacing(path) as file, parquet.ParquetWriter(file, schema) as writer:
+        while some := list(islice(scores, _ROWS_AT_ONCE)):
+            lines = [{name: _plain(row.get(name)) for name in _COLUMNS} for row in some]
+            writer.write_table(arrow.Table.from_pylist(lines, schema))
 
 
 def check_parquet() -> None:

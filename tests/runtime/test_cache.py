@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from onnxplain.cache import cache_dir, recall, remember, write_atomic
+from onnxplain.cache import cache_dir, recall, remember, write_atomic, writing
+from onnxplain.errors import OutputError
 
 
 def test_variable_overrides_the_platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -55,6 +56,16 @@ def test_failed_write_keeps_the_old_file_and_leaves_nothing_else(
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_what_cannot_be_written_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    place = tmp_path / "file" / "a.json"
+    with (
+        pytest.raises(OutputError, match=r"a\.json: cannot be written .*give another place"),
+        writing(place),
+    ):
+        write_atomic(place, b"new")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no umask")

@@ -72,6 +72,15 @@ def test_merge_may_write_over_what_it_reads(tmp_path: Path):
     assert [row["key"] for row in read_rows(one)] == ["a", "b"]
 
 
+def test_merge_writes_under_a_name_of_its_own_until_all_is_there(tmp_path: Path):
+    """Two merges into one file wrote into one part of it, which names of full length had not."""
+    one, output = tmp_path / "1.jsonl", tmp_path / ("n" * 255)
+    RowFile(one).append([made("a")])
+    merge([one], output)
+    assert [row["key"] for row in read_rows(output)] == ["a"]
+    assert {path.name for path in tmp_path.iterdir()} == {one.name, output.name}
+
+
 def test_merge_of_a_missing_file_is_an_error(tmp_path: Path):
     with pytest.raises(OutputError, match="cannot be read"):
         merge([tmp_path / "none"], tmp_path / "all")
