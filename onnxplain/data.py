@@ -30,6 +30,10 @@ Outputs: TypeAlias = Literal["logits", "probabilities"]
 Kind: TypeAlias = Literal["probability", "log-odds", "logit"]
 Fit: TypeAlias = Literal["crop", "stretch", "pad"]
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "area"]
+RGB: TypeAlias = tuple[float, float, float]
+
+IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
+GREY = np.array([0.299, 0.587, 0.114], np.float32)  # weights of red, green and blue
 
 
 @dataclass(frozen=True, slots=True)

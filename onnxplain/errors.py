@@ -52,3 +52,11 @@ class ZooError(OnnxplainError):
 
 class OutputError(OnnxplainError):
     """A result that cannot be written, or a written one that cannot be read."""
+
+
+def in_one_line(error: Exception) -> str:
+    """An error in one line; one that is not made for users with its type."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OnnxplainError | ValueError):
+        return text
+    return f"{type(error).__name__}: {text}"

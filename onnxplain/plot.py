@@ -11,7 +11,7 @@ import PIL.ImageDraw
 import PIL.ImageFont
 from numpy.typing import NDArray
 
-from onnxplain.data import Box, Heatmap, Image
+from onnxplain.data import GREY, Box, Heatmap, Image
 from onnxplain.image import inferno, resize
 
 Picture: TypeAlias = NDArray[np.uint8]  # (H, W, 3) RGB
@@ -137,8 +137,7 @@ def contact_sheet(pictures: Sequence[Picture], columns: int, titles: Sequence[st
 
 def _grey(image: Image | Picture) -> NDArray[np.float32]:
     scale = np.float32(255 if image.dtype == np.uint8 else 1)
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
-    return image.astype(np.float32) @ (weights / scale)
+    return image.astype(np.float32) @ (GREY / scale)
 
 
 def _inside(size: tuple[int, ...], window: Box | None) -> NDArray[np.bool_]:

@@ -98,16 +98,18 @@ def look(classifier: Classifier, named: Named, *, max_pixels: int) -> Subject:
         photo = read(named.source, max_pixels=max_pixels)
     frame, image = bring(classifier, photo)
     found = classify(classifier, image)
-    pixels = np.rint(photo * 255).astype(np.uint8)
-    return Subject(
-        named.label,
-        named.name,
-        pixels,
-        hashlib.sha256(pixels.data).hexdigest(),
-        frame,
-        image,
-        found,
-    )
+    pixels = in_bytes(photo)
+    return Subject(named.label, named.name, pixels, digest(pixels), frame, image, found)
+
+
+def in_bytes(photo: Image) -> NDArray[np.uint8]:
+    """A photo (rows, columns, 3) in 8 bits."""
+    return np.rint(photo * 255).astype(np.uint8)
+
+
+def digest(pixels: NDArray[np.uint8]) -> str:
+    """What tells one photo's pixels from those of others, whatever file they came from."""
+    return hashlib.sha256(pixels.data).hexdigest()
 
 
 def classify(classifier: Classifier, image: Image) -> NDArray[np.float64]:

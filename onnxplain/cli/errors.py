@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import click
 
-from onnxplain.errors import OnnxplainError
+from onnxplain.errors import OnnxplainError, in_one_line
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,5 @@ def reported(*, arguments: bool = False) -> Iterator[None]:
 def describe(image: str, error: Exception) -> str:
     """One line on an image that failed."""
     log.debug("%s", image, exc_info=error)
-    text = " ".join(str(error).splitlines())
-    if not isinstance(error, OnnxplainError | ValueError):
-        text = f"{type(error).__name__}: {text}"
+    text = in_one_line(error)
     return text if text.startswith(image) else f"{image}: {text}"

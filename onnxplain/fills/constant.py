@@ -7,12 +7,8 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from onnxplain.data import Image
+from onnxplain.data import IMAGENET_MEAN, RGB, Image
 from onnxplain.params import Param, Parametrised
-
-RGB = tuple[float, float, float]
-
-IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
 
 
 @dataclass(frozen=True)

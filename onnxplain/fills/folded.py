@@ -8,8 +8,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from scipy.ndimage import correlate1d
 
-from onnxplain.data import Image
-from onnxplain.fills.constant import IMAGENET_MEAN, RGB
+from onnxplain.data import IMAGENET_MEAN, RGB, Image
 from onnxplain.params import Param, Parametrised
 
 # A Gaussian of standard deviation 5 on 11 pixels whose tails are folded back at its ends:

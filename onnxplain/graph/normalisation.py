@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from onnxplain.data import IMAGENET_MEAN
 from onnxplain.graph.sources import Source
 from onnxplain.graph.spec import Colour
 
@@ -38,7 +39,7 @@ class Preset:
         return {"range": self.range, "mean": mean, "std": std}
 
 
-_IMAGENET = Preset((0.0, 1.0), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_IMAGENET = Preset((0.0, 1.0), IMAGENET_MEAN, (0.229, 0.224, 0.225))
 
 PRESETS: Mapping[str, Preset] = {
     "torchvision": _IMAGENET,

@@ -20,11 +20,9 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Image, Images, Mask, Size
+from onnxplain.data import GREY, Image, Images, Mask, Size
 from onnxplain.graph.spec import Colour, DType, Layout, ModelSpec
 from onnxplain.protocols import Part
-
-GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class Planes(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Images, Kind, Scores
+from onnxplain.data import GREY, Images, Kind, Scores
 from onnxplain.errors import BY_SCORES, ModelError, ScoreError
 from onnxplain.graph.gradient import (
     FILL,
@@ -30,7 +30,7 @@ from onnxplain.graph.gradient.weights import with_weights
 from onnxplain.graph.load import ModelFile
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.runtime import head
-from onnxplain.runtime.compose import GREY, ModelSpace, check_images
+from onnxplain.runtime.compose import ModelSpace, check_images
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.measure import RuntimeMeasure
 from onnxplain.runtime.runner import BatchSize

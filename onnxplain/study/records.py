@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from onnxplain.errors import OnnxplainError
+from onnxplain.errors import in_one_line
 from onnxplain.metrics import Score, row
 from onnxplain.params import values
 from onnxplain.protocols import Classifier
@@ -72,7 +72,7 @@ class Question:
         """How the image is classified: ``done`` if right, else ``wrong``; or the error."""
         facts = {"key": self.image_key(), "kind": "image", **self._facts()}
         if isinstance(found, Exception):
-            return {**facts, "status": "error", "error": describe(found)}
+            return {**facts, "status": "error", "error": in_one_line(found)}
         predicted, target = int(found.probabilities.argmax()), self.target
         assert target is not None
         return {
@@ -99,7 +99,7 @@ class Question:
             "direction": result["direction"],
             "unit": result["unit"],
             "value": result["value"],
-            **({"error": describe(found)} if isinstance(found, Exception) else {}),
+            **({"error": in_one_line(found)} if isinstance(found, Exception) else {}),
             "details": result["details"],
         }
 
@@ -137,14 +137,6 @@ class Question:
             **_explainer(explainer),
             "given": method.sha256(name) if isinstance(method, Given) else None,
         }
-
-
-def describe(error: Exception) -> str:
-    """An error in one line."""
-    text = " ".join(str(error).split())
-    if isinstance(error, OnnxplainError | ValueError):
-        return text
-    return f"{type(error).__name__}: {text}"
 
 
 def _explainer(explainer: Explainer) -> dict[str, Any]:

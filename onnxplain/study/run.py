@@ -7,16 +7,13 @@ written together when it ends.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from onnxplain.api import settle
-from onnxplain.data import Case, Image, generator
+from onnxplain.data import Case, generator
 from onnxplain.engine import Engine, Job, Outcome, Progress
 from onnxplain.errors import DeviceError, ModelError, OutputError
 from onnxplain.flow import ByGradient, Flow
@@ -29,7 +26,7 @@ from onnxplain.study.keeper import Keeper
 from onnxplain.study.plan import Explainer
 from onnxplain.study.records import Question
 from onnxplain.study.rows import Row, RowFile
-from onnxplain.subjects import Named, Subject, look
+from onnxplain.subjects import Named, Subject, digest, in_bytes, look
 from onnxplain.targets import parse_targets
 
 
@@ -172,7 +169,7 @@ class _Run:
             question = Question(self.classifier, item, None, self.seed)
             try:
                 photo = read(item.path, max_pixels=self.max_pixels)
-                question = replace(question, sha256=_sha256(photo))
+                question = replace(question, sha256=digest(in_bytes(photo)))
                 if self._is_settled(question):
                     continue
                 named = Named(item.file, item.path.name, photo)
@@ -313,8 +310,3 @@ def _index(label: int | str, class_names: Sequence[str]) -> int | None:
     except ValueError:
         return None
     return index if isinstance(index, int) else None
-
-
-def _sha256(photo: Image) -> str:
-    """Of the pixels as 8 bits, as in the record of an explanation."""
-    return hashlib.sha256(np.rint(photo * 255).astype(np.uint8).data).hexdigest()
