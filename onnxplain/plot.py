@@ -1,8 +1,7 @@
-"""Pictures of explanations: a heatmap over its photo, and sheets of many pictures."""
+"""Pictures of explanations: a heatmap over its photo."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -97,44 +96,6 @@ def overlay(
     return _stack([_text(title, size[1]), _bytes(drawn), bar])
 
 
-def contact_sheet(pictures: Sequence[Picture], columns: int, titles: Sequence[str] = ()) -> Picture:
-    """Lay pictures out in rows on white, each in the middle of its cell.
-
-    Parameters
-    ----------
-    pictures : sequence of (H, W, 3) ndarray of uint8
-        May differ in size; every cell is as large as the largest.
-    columns : int
-        Pictures in a row.
-    titles : sequence of str
-        One a picture, written above it; none if empty.
-    """
-    if not pictures or columns < 1:
-        raise ValueError(f"contact_sheet: got {len(pictures)} pictures in {columns} columns")
-    if titles and len(titles) != len(pictures):
-        raise ValueError(f"contact_sheet: {len(pictures)} pictures, {len(titles)} titles")
-    width = max(picture.shape[1] for picture in pictures)
-    cells = list(pictures)
-    if titles:
-        cells = [
-            _stack([_text(title, width, 16), picture])
-            for title, picture in zip(titles, pictures, strict=True)
-        ]
-    height = max(cell.shape[0] for cell in cells)
-    n_rows = -(-len(cells) // columns)
-    across = min(columns, len(cells))
-    sheet = np.full(
-        (n_rows * (height + GAP) + GAP, across * (width + GAP) + GAP, 3), PAPER, np.uint8
-    )
-    for i, cell in enumerate(cells):
-        row, column = divmod(i, columns)
-        # On the foot of the cell, so that pictures line up under titles of unequal length.
-        top = GAP + row * (height + GAP) + height - cell.shape[0]
-        left = GAP + column * (width + GAP) + (width - cell.shape[1]) // 2
-        sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
-    return sheet
-
-
 def _grey(image: Image | Picture) -> NDArray[np.float32]:
     scale = np.float32(255 if image.dtype == np.uint8 else 1)
     return image.astype(np.float32) @ (GREY / scale)
@@ -210,9 +171,9 @@ def _number(value: float, scale: float) -> str:
     return f"{round(value, decimals) + 0.0:.6g}"
 
 
-def _text(text: str, width: int, size: float | None = None) -> Picture:
+def _text(text: str, width: int) -> Picture:
     """Text in as many lines as it takes, at most three; nothing for no text."""
-    font = _font(size or _font_size(width))
+    font = _font(_font_size(width))
     lines = _lines(text, font, width)
     pitch = int(font.size * 1.35)
     strip = PIL.Image.new("RGB", (width, len(lines) * pitch + (pitch // 3 if lines else 0)), PAPER)

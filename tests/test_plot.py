@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnxplain import plot
 from onnxplain.data import Box
 from onnxplain.image import inferno
-from onnxplain.plot import contact_sheet, overlay
+from onnxplain.plot import overlay
 
 
 def body(picture: NDArray[np.uint8], rows: int, title_rows: int = 0) -> NDArray[np.float64]:
@@ -150,23 +150,3 @@ def test_other_sizes_and_values_that_are_not_finite_are_refused() -> None:
         overlay(GREY, np.zeros((600, 500), np.float32))
     with pytest.raises(ValueError, match="NaN"):
         overlay(GREY, np.full((500, 600), np.nan, np.float32))
-
-
-def test_contact_sheet_shows_every_picture_in_its_place() -> None:
-    pictures = [np.full((20 + i, 30, 3), 40 * i, np.uint8) for i in range(5)]
-    sheet = contact_sheet(pictures, 2)
-    assert sheet.shape == (3 * (24 + plot.GAP) + plot.GAP, 2 * (30 + plot.GAP) + plot.GAP, 3)
-    for i, picture in enumerate(pictures):
-        assert (sheet == 40 * i).all(axis=2).sum() == picture.shape[0] * 30
-    assert sheet[15, 15, 0] == 0
-    assert sheet[15, 15 + 30 + plot.GAP, 0] == 40
-    titled = contact_sheet(pictures, 2, list("abcde"))
-    assert titled.shape[0] > sheet.shape[0]
-
-
-def test_contact_sheet_refuses_nothing_and_a_wrong_number_of_titles() -> None:
-    picture = np.zeros((4, 4, 3), np.uint8)
-    with pytest.raises(ValueError, match="0 pictures"):
-        contact_sheet([], 2)
-    with pytest.raises(ValueError, match="1 pictures, 2 titles"):
-        contact_sheet([picture], 1, ["a", "b"])
