@@ -23,11 +23,12 @@ import PIL.Image
 import onnxplain
 from benchmarks.common import PHOTO, Plan, Raw, machine, spread
 from benchmarks.throughput import pair
+from onnxplain.entries import Entry
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import read_items
 from onnxplain.study.judges import judges
-from onnxplain.study.plan import Entry, explainers
 from onnxplain.study.plan import Plan as Study
+from onnxplain.study.plan import explainers
 from onnxplain.study.rows import RowFile, read_rows
 from onnxplain.study.run import evaluate
 from onnxplain.zoo import build

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 import onnxplain
 from benchmarks.common import PHOTO, machine, photo, spread
 from onnxplain import registry
+from onnxplain.entries import entry
 from onnxplain.fills import Biharmonic, Inpaint, Telea
 from onnxplain.loading import find_model, load_inpainter
 from onnxplain.results import Explanation
 from onnxplain.segments import superpixels
-from onnxplain.study.plan import entry
 
 SIZE = 256
 BATCHES = (1, 2, 4, 8)

@@ -17,12 +17,13 @@ from onnxplain.cli.models import max_pixels_option, model_flags, model_options
 from onnxplain.cli.progress import progress
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.cli.tables import current, report, tell
+from onnxplain.entries import Entry, entry
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpainter
 from onnxplain.results import check_folder
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import Item, read_items, sample
 from onnxplain.study.judges import BY_MODEL, JUDGES, check_same_classes, judges
-from onnxplain.study.plan import Entry, Plan, called, entry, explainers, read_plan
+from onnxplain.study.plan import Plan, called, explainers, read_plan
 from onnxplain.study.rows import RowFile
 from onnxplain.study.run import evaluate, known_items
 from onnxplain.study.writing import check_parquet

@@ -14,9 +14,10 @@ from onnxplain.cli.errors import Interrupted, describe, reported
 from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
 from onnxplain.cli.models import load_model, max_pixels_option, model_flags, model_options
 from onnxplain.cli.parameters import Family
-from onnxplain.cli.plan import Plan, read_plan
+from onnxplain.cli.plan import Planned, read_plan
 from onnxplain.cli.progress import clear_line, progress
 from onnxplain.cli.sections import SectionedCommand
+from onnxplain.entries import Entry
 from onnxplain.errors import OutputError
 from onnxplain.flow import Method
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load_inpainter
@@ -120,9 +121,9 @@ def command(
     Writes an overlay, a heatmap and a record of each into a folder, and prints one line each.
     """
     with reported(arguments=True):
-        plan = read_plan(plan_file) if plan_file else Plan()
-        chosen, implied = _method(ctx, method or plan.method or "rise", plan)
-        filled = _fill(ctx, fill or plan.fill, implied, chosen.usual_fill, inpainter, plan)
+        plan = read_plan(plan_file) if plan_file else Planned()
+        chosen, implied = _method(ctx, method, plan.method)
+        filled = _fill(ctx, fill, plan.fill, implied, chosen.usual_fill, inpainter)
         check_folder(output)
         classifier = load_model(ctx, model)
     quiet = quiet or as_json
@@ -148,22 +149,24 @@ def command(
         ctx.exit(1)
 
 
-def _method(ctx: click.Context, name: str, plan: Plan) -> tuple[Method, str | None]:
-    """The method asked for, and the fill that its name implies."""
+def _method(ctx: click.Context, name: str | None, planned: Entry) -> tuple[Method, str | None]:
+    """The method asked for, else the planned one, and the fill that its name implies."""
+    name = name or planned.name
     base, implied = registry.split(name)
-    planned = plan.parameters if name == plan.method else {}
-    return registry.make_method(base, {**planned, **METHODS.given(ctx, base)}), implied
+    parameters = planned.parameters if name == planned.name else {}
+    return registry.make_method(base, {**parameters, **METHODS.given(ctx, base)}), implied
 
 
 def _fill(
     ctx: click.Context,
     name: str | None,
+    planned: Entry | None,
     implied: str | None,
     usual: str,
     inpainter: str | None,
-    plan: Plan,
 ) -> Fill:
-    """The fill asked for, or that which the method's name implies, or its usual one."""
+    """The fill asked for, else the planned one, that of the method's name, or its usual one."""
+    name = name or (planned.name if planned else None)
     if implied and name not in (None, implied):
         raise ValueError(f"a method with -g has the fill {implied!r}, got --fill {name}")
     name = name or implied or usual
@@ -172,7 +175,7 @@ def _fill(
         raise ValueError(
             "--inpainter and its description are for the -g methods and for --fill inpaint"
         )
-    planned = plan.fill_parameters if name == plan.fill else {}
+    parameters = planned.parameters if planned and name == planned.name else {}
     painter = None
     if name == "inpaint":
         device = model_flags(ctx).get("device", "auto")
@@ -180,7 +183,7 @@ def _fill(
             inpainter or DEFAULT_INPAINTER, device=device, description=description
         )
     given = FILLS.given(ctx, name) if name in FILLS.classes else {}
-    return registry.make_fill(name, {**planned, **given}, painter)
+    return registry.make_fill(name, {**parameters, **given}, painter)
 
 
 def _what_runs(classifier: OnnxClassifier) -> str:

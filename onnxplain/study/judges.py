@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
+from onnxplain.entries import Entry, entry
 from onnxplain.loading import load
 from onnxplain.metrics import (
     METRICS,
@@ -18,16 +19,7 @@ from onnxplain.metrics import (
 from onnxplain.params import build, unknown, values
 from onnxplain.protocols import Inpainter
 from onnxplain.runtime import OnnxClassifier, OnnxDistance, load_distance
-from onnxplain.study.plan import (
-    Entry,
-    Named,
-    Plan,
-    called,
-    check_distinct,
-    entry,
-    fill_of,
-    no_inpainter,
-)
+from onnxplain.study.plan import Named, Plan, called, check_distinct, fill_of, no_inpainter
 
 # Loads a model by name, described by names and values, once.
 Loader: TypeAlias = Callable[..., Any]

@@ -17,14 +17,13 @@ A name with parameters can also be one text: ``rise:n_masks=2000,p_keep=0.3``.
 from __future__ import annotations
 
 import inspect
-import re
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from onnxplain import registry
+from onnxplain.entries import Entry, entry, read_toml
 from onnxplain.fills import Inpaint
 from onnxplain.flow import Method
 from onnxplain.metrics import RandomHeatmap
@@ -36,14 +35,6 @@ T = TypeVar("T")
 
 # They remove nothing, so one fill is as good as all.
 UNFILLED: Mapping[str, type[Method]] = {cls.name: cls for cls in (RandomHeatmap, Given)}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Something by name, with parameters."""
-
-    name: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,10 +109,6 @@ def read_plan(path: Path) -> Plan:
     ValueError
         If it cannot be read, or says what a plan cannot.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"{path}: not a readable plan: {error}") from error
     kinds: dict[str, Any] = {
         **dict.fromkeys(("images", "annotations", "wnids", "inpainter"), str),
         **dict.fromkeys(("seed", "limit"), int),
@@ -130,9 +117,7 @@ def read_plan(path: Path) -> Plan:
         "only_correct": bool,
     }
     given: dict[str, Any] = {}
-    for key, value in content.items():
-        if key not in kinds:
-            raise ValueError(f"{path}: {unknown(key, kinds)}")
+    for key, value in read_toml(path, kinds).items():
         if not isinstance(value, kinds[key]) or (kinds[key] is int and isinstance(value, bool)):
             raise ValueError(f"{path}: {key} cannot be {value!r}")
         try:
@@ -140,34 +125,6 @@ def read_plan(path: Path) -> Plan:
         except ValueError as error:
             raise ValueError(f"{path}: {key}: {error}") from error
     return Plan(**given)
-
-
-def entry(given: str | Mapping[str, Any]) -> Entry:
-    """A name with parameters, out of a text or a table of TOML.
-
-    Examples
-    --------
-    >>> entry("colour:rgb=[1, 0, 0.5]").parameters
-    {'rgb': (1, 0, 0.5)}
-    >>> entry("deletion:step=500,fill=blur").parameters
-    {'step': 500, 'fill': 'blur'}
-
-    Raises
-    ------
-    ValueError
-        If it has no name, or a parameter no value.
-    """
-    if isinstance(given, str):
-        name, _, text = given.partition(":")
-        if "=" not in text and ("/" in text or "\\" in text):  # a path: C:\model.onnx
-            name, text = given, ""
-        parameters = dict(_assignment(part) for part in _split(text)) if text else {}
-        return Entry(name, parameters)
-    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
-        raise ValueError(f"takes names, or tables with a name; got {given!r}")  # noqa: TRY004
-    return Entry(
-        given["name"], {key: _frozen(value) for key, value in given.items() if key != "name"}
-    )
 
 
 def no_inpainter() -> NoReturn:
@@ -240,24 +197,3 @@ def check_distinct(names: list[Any]) -> None:
     for i, name in enumerate(names):
         if name in names[:i]:
             raise ValueError(f"{name[0]} is asked for twice with the same parameters")
-
-
-def _split(text: str) -> list[str]:
-    """Parts between commas that stand in no brackets."""
-    return re.split(r",(?![^\[]*\])", text)
-
-
-def _assignment(part: str) -> tuple[str, Any]:
-    key, sign, text = part.partition("=")
-    if not (key.strip() and sign and text.strip()):
-        raise ValueError(f"parameters are written key=value, parted by commas; got {part!r}")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()  # a text needs no quotes
-    return key.strip(), _frozen(value)
-
-
-def _frozen(value: Any) -> Any:
-    """TOML has no tuples."""
-    return tuple(value) if isinstance(value, list) else value

@@ -235,6 +235,17 @@ def test_plan_is_followed_and_options_win(run: Run, model: Path, photo: Path):
     assert (other["method"], other["fill"]) == ("rise", "colour")
 
 
+def test_plans_say_parameters_in_words_too(run: Run, model: Path, photo: Path):
+    Path("plan.toml").write_text(
+        'method = "rise:n_masks=4,p_keep=0.3"\nfill = "colour:rgb=[1, 0, 0]"'
+    )
+    words = ("explain", photo, "-m", model, "--plan", "plan.toml", "--json")
+    (planned,) = objects(run(*words).stdout)
+    assert planned["method"] == "rise"
+    assert planned["parameters"] == {**planned["parameters"], "n_masks": 4, "p_keep": 0.3}
+    assert planned["fill_parameters"] == {"rgb": [1, 0, 0]}
+
+
 def test_what_an_error_says_stays_on_one_line(folder: Path):
     assert (
         describe("a.jpg", RuntimeError("OpenCV:\n> bad\n")) == "a.jpg: RuntimeError: OpenCV: > bad"
@@ -332,11 +343,12 @@ def test_wrong_command_lines_exit_2_and_write_nothing(
     [
         ("method = ", "not a readable plan"),
         ('methd = "rise"', "'methd' is unknown; did you mean 'method'?"),
-        ("method = 3", "method takes a name, or a table with a name; got 3"),
-        ("[method]\nn_masks = 3", "method takes a name, or a table with a name"),
+        ("method = 3", "method: takes a name, or a table with a name; got 3"),
+        ("[method]\nn_masks = 3", "method: takes a name, or a table with a name"),
         ('[method]\nname = "rise"\nn_mask = 3', "'n_mask' is unknown; did you mean 'n_masks'?"),
         ('[method]\nname = "rise"\nn_masks = "3"', "n_masks takes int, got '3'"),
         ('[fill]\nname = "blur"\nsigma = 0', "Blur: sigma must be > 0 and <= 1000, got 0"),
+        ('method = "rise:n_masks"', "method: parameters are written key=value"),
         ("target = [0.5]", "target takes indices and names of classes"),
         ("target = true", "target takes indices and names of classes"),
         ('seed = "1"', "seed takes an integer"),

@@ -11,11 +11,12 @@ import pytest
 
 import onnxplain
 from onnxplain.data import Box
+from onnxplain.entries import Entry, entry
 from onnxplain.evaluation import judge
 from onnxplain.fills import Black, Blur, DatasetMean, FoldedBlur
 from onnxplain.metrics import ABPC, METRICS, Deletion, Insertion, SaliencyMetric
 from onnxplain.study.judges import BY_MODEL, JUDGES, judges
-from onnxplain.study.plan import Entry, Plan, entry, explainers, read_plan
+from onnxplain.study.plan import Plan, explainers, read_plan
 from tests import models
 from tests.nets import Net, curved
 from tests.study.conftest import reddish
@@ -231,7 +232,7 @@ def test_what_does_not_exist_is_an_error(given: dict[str, Any], problem: str):
     ("text", "problem"),
     [
         ("methods = 3", "methods cannot be 3"),
-        ("methods = [3]", "takes names, or tables with a name; got 3"),
+        ("methods = [3]", "takes a name, or a table with a name; got 3"),
         ("methods = []", "methods is empty"),
         ("metods = []", "did you mean 'methods'"),
         ("seed = true", "seed cannot be True"),

@@ -14,6 +14,7 @@ import pytest
 
 import onnxplain
 from onnxplain.data import Attribution, Box, Case, Image, Images, Scores, Size
+from onnxplain.entries import Entry, entry
 from onnxplain.errors import ModelError
 from onnxplain.evaluation import judge
 from onnxplain.flow import Flow
@@ -23,7 +24,7 @@ from onnxplain.protocols import Differentiable
 from onnxplain.study.dataset import Item
 from onnxplain.study.given import Given
 from onnxplain.study.judges import judges
-from onnxplain.study.plan import Entry, Explainer, Plan, entry, explainers
+from onnxplain.study.plan import Explainer, Plan, explainers
 from onnxplain.study.rows import Row, RowFile, merge, read_rows
 from onnxplain.study.run import Step, evaluate, known_items
 from tests.nets import CurvedGradients, Net, curved
