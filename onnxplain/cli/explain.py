@@ -12,15 +12,16 @@ from onnxplain import registry
 from onnxplain.api import Failure, explain_many
 from onnxplain.cli.errors import Interrupted, describe, reported
 from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
-from onnxplain.cli.models import load_model, max_pixels_option, model_flags, model_options
+from onnxplain.cli.models import max_pixels_option, model_flags, model_options
 from onnxplain.cli.parameters import Family
 from onnxplain.cli.plan import Planned, read_plan
 from onnxplain.cli.progress import clear_line, progress
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.entries import Entry
 from onnxplain.errors import OutputError
+from onnxplain.fills import Inpaint
 from onnxplain.flow import Method
-from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load_inpainter
+from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpainter
 from onnxplain.protocols import Fill
 from onnxplain.results import Explanation, Saved, check_folder
 from onnxplain.runtime import OnnxClassifier
@@ -125,7 +126,7 @@ def command(
         chosen, implied = _method(ctx, method, plan.method)
         filled = _fill(ctx, fill, plan.fill, implied, chosen.usual_fill, inpainter)
         check_folder(output)
-        classifier = load_model(ctx, model)
+        classifier = load(model, **model_flags(ctx))
     quiet = quiet or as_json
     if not quiet:
         click.echo(_what_runs(classifier), err=True)
@@ -171,13 +172,13 @@ def _fill(
         raise ValueError(f"a method with -g has the fill {implied!r}, got --fill {name}")
     name = name or implied or usual
     description = inpainter_flags(ctx)
-    if (inpainter or description) and name != "inpaint":
+    if (inpainter or description) and name != Inpaint.name:
         raise ValueError(
             "--inpainter and its description are for the -g methods and for --fill inpaint"
         )
     parameters = planned.parameters if planned and name == planned.name else {}
     painter = None
-    if name == "inpaint":
+    if name == Inpaint.name:
         device = model_flags(ctx).get("device", "auto")
         painter = load_inpainter(
             inpainter or DEFAULT_INPAINTER, device=device, description=description

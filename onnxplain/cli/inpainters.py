@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from onnxplain.cli.kept import given, keep
 from onnxplain.cli.models import numbers, sides
 from onnxplain.graph.inpainter.presets import PRESETS
 from onnxplain.graph.inpainter.spec import FIELDS
@@ -15,7 +16,6 @@ from onnxplain.params import Declared
 F = TypeVar("F", bound=Callable[..., object])
 
 PREFIX = "inpainter_"  # names of options share one space
-_KEY = "onnxplain.inpainter"
 
 
 def inpainter_options(command: F) -> F:
@@ -27,14 +27,14 @@ def inpainter_options(command: F) -> F:
         "--inpainter-preset",
         type=click.Choice(list(PRESETS)),
         expose_value=False,
-        callback=_keep,
+        callback=keep,
         help="The convention of a published inpainter; the options below win over it.",
     )(command)
 
 
 def inpainter_flags(ctx: click.Context) -> dict[str, Any]:
     """What the command line says of the inpainter."""
-    return dict(ctx.meta.get(_KEY, {}))
+    return given(ctx, PREFIX)
 
 
 def _option(one: Declared) -> Callable[[F], F]:
@@ -53,13 +53,7 @@ def _option(one: Declared) -> Callable[[F], F]:
         type=None if one.type is bool else kind,
         default=None,
         expose_value=False,
-        callback=_keep,
+        callback=keep,
         metavar=metavar,
         help=f"{one.param.help[0].upper()}{one.param.help[1:]}.",
     )
-
-
-def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    if value is not None:
-        field = str(param.name).removeprefix(PREFIX)
-        ctx.meta.setdefault(_KEY, {})[field] = value

@@ -7,15 +7,14 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from onnxplain.cli.kept import given, keep
 from onnxplain.data import Fit, Interpolation
 from onnxplain.graph.spec import Colour, Head, Layout
 from onnxplain.image import MAX_PIXELS
-from onnxplain.runtime import OnnxClassifier
 
 F = TypeVar("F", bound=Callable[..., object])
 
 PREFIX = "model_"  # names of options share one space
-_KEY = "onnxplain.model"
 
 
 def numbers(text: str) -> tuple[float, ...]:
@@ -57,25 +56,12 @@ def model_options(command: F) -> F:
 
 def model_flags(ctx: click.Context) -> dict[str, Any]:
     """What the command line says of device, batch size and model."""
-    return dict(ctx.meta.get(_KEY, {}))
-
-
-def load_model(ctx: click.Context, model: str) -> OnnxClassifier:
-    """Load a model as the command line says."""
-    from onnxplain.loading import load
-
-    return load(model, **model_flags(ctx))
-
-
-def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    if value is not None:
-        field = str(param.name).removeprefix(PREFIX)
-        ctx.meta.setdefault(_KEY, {})[field] = value
+    return given(ctx, PREFIX)
 
 
 def _option(field: str, *flags: str, **settings: Any) -> Callable[[F], F]:
     """An option that sets one argument of `onnxplain.load`."""
-    return click.option(f"{PREFIX}{field}", *flags, expose_value=False, callback=_keep, **settings)
+    return click.option(f"{PREFIX}{field}", *flags, expose_value=False, callback=keep, **settings)
 
 
 def _choice(alias: Any) -> click.Choice[str]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from onnxplain.cli.kept import given, keep
 from onnxplain.params import Declared, declared
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -39,9 +40,9 @@ class Family:
 
     def given(self, ctx: click.Context, owner: str) -> dict[str, Any]:
         """The parameters that were given, all of which `owner` must take."""
-        given: dict[str, Any] = ctx.meta.get(self._key, {})
+        found = given(ctx, f"{self.kind}_")
         known = {one.name for one in declared(self.classes[owner])}
-        for name in given:
+        for name in found:
             if name not in known:
                 takers = ", ".join(self._takers()[name])
                 mine = ", ".join(self._flag(one) for one in sorted(known)) or "none"
@@ -49,11 +50,7 @@ class Family:
                     f"{self.kind} {owner} takes no {self._flag(name)}, which belongs to "
                     f"{takers}; its own options: {mine}"
                 )
-        return dict(given)
-
-    @property
-    def _key(self) -> str:
-        return f"onnxplain.{self.kind}"
+        return found
 
     def _flag(self, name: str) -> str:
         return f"--{self.prefix}{name.replace('_', '-')}"
@@ -76,14 +73,10 @@ class Family:
             nargs=first.length or 1,
             default=None,
             expose_value=False,
-            callback=lambda ctx, _, value: self._keep(ctx, name, value),
+            callback=keep,
             metavar="|".join(first.choices) or None,
             help=_help(takers),
         )
-
-    def _keep(self, ctx: click.Context, name: str, value: object) -> None:
-        if value is not None:
-            ctx.meta.setdefault(self._key, {})[name] = value
 
 
 def _help(takers: Mapping[str, Declared]) -> str:

@@ -16,7 +16,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 import onnxplain
+from onnxplain.cli import explain
 from onnxplain.cli.errors import Interrupted, describe, reported
+from onnxplain.graph.normalisation import PRESETS
 from onnxplain.registry import FILLS, METHODS
 from tests import models, painters
 from tests.cli.conftest import ENVIRONMENT, Run
@@ -599,3 +601,11 @@ def test_registry_is_what_help_lists(run: Run):
     shown = " ".join(run("explain", "--help").stdout.split())
     for name in (*METHODS, *(set(FILLS) - {"inpaint"})):
         assert name in shown.replace("- ", "-")
+
+
+def test_presets_are_what_help_and_docs_list():
+    (option,) = (one for one in explain.command.params if one.name == "model_preprocessing")
+    assert isinstance(option, click.Option)
+    for name in PRESETS:
+        assert name in str(option.help)
+        assert f"``{name}``" in str(onnxplain.load.__doc__)
