@@ -18,8 +18,8 @@ from onnxplain.study.rows import merge
 def command(output: Path, files: tuple[Path, ...]) -> None:
     """Join the rows (rows.jsonl) of several runs of onnxplain evaluate into OUTPUT.
 
-    Each row is kept once. onnxplain evaluate on the joined rows finds everything done and
-    makes the tables.
+    Each row is kept once, those that OUTPUT holds already among them. onnxplain evaluate on the
+    joined rows finds everything done and makes the tables.
     """
     with reported():
         n = merge(files, output)

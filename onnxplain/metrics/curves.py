@@ -26,6 +26,8 @@ from onnxplain.metrics.base import Direction, Score, check_heatmap
 from onnxplain.params import Param, Parametrised
 from onnxplain.protocols import Fill
 
+POINTS = 28  # steps of a curve where nobody says how large they are
+
 Ties: TypeAlias = Literal["row-major", "random"]
 
 
@@ -35,8 +37,9 @@ class Deletion(Parametrised):
 
     Parameters
     ----------
-    step : int
-        Pixels removed between two points of the curve.
+    step : int, optional
+        Pixels removed between two points of the curve; a 28th of the image if not given, which
+        at 224 px is 8 rows, as in [1]_.
     ties : {'row-major', 'random'}
         Which pixels of equal value go first: those before in reading order, or any.
     fill : Fill, optional
@@ -55,7 +58,9 @@ class Deletion(Parametrised):
     usual_fill: ClassVar[str | None] = "dataset-mean"
     looks_at_boxes: ClassVar[bool] = False
 
-    step: Annotated[int, Param("pixels removed at a step", ge=1)] = 224 * 8
+    step: Annotated[
+        int | None, Param("pixels removed at a step; a 28th of the image if not given", ge=1)
+    ] = None
     ties: Annotated[Ties, Param("which pixels of equal value go first")] = "row-major"
     fill: Fill | None = None
 
@@ -77,8 +82,8 @@ class Insertion(Parametrised):
 
     Parameters
     ----------
-    step : int
-        Pixels brought back between two points of the curve.
+    step : int, optional
+        Pixels brought back between two points of the curve; a 28th of the image if not given.
     ties : {'row-major', 'random'}
         Which pixels of equal value go first: those before in reading order, or any.
     fill : Fill, optional
@@ -92,7 +97,9 @@ class Insertion(Parametrised):
     usual_fill: ClassVar[str | None] = "folded-blur"
     looks_at_boxes: ClassVar[bool] = False
 
-    step: Annotated[int, Param("pixels brought back at a step", ge=1)] = 224 * 8
+    step: Annotated[
+        int | None, Param("pixels brought back at a step; a 28th of the image if not given", ge=1)
+    ] = None
     ties: Annotated[Ties, Param("which pixels of equal value go first")] = "row-major"
     fill: Fill | None = None
 
@@ -146,9 +153,15 @@ def area_under(scores: ArrayLike) -> float:
     return float((wide.sum() - (wide[0] + wide[-1]) / 2) / (len(wide) - 1))
 
 
-def _counts(size: Size, step: int) -> NDArray[np.int64]:
+def _counts(size: Size, step: int | None) -> NDArray[np.int64]:
     """Pixels gone at each point of the curve: 0, step, 2 step, ..., all."""
     pixels = size[0] * size[1]
+    step = step or -(-pixels // POINTS)
+    if step >= pixels > 1:
+        raise ValueError(
+            f"a curve with a step of {step} pixels has no point between the image of {size[0]} x "
+            f"{size[1]} and nothing of it, whatever the heatmap; give a smaller step, or none"
+        )
     return np.minimum(np.arange(-(-pixels // step) + 1) * step, pixels)
 
 

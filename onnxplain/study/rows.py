@@ -92,7 +92,8 @@ def read_rows(path: Path) -> Iterator[Row]:
 def merge(paths: Iterable[Path], output: Path) -> int:
     """Write the rows of several files into one, each key once; how many there are.
 
-    Of a key whose work failed in one file and was done in another, the done row is kept.
+    What the one holds already is among them. Of a key whose work failed in one file and was
+    done in another, the done row is kept.
 
     Raises
     ------
@@ -100,6 +101,8 @@ def merge(paths: Iterable[Path], output: Path) -> int:
         If a file cannot be read or written.
     """
     paths = list(paths)
+    if output.exists():
+        paths.insert(0, output)
     done = {row["key"] for row in _all(paths) if row["status"] != "error"}
     written: set[str] = set()
     with writing(output):

@@ -61,7 +61,9 @@ class Column(NamedTuple):
     values : mapping
         By image and class.
     n_failed : int
-        Images without a value.
+        Images that could not be judged.
+    n_undefined : int
+        Images that the metric has no value for, as where the object leaves no room beside it.
     """
 
     model: str
@@ -73,6 +75,7 @@ class Column(NamedTuple):
     n_held_out: int
     values: Mapping[tuple[str, int], float]
     n_failed: int
+    n_undefined: int
 
 
 def gather(rows: Iterable[Row], *, share: float, seed: int) -> list[Column]:
@@ -117,12 +120,13 @@ def summary(columns: Sequence[Column], *, seed: int) -> Table:
             (
                 *one[:3],
                 *(len(values), mean, low, high),
-                *(one.direction, one.alpha, one.n_held_out, one.n_failed, one.unit),
+                *(one.direction, one.alpha, one.n_held_out, one.n_failed, one.n_undefined),
+                one.unit,
             )
         )
     header = (
         *("model", "metric", "method", "n", "mean", "95 % low", "95 % high"),
-        *("better", "alpha", "chosen on", "failed", "unit"),
+        *("better", "alpha", "chosen on", "failed", "undefined", "unit"),
     )
     return Table("Means", header, tuple(lines))
 
@@ -182,6 +186,7 @@ class _Group:
 
     settings: Row
     points: dict[tuple[str, int], _Point | None] = field(default_factory=dict)
+    failed: set[tuple[str, int]] = field(default_factory=set)
     alphas: list[float] = field(default_factory=list)
 
     def add(self, row: Row) -> None:
@@ -192,7 +197,9 @@ class _Group:
             self.alphas[:] = details.get("alphas", [])
             grid = tuple(details.get("values", ()))
             point = _Point(row["value"], grid, details.get("whole_image_overlap"))
-        self.points[row["image"], row["target"]] = point
+        image = row["image"], row["target"]
+        self.points[image] = point
+        (self.failed.add if row["status"] == "error" else self.failed.discard)(image)
 
 
 def _column(names: _Names, group: _Group, share: float, seed: int) -> Column:
@@ -208,9 +215,13 @@ def _column(names: _Names, group: _Group, share: float, seed: int) -> Column:
     if chosen:
         alpha = best_alpha([_score(point, group.alphas) for point in held.values()], direction)
         values = {i: at_alpha(_score(point, group.alphas), alpha) for i, point in rest.items()}
-    n_failed = sum(point is None for point in group.points.values())
+    n_failed = len(group.failed)
+    n_undefined = len(group.points) - len(points) - n_failed
     n_held_out = len(held) if chosen else 0
-    return Column(*names, direction, group.settings["unit"], alpha, n_held_out, values, n_failed)
+    unit = group.settings["unit"]
+    return Column(
+        *names, direction, unit, alpha, n_held_out, values, n_failed, n_undefined=n_undefined
+    )
 
 
 def _whole_image(column: Column, group: _Group, others: Mapping[tuple[str, int], float]) -> Column:
@@ -225,7 +236,9 @@ def _whole_image(column: Column, group: _Group, others: Mapping[tuple[str, int],
         if (point := group.points[image]) and point.whole_image_overlap is not None
     }
     values = dict(sorted({**others, **own}.items()))
-    return column._replace(method=WHOLE_IMAGE, alpha=None, n_held_out=0, values=values, n_failed=0)
+    return column._replace(
+        method=WHOLE_IMAGE, alpha=None, n_held_out=0, values=values, n_failed=0, n_undefined=0
+    )
 
 
 def _score(point: _Point, alphas: Sequence[float]) -> Score:

@@ -108,7 +108,7 @@ def test_the_effects_themselves_are_the_best_heatmap_and_their_inverse_the_worst
 @settings(max_examples=30, deadline=None)
 @given(
     heatmap=arrays(np.float32, SIZE, elements=st.integers(-5, 5).map(np.float32)),
-    step=st.integers(1, 300),
+    step=st.integers(1, SIZE[0] * SIZE[1] - 1),
     batch_size=st.integers(1, 9),
 )
 def test_only_the_order_of_the_heatmap_matters(heatmap, step, batch_size):
@@ -121,6 +121,14 @@ def test_only_the_order_of_the_heatmap_matters(heatmap, step, batch_size):
     assert plain.details["share"][0] == 0
     assert plain.details["share"][-1] == 1
     assert len(plain.details["curve"]) == -(-SIZE[0] * SIZE[1] // step) + 1
+
+
+@pytest.mark.parametrize("metric", [Deletion, Insertion])
+def test_a_curve_has_28_steps_at_any_size_and_never_just_its_ends(metric):
+    assert [metric().evaluations(size) for size in ((224, 224), (64, 64), (7, 4))] == [29, 29, 29]
+    assert metric(step=1792).evaluations((224, 224)) == 29
+    with pytest.raises(ValueError, match=r"step of 1792 pixels has no point.*32 x 32.*smaller"):
+        metric(step=1792).evaluations((32, 32))
 
 
 def test_equal_values_go_in_reading_order_or_in_a_seeded_one():

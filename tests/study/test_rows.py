@@ -72,6 +72,15 @@ def test_merge_may_write_over_what_it_reads(tmp_path: Path):
     assert [row["key"] for row in read_rows(one)] == ["a", "b"]
 
 
+def test_merge_keeps_what_its_output_holds(tmp_path: Path):
+    one, two = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    RowFile(one).append([made("a"), made("b", "error")])
+    RowFile(two).append([made("b"), made("c")])
+    assert merge([two], one) == 3
+    assert [row["key"] for row in read_rows(one)] == ["a", "b", "c"]
+    assert all(row["status"] == "done" for row in read_rows(one))
+
+
 def test_merge_writes_under_a_name_of_its_own_until_all_is_there(tmp_path: Path):
     """Two merges into one file wrote into one part of it, which names of full length had not."""
     one, output = tmp_path / "1.jsonl", tmp_path / ("n" * 255)

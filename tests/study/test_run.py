@@ -376,7 +376,7 @@ def test_heatmaps_made_elsewhere_are_judged_and_judged_again_when_they_change(
         assert found["value"] == pytest.approx(expected.value, abs=1e-6)
     failed = of(path, image="4.png", status="error")
     assert [row["metric"] for row in failed] == ["deletion", "localisation"]
-    assert "4.npy: is no heatmap" in failed[0]["error"]
+    assert "4.npy: cannot be read: No such file" in failed[0]["error"]
     assert made() == set()
     np.save(maps / "1.npy", theirs[0])
     np.save(maps / "4.npy", theirs[4][:8])
