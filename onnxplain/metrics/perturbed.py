@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.data import Box, Case, Heatmap, Size
-from onnxplain.flow import Flow, MaskQuery
+from onnxplain.flow import FillQuery, Flow, MaskQuery
 from onnxplain.masks import PatchMasks
 from onnxplain.metrics.base import Direction, Score
 from onnxplain.metrics.boxes import object_boxes
@@ -101,12 +101,12 @@ def with_labels(flow: Flow[T]) -> Flow[tuple[T, NDArray[np.int64]]]:
     try:
         query = next(flow)
         while True:
-            if isinstance(query, MaskQuery):
+            if isinstance(query, FillQuery):  # nothing is classified
+                reply = yield query
+            else:
                 reply = yield replace(query, classes=True)
                 assert reply.classes is not None
                 labels.append(reply.classes.argmax(axis=1))
-            else:
-                reply = yield query
             query = flow.send(reply)
     except StopIteration as stop:
         return stop.value, np.concatenate(labels) if labels else np.empty(0, np.int64)

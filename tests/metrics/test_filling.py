@@ -8,7 +8,7 @@ from skimage.metrics import structural_similarity
 from onnxplain import metrics
 from onnxplain.data import Box, Case, generator
 from onnxplain.engine import Engine, Job
-from onnxplain.methods import LIME, SP
+from onnxplain.methods import FIDO, LIME, MP, SP
 from onnxplain.metrics.filling import (
     FilledDistance,
     FilledSimilarity,
@@ -254,6 +254,15 @@ def test_the_labels_of_a_method_come_from_its_own_evaluations():
     assert (len(labels), both.evaluations) == (30, 30)
     assert set(labels) <= {0, 1}
     assert labels[0] == int(IMAGE.mean() > 0.5)
+
+
+@pytest.mark.parametrize("method", [MP(grid=4, n_steps=3), FIDO(grid=4, n_steps=3, n_samples=4)])
+def test_samples_that_a_method_composes_itself_have_labels_too(method):
+    case = Case("photo", IMAGE, 1)
+    flow = with_labels(method.flow(case, generator(0)))
+    (outcome,) = Engine(Net(brightness, SIZE)).run([Job((case,), (flow,), Picture(0.0))])
+    assert outcome.error is None
+    assert len(outcome.values[0][1]) == outcome.evaluations > 0
 
 
 def test_label_bias_is_the_share_of_the_most_common():
