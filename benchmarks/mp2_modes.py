@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 
 import onnxplain
 from benchmarks.common import machine, seconds
-from onnxplain.api import settle
 from onnxplain.data import Attribution, Case, generator
 from onnxplain.engine import Engine, Job, Outcome
+from onnxplain.evaluation import settle
 from onnxplain.fills import Blur, DatasetMean
 from onnxplain.image import MAX_PIXELS
 from onnxplain.methods import MP2

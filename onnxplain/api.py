@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -13,9 +12,9 @@ import numpy as np
 from onnxplain import registry
 from onnxplain.data import Attribution, Case, generator
 from onnxplain.engine import LIVE, Engine, Job, Outcome
-from onnxplain.errors import ModelError
+from onnxplain.evaluation import settle
 from onnxplain.fills import Inpaint
-from onnxplain.flow import ByGradient, Method
+from onnxplain.flow import Method
 from onnxplain.image import MAX_PIXELS
 from onnxplain.params import values
 from onnxplain.protocols import Classifier, Differentiable, Fill
@@ -26,8 +25,6 @@ from onnxplain.targets import Target, Targets, choose, count_targets, parse_targ
 from onnxplain.version import __version__
 
 Progress: TypeAlias = Callable[[int, int, int], None]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,21 +207,6 @@ class _Question:
             )
             for group in groups
         ]
-
-
-def settle(method: Method, classifier: Classifier) -> tuple[Method, Differentiable | None]:
-    """Decide what a method left open: by gradients, where it likes them and there are any."""
-    if not isinstance(method, ByGradient):
-        return method, None
-    gradients = None
-    if method.wants_gradients:
-        try:
-            gradients = classifier.gradients()
-        except ModelError as error:
-            if method.needs_gradients:
-                raise
-            log.info("%s goes without gradients: %s", method.name, error)
-    return method.settled(gradients=gradients is not None), gradients
 
 
 def _answer(

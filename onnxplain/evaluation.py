@@ -6,6 +6,7 @@ many flows.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -15,10 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from onnxplain.data import Box, Case, generator
 from onnxplain.engine import Engine, Job
+from onnxplain.errors import ModelError
+from onnxplain.flow import ByGradient, Method
 from onnxplain.image import MAX_PIXELS
 from onnxplain.metrics.base import Metric, Score
 from onnxplain.metrics.chance import random_heatmap
-from onnxplain.protocols import Classifier, Fill
+from onnxplain.protocols import Classifier, Differentiable, Fill
 from onnxplain.registry import DEFAULT_FILL, make_fill
 from onnxplain.runtime import from_callable
 from onnxplain.subjects import Named, Source, look
@@ -26,6 +29,8 @@ from onnxplain.targets import choose, parse_targets
 
 T = TypeVar("T")
 AnyClassifier: TypeAlias = Classifier | Callable[[Any], Any]
+
+log = logging.getLogger(__name__)
 
 
 def judge(
@@ -156,9 +161,45 @@ def fill_of(fill: Fill | str | None) -> Fill:
     return fill
 
 
-def run(classifier: Classifier, jobs: Sequence[Job[T]]) -> list[T]:
+def settle(method: Method, classifier: Classifier) -> tuple[Method, Differentiable | None]:
+    """Decide what a method left open: by gradients, where it likes them and there are any.
+
+    Raises
+    ------
+    ModelError
+        If there are none and the method cannot do without.
+    """
+    (settled,), gradients = settle_all([method], classifier)
+    return settled, gradients
+
+
+def settle_all(
+    methods: Sequence[Method], classifier: Classifier
+) -> tuple[list[Method], Differentiable | None]:
+    """Settle methods that explain one classifier; its gradients are made once."""
+    wanting = [one for one in methods if isinstance(one, ByGradient) and one.wants_gradients]
+    gradients = None
+    if wanting:
+        try:
+            gradients = classifier.gradients()
+        except ModelError as error:
+            if any(method.needs_gradients for method in wanting):
+                raise
+            names = sorted({method.name for method in wanting})
+            log.info("%s: without gradients: %s", ", ".join(names), error)
+    settled = [
+        one.settled(gradients=gradients is not None) if isinstance(one, ByGradient) else one
+        for one in methods
+    ]
+    return settled, gradients
+
+
+def run(
+    classifier: Classifier, jobs: Sequence[Job[T]], *, gradients: Differentiable | None = None
+) -> list[T]:
     """The values of all flows of some jobs, in order; the first error is raised."""
-    outcomes = {outcome.job: outcome for outcome in Engine(classifier).run(jobs)}
+    engine = Engine(classifier, gradients=gradients)
+    outcomes = {outcome.job: outcome for outcome in engine.run(jobs)}
     values: list[T] = []
     for job in jobs:
         outcome = outcomes[job]

@@ -6,15 +6,16 @@ made in one run of the engine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from onnxplain.data import Attribution, Case, Heatmap, generator
 from onnxplain.engine import Job
-from onnxplain.evaluation import AnyClassifier, ask, fill_of, run
+from onnxplain.evaluation import AnyClassifier, Asked, ask, run, settle, settle_all
 from onnxplain.flow import Flow, Method
 from onnxplain.metrics.base import Score
 from onnxplain.metrics.chance import RandomHeatmap
@@ -25,7 +26,7 @@ from onnxplain.metrics.similarity import SSIM, Spearman
 from onnxplain.metrics.sweeps import SWEEPS, Sweep, rank_correlations, sensitivity
 from onnxplain.params import build
 from onnxplain.protocols import Fill
-from onnxplain.registry import make_method
+from onnxplain.registry import make_method, resolve
 from onnxplain.subjects import Source
 
 
@@ -41,11 +42,14 @@ def sweep(
 
     Parameters
     ----------
-    classifier, image, target, fill
-        As in `judge`. With an inpainter as the fill it is the row of the G-method.
+    classifier, image, target
+        As in `judge`.
     which : Sweep or str
         A sweep, or the name of one of `SWEEPS`: those of the paper's tables S1 and S2, and
         ``random``, the baseline: heatmaps that have nothing to do with one another.
+    fill : Fill or str, optional
+        What stands in for removed pixels; that of the method's paper if not given. With an
+        inpainter it is the row of the G-method.
 
     Returns
     -------
@@ -54,12 +58,14 @@ def sweep(
     """
     plan = SWEEPS[which] if isinstance(which, str) else which
     known, case, _ = ask(classifier, image, target)
+    variants = [_method(plan.method, variant) for variant in plan.variants]
+    methods, gradients = settle_all(variants, known)
     jobs = [
-        _job(_method(plan.method, variant), case, fill_of(fill), seed)
-        for variant in plan.variants
+        _job(method, case, resolve(method, fill).fill, seed)
+        for method in methods
         for seed in plan.seeds
     ]
-    maps = [found.heatmap for found in run(known, jobs)]
+    maps = [found.heatmap for found in run(known, jobs, gradients=gradients)]
     return {m.name: sensitivity(m, maps, rescale=plan.rescale) for m in plan.metrics}
 
 
@@ -100,7 +106,9 @@ def baseline_audit(
         By the names that the audit is to call them.
     """
     known, case, _ = ask(classifier, image, target)
-    maps = run(known, [_job(method, case, fill, seed) for fill in fills.values()])
+    settled, gradients = settle(method, known)
+    jobs = [_job(settled, case, fill, seed) for fill in fills.values()]
+    maps = run(known, jobs, gradients=gradients)
     empty = np.zeros(case.size, np.float32)
     metric = FillScore()
     alone = [
@@ -126,20 +134,24 @@ def label_bias(
 
     Parameters
     ----------
-    classifier, fill, seed
+    classifier, seed
         As in `judge`.
     images : iterable of ndarray or path
         Their samples are pooled.
     method : Method
         Explains the predicted class of each.
+    fill : Fill or str, optional
+        As in `sweep`.
     top : int
         How many of the most common classes are counted.
     """
     labels = []
     for image in images:
         known, case, _ = ask(classifier, image)
-        flow = with_labels(method.flow(case, generator(seed, case.name, method.name)))
-        ((_, found),) = run(known, [Job((case,), (flow,), fill_of(fill), seed)])
+        settled, gradients = settle(method, known)
+        flow = with_labels(_flow(settled, case, seed))
+        job = Job((case,), (flow,), resolve(method, fill).fill, seed)
+        ((_, found),) = run(known, [job], gradients=gradients)
         labels.append(found)
     return LabelBias(top=top).judge(np.concatenate(labels) if labels else [])
 
@@ -154,18 +166,20 @@ def class_sensitivity(
 ) -> Score:
     """Rank correlation of a method's maps for the most and the least probable class.
 
-    Its details name the two classes. Other parameters are those of `judge`; a method that is
-    not adaptive evaluates the image once for both.
+    Its details name the two classes. Other parameters are those of `judge`, and `fill` as in
+    `sweep`; a method that is not adaptive evaluates the image once for both.
     """
     known, case, probabilities = ask(classifier, image)
+    settled, gradients = settle(method, known)
+    chosen = resolve(method, fill).fill
     most, least = int(probabilities.argmax()), int(probabilities.argmin())
     cases = [replace(case, target=target) for target in (most, least)]
-    groups = [(each,) for each in cases] if method.adaptive else [tuple(cases)]
+    groups = [(each,) for each in cases] if settled.adaptive else [tuple(cases)]
     jobs = [
-        Job(group, tuple(_flow(method, each, seed) for each in group), fill_of(fill), seed)
+        Job(group, tuple(_flow(settled, each, seed) for each in group), chosen, seed)
         for group in groups
     ]
-    first, second = (found.heatmap for found in run(known, jobs))
+    first, second = (found.heatmap for found in run(known, jobs, gradients=gradients))
     value = ClassSensitivity().compare(first, second)
     return Score(value, {"most_probable": most, "least_probable": least})
 
@@ -187,10 +201,13 @@ def input_invariance(
     first, second : Classifier or callable
         The second one takes the same images and adds a shift to what enters its graph,
         which the graph takes off again: `onnxplain.load_shifted`.
-    image, target, fill, seed
+    image, target, seed
         As in `judge`; the target is predicted by the first.
     method : Method
-        What is put to the test, together with the fill.
+        What is put to the test, together with the fill. What it leaves open, as whether it
+        goes by gradients, is decided by the first.
+    fill : Fill or str, optional
+        As in `sweep`.
 
     Returns
     -------
@@ -200,10 +217,7 @@ def input_invariance(
     """
     plain = ask(first, image, target)
     moved = ask(second, image, plain.case.target)
-    maps = [
-        run(asked.classifier, [_job(method, asked.case, fill_of(fill), seed)])[0].heatmap
-        for asked in (plain, moved)
-    ]
+    maps = list(_maps((plain, moved), method, fill, seed))
     before, after = (asked.probabilities[plain.case.target] for asked in (plain, moved))
     details = {
         "spearman": _defined(Spearman().compare(*maps)),
@@ -227,21 +241,32 @@ def randomisation(
 
     Parameters
     ----------
-    classifier, image, target, fill, seed
+    classifier, image, target, seed
         As in `judge`; the target is predicted by `classifier`.
     randomised : iterable of Classifier or callable
         With ever more of the last layers randomised, made one at a time:
         `onnxplain.load_randomised`.
     method : Method
-        What is put to the test.
+        What is put to the test. What it leaves open, as whether it goes by gradients, is
+        decided by `classifier`.
+    fill : Fill or str, optional
+        As in `sweep`.
     """
-    known, case, _ = ask(classifier, image, target)
-    original = run(known, [_job(method, case, fill_of(fill), seed)])[0].heatmap
-    maps: list[Heatmap] = []
-    for each in randomised:
-        broken, question, _ = ask(each, image, case.target)
-        maps.append(run(broken, [_job(method, question, fill_of(fill), seed)])[0].heatmap)
+    whole = ask(classifier, image, target)
+    broken = (ask(each, image, whole.case.target) for each in randomised)
+    original, *maps = _maps(chain([whole], broken), method, fill, seed)
     return Randomisation().judge(original, maps)
+
+
+def _maps(
+    questions: Iterable[Asked], method: Method, fill: Fill | str | None, seed: int
+) -> Iterator[Heatmap]:
+    """The map of each classifier, by its own gradients if the first one has any."""
+    for known, case, _ in questions:
+        method, gradients = settle(method, known)
+        job = _job(method, case, resolve(method, fill).fill, seed)
+        (found,) = run(known, [job], gradients=gradients)
+        yield found.heatmap
 
 
 def _method(name: str, parameters: Mapping[str, Any]) -> Method:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from onnxplain.api import settle
 from onnxplain.data import Case, generator
 from onnxplain.engine import Engine, Job, Outcome, Progress
 from onnxplain.errors import DeviceError, ModelError, OutputError
-from onnxplain.flow import ByGradient, Flow
+from onnxplain.evaluation import settle_all
+from onnxplain.flow import Flow
 from onnxplain.image import MAX_PIXELS, read
 from onnxplain.metrics import Score
-from onnxplain.protocols import Classifier, Differentiable
+from onnxplain.protocols import Classifier
 from onnxplain.study.dataset import Item
 from onnxplain.study.judges import Judge
 from onnxplain.study.keeper import Keeper
@@ -101,10 +101,13 @@ def evaluate(
     OnnxplainError
         If the classifier fails to run at all, or results cannot be written.
     """
-    asked, gradients = _settle(explainers, classifier)
+    methods, gradients = settle_all([one.method for one in explainers], classifier)
+    settled = tuple(
+        one._replace(method=method) for one, method in zip(explainers, methods, strict=True)
+    )
     keeper = Keeper(heatmaps) if heatmaps else None
     run = _Run(
-        classifier, asked, tuple(judges), store, seed, only_correct, keeper, retry, max_pixels
+        classifier, settled, tuple(judges), store, seed, only_correct, keeper, retry, max_pixels
     )
     for outcome in Engine(classifier, gradients=gradients).run(run.jobs(items), on_progress):
         yield from run.drained()
@@ -262,27 +265,6 @@ class _Run:
             return ()
         self.store.append([row])
         return (row,)
-
-
-def _settle(
-    explainers: Sequence[Explainer], classifier: Classifier
-) -> tuple[tuple[Explainer, ...], Differentiable | None]:
-    """Decide what methods left open; gradients, which take time to make, are made once."""
-    wanting = [
-        one.method
-        for one in explainers
-        if isinstance(one.method, ByGradient) and one.method.wants_gradients
-    ]
-    # Where there are none, a method that cannot do without is told so.
-    wanting.sort(key=lambda method: not method.needs_gradients)
-    gradients = settle(wanting[0], classifier)[1] if wanting else None
-    settled = tuple(
-        one._replace(method=one.method.settled(gradients=gradients is not None))
-        if isinstance(one.method, ByGradient)
-        else one
-        for one in explainers
-    )
-    return settled, gradients
 
 
 def _flow(work: _Work, case: Case, keeper: Keeper | None) -> Flow[None]:

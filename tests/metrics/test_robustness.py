@@ -5,29 +5,51 @@ import onnxruntime as ort
 import pytest
 from scipy import stats
 
+import onnxplain
 from onnxplain import metrics
 from onnxplain.data import Case, generator
-from onnxplain.fills import Black, ChannelMean, Colour
+from onnxplain.errors import ModelError
+from onnxplain.fills import Black, Blur, ChannelMean, Colour
 from onnxplain.graph.surgery import prepend_sub, randomise_layers, weight_layers
-from onnxplain.methods import LIME, RISE, SP
+from onnxplain.methods import FIDO, LIME, MP, MP2, RISE, SP
 from onnxplain.metrics.sweeps import Sweep
 from onnxplain.runtime import from_callable
 from tests import models
-from tests.nets import Net, Picture, curved
+from tests.nets import CurvedGradients, Net, Picture, curved
 from tests.reference import driver
 
 RNG = np.random.default_rng(23)
 SIZE = (48, 51)
 IMAGE = RNG.random((*SIZE, 3), np.float32)
-CURVED = curved(RNG.normal(0, 0.05, (*SIZE, 3, 2)).astype(np.float32))
+WEIGHTS, OTHERS = RNG.normal(0, 0.05, (2, *SIZE, 3, 2)).astype(np.float32)
+CURVED = curved(WEIGHTS)
 FAST = SP(patch=12, stride=9)
 
 
-def explained(method, fill, target=1, seed=0, function=CURVED):
+QUICK = {"grid": 6, "max_area": 0.3, "chance": 0.01}  # of MP2
+BY_GRADIENT = [
+    MP2(gain="gradient", **QUICK),
+    MP(estimator="gradient", grid=6, n_steps=4),
+    FIDO(estimator="gradient", grid=6, n_steps=4, n_samples=4),
+]
+
+
+def sloped(weights=WEIGHTS):
+    """A net with gradients."""
+    return Net(curved(weights), SIZE, slopes=CurvedGradients(weights))
+
+
+def explained(method, fill, target=1, seed=0, function=CURVED, gradients=None):
     """The map of a method, by one mask at a time."""
-    case = Case("image", IMAGE, target)
+    case = Case("image", IMAGE, target, n_classes=2)
     flow = method.flow(case, generator(seed, "image", method.name))
-    return driver.run(Net(function, SIZE), case, flow, fill, seed).heatmap
+    return driver.run(Net(function, SIZE), case, flow, fill, seed, gradients).heatmap
+
+
+def by_gradient(method, fill, target=1, weights=WEIGHTS):
+    """The same by the gradients of a net of these weights."""
+    slopes = CurvedGradients(weights)
+    return explained(method, fill, target, function=curved(weights), gradients=slopes)
 
 
 def spearman(first, second):
@@ -156,3 +178,61 @@ def test_a_map_is_lost_as_layers_are_randomised():
     assert len(score.details["spearman"]) == depth + 1
     assert score.details["spearman"][0] == pytest.approx(1)  # nothing is randomised yet
     assert min(score.details["spearman"][1:]) < 0.9
+
+
+@pytest.mark.parametrize("method", BY_GRADIENT, ids=lambda method: method.name)
+def test_gradients_of_a_classifier_reach_every_method_that_asks(method):
+    """And the fill is the one that the method's paper uses: a blur."""
+    net, broken = sloped(), sloped(OTHERS)
+    p = net.scores(IMAGE[None])[0]
+    maps = [by_gradient(method, Blur(), target) for target in (p.argmax(), p.argmin())]
+    score = metrics.class_sensitivity(net, IMAGE, method)
+    assert score.value == pytest.approx(spearman(*maps), abs=1e-3)
+
+    before, after = (by_gradient(method, Blur(), weights=w) for w in (WEIGHTS, OTHERS))
+    score = metrics.randomisation(net, [broken], IMAGE, method, 1)
+    assert score.details["spearman"][0] == pytest.approx(spearman(before, after), abs=1e-3)
+    score = metrics.input_invariance(net, broken, IMAGE, method, 1)
+    assert score.value == pytest.approx(np.abs(before - after).max(), abs=1e-4)
+
+    black = by_gradient(method, Black())
+    audit = metrics.baseline_audit(net, IMAGE, method, {"black": Black(), "blur": Blur()}, 1)
+    found = audit.rank_correlations["black"]["blur"]
+    assert found == pytest.approx(spearman(black, before), abs=1e-3)
+
+
+def test_a_sweep_goes_by_the_gradients_of_the_classifier():
+    plan = Sweep("mp2", tuple({**QUICK, "grid": n} for n in (4, 6)))  # gain=auto
+    methods = [MP2(gain="gradient", **{**QUICK, "grid": n}) for n in (4, 6)]
+    maps = [by_gradient(method, Blur()) for method in methods]
+    score = metrics.sweep(sloped(), IMAGE, plan, 1)["spearman"]
+    assert score.value == pytest.approx(spearman(*maps), abs=1e-3)
+
+
+def test_labels_are_those_of_a_method_by_gradients():
+    net = sloped()
+    plain, auto = MP2(gain="gradient", **QUICK), MP2(**QUICK)
+    score = metrics.label_bias(net, [IMAGE], auto)
+    assert score.details == metrics.label_bias(net, [IMAGE], plain).details
+    assert score.details["samples"] == onnxplain.explain(net, IMAGE, plain).evaluations
+
+
+def test_how_a_method_goes_is_decided_by_the_first_classifier():
+    """So that maps of gradients are not compared with maps of differences."""
+    method = MP2(**QUICK)
+    with pytest.raises(ModelError, match="no gradients"):
+        metrics.randomisation(sloped(), [Net(CURVED, SIZE)], IMAGE, method, 1)
+    score = metrics.input_invariance(Net(CURVED, SIZE), sloped(), IMAGE, method, 1)
+    assert score.value == 0
+
+
+@pytest.mark.parametrize("fill", [None, "black"])
+@pytest.mark.parametrize("method", [MP2(**QUICK)])
+def test_the_maps_under_test_are_those_that_explain_gives(method, fill):
+    net, broken = sloped(), sloped(OTHERS)
+    before, after = (
+        onnxplain.explain(one, IMAGE, method, target=1, fill=fill).heatmap for one in (net, broken)
+    )
+    assert np.abs(before - after).max() > 0
+    score = metrics.input_invariance(net, broken, IMAGE, method, 1, fill=fill)
+    assert score.value == pytest.approx(np.abs(before - after).max(), abs=1e-6)

@@ -9,8 +9,9 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 import onnxplain
-from onnxplain.api import explain_many, settle
+from onnxplain.api import explain_many
 from onnxplain.errors import ModelError
+from onnxplain.evaluation import settle
 from onnxplain.graph.gradient import GradientError
 from onnxplain.methods import MP, MP2
 from onnxplain.results import Explanation
