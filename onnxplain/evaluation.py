@@ -24,7 +24,7 @@ from onnxplain.metrics.chance import random_heatmap
 from onnxplain.protocols import Classifier, Differentiable, Fill
 from onnxplain.registry import DEFAULT_FILL, make_fill
 from onnxplain.runtime import from_callable
-from onnxplain.subjects import Named, Source, look
+from onnxplain.subjects import Source, look, name_all
 from onnxplain.targets import choose, parse_targets
 
 T = TypeVar("T")
@@ -146,7 +146,8 @@ def ask(
 ) -> Asked:
     """Make a function a classifier, bring the image to its size and choose the target."""
     known = _known(classifier, image) if callable(classifier) else classifier
-    subject = look(known, Named("image", "image", image), max_pixels=MAX_PIXELS)
+    (named,) = name_all([image])  # as `explain` does: what is drawn depends on it
+    subject = look(known, named, max_pixels=MAX_PIXELS)
     (index,) = choose(parse_targets(target, known.class_names), subject.probabilities)
     inside = tuple(subject.frame.box(box) for box in boxes)
     n_classes = len(known.class_names)

@@ -95,9 +95,9 @@ def test_every_metric_by_name_runs_alone_and_with_others(name):
     box = Box(2, 3, 8, 9)
     function = curved(rng.normal(0, 0.1, (*size, 3, 2)).astype(np.float32))
     score = metrics.judge(metric, function, image, heatmap, 1, boxes=[box], fill="black")
-    case = Case("image", image, 1, boxes=(box,))
+    case = Case("image-0", image, 1, boxes=(box,))
     jobs = [
-        Job((case,), (metric.flow(case, heatmap, generator(0, "image", metric.name)),), fill)
+        Job((case,), (metric.flow(case, heatmap, generator(0, "image-0", metric.name)),), fill)
         for fill in (Picture(0.0), Picture(1.0))
     ]
     outcomes = {o.job: o for o in Engine(Net(function, size, batch_size=5)).run(jobs)}
@@ -151,7 +151,7 @@ def test_every_metric_has_the_baseline(name):
     score = metrics.random_baseline(
         metric, function, image, 1, n_maps=2, boxes=[Box(2, 3, 8, 9)], fill="black"
     )
-    rng = generator(0, "image", metric.name, "random-1")
+    rng = generator(0, "image-0", metric.name, "random-1")
     heatmap = metrics.random_heatmap(size, rng)
     one = metrics.judge(metric, function, image, heatmap, 1, boxes=[Box(2, 3, 8, 9)], fill="black")
     assert score.details["values"][1] == pytest.approx(one.value, abs=1e-6)

@@ -41,8 +41,8 @@ def sloped(weights=WEIGHTS):
 
 def explained(method, fill, target=1, seed=0, function=CURVED, gradients=None):
     """The map of a method, by one mask at a time."""
-    case = Case("image", IMAGE, target, n_classes=2)
-    flow = method.flow(case, generator(seed, "image", method.name))
+    case = Case("image-0", IMAGE, target, n_classes=2)
+    flow = method.flow(case, generator(seed, case.name, method.name))
     return driver.run(Net(function, SIZE), case, flow, fill, seed, gradients).heatmap
 
 
@@ -227,7 +227,7 @@ def test_how_a_method_goes_is_decided_by_the_first_classifier():
 
 
 @pytest.mark.parametrize("fill", [None, "black"])
-@pytest.mark.parametrize("method", [MP2(**QUICK)])
+@pytest.mark.parametrize("method", [MP2(**QUICK), MP(grid=6, n_steps=4)])
 def test_the_maps_under_test_are_those_that_explain_gives(method, fill):
     net, broken = sloped(), sloped(OTHERS)
     before, after = (
