@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 import onnxplain
 from benchmarks.common import machine, seconds
 from onnxplain.data import Attribution, Case, generator
-from onnxplain.engine import Engine, Job, Outcome
+from onnxplain.engine import Engine, Job, Outcome, jobs_of
 from onnxplain.evaluation import settle
 from onnxplain.fills import Blur, DatasetMean
 from onnxplain.image import MAX_PIXELS
@@ -112,11 +112,11 @@ def explain(
 ) -> tuple[Outcome[Attribution], float, float]:
     """How it ended, its seconds by the clock, and those of the processor (all threads)."""
     settled, gradients = settle(method, classifier)
-    flow = settled.flow(photo.case, generator(SEED, photo.case.name, method.name))
+    jobs = jobs_of(settled, [photo.case], Blur(), SEED)
     engine = Engine(classifier, gradients=gradients)
     outcomes: list[Outcome[Attribution]] = []
     cpu = time.process_time()
-    clock = seconds(lambda: outcomes.extend(engine.run([Job((photo.case,), (flow,), Blur())])))
+    clock = seconds(lambda: outcomes.extend(engine.run(jobs)))
     (outcome,) = outcomes
     if outcome.error:
         raise outcome.error

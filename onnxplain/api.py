@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from onnxplain import registry
-from onnxplain.data import Attribution, Case, generator
-from onnxplain.engine import LIVE, Engine, Job, Outcome
+from onnxplain.data import Attribution, Case
+from onnxplain.engine import LIVE, Engine, Job, Outcome, jobs_of
 from onnxplain.evaluation import settle
 from onnxplain.fills import Inpaint
 from onnxplain.flow import Method
@@ -191,22 +191,9 @@ class _Question:
         return jobs * method.evaluations(self.classifier.size)
 
     def jobs(self, subject: Subject) -> list[Job[Attribution]]:
-        """One job for all targets of an image, or one a target if the method adapts to it."""
-        method, fill, *_ = self.choice
+        """Those that explain the targets of one image."""
         cases = [subject.case(one) for one in choose(self.targets, subject.probabilities)]
-        groups = [(case,) for case in cases] if method.adaptive else [tuple(cases)]
-        return [
-            Job(
-                group,
-                tuple(
-                    method.flow(case, generator(self.seed, case.name, method.name))
-                    for case in group
-                ),
-                fill,
-                self.seed,
-            )
-            for group in groups
-        ]
+        return jobs_of(self.choice.method, cases, self.choice.fill, self.seed)
 
 
 def _answer(

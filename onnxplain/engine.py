@@ -8,7 +8,7 @@ knows no session: whatever is a `Classifier` runs, from any framework or none.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.batch import Answer, Answered, Effort, Filling, Slice, score, sort
-from onnxplain.data import Case, Image, Images, Outputs, generator
+from onnxplain.data import Attribution, Case, Image, Images, Outputs, generator
 from onnxplain.errors import BY_SCORES, ScoreError
-from onnxplain.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply
+from onnxplain.flow import FillQuery, Flow, ImageQuery, MaskQuery, Method, Query, Reply, flow_of
 from onnxplain.painting import Painting, Pictures
 from onnxplain.protocols import Classifier, Differentiable, Fill, Prepared
 from onnxplain.scores import probabilities, target_scores
@@ -63,6 +63,15 @@ class Job(Generic[T]):
     flows: tuple[Flow[T], ...]
     fill: Fill
     seed: int = 0
+
+
+def jobs_of(method: Method, cases: Sequence[Case], fill: Fill, seed: int) -> list[Job[Attribution]]:
+    """One job for all targets of an image, or one a target if the method adapts to it."""
+    groups = [(case,) for case in cases] if method.adaptive else [tuple(cases)]
+    return [
+        Job(group, tuple(flow_of(method, case, seed) for case in group), fill, seed)
+        for group in groups
+    ]
 
 
 @dataclass(frozen=True, eq=False)

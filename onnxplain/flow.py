@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol, TypeAlias, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Attribution, Case, Images, Kind, Size
+from onnxplain.data import Attribution, Case, Images, Kind, Size, generator
 from onnxplain.protocols import Fill, Masks
 
 T = TypeVar("T")
@@ -137,6 +137,11 @@ class Method(Protocol):
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
         ...
+
+
+def flow_of(method: Method, case: Case, seed: int) -> Flow[Attribution]:
+    """A method's flow over one case; what it draws depends on the seed and their names."""
+    return method.flow(case, generator(seed, case.name, method.name))
 
 
 @runtime_checkable

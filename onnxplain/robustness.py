@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from onnxplain.data import Attribution, Case, Heatmap, generator
-from onnxplain.engine import Job
+from onnxplain.data import Heatmap, generator
+from onnxplain.engine import Job, jobs_of
 from onnxplain.evaluation import AnyClassifier, Asked, ask, run, settle, settle_all
-from onnxplain.flow import Flow, Method
+from onnxplain.flow import Method, flow_of
 from onnxplain.metrics.base import Score
 from onnxplain.metrics.chance import RandomHeatmap
 from onnxplain.metrics.neutrality import FillScore
@@ -61,9 +61,10 @@ def sweep(
     variants = [_method(plan.method, variant) for variant in plan.variants]
     methods, gradients = settle_all(variants, known)
     jobs = [
-        _job(method, case, resolve(method, fill).fill, seed)
+        job
         for method in methods
         for seed in plan.seeds
+        for job in jobs_of(method, [case], resolve(method, fill).fill, seed)
     ]
     maps = [found.heatmap for found in run(known, jobs, gradients=gradients)]
     return {m.name: sensitivity(m, maps, rescale=plan.rescale) for m in plan.metrics}
@@ -107,7 +108,7 @@ def baseline_audit(
     """
     known, case, _ = ask(classifier, image, target)
     settled, gradients = settle(method, known)
-    jobs = [_job(settled, case, fill, seed) for fill in fills.values()]
+    jobs = [job for fill in fills.values() for job in jobs_of(settled, [case], fill, seed)]
     maps = run(known, jobs, gradients=gradients)
     empty = np.zeros(case.size, np.float32)
     metric = FillScore()
@@ -149,7 +150,7 @@ def label_bias(
     for image in images:
         known, case, _ = ask(classifier, image)
         settled, gradients = settle(method, known)
-        flow = with_labels(_flow(settled, case, seed))
+        flow = with_labels(flow_of(settled, case, seed))
         job = Job((case,), (flow,), resolve(method, fill).fill, seed)
         ((_, found),) = run(known, [job], gradients=gradients)
         labels.append(found)
@@ -171,14 +172,9 @@ def class_sensitivity(
     """
     known, case, probabilities = ask(classifier, image)
     settled, gradients = settle(method, known)
-    chosen = resolve(method, fill).fill
     most, least = int(probabilities.argmax()), int(probabilities.argmin())
     cases = [replace(case, target=target) for target in (most, least)]
-    groups = [(each,) for each in cases] if settled.adaptive else [tuple(cases)]
-    jobs = [
-        Job(group, tuple(_flow(settled, each, seed) for each in group), chosen, seed)
-        for group in groups
-    ]
+    jobs = jobs_of(settled, cases, resolve(method, fill).fill, seed)
     first, second = (found.heatmap for found in run(known, jobs, gradients=gradients))
     value = ClassSensitivity().compare(first, second)
     return Score(value, {"most_probable": most, "least_probable": least})
@@ -264,8 +260,8 @@ def _maps(
     """The map of each classifier, by its own gradients if the first one has any."""
     for known, case, _ in questions:
         method, gradients = settle(method, known)
-        job = _job(method, case, resolve(method, fill).fill, seed)
-        (found,) = run(known, [job], gradients=gradients)
+        jobs = jobs_of(method, [case], resolve(method, fill).fill, seed)
+        (found,) = run(known, jobs, gradients=gradients)
         yield found.heatmap
 
 
@@ -273,14 +269,6 @@ def _method(name: str, parameters: Mapping[str, Any]) -> Method:
     if name == RandomHeatmap.name:
         return build(RandomHeatmap, parameters)
     return make_method(name, parameters)
-
-
-def _flow(method: Method, case: Case, seed: int) -> Flow[Attribution]:
-    return method.flow(case, generator(seed, case.name, method.name))
-
-
-def _job(method: Method, case: Case, fill: Fill, seed: int) -> Job[Attribution]:
-    return Job((case,), (_flow(method, case, seed),), fill, seed)
 
 
 def _defined(value: float) -> float | None:

@@ -16,7 +16,7 @@ from onnxplain.data import Case, generator
 from onnxplain.engine import Engine, Job, Outcome, Progress
 from onnxplain.errors import DeviceError, ModelError, OutputError
 from onnxplain.evaluation import settle_all
-from onnxplain.flow import Flow
+from onnxplain.flow import Flow, flow_of
 from onnxplain.image import MAX_PIXELS, read
 from onnxplain.metrics import Score
 from onnxplain.protocols import Classifier
@@ -270,11 +270,11 @@ class _Run:
 def _flow(work: _Work, case: Case, keeper: Keeper | None) -> Flow[None]:
     """Explain a case, or find the heatmap that was kept, and judge it."""
     question, explainer = work.question, work.explainer
-    seed, method = question.seed, explainer.method
+    seed = question.seed
     name = f"{Path(case.name).stem}-{explainer.name}-{question.heatmap_key(explainer)}"
     heatmap = keeper.find(name, case.size) if keeper else None
     if heatmap is None:
-        made = yield from method.flow(case, generator(seed, case.name, method.name))
+        made = yield from flow_of(explainer.method, case, seed)
         heatmap = made.heatmap
         if keeper:
             keeper.keep(name, heatmap)
