@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 
 import onnxplain
 from benchmarks.common import machine, seconds
+from onnxplain import engine
 from onnxplain.data import Attribution, Case, generator
-from onnxplain.engine import Engine, Job, Outcome, jobs_of
+from onnxplain.engine import Job, Outcome, jobs_of
 from onnxplain.evaluation import settle
 from onnxplain.fills import Blur, DatasetMean
 from onnxplain.image import MAX_PIXELS
@@ -113,10 +114,9 @@ def explain(
     """How it ended, its seconds by the clock, and those of the processor (all threads)."""
     settled, gradients = settle(method, classifier)
     jobs = jobs_of(settled, [photo.case], Blur(), SEED)
-    engine = Engine(classifier, gradients=gradients)
     outcomes: list[Outcome[Attribution]] = []
     cpu = time.process_time()
-    clock = seconds(lambda: outcomes.extend(engine.run(jobs)))
+    clock = seconds(lambda: outcomes.extend(engine.run(classifier, jobs, gradients=gradients)))
     (outcome,) = outcomes
     if outcome.error:
         raise outcome.error
@@ -130,7 +130,7 @@ def judge(photo: Photo, found: Attribution, classifier: OnnxClassifier) -> dict[
         Job((photo.case,), (Deletion().flow(photo.case, found.heatmap, generator(SEED)),), fill)
         for fill in fills.values()
     ]
-    values = {one.job: one.values[0].value for one in Engine(classifier).run(jobs)}
+    values = {one.job: one.values[0].value for one in engine.run(classifier, jobs)}
     return {name: values[job] for name, job in zip(fills, jobs, strict=True)}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from onnxplain import registry
 from onnxplain.data import Attribution, Case
-from onnxplain.engine import LIVE, Engine, Job, Outcome, jobs_of
+from onnxplain.engine import LIVE, Job, Outcome, jobs_of, run
 from onnxplain.evaluation import settle
 from onnxplain.fills import Inpaint
 from onnxplain.flow import Method
@@ -218,8 +218,10 @@ def _answer(
 
     # One image fills the batches of a method that asks all at once; each holds its photo.
     live = LIVE if method.adaptive else 2
-    engine = Engine(classifier, gradients=question.gradients, live=live)
-    for outcome in engine.run(jobs(), on_progress=count.add):
+    outcomes = run(
+        classifier, jobs(), gradients=question.gradients, live=live, on_progress=count.add
+    )
+    for outcome in outcomes:
         yield from _drained(failures)
         subject = subjects.pop(outcome.job)
         count.drop(a_job - outcome.evaluations)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -86,104 +87,67 @@ class Outcome(Generic[T]):
     effort: Effort  # the workers'
 
 
-class Engine:
-    """Runs flows against one classifier.
+def run(
+    classifier: Classifier,
+    jobs: Iterable[Job[T]],
+    *,
+    gradients: Differentiable | None = None,
+    live: int = LIVE,
+    on_progress: Progress | None = None,
+) -> Iterator[Outcome[T]]:
+    """Run flows against one classifier and give the outcomes of their jobs as they end.
+
+    A job whose own code, fill or scores fail ends with its error, and the others go on. A
+    classifier that fails to run at all ends everything.
 
     Parameters
     ----------
     classifier : Classifier
         What scores the images; its `batch_size` and `workers` decide the batches.
+    jobs : iterable of Job
+        Each is asked for when there is room for it.
     gradients : Differentiable, optional
         The same classifier's gradients, for methods that ask for them.
     live : int
-        Flows at a time.
+        Jobs at a time.
+    on_progress : callable, optional
+        Told how many more images have been scored, and how many more pictures a fill has made.
+
+    Yields
+    ------
+    outcome : Outcome
+        As the jobs end, which may be out of order.
     """
-
-    def __init__(
-        self,
-        classifier: Classifier,
-        *,
-        gradients: Differentiable | None = None,
-        live: int = LIVE,
-    ) -> None:
-        self._classifier = classifier
-        self._gradients = gradients
-        self._live = live
-
-    def run(
-        self, jobs: Iterable[Job[T]], on_progress: Progress | None = None
-    ) -> Iterator[Outcome[T]]:
-        """Run jobs and give their outcomes as they end, which may be out of order.
-
-        A job whose own code, fill or scores fail ends with its error, and the others go
-        on. A classifier that fails to run at all ends everything.
-        """
-        waiting = iter(jobs)
-        running: list[_Running[T]] = []
-        pictures = Pictures(_PICTURES)
-        pool = ThreadPoolExecutor(self._classifier.workers, thread_name_prefix="onnxplain")
-        flying: dict[Future[list[Answer]], list[_Taken[T]]] = {}
-        try:
-            more = True
-            while True:
-                # One at a time: its photo is read and classified while the workers score.
-                if more and len(running) < self._live:
-                    job = next(waiting, None)
-                    more = job is not None
-                    if job is not None:
-                        running.append(_Running(job, self._classifier, pictures))
-                ended = [one for one in running if one.asked is None]
-                running = [one for one in running if one.asked is not None]
-                yield from (one.outcome() for one in ended)
-                # One batch waits behind each running one, so that no worker idles.
-                while len(flying) < 2 * self._classifier.workers:
-                    batch = self._form_batch(running)
-                    if not batch:
-                        break
-                    slices = [taken.slice for taken in batch]
-                    future = pool.submit(score, self._classifier, self._gradients, slices)
-                    flying[future] = batch
-                if not flying:
-                    if not running and not more:
-                        return
-                    continue
-                admits = more and len(running) < self._live
-                done, _ = wait(flying, 0 if admits else None, return_when=FIRST_COMPLETED)
-                for future in done:
-                    for taken, answer in zip(flying.pop(future), future.result(), strict=True):
-                        taken.owner.receive(taken.slice, answer)
-                        if on_progress:
-                            on_progress(*_counts(taken.slice, answer))
-        finally:
-            pool.shutdown(cancel_futures=True)
-            for one in running:
-                one.close()
-
-    def _form_batch(self, running: list[_Running[T]]) -> list[_Taken[T]]:
-        """Fill one batch from the live flows in turn.
-
-        A batch holds one sort of question, those that one call of the classifier answers:
-        the sort of which most is waiting.
-        """
-        sorts: dict[Hashable, list[_Running[T]]] = {}
+    waiting = iter(jobs)
+    running: list[_Running[T]] = []
+    pictures = Pictures(_PICTURES)
+    pool = ThreadPoolExecutor(classifier.workers, thread_name_prefix="onnxplain")
+    flying: dict[Future[list[Answer]], list[_Taken[T]]] = {}
+    try:
+        more = True
+        while more or running or flying:
+            # One at a time: its photo is read and classified while the workers score.
+            if more and len(running) < live:
+                job = next(waiting, None)
+                more = job is not None
+                if job is not None:
+                    running.append(_Running(job, classifier, pictures))
+            ended = [one for one in running if one.asked is None]
+            running = [one for one in running if one.asked is not None]
+            yield from (one.outcome() for one in ended)
+            # One batch waits behind each running one, so that no worker idles.
+            room = 2 * classifier.workers - len(flying)
+            for batch in islice(_batches(classifier, running), room):
+                slices = [taken.slice for taken in batch]
+                flying[pool.submit(score, classifier, gradients, slices)] = batch
+            admits = more and len(running) < live
+            done, _ = wait(flying, 0 if admits else None, return_when=FIRST_COMPLETED)
+            for future in done:
+                _tell(flying.pop(future), future.result(), on_progress)
+    finally:
+        pool.shutdown(cancel_futures=True)
         for one in running:
-            if one.asked is not None and one.waiting:
-                sorts.setdefault(sort(one.asked.query, one.asked.filling), []).append(one)
-        batch: list[_Taken[T]] = []
-        most = max(sorts.values(), key=lambda alike: sum(one.waiting for one in alike), default=[])
-        share = -(-sum(one.waiting for one in most) // self._classifier.workers)
-        room = max(self._classifier.batch_size, min(_TASK, share))
-        for one in most:
-            if room:
-                batch.append(_Taken(one, one.take(room)))
-                room -= len(batch[-1].slice)
-        return batch
-
-
-def _counts(piece: Slice, answer: Answer) -> tuple[int, int]:
-    """Images that were scored for a slice, or should have been, and pictures that were made."""
-    evaluations = 0 if isinstance(piece.query, FillQuery) else len(piece)
-    return evaluations, 0 if isinstance(answer, Exception) else answer.effort.inpaints
+            one.close()
 
 
 class _Taken(NamedTuple, Generic[T]):
@@ -191,6 +155,49 @@ class _Taken(NamedTuple, Generic[T]):
 
     owner: _Running[T]
     slice: Slice
+
+
+def _batches(classifier: Classifier, running: Sequence[_Running[T]]) -> Iterator[list[_Taken[T]]]:
+    """Batches out of the live flows' queries, until all of them are handed out."""
+    while batch := _form_batch(classifier, running):
+        yield batch
+
+
+def _form_batch(classifier: Classifier, running: Sequence[_Running[T]]) -> list[_Taken[T]]:
+    """Fill one batch from the live flows in turn.
+
+    A batch holds one sort of question, those that one call of the classifier answers:
+    the sort of which most is waiting.
+    """
+    sorts: dict[Hashable, list[_Running[T]]] = {}
+    for one in running:
+        if one.asked is not None and one.waiting:
+            sorts.setdefault(sort(one.asked.query, one.asked.filling), []).append(one)
+    batch: list[_Taken[T]] = []
+    most = max(sorts.values(), key=lambda alike: sum(one.waiting for one in alike), default=[])
+    share = -(-sum(one.waiting for one in most) // classifier.workers)
+    room = max(classifier.batch_size, min(_TASK, share))
+    for one in most:
+        if room:
+            batch.append(_Taken(one, one.take(room)))
+            room -= len(batch[-1].slice)
+    return batch
+
+
+def _tell(
+    batch: Sequence[_Taken[T]], answers: Sequence[Answer], on_progress: Progress | None
+) -> None:
+    """Give the answers to a batch to those who asked."""
+    for taken, answer in zip(batch, answers, strict=True):
+        taken.owner.receive(taken.slice, answer)
+        if on_progress:
+            on_progress(*_counts(taken.slice, answer))
+
+
+def _counts(piece: Slice, answer: Answer) -> tuple[int, int]:
+    """Images that were scored for a slice, or should have been, and pictures that were made."""
+    evaluations = 0 if isinstance(piece.query, FillQuery) else len(piece)
+    return evaluations, 0 if isinstance(answer, Exception) else answer.effort.inpaints
 
 
 @dataclass(eq=False)

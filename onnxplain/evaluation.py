@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onnxplain.data import Box, Case, generator
-from onnxplain.engine import Engine, Job
+from onnxplain.engine import Job, run
 from onnxplain.errors import ModelError
 from onnxplain.flow import ByGradient, Method
 from onnxplain.image import MAX_PIXELS
@@ -99,7 +99,9 @@ def judge(
     known, case, _ = ask(classifier, image, target, boxes)
     given = np.zeros(case.size, np.float32) if heatmap is None else np.asarray(heatmap)
     flow = metric.flow(case, given, generator(seed, case.name, metric.name))
-    (score,) = run(known, [Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed)])
+    (score,) = values_of(
+        known, [Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed)]
+    )
     return score
 
 
@@ -125,7 +127,7 @@ def random_baseline(
         rng = generator(seed, case.name, metric.name, f"random-{i}")
         flow = metric.flow(case, random_heatmap(case.size, rng), rng)
         jobs.append(Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed))
-    values = [score.value for score in run(known, jobs)]
+    values = [score.value for score in values_of(known, jobs)]
     details = {"values": values, "deviation": float(np.std(values))}
     return Score(float(np.mean(values)), details)
 
@@ -195,12 +197,11 @@ def settle_all(
     return settled, gradients
 
 
-def run(
+def values_of(
     classifier: Classifier, jobs: Sequence[Job[T]], *, gradients: Differentiable | None = None
 ) -> list[T]:
     """The values of all flows of some jobs, in order; the first error is raised."""
-    engine = Engine(classifier, gradients=gradients)
-    outcomes = {outcome.job: outcome for outcome in engine.run(jobs)}
+    outcomes = {one.job: one for one in run(classifier, jobs, gradients=gradients)}
     values: list[T] = []
     for job in jobs:
         outcome = outcomes[job]

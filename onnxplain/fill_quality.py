@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from onnxplain.data import Box, Image, Images
 from onnxplain.engine import Job
-from onnxplain.evaluation import AnyClassifier, ask, fill_of, judge, run
+from onnxplain.evaluation import AnyClassifier, ask, fill_of, judge, values_of
 from onnxplain.metrics.base import Score
 from onnxplain.metrics.filling import (
     Distance,
@@ -167,7 +167,7 @@ def filled_frechet(
             Job((one.case,), (filled(one.case, None, metric.name),), fill_of(fill), seed)
             for one in asked
         ]
-        removed: list[Image] = run(asked[0].classifier, jobs)
+        removed: list[Image] = values_of(asked[0].classifier, jobs)
         before.append(np.asarray(features(np.stack(photos))))
         after.append(np.asarray(features(np.stack(removed))))
     if not before:

@@ -15,7 +15,7 @@ import numpy as np
 
 from onnxplain.data import Heatmap, generator
 from onnxplain.engine import Job, jobs_of
-from onnxplain.evaluation import AnyClassifier, Asked, ask, run, settle, settle_all
+from onnxplain.evaluation import AnyClassifier, Asked, ask, settle, settle_all, values_of
 from onnxplain.flow import Method, flow_of
 from onnxplain.metrics.base import Score
 from onnxplain.metrics.chance import RandomHeatmap
@@ -66,7 +66,7 @@ def sweep(
         for seed in plan.seeds
         for job in jobs_of(method, [case], resolve(method, fill).fill, seed)
     ]
-    maps = [found.heatmap for found in run(known, jobs, gradients=gradients)]
+    maps = [found.heatmap for found in values_of(known, jobs, gradients=gradients)]
     return {m.name: sensitivity(m, maps, rescale=plan.rescale) for m in plan.metrics}
 
 
@@ -109,7 +109,7 @@ def baseline_audit(
     known, case, _ = ask(classifier, image, target)
     settled, gradients = settle(method, known)
     jobs = [job for fill in fills.values() for job in jobs_of(settled, [case], fill, seed)]
-    maps = run(known, jobs, gradients=gradients)
+    maps = values_of(known, jobs, gradients=gradients)
     empty = np.zeros(case.size, np.float32)
     metric = FillScore()
     alone = [
@@ -117,7 +117,7 @@ def baseline_audit(
         for fill in fills.values()
     ]
     return Audit(
-        dict(zip(fills, run(known, alone), strict=True)),
+        dict(zip(fills, values_of(known, alone), strict=True)),
         rank_correlations({n: m.heatmap for n, m in zip(fills, maps, strict=True)}),
     )
 
@@ -152,7 +152,7 @@ def label_bias(
         settled, gradients = settle(method, known)
         flow = with_labels(flow_of(settled, case, seed))
         job = Job((case,), (flow,), resolve(method, fill).fill, seed)
-        ((_, found),) = run(known, [job], gradients=gradients)
+        ((_, found),) = values_of(known, [job], gradients=gradients)
         labels.append(found)
     return LabelBias(top=top).judge(np.concatenate(labels) if labels else [])
 
@@ -175,7 +175,7 @@ def class_sensitivity(
     most, least = int(probabilities.argmax()), int(probabilities.argmin())
     cases = [replace(case, target=target) for target in (most, least)]
     jobs = jobs_of(settled, cases, resolve(method, fill).fill, seed)
-    first, second = (found.heatmap for found in run(known, jobs, gradients=gradients))
+    first, second = (found.heatmap for found in values_of(known, jobs, gradients=gradients))
     value = ClassSensitivity().compare(first, second)
     return Score(value, {"most_probable": most, "least_probable": least})
 
@@ -261,7 +261,7 @@ def _maps(
     for known, case, _ in questions:
         method, gradients = settle(method, known)
         jobs = jobs_of(method, [case], resolve(method, fill).fill, seed)
-        (found,) = run(known, jobs, gradients=gradients)
+        (found,) = values_of(known, jobs, gradients=gradients)
         yield found.heatmap
 
 

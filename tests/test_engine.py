@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxplain.data import Attribution, Case, generator
-from onnxplain.engine import Engine, Job
+from onnxplain.engine import Job, jobs_of, run
 from onnxplain.errors import ModelError, ScoreError
-from onnxplain.flow import FillQuery, ImageQuery, MaskQuery
+from onnxplain.flow import FillQuery, ImageQuery, MaskQuery, flow_of
 from onnxplain.masks import ArrayMasks, PatchMasks, Unions
 from onnxplain.methods import LIME, MP2, RISE, SP
 from tests.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
@@ -95,7 +95,7 @@ FILLS = [Picture(0.5), ShiftedWhereRemoved()]
 
 def job(i, method, fill, target=1, seed=0):
     case = Case(f"photo{i}", IMAGES[i], target)
-    return Job((case,), (method.flow(case, generator(seed, case.name, method.name)),), fill, seed)
+    return Job((case,), (flow_of(method, case, seed),), fill, seed)
 
 
 @settings(deadline=None, max_examples=40)
@@ -114,8 +114,7 @@ def test_flows_that_share_batches_get_what_an_unbatched_driver_gives(
 ):
     net = Net(curved(WEIGHTS), SIZE, batch_size=batch_size, workers=workers)
     jobs = [job(i, method, fill) for i, method, fill in picks]
-    engine = Engine(net, gradients=GRADIENTS, live=live)
-    outcomes = {id(one.job): one for one in engine.run(jobs)}
+    outcomes = {id(one.job): one for one in run(net, jobs, gradients=GRADIENTS, live=live)}
     assert max(net.calls, default=0) <= batch_size
     by_gradient = sum(isinstance(method, Descent) * 6 for _, method, _ in picks)
     assert sum(net.calls) + by_gradient == sum(one.evaluations for one in outcomes.values())
@@ -132,7 +131,7 @@ def test_flows_that_share_batches_get_what_an_unbatched_driver_gives(
 
 def test_batches_are_full_when_many_flows_ask_little():
     net = Net(curved(WEIGHTS), SIZE, batch_size=8)
-    list(Engine(net).run([job(i % 5, Greedy(), FILLS[0]) for i in range(16)]))
+    list(run(net, [job(i % 5, Greedy(), FILLS[0]) for i in range(16)]))
     assert sum(net.calls) == 16 * 16
     assert np.mean(net.calls[:20]) >= 7.5
 
@@ -141,11 +140,10 @@ def test_targets_of_a_method_that_does_not_adapt_share_its_evaluations():
     net = Net(curved(WEIGHTS), SIZE)
     method = SP(patch=5, stride=4)
     cases = [Case("photo0", IMAGES[0], target) for target in (0, 1)]
-    flows = tuple(method.flow(case, generator(0, case.name, method.name)) for case in cases)
-    (together,) = Engine(net).run([Job(tuple(cases), flows, FILLS[0])])
+    (together,) = run(net, jobs_of(method, cases, FILLS[0], 0))
     assert sum(net.calls) == method.evaluations(SIZE)
     for target in (0, 1):
-        (alone,) = Engine(net).run([job(0, method, FILLS[0], target)])
+        (alone,) = run(net, [job(0, method, FILLS[0], target)])
         np.testing.assert_array_equal(together.values[target].heatmap, alone.values[0].heatmap)
 
 
@@ -153,7 +151,7 @@ def test_progress_counts_every_evaluation_once():
     counted = []
     net = Net(curved(WEIGHTS), SIZE, batch_size=5, workers=2)
     jobs = [job(i, METHODS[i % 4], FILLS[0]) for i in range(5)]
-    list(Engine(net).run(jobs, lambda evaluations, _: counted.append(evaluations)))
+    list(run(net, jobs, on_progress=lambda evaluations, _: counted.append(evaluations)))
     assert sum(counted) == sum(METHODS[i % 4].evaluations(SIZE) for i in range(5))
 
 
@@ -161,7 +159,7 @@ def test_masks_in_the_same_holes_share_one_inpaint_and_progress_counts_it():
     told = []
     net = Net(curved(WEIGHTS), SIZE, batch_size=2, workers=2)
     jobs = [job(0, Sharing(), FILLS[1])]
-    (outcome,) = Engine(net).run(jobs, lambda *both: told.append(both))
+    (outcome,) = run(net, jobs, on_progress=lambda *both: told.append(both))
     assert outcome.effort.inpaints == 3  # blocks of 4, 4 and 1 patches
     assert np.sum(told, axis=0).tolist() == [9, 3]
     assert 0 < outcome.effort.inpaint_seconds < outcome.effort.seconds
@@ -180,7 +178,7 @@ def test_fills_that_are_asked_for_count_as_inpaints_and_a_picture_does_not(fill,
     told = []
     jobs = [Job((Case("photo0", IMAGES[0], 1),), (flow(),), fill)]
     net = Net(curved(WEIGHTS), SIZE)
-    (outcome,) = Engine(net).run(jobs, lambda *both: told.append(both))
+    (outcome,) = run(net, jobs, on_progress=lambda *both: told.append(both))
     assert outcome.error is None
     assert outcome.effort.inpaints == expected
     assert np.sum(told, axis=0).tolist() == [0, expected]
@@ -196,7 +194,7 @@ class Broken:
 
 def test_a_job_that_fails_does_not_stop_the_others():
     net = Net(curved(WEIGHTS), SIZE)
-    outcomes = list(Engine(net).run([job(i, METHODS[1], Broken()) for i in range(3)]))
+    outcomes = list(run(net, [job(i, METHODS[1], Broken()) for i in range(3)]))
     errors = {one.job.cases[0].name: one.error for one in outcomes}
     assert isinstance(errors["photo1"], ValueError)
     assert errors["photo0"] is errors["photo2"] is None
@@ -208,9 +206,7 @@ def test_scores_that_are_not_finite_end_their_job_and_name_the_image():
         scores[(images == IMAGES[1]).all(axis=(1, 2, 3))] = np.nan
         return scores
 
-    outcomes = list(
-        Engine(Net(function, SIZE)).run([job(i, METHODS[0], FILLS[0]) for i in range(3)])
-    )
+    outcomes = list(run(Net(function, SIZE), [job(i, METHODS[0], FILLS[0]) for i in range(3)]))
     errors = {one.job.cases[0].name: one.error for one in outcomes}
     assert isinstance(errors["photo1"], ScoreError)
     assert "photo1" in str(errors["photo1"])
@@ -237,7 +233,7 @@ def test_gradients_that_are_not_finite_end_their_job_and_name_image_and_value(to
         Job((case,), (method.flow(case, generator(0)),), FILLS[0])
         for case in (Case(f"photo{i}", IMAGES[i], 1) for i in range(3))
     ]
-    outcomes = list(Engine(Net(curved(WEIGHTS), SIZE), gradients=Gradients()).run(jobs))
+    outcomes = list(run(Net(curved(WEIGHTS), SIZE), jobs, gradients=Gradients()))
     errors = {one.job.cases[0].name: one.error for one in outcomes}
     assert isinstance(errors["photo1"], ScoreError)
     where = (
@@ -265,7 +261,7 @@ def test_a_classifier_that_cannot_run_closes_every_flow_that_was_begun():
     cases = [Case(f"photo{i}", IMAGES[i], 1) for i in range(3)]
     jobs = [Job((case,), (flow(case),), FILLS[0]) for case in cases]
     with pytest.raises(RuntimeError, match="no more memory"):
-        list(Engine(Net(function, SIZE)).run(jobs))
+        list(run(Net(function, SIZE), jobs))
     assert sorted(closed) == begun
     assert begun[0] == "photo0"
 
@@ -278,12 +274,12 @@ def test_workers_score_side_by_side():
         return curved(WEIGHTS)(images)
 
     net = Net(function, SIZE, batch_size=2, workers=2)
-    (outcome,) = Engine(net).run([job(0, LIME(n_samples=8, n_segments=4), FILLS[0])])
+    (outcome,) = run(net, [job(0, LIME(n_samples=8, n_segments=4), FILLS[0])])
     assert outcome.error is None
 
 
 def test_a_method_that_wants_gradients_of_a_classifier_without_is_told_what_to_do():
-    (outcome,) = Engine(Net(curved(WEIGHTS), SIZE)).run([job(0, Descent(), FILLS[0])])
+    (outcome,) = run(Net(curved(WEIGHTS), SIZE), [job(0, Descent(), FILLS[0])])
     assert isinstance(outcome.error, ModelError)
     assert "gain=difference" in str(outcome.error)
 
@@ -291,8 +287,8 @@ def test_a_method_that_wants_gradients_of_a_classifier_without_is_told_what_to_d
 def test_results_do_not_depend_on_what_else_runs():
     net = Net(curved(WEIGHTS), SIZE)
     method = RISE(n_masks=20, grid=3)
-    (alone,) = Engine(net).run([job(2, method, FILLS[0])])
-    together = list(Engine(net).run([job(i, method, FILLS[0]) for i in (4, 2, 1)]))
+    (alone,) = run(net, [job(2, method, FILLS[0])])
+    together = list(run(net, [job(i, method, FILLS[0]) for i in (4, 2, 1)]))
     same = next(one for one in together if one.job.cases[0].name == "photo2")
     np.testing.assert_allclose(same.values[0].heatmap, alone.values[0].heatmap, rtol=1e-5)
 
@@ -306,7 +302,7 @@ def test_every_class_is_told_only_to_those_who_ask():
         return plain, every
 
     case = Case("photo0", IMAGES[0], 1)
-    (outcome,) = Engine(Net(curved(WEIGHTS), SIZE)).run([Job((case,), (flow(),), FILLS[0])])
+    (outcome,) = run(Net(curved(WEIGHTS), SIZE), [Job((case,), (flow(),), FILLS[0])])
     ((plain, every),) = outcome.values
     assert plain.classes is None
     np.testing.assert_allclose(every.classes[:, 1], every.scores, rtol=1e-6)
@@ -326,5 +322,5 @@ def test_the_first_image_is_scored_while_the_next_is_read():
             case = Case(str(i), IMAGES[i], 1)
             yield Job((case,), (METHODS[0].flow(case, generator(0)),), FILLS[0])
 
-    outcomes = list(Engine(Net(function, SIZE, batch_size=4)).run(jobs()))
+    outcomes = list(run(Net(function, SIZE, batch_size=4), jobs()))
     assert [outcome.error for outcome in outcomes] == [None] * 3

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from onnxplain.data import Case, generator
-from onnxplain.engine import Engine, Job, Outcome, Progress
+from onnxplain.engine import Job, Outcome, Progress, run
 from onnxplain.errors import DeviceError, ModelError, OutputError
 from onnxplain.evaluation import settle_all
 from onnxplain.flow import Flow, flow_of
@@ -106,13 +106,14 @@ def evaluate(
         one._replace(method=method) for one, method in zip(explainers, methods, strict=True)
     )
     keeper = Keeper(heatmaps) if heatmaps else None
-    run = _Run(
+    study = _Run(
         classifier, settled, tuple(judges), store, seed, only_correct, keeper, retry, max_pixels
     )
-    for outcome in Engine(classifier, gradients=gradients).run(run.jobs(items), on_progress):
-        yield from run.drained()
-        yield run.finish(outcome)
-    yield from run.drained()
+    jobs = study.jobs(items)
+    for outcome in run(classifier, jobs, gradients=gradients, on_progress=on_progress):
+        yield from study.drained()
+        yield study.finish(outcome)
+    yield from study.drained()
 
 
 def known_items(

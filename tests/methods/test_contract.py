@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from onnxplain.data import Case, generator
-from onnxplain.engine import Engine, Job
+from onnxplain import engine
+from onnxplain.data import Case
+from onnxplain.engine import jobs_of
 from onnxplain.flow import ByGradient
 from onnxplain.params import declared
 from onnxplain.registry import FILLS, METHODS
@@ -39,10 +40,9 @@ def run(method, indices, seed=0, fill=Picture(0.5), **net):  # noqa: B008  (a fr
     jobs = []
     for i in indices:
         case = Case(f"photo{i}", IMAGES[i], 1, n_classes=2)
-        flow = method.flow(case, generator(seed, case.name, method.name))
-        jobs.append(Job((case,), (flow,), fill, seed))
-    engine = Engine(Net(curved(WEIGHTS), SIZE, **net), gradients=CurvedGradients(WEIGHTS))
-    outcomes = {one.job.cases[0].name: one for one in engine.run(jobs)}
+        jobs += jobs_of(method, [case], fill, seed)
+    made = engine.run(Net(curved(WEIGHTS), SIZE, **net), jobs, gradients=CurvedGradients(WEIGHTS))
+    outcomes = {one.job.cases[0].name: one for one in made}
     for one in outcomes.values():
         if one.error:
             raise one.error

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxplain.data import Case, generator
-from onnxplain.engine import Engine, Job
+from onnxplain.engine import jobs_of, run
 from onnxplain.methods import LIME
 from onnxplain.methods.lime import weighted_lasso, weighted_ridge
 from onnxplain.segments import superpixels
@@ -19,8 +19,7 @@ SHAPE = IMAGE.shape[:2]
 
 def explain(net, method, fill):
     case = Case("photo", IMAGE, 1)
-    job = Job((case,), (method.flow(case, generator(0, case.name, method.name)),), fill)
-    (outcome,) = Engine(net).run([job])
+    (outcome,) = run(net, jobs_of(method, [case], fill, 0))
     if outcome.error:
         raise outcome.error
     return outcome

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxplain.data import Case, generator
-from onnxplain.engine import Engine, Job
+from onnxplain.engine import Job, run
 from onnxplain.flow import ImageQuery
 from onnxplain.methods import FIDO, MP, MP2
 from tests.nets import CurvedGradients, Net, Picture, curved
@@ -23,7 +23,7 @@ def explain(method, net=None, fill=0.5, name="photo", gradients=None):
     method = method.settled(gradients=True)
     job = Job((case,), (method.flow(case, generator(0, name)),), Picture(fill))
     net = net or Net(curved(WEIGHTS), SIZE)
-    (outcome,) = Engine(net, gradients=gradients or CurvedGradients(WEIGHTS)).run([job])
+    (outcome,) = run(net, [job], gradients=gradients or CurvedGradients(WEIGHTS))
     if outcome.error:
         raise outcome.error
     return outcome
@@ -282,7 +282,7 @@ def test_a_fill_that_depends_on_the_mask_covers_what_the_jittered_crop_removes(s
 
     flow = method.flow(case, generator(seed, "p"))
     job = Job((case,), (flow,), PaintedHoles(-7.0))
-    (outcome,) = Engine(Net(curved(WEIGHTS), SIZE), gradients=Recorder()).run([job])
+    (outcome,) = run(Net(curved(WEIGHTS), SIZE), [job], gradients=Recorder())
     assert outcome.error is None
     mask = generator(seed, "p").random((4, 4)) <= 0.5  # the first mask, rounded
     removed = np.kron(mask, np.ones((4, 5)))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxplain.data import Case, generator
-from onnxplain.engine import Engine, Job
+from onnxplain.engine import jobs_of, run
 from onnxplain.fills import Blur
 from onnxplain.flow import FillQuery, Reply
 from onnxplain.methods import MP2
@@ -24,9 +24,8 @@ SWEEPS = ["full", "lazy", "coarse", "static"]
 
 def explain(net, method, fill=None, gradients=None):
     case = Case("photo", IMAGE, 1, n_classes=10)
-    flow = method.flow(case, generator(0, case.name, method.name))
-    job = Job((case,), (flow,), fill or Picture(0.0))
-    (outcome,) = Engine(net, gradients=gradients).run([job])
+    jobs = jobs_of(method, [case], fill or Picture(0.0), 0)
+    (outcome,) = run(net, jobs, gradients=gradients)
     if outcome.error:
         raise outcome.error
     return outcome
@@ -111,8 +110,7 @@ def test_full_on_the_papers_grid_asks_786_t_minus_t_squared_plus_1():
     image = RNG.random((28, 28, 3), np.float32)
     case = Case("photo", image, 1, n_classes=1000)
     method = MP2(sweep="full", max_area=10 / 784)
-    job = Job((case,), (method.flow(case, generator(0)),), Picture(0.0))
-    (outcome,) = Engine(net).run([job])
+    (outcome,) = run(net, jobs_of(method, [case], Picture(0.0), 0))
     steps = 5
     assert len(outcome.values[0].order) == 2 * steps
     assert outcome.evaluations == 786 * steps - steps**2 + 1

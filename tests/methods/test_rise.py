@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from onnxplain.data import Case, generator
-from onnxplain.engine import Engine, Job
+from onnxplain.engine import jobs_of, run
 from onnxplain.methods import RISE
 from tests.nets import Net, Picture, additive, curved
 from tests.reference import methods as reference
@@ -14,8 +14,7 @@ SHAPE = IMAGE.shape[:2]
 
 def explain(net, method, fill):
     case = Case("photo", IMAGE, 1)
-    job = Job((case,), (method.flow(case, generator(0, case.name, method.name)),), fill)
-    (outcome,) = Engine(net).run([job])
+    (outcome,) = run(net, jobs_of(method, [case], fill, 0))
     if outcome.error:
         raise outcome.error
     return outcome

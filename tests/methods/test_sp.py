@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from skimage.transform import resize
 
-from onnxplain.data import Case, generator
-from onnxplain.engine import Engine, Job
+from onnxplain.data import Case
+from onnxplain.engine import jobs_of, run
 from onnxplain.fills import Inpaint
 from onnxplain.methods import SP
 from onnxplain.runtime import load_inpainter
@@ -18,8 +18,7 @@ SHAPE = IMAGE.shape[:2]
 
 def explain(net, method, fill):
     case = Case("photo", IMAGE, 1)
-    job = Job((case,), (method.flow(case, generator(0, case.name, method.name)),), fill)
-    (outcome,) = Engine(net).run([job])
+    (outcome,) = run(net, jobs_of(method, [case], fill, 0))
     if outcome.error:
         raise outcome.error
     return outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onnxplain.data import Case, generator
-from onnxplain.engine import Engine, Job
+from onnxplain.engine import Job, run
 from tests.nets import Net, Picture
 
 
@@ -12,7 +12,7 @@ def judged(metric, function, image, heatmap, *, boxes=(), fill=None, batch_size=
     case = Case("photo", image, target, boxes=tuple(boxes))
     flow = metric.flow(case, heatmap, generator(0, "photo", metric.name))
     net = Net(function, case.size, batch_size=batch_size)
-    (outcome,) = Engine(net).run([Job((case,), (flow,), fill or Picture(0.0))])
+    (outcome,) = run(net, [Job((case,), (flow,), fill or Picture(0.0))])
     if outcome.error:
         raise outcome.error
     (score,) = outcome.values

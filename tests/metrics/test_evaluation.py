@@ -8,7 +8,7 @@ import pytest
 import onnxplain
 from onnxplain import metrics
 from onnxplain.data import Box, Case, generator
-from onnxplain.engine import Engine, Job
+from onnxplain.engine import Job, run
 from tests.nets import Net, Picture, curved
 from tests.reference import metrics as reference
 
@@ -100,7 +100,7 @@ def test_every_metric_by_name_runs_alone_and_with_others(name):
         Job((case,), (metric.flow(case, heatmap, generator(0, "image-0", metric.name)),), fill)
         for fill in (Picture(0.0), Picture(1.0))
     ]
-    outcomes = {o.job: o for o in Engine(Net(function, size, batch_size=5)).run(jobs)}
+    outcomes = {o.job: o for o in run(Net(function, size, batch_size=5), jobs)}
     assert score.value == pytest.approx(outcomes[jobs[0]].values[0].value, abs=1e-5)
     assert outcomes[jobs[0]].evaluations <= metric.evaluations(size)
     written = metrics.row(metric, score)

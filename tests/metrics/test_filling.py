@@ -7,7 +7,7 @@ from skimage.metrics import structural_similarity
 
 from onnxplain import metrics
 from onnxplain.data import Box, Case, generator
-from onnxplain.engine import Engine, Job
+from onnxplain.engine import Job, run
 from onnxplain.methods import FIDO, LIME, MP, SP
 from onnxplain.metrics.filling import (
     FilledDistance,
@@ -231,7 +231,7 @@ def test_off_object_change_is_the_mean_of_the_drops_that_sp_measured():
     score = judged(metric, brightness, IMAGE, None, boxes=[OBJECT], fill=Picture(0.5))
     case = Case("photo", IMAGE, 1)
     flow = SP(patch=3, stride=2).flow(case, generator(0))
-    (outcome,) = Engine(Net(brightness, SIZE)).run([Job((case,), (flow,), Picture(0.5))])
+    (outcome,) = run(Net(brightness, SIZE), [Job((case,), (flow,), Picture(0.5))])
     drops = outcome.values[0].coarse
     corners = np.stack(np.indices(drops.shape), axis=-1).reshape(-1, 2) * 2
     outside = outside_boxes(corners, 3, [OBJECT])
@@ -248,7 +248,7 @@ def test_the_labels_of_a_method_come_from_its_own_evaluations():
     case = Case("photo", IMAGE, 1)
     method = LIME(n_samples=30, n_segments=6)
     flows = [method.flow(case, generator(0)), with_labels(method.flow(case, generator(0)))]
-    plain, both = Engine(net).run([Job((case,), (flow,), Picture(0.0)) for flow in flows])
+    plain, both = run(net, [Job((case,), (flow,), Picture(0.0)) for flow in flows])
     (attribution, labels) = both.values[0]
     np.testing.assert_allclose(attribution.heatmap, plain.values[0].heatmap, atol=1e-6)
     assert (len(labels), both.evaluations) == (30, 30)
@@ -260,7 +260,7 @@ def test_the_labels_of_a_method_come_from_its_own_evaluations():
 def test_samples_that_a_method_composes_itself_have_labels_too(method):
     case = Case("photo", IMAGE, 1)
     flow = with_labels(method.flow(case, generator(0)))
-    (outcome,) = Engine(Net(brightness, SIZE)).run([Job((case,), (flow,), Picture(0.0))])
+    (outcome,) = run(Net(brightness, SIZE), [Job((case,), (flow,), Picture(0.0))])
     assert outcome.error is None
     assert len(outcome.values[0][1]) == outcome.evaluations > 0
 
