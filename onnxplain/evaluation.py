@@ -99,9 +99,7 @@ def judge(
     known, case, _ = ask(classifier, image, target, boxes)
     given = np.zeros(case.size, np.float32) if heatmap is None else np.asarray(heatmap)
     flow = metric.flow(case, given, generator(seed, case.name, metric.name))
-    (score,) = values_of(
-        known, [Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed)]
-    )
+    (score,) = values_of(known, [Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed)])
     return score
 
 

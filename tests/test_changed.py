@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from scipy import stats
 
 import onnxplain
 from onnxplain import metrics
@@ -61,3 +62,23 @@ def test_layers_are_randomised_from_the_last_one_down(path: Path, tmp_path: Path
     assert len(list(onnxplain.load_randomised(path, every=2, **DESCRIPTION))) == 2
     with pytest.raises(ValueError, match="every must be >= 1"):
         next(onnxplain.load_randomised(path, every=0, **DESCRIPTION))
+
+
+def test_sanity_checks_go_by_the_gradients_of_each_file(path: Path):
+    plain = onnxplain.load(path, **DESCRIPTION)
+    broken = list(onnxplain.load_randomised(path, **DESCRIPTION))
+    method = onnxplain.MP(estimator="gradient", grid=4, n_steps=3)
+
+    def explained(classifier: Any, target: int) -> Any:
+        return onnxplain.explain(classifier, IMAGE, method, target=target).heatmap
+
+    first, *others = (explained(one, 0) for one in (plain, *broken))
+    score = metrics.randomisation(plain, broken, IMAGE, method, 0)
+    expected = [stats.spearmanr(first, one, axis=None).statistic for one in others]
+    assert score.details["spearman"] == pytest.approx(expected, abs=1e-6)
+    scores = plain.scores(IMAGE[None])
+    maps = [explained(plain, int(target)) for target in (scores.argmax(), scores.argmin())]
+    expected = stats.spearmanr(*maps, axis=None).statistic
+    assert metrics.class_sensitivity(plain, IMAGE, method).value == pytest.approx(
+        expected, abs=1e-6
+    )
