@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.data import GREY, Images, Kind, Scores
-from onnxplain.errors import BY_SCORES, ModelError, ScoreError
+from onnxplain.errors import BY_SCORES, ScoreError
+from onnxplain.graph.batch import batch_axis
 from onnxplain.graph.gradient import (
     FILL,
     MASK,
@@ -246,7 +247,7 @@ def load_gradient(
         If it cannot be differentiated, naming the node and what to do.
     """
     make = partial(gradient_model, file, spec, kind=kind, layers=layers, rules=rules)
-    fixed = _fixed_batch(file, spec)
+    fixed = batch_axis(file.proto, spec.input)
     name = f"gradient of {file.path.name}"
     session = open_session(make(), device, name=name, threads=threads, tf32=False)
     return OnnxGradient(
@@ -309,7 +310,7 @@ def gradient_model(
             f"{file.path.name}: its input holds uint8, which has no gradient; {BY_SCORES}"
         )
     wish = Wish(spec.input, spec.output, head=spec.head, kind=kind, tensors=layers, mask=coarse)
-    fixed = _fixed_batch(file, spec)
+    fixed = batch_axis(file.proto, spec.input)
     examples = [_example(spec, n, coarse) for n in (PROBES if fixed is None else (fixed,))]
     built = build_gradient(with_weights(file), wish, RuntimeMeasure(), examples, rules=rules)
     data: bytes = built.SerializeToString()
@@ -339,12 +340,3 @@ def leave(space: ModelSpace, gradients: NDArray[np.float32]) -> Images:
     elif space.colour == "bgr":
         gradients = gradients[..., ::-1]
     return np.ascontiguousarray(gradients, np.float32)
-
-
-def _fixed_batch(file: ModelFile, spec: ModelSpec) -> int | None:
-    """The number of images that the model takes, None if any."""
-    for value in file.proto.graph.input:
-        if value.name == spec.input:
-            first = value.type.tensor_type.shape.dim[0]
-            return int(first.dim_value) if first.HasField("dim_value") else None
-    raise ModelError(f"{file.path.name}: has no input named {spec.input!r}")

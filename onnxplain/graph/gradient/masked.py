@@ -14,6 +14,7 @@ from onnx import GraphProto, helper, numpy_helper
 
 from onnxplain.data import Size
 from onnxplain.graph.gradient.errors import GradientError
+from onnxplain.graph.shapes import declared
 from onnxplain.graph.spec import Layout
 from onnxplain.optim import Enlarge
 
@@ -100,9 +101,10 @@ def add_mask(graph: GraphProto, input: str, mask: CoarseMask, dtype: np.dtype[An
 def _declare(graph: GraphProto, input: str, mask: CoarseMask, dtype: np.dtype[Any]) -> None:
     """The new inputs; the image may now have fewer rows than the batch."""
     image = next(value for value in graph.input if value.name == input)
-    first = image.type.tensor_type.shape.dim[0]
-    rows = first.dim_value if first.HasField("dim_value") else "N"
-    first.dim_param = "images"
+    dims = declared(image)
+    assert dims  # an image has four
+    rows = "N" if dims[0] is None else dims[0]
+    image.type.tensor_type.shape.dim[0].dim_param = "images"
     fill = type(image).FromString(image.SerializeToString())
     fill.name = FILL
     code = helper.np_dtype_to_tensor_dtype(dtype)

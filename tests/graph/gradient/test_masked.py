@@ -123,6 +123,20 @@ def test_the_slope_of_a_weighted_sum_of_pixels_by_a_mask(
     np.testing.assert_allclose(found, expected, rtol=5e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("batch", [-1, 0])
+def test_a_batch_that_is_written_as_a_number_is_open(batch: int, tmp_path: Path) -> None:
+    picture, fill = ModelSpace.of(spec_of()).enter(photos(2))[:, None]
+    cells = np.random.default_rng(1).random((3, 2, 2), np.float32)
+    given = {"image": picture, FILL: fill, MASK: cells, "target": ints(1, 2, 0)}
+    found = []
+    for written in ("N", batch):
+        path = tmp_path / "model.onnx"
+        onnx.save(additive(weights(SIZE), batch=written), path)
+        data = gradient_model(read_model(path), spec_of(), kind="logit", mask=2)
+        found.append(Plain().run(data, given)[DM])
+    np.testing.assert_array_equal(found[1], found[0])
+
+
 @pytest.mark.parametrize("cells", [0, 1 + min(SIZE)])
 def test_masks_of_impossible_sizes_are_refused(cells: int, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"

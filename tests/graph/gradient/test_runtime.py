@@ -67,6 +67,19 @@ def test_a_model_of_fixed_batch_size_takes_any_number_of_images(batch: int, tmp_
     np.testing.assert_allclose(found.images, w[targets], rtol=1e-4, atol=1e-6)
 
 
+def test_a_batch_that_is_written_as_minus_one_is_open(tmp_path: Path) -> None:
+    w, targets = weights(SIZE), np.array([0, 1, 2, 1])
+    gradient = load(additive(w, batch=-1), spec_of(), tmp_path, kind="logit", batch_size=3)
+    found = gradient.score_grads(photos(4), targets)
+    np.testing.assert_allclose(found.images, w[targets], rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_that_is_written_as_zero_is_told(tmp_path: Path) -> None:
+    """As open as -1, but ONNX Runtime takes it at its word."""
+    with pytest.raises(GradientError, match="index: 0 Got: 2 Expected: 0"):
+        load(additive(weights(SIZE), batch=0), spec_of(), tmp_path)
+
+
 def test_where_memory_ends_the_batch_is_halved_and_the_gradients_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
