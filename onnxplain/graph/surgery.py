@@ -19,7 +19,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 
 from onnxplain.data import generator
 from onnxplain.errors import ModelError
-from onnxplain.graph.shapes import subgraphs
+from onnxplain.graph.shapes import Dims, declared, subgraphs
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
@@ -80,7 +80,7 @@ def prepend_sub(model: ModelProto, shift: ArrayLike, *, input: str | None = None
         kind = TensorProto.DataType.Name(tensor.elem_type)
         raise ModelError(f"input {name!r} holds {kind}; a shift needs floating-point numbers")
     values = np.asarray(shift, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-    _check_shift(values.shape, [each.dim_value for each in tensor.shape.dim])
+    _check_shift(values.shape, declared(inputs[name]) or ())
     taken = _names(graph)
     constant, shifted = _unused(f"{name}_shift", taken), _unused(f"{name}_unshifted", taken)
     _rename_uses(graph.node, name, shifted)
@@ -160,14 +160,14 @@ def randomise_layers(
     return out
 
 
-def _check_shift(shape: tuple[int, ...], dims: list[int]) -> None:
-    """Refuse a shift that is not of the input's shape or broadcast to it; 0 is unknown."""
+def _check_shift(shape: tuple[int, ...], dims: Dims) -> None:
+    """Refuse a shift that is not of the input's shape or broadcast to it."""
     fits = len(shape) <= len(dims) and all(
-        own in (1, real) or real == 0
+        own in (1, real) or real is None
         for own, real in zip(reversed(shape), reversed(dims), strict=False)
     )
     if not fits:
-        raise ValueError(f"a shift of shape {shape} does not fit an input of shape {tuple(dims)}")
+        raise ValueError(f"a shift of shape {shape} does not fit an input of shape {dims}")
 
 
 def _rename_uses(nodes: Iterable[NodeProto], old: str, new: str) -> None:

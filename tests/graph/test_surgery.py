@@ -72,6 +72,13 @@ def test_a_shift_of_another_shape_is_refused(shift):
         prepend_sub(models.convnet(), shift)
 
 
+@pytest.mark.parametrize("batch", ["N", 0, -1])
+def test_an_open_batch_takes_a_shift_an_image(batch):
+    """However the file writes it."""
+    moved = prepend_sub(models.convnet(batch=batch), np.zeros((3, 3, 16, 16)))
+    assert moved.graph.node[0].op_type == "Sub"
+
+
 def test_what_cannot_be_shifted_is_refused():
     integers = models.additive(models.weights((4, 4)), dtype="uint8", layout="nhwc")
     with pytest.raises(ModelError, match="UINT8"):
