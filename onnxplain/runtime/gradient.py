@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.data import GREY, Images, Kind, Scores
-from onnxplain.errors import BY_SCORES, ScoreError
+from onnxplain.errors import ScoreError
 from onnxplain.graph.batch import batch_axis
 from onnxplain.graph.gradient import (
     FILL,
@@ -305,14 +305,14 @@ def gradient_model(
     if mask is not None and not 1 <= mask <= min(spec.size):
         raise ValueError(f"a mask has 1 to {min(spec.size)} cells a side, got {mask}")
     coarse = None if mask is None else CoarseMask(mask, spec.layout, spec.size)
-    if spec.dtype == "uint8":
-        raise GradientError(
-            f"{file.path.name}: its input holds uint8, which has no gradient; {BY_SCORES}"
-        )
     wish = Wish(spec.input, spec.output, head=spec.head, kind=kind, tensors=layers, mask=coarse)
     fixed = batch_axis(file.proto, spec.input)
     examples = [_example(spec, n, coarse) for n in (PROBES if fixed is None else (fixed,))]
-    built = build_gradient(with_weights(file), wish, RuntimeMeasure(), examples, rules=rules)
+    model = with_weights(file)
+    try:
+        built = build_gradient(model, wish, RuntimeMeasure(), examples, rules=rules)
+    except GradientError as error:
+        raise GradientError(f"{file.path.name}: {error}") from error
     data: bytes = built.SerializeToString()
     return data
 

@@ -146,5 +146,5 @@ def test_it_names_the_node_that_a_rule_refuses(run: Run, model: Path):
     proto.graph.node.extend(nodes)
     onnx.save(proto, model)
     told = json.loads(run("inspect", model, "--json").stdout)["gradients"]
-    assert told.startswith("none: node 'widen' (Cast)")
+    assert told.startswith("none: tiny.onnx: node 'widen' (Cast)")
     assert "gain=difference of mp2" in told

@@ -151,7 +151,7 @@ def test_a_gradient_that_is_not_finite_names_the_image_and_the_node(tmp_path: Pa
 
 def test_images_of_whole_numbers_are_refused(tmp_path: Path) -> None:
     convention = CONVENTIONS["uint8 nhwc"]
-    with pytest.raises(GradientError, match=r"holds uint8.*scores alone"):
+    with pytest.raises(GradientError, match=r"model.onnx: input 'image' holds uint8.*scores alone"):
         load(additive(weights(SIZE), **convention), spec_of(**convention), tmp_path)
 
 
