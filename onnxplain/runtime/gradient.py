@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import Any, final
 
@@ -17,11 +16,9 @@ from onnxplain.graph.batch import batch_axis
 from onnxplain.graph.gradient import (
     FILL,
     MASK,
-    SCORE,
     TARGET,
     CoarseMask,
     GradientError,
-    Rule,
     Wish,
     build_gradient,
     first_not_finite,
@@ -43,28 +40,6 @@ PROBES = (2, 3)
 FIRST: Kind = "log-odds"  # the score that most methods explain
 
 
-@dataclass(frozen=True, eq=False)
-class Gradients:
-    """What a classifier says of some images, and why.
-
-    Parameters
-    ----------
-    scores : (N, K) ndarray of float32
-        As the model gives them.
-    values : (N,) ndarray of float32
-        The score of each image's target that was differentiated.
-    images : (N, H, W, 3) ndarray of float32
-        Its gradient with respect to the image, RGB in [0, 1].
-    layers : mapping of (activation, gradient)
-        Of each layer asked for, as the model lays them out.
-    """
-
-    scores: Scores
-    values: NDArray[np.float32]
-    images: Images
-    layers: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
-
-
 @final
 class OnnxGradient:
     """A classifier with the gradient of its target's score; made by `load_gradient`.
@@ -75,8 +50,6 @@ class OnnxGradient:
         The loaded gradient graph.
     spec : ModelSpec
         How to feed the classifier and read its answer.
-    layers : tuple of str
-        Inner tensors that the graph gives with their gradients.
     batch_size : int
         Most images a call, to begin with; half as many where memory ends.
     fixed : bool
@@ -90,13 +63,11 @@ class OnnxGradient:
         session: Session,
         spec: ModelSpec,
         *,
-        layers: tuple[str, ...] = (),
         batch_size: int,
         fixed: bool,
         rebuild: Callable[[], bytes],
     ) -> None:
         self.spec = spec
-        self.layers = layers
         self._session = session
         self._space = ModelSpace.of(spec)
         on_cpu = session.device.where == "cpu"
@@ -104,8 +75,8 @@ class OnnxGradient:
         self._rebuild = rebuild
 
     def score_grads(
-        self, images: Images, targets: NDArray[np.integer[Any]], layers: Sequence[str] = ()
-    ) -> Gradients:
+        self, images: Images, targets: NDArray[np.integer[Any]]
+    ) -> tuple[Scores, Images]:
         """Scores of images, and the gradients of the score of each one's target.
 
         Parameters
@@ -113,13 +84,18 @@ class OnnxGradient:
         images : (N, H, W, 3) ndarray of float32 in [0, 1]
         targets : (N,) ndarray of int
             A class for each image.
-        layers : sequence of str
-            Those of `self.layers` that are wanted.
+
+        Returns
+        -------
+        scores : (N, K) ndarray of float32
+            As the model gives them.
+        gradients : (N, H, W, 3) ndarray of float32
+            With respect to the images, RGB in [0, 1].
 
         Raises
         ------
         ValueError
-            If an image, a target or a layer is not what the model takes.
+            If an image or a target is not what the model takes.
         ScoreError
             If a gradient is not finite, naming the image, the value and where it arises.
         OutOfMemory
@@ -132,31 +108,17 @@ class OnnxGradient:
                 f"targets are one class, 0 to {classes - 1}, for each of {len(images)} images, "
                 f"got {targets!r}"
             )
-        if missing := set(layers) - set(self.layers):
-            raise ValueError(f"the gradient was built without the layers {sorted(missing)}")
-        parts = self._batches.each(
-            len(images),
-            lambda start, stop: self._run(images[start:stop], targets[start:stop], layers),
-        )
-        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        for name, values in found.items():
-            self._check_finite(name, values, images, targets)
-        spec = self.spec
-        return Gradients(
-            scores=head.scores(found[spec.output], len(images), spec),
-            values=found[SCORE],
-            images=leave(self._space, found[named(spec.input)]),
-            layers={name: (found[name], found[named(name)]) for name in layers},
-        )
+        names = (self.spec.output, named(self.spec.input))
 
-    def _run(
-        self, images: Images, targets: NDArray[np.integer[Any]], layers: Sequence[str]
-    ) -> dict[str, NDArray[Any]]:
-        n, feeds = len(images), self._feeds(images, targets)
-        names = [self.spec.output, SCORE, named(self.spec.input)]
-        names += [name for layer in layers for name in (layer, named(layer))]
-        values = self._session.run(feeds, names)
-        return {name: value[:n] for name, value in zip(names, values, strict=True)}
+        def run(start: int, stop: int) -> list[NDArray[Any]]:
+            values = self._session.run(self._feeds(images[start:stop], targets[start:stop]), names)
+            return [value[: stop - start] for value in values]
+
+        parts = self._batches.each(len(images), run)
+        scores, gradients = (np.concatenate(one) for one in zip(*parts, strict=True))
+        for name, values in zip(names, (scores, gradients), strict=True):
+            self._check_finite(name, values, images, targets)
+        return head.scores(scores, len(images), self.spec), leave(self._space, gradients)
 
     def _feeds(self, images: Images, targets: NDArray[np.integer[Any]]) -> dict[str, NDArray[Any]]:
         """At most a batch of images, filled up with the last one where the batch is fixed."""
@@ -224,8 +186,7 @@ class OnnxGradients:
         with self._loading:
             if kind not in self._loaded:
                 self._loaded[kind] = self._load(kind=kind)
-        found = self._loaded[kind].score_grads(images, targets)
-        return found.scores, found.images
+        return self._loaded[kind].score_grads(images, targets)
 
 
 def load_gradient(
@@ -234,10 +195,7 @@ def load_gradient(
     device: Device,
     *,
     kind: Kind = "probability",
-    layers: tuple[str, ...] = (),
     batch_size: int = 8,
-    threads: int = 1,
-    rules: Mapping[str, Rule] | None = None,
 ) -> OnnxGradient:
     """Differentiate a classifier and load the result on a device.
 
@@ -246,14 +204,13 @@ def load_gradient(
     GradientError
         If it cannot be differentiated, naming the node and what to do.
     """
-    make = partial(gradient_model, file, spec, kind=kind, layers=layers, rules=rules)
+    make = partial(gradient_model, file, spec, kind=kind)
     fixed = batch_axis(file.proto, spec.input)
     name = f"gradient of {file.path.name}"
-    session = open_session(make(), device, name=name, threads=threads, tf32=False)
+    session = open_session(make(), device, name=name, tf32=False)
     return OnnxGradient(
         session,
         spec,
-        layers=layers,
         batch_size=fixed or batch_size,
         fixed=fixed is not None,
         rebuild=make,
@@ -267,7 +224,6 @@ def gradient_model(
     kind: Kind = "probability",
     layers: tuple[str, ...] = (),
     mask: int | None = None,
-    rules: Mapping[str, Rule] | None = None,
 ) -> bytes:
     """The gradient graph of a classifier, as the content of an ONNX file.
 
@@ -284,8 +240,6 @@ def gradient_model(
     mask : int, optional
         Cells a side, from 1 to the image's shorter one, of a mask that composes the image with
         a fill, and whose gradient is wanted in place of the image's.
-    rules : mapping of Rule, optional
-        The project's and the installed ones if not given.
 
     Returns
     -------
@@ -310,7 +264,7 @@ def gradient_model(
     examples = [_example(spec, n, coarse) for n in (PROBES if fixed is None else (fixed,))]
     model = with_weights(file)
     try:
-        built = build_gradient(model, wish, RuntimeMeasure(), examples, rules=rules)
+        built = build_gradient(model, wish, RuntimeMeasure(), examples)
     except GradientError as error:
         raise GradientError(f"{file.path.name}: {error}") from error
     data: bytes = built.SerializeToString()

@@ -42,8 +42,6 @@ class Wish:
         What the scores are.
     kind : {'probability', 'logit', 'log-odds'}
         Which score of the target is differentiated.
-    wrt : tuple of str
-        Inputs whose gradients are wanted; the image if none is named.
     tensors : tuple of str
         Inner tensors that are wanted with their gradients.
     mask : CoarseMask, optional
@@ -55,14 +53,13 @@ class Wish:
     output: str
     head: Head = "logits"
     kind: Kind = "probability"
-    wrt: tuple[str, ...] = ()
     tensors: tuple[str, ...] = ()
     mask: CoarseMask | None = None
 
     @property
-    def sources(self) -> tuple[str, ...]:
-        """The inputs whose gradients are wanted."""
-        return self.wrt or (MASK if self.mask else self.input,)
+    def source(self) -> str:
+        """The input whose gradient is wanted."""
+        return MASK if self.mask else self.input
 
 
 def build_gradient(
@@ -93,7 +90,7 @@ def build_gradient(
     -------
     gradient : ModelProto
         Its inputs are the model's and ``target``, (N,) int64; its outputs the model's
-        scores, ``target_score`` (N,), and under `gradient_name` the gradient of each
+        scores, ``target_score`` (N,), and under `gradient_name` the gradient of the
         source; for each of `wish.tensors` itself and its gradient. A row's gradient is
         that of its own score alone.
 
@@ -113,11 +110,10 @@ def build_gradient(
     # A weight of 16 bits times a scale is one of 32: the runtime merges them when it loads.
     halves = has_halves(model)
     folded = ModelProto.FromString(measure.fold(prepared.SerializeToString(), merge=not halves))
-    rows = MASK if wish.mask else wish.input
-    batches = [{**feeds, TARGET: _zeros(feeds[rows].shape[0])} for feeds in examples]
+    batches = [{**feeds, TARGET: _zeros(feeds[wish.source].shape[0])} for feeds in examples]
     facts = measure_facts(folded, measure, batches, dtype)
     gradient = differentiate(
-        folded, facts, score=SCORE, sources=(*wish.sources, *wish.tensors), rules=rules
+        folded, facts, score=SCORE, sources=(wish.source, *wish.tensors), rules=rules
     )
     if halves:
         store_as_halves(gradient)

@@ -11,15 +11,18 @@ import pytest
 from onnx import ModelProto, numpy_helper
 
 from onnxplain.errors import ModelError, ScoreError
-from onnxplain.graph.gradient import GradientError, check_gradient
+from onnxplain.graph.gradient import GradientError, check_gradient, gradient_name
 from onnxplain.graph.load import read_model
 from onnxplain.graph.spec import ModelSpec
+from onnxplain.runtime.compose import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.failures import OutOfMemory
-from onnxplain.runtime.gradient import OnnxGradient, load_gradient
+from onnxplain.runtime.gradient import OnnxGradient, gradient_model, load_gradient
+from onnxplain.runtime.measure import RuntimeMeasure
 from onnxplain.runtime.session import Session
+from onnxplain.scores import target_scores
 from tests.conftest import shared
-from tests.models import additive, weights
+from tests.models import additive, additive_scores, weights
 from tests.runtime.specs import CONVENTIONS, SIZE, photos, spec_of
 
 FLOATS = {name: one for name, one in CONVENTIONS.items() if "uint8" not in name}
@@ -41,21 +44,21 @@ def test_the_gradient_of_a_weighted_sum_of_pixels_is_its_weights(
     drawn = w.mean(axis=3, keepdims=True) if grey else w
     gradient = load(additive(drawn, **convention), spec_of(**convention), tmp_path, kind="logit")
     targets = np.array([2, 0, 1])
-    found = gradient.score_grads(photos(3), targets)
+    scores, grads = gradient.score_grads(photos(3), targets)
     expected = drawn * GREY if grey else w
     # Images enter 16-bit models rounded, which a linear model's gradient does not see.
-    np.testing.assert_allclose(found.images, expected[targets], rtol=2e-3, atol=1e-5)
-    assert found.images.dtype == np.float32
-    np.testing.assert_array_equal(found.values, found.scores[range(3), targets])
+    np.testing.assert_allclose(scores, additive_scores(expected, photos(3)), atol=2e-3)
+    np.testing.assert_allclose(grads, expected[targets], rtol=2e-3, atol=1e-5)
+    assert grads.dtype == np.float32
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_batch_size_does_not_change_the_result(batch_size: int, tmp_path: Path) -> None:
     model, spec = additive(weights(SIZE), head="probabilities"), spec_of(head="probabilities")
     targets = np.array([0, 1, 2, 1, 0])
-    found = load(model, spec, tmp_path, batch_size=batch_size).score_grads(photos(5), targets)
-    whole = load(model, spec, tmp_path, batch_size=8).score_grads(photos(5), targets)
-    np.testing.assert_allclose(found.images, whole.images, rtol=1e-5, atol=1e-7)
+    _, found = load(model, spec, tmp_path, batch_size=batch_size).score_grads(photos(5), targets)
+    _, whole = load(model, spec, tmp_path, batch_size=8).score_grads(photos(5), targets)
+    np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -63,15 +66,15 @@ def test_a_model_of_fixed_batch_size_takes_any_number_of_images(batch: int, tmp_
     w, targets = weights(SIZE), np.array([0, 1, 2, 1])
     flatten = "one-row" if batch == 1 else "flatten"
     model = additive(w, batch=batch, flatten=flatten)
-    found = load(model, spec_of(), tmp_path, kind="logit").score_grads(photos(4), targets)
-    np.testing.assert_allclose(found.images, w[targets], rtol=1e-4, atol=1e-6)
+    _, found = load(model, spec_of(), tmp_path, kind="logit").score_grads(photos(4), targets)
+    np.testing.assert_allclose(found, w[targets], rtol=1e-4, atol=1e-6)
 
 
 def test_a_batch_that_is_written_as_minus_one_is_open(tmp_path: Path) -> None:
     w, targets = weights(SIZE), np.array([0, 1, 2, 1])
     gradient = load(additive(w, batch=-1), spec_of(), tmp_path, kind="logit", batch_size=3)
-    found = gradient.score_grads(photos(4), targets)
-    np.testing.assert_allclose(found.images, w[targets], rtol=1e-4, atol=1e-6)
+    _, found = gradient.score_grads(photos(4), targets)
+    np.testing.assert_allclose(found, w[targets], rtol=1e-4, atol=1e-6)
 
 
 def test_a_batch_that_is_written_as_zero_is_told(tmp_path: Path) -> None:
@@ -85,7 +88,7 @@ def test_where_memory_ends_the_batch_is_halved_and_the_gradients_stay(
 ) -> None:
     model, spec, targets = additive(weights(SIZE)), spec_of(), np.array([0, 1, 2, 1, 0])
     gradient = load(model, spec, tmp_path, kind="logit", batch_size=4)
-    whole = gradient.score_grads(photos(5), targets)
+    _, whole = gradient.score_grads(photos(5), targets)
     run, tried = Session.run, []
 
     def short(session: Session, feeds: Any, outputs: Any) -> Any:
@@ -96,8 +99,8 @@ def test_where_memory_ends_the_batch_is_halved_and_the_gradients_stay(
 
     monkeypatch.setattr(Session, "run", short)
     room = 1
-    found = gradient.score_grads(photos(5), targets)
-    np.testing.assert_allclose(found.images, whole.images, rtol=1e-5, atol=1e-7)
+    _, found = gradient.score_grads(photos(5), targets)
+    np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-7)
     assert tried == [4, 2, 1, 1, 1, 1, 1]
     room = 0
     with pytest.raises(OutOfMemory, match="a batch of 1 is the smallest"):
@@ -105,10 +108,12 @@ def test_where_memory_ends_the_batch_is_halved_and_the_gradients_stay(
 
 
 def test_layers_come_with_activation_and_gradient(tmp_path: Path) -> None:
-    model = additive(weights(SIZE), head="probabilities")
-    gradient = load(model, spec_of(head="probabilities"), tmp_path, kind="log-odds", layers=("z",))
-    found = gradient.score_grads(photos(2), np.array([1, 1]), layers=("z",))
-    activation, slope = found.layers["z"]
+    spec, path = spec_of(head="probabilities"), tmp_path / "model.onnx"
+    onnx.save(additive(weights(SIZE), head="probabilities"), path)
+    data = gradient_model(read_model(path), spec, kind="log-odds", layers=("z",))
+    images = ModelSpace.of(spec).enter(photos(2))
+    found = RuntimeMeasure().run(data, {"image": images, "target": np.array([1, 1])})
+    activation, slope = found["z"], found[gradient_name("z")]
     np.testing.assert_allclose(slope[:, 1], 1, rtol=1e-5)
     others = np.exp(activation[:, [0, 2]])
     np.testing.assert_allclose(slope[:, [0, 2]], -others / others.sum(1, keepdims=True), rtol=1e-5)
@@ -121,20 +126,15 @@ def test_external_weights_are_read(tmp_path: Path) -> None:
         additive(w), path, save_as_external_data=True, location="weights.bin", size_threshold=0
     )
     gradient = load_gradient(read_model(path), spec_of(), Device("cpu"), kind="logit")
-    found = gradient.score_grads(photos(1), np.array([1]))
-    np.testing.assert_allclose(found.images, w[[1]], rtol=1e-4, atol=1e-6)
+    _, found = gradient.score_grads(photos(1), np.array([1]))
+    np.testing.assert_allclose(found, w[[1]], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("targets", "layers", "text"),
-    [([0], (), "one class"), ([0, 3], (), "0 to 2"), ([0, 1], ("z",), "without the layers")],
-)
-def test_wrong_arguments_are_refused(
-    targets: list[int], layers: tuple[str, ...], text: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("targets", "text"), [([0], "one class"), ([0, 3], "0 to 2")])
+def test_wrong_targets_are_refused(targets: list[int], text: str, tmp_path: Path) -> None:
     gradient = load(additive(weights(SIZE)), spec_of(), tmp_path)
     with pytest.raises(ValueError, match=text):
-        gradient.score_grads(photos(2), np.array(targets), layers)
+        gradient.score_grads(photos(2), np.array(targets))
 
 
 def test_a_gradient_that_is_not_finite_names_the_image_and_the_node(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_the_gradient_of_a_real_network_passes_the_self_check() -> None:
     gradient = load_gradient(file, spec, Device("cpu"), kind="log-odds")
 
     def function(images: np.ndarray[Any, Any]) -> tuple[Any, Any]:
-        found = gradient.score_grads(images, np.full(len(images), 3))
-        return found.values, found.images
+        raw, grads = gradient.score_grads(images, np.full(len(images), 3))
+        return target_scores(raw, 3, outputs="probabilities", kind="log-odds"), grads
 
     assert check_gradient(function, photos(1, (64, 64))[0], np.random.default_rng(0)).passed
