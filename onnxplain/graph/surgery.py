@@ -115,9 +115,7 @@ def weight_layers(model: ModelProto) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def randomise_layers(
-    model: ModelProto, n_layers: int, *, seed: int = 0, cascade: bool = True
-) -> ModelProto:
+def randomise_layers(model: ModelProto, n_layers: int, *, seed: int = 0) -> ModelProto:
     """The model with layers randomised from the last one down [2]_.
 
     The values of each weight tensor are put in random order, which keeps their
@@ -132,8 +130,6 @@ def randomise_layers(
     seed : int
         With a tensor's name it decides the order of its values: a layer is randomised in the
         same way whatever the number of layers.
-    cascade : bool
-        Randomise the last `n_layers` layers; otherwise only the one that many from the end.
 
     Raises
     ------
@@ -146,7 +142,7 @@ def randomise_layers(
     if not 0 <= n_layers <= len(layers):
         raise ValueError(f"n_layers must be from 0 to {len(layers)}, got {n_layers}")
     last = layers[len(layers) - n_layers :]
-    chosen = {name for layer in (last if cascade else last[:1]) for name in layer.tensors}
+    chosen = {name for layer in last for name in layer.tensors}
     out = ModelProto()
     out.CopyFrom(model)
     for name, tensor in _stored(out.graph).items():
