@@ -1,13 +1,13 @@
 """Which batch a graph takes: what it declares, and what is proved by running it.
 
-A declared dynamic batch can lie, and a rewritten one (`dynamic_batch`) can go wrong without
-an error, so neither is believed without `prove_batch`.
+A declared dynamic batch can lie, and one that was made (`onnxplain.graph.rebatch`) can go wrong
+without an error, so neither is believed without `prove_batch`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,10 +16,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from onnxplain.data import Images, Size
-from onnxplain.graph.rebatch import dynamic_batch
 from onnxplain.graph.shapes import declared, image_inputs
-
-__all__ = ["BatchProof", "batch_axis", "dynamic_batch", "probe_images", "prove_batch"]
 
 RTOL = 1e-4
 # Outputs must differ from one another by so many times the tolerance.
@@ -98,11 +95,10 @@ def prove_batch(run_single: Run, run_batched: Run, inputs: NDArray[Any]) -> Batc
     return BatchProof(True, reason, error, spread)
 
 
-def probe_images(size: Size, real: Sequence[NDArray[np.float32]] = ()) -> Images:
+def probe_images(size: Size) -> Images:
     """Clearly different images (N, H, W, 3) in [0, 1] to run a proof on.
 
-    Noise at two scales, a gradient in each direction, plain colours and stripes; before
-    them the `real` ones, which must have the size.
+    Noise at two scales, a gradient in each direction, plain colours and stripes.
     """
     rows, columns = size
     rng = np.random.default_rng(0)
@@ -117,7 +113,7 @@ def probe_images(size: Size, real: Sequence[NDArray[np.float32]] = ()) -> Images
         np.full((rows, columns, 3), (0.1, 0.3, 0.9)),
         np.stack([(np.sin(x * 40) > 0) * 1.0] * 3, axis=2),
     ]
-    return np.stack([*real, *made]).astype(np.float32)
+    return np.stack(made).astype(np.float32)
 
 
 def _rows(answer: NDArray[Any]) -> NDArray[np.float64]:

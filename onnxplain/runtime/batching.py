@@ -80,13 +80,14 @@ def source_of(model: ModelFile, spec: ModelSpec, batch: Batch) -> Source:
     if not batch.rewritten:
         content = model.path if model.external else model.proto.SerializeToString()
         return Source(content, None, model.path.name)
-    from onnxplain.graph.batch import dynamic_batch
+    from onnxplain.graph.rebatch import dynamic_batch
 
     return _rewritten(model, dynamic_batch(model.proto, spec).SerializeToString())
 
 
 def _find_out(model: ModelFile, spec: ModelSpec) -> Batch:
-    from onnxplain.graph.batch import batch_axis, dynamic_batch
+    from onnxplain.graph.batch import batch_axis
+    from onnxplain.graph.rebatch import dynamic_batch
 
     declared = batch_axis(model.proto, spec.input)
     if declared not in (None, 1):
