@@ -6,7 +6,6 @@ compare with the classifier itself; the file is left as it is.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,8 +16,6 @@ from onnxplain.runtime import OnnxClassifier, open_classifier
 from onnxplain.runtime.device import Device
 
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and which not every use needs
-    from onnx import ModelProto
-
     from onnxplain.graph.load import ModelFile
     from onnxplain.graph.spec import ModelSpec
 
@@ -49,11 +46,12 @@ def load_shifted(
     ModelError, DeviceError, ZooError
         If it cannot be loaded, or does not take floating-point numbers.
     """
+    from onnxplain.graph.load import with_weights
     from onnxplain.graph.surgery import prepend_sub
 
     file, spec = _read(model, description)
     mean = tuple(m - shift * s for m, s in zip(spec.mean, spec.std, strict=True))
-    moved = _with(file, prepend_sub(file.proto, shift, input=spec.input))
+    moved = file.changed(prepend_sub(with_weights(file), shift, input=spec.input))
     return open_classifier(moved, replace(spec, mean=mean), device=Device.parse(device))
 
 
@@ -90,32 +88,25 @@ def load_randomised(
     ValueError
         If `every` is below 1.
     """
+    from onnxplain.graph.load import with_weights
     from onnxplain.graph.surgery import randomise_layers, weight_layers
 
     if every < 1:
         raise ValueError(f"every must be >= 1, got {every}")
     file, spec = _read(model, description)
-    depth, wanted = len(weight_layers(file.proto)), Device.parse(device)
+    whole, wanted = with_weights(file), Device.parse(device)
+    depth = len(weight_layers(whole))
     for n in [*range(every, depth, every), depth]:
-        broken = _with(file, randomise_layers(file.proto, n, seed=seed))
+        broken = file.changed(randomise_layers(whole, n, seed=seed))
         yield open_classifier(broken, spec, device=wanted)
 
 
 def _read(
     model: str | os.PathLike[str], description: dict[str, Any]
 ) -> tuple[ModelFile, ModelSpec]:
-    """A classifier's file with all its weights in memory."""
-    from onnx import external_data_helper
-
+    """A classifier's file, and what it is."""
     from onnxplain.graph.load import read_model
     from onnxplain.graph.resolve import resolve_spec
 
     file = read_model(find_model(model))
-    if file.external:
-        external_data_helper.load_external_data_for_model(file.proto, str(file.path.parent))
-    return replace(file, external=False), resolve_spec(file, description)
-
-
-def _with(file: ModelFile, proto: ModelProto) -> ModelFile:
-    digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
-    return replace(file, proto=proto, sha256=digest)
+    return file, resolve_spec(file, description)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no types
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, external_data_helper
 
 from onnxplain.errors import ModelError
 from onnxplain.graph.safety import scan
 from onnxplain.graph.shapes import Shapes, subgraphs
 
 MAX_BYTES = 4 * 2**30
+MAX_MESSAGE = 2**31 - 1  # protobuf's own limit
 
 # What people hand over instead of an ONNX file: offset, first bytes, what to do.
 OTHERS = (
@@ -52,6 +53,11 @@ class ModelFile:
     external: bool
     shapes: Shapes
 
+    def changed(self, proto: ModelProto) -> ModelFile:
+        """The file with another graph in place of its own, that holds all its weights."""
+        digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()
+        return replace(self, proto=proto, sha256=digest, external=False)
+
 
 def read_model(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ModelFile:
     """Read an ONNX file and refuse what is damaged or could do harm.
@@ -84,6 +90,27 @@ def read_model(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ModelFile:
         ) from error
     shapes = scan(proto, path.name)
     return ModelFile(path, proto, _sha256(content, files), bool(files), shapes)
+
+
+def with_weights(file: ModelFile) -> ModelProto:
+    """The graph of a file with all its weights in it; a copy if some lie in other files.
+
+    Raises
+    ------
+    ModelError
+        If it does not fit into one message.
+    """
+    if not file.external:
+        return file.proto
+    whole = ModelProto()
+    whole.CopyFrom(file.proto)
+    external_data_helper.load_external_data_for_model(whole, str(file.path.parent))
+    if whole.ByteSize() > MAX_MESSAGE:
+        raise ModelError(
+            f"{file.path.name}: holds {whole.ByteSize()} bytes with its external data, and a "
+            f"graph made of it may hold {MAX_MESSAGE}; export a smaller one"
+        )
+    return whole
 
 
 def _content(path: Path, max_bytes: int) -> bytes:

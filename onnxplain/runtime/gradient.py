@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.data import GREY, Images, Kind, Scores
-from onnxplain.errors import ScoreError
+from onnxplain.errors import BY_SCORES, ModelError, ScoreError
 from onnxplain.graph.batch import batch_axis
 from onnxplain.graph.gradient import (
     FILL,
@@ -24,8 +24,7 @@ from onnxplain.graph.gradient import (
     first_not_finite,
 )
 from onnxplain.graph.gradient import gradient_name as named
-from onnxplain.graph.gradient.weights import with_weights
-from onnxplain.graph.load import ModelFile
+from onnxplain.graph.load import ModelFile, with_weights
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.runtime import head
 from onnxplain.runtime.compose import ModelSpace, check_images
@@ -262,7 +261,10 @@ def gradient_model(
     wish = Wish(spec.input, spec.output, head=spec.head, kind=kind, tensors=layers, mask=coarse)
     fixed = batch_axis(file.proto, spec.input)
     examples = [_example(spec, n, coarse) for n in (PROBES if fixed is None else (fixed,))]
-    model = with_weights(file)
+    try:
+        model = with_weights(file)
+    except ModelError as error:
+        raise GradientError(f"{error}, or {BY_SCORES}") from error
     try:
         built = build_gradient(model, wish, RuntimeMeasure(), examples)
     except GradientError as error:

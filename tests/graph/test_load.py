@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from onnxplain.errors import ModelError
-from onnxplain.graph.load import read_model
+from onnxplain.graph import load
+from onnxplain.graph.load import read_model, with_weights
 from tests import models
 from tests.conftest import shared
 
@@ -127,6 +128,34 @@ def test_external_data_counts_in_the_hash_and_is_not_loaded(tmp_path: Path) -> N
     content[0] ^= 1
     data.write_bytes(content)
     assert read_model(path).sha256 != first.sha256
+
+
+def test_weights_in_other_files_are_loaded_into_a_copy(tmp_path: Path) -> None:
+    model = read_model(external(tmp_path))
+    before = model.proto.SerializeToString()
+    found = {one.name: one for one in with_weights(model).graph.initializer}
+    for one in models.convnet().graph.initializer:
+        assert found[one.name].data_location == TensorProto.DEFAULT
+        np.testing.assert_array_equal(
+            numpy_helper.to_array(found[one.name]), numpy_helper.to_array(one)
+        )
+    assert model.proto.SerializeToString() == before
+
+
+def test_weights_that_no_message_can_hold_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = read_model(external(tmp_path))
+    monkeypatch.setattr(load, "MAX_MESSAGE", 1000)
+    with pytest.raises(ModelError, match=r"net.onnx: holds \d+ bytes .* may hold 1000"):
+        with_weights(model)
+
+
+def test_a_changed_file_is_another_and_holds_its_weights(tmp_path: Path) -> None:
+    model = read_model(external(tmp_path))
+    first, again, other = (model.changed(models.convnet(seed=seed)) for seed in (1, 1, 2))
+    assert first.sha256 == again.sha256 != other.sha256 != model.sha256
+    assert (first.path, first.external) == (model.path, False)
 
 
 def test_missing_and_truncated_external_data_are_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from onnx import ModelProto, numpy_helper
 
 from onnxplain.errors import ModelError, ScoreError
+from onnxplain.graph import load as loading
 from onnxplain.graph.gradient import GradientError, check_gradient, gradient_name
 from onnxplain.graph.load import read_model
 from onnxplain.graph.spec import ModelSpec
@@ -119,7 +120,7 @@ def test_layers_come_with_activation_and_gradient(tmp_path: Path) -> None:
     np.testing.assert_allclose(slope[:, [0, 2]], -others / others.sum(1, keepdims=True), rtol=1e-5)
 
 
-def test_external_weights_are_read(tmp_path: Path) -> None:
+def test_external_weights_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     w = weights(SIZE)
     path = tmp_path / "outside.onnx"
     onnx.save(
@@ -128,6 +129,9 @@ def test_external_weights_are_read(tmp_path: Path) -> None:
     gradient = load_gradient(read_model(path), spec_of(), Device("cpu"), kind="logit")
     _, found = gradient.score_grads(photos(1), np.array([1]))
     np.testing.assert_allclose(found, w[[1]], rtol=1e-4, atol=1e-6)
+    monkeypatch.setattr(loading, "MAX_MESSAGE", 1000)
+    with pytest.raises(GradientError, match=r"outside.onnx: holds .* scores alone"):
+        load_gradient(read_model(path), spec_of(), Device("cpu"))
 
 
 @pytest.mark.parametrize(("targets", "text"), [([0], "one class"), ([0, 3], "0 to 2")])
