@@ -14,6 +14,7 @@ from onnxplain.data import Images, Size
 from onnxplain.errors import ModelError
 from onnxplain.image import resize
 from onnxplain.runtime.device import Device
+from onnxplain.runtime.runner import padded
 from onnxplain.runtime.session import Session, Tensor, open_session
 from onnxplain.runtime.tuning import cores
 
@@ -136,8 +137,8 @@ class OnnxDistance:
         low, high = self._range
         if self._size is not None and images.shape[1:3] != self._size:
             images = np.stack([resize(image, self._size, antialias=True) for image in images])
-        padded = np.concatenate([images, np.repeat(images[-1:], n - len(images), axis=0)])
-        return np.ascontiguousarray((low + padded * (high - low)).transpose(0, 3, 1, 2))
+        values = low + padded(images, n) * (high - low)
+        return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
 
 def _check(session: Session) -> None:

@@ -17,6 +17,7 @@ from onnxplain.image import resize
 from onnxplain.runtime.batching import batch_of
 from onnxplain.runtime.compose import HostComposer, ModelSpace
 from onnxplain.runtime.device import Device
+from onnxplain.runtime.runner import padded
 from onnxplain.runtime.session import Session, open_session
 from onnxplain.runtime.tuning import cores
 
@@ -106,8 +107,7 @@ class OnnxFeatures:
         n = len(images)
         if images.shape[1:3] != self.size:
             images = np.stack([resize(image, self.size, antialias=True) for image in images])
-        if self._fixed:
-            images = np.concatenate([images, np.repeat(images[-1:], self._fixed - n, axis=0)])
+        images = padded(images, self._fixed or n)
         feeds = {self.spec.input: self._composer.enter(images)}
         (answer,) = self._session.run(feeds, [self.tensor])
         if answer.ndim not in (2, 3, 4) or len(answer) != len(images):

@@ -30,7 +30,7 @@ from onnxplain.runtime import head
 from onnxplain.runtime.compose import ModelSpace, check_images
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.measure import RuntimeMeasure
-from onnxplain.runtime.runner import BatchSize
+from onnxplain.runtime.runner import BatchSize, padded
 from onnxplain.runtime.session import Session, open_session
 
 # Two batch sizes, other than 1, to see which dimensions grow with the batch.
@@ -121,12 +121,9 @@ class OnnxGradient:
 
     def _feeds(self, images: Images, targets: NDArray[np.integer[Any]]) -> dict[str, NDArray[Any]]:
         """At most a batch of images, filled up with the last one where the batch is fixed."""
+        n = self._batches.size if self._batches.fixed else len(images)
         rows, wanted = self._space.enter(images), targets.astype(np.int64)
-        if self._batches.fixed and len(images) < self._batches.size:
-            short = self._batches.size - len(images)
-            rows = np.concatenate([rows, np.repeat(rows[-1:], short, axis=0)])
-            wanted = np.concatenate([wanted, np.repeat(wanted[-1:], short)])
-        return {self.spec.input: rows, TARGET: wanted}
+        return {self.spec.input: padded(rows, n), TARGET: padded(wanted, n)}
 
     def _check_finite(
         self,

@@ -12,6 +12,7 @@ from onnxplain.data import Images
 from onnxplain.errors import InpainterError
 from onnxplain.graph.inpainter.spec import InpainterSpec, Order
 from onnxplain.runtime.fitting import Holes
+from onnxplain.runtime.runner import padded
 from onnxplain.runtime.session import Session
 
 Raw: TypeAlias = NDArray[np.float32]  # (N, H, W, 3): the answer's own numbers and channel order
@@ -31,10 +32,7 @@ def answer(session: Session, spec: InpainterSpec, images: Images, holes: Holes) 
     """
     n = len(images)
     axis = next(one.shape[0] for one in session.inputs if one.name == spec.image_input)
-    if axis is not None and n < axis:
-        images, holes = (
-            np.concatenate([one, np.repeat(one[-1:], axis - n, axis=0)]) for one in (images, holes)
-        )
+    images, holes = padded(images, axis or n), padded(holes, axis or n)
     (given,) = session.run(encode(spec, images, holes), [spec.output])
     rows, columns = images.shape[1:3]
     shape = (rows, columns, 3) if spec.output_layout == "nhwc" else (3, rows, columns)

@@ -21,6 +21,14 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
+def padded(rows: NDArray[Any], n: int) -> NDArray[Any]:
+    """Rows, and the last one again until there are at least n."""
+    missing = n - len(rows)
+    if missing <= 0:
+        return rows
+    return np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
+
+
 @final
 class BatchSize:
     """How many images a call of a session holds: half as many where memory ends.
@@ -137,10 +145,8 @@ class Runner:
     def run(self, rows: NDArray[Any]) -> Scores:
         """Scores of some images, as the model takes them, in one call."""
         n = len(rows)
-        missing = self.width(n) - n
-        if missing:
-            rows = np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])
-        (raw,) = self.session.run({self.spec.input: rows}, [self.spec.output])
+        feeds = {self.spec.input: padded(rows, self.width(n))}
+        (raw,) = self.session.run(feeds, [self.spec.output])
         return self.read(raw, n)
 
     def read(self, raw: NDArray[Any], n: int) -> Scores:
