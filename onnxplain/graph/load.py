@@ -53,6 +53,16 @@ class ModelFile:
     external: bool
     shapes: Shapes
 
+    @property
+    def content(self) -> bytes | Path:
+        """What a session is opened from; weights in other files are found from the path only."""
+        return self.path if self.external else self.proto.SerializeToString()
+
+    @property
+    def folder(self) -> Path | None:
+        """Where a graph made of this one finds its weights; None if it holds them."""
+        return self.path.parent if self.external else None
+
     def changed(self, proto: ModelProto) -> ModelFile:
         """The file with another graph in place of its own, that holds all its weights."""
         digest = hashlib.sha256(proto.SerializeToString(deterministic=True)).hexdigest()

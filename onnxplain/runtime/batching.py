@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -42,19 +41,6 @@ class Batch:
     rewritten: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What a session is opened from."""
-
-    content: bytes | Path
-    folder: Path | None
-    name: str
-
-    def open(self, device: Device) -> Session:
-        """A session on a device."""
-        return open_session(self.content, device, name=self.name, folder=self.folder)
-
-
 def batch_of(model: ModelFile, spec: ModelSpec) -> Batch:
     """Find out which batch sizes a model takes; remembered in the cache folder.
 
@@ -75,43 +61,42 @@ def batch_of(model: ModelFile, spec: ModelSpec) -> Batch:
     return found
 
 
-def source_of(model: ModelFile, spec: ModelSpec, batch: Batch) -> Source:
-    """The graph that takes the batch: the file's own, or the rewritten one."""
-    if not batch.rewritten:
-        content = model.path if model.external else model.proto.SerializeToString()
-        return Source(content, None, model.path.name)
+def open_batched(model: ModelFile, spec: ModelSpec, batch: Batch, device: Device) -> Session:
+    """A session of the graph that takes the batch: the file's own, or the rewritten one."""
+    return _rewritten(model, spec, device) if batch.rewritten else _original(model, device)
+
+
+def _original(model: ModelFile, device: Device) -> Session:
+    return open_session(model.content, device, name=model.path.name)
+
+
+def _rewritten(model: ModelFile, spec: ModelSpec, device: Device) -> Session:
     from onnxplain.graph.rebatch import dynamic_batch
 
-    return _rewritten(model, dynamic_batch(model.proto, spec).SerializeToString())
+    content = dynamic_batch(model.proto, spec).SerializeToString()
+    return open_session(content, device, name=model.path.name, folder=model.folder)
 
 
 def _find_out(model: ModelFile, spec: ModelSpec) -> Batch:
     from onnxplain.graph.batch import batch_axis
-    from onnxplain.graph.rebatch import dynamic_batch
 
     declared = batch_axis(model.proto, spec.input)
     if declared not in (None, 1):
         return Batch(declared, f"the graph fixes it at {declared}")
-    original = source_of(model, spec, Batch(declared, "")).open(CPU)
+    original = _original(model, CPU)
     if declared is None:
         proof = _prove(original, original, spec)
         if proof.proved:
             return Batch(None, f"dynamic, as declared; {proof.reason}")
         return Batch(1, f"declared dynamic, but {proof.reason}")
     try:
-        content = dynamic_batch(model.proto, spec).SerializeToString()
-        made = _rewritten(model, content).open(CPU)
+        made = _rewritten(model, spec, CPU)
     except ModelError as error:
         return Batch(1, f"the graph fixes it at 1, and could not be made dynamic: {error}")
     proof = _prove(original, made, spec)
     if proof.proved:
         return Batch(None, f"fixed at 1, made dynamic; {proof.reason}", rewritten=True)
     return Batch(1, f"fixed at 1; made dynamic, {proof.reason}")
-
-
-def _rewritten(model: ModelFile, content: bytes) -> Source:
-    folder = model.path.parent if model.external else None
-    return Source(content, folder, model.path.name)
 
 
 def _prove(single: Session, batched: Session, spec: ModelSpec) -> BatchProof:

@@ -66,8 +66,9 @@ def load_distance(
     if wanted is not None and (len(wanted) != 2 or min(wanted) < 1):
         raise ValueError(f"size is (rows, columns), each at least 1, got {wanted}")
     model = read_model(Path(path))
-    source = model.path if model.external else model.proto.SerializeToString()
-    session = open_session(source, Device.parse(device), name=model.path.name, threads=cores())
+    session = open_session(
+        model.content, Device.parse(device), name=model.path.name, threads=cores()
+    )
     _check(session)
     rows, columns = session.inputs[0].shape[2:]
     fixed = None if rows is None or columns is None else (rows, columns)

@@ -64,8 +64,9 @@ def load_features(
         content = with_output(proto, name).SerializeToString()
     except ModelError as error:
         raise ModelError(f"{model.path.name}: {error}") from error
-    folder = model.path.parent if model.external else None
-    session = open_session(content, wanted, name=model.path.name, folder=folder, threads=cores())
+    session = open_session(
+        content, wanted, name=model.path.name, folder=model.folder, threads=cores()
+    )
     return OnnxFeatures(session, spec, name, batch.fixed)
 
 

@@ -11,7 +11,7 @@ from onnxplain.cache import recall, remember
 from onnxplain.errors import ModelError
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.runtime import tuning
-from onnxplain.runtime.batching import batch_of, source_of
+from onnxplain.runtime.batching import batch_of, open_batched
 from onnxplain.runtime.classifier import Identity, OnnxClassifier
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import Session, version
@@ -83,7 +83,7 @@ def open_classifier(
             f"{model.path.name}: batch size {batch_size} was asked for, but it runs with "
             f"{batch.fixed} only ({batch.text}); leave the batch size away"
         )
-    session = source_of(model, spec, batch).open(device)
+    session = open_batched(model, spec, batch, device)
     on_cpu = session.device.where == "cpu"
     workers = tuning.cores() if on_cpu else 1
     key = model.sha256, str(session.device), version(), str(workers)
