@@ -140,8 +140,7 @@ class OnnxGradient:
         feeds = self._feeds(images[row : row + 1], targets[row : row + 1])
         where = first_not_finite(self._rebuild(), RuntimeMeasure(), feeds, float(value))
         raise ScoreError(
-            f"{name} of image {row} holds {value}{f', first at node {where}' if where else ''}; "
-            "use another score (log-odds) or finite differences"
+            f"{name} of image {row} holds {value}{f', first at node {where}' if where else ''}"
         )
 
 

@@ -149,7 +149,7 @@ def test_a_gradient_that_is_not_finite_names_the_image_and_the_node(tmp_path: Pa
             broken[0, 0] = np.nan
             stored.CopyFrom(numpy_helper.from_array(broken, "w"))
     gradient = load(model, spec_of(), tmp_path)
-    with pytest.raises(ScoreError, match=r"of image 0 holds nan, first at node 'scores' \(Gemm\)"):
+    with pytest.raises(ScoreError, match=r"of image 0 holds nan, first at node 'scores' \(Gemm\)$"):
         gradient.score_grads(photos(2), np.array([0, 0]))
 
 
