@@ -229,7 +229,12 @@ def _answer(
             yield Failure(subject.label, outcome.error)
             continue
         for case, found in zip(outcome.job.cases, outcome.values, strict=True):
-            yield _explanation(question, subject, case, found, outcome)
+            if isinstance(found, Attribution):
+                yield _explanation(question, subject, case, found, outcome)
+            else:
+                kind = type(found).__name__
+                wrong = f"{method.name}: a method's flow returns an Attribution, got {kind}"
+                yield Failure(subject.label, TypeError(wrong))
     yield from _drained(failures)
 
 

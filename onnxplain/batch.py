@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -96,20 +97,28 @@ def sort(query: Query, filling: Filling | None) -> Hashable:
 
 
 def score(
-    classifier: Classifier, gradients: Differentiable | None, batch: Sequence[Slice]
+    classifier: Classifier,
+    gradients: Differentiable | None,
+    batch: Sequence[Slice],
+    turn: AbstractContextManager[Any],
 ) -> list[Answer]:
-    """Answer slices of one sort, in order."""
+    """Answer slices of one sort, in order; `turn` is held while the classifier computes."""
     began = time.perf_counter()
-    answers = _answers(classifier, gradients, batch)
+    answers = _answers(classifier, gradients, batch, turn)
     return _timed(batch, answers, time.perf_counter() - began)
 
 
 def _answers(
-    classifier: Classifier, gradients: Differentiable | None, batch: Sequence[Slice]
+    classifier: Classifier,
+    gradients: Differentiable | None,
+    batch: Sequence[Slice],
+    turn: AbstractContextManager[Any],
 ) -> list[Answer]:
     how = sort(batch[0].query, batch[0].filling)
     if how == "composed":
-        return list(_cut(batch, raw=classifier.masked_scores([_part(piece) for piece in batch])))
+        parts = [_part(piece) for piece in batch]
+        with turn:
+            return list(_cut(batch, raw=classifier.masked_scores(parts)))
     if how == "fills":
         return [_try(_filled, piece) for piece in batch]
     if how != "pictures" and gradients is None:
@@ -122,7 +131,8 @@ def _answers(
     if not pictures:
         return [one for one in made if isinstance(one, Exception)]
     images = np.concatenate([images for images, _ in pictures])
-    answers = iter(_answer(classifier, gradients, pieces, images))
+    with turn:
+        answers = iter(_answer(classifier, gradients, pieces, images))
     return [
         one if isinstance(one, Exception) else _with(next(answers), effort=one[1]) for one in made
     ]

@@ -7,10 +7,11 @@ knows no session: whatever is a `Classifier` runs, from any framework or none.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -18,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.batch import Answer, Answered, Effort, Filling, Slice, score, sort
-from onnxplain.data import Attribution, Case, Image, Images, Outputs, generator
+from onnxplain.data import Attribution, Case, Images, Outputs, generator
 from onnxplain.errors import BY_SCORES, ScoreError
 from onnxplain.flow import FillQuery, Flow, ImageQuery, MaskQuery, Method, Query, Reply, flow_of
-from onnxplain.painting import Painting, Pictures
+from onnxplain.masks import ArrayMasks
+from onnxplain.painting import Pictures
 from onnxplain.protocols import Classifier, Differentiable, Fill, Prepared
 from onnxplain.scores import probabilities, target_scores
 
@@ -121,7 +123,9 @@ def run(
     waiting = iter(jobs)
     running: list[_Running[T]] = []
     pictures = Pictures(_PICTURES)
-    pool = ThreadPoolExecutor(classifier.workers, thread_name_prefix="onnxplain")
+    # Where one call of the classifier runs at a time, the next batch is filled beside it.
+    turn = threading.BoundedSemaphore(classifier.workers)
+    pool = ThreadPoolExecutor(max(classifier.workers, 2), thread_name_prefix="onnxplain")
     flying: dict[Future[list[Answer]], list[_Taken[T]]] = {}
     try:
         more = True
@@ -139,7 +143,7 @@ def run(
             room = 2 * classifier.workers - len(flying)
             for batch in islice(_batches(classifier, running), room):
                 slices = [taken.slice for taken in batch]
-                flying[pool.submit(score, classifier, gradients, slices)] = batch
+                flying[pool.submit(score, classifier, gradients, slices, turn)] = batch
             admits = more and len(running) < live
             done, _ = wait(flying, 0 if admits else None, return_when=FIRST_COMPLETED)
             for future in done:
@@ -318,6 +322,7 @@ class _Running(Generic[T]):
             self._fail(error)
 
     def _open(self, query: Query) -> _Asked:
+        query = _checked(query, self.job.cases[0])
         filling = None if isinstance(query, ImageQuery) else self._fill(query)
         return _Asked(query, filling, np.empty((len(self.job.cases), len(query))))
 
@@ -329,17 +334,55 @@ class _Running(Generic[T]):
                 del self.fillings[next(iter(self.fillings))]
             # Drawn from the names alone, so noise stays the same from query to query.
             picture = fill.prepare(case.image, generator(self.job.seed, case.name, "fill"))
-            self.fillings[fill] = self._filling(case.image, picture)
+            self.fillings[fill] = self._filling(fill, case, picture)
         return self.fillings[fill]
 
-    def _filling(self, image: Image, picture: Prepared) -> Filling:
-        if not callable(picture):
-            return Filling(picture, self.classifier.planes(image, picture))
-        return Filling(Painting(picture, self.pictures), planes=None)
+    def _filling(self, fill: Fill, case: Case, picture: Prepared) -> Filling:
+        if callable(picture):
+            what = fill, self.job.seed, case.name
+            return Filling(self.pictures.painting(case.image, what, picture), planes=None)
+        if picture.shape != case.image.shape:
+            raise ValueError(
+                f"{type(fill).__name__}: a fill is a picture of the image's size, "
+                f"{case.image.shape}, got {picture.shape}"
+            )
+        picture = picture.astype(np.float32, copy=False)
+        return Filling(picture, self.classifier.planes(case.image, picture))
 
     def _fail(self, error: Exception) -> None:
         self.error, self.asked = error, None
         self.close()
+
+
+def _checked(query: Query, case: Case) -> Query:
+    """A query as the workers take it; methods come from other packages, too.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none, or its masks or images are not of the case's size.
+    """
+    rows, columns = case.size
+    if isinstance(query, ImageQuery):
+        shape = query.images.shape
+        if query.images.ndim != 4 or shape[1:] != (rows, columns, 3):
+            raise ValueError(
+                f"an ImageQuery asks for images (N, {rows}, {columns}, 3), as the case's, got "
+                f"{shape}"
+            )
+        return replace(query, images=query.images.astype(np.float32, copy=False))
+    if not isinstance(query, MaskQuery | FillQuery):
+        raise TypeError(
+            f"a method yields a MaskQuery, an ImageQuery or a FillQuery, got {type(query).__name__}"
+        )
+    if isinstance(query.masks, np.ndarray):
+        query = replace(query, masks=ArrayMasks(query.masks.astype(np.float32, copy=False)))
+    if query.masks.size != case.size:
+        raise ValueError(
+            f"a {type(query).__name__} asks for masks of the case's size, {rows} x {columns}, got "
+            f"{' x '.join(map(str, query.masks.size))}"
+        )
+    return query
 
 
 def _problem(job: Job[Any], answer: Answered) -> str | None:

@@ -254,7 +254,7 @@ class ArrayMasks:
 
     def render(self, start: int, stop: int) -> Mask:
         """Masks `start` to `stop`."""
-        return self.values[start:stop]
+        return self.values[start:stop].astype(np.float32, copy=False)
 
 
 def nearest(cells: int, pixels: int) -> NDArray[np.int64]:

@@ -10,13 +10,15 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple, TypeAlias, final
 
 import numpy as np
 
 from onnxplain.data import Image, Images, Mask
+
+PAINTINGS = 32  # kept in case another job asks for the same; each holds its image
 
 _Promise: TypeAlias = "Future[Image]"
 
@@ -54,6 +56,22 @@ class Pictures:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[Painting, bytes], tuple[_Promise, int]] = OrderedDict()
         self._held = 0
+        self._paintings: OrderedDict[Hashable, tuple[Image, Painting]] = OrderedDict()
+
+    def painting(self, image: Image, what: Hashable, paint: Callable[[Mask], Images]) -> Painting:
+        """What `paint` makes of an image: one painting for all who ask for the same.
+
+        Several jobs may look at one image, as those of several targets do; `what` is the fill
+        and all that decides what it draws.
+        """
+        key = id(image), what  # an image that is kept keeps its id
+        with self._lock:
+            if key not in self._paintings:
+                self._paintings[key] = image, Painting(paint, self)
+            self._paintings.move_to_end(key)
+            if len(self._paintings) > PAINTINGS:
+                self._paintings.popitem(last=False)
+            return self._paintings[key][1]
 
     def claim(
         self, painting: Painting, keys: Sequence[bytes], n_bytes: int

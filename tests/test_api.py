@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import PIL.Image
@@ -18,9 +18,9 @@ from onnxplain.api import Failure, explain, explain_many
 from onnxplain.data import Attribution, Case
 from onnxplain.errors import ImageError, ModelError, ScoreError
 from onnxplain.fills import Blur
-from onnxplain.flow import Flow, MaskQuery
+from onnxplain.flow import Flow, ImageQuery, MaskQuery
 from onnxplain.image import Frame, place, resize
-from onnxplain.masks import PatchMasks
+from onnxplain.masks import ArrayMasks, PatchMasks
 from onnxplain.methods import LIME, RISE, SP
 from onnxplain.results import Explanation
 from onnxplain.runtime import from_callable
@@ -65,6 +65,7 @@ def test_public_names_are_these():
         "DatasetMean",
         "Explanation",
         "Failure",
+        "FoldedBlur",
         "GaussianNoise",
         "Inpaint",
         "LocalMean",
@@ -261,6 +262,65 @@ def test_method_that_breaks_is_a_failure_of_its_image(classifier, photo):
     (failure,) = explain_many(classifier, [photo], Breaks())
     assert isinstance(failure, Failure)
     assert str(failure.error) == "odd"
+
+
+@pytest.mark.parametrize(
+    ("asks", "returns", "says"),
+    [
+        (MaskQuery(PatchMasks(np.zeros((1, 2), int), 3, (9, 9))), None, "masks of the case's size"),
+        (MaskQuery(np.zeros((2, 9, 9))), None, "size, 12 x 12, got 9 x 9"),  # type: ignore[arg-type]
+        (ImageQuery(np.zeros((2, 9, 9, 3), np.float32)), None, r"images \(N, 12, 12, 3\)"),
+        (np.zeros((2, *SIZE)), None, "yields a MaskQuery, an ImageQuery or a FillQuery, got ndarr"),
+        (MaskQuery(np.zeros((2, *SIZE))), np.zeros(SIZE), "returns an Attribution, got ndarray"),  # type: ignore[arg-type]
+    ],
+)
+def test_method_of_another_package_is_told_what_is_wrong(classifier, photo, asks, returns, says):
+    (failure,) = explain_many(classifier, [photo], Foreign(asks, returns))
+    assert isinstance(failure, Failure)
+    with pytest.raises((TypeError, ValueError), match=says):
+        raise failure.error
+
+
+def test_masks_of_another_package_may_be_an_array(classifier, photo):
+    masks = np.zeros((2, *SIZE))
+    masks[1] = 1
+    ours = ArrayMasks(masks.astype(np.float32))
+    one, other = (
+        explain(classifier, photo, Foreign(MaskQuery(given), None), fill="black")
+        for given in (masks, ours)
+    )
+    np.testing.assert_array_equal(one.heatmap, other.heatmap)
+    assert np.ptp(one.heatmap) > 0
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Asks one thing, and returns the scores as a map if it is not told to return another."""
+
+    asks: Any
+    returns: Any
+
+    name: ClassVar[str] = "foreign"
+    adaptive: ClassVar[bool] = False
+    usual_fill: ClassVar[str] = "black"
+
+    def evaluations(self, size: tuple[int, int]) -> int:
+        return 2
+
+    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
+        reply = yield self.asks
+        scores = np.resize(reply.scores, case.size).astype(np.float32)
+        return Attribution(scores) if self.returns is None else self.returns
+
+
+def test_a_fill_of_another_size_is_an_error(classifier, photo):
+    @dataclass(frozen=True)
+    class Small:
+        def prepare(self, image, rng):
+            return image[:4]
+
+    with pytest.raises(ValueError, match=r"Small: a fill is a picture.*\(12, 12, 3\), got \(4,"):
+        explain(classifier, photo, SP(patch=6, stride=3), fill=Small())
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

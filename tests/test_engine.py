@@ -1,5 +1,5 @@
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -282,6 +282,59 @@ def test_a_method_that_wants_gradients_of_a_classifier_without_is_told_what_to_d
     (outcome,) = run(Net(curved(WEIGHTS), SIZE), [job(0, Descent(), FILLS[0])])
     assert isinstance(outcome.error, ModelError)
     assert "gain=difference" in str(outcome.error)
+
+
+def test_targets_of_a_method_that_adapts_share_what_is_filled_for_their_image():
+    net = Net(curved(WEIGHTS), SIZE)
+    photo = IMAGES[0]
+    cases = [Case("photo", photo, target) for target in (0, 1)]
+    fill = ShiftedWhereRemoved()
+    jobs = [Job((case,), (asks_for_holes(case),), fill) for case in cases]
+    made = [one.effort.inpaints for one in run(net, jobs)]
+    assert sum(made) == 3
+    other = Job((replace(cases[0], name="other"),), (asks_for_holes(cases[0]),), fill)
+    assert sum(one.effort.inpaints for one in run(net, [*fresh(jobs, fill), other])) == 6
+
+
+def fresh(jobs, fill):
+    return [Job(one.cases, (asks_for_holes(one.cases[0]),), fill) for one in jobs]
+
+
+def asks_for_holes(case):
+    masks = np.zeros((3, *case.size), np.float32)
+    for i, mask in enumerate(masks):
+        mask[i : i + 4, :5] = 1
+    reply = yield MaskQuery(ArrayMasks(masks))
+    return reply.scores
+
+
+def test_a_classifier_that_computes_one_call_at_a_time_is_filled_for_meanwhile():
+    filled, inside = threading.Event(), threading.Lock()
+
+    @dataclass(frozen=True)
+    class Second:
+        """Tells when it paints while the classifier computes."""
+
+        def prepare(self, image, rng):
+            def paint(masks):
+                if inside.locked():
+                    filled.set()
+                return np.repeat(1 - image[None], len(masks), axis=0)
+
+            return paint
+
+    def scores(images):
+        assert inside.acquire(blocking=False), "two calls at a time"
+        if len(calls) == 0:
+            calls.append(filled.wait(10))
+        inside.release()
+        return curved(WEIGHTS)(images)
+
+    calls = []
+    net = Net(scores, SIZE, batch_size=2, workers=1)
+    (outcome,) = run(net, [job(0, SP(patch=5, stride=4), Second())])
+    assert outcome.error is None
+    assert calls == [True]
 
 
 def test_results_do_not_depend_on_what_else_runs():

@@ -147,7 +147,8 @@ class MP(Parametrised):
 
     def _circle(self, case: Case) -> Flow[Array]:
         """The smallest disc whose removal is nearly that of everything, as a mask."""
-        discs = ArrayMasks(np.concatenate([_discs(case.size), np.ones((1, *case.size))], 0))
+        everything = np.ones((1, *case.size), np.float32)
+        discs = ArrayMasks(np.concatenate([_discs(case.size), everything]))
         scores = (yield MaskQuery(discs)).scores
         enough = scores <= scores[0] - 0.99 * (scores[0] - scores[-1])
         disc = discs.values[int(np.argmax(enough))]

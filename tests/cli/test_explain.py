@@ -134,20 +134,23 @@ def test_every_fill_runs_from_the_shell(run: Run, model: Path, photo: Path, fill
     assert objects(result.stdout)[0]["fill"] == fill
 
 
-FEW_GENERATIVE = {
-    "lime-g": ("--n-samples", 8),
-    "rise-g": ("--n-masks", 8),
-    "sp-g": ("--patch", 8),
-    "mp-g": ("--n-steps", 2, "--grid", 4),
-    "mp2-g": ("--grid", 4, "--max-area", 0.3),
-    "fido-ca": ("--n-steps", 2, "--grid", 4),
-}
+FEW_GENERATIVE = (
+    ("lime-g", "--n-samples", 8),
+    ("rise-g", "--n-masks", 8),
+    ("sp-g", "--patch", 8),
+    ("mp-g", "--n-steps", 2, "--grid", 4),
+    ("mp-g", "--n-steps", 2, "--grid", 4, "--start", "circle", "--binary"),
+    ("mp2-g", "--grid", 4, "--max-area", 0.3),
+    ("fido-ca", "--n-steps", 2, "--grid", 4),
+)
 
 
-@pytest.mark.parametrize("method", FEW_GENERATIVE)
-def test_generative_methods_take_an_inpainter(run: Run, model: Path, photo: Path, method: str):
+@pytest.mark.parametrize(("method", "words"), [(one[0], one[1:]) for one in FEW_GENERATIVE])
+def test_generative_methods_take_an_inpainter(
+    run: Run, model: Path, photo: Path, method: str, words: tuple[object, ...]
+):
     onnx.save(models.inpainter(), "painter.onnx")
-    words = ("--method", method, *FEW_GENERATIVE[method], "--inpainter", "painter.onnx", "--json")
+    words = ("--method", method, *words, "--inpainter", "painter.onnx", "--json")
     (one,) = objects(run("explain", photo, "-m", model, *words).stdout)
     assert (one["method"], one["fill"]) == (method, "inpaint")
     record = json.loads(Path(str(one["record"])).read_text())
