@@ -87,6 +87,7 @@ def explain(
     >>> bool(found.heatmap[:, :3].min() > 0.01), bool(found.heatmap[:, 6:].max() < 1e-6)
     (True, True)
     """
+    _check_classifier(classifier)
     n_targets = count_targets(parse_targets(target, classifier.class_names))
     if n_targets != 1:
         raise ValueError(
@@ -158,6 +159,7 @@ def explain_many(
     OnnxplainError
         If the classifier fails to run at all.
     """
+    _check_classifier(classifier)
     choice = registry.resolve(method, fill)
     settled, gradients = settle(choice.method, classifier)
     question = _Question(
@@ -322,6 +324,15 @@ class _Count:
     def _say(self) -> None:
         if self._tell:
             self._tell(self._done, max(self._total, self._done), self._inpaints)
+
+
+def _check_classifier(classifier: object) -> None:
+    if not hasattr(classifier, "masked_scores"):
+        raise TypeError(
+            f"a classifier comes from onnxplain.load(path) or, of a function of images, from "
+            f"onnxplain.from_callable(function, size=..., n_classes=...), got "
+            f"{type(classifier).__name__}"
+        )
 
 
 def _check_seed(seed: int) -> int:

@@ -145,6 +145,8 @@ def ask(
     boxes: Sequence[Box] = (),
 ) -> Asked:
     """Make a function a classifier, bring the image to its size and choose the target."""
+    if odd := [box for box in boxes if not isinstance(box, Box)]:
+        raise TypeError(f"a box is an onnxplain.Box(top, left, bottom, right), got {odd[0]!r}")
     known = _known(classifier, image) if callable(classifier) else classifier
     (named,) = name_all([image])  # as `explain` does: what is drawn depends on it
     subject = look(known, named, max_pixels=MAX_PIXELS)

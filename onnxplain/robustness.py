@@ -24,9 +24,9 @@ from onnxplain.metrics.perturbed import LabelBias, with_labels
 from onnxplain.metrics.sanity import ClassSensitivity, InputInvariance, Randomisation
 from onnxplain.metrics.similarity import SSIM, Spearman
 from onnxplain.metrics.sweeps import SWEEPS, Sweep, rank_correlations, sensitivity
-from onnxplain.params import build
+from onnxplain.params import build, unknown
 from onnxplain.protocols import Fill
-from onnxplain.registry import make_method, resolve
+from onnxplain.registry import make_fill, make_method, resolve
 from onnxplain.subjects import Source
 
 
@@ -56,6 +56,8 @@ def sweep(
     scores : dict of Score
         By metric: ``ssim``, ``hog`` and ``spearman``; each the mean over all pairs.
     """
+    if isinstance(which, str) and which not in SWEEPS:
+        raise ValueError(f"sweep {unknown(which, SWEEPS)}")
     plan = SWEEPS[which] if isinstance(which, str) else which
     known, case, _ = ask(classifier, image, target)
     variants = [_method(plan.method, variant) for variant in plan.variants]
@@ -89,8 +91,8 @@ class Audit:
 def baseline_audit(
     classifier: AnyClassifier,
     image: Source,
-    method: Method,
-    fills: Mapping[str, Fill],
+    method: Method | str,
+    fills: Mapping[str, Fill] | Iterable[str],
     target: int | str | None = None,
     *,
     seed: int = 0,
@@ -101,13 +103,15 @@ def baseline_audit(
     ----------
     classifier, image, target, seed
         As in `judge`.
-    method : Method
+    method : Method or str
         Explains the image once with every fill, with the same random draws.
-    fills : mapping of Fill
-        By the names that the audit is to call them.
+    fills : mapping of Fill, or sequence of str
+        By the names that the audit is to call them, or names of the registry.
     """
+    if not isinstance(fills, Mapping):
+        fills = {name: make_fill(name, {}) for name in fills}
     known, case, _ = ask(classifier, image, target)
-    settled, gradients = settle(method, known)
+    settled, gradients = settle(resolve(method).method, known)
     jobs = [job for fill in fills.values() for job in jobs_of(settled, [case], fill, seed)]
     maps = values_of(known, jobs, gradients=gradients)
     empty = np.zeros(case.size, np.float32)
@@ -125,7 +129,7 @@ def baseline_audit(
 def label_bias(
     classifier: AnyClassifier,
     images: Iterable[Source],
-    method: Method,
+    method: Method | str,
     *,
     fill: Fill | str | None = None,
     top: int = LabelBias.top,
@@ -139,7 +143,7 @@ def label_bias(
         As in `judge`.
     images : iterable of ndarray or path
         Their samples are pooled.
-    method : Method
+    method : Method or str
         Explains the predicted class of each.
     fill : Fill or str, optional
         As in `sweep`.
@@ -147,11 +151,12 @@ def label_bias(
         How many of the most common classes are counted.
     """
     labels = []
+    choice = resolve(method, fill)
     for image in images:
         known, case, _ = ask(classifier, image)
-        settled, gradients = settle(method, known)
+        settled, gradients = settle(choice.method, known)
         flow = with_labels(flow_of(settled, case, seed))
-        job = Job((case,), (flow,), resolve(method, fill).fill, seed)
+        job = Job((case,), (flow,), choice.fill, seed)
         ((_, found),) = values_of(known, [job], gradients=gradients)
         labels.append(found)
     return LabelBias(top=top).judge(np.concatenate(labels) if labels else [])
@@ -160,7 +165,7 @@ def label_bias(
 def class_sensitivity(
     classifier: AnyClassifier,
     image: Source,
-    method: Method,
+    method: Method | str,
     *,
     fill: Fill | str | None = None,
     seed: int = 0,
@@ -170,11 +175,12 @@ def class_sensitivity(
     Its details name the two classes. Other parameters are those of `judge`, and `fill` as in
     `sweep`; a method that is not adaptive evaluates the image once for both.
     """
+    choice = resolve(method, fill)
     known, case, probabilities = ask(classifier, image)
-    settled, gradients = settle(method, known)
+    settled, gradients = settle(choice.method, known)
     most, least = int(probabilities.argmax()), int(probabilities.argmin())
     cases = [replace(case, target=target) for target in (most, least)]
-    jobs = jobs_of(settled, cases, resolve(method, fill).fill, seed)
+    jobs = jobs_of(settled, cases, choice.fill, seed)
     first, second = (found.heatmap for found in values_of(known, jobs, gradients=gradients))
     value = ClassSensitivity().compare(first, second)
     return Score(value, {"most_probable": most, "least_probable": least})
@@ -184,7 +190,7 @@ def input_invariance(
     first: AnyClassifier,
     second: AnyClassifier,
     image: Source,
-    method: Method,
+    method: Method | str,
     target: int | str | None = None,
     *,
     fill: Fill | str | None = None,
@@ -199,7 +205,7 @@ def input_invariance(
         which the graph takes off again: `onnxplain.load_shifted`.
     image, target, seed
         As in `judge`; the target is predicted by the first.
-    method : Method
+    method : Method or str
         What is put to the test, together with the fill. What it leaves open, as whether it
         goes by gradients, is decided by the first.
     fill : Fill or str, optional
@@ -227,7 +233,7 @@ def randomisation(
     classifier: AnyClassifier,
     randomised: Iterable[AnyClassifier],
     image: Source,
-    method: Method,
+    method: Method | str,
     target: int | str | None = None,
     *,
     fill: Fill | str | None = None,
@@ -242,7 +248,7 @@ def randomisation(
     randomised : iterable of Classifier or callable
         With ever more of the last layers randomised, made one at a time:
         `onnxplain.load_randomised`.
-    method : Method
+    method : Method or str
         What is put to the test. What it leaves open, as whether it goes by gradients, is
         decided by `classifier`.
     fill : Fill or str, optional
@@ -255,12 +261,14 @@ def randomisation(
 
 
 def _maps(
-    questions: Iterable[Asked], method: Method, fill: Fill | str | None, seed: int
+    questions: Iterable[Asked], method: Method | str, fill: Fill | str | None, seed: int
 ) -> Iterator[Heatmap]:
     """The map of each classifier, by its own gradients if the first one has any."""
+    choice = resolve(method, fill)
+    settled = choice.method
     for known, case, _ in questions:
-        method, gradients = settle(method, known)
-        jobs = jobs_of(method, [case], resolve(method, fill).fill, seed)
+        settled, gradients = settle(settled, known)
+        jobs = jobs_of(settled, [case], choice.fill, seed)
         (found,) = values_of(known, jobs, gradients=gradients)
         yield found.heatmap
 

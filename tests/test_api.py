@@ -363,6 +363,12 @@ def test_wrong_arguments_are_refused_before_anything_is_read(
         explain(classifier, tmp_path / "not-there.jpg", **arguments)
 
 
+def test_a_bare_function_is_told_how_to_become_a_classifier(photo):
+    for verb, what in ((explain, photo), (explain_many, [photo])):
+        with pytest.raises(TypeError, match=r"from_callable\(function, size=.*got function"):
+            verb(halves, what)
+
+
 def test_one_image_where_many_are_asked_for_is_refused(classifier, photo):
     for one in (photo, "photo.jpg", PIL.Image.fromarray(photo)):
         with pytest.raises(TypeError, match="takes a list of images"):

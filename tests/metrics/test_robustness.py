@@ -92,6 +92,20 @@ def test_the_audit_has_every_fill_alone_and_the_maps_between_them():
     assert audit.rank_correlations["mean"]["mean"] == pytest.approx(1)
 
 
+def test_names_of_methods_fills_and_sweeps_stand_for_them():
+    net = Net(CURVED, SIZE)
+    named = metrics.class_sensitivity(net, IMAGE, "sp")
+    assert named.value == metrics.class_sensitivity(net, IMAGE, SP()).value
+    audit = metrics.baseline_audit(net, IMAGE, FAST, ["black", "blur"])
+    assert list(audit.fills) == ["black", "blur"]
+    valued = metrics.baseline_audit(net, IMAGE, FAST, {"black": Black(), "blur": Blur()})
+    assert audit.rank_correlations == valued.rank_correlations
+    with pytest.raises(ValueError, match=r"sweep 'patch' is unknown; "):
+        metrics.sweep(net, IMAGE, "patch")
+    with pytest.raises(TypeError, match=r"Box\(top, left, bottom, right\), got \(8, 8, 40, 40\)"):
+        metrics.pointing_game(net, IMAGE, IMAGE[..., 0], boxes=[(8, 8, 40, 40)])  # type: ignore[list-item]
+
+
 def test_labels_are_pooled_over_images():
     classifier = from_callable(CURVED, size=SIZE, n_classes=2)
     images = [IMAGE, 1 - IMAGE]
