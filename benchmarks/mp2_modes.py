@@ -1,11 +1,12 @@
 """What the modes of MP2 cost, and what their masks are worth beside those of `full`.
 
     python -m benchmarks.mp2_modes run ROWS.jsonl --images DIR --annotations labels.csv
-    python -m benchmarks.mp2_modes table ROWS.jsonl
+    python -m benchmarks.mp2_modes table ROWS.jsonl   # as in benchmarks/results/mp2_modes.md
 
 `run` appends a line for every set, image and mode as soon as it is done, and leaves out what is
 there already, so that it can be stopped and started at any time; `--set` and `--mode` pick
-some. `table` writes `benchmarks/results/mp2_modes.md`.
+some. The set `quantised` takes a MobileNet V2 1.0 of 224 px with 8-bit weights, `--quantised FILE`.
+`table` prints Markdown.
 
 Each set takes the first correctly classified photos of one seeded draw, all with the same limit
 of area, without which `full` could not be afforded. One photo runs at a time.
@@ -23,7 +24,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import onnxplain
 from benchmarks.common import machine, seconds
@@ -37,9 +37,9 @@ from onnxplain.methods import MP2
 from onnxplain.metrics import Deletion
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import Item, read_items, sample
+from onnxplain.study.statistics import sign_flip
 from onnxplain.subjects import look, name_all
 
-RESULTS = Path(__file__).parent / "results" / "mp2_modes.md"
 SEED = 0
 MODES: dict[str, dict[str, Any]] = {
     "full": {"gain": "difference", "sweep": "full"},
@@ -70,10 +70,10 @@ class Set:
 
 
 LITE0 = "efficientnet-lite0"
-QUANTISED = "../shared/models/mobilenet_v2_1.0_224_quant.onnx"
+QUANTISED = "quantised"
 SETS = {
     "14": Set(LITE0, 14, 0.2, 40),
-    "quantised": Set(QUANTISED, 14, 0.2, 10, shift=1, by_gradient=False),
+    QUANTISED: Set("mobilenet_v2_1.0_224_quant", 14, 0.2, 10, shift=1, by_gradient=False),
     "28": Set(LITE0, 28, 0.08, 12),
     "tuning-14": Set(LITE0, 14, 0.2, 8, skip=40),
     "tuning-28": Set(LITE0, 28, 0.08, 4, skip=40),
@@ -137,9 +137,9 @@ def judge(photo: Photo, found: Attribution, classifier: OnnxClassifier) -> dict[
 def run(args: argparse.Namespace) -> None:
     items = read_items(args.images, args.annotations)
     done = {key(row) for row in rows(args.rows)}
-    for name in args.set or SETS:
+    for name in args.set or [name for name in SETS if name != QUANTISED or args.quantised]:
         one = SETS[name]
-        classifier = onnxplain.load(one.model)
+        classifier = onnxplain.load(args.quantised if name == QUANTISED else one.model)
         for photo in islice(photos(one, classifier, items), args.photos):
             for mode in args.mode or MODES:
                 if mode in BY_GRADIENT and not one.by_gradient:
@@ -191,7 +191,7 @@ def table(args: argparse.Namespace) -> None:
         modes = [mode for mode in MODES if any(mode in done for done in whole.values())]
         if whole:
             parts += [summary(name, modes, whole), photo_by_photo(modes, whole)]
-    RESULTS.write_text("\n\n".join(parts) + "\n")
+    print("\n\n".join(parts))
 
 
 HEAD = """# The modes of MP2
@@ -264,15 +264,11 @@ def judged(here: list[dict[str, Any]], full: list[dict[str, Any]]) -> list[str]:
     for what in ("deletion", "deletion_mean"):
         ratio = total(here, what) / total(full, what)
         gaps = np.array([a[what] - b[what] for a, b in zip(here, full, strict=True)])
-        p = f" ({sign_flips(gaps):.2f})" if what == "deletion" and gaps.any() else ""
+        p = ""
+        if what == "deletion" and gaps.any():
+            p = f" ({sign_flip(gaps, np.random.default_rng(SEED)):.2f})"
         cells += [f"{total(here, what) / len(here):.4f}", f"{ratio:.2f}{p}"]
     return cells
-
-
-def sign_flips(gaps: NDArray[np.float64]) -> float:
-    """Two-sided p of their mean under random signs."""
-    signs = np.random.default_rng(SEED).choice([-1, 1], (10_000, len(gaps)))
-    return float((abs((signs * gaps).mean(axis=1)) >= abs(gaps.mean()) - 1e-12).mean())
 
 
 def total(photos: list[dict[str, Any]], what: str) -> float:
@@ -292,6 +288,7 @@ def main() -> None:
     runs.add_argument("rows", type=Path)
     runs.add_argument("--images", type=Path, required=True)
     runs.add_argument("--annotations", type=Path, required=True)
+    runs.add_argument("--quantised", type=Path, help="ONNX file of the set of that name")
     runs.add_argument("--set", action="append", choices=list(SETS))
     runs.add_argument("--mode", action="append", choices=list(MODES))
     runs.add_argument("--photos", type=int, help="at most so many of each set")
@@ -300,6 +297,8 @@ def main() -> None:
     tables.add_argument("rows", type=Path)
     tables.set_defaults(call=table)
     args = parser.parse_args()
+    if QUANTISED in (getattr(args, "set", None) or ()) and not args.quantised:
+        parser.error(f"--set {QUANTISED} needs its model: --quantised FILE")
     args.call(args)
 
 

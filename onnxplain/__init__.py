@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         UniformNoise,
         White,
     )
-    from onnxplain.loading import load, load_features, load_inpainter
+    from onnxplain.loading import gradient_graph, load, load_features, load_inpainter
     from onnxplain.methods import FIDO, LIME, MP, MP2, RISE, SP
     from onnxplain.results import Explanation, load_explanation
     from onnxplain.runtime import from_callable, load_distance
@@ -64,7 +64,7 @@ _HOMES = {
         "UniformNoise",
         "White",
     ),
-    "onnxplain.loading": ("load", "load_features", "load_inpainter"),
+    "onnxplain.loading": ("gradient_graph", "load", "load_features", "load_inpainter"),
     "onnxplain.methods": ("FIDO", "LIME", "MP", "MP2", "RISE", "SP"),
     "onnxplain.results": ("Explanation", "load_explanation"),
     "onnxplain.runtime": ("from_callable", "load_distance"),
@@ -101,6 +101,7 @@ __all__ = [
     "explain",
     "explain_many",
     "from_callable",
+    "gradient_graph",
     "load",
     "load_distance",
     "load_explanation",

@@ -1,4 +1,4 @@
-"""The verbs: load a classifier, explain images with it."""
+"""The verbs that explain images with a classifier."""
 
 from __future__ import annotations
 

@@ -5,8 +5,10 @@
     OnnxplainError          anything a user can put right; its text says how
     ├── ImageError          a photo that cannot be read, or is not one
     ├── ModelError          an ONNX file that cannot be used as it is described
+    │   └── GradientError   one that cannot be differentiated (`onnxplain.graph.gradient`)
     ├── DeviceError         the asked-for device or provider is not there
-    ├── ScoreError          a classifier answered with NaN or infinite scores
+    │   └── OutOfMemory     not even the smallest batch fits on it (`onnxplain.runtime`)
+    ├── ScoreError          a classifier answered with what is no score, or no gradient
     ├── InpainterError      an inpainter that answers wrongly
     ├── ZooError            a zoo model that cannot be had or does not check out
     └── OutputError         a result that cannot be written or read back

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain import runtime
-from onnxplain.data import Fit, Image, Interpolation
+from onnxplain.data import Fit, Image, Interpolation, Kind
 from onnxplain.errors import ModelError
 from onnxplain.graph.spec import Colour, Head, Layout
 from onnxplain.params import unknown
@@ -185,6 +185,55 @@ def load_features(
         If it cannot be loaded, or has no such tensor.
     """
     return runtime.load_features(find_model(model), tensor, device=device, flags=description)
+
+
+def gradient_graph(
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    *,
+    score: Kind = "probability",
+    layers: Sequence[str] = (),
+    mask: int | None = None,
+    **description: Any,
+) -> bytes:
+    """Differentiate a classifier: an ONNX graph of standard operators that gives its gradient.
+
+    Parameters
+    ----------
+    model : path or str
+        As for `load`.
+    score : {'probability', 'logit', 'log-odds'}
+        Which score of the target is differentiated.
+    layers : sequence of str
+        Inner tensors that are wanted with their gradients.
+    mask : int, optional
+        Cells a side of a mask to differentiate by, in place of the image.
+    **description
+        What the model's file does not tell, as for `load`.
+
+    Returns
+    -------
+    content : bytes
+        Of an ONNX file. Its inputs are the model's own and ``target`` (N,) of int64; its
+        outputs the model's own, ``target_score`` (N,), and ``d_score/d_NAME`` for the image and
+        every layer. With `mask` it also takes ``fill``, as the model takes images, and ``mask``
+        (N, cells, cells) in [0, 1], where 1 removes, which is enlarged bilinearly; image and
+        fill have N rows or one.
+
+    Raises
+    ------
+    ModelError, ZooError
+        If the model cannot be read, is not described well enough or has no gradient; then the
+        message names the node that stands in the way.
+    ValueError
+        If the mask has no cell or more than the image has pixels.
+    """
+    from onnxplain.graph.load import read_model
+    from onnxplain.graph.resolve import resolve_spec
+    from onnxplain.runtime.gradient import gradient_model
+
+    file = read_model(find_model(model))
+    spec = resolve_spec(file, description)
+    return gradient_model(file, spec, kind=score, layers=tuple(layers), mask=mask)
 
 
 def find_model(model: str | os.PathLike[str]) -> Path:

@@ -79,6 +79,7 @@ def test_public_names_are_these():
         "explain",
         "explain_many",
         "from_callable",
+        "gradient_graph",
         "load",
         "load_distance",
         "load_explanation",

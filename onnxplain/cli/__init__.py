@@ -1,4 +1,4 @@
-"""The command ``onnxplain``: one file a command, imported when it is called.
+"""The command ``onnxplain``: a file for each command, imported when it is called.
 
 Results go to stdout, progress and logs to stderr. Exit codes: 0, all done; 1, something
 failed; 2, the command line asks for something that does not exist.

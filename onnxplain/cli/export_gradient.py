@@ -12,7 +12,7 @@ from onnxplain.cli.errors import reported
 from onnxplain.cli.models import model_flags, model_options
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.data import Kind
-from onnxplain.loading import find_model
+from onnxplain.loading import gradient_graph
 
 
 @click.command(cls=SectionedCommand)
@@ -62,17 +62,11 @@ def command(
     With --mask it also takes a fill, as the model takes images, and a mask (N, CELLS, CELLS) in
     [0, 1] where 1 removes, which is enlarged bilinearly; image and fill have N rows or one.
     """
-    from onnxplain.graph.load import read_model
-    from onnxplain.graph.resolve import resolve_spec
-    from onnxplain.runtime.gradient import gradient_model
-
     flags = model_flags(ctx)
     # The graph is the same on every device, for every batch.
     described = {key: flags[key] for key in flags if key not in ("device", "batch_size")}
     with reported(arguments=True):
-        file = read_model(find_model(model))
-        spec = resolve_spec(file, described)
-        content = gradient_model(file, spec, kind=score, layers=layers, mask=mask)
-        with writing(output):
-            write_atomic(output, content)
+        content = gradient_graph(model, score=score, layers=layers, mask=mask, **described)
+    with reported(), writing(output):
+        write_atomic(output, content)
     click.echo(output)

@@ -9,6 +9,7 @@ resize rule and the colour order have defaults; how pixels are normalised is nev
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from onnxplain.graph.normalisation import NORMALISATION, PRESETS, normalisation
 from onnxplain.graph.sources import Source, beside
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.params import unknown
+
+log = logging.getLogger(__name__)
 
 DEFAULTS = {"fit": "crop", "crop": 1.0, "interpolation": "bilinear"}
 PLAUSIBLE_COLOURS = ("rgb", "bgr")
@@ -203,6 +206,7 @@ class _Resolver:
             for name, (value, source) in found.items():
                 self._put(name, value, source)
             self.missing += [name for name in NORMALISATION if name not in found]
+            self._tell_mixture()
         channels = 1 if self.values["colour"] == "grey" else 3
         for name in ("mean", "std"):
             if name in self.values:
@@ -210,6 +214,22 @@ class _Resolver:
                 if len(values) not in (1, channels):
                     self._contradicts(name, values, self.origins[name], f"{channels} channel(s)")
                 self.values[name] = values * channels if len(values) == 1 else values
+
+    def _tell_mixture(self) -> None:
+        """Say so where a flag's mean goes with a std that was said elsewhere, or the reverse.
+
+        Each alone is a legitimate correction, but more often half of a pair was forgotten.
+        """
+        flags = {source.name for source in self.told}
+        places = {source.name for source in self.sources} - flags
+        for name, other in (("mean", "std"), ("std", "mean")):
+            if self.origins.get(name) in flags and self.origins.get(other) in places:
+                value = ", ".join(f"{one:g}" for one in self.values[other])
+                log.warning(
+                    "%s: %s goes with the %s %s of %s; give %s too if they belong together",
+                    *(self.name, self.origins[name], other, value, self.origins[other]),
+                    option(other),
+                )
 
     def _class_names(self) -> None:
         classes = self.facts.classes

@@ -1,4 +1,4 @@
-"""Metrics of heatmaps and fills: one metric, one file.
+"""Metrics of heatmaps and fills: one metric or one family a file.
 
 A metric is a frozen dataclass whose flow asks the engine, or which compares arrays. The
 functions `judge`, `deletion`, `class_sensitivity` and so on ask any classifier at once.

@@ -1,8 +1,8 @@
 """Sanity checks: a heatmap must follow the class and the weights, and nothing else.
 
 Each compares maps that were made elsewhere: of two classes, of two models that compute the
-same (`onnxplain.graph.surgery.prepend_sub`), or of a model whose layers are randomised one
-after the other (`onnxplain.graph.surgery.randomise_layers`).
+same (`onnxplain.load_shifted`), or of a model whose layers are randomised one after the other
+(`onnxplain.load_randomised`).
 
 References
 ----------

@@ -139,6 +139,19 @@ def test_each_source_gives_way_to_the_one_before(tmp_path: Path) -> None:
     assert normalisation(spec) == ((0.0, 1.0), (0.0,) * 3, (1.0,) * 3)
 
 
+def test_half_a_pair_beside_the_other_half_from_elsewhere_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = net(tmp_path, net="mean = 127\nstd = 128\nrange = [0, 255]")
+    resolve_spec(model, {"mean": 120})
+    (told,) = caplog.messages
+    assert "flag --mean goes with the std 128 of net.toml; give --std too" in told
+    caplog.clear()
+    resolve_spec(model, {"mean": 0.4, "std": 0.2})
+    resolve_spec(model, {})
+    assert not caplog.messages
+
+
 def test_units_of_mean_and_std_follow_from_their_size(tmp_path: Path) -> None:
     model = net(tmp_path)
     assert resolve_spec(model, {"mean": 0.5, "std": 0.5}).range == (0, 1)
