@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,6 +14,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 VGG_SLICES: tuple[tuple[int, ...], ...] = ((0, 2), (6, 8), (12, 14, 16), (20, 22, 24))
 """Convolutions of the trunk's slices by their number in the file; slices end in a ReLU."""
+
+REACH = 14.0
+"""Depth in a hole, in pixels, by which the perceptual distance's weight falls to 1/e."""
 
 
 def per_hole(error: Tensor, mask: Tensor) -> Tensor:
@@ -60,6 +65,7 @@ class Perceptual(nn.Module):
     ----------
     .. [1] Zhang et al., The Unreasonable Effectiveness of Deep Features, CVPR 2018
     .. [2] Ghildyal & Liu, Shift-Tolerant Perceptual Similarity Metric, ECCV 2022
+    .. [3] Liu et al., Image Inpainting for Irregular Holes Using Partial Convolutions, ECCV 2018
     """
 
     shift: Tensor
@@ -97,15 +103,76 @@ class Perceptual(nn.Module):
             maps.append(x)
         return maps
 
-    def forward(self, filled: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-        """Return the distance averaged by `per_hole`."""
+    def forward(
+        self, filled: Tensor, image: Tensor, mask: Tensor, weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the distance and that of the features' moments in the hole.
+
+        Parameters
+        ----------
+        filled, image : (N, 3, H, W) Tensor
+            RGB in [0, 1].
+        mask : (N, 1, h, w) Tensor
+            1 in the hole, at any size.
+        weight : (N, 1, h, w) Tensor, optional
+            Weight of the distance at every position, e.g. `near_rim`; 1 if not given.
+
+        Returns
+        -------
+        distance : scalar Tensor
+            Squared difference of the features, position by position, averaged by `per_hole`.
+        moments : scalar Tensor
+            Squared difference of the features' means and deviations over the hole, which asks
+            for the right texture without asking where it lies (compare the style loss of [3]_).
+        """
         with torch.no_grad():
             target = [_unit(x) for x in self.features(image)]
-        total = filled.new_zeros(len(filled))
+        distance = moments = filled.new_zeros(len(filled))
         for k, (a, b) in enumerate(zip(self.features(filled), target, strict=True)):
-            distance = F.conv2d((_unit(a) - b).square(), self.get_buffer(f"lin{k}"))
-            total = total + distance.float().mean((1, 2, 3))
-        return per_hole(total, mask)
+            a, lin = _unit(a), self.get_buffer(f"lin{k}")
+            inside = F.adaptive_avg_pool2d(mask, a.shape[2:])
+            error = F.conv2d((a - b).square(), lin).float()
+            if weight is not None:
+                error = error * F.adaptive_avg_pool2d(weight, a.shape[2:])
+            distance = distance + error.mean((1, 2, 3))
+            difference = (_moments(a, inside) - _moments(b, inside)).square()
+            moments = moments + (difference * lin.flatten()).sum((0, 2))
+        return per_hole(distance, mask), per_hole(moments * mask.mean((1, 2, 3)), mask)
+
+
+def near_rim(mask: Tensor) -> Tensor:
+    """Weights that are 1 outside of a hole and fall with the depth in it.
+
+    Next to known pixels it is known what texture belongs there. Deep in a large hole it is not,
+    and a distance position by position is lowest for streaks that no photo has.
+
+    Parameters
+    ----------
+    mask : (N, 1, H, W) Tensor
+        1 in the hole.
+
+    Returns
+    -------
+    weight : (N, 1, H, W) Tensor
+        ``exp(-depth / REACH)``.
+
+    References
+    ----------
+    .. [1] Yu et al., Generative Image Inpainting with Contextual Attention, CVPR 2018, 3.2
+       (its spatially discounted loss)
+    """
+    holes = mask[:, 0].numpy().astype(np.uint8)
+    depth = np.stack([cv2.distanceTransform(hole, cv2.DIST_L2, 3) for hole in holes])
+    return torch.from_numpy(np.exp(-depth[:, None] / REACH))
+
+
+def _moments(x: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted mean and deviation of each channel, (2, N, C)."""
+    weight = weight / weight.sum((2, 3), keepdim=True)
+    mean = (x * weight).sum((2, 3))
+    # Under the root a little more than nothing: its slope at 0 is infinite.
+    variance = ((x - mean[:, :, None, None]).square() * weight).sum((2, 3))
+    return torch.stack([mean, (variance + 1e-4).sqrt()])
 
 
 def _unit(x: Tensor) -> Tensor:
