@@ -64,7 +64,7 @@ def load_inpainter(
     wanted = Device.parse(device)
     model = read_model(Path(path))
     spec = resolve_inpainter(model, flags or {})
-    source = model.path if model.external else model.proto.SerializeToString()
+    source = model.content
     session = open_session(source, wanted, name=model.path.name)
 
     def on_cpu() -> Session:  # elsewhere, short floats blur what is to be told apart
