@@ -1,5 +1,6 @@
 import threading
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import ClassVar
 
 import numpy as np
@@ -309,15 +310,17 @@ def asks_for_holes(case):
 
 
 def test_a_classifier_that_computes_one_call_at_a_time_is_filled_for_meanwhile():
-    filled, inside = threading.Event(), threading.Lock()
+    computing, filled, inside = threading.Event(), threading.Event(), threading.Lock()
+    painting, scored = count(1), []
 
     @dataclass(frozen=True)
     class Second:
-        """Tells when it paints while the classifier computes."""
+        """Paints the second batch while the classifier computes the first."""
 
         def prepare(self, image, rng):
             def paint(masks):
-                if inside.locked():
+                if next(painting) == 2:
+                    assert computing.wait(10)
                     filled.set()
                 return np.repeat(1 - image[None], len(masks), axis=0)
 
@@ -325,16 +328,16 @@ def test_a_classifier_that_computes_one_call_at_a_time_is_filled_for_meanwhile()
 
     def scores(images):
         assert inside.acquire(blocking=False), "two calls at a time"
-        if len(calls) == 0:
-            calls.append(filled.wait(10))
+        if not scored:
+            computing.set()
+            scored.append(filled.wait(10))
         inside.release()
         return curved(WEIGHTS)(images)
 
-    calls = []
     net = Net(scores, SIZE, batch_size=2, workers=1)
     (outcome,) = run(net, [job(0, SP(patch=5, stride=4), Second())])
     assert outcome.error is None
-    assert calls == [True]
+    assert scored == [True]
 
 
 def test_results_do_not_depend_on_what_else_runs():
