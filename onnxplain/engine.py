@@ -376,7 +376,7 @@ def _checked(query: Query, case: Case) -> Query:
             f"a method yields a MaskQuery, an ImageQuery or a FillQuery, got {type(query).__name__}"
         )
     if isinstance(query.masks, np.ndarray):
-        query = replace(query, masks=ArrayMasks(query.masks.astype(np.float32, copy=False)))
+        query = replace(query, masks=ArrayMasks(query.masks))
     if query.masks.size != case.size:
         raise ValueError(
             f"a {type(query).__name__} asks for masks of the case's size, {rows} x {columns}, got "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from onnxplain.data import Case, Image
@@ -21,8 +22,7 @@ from onnxplain.scores import probabilities
 
 SLACK = 0.01  # of probabilities that were rounded, by float16 or quantisation
 
-# A path, an array, or a picture of Pillow.
-Source: TypeAlias = str | os.PathLike[str] | NDArray[Any] | Any
+Source: TypeAlias = str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image
 
 
 class Named(NamedTuple):
@@ -72,7 +72,7 @@ class Subject:
 
 def name_all(images: Iterable[Source]) -> list[Named]:
     """Every image with what it is called."""
-    if isinstance(images, str | os.PathLike | np.ndarray) or hasattr(images, "convert"):
+    if isinstance(images, str | os.PathLike | np.ndarray | PIL.Image.Image):
         raise TypeError("explain_many takes a list of images; explain takes one")
     return [_name(one, place) for place, one in enumerate(images)]
 
@@ -92,7 +92,7 @@ def look(classifier: Classifier, named: Named, *, max_pixels: int) -> Subject:
     """
     if isinstance(named.source, np.ndarray):
         photo = from_array(named.source)
-    elif hasattr(named.source, "convert"):
+    elif isinstance(named.source, PIL.Image.Image):
         photo = from_array(np.asarray(named.source.convert("RGB")))
     else:
         photo = read(named.source, max_pixels=max_pixels)
@@ -189,7 +189,7 @@ def from_array(array: NDArray[Any]) -> Image:
 def _name(source: Source, position: int) -> Named:
     if not isinstance(source, str | os.PathLike):
         name = f"image-{position}"
-        if not (isinstance(source, np.ndarray) or hasattr(source, "convert")):
+        if not isinstance(source, np.ndarray | PIL.Image.Image):
             raise TypeError(
                 f"{name} would be a path, an array (rows, columns, 3) or a Pillow image, got "
                 f"{type(source).__name__}"

@@ -26,7 +26,7 @@ from onnxplain.metrics.base import Direction, Score, check_heatmap
 from onnxplain.params import Param, Parametrised
 from onnxplain.protocols import Fill
 
-POINTS = 28  # steps of a curve where nobody says how large they are
+STEPS = 28  # steps of a curve where nobody says how large they are
 
 Ties: TypeAlias = Literal["row-major", "random"]
 
@@ -156,7 +156,7 @@ def area_under(scores: ArrayLike) -> float:
 def _counts(size: Size, step: int | None) -> NDArray[np.int64]:
     """Pixels gone at each point of the curve: 0, step, 2 step, ..., all."""
     pixels = size[0] * size[1]
-    step = step or -(-pixels // POINTS)
+    step = step or -(-pixels // STEPS)
     if step >= pixels > 1:
         raise ValueError(
             f"a curve with a step of {step} pixels has no point between the image of {size[0]} x "

@@ -103,7 +103,7 @@ class _Examiner:
         self.session = session
         self.name = session.name
         self.same = SAME
-        self.firsts: dict[tuple[object, ...], Raw] = {}
+        self.answers: dict[tuple[object, ...], Raw] = {}
 
     def why(self, error: Exception) -> str:
         """What went wrong; the file may have another name when what was found is read again."""
@@ -112,13 +112,14 @@ class _Examiner:
     def run(self, spec: InpainterSpec, images: Images, holes: Holes) -> Raw:
         return answer(self.session, spec, images, holes)
 
-    def first(self, spec: InpainterSpec) -> Raw:
-        """The answer to the first picture of the probe, which is asked for once."""
+    def first(self, spec: InpainterSpec, *, changed: bool = False) -> Raw:
+        """The answer to the first picture of the probe, or to it changed; each asked for once."""
         # What checks change.
-        key = spec.multiple, spec.hole, spec.known, spec.premultiply, spec.range
-        if key not in self.firsts:
-            self.firsts[key] = self.run(spec, self.probe.images[:1], self.probe.holes[:1])
-        return self.firsts[key]
+        key = spec.multiple, spec.hole, spec.known, spec.premultiply, spec.range, changed
+        if key not in self.answers:
+            images = self.probe.changed() if changed else self.probe.images
+            self.answers[key] = self.run(spec, images[:1], self.probe.holes[:1])
+        return self.answers[key]
 
     def size(self, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
         """Which sizes it takes."""
@@ -196,8 +197,7 @@ class _Examiner:
     def change(self, spec: InpainterSpec) -> float:
         """How much pixels deep in the hole show in the answer, if they are not made blank."""
         bare = replace(spec, premultiply=False)
-        other = self.run(bare, self.probe.changed()[:1], self.probe.holes[:1])
-        return _apart(self.first(bare), other)
+        return _apart(self.first(bare), self.first(bare, changed=True))
 
     def is_good(self, spec: InpainterSpec) -> bool:
         """Whether the hole is hidden, known pixels come back, and something is painted.
@@ -217,10 +217,10 @@ class _Examiner:
 
     def passes(self, spec: InpainterSpec) -> bool:
         """Whether pixels deep in the hole come out as they go in."""
-        bare, changed = replace(spec, premultiply=False), self.probe.changed()[:1]
-        raw, deep = self.run(bare, changed, self.probe.holes[:1])[0], self.probe.deep[0]
-        apart = (error for _, error in _errors(spec, raw[deep], changed[0][deep]))
-        return min(apart) < READS
+        raw = self.first(replace(spec, premultiply=False), changed=True)[0]
+        deep, went_in = self.probe.deep[0], self.probe.changed()[0]
+        _, error = _errors(spec, raw[deep], went_in[deep])[0]
+        return error < READS
 
     def choose(self, spec: InpainterSpec, good: InpainterSpec, text: str) -> InpainterSpec:
         """The values of the mask that were seen, where nobody said others."""
@@ -237,9 +237,8 @@ class _Examiner:
         if max(here, there) < max(READS, CLEAR * min(here, there)):
             return spec, Check("polarity", None, f"{text}: taken as described, {_mask(spec)}")
         text += f"; known pixels are {here:.1e} off, and {there:.1e} if {_mask(turned)}"
-        return self.choose(spec, turned if here > there else spec, text), Check(
-            "polarity", True, text
-        )
+        spec = self.choose(spec, turned if here > there else spec, text)
+        return spec, Check("polarity", True, text)
 
     def readings(self, spec: InpainterSpec) -> list[tuple[dict[str, Any], float]]:
         """Mean error of the known pixels under each reading of the output, the best first."""

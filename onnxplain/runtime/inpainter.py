@@ -16,7 +16,7 @@ from onnxplain.graph.inpainter.spec import InpainterSpec, described, parse
 from onnxplain.runtime.conformance import Check, examine
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.fitting import Holes, blank, fit, unfit
-from onnxplain.runtime.painting import answer, decode
+from onnxplain.runtime.painting import answer, decode, fixed_batch
 from onnxplain.runtime.runner import BatchSize
 from onnxplain.runtime.session import Session, open_session, version
 from onnxplain.version import __version__
@@ -109,7 +109,7 @@ class OnnxInpainter:
         self._sha256 = sha256
         self.spec = spec
         self.checks = checks
-        axis = next(one.shape[0] for one in session.inputs if one.name == spec.image_input)
+        axis = fixed_batch(session, spec)
         self._batches = BatchSize(
             min(spec.batch or BATCH_SIZE, axis or BATCH_SIZE),
             fixed=axis is not None,

@@ -31,7 +31,7 @@ def answer(session: Session, spec: InpainterSpec, images: Images, holes: Holes) 
         If the graph cannot be run on such images.
     """
     n = len(images)
-    axis = next(one.shape[0] for one in session.inputs if one.name == spec.image_input)
+    axis = fixed_batch(session, spec)
     images, holes = padded(images, axis or n), padded(holes, axis or n)
     (given,) = session.run(encode(spec, images, holes), [spec.output])
     rows, columns = images.shape[1:3]
@@ -49,6 +49,11 @@ def answer(session: Session, spec: InpainterSpec, images: Images, holes: Holes) 
         )
     ordered = given[:n].astype(np.float32, copy=False)
     return ordered if spec.output_layout == "nhwc" else ordered.transpose(0, 2, 3, 1)
+
+
+def fixed_batch(session: Session, spec: InpainterSpec) -> int | None:
+    """The only number of images that the graph takes, None if any."""
+    return next(one.shape[0] for one in session.inputs if one.name == spec.image_input)
 
 
 def encode(spec: InpainterSpec, images: Images, holes: Holes) -> Mapping[str, NDArray[Any]]:

@@ -139,8 +139,8 @@ class Runner:
         On a GPU that is one number for all calls: another shape would make cuDNN look for
         its algorithms again, and choose others.
         """
-        padded = self._batches.fixed or self.session.device.where != "cpu"
-        return max(n, self._batches.size) if padded else n
+        always_full = self._batches.fixed or self.session.device.where != "cpu"
+        return max(n, self._batches.size) if always_full else n
 
     def run(self, rows: NDArray[Any]) -> Scores:
         """Scores of some images, as the model takes them, in one call."""

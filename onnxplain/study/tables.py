@@ -186,7 +186,7 @@ class _Group:
 
     settings: Row
     points: dict[tuple[str, int], _Point | None] = field(default_factory=dict)
-    failed: set[tuple[str, int]] = field(default_factory=set)
+    failed: dict[tuple[str, int], bool] = field(default_factory=dict)
     alphas: list[float] = field(default_factory=list)
 
     def add(self, row: Row) -> None:
@@ -199,7 +199,7 @@ class _Group:
             point = _Point(row["value"], grid, details.get("whole_image_overlap"))
         image = row["image"], row["target"]
         self.points[image] = point
-        (self.failed.add if row["status"] == "error" else self.failed.discard)(image)
+        self.failed[image] = row["status"] == "error"
 
 
 def _column(names: _Names, group: _Group, share: float, seed: int) -> Column:
@@ -215,7 +215,7 @@ def _column(names: _Names, group: _Group, share: float, seed: int) -> Column:
     if chosen:
         alpha = best_alpha([_score(point, group.alphas) for point in held.values()], direction)
         values = {i: at_alpha(_score(point, group.alphas), alpha) for i, point in rest.items()}
-    n_failed = len(group.failed)
+    n_failed = sum(group.failed.values())
     n_undefined = len(group.points) - len(points) - n_failed
     n_held_out = len(held) if chosen else 0
     unit = group.settings["unit"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import importlib
 from pathlib import Path
 from types import ModuleType
 
@@ -21,10 +21,9 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def script(name: str) -> ModuleType:
-    for one in ("losses", "network", "photos"):
-        if name == one:
-            pytest.importorskip("torch")
-    return sys.modules.get(name) or __import__(name)
+    if name in ("losses", "network"):
+        pytest.importorskip("torch")
+    return importlib.import_module(name)
 
 
 def test_holes_are_seeded_never_empty_and_of_the_sizes_that_are_told() -> None:
