@@ -48,6 +48,36 @@ class PatchMasks:
         return out
 
 
+def slide(
+    size: Size, patch: int, stride: int, owner: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First row and first column of every position of a sliding patch; all lie inside.
+
+    Raises
+    ------
+    ValueError
+        If the patch does not fit in the image; `owner` is who asks.
+    """
+    if patch > min(size):
+        raise ValueError(
+            f"{owner}: patch must fit in the image of {size[0]} x {size[1]} pixels that the "
+            f"classifier takes, got {patch}"
+        )
+    rows, columns = (np.arange(0, side - patch + 1, stride) for side in size)
+    return rows, columns
+
+
+def corners_of(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first pixel (N, 2) of every patch of a grid, row by row."""
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def none_and(corners: NDArray[np.int64], patch: int, size: Size) -> PatchMasks:
+    """Masks of patches, and before them one that removes nothing: the image itself."""
+    outside = np.full((1, 2), -patch)
+    return PatchMasks(np.concatenate([outside, corners]), patch, size)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class GridMasks:
     """Coarse random grids, enlarged bilinearly and shifted, as in RISE (sec. 3.2).

@@ -82,6 +82,11 @@ class FIDO(Parametrised):
         Literal["auto", "gradient", "score-function"], Param("how the derivative is found")
     ] = "auto"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_samples % 2:
+            raise ValueError(f"FIDO: n_samples must be even, got {self.n_samples}")
+
     @property
     def wants_gradients(self) -> bool:
         """Whether it would ask for gradients."""
@@ -107,8 +112,6 @@ class FIDO(Parametrised):
         if self.estimator == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
         check_grid(self.grid, case.size, "FIDO")
-        if self.n_samples % 2:
-            raise ValueError(f"FIDO: n_samples must be even, got {self.n_samples}")
         enlarge = Enlarge.bilinear(self.grid, case.size)
         logits = np.zeros((self.grid, self.grid))  # of being dropped
         adam, scores = Adam(), []
@@ -116,7 +119,7 @@ class FIDO(Parametrised):
         differentiate = self._concrete if self.estimator == "gradient" else self._score_function
         for step in range(self.n_steps):
             score, by_logit = yield from differentiate(case, logits, enlarge, rng)
-            weight = self.sparsity * min(step / max(self.warm_up, 1), 1)
+            weight = self.sparsity * (min(step / self.warm_up, 1) if self.warm_up else 1)
             dropped = sigmoid(enlarge.pixels(logits))
             by_sparsity = enlarge.cells(dropped * (1 - dropped))
             learning_rate = self.learning_rate * (1 - step / self.n_steps)

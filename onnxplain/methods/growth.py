@@ -66,6 +66,11 @@ class Growth:
         """Cells of the grid."""
         return self.grid**2
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether cells that are left would be filled with what they hold."""
+        return bool((self._towards() == self.image)[self._pixels(self.removed) == 0].all())
+
     def best(self) -> list[int]:
         """Cells that are left, largest gain first; the first in row order among equals."""
         return self.ranked(self.gains)
@@ -249,4 +254,4 @@ class Growth:
 
 
 def _probability(log_odds: float) -> float:
-    return float(1 / (1 + np.exp(-log_odds)))
+    return float(np.exp(-np.logaddexp(0, -log_odds)))

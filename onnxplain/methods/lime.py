@@ -41,12 +41,16 @@ class LIME(Parametrised):
         SLIC's weight of nearness against likeness of colour, and its smoothing in pixels.
     distance : {'cosine', 'l2'}
         Distance of a sample from the image, between the vectors of kept superpixels.
-    kernel_width : float
-        Samples at distance d weigh ``sqrt(exp(-d**2 / kernel_width**2))``.
+    kernel_width : float, optional
+        Samples at distance d weigh ``sqrt(exp(-d**2 / kernel_width**2))``. If not given, 0.25
+        for ``cosine``, and ``0.75 * sqrt(S)`` for ``l2`` between vectors of S superpixels, as in
+        the authors' package for vectors of S features.
     regression : {'ridge', 'lasso'}
         Penalty of the linear model; its intercept is not penalised.
-    alpha : float
-        Weight of the penalty, in scikit-learn's meaning of each regression.
+    alpha : float, optional
+        Weight of the penalty, in scikit-learn's meaning of each regression. If not given, 1
+        for ``ridge`` and 0.01 for ``lasso``, whose loss is a mean over the samples: from 1/4
+        on it leaves no coefficient.
 
     Notes
     -----
@@ -66,9 +70,13 @@ class LIME(Parametrised):
     distance: Annotated[Literal["cosine", "l2"], Param("distance of a sample from the image")] = (
         "cosine"
     )
-    kernel_width: Annotated[float, Param("width of the kernel over that distance", gt=0)] = 0.25
+    kernel_width: Annotated[
+        float | None, Param("width of the kernel over it; 0.25 or by superpixels if none", gt=0)
+    ] = None
     regression: Annotated[Literal["ridge", "lasso"], Param("penalty of the linear model")] = "ridge"
-    alpha: Annotated[float, Param("weight of the penalty", ge=0)] = 1.0
+    alpha: Annotated[
+        float | None, Param("weight of the penalty; 1 or, for lasso, 0.01 if not given", ge=0)
+    ] = None
 
     def evaluations(self, size: Size) -> int:
         """One a sample."""
@@ -85,8 +93,9 @@ class LIME(Parametrised):
         kept = rng.integers(0, 2, (self.n_samples, segments.max() + 1), dtype=np.uint8)
         kept[0] = 1
         reply = yield MaskQuery(SegmentMasks(segments, 1 - kept))
-        fit = weighted_ridge if self.regression == "ridge" else weighted_lasso
-        coefficients, intercept = fit(kept, reply.scores, self._weights(kept), self.alpha)
+        fit, alpha = (weighted_ridge, 1.0) if self.regression == "ridge" else (weighted_lasso, 0.01)
+        alpha = alpha if self.alpha is None else self.alpha
+        coefficients, intercept = fit(kept, reply.scores, self._weights(kept), alpha)
         coarse = coefficients.astype(np.float32)
         details = {"intercept": intercept, "n_segments": len(coarse)}
         return Attribution(coarse[segments], coarse=coarse, details=details)
@@ -95,10 +104,11 @@ class LIME(Parametrised):
         n_kept, n_segments = kept.sum(axis=1, dtype=np.float64), kept.shape[1]
         if self.distance == "cosine":
             # Between a row of n ones among S entries and S ones it is 1 - sqrt(n / S).
-            distance = 1 - np.sqrt(n_kept / n_segments)
+            distance, usual = 1 - np.sqrt(n_kept / n_segments), 0.25
         else:
-            distance = np.sqrt(n_segments - n_kept)
-        weights: NDArray[np.float64] = np.sqrt(np.exp(-((distance / self.kernel_width) ** 2)))
+            distance, usual = np.sqrt(n_segments - n_kept), 0.75 * np.sqrt(n_segments)
+        width = self.kernel_width or usual
+        weights: NDArray[np.float64] = np.sqrt(np.exp(-((distance / width) ** 2)))
         return weights
 
 
@@ -125,8 +135,9 @@ def weighted_ridge(
     z_mean, y_mean, z_centred, y_centred = _centred(z, y, weights)
     weighted = z_centred * weights[:, None]
     gram = weighted.T @ z_centred + alpha * np.eye(z.shape[1])
-    # Least squares: without a penalty a superpixel that was always kept leaves it singular.
-    beta = np.linalg.lstsq(gram, weighted.T @ y_centred)[0].astype(np.float64)
+    # Without a penalty a superpixel that was always kept leaves it singular.
+    solve = np.linalg.solve if alpha > 0 else lambda a, b: np.linalg.lstsq(a, b)[0]
+    beta = solve(gram, weighted.T @ y_centred).astype(np.float64)
     return beta, float(y_mean - z_mean @ beta)
 
 

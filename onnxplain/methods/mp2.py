@@ -137,6 +137,13 @@ class MP2(Parametrised):
     ] = None
     max_area: Annotated[float, Param("share of the cells after which it stops", gt=0, le=1)] = 1.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self._limit:
+            raise ValueError(
+                f"MP2: max_area of {self.max_area:g} is less than one of the {self.grid**2} cells"
+            )
+
     @property
     def wants_gradients(self) -> bool:
         """Whether it would ask for gradients."""
@@ -190,11 +197,12 @@ class MP2(Parametrised):
         return self._result(growth, reason)
 
     def _chance(self, case: Case) -> float:
+        """Probability at which it stops; equal classes are at it however they are rounded."""
         if self.chance is not None:
             return self.chance
         if case.n_classes is None:
             raise ValueError("MP2: chance must be given for a case without a number of classes")
-        return 1 / case.n_classes
+        return (1 + 1e-6) / case.n_classes
 
     @property
     def _limit(self) -> int:
@@ -222,6 +230,11 @@ class MP2(Parametrised):
             ranking = yield from self._look_ahead(growth, step)
             slope = slope if ranking is None else ranking
             growth.fresh[:] = False
+            if step == 0 and slope is not None and growth.is_blind:
+                raise ValueError(
+                    f"MP2: where nothing is removed the fill is the image itself, so that "
+                    f"gradients tell nothing with look_ahead={self.look_ahead!r}; take 'lattice'"
+                )
             if slope is None:
                 yield from self._try(growth, step, room)
             elif self.gain == "propose":

@@ -41,8 +41,9 @@ class RISE(Parametrised):
 
     Notes
     -----
-    The heatmap is a mean probability in [0, 1]; only its differences mean something. The
-    paper uses 4000 masks for VGG-16 and 8000 for ResNet-50.
+    The heatmap is the mean probability where a pixel is kept, in [0, 1] with ``coverage`` and
+    about that with ``expectation``; only its differences mean something. A pixel that no mask
+    keeps is 0. The paper uses 4000 masks for VGG-16 and 8000 for ResNet-50.
     """
 
     name: ClassVar[str] = "rise"

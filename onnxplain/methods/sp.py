@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onnxplain.data import Attribution, Case, Size
 from onnxplain.flow import Flow, MaskQuery
 from onnxplain.image import resize
-from onnxplain.masks import PatchMasks, Unions
+from onnxplain.masks import Unions, corners_of, none_and, slide
 from onnxplain.params import Param, Parametrised
 
 
@@ -73,18 +73,16 @@ class SP(Parametrised):
 
     def evaluations(self, size: Size) -> int:
         """One a patch position, and one for the image itself."""
-        rows, columns = self._positions(size)
+        rows, columns = slide(size, self.patch, self.stride, "SP")
         return len(rows) * len(columns) + 1
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case; draws nothing."""
-        rows, columns = self._positions(case.size)
-        corners = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
+        rows, columns = slide(case.size, self.patch, self.stride, "SP")
+        corners = corners_of(rows, columns)
         groups = self._groups(len(rows), len(columns))
         order = np.argsort(groups, kind="stable")  # those that share a fill are asked together
-        # A patch that lies outside removes nothing: the image itself, in the same query.
-        outside = np.full((1, 2), -self.patch)
-        patches = PatchMasks(np.concatenate([outside, corners[order]]), self.patch, case.size)
+        patches = none_and(corners[order], self.patch, case.size)
         holes = Unions(patches, np.append(-1, groups[order])) if self.share else None
         reply = yield MaskQuery(patches, holes=holes)
         drops = np.empty(len(order), np.float32)
@@ -99,16 +97,6 @@ class SP(Parametrised):
         step = -(-(self.patch + self.share) // self.stride)
         row, column = np.indices((n_rows, n_columns)) % step
         return (row * step + column).ravel()
-
-    def _positions(self, size: Size) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First row and first column of every patch; all lie inside."""
-        if self.patch > min(size):
-            raise ValueError(
-                f"SP: patch must fit in the image of {size[0]} x {size[1]} pixels that the "
-                f"classifier takes, got {self.patch}"
-            )
-        rows, columns = (np.arange(0, side - self.patch + 1, self.stride) for side in size)
-        return rows, columns
 
     def _to_image(
         self,

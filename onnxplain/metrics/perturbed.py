@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Annotated, ClassVar, TypeVar
 
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from onnxplain.data import Box, Case, Heatmap, Size
 from onnxplain.flow import FillQuery, Flow, MaskQuery
-from onnxplain.masks import PatchMasks
+from onnxplain.masks import corners_of, none_and, slide
 from onnxplain.metrics.base import Direction, Score
 from onnxplain.metrics.boxes import object_boxes
 from onnxplain.metrics.neutrality import entropy
@@ -58,21 +57,21 @@ class OffObjectChange(Parametrised):
 
     def evaluations(self, size: Size) -> int:
         """One a position outside the object, and one for the image itself."""
-        return len(_corners(size, self.patch, self.stride)) + 1
+        return len(self._corners(size)) + 1
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[Score]:
         """Judge the fill; NaN where the object leaves no room for the patch."""
-        corners = _corners(case.size, self.patch, self.stride)
+        corners = self._corners(case.size)
         boxes = object_boxes(case.boxes, case.size, self.name)
         outside = corners[outside_boxes(corners, self.patch, boxes)]
         if not len(outside):
             return Score(float("nan"), {"positions": 0})
-        # A patch beyond the border removes nothing: the image itself, in the same query.
-        untouched = np.array([[-self.patch, -self.patch]])
-        masks = PatchMasks(np.concatenate([untouched, outside]), self.patch, case.size)
-        reply = yield MaskQuery(masks, fill=self.fill)
+        reply = yield MaskQuery(none_and(outside, self.patch, case.size), fill=self.fill)
         changes = np.abs(reply.scores[1:] - reply.scores[0])
         return Score(float(changes.mean()), {"positions": len(outside)})
+
+    def _corners(self, size: Size) -> NDArray[np.int64]:
+        return corners_of(*slide(size, self.patch, self.stride, "OffObjectChange"))
 
 
 def outside_boxes(
@@ -116,7 +115,7 @@ def with_labels(flow: Flow[T]) -> Flow[tuple[T, NDArray[np.int64]]]:
 
 @dataclass(frozen=True)
 class LabelBias(Parametrised):
-    """Share of the perturbed samples that fall into the few most common top classes.
+    """Share of a method's samples that fall into the few most common top classes.
 
     20.5 % of LIME's grey samples fall into three of ImageNet's classes, whatever the image;
     inpainted samples hardly favour any [1]_.
@@ -158,9 +157,3 @@ class LabelBias(Parametrised):
             "counts": [count for _, count in common],
         }
         return Score(float(shares[: self.top].sum()), details)
-
-
-def _corners(size: Size, patch: int, stride: int) -> NDArray[np.int64]:
-    """First pixel of every position of the patch that lies wholly inside, shape (N, 2)."""
-    rows, columns = (range(0, side - patch + 1, stride) for side in size)
-    return np.array(list(product(rows, columns)), np.int64).reshape(-1, 2)

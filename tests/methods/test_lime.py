@@ -107,3 +107,20 @@ def test_weights_fall_as_less_is_kept_and_a_sample_of_nothing_is_at_distance_one
         assert (np.diff(weights[np.argsort(n_kept)]) > 0).all()
     nothing = LIME()._weights(np.zeros((1, 8), np.uint8))
     assert nothing[0] == pytest.approx(np.sqrt(np.exp(-16.0)))
+
+
+@pytest.mark.parametrize("distance", ["cosine", "l2"])
+@pytest.mark.parametrize("regression", ["ridge", "lasso"])
+def test_every_regression_and_distance_finds_the_evidence_at_its_defaults(distance, regression):
+    evidence = np.zeros((*SHAPE, 3), np.float32)
+    evidence[:, : SHAPE[1] // 2] = 1 / evidence[:, : SHAPE[1] // 2].size
+
+    def left_half(images):
+        score = np.einsum("nhwc,hwc->n", images, evidence)
+        return np.stack([1 - score, score], axis=1)
+
+    method = LIME(n_samples=300, n_segments=20, distance=distance, regression=regression)
+    coarse = explain(Net(left_half, SHAPE), method, Picture(0.0)).values[0].coarse
+    segments, _ = samples(method)
+    effect = [(IMAGE * evidence)[segments == one].sum() for one in range(len(coarse))]
+    assert np.corrcoef(coarse, effect)[0, 1] > 0.8

@@ -236,12 +236,12 @@ def test_evidence_lies_in_the_region_that_the_score_depends_on(method):
 
 def test_score_function_needs_pairs():
     with pytest.raises(ValueError, match="n_samples must be even, got 5"):
-        explain(FIDO(grid=4, n_steps=2, n_samples=5))
+        FIDO(n_samples=5)
 
 
 def test_the_estimates_without_gradients_agree_with_the_gradient_on_average():
     net, gradients = region_net()
-    spsa = MP(grid=4, n_steps=1, jitter=0, estimator="spsa", n_pairs=2000)
+    spsa = MP(grid=4, n_steps=1, jitter=0, estimator="spsa", n_pairs=2000, reach=0.02)
     case = Case("photo", IMAGE, 1)
     from onnxplain.optim import Enlarge
 
@@ -255,6 +255,36 @@ def test_the_estimates_without_gradients_agree_with_the_gradient_on_average():
     )
     correlation = np.corrcoef(exact.ravel(), estimate.ravel())[0, 1]
     assert correlation > 0.95
+    assert np.vdot(exact, estimate) / np.vdot(exact, exact) == pytest.approx(1, abs=0.1)
+
+
+def test_the_score_function_estimate_is_on_average_the_slope_of_additive_log_odds():
+    """A cell of effect e that is dropped with probability p adds e p: slope e p (1 - p)."""
+    net, _ = region_net()
+    case, rng = Case("photo", IMAGE, 1), np.random.default_rng(0)
+    from onnxplain.optim import Enlarge
+
+    logits = np.linspace(-1, 1, 16).reshape(4, 4)
+    method = FIDO(grid=4, n_samples=4000, estimator="score-function")
+    flow = method._score_function(case, logits, Enlarge.nearest(4, SIZE), rng)
+    _, estimate = driver.run(net, case, flow, Picture(0.0))
+    effect = np.zeros(SIZE)
+    effect[:8, :10] = -0.05 * IMAGE[:8, :10].sum(axis=-1)
+    cells = effect.reshape(4, 4, 4, 5).sum(axis=(1, 3))
+    p = 1 / (1 + np.exp(-logits))
+    exact = cells * p * (1 - p)
+    assert np.vdot(exact, estimate) / np.vdot(exact, exact) == pytest.approx(1, abs=0.05)
+    np.testing.assert_allclose(estimate, exact, atol=0.1 * abs(exact).max())
+
+
+def test_without_warm_up_sparsity_acts_from_the_first_step_on():
+    flat = Net(lambda images: np.full((len(images), 2), 0.5, np.float32), SIZE)
+    coarse = {}
+    for warm_up in (0, 1):
+        method = FIDO(grid=4, n_steps=1, n_samples=4, warm_up=warm_up, estimator="score-function")
+        coarse[warm_up] = explain(method, flat).values[0].coarse
+    assert (coarse[0] < 0).all()  # less is kept than half
+    assert (coarse[1] == 0).all()
 
 
 @dataclasses.dataclass(frozen=True)

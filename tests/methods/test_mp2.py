@@ -11,7 +11,7 @@ from onnxplain.engine import jobs_of, run
 from onnxplain.fills import Blur
 from onnxplain.flow import FillQuery, Reply
 from onnxplain.methods import MP2
-from onnxplain.methods.growth import Growth
+from onnxplain.methods.growth import Growth, _probability
 from onnxplain.scores import target_scores
 from tests.nets import CurvedGradients, Net, Picture, curved
 from tests.reference import driver
@@ -22,8 +22,8 @@ IMAGE = RNG.random((*SIZE, 3), np.float32)
 SWEEPS = ["full", "lazy", "coarse", "static"]
 
 
-def explain(net, method, fill=None, gradients=None):
-    case = Case("photo", IMAGE, 1, n_classes=10)
+def explain(net, method, fill=None, gradients=None, case=None):
+    case = case or Case("photo", IMAGE, 1, n_classes=10)
     jobs = jobs_of(method, [case], fill or Picture(0.0), 0)
     (outcome,) = run(net, jobs, gradients=gradients)
     if outcome.error:
@@ -317,10 +317,16 @@ def test_a_lattice_of_one_cell_a_fill_equals_the_exact_look_ahead_of_the_first_s
         np.testing.assert_allclose(first[0].details["gains"], other.details["gains"], rtol=1e-4)
 
 
-@pytest.mark.parametrize("gain", ["difference", "gradient"])
 @pytest.mark.parametrize(
-    ("look_ahead", "first", "later"),
-    [("lattice", 1 + 4**2, 1 + 4**2), ("static", 1 + 4**2, 1), ("blur", 0, 0), ("exact", 0, 0)],
+    ("gain", "look_ahead", "first", "later"),
+    [
+        *(
+            (gain, *case)
+            for gain in ("difference", "gradient")
+            for case in [("lattice", 17, 17), ("static", 17, 1), ("blur", 1, 1)]
+        ),
+        ("difference", "exact", None, None),
+    ],
 )
 def test_fills_of_a_step(gain, look_ahead, first, later):
     """A lattice of 4 needs 17 a step: that of the mask as it is, and 16 looked ahead."""
@@ -331,11 +337,11 @@ def test_fills_of_a_step(gain, look_ahead, first, later):
     )
     outcome = explain(Net(curved(weights), SIZE), method, fill, gradients=CurvedGradients(weights))
     assert len(outcome.values[0].order) == 2 * steps
-    if look_ahead == "exact" and gain == "difference":  # a fill for every mask that is scored
+    if look_ahead == "exact":  # a fill for every mask that is scored
         assert sum(fill.asked) == outcome.evaluations == sum((cells, cells - 2, cells - 4)) + 4
     else:
-        per_step = (max(first, 1), *[max(later, 1)] * (steps - 1))
-        assert sum(fill.asked) == sum(per_step) + 1  # and one for the last stop test
+        # and one for the last stop test
+        assert sum(fill.asked) == first + later * (steps - 1) + 1
 
 
 @pytest.mark.parametrize("gain", ["difference", "propose", "gradient"])
@@ -382,19 +388,39 @@ def test_the_limit_of_area_is_not_lost_to_rounding():
 def test_the_gradient_with_a_compositing_fill_needs_a_look_ahead():
     weights = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
     gradients = CurvedGradients(weights)
-    gains = {
-        look_ahead: explain(
-            Net(curved(weights), SIZE),
-            MP2(grid=6, gain="gradient", max_area=2 / 36, chance=1e-6, look_ahead=look_ahead),
-            NeighbourFill(),
-            gradients,
-        )
-        .values[0]
-        .details["gains"]
-        for look_ahead in ("exact", "lattice")
-    }
-    assert np.abs(gains["exact"]).max() == 0
-    assert np.abs(gains["lattice"]).min() > 0
+
+    def gains(look_ahead):
+        method = MP2(grid=6, gain="gradient", max_area=2 / 36, chance=1e-6, look_ahead=look_ahead)
+        outcome = explain(Net(curved(weights), SIZE), method, NeighbourFill(), gradients)
+        return outcome.values[0].details["gains"]
+
+    assert np.abs(gains("lattice")).min() > 0
+    with pytest.raises(ValueError, match="look_ahead='exact'"):
+        gains("exact")
+
+
+@pytest.mark.parametrize("n_classes", [3, 10, 100, 365, 1000])
+def test_a_classifier_that_is_at_chance_level_stops_at_once(n_classes):
+    def even(images):
+        return np.zeros((len(images), n_classes), np.float32)
+
+    case = Case("photo", IMAGE, 1, n_classes=n_classes)
+    for net in (
+        Net(even, SIZE, "logits"),
+        Net(lambda images: even(images) + np.float32(1 / n_classes), SIZE),
+    ):
+        details = explain(net, MP2(grid=6), case=case).values[0].details
+        assert (details["reason"], details["area"]) == ("chance", 0)
+
+
+def test_log_odds_of_any_size_are_probabilities():
+    assert [_probability(x) for x in (-5000.0, 0.0, 5000.0)] == [0.0, 0.5, 1.0]
+    assert _probability(-30.0) == pytest.approx(np.exp(-30) / (1 + np.exp(-30)), rel=1e-12)
+
+
+def test_an_area_of_less_than_a_cell_is_refused():
+    with pytest.raises(ValueError, match="less than one of the 64 cells"):
+        MP2(grid=8, max_area=0.01)
 
 
 def test_a_fill_that_is_one_picture_is_looked_ahead_once():
