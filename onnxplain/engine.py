@@ -375,6 +375,8 @@ def _checked(query: Query, case: Case) -> Query:
         raise TypeError(
             f"a method yields a MaskQuery, an ImageQuery or a FillQuery, got {type(query).__name__}"
         )
+    if query.fill is not None and not hasattr(query.fill, "prepare"):
+        raise TypeError(f"a query's fill is a Fill, as Blur(), got {query.fill!r}")
     if isinstance(query.masks, np.ndarray):
         query = replace(query, masks=ArrayMasks(query.masks))
     if query.masks.size != case.size:

@@ -17,14 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 from onnxplain.data import Box, Case, generator
 from onnxplain.engine import Job, run
 from onnxplain.errors import ModelError
-from onnxplain.flow import ByGradient, Method
+from onnxplain.flow import ByGradient, Flow, Method
 from onnxplain.image import MAX_PIXELS
 from onnxplain.metrics.base import Metric, Score
 from onnxplain.metrics.chance import random_heatmap
 from onnxplain.protocols import Classifier, Differentiable, Fill
-from onnxplain.registry import DEFAULT_FILL, make_fill
+from onnxplain.registry import DEFAULT_FILL, as_fill
 from onnxplain.runtime import from_callable
-from onnxplain.subjects import Source, look, name_all
+from onnxplain.subjects import Source, look, name_one
 from onnxplain.targets import choose, parse_targets
 
 T = TypeVar("T")
@@ -97,8 +97,7 @@ def judge(
     (0.125, 0.375)
     """
     known, case, _ = ask(classifier, image, target, boxes)
-    given = np.zeros(case.size, np.float32) if heatmap is None else np.asarray(heatmap)
-    flow = metric.flow(case, given, generator(seed, case.name, metric.name))
+    flow = _flow(metric, case, heatmap, generator(seed, case.name, metric.name))
     (score,) = values_of(known, [Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed)])
     return score
 
@@ -119,15 +118,25 @@ def random_baseline(
     Its details hold the score of each of the `n_maps` maps and their standard deviation. The
     other parameters are those of `judge`.
     """
+    if n_maps < 1:
+        raise ValueError(f"n_maps must be >= 1, got {n_maps}")
     known, case, _ = ask(classifier, image, target, boxes)
     jobs = []
     for i in range(n_maps):
         rng = generator(seed, case.name, metric.name, f"random-{i}")
-        flow = metric.flow(case, random_heatmap(case.size, rng), rng)
+        flow = _flow(metric, case, random_heatmap(case.size, rng), rng)
         jobs.append(Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed))
     values = [score.value for score in values_of(known, jobs)]
     details = {"values": values, "deviation": float(np.std(values))}
     return Score(float(np.mean(values)), details)
+
+
+def _flow(
+    metric: Metric, case: Case, heatmap: ArrayLike | None, rng: np.random.Generator
+) -> Flow[Score]:
+    if isinstance(metric, type):
+        raise TypeError(f"a metric is a value, as {metric.__name__}(), got the class")
+    return metric.flow(case, np.asarray([] if heatmap is None else heatmap), rng)
 
 
 class Asked(NamedTuple):
@@ -143,25 +152,29 @@ def ask(
     image: Source,
     target: int | str | None = None,
     boxes: Sequence[Box] = (),
+    *,
+    position: int = 0,
 ) -> Asked:
-    """Make a function a classifier, bring the image to its size and choose the target."""
+    """Make a function a classifier, bring the image to its size and choose the target.
+
+    What is drawn for an array depends on its `position` among others, as in `explain_many`.
+    """
     if odd := [box for box in boxes if not isinstance(box, Box)]:
         raise TypeError(f"a box is an onnxplain.Box(top, left, bottom, right), got {odd[0]!r}")
     known = _known(classifier, image) if callable(classifier) else classifier
-    (named,) = name_all([image])  # as `explain` does: what is drawn depends on it
-    subject = look(known, named, max_pixels=MAX_PIXELS)
-    (index,) = choose(parse_targets(target, known.class_names), subject.probabilities)
+    subject = look(known, name_one(image, position), max_pixels=MAX_PIXELS)
+    chosen = choose(parse_targets(target, known.class_names), subject.probabilities)
+    if len(chosen) != 1:
+        raise ValueError(f"the question is about one class, got target={target!r}")
     inside = tuple(subject.frame.box(box) for box in boxes)
     n_classes = len(known.class_names)
-    case = replace(subject.case(index), boxes=inside, n_classes=n_classes)
+    case = replace(subject.case(chosen[0]), boxes=inside, n_classes=n_classes)
     return Asked(known, case, subject.probabilities)
 
 
 def fill_of(fill: Fill | str | None) -> Fill:
     """A fill, by name if it is one; the default if it is None."""
-    if fill is None or isinstance(fill, str):
-        return make_fill(fill or DEFAULT_FILL, {})
-    return fill
+    return as_fill(DEFAULT_FILL if fill is None else fill)
 
 
 def settle(method: Method, classifier: Classifier) -> tuple[Method, Differentiable | None]:

@@ -159,10 +159,14 @@ def filled_frechet(
     """
     metric = FrechetDistance()
     before, after = [], []
-    pairs = zip(images, boxes, strict=True)
+    pairs = enumerate(zip(images, boxes, strict=True))
     while some := list(islice(pairs, _AT_ONCE)):
-        asked = [ask(classifier, image, None, where) for image, where in some]
+        asked = [
+            ask(classifier, image, None, where, position=place) for place, (image, where) in some
+        ]
         photos = [one.case.image for one in asked]
+        if len(sizes := {photo.shape for photo in photos}) > 1:
+            raise ValueError(f"the images of a set have one size, got {sorted(sizes)}")
         jobs = [
             Job((one.case,), (filled(one.case, None, metric.name),), fill_of(fill), seed)
             for one in asked

@@ -75,6 +75,8 @@ def saliency_metric(
     *,
     alpha: float = SaliencyMetric.alpha,
     around: Around = SaliencyMetric.around,
+    smallest_area: float = SaliencyMetric.smallest_area,
+    grid: bool = SaliencyMetric.grid,
 ) -> Score:
     """How small a crop the classifier is sure of; lower is better.
 
@@ -82,7 +84,7 @@ def saliency_metric(
     --------
     onnxplain.metrics.SaliencyMetric : the parameters, and where the metric comes from.
     """
-    metric = SaliencyMetric(alpha=alpha, around=around)
+    metric = SaliencyMetric(alpha=alpha, around=around, smallest_area=smallest_area, grid=grid)
     return judge(metric, classifier, image, heatmap, target)
 
 

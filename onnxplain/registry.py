@@ -117,6 +117,24 @@ def make_fill(name: str, parameters: Mapping[str, Any], inpainter: Inpainter | N
     return fills.Inpaint(inpainter)
 
 
+def as_fill(fill: Fill | str) -> Fill:
+    """A fill, by name if it is one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such fill, or it is none.
+    """
+    if isinstance(fill, str):
+        return make_fill(fill, {})
+    if isinstance(fill, type) or not hasattr(fill, "prepare"):
+        made_by = f"{fill.__name__}()" if isinstance(fill, type) else "Blur()"
+        raise TypeError(
+            f"a fill is a value or a name, as {made_by} or 'blur', got {type(fill).__name__}"
+        )
+    return fill
+
+
 def resolve(method: Method | str, fill: Fill | str | None = None) -> Choice:
     """Values and names out of what a caller gives, either of which may be either.
 
@@ -136,13 +154,7 @@ def resolve(method: Method | str, fill: Fill | str | None = None) -> Choice:
         made = method
     if fill is None:
         fill = implied or made.usual_fill
-    if isinstance(fill, str):
-        fill = make_fill(fill, {})
-    if isinstance(fill, type) or not hasattr(fill, "prepare"):
-        made_by = f"{fill.__name__}()" if isinstance(fill, type) else "Blur()"
-        raise TypeError(
-            f"a fill is a value or a name, as {made_by} or 'blur', got {type(fill).__name__}"
-        )
+    fill = as_fill(fill)
     painted = isinstance(fill, fills.Inpaint)
     if implied and not painted:
         raise ValueError(

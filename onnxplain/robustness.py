@@ -17,7 +17,7 @@ from onnxplain.data import Heatmap, generator
 from onnxplain.engine import Job, jobs_of
 from onnxplain.evaluation import AnyClassifier, Asked, ask, settle, settle_all, values_of
 from onnxplain.flow import Method, flow_of
-from onnxplain.metrics.base import Score
+from onnxplain.metrics.base import Score, defined
 from onnxplain.metrics.chance import RandomHeatmap
 from onnxplain.metrics.neutrality import FillScore
 from onnxplain.metrics.perturbed import LabelBias, with_labels
@@ -26,7 +26,7 @@ from onnxplain.metrics.similarity import SSIM, Spearman
 from onnxplain.metrics.sweeps import SWEEPS, Sweep, rank_correlations, sensitivity
 from onnxplain.params import build, unknown
 from onnxplain.protocols import Fill
-from onnxplain.registry import make_fill, make_method, resolve
+from onnxplain.registry import make_fill, make_method, resolve, split
 from onnxplain.subjects import Source
 
 
@@ -108,6 +108,8 @@ def baseline_audit(
     fills : mapping of Fill, or sequence of str
         By the names that the audit is to call them, or names of the registry.
     """
+    if isinstance(fills, str):
+        raise TypeError(f"fills are several, as ['black', 'blur'], got {fills!r}")
     if not isinstance(fills, Mapping):
         fills = {name: make_fill(name, {}) for name in fills}
     known, case, _ = ask(classifier, image, target)
@@ -152,8 +154,8 @@ def label_bias(
     """
     labels = []
     choice = resolve(method, fill)
-    for image in images:
-        known, case, _ = ask(classifier, image)
+    for position, image in enumerate(images):
+        known, case, _ = ask(classifier, image, position=position)
         settled, gradients = settle(choice.method, known)
         flow = with_labels(flow_of(settled, case, seed))
         job = Job((case,), (flow,), choice.fill, seed)
@@ -222,8 +224,8 @@ def input_invariance(
     maps = list(_maps((plain, moved), method, fill, seed))
     before, after = (asked.probabilities[plain.case.target] for asked in (plain, moved))
     details = {
-        "spearman": _defined(Spearman().compare(*maps)),
-        "ssim": _defined(SSIM().compare(*maps)),
+        "spearman": defined(Spearman().compare(*maps)),
+        "ssim": defined(SSIM().compare(*maps)),
         "score_change": float(abs(after - before)),
     }
     return Score(InputInvariance().compare(*maps), details)
@@ -276,8 +278,7 @@ def _maps(
 def _method(name: str, parameters: Mapping[str, Any]) -> Method:
     if name == RandomHeatmap.name:
         return build(RandomHeatmap, parameters)
-    return make_method(name, parameters)
-
-
-def _defined(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+    base, implied = split(name)
+    if implied:
+        raise ValueError(f"a sweep names a method, as {base!r}, got {name!r}; give the fill apart")
+    return make_method(base, parameters)

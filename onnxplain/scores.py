@@ -9,6 +9,7 @@ from onnxplain.data import Kind, Outputs
 
 # Below this a probability that came as such is noise of the model's own rounding.
 SMALLEST = 1e-7
+SLACK = 0.01  # of probabilities that were rounded, by float16 or quantisation
 
 
 def probabilities(raw: NDArray[np.floating], outputs: Outputs) -> NDArray[np.float64]:
@@ -19,6 +20,11 @@ def probabilities(raw: NDArray[np.floating], outputs: Outputs) -> NDArray[np.flo
     exp = np.exp(wide - wide.max(axis=1, keepdims=True))
     result: NDArray[np.float64] = exp / exp.sum(axis=1, keepdims=True)
     return result
+
+
+def are_probabilities(values: NDArray[np.floating]) -> bool:
+    """Whether all values lie in [0, 1], up to rounding; NaN does not."""
+    return bool(values.min() >= -SLACK and values.max() <= 1 + SLACK)
 
 
 def target_scores(

@@ -18,9 +18,7 @@ from onnxplain.errors import ScoreError
 from onnxplain.image import Frame, place, read
 from onnxplain.protocols import Classifier
 from onnxplain.runtime.classifier import OnnxClassifier
-from onnxplain.scores import probabilities
-
-SLACK = 0.01  # of probabilities that were rounded, by float16 or quantisation
+from onnxplain.scores import are_probabilities, probabilities
 
 Source: TypeAlias = str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image
 
@@ -74,7 +72,22 @@ def name_all(images: Iterable[Source]) -> list[Named]:
     """Every image with what it is called."""
     if isinstance(images, str | os.PathLike | np.ndarray | PIL.Image.Image):
         raise TypeError("explain_many takes a list of images; explain takes one")
-    return [_name(one, place) for place, one in enumerate(images)]
+    return [name_one(one, position) for position, one in enumerate(images)]
+
+
+def name_one(source: Source, position: int) -> Named:
+    """An image with what it is called: by its file, or by its place among the others."""
+    if not isinstance(source, str | os.PathLike):
+        name = f"image-{position}"
+        if not isinstance(source, np.ndarray | PIL.Image.Image):
+            raise TypeError(
+                f"{name} would be a path, an array (rows, columns, 3) or a Pillow image, got "
+                f"{type(source).__name__}"
+            )
+        return Named(name, name, source)
+    # File names need not be text: what is none becomes a replacement character.
+    name = os.fsencode(Path(source).name).decode(errors="replace")
+    return Named(os.fspath(source), name, source)
 
 
 def look(classifier: Classifier, named: Named, *, max_pixels: int) -> Subject:
@@ -127,7 +140,7 @@ def classify(classifier: Classifier, image: Image) -> NDArray[np.float64]:
             "damaged, or its preprocessing wrong (see onnxplain inspect)"
         )
     found: NDArray[np.float64] = probabilities(raw, classifier.outputs)[0]
-    if not (found.min() >= -SLACK and found.max() <= 1 + SLACK):
+    if not are_probabilities(found):
         raise ScoreError(
             f"the classifier's probabilities lie in [{found.min():.4g}, {found.max():.4g}]; "
             f"they are logits, or a sigmoid or softmax is missing from the model; say what "
@@ -184,17 +197,3 @@ def from_array(array: NDArray[Any]) -> Image:
     else:
         raise TypeError(f"an image array is uint8, or float in [0, 1]; got {array.dtype}")
     return np.ascontiguousarray(np.broadcast_to(photo, (*array.shape[:2], 3)))
-
-
-def _name(source: Source, position: int) -> Named:
-    if not isinstance(source, str | os.PathLike):
-        name = f"image-{position}"
-        if not isinstance(source, np.ndarray | PIL.Image.Image):
-            raise TypeError(
-                f"{name} would be a path, an array (rows, columns, 3) or a Pillow image, got "
-                f"{type(source).__name__}"
-            )
-        return Named(name, name, source)
-    # File names need not be text: what is none becomes a replacement character.
-    name = os.fsencode(Path(source).name).decode(errors="replace")
-    return Named(os.fspath(source), name, source)

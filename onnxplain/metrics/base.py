@@ -67,6 +67,11 @@ class PairMetric(Named, Protocol):
         ...
 
 
+def defined(value: float) -> float | None:
+    """The value, or None where it is not defined: JSON has no NaN."""
+    return value if math.isfinite(value) else None
+
+
 def row(metric: Named, score: Score) -> dict[str, Any]:
     """One row of a table of results, which JSON can hold.
 
@@ -78,7 +83,7 @@ def row(metric: Named, score: Score) -> dict[str, Any]:
     """
     return {
         "metric": metric.name,
-        "value": score.value if math.isfinite(score.value) else None,
+        "value": defined(score.value),
         "direction": metric.direction,
         "unit": metric.unit,
         "parameters": values(metric),
@@ -95,6 +100,8 @@ def check_heatmap(heatmap: ArrayLike, size: Size) -> NDArray[np.float64]:
         If it does not have the size of the image, or holds NaN or infinity.
     """
     wide = np.asarray(heatmap, np.float64)
+    if not wide.size:
+        raise ValueError("the metric judges a heatmap, got none; only metrics of fills need none")
     if wide.shape != size:
         raise ValueError(
             f"the heatmap has shape {wide.shape} and the image {size}; "

@@ -100,14 +100,22 @@ def area(box: Box) -> float:
 
 
 def box_mask(boxes: Sequence[Box], size: Size) -> NDArray[np.bool_]:
-    """The pixels (H, W) whose centres lie in any of the boxes."""
-    rows, columns = (np.arange(side) + 0.5 for side in size)
+    """The pixels (H, W) whose centres lie in any of the boxes, which lie in the image.
+
+    A box so thin that it holds no centre has the pixels of its middle: an object is never
+    nothing.
+    """
+    rows, columns = size
     mask = np.zeros(size, np.bool_)
     for box in boxes:
-        tall = (rows >= box.top) & (rows < box.bottom)
-        wide = (columns >= box.left) & (columns < box.right)
-        mask |= tall[:, None] & wide
+        mask[np.ix_(_pixels(box.top, box.bottom, rows), _pixels(box.left, box.right, columns))] = 1
     return mask
+
+
+def _pixels(start: float, stop: float, side: int) -> NDArray[np.intp]:
+    centres = np.arange(side) + 0.5
+    inside = np.flatnonzero((centres >= start) & (centres < stop))
+    return inside if inside.size else np.array([min(int((start + stop) / 2), side - 1)])
 
 
 def alphas_with(alpha: float) -> tuple[float, ...]:

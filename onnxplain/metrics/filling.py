@@ -28,7 +28,7 @@ from onnxplain.metrics.boxes import box_mask, object_boxes
 from onnxplain.metrics.multiscale import ms_ssim
 from onnxplain.params import Parametrised
 from onnxplain.protocols import Classifier, Fill
-from onnxplain.scores import probabilities
+from onnxplain.scores import are_probabilities, probabilities
 
 # Distance of each pair of images (N, H, W, 3) in [0, 1], shape (N,): ST-LPIPS, for one.
 Distance: TypeAlias = Callable[[Images, Images], ArrayLike]
@@ -144,8 +144,10 @@ class FilledDistance(Parametrised):
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[Score]:
         """Judge the fill; does not look at the heatmap."""
         after = yield from filled(case, self.fill, self.name)
-        (value,) = np.asarray(self.distance(case.image[None], after[None]), np.float64).reshape(-1)
-        return Score(float(value))
+        found = np.asarray(self.distance(case.image[None], after[None]), np.float64)
+        if found.size != 1 or not np.isfinite(found).all():
+            raise ValueError(f"the distance of two images must be one finite number, got {found}")
+        return Score(found.item())
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,11 @@ def _recognised(recognise: Recognise, images: Images, case: Case) -> NDArray[Any
             f"what recognises filled images must know the classes of the classifier explained, "
             f"and give scores of shape {expected}, got {classes.shape}"
         )
+    if not are_probabilities(classes):
+        raise ValueError(
+            f"what recognises filled images must give probabilities in [0, 1], got values from "
+            f"{classes.min():g} to {classes.max():g}"
+        )
     return classes
 
 
@@ -224,7 +231,7 @@ def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        If the arrays do not hold two rows or more of equal length.
+        If the arrays do not hold two rows or more of equal length, of finite numbers.
 
     References
     ----------
@@ -238,6 +245,8 @@ def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
         raise ValueError(
             f"features are (N, D) and (M, D) with two rows or more, got {a.shape} and {b.shape}"
         )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("features hold NaN or infinite values; give finite ones")
     cov_a, cov_b = np.atleast_2d(np.cov(a.T)), np.atleast_2d(np.cov(b.T))
     # C1 C2 has the eigenvalues of the symmetric root(C1) C2 root(C1): no complex numbers.
     eigenvalues, vectors = np.linalg.eigh(cov_a)

@@ -30,7 +30,33 @@ Order: TypeAlias = Literal["most", "least"]
 
 
 @dataclass(frozen=True)
-class MoRF(Parametrised):
+class _Regions(Parametrised):
+    """What the three have in common; `MoRF` tells the parameters."""
+
+    usual_fill: ClassVar[str | None] = "uniform-noise"
+    looks_at_boxes: ClassVar[bool] = False
+
+    patch: Annotated[int, Param("side of the regions in pixels", ge=1)] = 9
+    steps: Annotated[int, Param("regions removed", ge=1)] = 100
+    fill: Fill | None = None
+
+    def evaluations(self, size: Size) -> int:
+        """One a step, and one for the image itself."""
+        return len(self._counts(size))
+
+    def _counts(self, size: Size) -> NDArray[np.int64]:
+        regions = -(-size[0] // self.patch) * -(-size[1] // self.patch)
+        return np.arange(min(self.steps, regions) + 1)
+
+    def _curve(self, case: Case, heatmap: Heatmap, order: Order) -> Flow[NDArray[np.float64]]:
+        """The scores after 0, 1, 2, ... regions are gone."""
+        rank = region_ranks(check_heatmap(heatmap, case.size), self.patch, order)
+        reply = yield MaskQuery(RankMasks(rank, self._counts(case.size)), fill=self.fill)
+        return reply.scores
+
+
+@dataclass(frozen=True)
+class MoRF(_Regions):
     """Mean drop of the score while the most relevant regions are removed first.
 
     Parameters
@@ -48,25 +74,15 @@ class MoRF(Parametrised):
     name: ClassVar[str] = "morf"
     direction: ClassVar[Direction] = "higher"
     unit: ClassVar[str] = "mean drop of probability"
-    usual_fill: ClassVar[str | None] = "uniform-noise"
-    looks_at_boxes: ClassVar[bool] = False
-
-    patch: Annotated[int, Param("side of the regions in pixels", ge=1)] = 9
-    steps: Annotated[int, Param("regions removed", ge=1)] = 100
-    fill: Fill | None = None
-
-    def evaluations(self, size: Size) -> int:
-        """One a step, and one for the image itself."""
-        return len(_counts(size, self.patch, self.steps))
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[Score]:
         """Judge one heatmap; draws nothing."""
-        curve = yield from _curve(case, heatmap, "most", self.patch, self.steps, self.fill)
+        curve = yield from self._curve(case, heatmap, "most")
         return Score(aopc(curve), {"curve": curve.tolist()})
 
 
 @dataclass(frozen=True)
-class LeRF(Parametrised):
+class LeRF(_Regions):
     """Mean drop of the score while the least relevant regions are removed first.
 
     Parameters are those of `MoRF`.
@@ -75,25 +91,15 @@ class LeRF(Parametrised):
     name: ClassVar[str] = "lerf"
     direction: ClassVar[Direction] = "lower"
     unit: ClassVar[str] = "mean drop of probability"
-    usual_fill: ClassVar[str | None] = "uniform-noise"
-    looks_at_boxes: ClassVar[bool] = False
-
-    patch: Annotated[int, Param("side of the regions in pixels", ge=1)] = MoRF.patch
-    steps: Annotated[int, Param("regions removed", ge=1)] = MoRF.steps
-    fill: Fill | None = None
-
-    def evaluations(self, size: Size) -> int:
-        """One a step, and one for the image itself."""
-        return len(_counts(size, self.patch, self.steps))
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[Score]:
         """Judge one heatmap; draws nothing."""
-        curve = yield from _curve(case, heatmap, "least", self.patch, self.steps, self.fill)
+        curve = yield from self._curve(case, heatmap, "least")
         return Score(aopc(curve), {"curve": curve.tolist()})
 
 
 @dataclass(frozen=True)
-class ABPC(Parametrised):
+class ABPC(_Regions):
     """Area between the two curves: the AOPC of MoRF less that of LeRF.
 
     Parameters are those of `MoRF`.
@@ -102,21 +108,15 @@ class ABPC(Parametrised):
     name: ClassVar[str] = "abpc"
     direction: ClassVar[Direction] = "higher"
     unit: ClassVar[str] = "mean difference of probability"
-    usual_fill: ClassVar[str | None] = "uniform-noise"
-    looks_at_boxes: ClassVar[bool] = False
-
-    patch: Annotated[int, Param("side of the regions in pixels", ge=1)] = MoRF.patch
-    steps: Annotated[int, Param("regions removed", ge=1)] = MoRF.steps
-    fill: Fill | None = None
 
     def evaluations(self, size: Size) -> int:
         """Two a step, and two for the image itself."""
-        return 2 * len(_counts(size, self.patch, self.steps))
+        return 2 * super().evaluations(size)
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[Score]:
         """Judge one heatmap; draws nothing."""
-        most = yield from _curve(case, heatmap, "most", self.patch, self.steps, self.fill)
-        least = yield from _curve(case, heatmap, "least", self.patch, self.steps, self.fill)
+        most = yield from self._curve(case, heatmap, "most")
+        least = yield from self._curve(case, heatmap, "least")
         details = {
             "morf": aopc(most),
             "lerf": aopc(least),
@@ -145,22 +145,9 @@ def region_ranks(heatmap: NDArray[np.float64], patch: int, order: Order) -> NDAr
     rows, columns = (np.arange(side) // patch for side in heatmap.shape)
     region = rows[:, None] * (columns[-1] + 1) + columns
     relevance = np.bincount(region.ravel(), heatmap.ravel()) / np.bincount(region.ravel())
+    relevance = relevance.astype(np.float32)  # equal means of regions of other sizes round apart
     going = np.argsort(-relevance if order == "most" else relevance, kind="stable")
     rank = np.empty(len(going), np.int64)
     rank[going] = np.arange(len(going))
     ranks: NDArray[np.int64] = rank[region]
     return ranks
-
-
-def _counts(size: Size, patch: int, steps: int) -> NDArray[np.int64]:
-    regions = -(-size[0] // patch) * -(-size[1] // patch)
-    return np.arange(min(steps, regions) + 1)
-
-
-def _curve(
-    case: Case, heatmap: Heatmap, order: Order, patch: int, steps: int, fill: Fill | None
-) -> Flow[NDArray[np.float64]]:
-    """The scores after 0, 1, 2, ... regions are gone."""
-    rank = region_ranks(check_heatmap(heatmap, case.size), patch, order)
-    reply = yield MaskQuery(RankMasks(rank, _counts(case.size, patch, steps)), fill=fill)
-    return reply.scores

@@ -23,7 +23,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from onnxplain.metrics.base import Direction, PairMetric, Score
+from onnxplain.metrics.base import Direction, PairMetric, Score, defined
 from onnxplain.metrics.similarity import SSIM, HOGCorrelation, Spearman, scaled
 from onnxplain.params import Parametrised
 
@@ -92,8 +92,5 @@ class Randomisation(Parametrised):
         first, others = scaled(original), [scaled(one) for one in randomised]
         values = {m.name: [m.compare(first, one) for one in others] for m in metrics}
         ranks = [value for value in values["spearman"] if np.isfinite(value)]
-        details = {
-            name: [value if np.isfinite(value) else None for value in each]
-            for name, each in values.items()
-        }
+        details = {name: [defined(value) for value in each] for name, each in values.items()}
         return Score(float(np.mean(ranks)) if ranks else float("nan"), details)

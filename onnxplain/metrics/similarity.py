@@ -44,15 +44,18 @@ class SSIM(Parametrised):
     data_range: Annotated[float, Param("width of the maps' range of values", gt=0)] = 2.0
     window: Annotated[int, Param("side of the window in pixels, odd", ge=3)] = 5
 
-    def compare(self, first: ArrayLike, second: ArrayLike) -> float:
-        """Structural similarity of two maps (H, W), in [-1, 1]."""
-        from skimage.metrics import structural_similarity  # 0.3 s to import
-
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.window % 2 == 0:
             raise ValueError(f"SSIM: window must be odd, got {self.window}")
+
+    def compare(self, first: ArrayLike, second: ArrayLike) -> float:
+        """Structural similarity of two maps (H, W), in [-1, 1]; NaN of less than a window."""
+        from skimage.metrics import structural_similarity  # 0.3 s to import
+
         a, b = _two_maps(first, second)
         if min(a.shape) < self.window:
-            raise ValueError(f"SSIM: maps of {a.shape} are smaller than the window, {self.window}")
+            return float("nan")
         value = structural_similarity(  # type: ignore[no-untyped-call]  # has no types of its own
             a, b, win_size=self.window, data_range=self.data_range
         )
@@ -77,14 +80,12 @@ class HOGCorrelation(Parametrised):
     cell: Annotated[int, Param("side of a cell in pixels", ge=1)] = 16
 
     def compare(self, first: ArrayLike, second: ArrayLike) -> float:
-        """Correlation in [-1, 1]; NaN where a map has no gradients at all."""
+        """Correlation in [-1, 1]; NaN of less than 3 x 3 cells, or a map without gradients."""
         from skimage.feature import hog  # 0.3 s to import
 
         a, b = _two_maps(first, second)
         if min(a.shape) < 3 * self.cell:
-            raise ValueError(
-                f"HOG takes maps of 3 x 3 cells of {self.cell} pixels or more, got {a.shape}"
-            )
+            return float("nan")
         cell = (self.cell, self.cell)
         return correlation(hog(a, pixels_per_cell=cell), hog(b, pixels_per_cell=cell))
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from onnxplain.metrics.base import PairMetric, Score
+from onnxplain.metrics.base import PairMetric, Score, defined
 from onnxplain.metrics.similarity import SSIM, HOGCorrelation, Spearman, scaled
 
 
@@ -95,13 +95,13 @@ def sensitivity(metric: PairMetric, maps: Sequence[ArrayLike], *, rescale: bool 
         raise ValueError(f"sensitivity compares two maps or more, got {len(maps)}")
     ready = [scaled(one) for one in maps] if rescale else list(maps)
     pairs = [metric.compare(a, b) for a, b in combinations(ready, 2)]
-    defined = [value for value in pairs if np.isfinite(value)]
+    found = [value for value in pairs if np.isfinite(value)]
     details = {
-        "pairs": [value if np.isfinite(value) else None for value in pairs],
-        "undefined": len(pairs) - len(defined),
-        "deviation": float(np.std(defined)) if defined else None,
+        "pairs": [defined(value) for value in pairs],
+        "undefined": len(pairs) - len(found),
+        "deviation": float(np.std(found)) if found else None,
     }
-    return Score(float(np.mean(defined)) if defined else float("nan"), details)
+    return Score(float(np.mean(found)) if found else float("nan"), details)
 
 
 def over_images(scores: Sequence[Score]) -> Score:
@@ -114,17 +114,17 @@ def over_images(scores: Sequence[Score]) -> Score:
     ValueError
         If no image is left.
     """
-    defined = [score for score in scores if np.isfinite(score.value)]
-    if not defined:
+    found = [score for score in scores if np.isfinite(score.value)]
+    if not found:
         raise ValueError(f"none of the {len(scores)} images has a pair of maps to compare")
-    variances = [score.details["deviation"] ** 2 for score in defined]
+    variances = [score.details["deviation"] ** 2 for score in found]
     details = {
         "deviation": float(np.sqrt(np.mean(variances))),
         "undefined": sum(score.details["undefined"] for score in scores),
-        "images": len(defined),
-        "left_out": len(scores) - len(defined),
+        "images": len(found),
+        "left_out": len(scores) - len(found),
     }
-    return Score(float(np.mean([score.value for score in defined])), details)
+    return Score(float(np.mean([score.value for score in found])), details)
 
 
 def rank_correlations(maps: Mapping[str, ArrayLike]) -> dict[str, dict[str, float]]:

@@ -71,8 +71,11 @@ def from_callable(
         class_names = tuple(str(index) for index in range(n_classes))
     if n_classes not in (None, len(class_names)):
         raise ValueError(f"n_classes is {n_classes}, but class_names has {len(class_names)} names")
-    if not class_names:
-        raise ValueError("a classifier has at least one class, got none")
+    if len(class_names) < 2:
+        raise ValueError(
+            f"a classifier has two classes or more, got {len(class_names)}; where the function "
+            f"gives one probability p, let it return 1 - p and p"
+        )
     if outputs not in ("probabilities", "logits"):
         raise ValueError(f"outputs is 'probabilities' or 'logits', got {outputs!r}")
     if isinstance(size, int) or len(size) != 2:

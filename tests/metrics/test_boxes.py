@@ -229,3 +229,49 @@ def test_boxes_do_not_depend_on_the_scale_of_the_heatmap(heatmap, factor):
             for each in (heatmap, heatmap * power)
         )
         assert plain.value == scaled.value
+
+
+@pytest.mark.parametrize(
+    ("box", "pixels"),
+    [
+        (Box(3, 14.7, 6, 15), {(3, 14), (4, 14), (5, 14)}),  # cut off by a crop
+        (Box(3.6, 5.6, 4.4, 6.4), {(4, 6)}),
+        (Box(11.9, 14.9, 12, 15), {(11, 14)}),
+    ],
+)
+def test_an_object_without_a_pixel_centre_is_the_pixels_of_its_middle(box, pixels):
+    mask = box_mask([box], SIZE)
+    assert {(int(y), int(x)) for y, x in np.argwhere(mask)} == pixels
+    row, column = min(pixels)
+    score = judged(PointingGame(tolerance=0), brightness, IMAGE, bump(row, column), boxes=[box])
+    assert score.value == 1
+
+
+@pytest.mark.parametrize("truth", ["union", "any"])
+def test_localisation_takes_the_overlap_and_the_truth_that_are_asked_for(truth):
+    halves = [Box(2, 3, 9, 8), Box(2, 8, 9, 12)]
+    inside = box_mask(halves, SIZE).astype(np.float32)
+    for overlap in (0.5, 0.6):  # 5 / 9 with the larger half, 1 with both
+        metric = LocalisationError(truth=truth, overlap=overlap)
+        value = judged(metric, brightness, IMAGE, inside, boxes=halves).value
+        assert value == (truth == "any" and overlap == 0.6)
+
+
+def test_localisation_and_saliency_take_the_component_that_is_asked_for():
+    speck = box_mask([OBJECT], SIZE).astype(np.float32)
+    speck[0, 0] = 1
+    boxes = {
+        around: judged(
+            LocalisationError(around=around), brightness, IMAGE, speck, boxes=[OBJECT]
+        ).details["box"]
+        for around in ("all", "largest")
+    }
+    assert boxes == {"all": [0, 0, 9, 12], "largest": [2, 3, 9, 12]}
+    flat = np.full_like(IMAGE, 0.5)  # every crop scores the same: the area alone decides
+    small, large = (
+        judged(SaliencyMetric(around=around), brightness, flat, speck).value
+        for around in ("largest", "all")
+    )
+    assert large - small == pytest.approx(np.log(9 * 12 / (7 * 9)), abs=1e-4)
+    floor = judged(SaliencyMetric(around="largest", smallest_area=0.9), brightness, flat, speck)
+    assert floor.value == pytest.approx(np.log(0.9 / 0.5), abs=1e-4)

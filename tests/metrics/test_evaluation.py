@@ -9,6 +9,8 @@ import onnxplain
 from onnxplain import metrics
 from onnxplain.data import Box, Case, generator
 from onnxplain.engine import Job, run
+from onnxplain.fills import Blur
+from onnxplain.metrics import Deletion
 from tests.nets import Net, Picture, curved
 from tests.reference import metrics as reference
 
@@ -232,3 +234,34 @@ def test_names_that_are_not_there_are_told():
     with pytest.raises(AttributeError, match="no attribute 'delation'"):
         metrics.delation  # noqa: B018
     assert all(hasattr(metrics, name) for name in metrics.__all__)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: metrics.deletion(CURVED, IMAGE, None), "judges a heatmap, got none"),
+        (lambda: metrics.deletion(CURVED, IMAGE, HEATMAP, "top-2"), "one class, got target='top"),
+        (lambda: metrics.deletion(CURVED, IMAGE, HEATMAP, [0, 1]), "one class, got target="),
+        (lambda: metrics.deletion(CURVED, IMAGE, HEATMAP, fill=Blur), r"as Blur\(\) or 'blur'"),
+        (lambda: metrics.judge(Deletion, CURVED, IMAGE, HEATMAP), r"as Deletion\(\), got the"),
+        (
+            lambda: metrics.judge(Deletion(fill="black"), CURVED, IMAGE, HEATMAP),
+            "fill is a Fill, as Blur",
+        ),
+        (lambda: metrics.random_baseline(Deletion(), CURVED, IMAGE, n_maps=0), "n_maps must be"),
+    ],
+)
+def test_what_cannot_be_judged_is_told(ask, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        ask()
+
+
+def test_without_a_fill_metrics_remove_as_their_papers_do():
+    usual = {name: cls.usual_fill for name, cls in metrics.METRICS.items() if cls.usual_fill}
+    assert usual == {
+        "deletion": "dataset-mean",
+        "insertion": "folded-blur",
+        "morf": "uniform-noise",
+        "lerf": "uniform-noise",
+        "abpc": "uniform-noise",
+    }

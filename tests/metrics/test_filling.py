@@ -275,3 +275,44 @@ def test_label_bias_is_the_share_of_the_most_common():
     assert even.details["entropy"] == pytest.approx(np.log(10))
     with pytest.raises(ValueError, match="got none"):
         LabelBias().judge([])
+
+
+@pytest.mark.parametrize("answer", [np.nan, -4.0, 7.0])
+def test_what_recognises_gives_probabilities(answer):
+    def by(images):
+        return np.full((len(images), 2), answer)
+
+    with pytest.raises(ValueError, match=r"give probabilities in \[0, 1\]"):
+        metrics.still_recognised(brightness, IMAGE, 1, boxes=[OBJECT], by=by)
+
+
+@pytest.mark.parametrize("answer", [[0.1, 0.2], [np.nan]])
+def test_a_distance_is_one_finite_number(answer):
+    with pytest.raises(ValueError, match="must be one finite number"):
+        metrics.filled_distance(brightness, IMAGE, lambda a, b: np.array(answer), boxes=[OBJECT])
+
+
+def test_features_are_finite_and_images_of_a_set_have_one_size():
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        frechet_distance([[0.0, 1.0], [1.0, np.nan]], [[0.0, 1.0], [1.0, 1.0]])
+    images, boxes = [IMAGE, IMAGE[:, :-1]], [[OBJECT]] * 2
+    with pytest.raises(ValueError, match="have one size"):
+        metrics.filled_frechet(brightness, images, lambda x: x.mean(axis=(1, 2)), boxes=boxes)
+
+
+def test_arrays_of_a_set_are_drawn_for_one_by_one():
+    drawn = []
+
+    def features(images):
+        drawn.append(images[:, 4:12, 5:13])
+        return images.mean(axis=(1, 2))
+
+    images, boxes = [np.full_like(IMAGE, 0.5)] * 2, [[OBJECT]] * 2
+    metrics.filled_frechet(brightness, images, features, boxes=boxes, fill="uniform-noise")
+    first, second = drawn[1]
+    assert np.corrcoef(first.ravel(), second.ravel())[0, 1] < 0.5
+
+
+def test_a_patch_that_does_not_fit_is_told():
+    with pytest.raises(ValueError, match="OffObjectChange: patch must fit"):
+        metrics.off_object_change(brightness, IMAGE, 1, boxes=[OBJECT], patch=17)

@@ -250,3 +250,39 @@ def test_the_maps_under_test_are_those_that_explain_gives(method, fill):
     assert np.abs(before - after).max() > 0
     score = metrics.input_invariance(net, broken, IMAGE, method, 1, fill=fill)
     assert score.value == pytest.approx(np.abs(before - after).max(), abs=1e-6)
+
+
+def test_small_images_have_rank_correlations_though_no_hog():
+    image = np.random.default_rng(0).random((32, 32, 3), np.float32)
+    net = Net(curved(np.random.default_rng(1).normal(0, 0.1, (32, 32, 3, 2))), (32, 32))
+    other = Net(curved(np.random.default_rng(2).normal(0, 0.1, (32, 32, 3, 2))), (32, 32))
+    score = metrics.randomisation(net, [other], image, SP(patch=8, stride=4))
+    assert np.isfinite(score.value)
+    assert score.details["hog"] == [None]
+    scores = metrics.sweep(net, image, "random", 1)
+    assert np.isfinite(scores["ssim"].value)
+    assert scores["hog"].details["undefined"] == 10
+
+
+def test_what_no_method_is_called_is_told_and_a_name_is_not_many_fills():
+    with pytest.raises(ValueError, match="did you mean 'rise'"):
+        metrics.sweep(CURVED, IMAGE, Sweep("rize", ({}, {})))
+    with pytest.raises(ValueError, match="give the fill apart"):
+        metrics.sweep(CURVED, IMAGE, Sweep("sp-g", ({}, {})))
+    with pytest.raises(TypeError, match=r"fills are several, as .* got 'blur'"):
+        metrics.baseline_audit(CURVED, IMAGE, FAST, "blur")
+
+
+def test_labels_of_arrays_are_drawn_one_by_one():
+    """Two flat images have the same superpixels: alike draws would give the same labels."""
+    seen = []
+
+    def watch(images):
+        seen.append(images.mean(axis=(1, 2, 3)))
+        return CURVED(images)
+
+    net = Net(watch, SIZE)
+    method = LIME(n_samples=20, n_segments=8)
+    metrics.label_bias(net, [np.full_like(IMAGE, 0.9)] * 2, method, fill="black")
+    first, second = np.split(np.concatenate(seen), 2)
+    assert not np.allclose(first, second)

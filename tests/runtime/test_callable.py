@@ -87,7 +87,7 @@ def test_answers_of_another_kind_are_refused(answer: Any, says: str) -> None:
     ("options", "says"),
     [
         ({}, "class_names, or n_classes"),
-        ({"n_classes": 0}, "at least one class"),
+        ({"n_classes": 1}, "two classes or more, got 1; .* return 1 - p and p"),
         ({"n_classes": 2, "class_names": ("a",)}, "n_classes is 2, but class_names has 1"),
         ({"n_classes": 2, "batch_size": 0}, "batch_size must be >= 1, got 0"),
         ({"n_classes": 2, "workers": 0}, "workers must be >= 1, got 0"),
