@@ -7,6 +7,7 @@ pixels are removed, so the masks of a batch are independent of each other.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -148,6 +149,7 @@ def whole_object(rng: np.random.Generator, image: Image) -> Mask:
 
 KINDS: dict[str, Callable[[np.random.Generator, Image], Mask]] = {
     "rectangle": rectangle,
+    "large rectangle": partial(rectangle, low=64),  # one in sixteen of the others is so large
     "rectangles": rectangles,
     "superpixels": superpixels,
     "cells": cells,
@@ -155,7 +157,7 @@ KINDS: dict[str, Callable[[np.random.Generator, Image], Mask]] = {
 }
 """Hole kinds by name."""
 
-WEIGHTS = (0.36, 0.26, 0.15, 0.11, 0.12)
+WEIGHTS = (0.26, 0.18, 0.24, 0.12, 0.10, 0.10)
 """How often training draws each kind, in the order of `KINDS`."""
 
 

@@ -7,7 +7,6 @@ import copy
 import json
 import logging
 import math
-import os
 import signal
 import time
 from dataclasses import dataclass, field
@@ -205,16 +204,6 @@ def set_rate(state: State, args: argparse.Namespace) -> None:
         group["lr"] = args.critic_lr
 
 
-def fit_threads(most: int) -> None:
-    """Use one thread while others keep the processors busy.
-
-    Threads that wait for one another at the end of every operator lose more to other programs
-    than a second one brings.
-    """
-    others = os.getloadavg()[0] - torch.get_num_threads()
-    torch.set_num_threads(most if others < 0.8 * most else 1)
-
-
 def write_line(path: Path, row: dict[str, float | str]) -> None:
     """Append one JSON line to the log."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -248,8 +237,6 @@ def train(state: State, perceptual: Perceptual, args: argparse.Namespace) -> Non
         state.step += 1
         # A long gap is a pause from outside, not training.
         state.seconds += min(time.monotonic() - start, 30.0)
-        if state.step % 10 == 0:
-            fit_threads(args.threads)
         if len(sums) == 50:
             means = {k: float(np.mean([row[k] for row in sums])) for k in sums[0]}
             write_line(
@@ -312,7 +299,7 @@ def parse() -> argparse.Namespace:
     add("--clip", type=float, default=1.0, help="largest gradient norm")
     add("--decay", type=float, default=0.999, help="decay of the averaged weights")
     add("--seed", type=int, default=0)
-    add("--threads", type=int, default=2, help="fewer are used while others are busy")
+    add("--threads", type=int, default=2, help="1 is faster where others are busy")
     add("--n-checks", type=int, default=80, help="held-out photos to validate on")
     add("--check-minutes", type=float, default=5.0)
     add("--save-minutes", type=float, default=3.0)
