@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from onnxplain.errors import ModelError
 from onnxplain.loading import DEFAULT_MODEL, find_model
 from onnxplain.runtime import OnnxClassifier, open_classifier
 from onnxplain.runtime.device import Device
@@ -84,7 +85,7 @@ def load_randomised(
     Raises
     ------
     ModelError, DeviceError, ZooError
-        If it cannot be loaded.
+        If it cannot be loaded, or has no weights.
     ValueError
         If `every` is below 1.
     """
@@ -96,6 +97,8 @@ def load_randomised(
     file, spec = _read(model, description)
     whole, wanted = with_weights(file), Device.parse(device)
     depth = len(weight_layers(whole))
+    if not depth:
+        raise ModelError(f"{file.path.name}: has no layer with weights that could be randomised")
     for n in [*range(every, depth, every), depth]:
         broken = file.changed(randomise_layers(whole, n, seed=seed))
         yield open_classifier(broken, spec, device=wanted)

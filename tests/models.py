@@ -143,6 +143,10 @@ def additive(
         tensors["four"] = np.array([-1, k, 1, 1], np.int64)
         nodes.append(helper.make_node("Reshape", [last, "four"], ["tall"]))
         last, dims = "tall", [batch, k, 1, 1]
+    elif output_rank == 1:
+        tensors["axis"] = np.array([1], np.int64)
+        nodes.append(helper.make_node("Squeeze", [last, "axis"], ["line"]))
+        dims = [batch]
     nodes[-1].output[0] = "scores"
     return model(
         nodes,

@@ -12,6 +12,7 @@ from scipy import stats
 
 import onnxplain
 from onnxplain import metrics
+from onnxplain.errors import ModelError
 from onnxplain.graph.surgery import randomise_layers
 from tests import models
 
@@ -82,3 +83,17 @@ def test_sanity_checks_go_by_the_gradients_of_each_file(path: Path):
     assert metrics.class_sensitivity(plain, IMAGE, method).value == pytest.approx(
         expected, abs=1e-6
     )
+
+
+def test_a_model_without_weights_cannot_be_randomised(tmp_path: Path):
+    mean = onnx.helper.make_node("GlobalAveragePool", ["image"], ["pooled"])
+    flat = onnx.helper.make_node("Flatten", ["pooled"], ["scores"])
+    made = models.model(
+        [mean, flat],
+        {"image": (onnx.TensorProto.FLOAT, ["N", 3, 8, 8])},
+        {"scores": (onnx.TensorProto.FLOAT, ["N", 3])},
+        {},
+    )
+    path = models.save(made, tmp_path / "mean.onnx")
+    with pytest.raises(ModelError, match=r"mean\.onnx: has no layer with weights"):
+        next(onnxplain.load_randomised(path, range=(0, 1), device="cpu"))

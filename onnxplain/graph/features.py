@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, ValueInfoProto
 
 from onnxplain.errors import ModelError
 from onnxplain.graph.surgery import WEIGHTS, weight_layers
@@ -47,7 +47,5 @@ def with_output(model: ModelProto, tensor: str) -> ModelProto:
     out = ModelProto()
     out.CopyFrom(model)
     del out.graph.output[:]
-    kind = next((v for v in model.graph.value_info if v.name == tensor), None)
-    element = kind.type.tensor_type.elem_type if kind else TensorProto.FLOAT
-    out.graph.output.append(helper.make_tensor_value_info(tensor, element, None))
+    out.graph.output.append(ValueInfoProto(name=tensor))  # ONNX Runtime finds its type
     return out

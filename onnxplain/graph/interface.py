@@ -154,10 +154,12 @@ def _score_output(model: ModelFile, wanted: str | None) -> ValueInfoProto:
 
 
 def _are_scores(value: ValueInfoProto, shapes: Shapes) -> bool:
-    dims = shapes.dims(value.name) or declared(value)
+    dims = shapes.dims(value.name) or declared(value)  # of one image
     kind = value.type.tensor_type.elem_type
-    if dims is None or len(dims) < 2 or kind not in (*SCORES, *QUANTISED):
+    if dims is None or kind not in (*SCORES, *QUANTISED):
         return False
+    if len(dims) < 2:  # one number an image
+        return len(dims) == 1 and dims[0] in (None, 1)
     return sum(dim != 1 for dim in dims[1:]) <= 1
 
 
@@ -187,7 +189,9 @@ def _describe(value: ValueInfoProto, shapes: Shapes | None = None) -> str:
         str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?"
         for d in value.type.tensor_type.shape.dim
     ]
-    return f"{value.name!r} {kind} ({', '.join(parts)})"
+    found = shapes.dims(value.name) if shapes else None
+    other = f", of one image {found}" if found is not None and len(found) != len(parts) else ""
+    return f"{value.name!r} {kind} ({', '.join(parts)}){other}"
 
 
 def _classes(dims: Dims | None) -> int | None:

@@ -130,7 +130,9 @@ def _text_names(text: str, where: str) -> tuple[str, ...]:
     if not any(lines):
         raise ModelError(f"{where}: holds no class names")
     if all(re.search(rf"\s{index}$", line) for index, line in enumerate(lines)):
-        lines = [line.rsplit(maxsplit=1)[0] for line in lines]
+        bare = [line.rsplit(maxsplit=1)[0] for line in lines]
+        if len(set(bare)) == len(bare):  # else it is a part of the name, as in "digit 0"
+            lines = bare
     if all(re.match(r"n\d{8}\s+\S", line) for line in lines):
         lines = [line.split(maxsplit=1)[1] for line in lines]
     return tuple(lines)

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, external_data_helper
 
 from onnxplain.errors import ModelError
-from onnxplain.graph.safety import scan
+from onnxplain.graph.safety import inlined, scan
 from onnxplain.graph.shapes import Shapes, subgraphs
 
 MAX_BYTES = 4 * 2**30
@@ -98,6 +98,7 @@ def read_model(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ModelFile:
         raise ModelError(
             f"{path.name}: not a valid ONNX model: {reason}; export it again"
         ) from error
+    proto = inlined(proto, path.name)
     shapes = scan(proto, path.name)
     return ModelFile(path, proto, _sha256(content, files), bool(files), shapes)
 
@@ -214,7 +215,7 @@ def _external_file(location: str, path: Path) -> Path:
 def _tensors(proto: ModelProto) -> Iterator[TensorProto]:
     """Every stored tensor, also inside nodes, subgraphs and functions."""
     yield from _graph_tensors(proto.graph)
-    for function in proto.functions:
+    for function in proto.functions:  # not in place yet
         yield from _node_tensors(function.node)
 
 

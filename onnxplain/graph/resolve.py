@@ -119,6 +119,8 @@ class _Resolver:
         for name, default in DEFAULTS.items():
             self._take(name, default, "default")
         self._take("head", self.facts.head, "graph")
+        if self.facts.classes == 1 and self.values.get("head") == "logits":
+            self.values["head"] = "logit"
         self._take("output_scale", self.facts.output_scale, "graph")
         self._class_names()
         if self.missing:
@@ -279,7 +281,10 @@ class _Resolver:
                 f"answers under each preset"
             )
         others = [name for name in self.missing if name not in NORMALISATION]
-        flags = {"class_names": "--labels FILE", "head": "--head sigmoid"}
+        flags = {
+            "class_names": "--labels FILE",
+            "head": "--head sigmoid if its one number is a probability, or --head logit",
+        }
         if others:
             ways.append("pass " + ", ".join(flags.get(name, option(name)) for name in others))
         return (

@@ -59,24 +59,34 @@ GROWING = {
 }
 
 
+def inlined(proto: ModelProto, name: str) -> ModelProto:
+    """The model with its local functions put in place, so that all that it does is seen.
+
+    Raises
+    ------
+    ModelError
+        If it uses foreign operators, or functions that call themselves or multiply.
+    """
+    _check_functions(proto, name)
+    return inline_local_functions(proto) if proto.functions else proto
+
+
 def scan(proto: ModelProto, name: str) -> Shapes:
     """Check a model, and give the shapes that were found on the way.
 
     Parameters
     ----------
     proto : ModelProto
-        A model that passes ONNX's own checker; external tensors need not be loaded.
+        A model that passes ONNX's own checker, after `inlined`; external tensors need not be
+        loaded.
     name : str
         The file's name, for messages.
 
     Raises
     ------
     ModelError
-        If it uses foreign operators, or could allocate or run without bound.
+        If it could allocate or run without bound.
     """
-    _check_functions(proto, name)
-    if proto.functions:
-        proto = inline_local_functions(proto)
     open_sides = any(None in (declared(one) or ())[1:] for one in image_inputs(proto.graph))
     sizes = SIZES if open_sides else SIZES[:1]
     for size in sizes:

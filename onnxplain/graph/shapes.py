@@ -203,7 +203,8 @@ class Shapes:
         if any(count is None or count > LARGEST_VALUE for count in counts):
             return
         for name, value in zip(node.output, self._run(node, used), strict=False):
-            if value.dtype.kind in "iub" or value.size <= LARGEST_FLOAT:
+            # No texts: operators on them can run for ever.
+            if value.dtype.kind in ("iubf" if value.size <= LARGEST_FLOAT else "iub"):
                 self.values[name] = value
 
     def _run(self, node: NodeProto, used: Sequence[str]) -> list[NDArray[Any]]:

@@ -11,7 +11,7 @@ from onnxplain.data import Fit, Interpolation, Size
 Layout: TypeAlias = Literal["nchw", "nhwc"]
 Colour: TypeAlias = Literal["rgb", "bgr", "grey"]
 DType: TypeAlias = Literal["float32", "float16", "uint8"]
-Head: TypeAlias = Literal["logits", "probabilities", "sigmoid"]
+Head: TypeAlias = Literal["logits", "probabilities", "sigmoid", "logit"]
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class ModelSpec:
         largest centred rectangle of the input's aspect.
     interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}
         How pixels are resampled.
-    head : {'logits', 'probabilities', 'sigmoid'}
+    head : {'logits', 'probabilities', 'sigmoid', 'logit'}
         What the output holds; a sigmoid is one number, the probability of the second of
-        two classes.
+        two classes, and a logit is what such a sigmoid is taken of.
     output_scale : (scale, zero_point)
         A quantised output q means ``scale * (q - zero_point)``.
     class_names : tuple of str

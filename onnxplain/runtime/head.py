@@ -14,14 +14,14 @@ from onnxplain.graph.spec import ModelSpec
 
 def outputs(spec: ModelSpec) -> Outputs:
     """What the scores of a model are."""
-    return "logits" if spec.head == "logits" else "probabilities"
+    return "logits" if spec.head in ("logits", "logit") else "probabilities"
 
 
 def scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
     """The scores of n images.
 
-    Axes of size 1 are dropped, integers dequantised, and the one number of a sigmoid
-    becomes two probabilities.
+    Axes of size 1 are dropped, integers dequantised, the one number of a sigmoid becomes two
+    probabilities, and a single logit two, of which the first is 0.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
         If the output does not hold one number a class for each image.
     """
     classes = len(spec.class_names)
-    width = 1 if spec.head == "sigmoid" else classes
+    width = 1 if spec.head in ("sigmoid", "logit") else classes
     if raw.size != n * width:
         raise ModelError(
             f"output {spec.output!r} has shape {raw.shape} for {n} image(s), but {width} "
@@ -41,4 +41,7 @@ def scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
         scale, zero = spec.output_scale
         flat = (flat.astype(np.float32) - zero) * scale
     result = flat.astype(np.float32)
-    return np.hstack([1 - result, result]) if spec.head == "sigmoid" else result
+    if width == classes:
+        return result
+    first = 1 - result if spec.head == "sigmoid" else np.zeros_like(result)
+    return np.hstack([first, result])

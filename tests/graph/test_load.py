@@ -254,3 +254,32 @@ def test_shapes_are_those_that_onnx_infers_for_the_whole_graph() -> None:
     for value in whole.graph.value_info:
         dims = [d.dim_value for d in value.type.tensor_type.shape.dim]
         assert np.array_equal(model.shapes.dims(value.name), dims)
+
+
+def in_a_function(made: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with all that it does in one local function, weights included."""
+    weights = [
+        helper.make_node("Constant", [], [one.name], value=one) for one in made.graph.initializer
+    ]
+    imports = [one for one in made.opset_import if not one.domain]
+    body = [*weights, *made.graph.node]
+    function = helper.make_function("mine", "Net", ["image"], ["scores"], body, imports)
+    whole = onnx.ModelProto()
+    whole.CopyFrom(made)
+    del whole.graph.node[:]
+    del whole.graph.initializer[:]
+    whole.graph.node.append(helper.make_node("Net", ["image"], ["scores"], domain="mine"))
+    whole.functions.append(function)
+    whole.opset_import.append(helper.make_opsetid("mine", 1))
+    return whole
+
+
+def test_what_a_local_function_does_is_seen(tmp_path: Path) -> None:
+    from onnxplain.graph.resolve import resolve_spec
+
+    made = in_a_function(models.additive(models.weights((4, 4)), head="probabilities"))
+    path = models.save(made, tmp_path / "net.onnx")
+    model = read_model(path)
+    assert model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert not model.proto.functions
+    assert resolve_spec(model, {"range": (0, 1)}).head == "probabilities"

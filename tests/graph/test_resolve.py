@@ -82,6 +82,7 @@ def test_unknown_normalisation_is_one_error_with_the_ways_out(tmp_path: Path) ->
         ({}, "logits"),
         ({"colour": "bgr"}, "probabilities"),
         ({"layout": "nhwc", "batch": 1}, "sigmoid"),
+        ({"output_rank": 1}, "sigmoid"),
         ({"layout": "nhwc", "dtype": "uint8", "range": (0, 255)}, "probabilities"),
         ({"dtype": "float16", "range": (-1, 1)}, "logits"),
         (
@@ -436,6 +437,31 @@ def test_class_names_are_read_in_every_usual_form(name: str, content: str, tmp_p
     path = tmp_path / name
     path.write_text(content)
     assert read_class_names(path) == ("cat", "dog, hound")
+
+
+def test_a_number_that_tells_classes_apart_is_a_part_of_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "digits.txt"
+    path.write_text("digit 0\ndigit 1\ndigit 2\n")
+    assert read_class_names(path) == ("digit 0", "digit 1", "digit 2")
+
+
+def test_one_number_an_image_is_a_probability_or_a_logit_and_the_user_says_which(
+    tmp_path: Path,
+) -> None:
+    model = saved(models.additive(models.weights((4, 4), 1)), tmp_path)
+    flags = {"range": (0, 1), "class_names": ("cat", "dog")}
+    with pytest.raises(ModelError, match=r"--head sigmoid if .* is a probability, or --head logit"):
+        resolve_spec(model, flags)
+    for head in ("logit", "logits"):
+        assert resolve_spec(model, {**flags, "head": head}).head == "logit"
+
+
+def test_an_output_whose_axes_go_at_batch_one_is_told_as_it_was_seen(tmp_path: Path) -> None:
+    made = models.additive(models.weights((4, 4), 5))
+    made.graph.node[-1].output[0] = "row"
+    made.graph.node.append(helper.make_node("Squeeze", ["row"], ["scores"]))
+    with pytest.raises(ModelError, match=r"'scores' float \(N, 5\), of one image \(5,\)"):
+        resolve_spec(saved(made, tmp_path), {"range": (0, 1)})
 
 
 def test_class_names_are_fitted_to_the_scores() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -317,3 +318,25 @@ def test_open_sides_are_tried_until_they_fit_the_weights(tmp_path: Path) -> None
 
 def test_sizes_that_fit_at_no_side_cannot_be_told(tmp_path: Path) -> None:
     refused(open_sides(33, 2**30), tmp_path, "cannot be told before it runs")
+
+
+def test_texts_are_not_worked_out(tmp_path: Path) -> None:
+    """A regular expression may take for ever on a text of a few bytes."""
+    many = numpy_helper.from_array(np.array(11111111111))
+    made = models.model(
+        [
+            node("Constant", [], ["number"], value=many),
+            node("Cast", ["number"], ["text0"], to=TensorProto.STRING),
+            *(node("StringConcat", [f"text{i}"] * 2, [f"text{i + 1}"]) for i in range(3)),
+            node("RegexFullMatch", ["text3"], ["matches"], pattern="(1+)+2"),
+            node("GlobalAveragePool", ["image"], ["pooled"]),
+            node("Flatten", ["pooled"], ["scores"]),
+        ],
+        {"image": (TensorProto.FLOAT, ["N", 3, 8, 8])},
+        {"scores": (TensorProto.FLOAT, ["N", 3])},
+        {},
+        opset=20,
+    )
+    began = time.process_time()
+    accepted(made, tmp_path)
+    assert time.process_time() - began < 5

@@ -85,6 +85,16 @@ def test_sigmoid_becomes_two_probabilities() -> None:
     np.testing.assert_allclose(classifier.scores(images), np.hstack([1 - p, p]), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("output_rank", [1, 2])
+def test_a_single_logit_becomes_two(output_rank: int) -> None:
+    w, images = models.weights(SIZE, 1), photos(3)
+    made = models.additive(w, output_rank=output_rank)
+    classifier = classifier_of(made, spec_of(head="logit", classes=2))
+    z = models.additive_scores(w, images)
+    assert classifier.outputs == "logits"
+    np.testing.assert_allclose(classifier.scores(images), np.hstack([0 * z, z]), rtol=0, atol=2e-5)
+
+
 def test_quantised_output_is_dequantised() -> None:
     w, images = models.weights(SIZE), photos(3)
     classifier = classifier_of(

@@ -79,3 +79,21 @@ def test_the_model_that_was_given_stays_as_it_was():
     before = made.SerializeToString()
     assert [one.name for one in with_output(made, "c1").graph.output] == ["c1"]
     assert made.SerializeToString() == before
+
+
+def test_features_of_a_model_that_computes_in_halves(tmp_path: Path):
+    w = models.weights((16, 16))
+    made = models.additive(w, dtype="float16")
+    # Without its cast all of it is float16, and the file does not say so of inner tensors.
+    del made.graph.node[0]
+    made.graph.node[0].input[0] = "image"
+    for one in made.graph.initializer:
+        if one.data_type == TensorProto.FLOAT:
+            one.CopyFrom(
+                numpy_helper.from_array(numpy_helper.to_array(one).astype(np.float16), one.name)
+            )
+    made.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+    path = models.save(made, tmp_path / "half.onnx")
+    found = onnxplain.load_features(path, "flat", device="cpu", **FLAGS)(IMAGES)
+    want = models.encode(IMAGES, dtype="float16").reshape(len(IMAGES), -1)
+    np.testing.assert_allclose(found, want, atol=1e-3)

@@ -45,10 +45,10 @@ def add_head(
     model : ModelProto
         Changed in place; keeps no other outputs than `output`.
     output : str
-        Its scores (N, K), with or without axes of length 1 behind.
+        Its scores (N, K), with or without axes of length 1 behind, or (N,).
     kind : {'probability', 'logit', 'log-odds'}
         Which score.
-    head : {'logits', 'probabilities', 'sigmoid'}
+    head : {'logits', 'probabilities', 'sigmoid', 'logit'}
         What `output` holds.
     dtype : dtype
         Type of the output.
@@ -56,8 +56,11 @@ def add_head(
     graph = model.graph
     writer = _Writer(model, dtype)
     end = _end(model, output, head)
-    if head == "logits":
-        score = _from_logits(writer, writer("Flatten", output, axis=1), kind)
+    if head in ("logits", "logit"):
+        z = writer("Flatten", output, axis=1)
+        if head == "logit":
+            z = writer("Concat", writer("Mul", z, writer.real(0)), z, axis=1)
+        score = _from_logits(writer, z, kind)
     elif end is not None:
         z = writer("Flatten", end.input[0], axis=1)
         if head == "sigmoid":
