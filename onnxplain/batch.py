@@ -16,6 +16,7 @@ import numpy as np
 from onnxplain.data import Case, Image, Images, Mask, Scores
 from onnxplain.errors import BY_SCORES, ModelError, ScoreError
 from onnxplain.flow import FillQuery, ImageQuery, MaskQuery, Query
+from onnxplain.masks import render
 from onnxplain.painting import Painting
 from onnxplain.protocols import Classifier, Differentiable, Part
 
@@ -116,9 +117,7 @@ def _answers(
 ) -> list[Answer]:
     how = sort(batch[0].query, batch[0].filling)
     if how == "composed":
-        parts = [_part(piece) for piece in batch]
-        with turn:
-            return list(_cut(batch, raw=classifier.masked_scores(parts)))
+        return _composed(classifier, batch, turn)
     if how == "fills":
         return [_try(_filled, piece) for piece in batch]
     if how != "pictures" and gradients is None:
@@ -136,6 +135,25 @@ def _answers(
     return [
         one if isinstance(one, Exception) else _with(next(answers), effort=one[1]) for one in made
     ]
+
+
+def _composed(
+    classifier: Classifier, batch: Sequence[Slice], turn: AbstractContextManager[Any]
+) -> list[Answer]:
+    parts = [_part(piece) for piece in batch]
+    try:
+        with turn:
+            return list(_cut(batch, raw=classifier.masked_scores(parts)))
+    except Exception:
+        # Masks may come from another package: those that cannot be rendered are theirs alone.
+        masks = [_try(_rendered, piece) for piece in batch]
+        good = [
+            piece for piece, one in zip(batch, masks, strict=True) if not isinstance(one, Exception)
+        ]
+        if len(good) == len(batch):
+            raise
+    answers = iter(_composed(classifier, good, turn) if good else [])
+    return [one if isinstance(one, Exception) else next(answers) for one in masks]
 
 
 def _with(answer: Answer, effort: Effort) -> Answer:
@@ -200,17 +218,22 @@ def _pictures(piece: Slice) -> tuple[Images, Effort]:
     if isinstance(piece.query, ImageQuery):
         return piece.query.images[piece.start : piece.stop], Effort()
     assert isinstance(piece.query, MaskQuery)
-    masks = piece.query.masks.render(piece.start, piece.stop)
+    masks = _rendered(piece)
     holes = piece.query.holes
-    fill, effort = _fill(piece, masks if holes is None else holes.render(piece.start, piece.stop))
+    fill, effort = _fill(piece, masks if holes is None else render(holes, piece.start, piece.stop))
     return piece.case.image + masks[..., None] * (fill - piece.case.image), effort  # eq. 1
 
 
 def _filled(piece: Slice) -> Answered:
     """What stands in for what the masks of a slice remove."""
     assert isinstance(piece.query, FillQuery)
-    fill, effort = _fill(piece, piece.query.masks.render(piece.start, piece.stop))
+    fill, effort = _fill(piece, _rendered(piece))
     return Answered(images=fill, effort=effort)
+
+
+def _rendered(piece: Slice) -> Mask:
+    assert not isinstance(piece.query, ImageQuery)
+    return render(piece.query.masks, piece.start, piece.stop)
 
 
 def _fill(piece: Slice, masks: Mask) -> tuple[Images, Effort]:

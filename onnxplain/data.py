@@ -113,4 +113,6 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     >>> float(generator(0, "cat", "rise").random()) == float(generator(0, "cat", "rise").random())
     True
     """
-    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
+    # Names of files need not be text.
+    words = (zlib.crc32(name.encode(errors="surrogateescape")) for name in names)
+    return np.random.default_rng([seed, *words])

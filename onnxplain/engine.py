@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -288,7 +289,11 @@ class _Running(Generic[T]):
             self._fail(ScoreError(problem))
             return
         asked = self.asked
-        asked.receive(piece, answer, self.job.cases, self.classifier.outputs)
+        try:
+            asked.receive(piece, answer, self.job.cases, self.classifier.outputs)
+        except Exception as error:  # a case that does not fit the classifier
+            self._fail(error)
+            return
         self.evaluations += 0 if answer.raw is None else len(piece)
         self.effort = self.effort.plus(answer.effort)
         if asked.told == len(asked.query):
@@ -305,7 +310,8 @@ class _Running(Generic[T]):
     def close(self) -> None:
         """Stop the flows where they are."""
         for flow in self.job.flows:
-            flow.close()
+            with suppress(Exception):  # a plugin's: what stopped it is known already
+                flow.close()
 
     def _advance(self, step: Callable[[Flow[T]], Query]) -> None:
         """Let every flow go on until it asks or returns; all do the same."""
@@ -360,9 +366,11 @@ def _checked(query: Query, case: Case) -> Query:
     Raises
     ------
     TypeError, ValueError
-        If it is none, or its masks or images are not of the case's size.
+        If it is none, asks nothing, or its masks or images are not of the case's size.
     """
     rows, columns = case.size
+    if isinstance(query, MaskQuery | ImageQuery | FillQuery) and not len(query):
+        raise ValueError(f"a {type(query).__name__} asks about one mask or image or more, got none")
     if isinstance(query, ImageQuery):
         shape = query.images.shape
         if query.images.ndim != 4 or shape[1:] != (rows, columns, 3):

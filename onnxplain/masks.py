@@ -17,6 +17,23 @@ from onnxplain.image import resize
 from onnxplain.protocols import Masks
 
 
+def render(masks: Masks, start: int, stop: int) -> Mask:
+    """Masks `start` to `stop` of a family, which may come from another package.
+
+    Raises
+    ------
+    ValueError
+        If it gives others.
+    """
+    found = masks.render(start, stop)
+    if found.shape != (stop - start, *masks.size):
+        raise ValueError(
+            f"{type(masks).__name__}: render({start}, {stop}) gives masks of shape "
+            f"{(stop - start, *masks.size)}, got {found.shape}"
+        )
+    return found
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PatchMasks:
     """Each mask removes one square of `patch` x `patch` pixels, clipped at the border.

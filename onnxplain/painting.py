@@ -10,7 +10,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple, TypeAlias, final
 
@@ -95,6 +95,13 @@ class Pictures:
                 self._held -= self._kept.popitem(last=False)[1][1]
         return promises, mine
 
+    def forget(self, painting: Painting, keys: Iterable[bytes]) -> None:
+        """Give up pictures that could not be made: whoever asks next tries again."""
+        with self._lock:
+            for key in keys:
+                kept = self._kept.pop((painting, key), None)
+                self._held -= 0 if kept is None else kept[1]
+
 
 @final
 class Painting:
@@ -123,18 +130,24 @@ class Painting:
         n_bytes = 3 * masks[0].nbytes if len(masks) else 0
         promises, mine = self._pictures.claim(self, keys, n_bytes)
         if mine:
-            self._keep([promises[i] for i in mine], masks[mine])
+            try:
+                made = self._made(masks[mine])
+            except BaseException as error:
+                self._pictures.forget(self, [keys[i] for i in mine])
+                for i in mine:
+                    promises[i].set_exception(error)
+                raise
+            for i, picture in zip(mine, made, strict=True):
+                promises[i].set_result(picture)
         images = np.stack([promise.result() for promise in promises])
-        made = int(masks[mine].any(axis=(1, 2)).sum())
-        return Painted(images, made, time.perf_counter() - began)
+        n_made = int(masks[mine].any(axis=(1, 2)).sum())
+        return Painted(images, n_made, time.perf_counter() - began)
 
-    def _keep(self, promises: Sequence[_Promise], masks: Mask) -> None:
-        """Make pictures, and give them to whoever waits; an error too."""
-        try:
-            kept = list(zip(promises, self._paint(masks), strict=True))
-        except BaseException as error:
-            for promise in promises:
-                promise.set_exception(error)
-            raise
-        for promise, picture in kept:
-            promise.set_result(picture)
+    def _made(self, masks: Mask) -> Images:
+        made = np.asarray(self._paint(masks), np.float32)
+        if made.shape != (*masks.shape, 3):
+            raise ValueError(
+                f"a fill makes a picture (H, W, 3) of every mask: expected shape "
+                f"{(*masks.shape, 3)}, got {made.shape}"
+            )
+        return made

@@ -102,7 +102,7 @@ class Classifier(Protocol):
 
 
 class Inpainter(Protocol):
-    """Fills holes with what might have been there."""
+    """Fills holes with what might have been there; thread-safe."""
 
     @property
     def batch_size(self) -> int:

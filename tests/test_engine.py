@@ -14,6 +14,7 @@ from onnxplain.errors import ModelError, ScoreError
 from onnxplain.flow import FillQuery, ImageQuery, MaskQuery, flow_of
 from onnxplain.masks import ArrayMasks, PatchMasks, Unions
 from onnxplain.methods import LIME, MP2, RISE, SP
+from onnxplain.runtime import from_callable
 from tests.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
 from tests.reference import driver
 
@@ -380,3 +381,79 @@ def test_the_first_image_is_scored_while_the_next_is_read():
 
     outcomes = list(run(Net(function, SIZE, batch_size=4), jobs()))
     assert [outcome.error for outcome in outcomes] == [None] * 3
+
+
+class OddMasks:
+    """Masks of another package, which cannot be rendered, or come out as fewer."""
+
+    size = SIZE
+
+    def __init__(self, fault):
+        self.fault = fault
+
+    def __len__(self):
+        return 3
+
+    def render(self, start, stop):
+        if self.fault == "raises":
+            raise RuntimeError("no masks today")
+        return np.zeros((1, *SIZE), np.float32)
+
+
+def asking(query):
+    yield query
+    return "told"
+
+
+@pytest.mark.parametrize("fill", [Picture(0.5), ShiftedWhereRemoved()])
+@pytest.mark.parametrize(
+    ("fault", "says"), [("raises", "no masks today"), ("fewer", r"render\(0, 3\) gives masks")]
+)
+def test_masks_that_cannot_be_rendered_are_their_jobs_failure_alone(fill, fault, says):
+    net, case = from_callable(curved(WEIGHTS), size=SIZE, n_classes=2), Case("photo", IMAGES[0], 1)
+    fine = ArrayMasks(np.ones((3, *SIZE), np.float32))
+    jobs = [
+        Job((case,), (asking(MaskQuery(masks)),), fill) for masks in (fine, OddMasks(fault), fine)
+    ]
+    outcomes = {one.job: one for one in run(net, jobs)}
+    first, broken, last = (outcomes[job] for job in jobs)
+    assert first.values == last.values == ("told",)
+    with pytest.raises((RuntimeError, ValueError), match=says):
+        raise broken.error
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        MaskQuery(ArrayMasks(np.ones((0, *SIZE), np.float32))),
+        ImageQuery(np.ones((0, *SIZE, 3), np.float32)),
+        FillQuery(ArrayMasks(np.ones((0, *SIZE), np.float32))),
+    ],
+    ids=lambda query: type(query).__name__,
+)
+def test_a_query_about_nothing_is_refused(query):
+    job = Job((Case("photo", IMAGES[0], 1),), (asking(query),), Picture(0.5))
+    (outcome,) = run(Net(curved(WEIGHTS), SIZE), [job])
+    with pytest.raises(ValueError, match="one mask or image or more, got none"):
+        raise outcome.error
+
+
+def test_a_flow_that_fails_to_stop_and_a_case_of_another_classifier_fail_alone():
+    def stubborn():
+        try:
+            yield ImageQuery(np.ones((1, 2, 2, 3), np.float32))
+        finally:
+            raise RuntimeError("not now")
+
+    net = Net(curved(WEIGHTS), SIZE)
+    fine = ArrayMasks(np.ones((3, *SIZE), np.float32))
+    case = Case("photo", IMAGES[0], 1)
+    jobs = [
+        Job((case,), (stubborn(),), Picture(0.5)),
+        Job((replace(case, target=9),), (asking(MaskQuery(fine)),), Picture(0.5)),
+        Job((case,), (asking(MaskQuery(fine)),), Picture(0.5)),
+    ]
+    outcomes = {one.job: one for one in run(net, jobs)}
+    assert isinstance(outcomes[jobs[0]].error, ValueError)
+    assert isinstance(outcomes[jobs[1]].error, IndexError)
+    assert outcomes[jobs[2]].values == ("told",)

@@ -122,5 +122,43 @@ def test_an_error_reaches_whoever_waits_for_the_picture() -> None:
 
 
 def test_a_fill_that_makes_too_few_pictures_is_an_error() -> None:
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match=r"got \(5, 4, 5, 3\)"):
         Painting(lambda masks: expected(masks[1:]), kept())(MASKS)
+
+
+def test_what_could_not_be_made_is_tried_again_when_it_is_asked_for_again() -> None:
+    fill, broken = Fill(), [True]
+
+    def paint(masks: Mask) -> Images:
+        if broken.pop() if broken else False:
+            raise MemoryError
+        return fill(masks)
+
+    room = kept(3)
+    painting = Painting(paint, room)
+    with pytest.raises(MemoryError):
+        painting(MASKS[:2])
+    np.testing.assert_array_equal(painting(MASKS[1:3]).images, expected(MASKS[1:3]))
+    painting(MASKS[:1])
+    assert painting(MASKS[:3]).made == 0  # those that failed take no room
+
+
+def test_no_one_waits_for_ever_where_the_masks_cannot_be_gathered() -> None:
+    class Unready(np.ndarray):
+        def __getitem__(self, key: object) -> object:
+            if not isinstance(key, list):
+                return super().__getitem__(key)
+            raise MemoryError
+
+    painting = Painting(Fill(), kept())
+    with pytest.raises(MemoryError):
+        painting(MASKS[:2].view(Unready))
+    np.testing.assert_array_equal(painting(MASKS[:2]).images, expected(MASKS[:2]))
+
+
+def test_pictures_come_as_float32_and_of_the_size_of_the_masks() -> None:
+    wide = Painting(lambda masks: Fill()(masks).astype(np.float64), kept())
+    assert wide(MASKS[:2]).images.dtype == np.float32
+    thin = Painting(lambda masks: Fill()(masks)[..., :1], kept())
+    with pytest.raises(ValueError, match=r"expected shape \(2, 4, 5, 3\), got \(2, 4, 5, 1\)"):
+        thin(MASKS[:2])

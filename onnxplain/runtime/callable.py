@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, final
 
@@ -116,6 +117,8 @@ class CallableClassifier:
         self.batch_size = batch_size
         self.workers = workers
         self.name = name
+        # Whoever calls, at any time: the function is promised no more calls side by side.
+        self._turn = threading.BoundedSemaphore(workers)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -156,7 +159,8 @@ class CallableClassifier:
         raise ModelError(f"{self.name}: a function has no gradient; {BY_SCORES}")
 
     def _call(self, images: NDArray[np.float32]) -> Scores:
-        answer = np.asarray(self._function(images))
+        with self._turn:
+            answer = np.asarray(self._function(images))
         expected = len(images), len(self.class_names)
         if answer.dtype.kind not in "fiu" or answer.shape != expected:
             raise ScoreError(

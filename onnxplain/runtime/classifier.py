@@ -156,13 +156,13 @@ class OnnxClassifier:
         """
         device, runner = self._device, self._runner
         if device and all(device.takes(part.masks) for part in parts):
-            n = sum(part.stop - part.start for part in parts)
-            return runner.in_batches(
-                n,
-                lambda start, stop: runner.read(
-                    device.run(cut(parts, start, stop), runner.width(stop - start)), stop - start
-                ),
-            )
+
+            def call(start: int, stop: int) -> Scores:
+                width = runner.width(stop - start)
+                raw = device.run(cut(parts, start, stop), width)
+                return runner.read(raw, width)[: stop - start]
+
+            return runner.in_batches(sum(part.stop - part.start for part in parts), call)
         if device:
             parts = [part._replace(planes=part.planes.host) for part in parts]
         rows = self._host.compose(parts)
@@ -181,7 +181,8 @@ class OnnxClassifier:
                 try:
                     self._gradients = self._differentiate(self._runner.batch_size)
                 except ModelError as error:  # it takes long to find out: once is enough
-                    self._gradients = error
+                    # Without its causes, whose frames hold the graph several times.
+                    self._gradients = type(error)(str(error))
         if isinstance(self._gradients, ModelError):
             raise self._gradients.with_traceback(None)
         return self._gradients

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from onnxplain.data import GREY, Image, Images, Mask, Size
 from onnxplain.graph.spec import Colour, DType, Layout, ModelSpec
+from onnxplain.masks import render
 from onnxplain.protocols import Part
 
 
@@ -120,7 +121,7 @@ class HostComposer:
         inside, ready = self._buffers(sum(part.stop - part.start for part in parts))
         row = 0
         for part in parts:
-            masks = part.masks.render(part.start, part.stop)
+            masks = render(part.masks, part.start, part.stop)
             self._blend(part.planes, masks, inside[row : row + len(masks)])
             row += len(masks)
         return self._cast(inside, ready)

@@ -86,7 +86,8 @@ def open_classifier(
     session = open_batched(model, spec, batch, device)
     on_cpu = session.device.where == "cpu"
     workers = tuning.cores() if on_cpu else 1
-    key = model.sha256, str(session.device), version(), str(workers)
+    size = "x".join(map(str, spec.size))
+    key = model.sha256, size, str(session.device), version(), str(workers)
     composer = None
     if compose == "graph" or (compose == "auto" and not on_cpu):
         from onnxplain.runtime.device_compose import DeviceComposer

@@ -145,13 +145,13 @@ class Runner:
     def run(self, rows: NDArray[Any]) -> Scores:
         """Scores of some images, as the model takes them, in one call."""
         n = len(rows)
-        feeds = {self.spec.input: padded(rows, self.width(n))}
-        (raw,) = self.session.run(feeds, [self.spec.output])
-        return self.read(raw, n)
+        width = self.width(n)  # once: another thread may halve it meanwhile
+        (raw,) = self.session.run({self.spec.input: padded(rows, width)}, [self.spec.output])
+        return self.read(raw, width)[:n]
 
-    def read(self, raw: NDArray[Any], n: int) -> Scores:
-        """The scores of the first n images of a call."""
-        return head.scores(raw, self.width(n), self.spec)[:n]
+    def read(self, raw: NDArray[Any], width: int) -> Scores:
+        """The scores of a call of so many images."""
+        return head.scores(raw, width, self.spec)
 
     def in_batches(self, n: int, call: Callable[[int, int], Scores]) -> Scores:
         """Scores of n images; `call` gives those of images `start` to `stop`.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -105,3 +108,23 @@ def test_what_is_no_function_is_refused() -> None:
         from_callable("model.onnx", size=SIZE, n_classes=3)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(TypeError, match=r"size is \(rows, columns\), got 224"):
         from_callable(linear, size=224, n_classes=3)  # type: ignore[arg-type]  # on purpose
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_more_calls_run_side_by_side_than_told(workers: int) -> None:
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def slow(images: Any) -> Any:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        time.sleep(0.01)
+        with lock:
+            inside -= 1
+        return linear(images)
+
+    classifier = from_callable(slow, size=SIZE, n_classes=3, workers=workers)
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda _: classifier.scores(photos(1)), range(12)))
+    assert most == workers

@@ -44,3 +44,24 @@ def test_a_baseline_alone_and_its_candidates_are_scored_in_calls_of_one_size_on_
     assert set(calls) == widths
     expected = real.run({"image": rows}, ["scores"])[0]
     np.testing.assert_allclose(np.concatenate([baseline, candidates]), expected, atol=1e-5)
+
+
+def test_a_batch_that_is_halved_meanwhile_does_not_confuse_a_call() -> None:
+    real = open_session(
+        models.additive(models.weights(SIZE)).SerializeToString(), Device("cpu"), name="net"
+    )
+
+    class Shrinking:
+        """A session on a GPU, during whose call another thread halves the batch."""
+
+        device = Device("cuda", 0)
+
+        def run(self, feeds: dict[str, np.ndarray], names: list[str]) -> list[np.ndarray]:
+            runner._batches.size = 4
+            return real.run(feeds, names)
+
+    runner = Runner(Shrinking(), spec_of(), 8, fixed=False, on_fall=lambda _: None)  # type: ignore[arg-type]
+    rows = photos(4).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(
+        runner.run(rows), real.run({"image": rows}, ["scores"])[0], atol=1e-5
+    )
