@@ -34,7 +34,7 @@ from typing import Any
 
 from onnx import ModelProto
 
-from onnxplain.errors import ModelError
+from onnxplain.errors import ModelError, OnnxplainError
 from onnxplain.graph.fields import FIELDS, parse
 from onnxplain.graph.labels import named, read_class_names
 from onnxplain.graph.spec import ModelSpec
@@ -68,7 +68,7 @@ def beside(path: Path, proto: ModelProto) -> list[Source]:
     """
     found = []
     if (own := path.with_suffix(".toml")).is_file():
-        found.append(Source(own.name, _toml(own)))
+        found.append(Source(own.name, _own(own)))
     # Hugging Face keeps ONNX files in a folder of that name, below the configuration.
     folders = [path.parent, *([path.parent.parent] if path.parent.name == "onnx" else [])]
     for name, read in (("preprocessor_config.json", _huggingface), ("config.json", _config)):
@@ -80,6 +80,20 @@ def beside(path: Path, proto: ModelProto) -> list[Source]:
                 raise ModelError(f"{name}: {error!r} is not as that file is written") from error
     found.append(Source("ONNX metadata", _metadata(proto)))
     return [source for source in found if source.values]
+
+
+def read_toml(path: Path, error: type[OnnxplainError]) -> dict[str, Any]:
+    """What a TOML file beside a model says, by its keys.
+
+    Raises
+    ------
+    OnnxplainError
+        `error`, if it cannot be read as TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as why:
+        raise error(f"{path.name}: not a readable TOML file: {why}") from why
 
 
 def write_spec_toml(spec: ModelSpec) -> str:
@@ -96,17 +110,13 @@ def write_spec_toml(spec: ModelSpec) -> str:
     return "".join(lines)
 
 
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ModelError(f"{path.name}: not a readable TOML file: {error}") from error
-    if isinstance(content.get("inpainter"), Mapping):
+def _own(path: Path) -> dict[str, Any]:
+    values = read_toml(path, ModelError)
+    if isinstance(values.get("inpainter"), Mapping):
         raise ModelError(
             f"{path.name}: describes an inpainter, which is no classifier; give the model as "
             f"--inpainter"
         )
-    values = dict(content)
     labels = values.pop("labels", None)
     if labels is not None:
         values["class_names"] = read_class_names(path.parent / str(labels))

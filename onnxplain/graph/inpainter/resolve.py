@@ -15,9 +15,7 @@ Example of a TOML file::
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from onnxplain.errors import InpainterError
@@ -25,7 +23,7 @@ from onnxplain.graph.inpainter.ports import looks_like_inpainter, read_ports
 from onnxplain.graph.inpainter.presets import PRESETS
 from onnxplain.graph.inpainter.spec import FIELDS, InpainterSpec, parse
 from onnxplain.graph.load import ModelFile
-from onnxplain.graph.sources import Source
+from onnxplain.graph.sources import Source, read_toml
 from onnxplain.params import unknown
 
 TABLE = "inpainter"
@@ -162,7 +160,7 @@ def _beside(model: ModelFile, *, must_be_table: bool = False) -> list[Source]:
     found = []
     path = model.path.with_suffix(".toml")
     if path.is_file():
-        content = _read(path)
+        content = read_toml(path, InpainterError)
         if must_be_table and content and TABLE not in content:
             raise InpainterError(
                 f"{path.name}: describes no inpainter; put {', '.join(content)} under [{TABLE}]"
@@ -178,14 +176,6 @@ def _beside(model: ModelFile, *, must_be_table: bool = False) -> list[Source]:
                 ) from error
             found += _table(content, "ONNX metadata")
     return found
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InpainterError(f"{path.name}: not a readable TOML file: {error}") from error
-    return content
 
 
 def _table(content: Any, where: str) -> list[Source]:
