@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from onnxplain.data import Images
 from onnxplain.errors import InpainterError, ModelError
-from onnxplain.graph.inpainter.spec import InpainterSpec, holds
+from onnxplain.graph.inpainter.spec import InpainterSpec, holds, shown
 from onnxplain.runtime.fitting import Holes
 from onnxplain.runtime.painting import Raw, answer, decode
 from onnxplain.runtime.probe import probe, sides
@@ -256,7 +256,7 @@ class _Examiner:
         if error >= READS:
             return spec, Check(name, None, "known pixels do not come back to be compared with")
         new = self.new(spec, reading)
-        text = f"lie in [{new.min():.2g}, {new.max():.2g}] with range {_shown(spec.range)}"
+        text = f"lie in [{new.min():.2g}, {new.max():.2g}] with range {_toml(spec.range)}"
         if _outside(new) <= OUTSIDE:
             return spec, Check(name, True, text)
         span = self.fitting(spec)
@@ -270,7 +270,7 @@ class _Examiner:
             seen = f"painted pixels {text}, where known pixels lie in [0, 1]"
             self.contradict(spec, "range", seen, range=span, **said)
         new = self.new(turned, instead)
-        text += f", and in [{new.min():.2g}, {new.max():.2g}] with range {_shown(span)}"
+        text += f", and in [{new.min():.2g}, {new.max():.2g}] with range {_toml(span)}"
         return spec.seen(range=span), Check(name, True, text)
 
     def fitting(self, spec: InpainterSpec) -> tuple[float, float] | None:
@@ -373,8 +373,8 @@ class _Examiner:
         return Check(name, True, "is painted with finite numbers")
 
     def contradict(self, spec: InpainterSpec, field: str, seen: str, **instead: object) -> None:
-        told = ", ".join(f"{name} = {_shown(getattr(spec, name))}" for name in instead)
-        write = " and ".join(f"{name} = {_shown(value)}" for name, value in instead.items())
+        told = ", ".join(f"{name} = {_toml(getattr(spec, name))}" for name in instead)
+        write = " and ".join(f"{name} = {_toml(value)}" for name, value in instead.items())
         raise InpainterError(
             f"{self.name}: {spec.sources[field]} says {told}, but the graph behaves otherwise: "
             f"{seen}; write {write}"
@@ -426,9 +426,9 @@ def _apart(one: Raw, other: Raw) -> float:
     return float(np.abs(one - other).max()) / span
 
 
-def _shown(value: object) -> str:
+def _toml(value: object) -> str:
     if isinstance(value, tuple):
-        return f"[{', '.join(f'{one:g}' for one in value)}]"
+        return f"[{shown(value)}]"
     return str(value).lower() if isinstance(value, bool) else f"{value!r}"
 
 

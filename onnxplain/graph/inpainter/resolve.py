@@ -21,7 +21,7 @@ from typing import Any
 from onnxplain.errors import InpainterError
 from onnxplain.graph.inpainter.ports import looks_like_inpainter, read_ports
 from onnxplain.graph.inpainter.presets import PRESETS
-from onnxplain.graph.inpainter.spec import FIELDS, InpainterSpec, parse
+from onnxplain.graph.inpainter.spec import FIELDS, InpainterSpec, parse, shown
 from onnxplain.graph.load import ModelFile
 from onnxplain.graph.sources import Source, read_toml
 from onnxplain.params import unknown
@@ -80,8 +80,8 @@ def resolve_inpainter(model: ModelFile, flags: Mapping[str, Any]) -> InpainterSp
             values[field], origins[field] = told[field]
             if fact not in (None, values[field]):
                 raise InpainterError(
-                    f"{name}: {origins[field]} says {field} {_shown(values[field])}, but the graph "
-                    f"has {_shown(fact)}; write {field} = {_toml(fact)}, or leave it away"
+                    f"{name}: {origins[field]} says {field} {shown(values[field])}, but the graph "
+                    f"has {shown(fact)}; write {field} = {json.dumps(fact)}, or leave it away"
                 )
         elif fact is not None:
             values[field], origins[field] = fact, "graph"
@@ -189,13 +189,3 @@ def _table(content: Any, where: str) -> list[Source]:
     except (TypeError, ValueError) as error:
         raise InpainterError(f"{where}: {error}; its keys: preset, {', '.join(FIELDS)}") from error
     return [Source(where, own), *presets] if own else presets
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(map(_shown, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _toml(value: Any) -> str:
-    return json.dumps(value)

@@ -217,6 +217,17 @@ def _floats(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def shown(value: object) -> str:
+    """A field's value in words.
+
+    >>> shown((0.0, 255.0)), shown((512, 512)), shown("rgb")
+    ('0, 255', '512, 512', 'rgb')
+    """
+    if isinstance(value, tuple):
+        return ", ".join(map(shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def write_toml(spec: InpainterSpec) -> str:
     """A spec as a TOML file that reads back to it, with the source of each value."""
     lines = ["[inpainter]\n"]
