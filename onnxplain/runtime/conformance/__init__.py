@@ -35,9 +35,9 @@ from numpy.typing import NDArray
 from onnxplain.data import Images
 from onnxplain.errors import InpainterError, ModelError
 from onnxplain.graph.inpainter.spec import InpainterSpec, holds, shown
+from onnxplain.runtime.conformance.probe import probe, sides
 from onnxplain.runtime.fitting import Holes
 from onnxplain.runtime.painting import Raw, answer, decode
-from onnxplain.runtime.probe import probe, sides
 from onnxplain.runtime.session import Session
 
 SAME = 1e-3  # largest difference, relative to the span of the answer, that is none
