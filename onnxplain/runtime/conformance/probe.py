@@ -49,16 +49,6 @@ def probe(size: Size) -> Probe:
     return Probe(np.stack(images).astype(np.float32), holes)
 
 
-def sides(multiple: int) -> Size:
-    """A size near 64 pixels that is a multiple of this number and of no larger power of two.
-
-    >>> [sides(multiple) for multiple in (1, 2, 16, 64)]
-    [(65, 67), (66, 70), (80, 112), (64, 192)]
-    """
-    times = max(64 // multiple, 1) | 1
-    return times * multiple, (times + 2) * multiple
-
-
 def _away(where: Holes) -> Holes:
     """The pixels that are some pixels from those outside."""
     depth = min(DEEP, min(where.shape[1:]) // 16)
