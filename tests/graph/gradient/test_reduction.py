@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
-from tests.graph.gradient.support import assert_rule, distinct, ints, normal
+from tests.graph.gradient.support import (
+    Array,
+    Scored,
+    assert_right,
+    assert_rule,
+    distinct,
+    ints,
+    normal,
+)
 
 REDUCTIONS = ["Sum", "Mean", "Max", "Min", "L1", "L2", "SumSquare", "LogSumExp"]
 
@@ -30,6 +39,36 @@ def test_reduction_of_everything_and_of_nothing() -> None:
     assert_rule("ReduceSum", normal(2, 3), keepdims=0)
     constants = {1: np.array([], np.int64)}
     assert_rule("ReduceSum", normal(2, 3), constants=constants, noop_with_empty_axes=1)
+
+
+def with_a_negative_row() -> Array:
+    """Relu makes zeros of it, and of what is near it: the slope there is 0."""
+    x = distinct(3, 4)
+    x[1] = -1 - np.abs(x[1])
+    return x
+
+
+@pytest.mark.parametrize("floor", [True, False])
+def test_a_norm_of_zero_has_no_slope(floor: bool) -> None:
+    """As `torch.nn.functional.normalize` is exported, and the norms themselves."""
+    node = helper.make_node
+    nodes = [
+        node("Relu", ["x"], ["r"]),
+        node("ReduceL2", ["r", "axis"], ["norm" if floor else "y"]),
+    ]
+    if floor:
+        nodes += [node("Clip", ["norm", "low"], ["safe"]), node("Div", ["r", "safe"], ["y"])]
+    constants = {"axis": ints(1), "low": np.array(1e-12)}
+    assert_right(Scored(nodes, {"x": with_a_negative_row()}, constants))
+
+
+def test_division_by_a_norm_of_zero_has_no_slope() -> None:
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"]),
+        helper.make_node("LpNormalization", ["r"], ["y"], axis=1),
+    ]
+    with np.errstate(invalid="ignore"):  # onnx's evaluator divides, and then puts zeros
+        assert_right(Scored(nodes, {"x": with_a_negative_row()}, {}))
 
 
 def test_log_of_a_sum() -> None:

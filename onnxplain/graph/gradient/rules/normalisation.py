@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from onnxplain.graph.gradient.errors import Refusal
+from onnxplain.graph.gradient.rules.reduction import inverse
 from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
 
@@ -152,7 +153,7 @@ def lp_normalization(tape: Tape, node: Node, g: str) -> Grads:
     axis = node.attributes.get("axis", -1)
     norm = tape.op("Sqrt", tape.sum(tape.mul(node.x, node.x), [axis]))
     along = tape.mul(node.y, tape.sum(tape.mul(g, node.y), [axis]))
-    return [tape.div(tape.sub(g, along), norm)]
+    return [tape.mul(tape.sub(g, along), inverse(tape, norm))]
 
 
 RULES: dict[str, Rule] = {

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from onnxplain.graph.gradient.rules.activation import one_less, positive
 from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
 
 
@@ -82,7 +83,13 @@ def l1(tape: Tape, node: Node, to: Reduced) -> str:
 
 
 def l2(tape: Tape, node: Node, to: Reduced) -> str:
-    return tape.mul(node.x, tape.div(to.g, to.y))
+    return tape.mul(node.x, tape.mul(to.g, inverse(tape, to.y)))
+
+
+def inverse(tape: Tape, norm: str) -> str:
+    """``1 / norm``, and 0 at 0: the slope that PyTorch takes where a norm has its kink."""
+    mask = positive(tape, norm)
+    return tape.div(mask, tape.add(norm, one_less(tape, mask)))
 
 
 def sum_square(tape: Tape, node: Node, to: Reduced) -> str:
