@@ -150,8 +150,11 @@ def differentiate(
     """
     rules = installed_rules() if rules is None else rules
     wanted = reached(model.graph, sources)
-    producers = {
-        name: read for read in map(read_node, model.graph.node) for name in read.outputs if name
+    producers = {  # a rule that looked past a source would leave out its gradient
+        name: read
+        for read in map(read_node, model.graph.node)
+        for name in read.outputs
+        if name and name not in sources
     }
     tape = Tape(facts, wanted, producers)
     found: defaultdict[str, list[str]] = defaultdict(list)

@@ -74,7 +74,7 @@ class Tape:
     wanted : collection of str
         The tensors whose gradients are needed.
     producers : mapping of Node
-        The node that made a tensor.
+        The node that made a tensor; the sources of the gradient have none.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Tape:
         return name in self._wanted
 
     def producer(self, name: str) -> Node | None:
-        """The node that made a tensor; None for inputs and constants."""
+        """The node that made a tensor; None for inputs, constants and sources."""
         return self._producers.get(name)
 
     @property

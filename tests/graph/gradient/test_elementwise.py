@@ -6,9 +6,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import NodeProto, helper
+from scipy.special import erf
 
-from tests.graph.gradient.support import Scored, assert_right, assert_rule, distinct, normal
+from onnxplain.graph.gradient import differentiate, gradient_name, measure_facts
+from tests.graph.gradient.support import (
+    Array,
+    Reference,
+    Scored,
+    assert_right,
+    assert_rule,
+    distinct,
+    make_model,
+    normal,
+)
 
 SMOOTH = ["Cos", "Erf", "Exp", "Neg", "Identity", "Sigmoid", "Sin", "Softplus", "Softsign", "Tanh"]
 
@@ -100,6 +111,60 @@ def test_gelu_written_out_takes_one_rule(flipped: bool) -> None:
     scored = Scored(nodes, {"x": 2 * normal(3, 4)}, constants)
     assert_right(scored)
     assert sum(one.op_type == "Exp" for one in scored.built(np.float32).graph.node) == 1
+
+
+def inner_gradients(
+    nodes: list[NodeProto], x: Array, constants: dict[str, Array], *names: str
+) -> dict[str, Array]:
+    """Of the sum of `y` by inner tensors, beside the tensors themselves."""
+    total = helper.make_node("ReduceSum", ["y"], ["score"], keepdims=0)
+    model = make_model([*nodes, total], {"x": x}, constants, ["score", *names])
+    facts = measure_facts(model, Reference(), [{"x": x}], np.dtype(np.float64))
+    built = differentiate(model, facts, score="score", sources=("x", *names))
+    return Reference().run(built.SerializeToString(), {"x": x})
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_the_gate_of_a_swish_has_a_gradient_of_its_own(beside: bool) -> None:
+    nodes = [
+        helper.make_node("Tanh", ["x"], ["h"]),
+        helper.make_node("Sigmoid", ["h"], ["gate"]),
+        helper.make_node("Mul", ["h", "gate"], ["a"]),
+        helper.make_node(*(("Add", ["a", "gate"]) if beside else ("Identity", ["a"])), ["y"]),
+    ]
+    found = inner_gradients(nodes, 2 * normal(3, 4), {}, "gate", "h")
+    h, gate = found["h"], found["gate"]
+    by_gate = h + beside
+    np.testing.assert_allclose(found[gradient_name("gate")], by_gate, rtol=1e-12)
+    by_h = gate + by_gate * gate * (1 - gate)
+    np.testing.assert_allclose(found[gradient_name("h")], by_h, rtol=1e-12)
+    np.testing.assert_allclose(found[gradient_name("x")], by_h * (1 - h**2), rtol=1e-12)
+
+
+GELU = [  # ``x (1 + erf(k x))``
+    helper.make_node("Mul", ["x", "k"], ["u"]),
+    helper.make_node("Erf", ["u"], ["e"]),
+    helper.make_node("Add", ["one", "e"], ["gate"]),
+    helper.make_node("Mul", ["x", "gate"], ["y"]),
+]
+
+
+@pytest.mark.parametrize("name", ["gate", "e", "u"])
+def test_the_parts_of_a_gelu_have_gradients_of_their_own(name: str) -> None:
+    x, k = 2 * normal(3, 4), 0.5**0.5
+    found = inner_gradients(GELU, x, {"k": np.array(k), "one": np.array(1.0)}, name)
+    gauss = 2 / np.sqrt(np.pi) * np.exp(-((k * x) ** 2))
+    expected = x * gauss if name == "u" else x
+    np.testing.assert_allclose(found[gradient_name(name)], expected, rtol=1e-12)
+    by_x = 1 + erf(k * x) + k * x * gauss
+    np.testing.assert_allclose(found[gradient_name("x")], by_x, rtol=1e-12)
+
+
+@pytest.mark.parametrize("wide", ["k", "one"])
+def test_gelu_with_a_number_of_more_axes_than_its_input(wide: str) -> None:
+    constants = {"k": np.array(0.7), "one": np.array(1.0)}
+    constants[wide] = constants[wide].reshape(1, 1, 1)
+    assert_right(Scored(GELU, {"x": normal(3, 4)}, constants))
 
 
 def test_what_looks_like_gelu_and_is_not_keeps_all_its_parts() -> None:

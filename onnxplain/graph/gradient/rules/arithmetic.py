@@ -34,11 +34,12 @@ def sub(tape: Tape, node: Node, g: str) -> Grads:
 @single
 def mul(tape: Tape, node: Node, g: str) -> Grads:
     a, b = node.inputs
+    shape = tape.shape(node.y)
     for x, gate in ((a, b), (b, a)):
         slope = _gated(tape, node, x, gate)
         if slope:
-            return [tape.mul(g, slope) if name == x else None for name in node.inputs]
-    shape = tape.shape(node.y)
+            grad = tape.unbroadcast(tape.mul(g, slope), shape, x)
+            return [grad if name == x else None for name in node.inputs]
     return [
         tape.unbroadcast(tape.mul(g, other), shape, name) if tape.wants(name) else None
         for name, other in ((a, b), (b, a))
