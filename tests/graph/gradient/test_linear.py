@@ -66,6 +66,21 @@ def test_einsum_in_forms_without_a_rule_is_refused(equation: str) -> None:
         Scored([node], inputs, {}).gradients(np.float64)
 
 
+@pytest.mark.parametrize("batches", [(2, 1), (1, 2), (2, 2)])
+def test_einsum_of_operands_that_are_repeated(batches: tuple[int, int]) -> None:
+    a, b = batches
+    x, z = normal(a, 4, 5), normal(b, 5, 3, seed=1)
+    assert_rule("Einsum", x, z, equation="bij,bjk->bik")
+    assert_rule("Einsum", x, constants={1: z}, equation="bij,bjk->bik", grows=a > 1 == b)
+
+
+def test_einsum_that_sums_along_an_index_that_it_repeats_is_refused() -> None:
+    node = helper.make_node("Einsum", ["x", "z"], ["y"], equation="ij,jk->ik")
+    inputs = {"x": normal(2, 3), "z": normal(1, 4)}
+    with pytest.raises(GradientError, match="repeats an index"):
+        Scored([node], inputs, {}).gradients(np.float64)
+
+
 @given(
     group=st.sampled_from([1, 2, 4]),
     widen=st.integers(1, 2),
@@ -225,6 +240,15 @@ def test_resize_to_sizes(mode: str, where: str, to: tuple[int, int]) -> None:
 def test_resize_by_scales_with_a_growing_batch() -> None:
     scales = np.array([1, 1, 2, 1.5], np.float32)
     assert_rule("Resize", normal(2, 3, 4, 6), constants={2: scales}, mode="linear", grows=True)
+
+
+@pytest.mark.parametrize("policy", ["not_larger", "not_smaller"])
+def test_a_resize_that_keeps_proportions_is_refused(policy: str) -> None:
+    """It enlarges by another scale than that of the sizes before and after."""
+    slots = ["x", "", "", "sizes"]
+    node = helper.make_node("Resize", slots, ["y"], keep_aspect_ratio_policy=policy, axes=[2, 3])
+    with pytest.raises(GradientError, match=r"\(Resize\).*keep_aspect_ratio_policy.*scores alone"):
+        Scored([node], {"x": normal(1, 1, 4, 5)}, {"sizes": ints(7, 7)}).gradients(np.float32)
 
 
 def test_weights_that_depend_on_the_image_are_refused() -> None:

@@ -41,6 +41,13 @@ def test_reduction_of_everything_and_of_nothing() -> None:
     assert_rule("ReduceSum", normal(2, 3), constants=constants, noop_with_empty_axes=1)
 
 
+@pytest.mark.parametrize("kind", [*REDUCTIONS, "LogSum"])
+@pytest.mark.parametrize("keep", [0, 1])
+def test_a_reduction_of_no_axes_does_what_it_does_to_every_element(kind: str, keep: int) -> None:
+    x = np.abs(normal(2, 3)) + 0.5 if kind == "LogSum" else distinct(2, 3)
+    assert_rule(f"Reduce{kind}", x, noop_with_empty_axes=1, keepdims=keep)
+
+
 def with_a_negative_row() -> Array:
     """Relu makes zeros of it, and of what is near it: the slope there is 0."""
     x = distinct(3, 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from onnxplain.graph.gradient.errors import Refusal
 from onnxplain.graph.gradient.facts import Shape
 from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, single
@@ -87,8 +89,23 @@ def einsum(tape: Tape, node: Node, g: str) -> Grads:
         if not set(term) <= set("".join(other_terms)):
             raise Refusal(f"its equation {equation!r} sums an index of one operand alone")
         others = [*node.inputs[:index], *node.inputs[index + 1 :]]
-        grads.append(tape.op("Einsum", g, *others, equation=f"{','.join(other_terms)}->{term}"))
+        sizes = _sizes(tape, other_terms, [node.y, *others])
+        made = tuple(sizes[one] for one in term)
+        if any(size == 1 and own != 1 for size, own in zip(made, tape.shape(name), strict=True)):
+            raise Refusal(f"its equation {equation!r} repeats an index along which it sums")
+        product = tape.op("Einsum", g, *others, equation=f"{','.join(other_terms)}->{term}")
+        grads.append(tape.unbroadcast(product, made, name))
     return grads
+
+
+def _sizes(tape: Tape, terms: Sequence[str], names: Sequence[str]) -> dict[str, int | None]:
+    """Size of each index; an operand of size 1 is repeated along it."""
+    found: dict[str, int | None] = {}
+    for term, name in zip(terms, names, strict=True):
+        for index, size in zip(term, tape.shape(name), strict=True):
+            if found.get(index, 1) == 1:
+                found[index] = size
+    return found
 
 
 RULES: dict[str, Rule] = {"Einsum": einsum, "Gemm": gemm, "MatMul": matmul}

@@ -31,10 +31,7 @@ def over(spread: Spread) -> Rule:
 
     @single
     def rule(tape: Tape, node: Node, g: str) -> Grads:
-        axes = _axes(tape, node)
-        if axes == []:  # noop_with_empty_axes
-            return [g]
-        y = node.y
+        axes, y = _axes(tape, node), node.y
         if not node.attributes.get("keepdims", 1):
             y, g = tape.unsqueeze(y, axes), tape.unsqueeze(g, axes)
         return [spread(tape, node, Reduced(axes, y, g))]

@@ -27,6 +27,8 @@ KEPT = (
 def resize(tape: Tape, node: Node, g: str) -> Grads:
     if node.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         raise Refusal("it crops (tf_crop_and_resize)")
+    if node.attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise Refusal("it keeps the image's proportions (keep_aspect_ratio_policy)")
     before, after = tape.shape(node.x), tape.shape(node.y)
     rank = len(before)
     for axis in range(rank):
