@@ -10,7 +10,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,8 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 
 from onnxplain.data import generator
 from onnxplain.errors import ModelError
-from onnxplain.graph.shapes import Dims, declared, subgraphs
+from onnxplain.graph.names import rename_uses, tensor_names, unused
+from onnxplain.graph.shapes import Dims, declared
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
@@ -81,9 +82,9 @@ def prepend_sub(model: ModelProto, shift: ArrayLike, *, input: str | None = None
         raise ModelError(f"input {name!r} holds {kind}; a shift needs floating-point numbers")
     values = np.asarray(shift, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
     _check_shift(values.shape, declared(inputs[name]) or ())
-    taken = _names(graph)
-    constant, shifted = _unused(f"{name}_shift", taken), _unused(f"{name}_unshifted", taken)
-    _rename_uses(graph.node, name, shifted)
+    taken = tensor_names(graph)
+    constant, shifted = unused(f"{name}_shift", taken), unused(f"{name}_unshifted", taken)
+    rename_uses(graph.node, name, shifted)
     graph.initializer.append(numpy_helper.from_array(values, constant))
     graph.node.insert(0, helper.make_node("Sub", [name, constant], [shifted]))
     return out
@@ -164,32 +165,6 @@ def _check_shift(shape: tuple[int, ...], dims: Dims) -> None:
     )
     if not fits:
         raise ValueError(f"a shift of shape {shape} does not fit an input of shape {dims}")
-
-
-def _rename_uses(nodes: Iterable[NodeProto], old: str, new: str) -> None:
-    """Let every node that reads `old` read `new`, those of inner graphs too."""
-    for node in nodes:
-        for place, name in enumerate(node.input):
-            if name == old:
-                node.input[place] = new
-        for _, inner in subgraphs(node):
-            _rename_uses(inner.node, old, new)
-
-
-def _names(graph: GraphProto) -> set[str]:
-    """All names of tensors in a graph and its inner graphs."""
-    names = {each.name for each in (*graph.input, *graph.initializer)}
-    for node in graph.node:
-        names.update(node.input, node.output)
-        for _, inner in subgraphs(node):
-            names |= _names(inner)
-    return names
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name
 
 
 def _stored(graph: GraphProto) -> dict[str, TensorProto]:

@@ -14,6 +14,7 @@ from onnx import GraphProto, helper, numpy_helper
 
 from onnxplain.data import Size
 from onnxplain.graph.gradient.errors import GradientError
+from onnxplain.graph.names import rename_uses
 from onnxplain.graph.shapes import declared
 from onnxplain.graph.spec import Layout
 from onnxplain.optim import Enlarge
@@ -61,10 +62,7 @@ def add_mask(graph: GraphProto, input: str, mask: CoarseMask, dtype: np.dtype[An
             "itself; rename it in the model"
         )
     composed = f"{MASK}/composed"
-    for node in graph.node:
-        for place, name in enumerate(node.input):
-            if name == input:
-                node.input[place] = composed
+    rename_uses(graph.node, input, composed)
     _declare(graph, input, mask, dtype)
     enlarge = Enlarge.bilinear(mask.cells, mask.size)
     one = [-1, 1, *mask.size] if mask.layout == "nchw" else [-1, *mask.size, 1]

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from onnxplain.graph.gradient import (
     FILL,
@@ -25,6 +25,7 @@ from onnxplain.graph.load import read_model
 from onnxplain.optim import Enlarge
 from onnxplain.runtime.compose import ModelSpace
 from onnxplain.runtime.gradient import gradient_model
+from onnxplain.runtime.measure import RuntimeMeasure
 from tests.graph.gradient.support import Array, Plain, Reference, evaluate, ints, normal
 from tests.graph.gradient.test_build import network, run
 from tests.models import additive, weights
@@ -87,6 +88,24 @@ def test_it_is_the_chain_rule_of_the_gradient_by_the_composed_image(images: int)
     found = Plain().run(data, {**given, "target": ints(1, 2, 3)})
     np.testing.assert_allclose(found["y"], by_image["y"], atol=1e-5)
     np.testing.assert_allclose(found[DM], expected, atol=1e-6)
+
+
+def test_a_branch_that_reads_the_image_sees_the_mask_too() -> None:
+    """A branch that is always taken, as exporters leave it of options that were set."""
+    plain, branched = network(), network()
+    whole, first = branched.graph, branched.graph.node[0]
+    a = onnx.ValueInfoProto(name="a")
+    branch = helper.make_graph([first], "branch", [], [a])
+    chosen = helper.make_node("If", ["yes"], ["a"], then_branch=branch, else_branch=branch)
+    whole.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    whole.node[0].CopyFrom(chosen)
+    given = {**feeds(3, np.float32), "target": ints(1, 2, 3)}
+    found, expected = (
+        Plain().run(build(np.float32, RuntimeMeasure(), one).SerializeToString(), given)
+        for one in (branched, plain)
+    )
+    np.testing.assert_allclose(found[DM], expected[DM], atol=1e-6)
+    np.testing.assert_allclose(found["y"], expected["y"], atol=1e-6)
 
 
 def test_a_name_that_the_mask_needs_is_refused() -> None:

@@ -1,0 +1,37 @@
+"""Names of tensors in a graph: which are taken, which are free, who reads one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+
+from onnx import GraphProto, NodeProto
+
+from onnxplain.graph.shapes import subgraphs
+
+
+def tensor_names(graph: GraphProto) -> set[str]:
+    """All names of tensors in a graph and its inner graphs."""
+    names = {each.name for each in (*graph.input, *graph.initializer)}
+    for node in graph.node:
+        names.update(node.input, node.output)
+        for _, inner in subgraphs(node):
+            names |= tensor_names(inner)
+    return names
+
+
+def unused(name: str, taken: AbstractSet[str]) -> str:
+    """A name that is not taken: this one, or with underscores behind."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def rename_uses(nodes: Iterable[NodeProto], old: str, new: str) -> None:
+    """Let every node that reads `old` read `new`, those of inner graphs too."""
+    for node in nodes:
+        for place, name in enumerate(node.input):
+            if name == old:
+                node.input[place] = new
+        for _, inner in subgraphs(node):
+            rename_uses(inner.node, old, new)
