@@ -13,6 +13,7 @@ from onnxplain.graph.shapes import subgraphs
 def tensor_names(graph: GraphProto) -> set[str]:
     """All names of tensors in a graph and its inner graphs."""
     names = {each.name for each in (*graph.input, *graph.initializer)}
+    names.update(each.values.name for each in graph.sparse_initializer)
     for node in graph.node:
         names.update(node.input, node.output)
         for _, inner in subgraphs(node):
@@ -25,6 +26,13 @@ def unused(name: str, taken: AbstractSet[str]) -> str:
     while name in taken:
         name += "_"
     return name
+
+
+def unused_prefix(prefix: str, taken: AbstractSet[str]) -> str:
+    """What no name begins with, so that all that do are free: this, or with underscores before."""
+    while any(name.startswith(prefix) for name in taken):
+        prefix = f"_{prefix}"
+    return prefix
 
 
 def rename_uses(nodes: Iterable[NodeProto], old: str, new: str) -> None:

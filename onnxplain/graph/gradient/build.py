@@ -14,7 +14,7 @@ from onnx import ModelProto, helper, numpy_helper
 from onnxplain.data import Kind
 from onnxplain.errors import BY_SCORES
 from onnxplain.graph.gradient.declare import declare_shapes
-from onnxplain.graph.gradient.errors import ADVICE, GradientError, Refusal
+from onnxplain.graph.gradient.errors import ADVICE, GradientError, Refusal, check_free
 from onnxplain.graph.gradient.facts import Facts, Feeds, Measure, measure_facts, real_type
 from onnxplain.graph.gradient.heads import SCORE, TARGET, add_head
 from onnxplain.graph.gradient.masked import MASK, CoarseMask, add_mask
@@ -22,6 +22,7 @@ from onnxplain.graph.gradient.paths import reached, reaching
 from onnxplain.graph.gradient.prepare import has_halves, prepare, store_as_halves
 from onnxplain.graph.gradient.rules import installed_rules
 from onnxplain.graph.gradient.tape import Grads, Node, Rule, Tape, read_node
+from onnxplain.graph.names import tensor_names, unused_prefix
 from onnxplain.graph.spec import Head
 
 
@@ -103,7 +104,7 @@ def build_gradient(
     dtype = real_type(prepared.graph, wish.input)
     if wish.mask:
         add_mask(prepared.graph, wish.input, wish.mask, dtype)
-    _check_names(prepared.graph, wish.tensors)
+    _check_names(prepared.graph, wish)
     _check_inputs(prepared.graph, examples[0])
     add_head(prepared, wish.output, kind=wish.kind, head=wish.head, dtype=dtype)
     _expose(prepared.graph, wish.tensors)
@@ -156,7 +157,8 @@ def differentiate(
         for name in read.outputs
         if name and name not in sources
     }
-    tape = Tape(facts, wanted, producers)
+    prefix = unused_prefix("gradient/", tensor_names(model.graph))
+    tape = Tape(facts, wanted, producers, prefix=prefix)
     found: defaultdict[str, list[str]] = defaultdict(list)
     found[score].append(_ones_like(tape, score, facts))
     for proto in reaching(model.graph, score, wanted):
@@ -226,16 +228,11 @@ def _needed(nodes: Sequence[onnx.NodeProto], roots: Iterable[str | None]) -> lis
     return kept[::-1]
 
 
-def _check_names(graph: onnx.GraphProto, tensors: Sequence[str]) -> None:
-    taken = {value.name for value in graph.input}
+def _check_names(graph: onnx.GraphProto, wish: Wish) -> None:
+    gradients = map(gradient_name, (wish.source, *wish.tensors))
+    check_free(tensor_names(graph), (TARGET, SCORE, *gradients))
     made = {name for node in graph.node for name in node.output}
-    for name in (TARGET, SCORE):
-        if name in taken | made:
-            raise GradientError(
-                f"the model has a tensor named {name!r}, which the gradient graph needs for "
-                "itself; rename it in the model"
-            )
-    for name in tensors:
+    for name in wish.tensors:
         if name not in made:
             raise GradientError(f"the model computes no tensor named {name!r}")
 

@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxplain.errors import BY_SCORES
 from onnxplain.graph.gradient.errors import GradientError
+from onnxplain.graph.names import tensor_names, unused_prefix
 
 Array: TypeAlias = NDArray[Any]
 Feeds: TypeAlias = Mapping[str, Array]
@@ -141,12 +142,14 @@ def measure_facts(
     shapes, constants = known_constants(model.graph)
     made = [name for node in model.graph.node for name in node.output if name]
     asked = _parameters(model.graph, set(made) - set(constants) - _varying(model.graph))
-    probe = _probe(model, made, asked)
+    prefix = unused_prefix("shape of ", tensor_names(model.graph))
+    shape_of = {name: f"{prefix}{name}" for name in made}
+    probe = _probe(model, shape_of, asked)
     runs = [measure.run(probe, feeds) for feeds in examples]
     sizes = {name: [feeds[name].shape for feeds in examples] for name in examples[0]}
     batches = {tuple(one[0] for one in found if one) for found in sizes.values()}
     for name in made:
-        sizes[name] = [tuple(map(int, run[_shape_of(name)])) for run in runs]
+        sizes[name] = [tuple(map(int, run[shape_of[name]])) for run in runs]
     shapes |= {name: _common(found) for name, found in sizes.items()}
     rows = {
         name
@@ -158,10 +161,6 @@ def measure_facts(
         if values[0].size <= SMALL and all(np.array_equal(values[0], v) for v in values[1:]):
             constants[name] = values[0]
     return Facts(shapes, constants, rows, dtype)
-
-
-def _shape_of(name: str) -> str:
-    return f"shape of {name}"
 
 
 def _common(sizes: Sequence[tuple[int, ...]]) -> Shape:
@@ -190,15 +189,15 @@ def _parameters(graph: onnx.GraphProto, made: set[str]) -> list[str]:
     return sorted(found & made)
 
 
-def _probe(model: onnx.ModelProto, made: Sequence[str], asked: Sequence[str]) -> bytes:
-    """The model with the shape of every tensor as an output, and some tensors themselves."""
+def _probe(model: onnx.ModelProto, shape_of: Mapping[str, str], asked: Sequence[str]) -> bytes:
+    """The model with the shapes of tensors as outputs under other names, and some themselves."""
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     graph = probe.graph
     del graph.output[:], graph.value_info[:]
-    for name in made:
-        graph.node.append(helper.make_node("Shape", [name], [_shape_of(name)]))
-        graph.output.append(helper.make_tensor_value_info(_shape_of(name), TensorProto.INT64, None))
+    for name, shape in shape_of.items():
+        graph.node.append(helper.make_node("Shape", [name], [shape]))
+        graph.output.append(helper.make_tensor_value_info(shape, TensorProto.INT64, None))
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in asked)
     data: bytes = probe.SerializeToString()
     return data

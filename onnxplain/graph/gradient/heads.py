@@ -27,6 +27,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxplain.data import Kind
 from onnxplain.graph.gradient.facts import attributes
 from onnxplain.graph.gradient.prepare import opset
+from onnxplain.graph.names import tensor_names, unused_prefix
 from onnxplain.graph.spec import Head
 from onnxplain.scores import SMALLEST
 
@@ -138,14 +139,15 @@ class _Writer:
         self._graph = model.graph
         self._opset = opset(model)
         self._dtype = dtype
+        self._prefix = unused_prefix("head/", tensor_names(model.graph))
 
     def __call__(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        name = f"head/{kind}_{len(self._graph.node)}"
+        name = f"{self._prefix}{kind}_{len(self._graph.node)}"
         self._graph.node.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
     def _store(self, value: NDArray[Any]) -> str:
-        name = f"head/constant_{len(self._graph.initializer)}"
+        name = f"{self._prefix}constant_{len(self._graph.initializer)}"
         self._graph.initializer.append(numpy_helper.from_array(value, name))
         return name
 

@@ -13,8 +13,8 @@ import numpy as np
 from onnx import GraphProto, helper, numpy_helper
 
 from onnxplain.data import Size
-from onnxplain.graph.gradient.errors import GradientError
-from onnxplain.graph.names import rename_uses
+from onnxplain.graph.gradient.errors import check_free
+from onnxplain.graph.names import rename_uses, tensor_names, unused_prefix
 from onnxplain.graph.shapes import declared
 from onnxplain.graph.spec import Layout
 from onnxplain.optim import Enlarge
@@ -55,14 +55,10 @@ def add_mask(graph: GraphProto, input: str, mask: CoarseMask, dtype: np.dtype[An
     dtype : dtype
         Type of the graph's real numbers.
     """
-    taken = {value.name for value in graph.input} | {n for o in graph.node for n in o.output}
-    if clash := taken & {MASK, FILL}:
-        raise GradientError(
-            f"the model has a tensor named {min(clash)!r}, which the gradient graph needs for "
-            "itself; rename it in the model"
-        )
-    composed = f"{MASK}/composed"
-    rename_uses(graph.node, input, composed)
+    taken = tensor_names(graph)
+    check_free(taken, (MASK, FILL))
+    prefix = unused_prefix(f"{MASK}/", taken)
+    rename_uses(graph.node, input, f"{prefix}composed")
     _declare(graph, input, mask, dtype)
     enlarge = Enlarge.bilinear(mask.cells, mask.size)
     one = [-1, 1, *mask.size] if mask.layout == "nchw" else [-1, *mask.size, 1]
@@ -72,7 +68,7 @@ def add_mask(graph: GraphProto, input: str, mask: CoarseMask, dtype: np.dtype[An
         "shape": np.array(one, np.int64),
     }
     for name, value in constants.items():
-        graph.initializer.append(numpy_helper.from_array(value, f"{MASK}/{name}"))
+        graph.initializer.append(numpy_helper.from_array(value, f"{prefix}{name}"))
     steps = [
         ("MatMul", "down", MASK, "tall"),
         ("MatMul", "tall", "across", "pixels"),
@@ -85,9 +81,9 @@ def add_mask(graph: GraphProto, input: str, mask: CoarseMask, dtype: np.dtype[An
     nodes = [
         helper.make_node(
             operator,
-            [name if name in outer else f"{MASK}/{name}" for name in operands],
-            [f"{MASK}/{result}"],
-            name=f"{MASK}/{result}",
+            [name if name in outer else f"{prefix}{name}" for name in operands],
+            [f"{prefix}{result}"],
+            name=f"{prefix}{result}",
         )
         for operator, *operands, result in steps
     ]

@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, inliner, numpy_helper, version_converter
 
 from onnxplain.errors import BY_SCORES
 from onnxplain.graph.gradient.errors import GradientError
+from onnxplain.graph.names import tensor_names, unused
 
 OLDEST, USUAL = 17, 18
 USUAL_IR = 8  # that of opset 18; before 4, weights had to be inputs
@@ -95,7 +96,7 @@ def _wide(tensor: onnx.TensorProto) -> onnx.TensorProto:
 def store_as_halves(model: onnx.ModelProto) -> None:
     """Store what 16 bits hold exactly in 16 bits; the runtime widens it when it loads."""
     graph = model.graph
-    casts = []
+    casts, taken = [], tensor_names(model.graph)
     for stored in graph.initializer:
         if stored.data_type != TensorProto.FLOAT or np.prod(stored.dims) < WORTH:
             continue
@@ -103,7 +104,7 @@ def store_as_halves(model: onnx.ModelProto) -> None:
         half = wide.astype(np.float16)
         if np.array_equal(half, wide):
             name = stored.name
-            stored.CopyFrom(numpy_helper.from_array(half, f"{name} in 16 bits"))
+            stored.CopyFrom(numpy_helper.from_array(half, unused(f"{name} in 16 bits", taken)))
             casts.append(helper.make_node("Cast", [stored.name], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *graph.node]
     del graph.node[:]

@@ -75,16 +75,24 @@ class Tape:
         The tensors whose gradients are needed.
     producers : mapping of Node
         The node that made a tensor; the sources of the gradient have none.
+    prefix : str
+        What all names that are written begin with.
     """
 
     def __init__(
-        self, facts: Facts, wanted: Iterable[str] = (), producers: Mapping[str, Node] | None = None
+        self,
+        facts: Facts,
+        wanted: Iterable[str] = (),
+        producers: Mapping[str, Node] | None = None,
+        *,
+        prefix: str = "gradient/",
     ) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self._facts = facts
         self._wanted = frozenset(wanted)
         self._producers = producers or {}
+        self._prefix = prefix
         self._written: dict[Any, list[str]] = {}
 
     # What is known of the forward graph.
@@ -131,7 +139,7 @@ class Tape:
         """Write one node of several outputs and name them."""
         key = (kind, tuple(inputs), outputs, repr(sorted(attributes.items())))
         if key not in self._written:
-            name = f"gradient/{kind}_{len(self._written)}"
+            name = f"{self._prefix}{kind}_{len(self._written)}"
             names = [f"{name}:{index}" if index else name for index in range(outputs)]
             self.nodes.append(helper.make_node(kind, inputs, names, name=name, **attributes))
             self._written[key] = names
@@ -144,7 +152,7 @@ class Tape:
     def _store(self, value: Array) -> str:
         key = (value.dtype.str, value.shape, value.tobytes())
         if key not in self._written:
-            name = f"gradient/constant_{len(self._written)}"
+            name = f"{self._prefix}constant_{len(self._written)}"
             self.initializers.append(numpy_helper.from_array(value, name))
             self._written[key] = [name]
         return self._written[key][0]

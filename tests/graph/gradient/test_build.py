@@ -30,6 +30,8 @@ from onnxplain.graph.gradient import (
     measure_facts,
     single,
 )
+from onnxplain.graph.gradient.prepare import store_as_halves
+from onnxplain.graph.names import tensor_names
 from onnxplain.graph.spec import Head
 from onnxplain.runtime.measure import RuntimeMeasure
 from onnxplain.scores import target_scores
@@ -362,6 +364,62 @@ def test_images_of_whole_numbers_have_no_gradient() -> None:
 def test_unknown_tensors_are_refused(tensor: str, text: str) -> None:
     with pytest.raises(GradientError, match=text):
         build(network(), Wish("x", "y", tensors=(tensor,)))
+
+
+def renamed(model: ModelProto, old: str, new: str) -> ModelProto:
+    """The model with another name for a tensor."""
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new if name == old else name for name in names]
+    for stored in model.graph.initializer:
+        stored.name = new if stored.name == old else stored.name
+    return model
+
+
+@pytest.mark.parametrize("own", ["c", "w2"])
+@pytest.mark.parametrize("name", ["head/", "gradient/", "gradient/constant", "shape of f"])
+def test_a_tensor_may_have_a_name_that_would_be_written(name: str, own: str) -> None:
+    wish = Wish("x", "y", kind="log-odds")
+    plain = build(network(), wish)
+    written = {*tensor_names(plain.graph), "shape of f"}
+    taken = min(one for one in written if one.startswith(name))
+    built = build(renamed(network(), own, taken), wish)
+    expected = run(plain, images(2), [0, 1])
+    np.testing.assert_array_equal(run(built, images(2), [0, 1])[DX], expected[DX])
+
+
+def test_weights_of_16_bits_may_have_a_name_that_would_be_written() -> None:
+    nodes = [helper.make_node("Sum", ["x", "w", "w in 16 bits"], ["y"])]
+    ones, x = np.ones(300, np.float32), {"x": normal(2, 300).astype("f")}
+    model = make_model(nodes, x, {"w": ones, "w in 16 bits": 2 * ones}, ["y"])
+    store_as_halves(model)
+    found = Plain().run(model.SerializeToString(), x)["y"]
+    np.testing.assert_allclose(found, x["x"] + 3, rtol=1e-6)
+
+
+def branched(model: ModelProto, weights: str = "w1") -> ModelProto:
+    """The model with its first node in a branch that is always taken, its weights in there too."""
+    graph = model.graph
+    first, stored = graph.node[0], graph.initializer[0]
+    first.input[1] = stored.name = weights
+    out = onnx.ValueInfoProto(name=first.output[0])
+    branch = helper.make_graph([first], "branch", [], [out], [stored])
+    taken = helper.make_node("If", ["yes"], [out.name], then_branch=branch, else_branch=branch)
+    first.CopyFrom(taken)
+    stored.CopyFrom(numpy_helper.from_array(np.array(True), "yes"))
+    return model
+
+
+@pytest.mark.parametrize("name", ["target", "target_score", DX])
+@pytest.mark.parametrize("where", ["weights", "node", "branch"])
+def test_a_name_that_the_gradient_needs_is_refused(name: str, where: str) -> None:
+    model = network()
+    if where == "branch":
+        branched(model, name)
+    else:
+        renamed(model, "w2" if where == "weights" else "c", name)
+    with pytest.raises(GradientError, match=f"a tensor named '{name}', which the gradient graph"):
+        build(model, Wish("x", "y"))
 
 
 def test_a_row_that_the_image_chooses_is_no_constant_of_a_fixed_batch() -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import helper, numpy_helper
 
 from onnxplain.graph.gradient import (
     FILL,
@@ -27,7 +26,7 @@ from onnxplain.runtime.compose import ModelSpace
 from onnxplain.runtime.gradient import gradient_model
 from onnxplain.runtime.measure import RuntimeMeasure
 from tests.graph.gradient.support import Array, Plain, Reference, evaluate, ints, normal
-from tests.graph.gradient.test_build import network, run
+from tests.graph.gradient.test_build import branched, network, renamed, run
 from tests.models import additive, weights
 from tests.runtime.specs import CONVENTIONS, SIZE, photos, spec_of
 
@@ -92,27 +91,30 @@ def test_it_is_the_chain_rule_of_the_gradient_by_the_composed_image(images: int)
 
 def test_a_branch_that_reads_the_image_sees_the_mask_too() -> None:
     """A branch that is always taken, as exporters leave it of options that were set."""
-    plain, branched = network(), network()
-    whole, first = branched.graph, branched.graph.node[0]
-    a = onnx.ValueInfoProto(name="a")
-    branch = helper.make_graph([first], "branch", [], [a])
-    chosen = helper.make_node("If", ["yes"], ["a"], then_branch=branch, else_branch=branch)
-    whole.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
-    whole.node[0].CopyFrom(chosen)
     given = {**feeds(3, np.float32), "target": ints(1, 2, 3)}
     found, expected = (
         Plain().run(build(np.float32, RuntimeMeasure(), one).SerializeToString(), given)
-        for one in (branched, plain)
+        for one in (branched(network()), network())
     )
     np.testing.assert_allclose(found[DM], expected[DM], atol=1e-6)
     np.testing.assert_allclose(found["y"], expected["y"], atol=1e-6)
 
 
-def test_a_name_that_the_mask_needs_is_refused() -> None:
-    model = network()
-    model.graph.node.append(helper.make_node("Relu", ["a"], ["fill"]))
-    with pytest.raises(GradientError, match="a tensor named 'fill'"):
-        build(np.float32, Plain(), model)
+@pytest.mark.parametrize("own", ["c", "w2"])
+@pytest.mark.parametrize("name", [MASK, FILL])
+def test_a_name_that_the_mask_needs_is_refused(name: str, own: str) -> None:
+    with pytest.raises(GradientError, match=f"a tensor named '{name}'"):
+        build(np.float32, Plain(), renamed(network(), own, name))
+
+
+@pytest.mark.parametrize("own", ["c", "w2"])
+def test_a_tensor_may_have_a_name_that_composing_would_write(own: str) -> None:
+    given = {**feeds(3, np.float32), "target": ints(1, 2, 3)}
+    found, expected = (
+        Plain().run(build(np.float32, RuntimeMeasure(), one).SerializeToString(), given)[DM]
+        for one in (renamed(network(), own, f"{MASK}/composed"), network())
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 FLOATS = {name: one for name, one in CONVENTIONS.items() if "uint8" not in name}
