@@ -15,7 +15,7 @@ from onnxplain.data import Kind
 from onnxplain.errors import BY_SCORES
 from onnxplain.graph.gradient.declare import declare_shapes
 from onnxplain.graph.gradient.errors import ADVICE, GradientError, Refusal, check_free
-from onnxplain.graph.gradient.facts import Facts, Feeds, Measure, measure_facts, real_type
+from onnxplain.graph.gradient.facts import Facts, Feeds, Measure, measure_facts, reads, real_type
 from onnxplain.graph.gradient.heads import SCORE, TARGET, add_head
 from onnxplain.graph.gradient.masked import MASK, CoarseMask, add_mask
 from onnxplain.graph.gradient.paths import reached, reaching
@@ -111,6 +111,7 @@ def build_gradient(
     # A weight of 16 bits times a scale is one of 32: the runtime merges them when it loads.
     halves = has_halves(model)
     folded = ModelProto.FromString(measure.fold(prepared.SerializeToString(), merge=not halves))
+    _prune(folded.graph)
     batches = [{**feeds, TARGET: _zeros(feeds[wish.source].shape[0])} for feeds in examples]
     facts = measure_facts(folded, measure, batches, dtype)
     gradient = differentiate(
@@ -171,7 +172,7 @@ def differentiate(
                 found[name].append(grad)
     totals = {name: _total(tape, found, name) for name in sources}
     result = _assemble(model, tape, totals, facts)
-    declare_shapes(result.graph, facts, {name: found[name] for name in wanted})
+    declare_shapes(result.graph, facts, found)
     return result
 
 
@@ -203,6 +204,7 @@ def _assemble(
     result.CopyFrom(model)
     graph = result.graph
     del graph.value_info[:]
+    # A rule may write what it turns out not to need.
     graph.node.extend(_needed(tape.nodes, totals.values()))
     graph.initializer.extend(tape.initializers)
     code = helper.np_dtype_to_tensor_dtype(facts.dtype)
@@ -219,13 +221,25 @@ def _assemble(
 
 
 def _needed(nodes: Sequence[onnx.NodeProto], roots: Iterable[str | None]) -> list[onnx.NodeProto]:
-    """The nodes that lead to some tensors; a rule may write what it turns out not to need."""
+    """The nodes that lead to some tensors."""
     wanted, kept = set(roots), []
     for node in reversed(nodes):
         if wanted & set(node.output):
-            wanted |= set(node.input)
+            wanted |= reads(node)
             kept.append(node)
     return kept[::-1]
+
+
+def _prune(graph: onnx.GraphProto) -> None:
+    """Keep what leads to the outputs: what a model gives beside its scores may have no shape."""
+    listed = {value.name for value in graph.output}
+    nodes = _needed(graph.node, listed)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    used = listed.union(*map(reads, nodes))
+    for place in reversed(range(len(graph.initializer))):
+        if graph.initializer[place].name not in used:
+            del graph.initializer[place]
 
 
 def _check_names(graph: onnx.GraphProto, wish: Wish) -> None:

@@ -29,7 +29,7 @@ def declare_shapes(
     facts : Facts
         Measured on the forward part.
     gradients : mapping of str to names
-        Forward tensors, and the parts of the gradient of each.
+        Forward tensors, real because they have one, and the parts of the gradient of each.
     """
     for value in (*graph.input, *graph.output):
         dims = value.type.tensor_type.shape.dim

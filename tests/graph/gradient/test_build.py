@@ -345,6 +345,67 @@ def test_what_is_not_on_the_way_to_the_score_needs_no_rule() -> None:
     build_gradient(model, Wish("x", "y"), RuntimeMeasure(), examples)
 
 
+def test_further_outputs_of_nodes_do_not_matter() -> None:
+    """What Dropout kept, and the places of maxima: the gradient passes their nodes."""
+    node, found = helper.make_node, []
+    examples = [{"x": normal(n, 1, 4, 4, seed=n).astype("f")} for n in (2, 3)]
+    for kept, places in ((["kept"], ["places"]), ([], [])):
+        nodes = [
+            node("Dropout", ["x"], ["d", *kept]),
+            node("MaxPool", ["d"], ["m", *places], kernel_shape=[2, 2], strides=[2, 2]),
+            node("Flatten", ["m"], ["y"]),
+        ]
+        model = make_model(nodes, examples[0], {}, ["y"], opset=11)
+        built = build_gradient(model, Wish("x", "y"), RuntimeMeasure(), examples)
+        found.append(run(built, examples[1]["x"], [0, 1, 2])[DX])
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_outputs_beside_the_scores_do_not_matter() -> None:
+    """As scikit-learn's exporters add one, of which not even a shape can be asked."""
+    model, wish = network("Softmax"), Wish("x", "y", head="probabilities")
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+    labels = {"classlabels_int64s": [*range(CLASSES)], "domain": "ai.onnx.ml"}
+    model.graph.node.extend(
+        [
+            helper.make_node("ZipMap", ["y"], ["by label"], **labels),
+            helper.make_node("TopK", ["y", "k"], ["best", "places"]),
+        ]
+    )
+    model.graph.output.append(onnx.ValueInfoProto(name="by label"))
+    model.graph.initializer.append(numpy_helper.from_array(ints(2), "k"))
+    built = build(model, wish)
+    expected = run(build(network("Softmax"), wish), images(2), [0, 1])
+    np.testing.assert_array_equal(run(built, images(2), [0, 1])[DX], expected[DX])
+    assert "k" not in tensor_names(built.graph)
+
+
+def test_what_a_branch_alone_reads_is_kept() -> None:
+    """A branch that the image chooses: it has no rule, but its result carries no gradient."""
+    model, node = network(), helper.make_node
+    out = [onnx.ValueInfoProto(name="chosen")]
+    one, other = (
+        helper.make_graph([node("Floor", [name], ["chosen"])], name, [], out)
+        for name in ("twice", "y0")
+    )
+    model.graph.node[-1].output[0] = "y0"
+    model.graph.node.extend(
+        [
+            node("Add", ["y0", "y0"], ["twice"]),
+            node("ReduceMax", ["y0"], ["most"], keepdims=0),
+            node("Greater", ["most", "zero"], ["high"]),
+            node("If", ["high"], ["rounded"], then_branch=one, else_branch=other),
+            node("Ceil", ["rounded"], ["step"]),
+            node("Add", ["y0", "step"], ["y"]),
+        ]
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(0), "zero"))
+    wish = Wish("x", "y", kind="logit")
+    found = run(build(model, wish), images(2), [0, 1])
+    expected = run(build(network(), wish), images(2), [0, 1])
+    np.testing.assert_allclose(found[DX], expected[DX], atol=1e-6)
+
+
 def test_a_score_that_does_not_depend_on_the_image_is_an_error() -> None:
     model = relus()
     model.graph.node[1].op_type = "Floor"
