@@ -27,6 +27,7 @@ from onnxplain.graph.gradient import gradient_name as named
 from onnxplain.graph.load import ModelFile, with_weights
 from onnxplain.graph.spec import ModelSpec
 from onnxplain.runtime import head
+from onnxplain.runtime.batching import batch_of
 from onnxplain.runtime.compose import ModelSpace, check_images
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.measure import RuntimeMeasure
@@ -199,16 +200,15 @@ def load_gradient(
     GradientError
         If it cannot be differentiated, naming the node and what to do.
     """
-    make = partial(gradient_model, file, spec, kind=kind)
-    fixed = batch_axis(file.proto, spec.input)
+    content, fixed = _built(file, spec, kind=kind)
     name = f"gradient of {file.path.name}"
-    session = open_session(make(), device, name=name, tf32=False)
+    session = open_session(content, device, name=name, tf32=False)
     return OnnxGradient(
         session,
         spec,
         batch_size=fixed or batch_size,
         fixed=fixed is not None,
-        rebuild=make,
+        rebuild=partial(gradient_model, file, spec, kind=kind),
     )
 
 
@@ -251,22 +251,53 @@ def gradient_model(
     GradientError
         If the model cannot be differentiated.
     """
+    return _built(file, spec, kind=kind, layers=layers, mask=mask)[0]
+
+
+def _built(
+    file: ModelFile,
+    spec: ModelSpec,
+    *,
+    kind: Kind,
+    layers: tuple[str, ...] = (),
+    mask: int | None = None,
+) -> tuple[bytes, int | None]:
+    """The gradient graph, and the only batch that it takes; None if it takes any."""
     if mask is not None and not 1 <= mask <= min(spec.size):
         raise ValueError(f"a mask has 1 to {min(spec.size)} cells a side, got {mask}")
     coarse = None if mask is None else CoarseMask(mask, spec.layout, spec.size)
     wish = Wish(spec.input, spec.output, head=spec.head, kind=kind, tensors=layers, mask=coarse)
-    fixed = batch_axis(file.proto, spec.input)
-    examples = [_example(spec, n, coarse) for n in (PROBES if fixed is None else (fixed,))]
     try:
         model = with_weights(file)
     except ModelError as error:
         raise GradientError(f"{error}, or {BY_SCORES}") from error
+
+    def build(*rows: int) -> bytes:
+        examples = [_example(spec, n, coarse) for n in rows]
+        try:
+            built = build_gradient(model, wish, RuntimeMeasure(), examples)
+        except GradientError as error:
+            raise GradientError(f"{file.path.name}: {error}") from error
+        data: bytes = built.SerializeToString()
+        return data
+
+    declared = batch_axis(file.proto, spec.input)
+    if declared is not None:
+        return build(declared), declared
     try:
-        built = build_gradient(model, wish, RuntimeMeasure(), examples)
-    except GradientError as error:
-        raise GradientError(f"{file.path.name}: {error}") from error
-    data: bytes = built.SerializeToString()
-    return data
+        return build(*PROBES), None
+    except GradientError:
+        if not _one_at_a_time(file, spec):
+            raise
+    return build(1), 1
+
+
+def _one_at_a_time(file: ModelFile, spec: ModelSpec) -> bool:
+    """Whether a model takes one image a call, though it declares a dynamic batch."""
+    try:
+        return batch_of(file, spec).fixed == 1
+    except ModelError:  # it does not run at all: what building it met with tells more
+        return False
 
 
 def _example(spec: ModelSpec, rows: int, mask: CoarseMask | None) -> dict[str, NDArray[np.float32]]:

@@ -83,7 +83,8 @@ def build_gradient(
         Folds constants and runs models.
     examples : sequence of feeds
         Inputs to measure shapes with: of two batch sizes, neither 1, for a model of
-        dynamic batch size; one feed for a model of fixed batch size.
+        dynamic batch size; one feed for a model of fixed batch size, which its input then
+        declares.
     rules : mapping of Rule, optional
         The project's and the installed ones if not given.
 
@@ -102,6 +103,8 @@ def build_gradient(
     """
     prepared = prepare(model)
     dtype = real_type(prepared.graph, wish.input)
+    if len(examples) == 1:
+        _fix_batch(prepared.graph, wish.input, examples[0][wish.source].shape[0])
     if wish.mask:
         add_mask(prepared.graph, wish.input, wish.mask, dtype)
     _check_names(prepared.graph, wish)
@@ -258,6 +261,14 @@ def _check_inputs(graph: onnx.GraphProto, feeds: Feeds) -> None:
             f"the model wants more inputs than the image: {', '.join(missing)}; export it with "
             "its constants inside"
         )
+
+
+def _fix_batch(graph: onnx.GraphProto, input: str, rows: int) -> None:
+    """Let the input tell the batch; a model may declare any, and run with one size only."""
+    for value in graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if value.name == input and dims:
+            dims[0].dim_value = rows
 
 
 def _expose(graph: onnx.GraphProto, tensors: Sequence[str]) -> None:

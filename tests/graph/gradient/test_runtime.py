@@ -12,6 +12,7 @@ from onnx import ModelProto, numpy_helper
 
 from onnxplain.errors import ModelError, ScoreError
 from onnxplain.graph import load as loading
+from onnxplain.graph.batch import batch_axis
 from onnxplain.graph.gradient import GradientError, check_gradient, gradient_name
 from onnxplain.graph.load import read_model
 from onnxplain.graph.spec import ModelSpec
@@ -69,6 +70,17 @@ def test_a_model_of_fixed_batch_size_takes_any_number_of_images(batch: int, tmp_
     model = additive(w, batch=batch, flatten=flatten)
     _, found = load(model, spec_of(), tmp_path, kind="logit").score_grads(photos(4), targets)
     np.testing.assert_allclose(found, w[targets], rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_that_says_it_takes_any_batch_and_takes_one_image(tmp_path: Path) -> None:
+    """Its pixels become one row, of a length that only one image has."""
+    w, targets, spec = weights(SIZE), np.array([0, 1, 2, 1]), spec_of()
+    model = additive(w, flatten="one-row")
+    gradient = load(model, spec, tmp_path, kind="logit", batch_size=3)
+    _, found = gradient.score_grads(photos(4), targets)
+    np.testing.assert_allclose(found, w[targets], rtol=1e-4, atol=1e-6)
+    data = gradient_model(read_model(tmp_path / "model.onnx"), spec, kind="logit")
+    assert batch_axis(ModelProto.FromString(data), spec.input) == 1
 
 
 def test_a_batch_that_is_written_as_minus_one_is_open(tmp_path: Path) -> None:
