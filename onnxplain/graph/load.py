@@ -9,7 +9,14 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no types
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, external_data_helper
+from onnx import (
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    external_data_helper,
+)
 
 from onnxplain.errors import ModelError
 from onnxplain.graph.safety import inlined, scan
@@ -85,12 +92,15 @@ def read_model(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ModelFile:
         Saying which file, what is wrong with it, and what to do.
     """
     path = Path(path)
-    content = _content(path, max_bytes)
+    written = content = _content(path, max_bytes)
     proto = _parse(content, path)
     files = _external_files(proto, path)
     total = len(content) + sum(file.stat().st_size for file in files)
     if total > max_bytes:
         raise ModelError(_too_large(path.name, total, max_bytes))
+    if not files and not proto.functions and any(map(_lacks_shape, proto.graph.output)):
+        proto = onnx.shape_inference.infer_shapes(proto)  # ONNX's checker insists on them
+        content = proto.SerializeToString()
     try:
         onnx.checker.check_model(str(path) if files else content)
     except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
@@ -100,7 +110,11 @@ def read_model(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ModelFile:
         ) from error
     proto = inlined(proto, path.name)
     shapes = scan(proto, path.name)
-    return ModelFile(path, proto, _sha256(content, files), bool(files), shapes)
+    return ModelFile(path, proto, _sha256(written, files), bool(files), shapes)
+
+
+def _lacks_shape(value: ValueInfoProto) -> bool:
+    return value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")
 
 
 def with_weights(file: ModelFile) -> ModelProto:

@@ -283,3 +283,14 @@ def test_what_a_local_function_does_is_seen(tmp_path: Path) -> None:
     assert model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert not model.proto.functions
     assert resolve_spec(model, {"range": (0, 1)}).head == "probabilities"
+
+
+def test_an_output_that_says_no_shape_is_worked_out(tmp_path: Path) -> None:
+    made = models.convnet()
+    made.graph.output[0].type.tensor_type.ClearField("shape")
+    path = models.save(made, tmp_path / "net.onnx")
+    model = read_model(path)
+    assert model.shapes.dims("scores") == (1, 5)
+    assert model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    (dim, _) = model.proto.graph.output[0].type.tensor_type.shape.dim
+    assert not dim.dim_value

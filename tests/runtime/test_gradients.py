@@ -157,3 +157,25 @@ def test_a_model_of_an_old_opset_has_gradients(tmp_path: Path) -> None:
     tensors = {"scales": np.array([1, 1, 2, 2], np.float32), "w": w}
     model = models.model(nodes, inputs, outputs, tensors, opset=9, ir_version=4)
     assert settle(MP2(), loaded(tmp_path, model))[1] is not None
+
+
+@pytest.mark.parametrize("head", ["sigmoid", "logit"])
+@pytest.mark.parametrize("output_rank", [1, 2])
+@pytest.mark.parametrize("kind", ["probability", "log-odds"])
+def test_one_number_an_image_has_the_gradient_of_its_sigmoid(
+    tmp_path: Path, head: str, output_rank: int, kind: str
+) -> None:
+    """Log-odds of the second class are the weighted sum of the pixels."""
+    w = models.weights((6, 6), 1) * 0.1
+    made = models.additive(
+        w, head="sigmoid" if head == "sigmoid" else "logits", output_rank=output_rank
+    )
+    flags = {"range": (0, 1), "class_names": ("no", "yes"), "head": head}
+    path = models.save(made, tmp_path / "net.onnx")
+    classifier = load_classifier(path, device="cpu", batch_size=2, flags=flags)
+    images = RNG.random((2, 6, 6, 3), np.float32)
+    _, grads = classifier.gradients().score_grads(images, np.array([1, 0]), kind)
+    p = 1 / (1 + np.exp(-models.additive_scores(w, images)[:, 0]))
+    slope = np.ones(2) if kind == "log-odds" else p * (1 - p)
+    want = np.array([1, -1])[:, None, None, None] * slope[:, None, None, None] * w
+    np.testing.assert_allclose(grads, want, atol=1e-5)
