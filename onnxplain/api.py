@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from operator import index
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 
@@ -262,7 +263,6 @@ def _explanation(
         target_name=classifier.class_names[case.target],
         score=float(subject.probabilities[case.target]),
         heatmap=found.heatmap,
-        full_heatmap=subject.frame.back(found.heatmap),
         coarse=found.coarse,
         order=found.order,
         method=method_name,
@@ -335,7 +335,9 @@ def _check_classifier(classifier: object) -> None:
         )
 
 
-def _check_seed(seed: int) -> int:
-    if seed < 0:
+def _check_seed(seed: SupportsIndex) -> int:
+    if not isinstance(seed, SupportsIndex):
+        raise TypeError(f"seed takes an integer, got {seed!r}")
+    if index(seed) < 0:
         raise ValueError(f"seed must be >= 0, got {seed}")
-    return seed
+    return index(seed)  # NumPy's, too

@@ -55,7 +55,7 @@ def entry(given: str | Mapping[str, Any]) -> Entry:
     """
     if isinstance(given, str):
         name, _, text = given.partition(":")
-        if "=" not in text and ("/" in text or "\\" in text):  # a path: C:\model.onnx
+        if "=" not in text and ("/" in given or "\\" in given):  # a path: C:\model.onnx
             name, text = given, ""
         parameters = dict(_assignment(part) for part in _split(text)) if text else {}
         return Entry(name, parameters)

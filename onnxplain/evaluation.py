@@ -17,13 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 from onnxplain.data import Box, Case, generator
 from onnxplain.engine import Job, run
 from onnxplain.errors import ModelError
-from onnxplain.flow import ByGradient, Flow, Method
+from onnxplain.flow import ByGradient, Method
 from onnxplain.image import MAX_PIXELS
 from onnxplain.metrics.base import Metric, Score
 from onnxplain.metrics.chance import random_heatmap
 from onnxplain.protocols import Classifier, Differentiable, Fill
 from onnxplain.registry import DEFAULT_FILL, as_fill
-from onnxplain.runtime import from_callable
+from onnxplain.runtime.callable import as_array, from_callable
 from onnxplain.subjects import Source, look, name_one
 from onnxplain.targets import choose, parse_targets
 
@@ -57,7 +57,7 @@ def judge(
     image : ndarray or path
         (rows, columns, 3), uint8 or float in [0, 1]; it is brought to the classifier's size
         as `onnxplain.explain` does it.
-    heatmap : (H, W) array
+    heatmap : (H, W) array, or Explanation
         At the classifier's size; larger means more evidence for the target. None for the
         metrics of fills, which do not look at it.
     target : int or str, optional
@@ -96,8 +96,10 @@ def judge(
     >>> good.value, bad.value
     (0.125, 0.375)
     """
+    _check_metric(metric)
     known, case, _ = ask(classifier, image, target, boxes)
-    flow = _flow(metric, case, heatmap, generator(seed, case.name, metric.name))
+    given: ArrayLike = [] if heatmap is None else getattr(heatmap, "heatmap", heatmap)
+    flow = metric.flow(case, np.asarray(given), generator(seed, case.name, metric.name))
     (score,) = values_of(known, [Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed)])
     return score
 
@@ -118,25 +120,24 @@ def random_baseline(
     Its details hold the score of each of the `n_maps` maps and their standard deviation. The
     other parameters are those of `judge`.
     """
+    _check_metric(metric)
     if n_maps < 1:
         raise ValueError(f"n_maps must be >= 1, got {n_maps}")
     known, case, _ = ask(classifier, image, target, boxes)
     jobs = []
     for i in range(n_maps):
         rng = generator(seed, case.name, metric.name, f"random-{i}")
-        flow = _flow(metric, case, random_heatmap(case.size, rng), rng)
+        flow = metric.flow(case, random_heatmap(case.size, rng), rng)
         jobs.append(Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed))
     values = [score.value for score in values_of(known, jobs)]
     details = {"values": values, "deviation": float(np.std(values))}
     return Score(float(np.mean(values)), details)
 
 
-def _flow(
-    metric: Metric, case: Case, heatmap: ArrayLike | None, rng: np.random.Generator
-) -> Flow[Score]:
-    if isinstance(metric, type):
-        raise TypeError(f"a metric is a value, as {metric.__name__}(), got the class")
-    return metric.flow(case, np.asarray([] if heatmap is None else heatmap), rng)
+def _check_metric(metric: object) -> None:
+    if isinstance(metric, type) or not hasattr(metric, "flow"):
+        made_by = f"{metric.__name__}()" if isinstance(metric, type) else "Deletion()"
+        raise TypeError(f"a metric is a value, as {made_by}, got {metric!r}")
 
 
 class Asked(NamedTuple):
@@ -232,7 +233,7 @@ def _known(function: Callable[[Any], Any], image: Source) -> Classifier:
             "(rows, columns, 3), or make a classifier with onnxplain.from_callable"
         )
     rows, columns, _ = image.shape
-    answer = np.asarray(function(np.zeros((1, rows, columns, 3), np.float32)))
+    answer = as_array(function(np.zeros((1, rows, columns, 3), np.float32)))
     # The comparison is False for NaN too.
     if answer.ndim != 2 or not (answer.min() >= 0 and answer.max() <= 1):
         raise ValueError(

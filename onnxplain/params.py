@@ -113,7 +113,9 @@ class Parametrised:
 
     def __post_init__(self) -> None:
         for one in declared(type(self)):
-            one.check(type(self).__name__, getattr(self, one.name))
+            value = plain(getattr(self, one.name))
+            object.__setattr__(self, one.name, value)
+            one.check(type(self).__name__, value)
 
 
 def declared(cls: type) -> tuple[Declared, ...]:
@@ -147,6 +149,20 @@ def _shape(kind: Any) -> dict[str, Any]:
     if typing.get_origin(kind) is Literal:
         return {"type": str, "choices": typing.get_args(kind)}
     return {"type": kind}
+
+
+def plain(value: Any) -> Any:
+    """Python's own numbers for NumPy's, and tuples for lists and arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plain(np.int64(3)), plain([np.float32(0.5), 1])
+    (3, (0.5, 1))
+    """
+    if hasattr(value, "tolist"):  # NumPy's numbers and arrays
+        value = value.tolist()
+    return tuple(plain(one) for one in value) if isinstance(value, list | tuple) else value
 
 
 def values(owner: object) -> dict[str, Any]:

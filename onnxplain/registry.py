@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from onnxplain import fills, methods
+from onnxplain.entries import entry
 from onnxplain.flow import Method
 from onnxplain.params import build, unknown
 from onnxplain.protocols import Fill, Inpainter
@@ -108,6 +109,11 @@ def make_fill(name: str, parameters: Mapping[str, Any], inpainter: Inpainter | N
         raise ValueError(f"fill {unknown(name, all_fills())}")
     if name != fills.Inpaint.name:
         return build(all_fills()[name], parameters)
+    if parameters:
+        raise ValueError(
+            f"the fill 'inpaint' takes no parameters, got {', '.join(parameters)}; the inpainter "
+            f"is named by itself"
+        )
     if inpainter is None:
         raise ValueError(
             "the fill 'inpaint' needs an inpainter: fill=Inpaint(load_inpainter()) takes the one "
@@ -126,7 +132,8 @@ def as_fill(fill: Fill | str) -> Fill:
         If there is no such fill, or it is none.
     """
     if isinstance(fill, str):
-        return make_fill(fill, {})
+        asked = entry(fill)
+        return make_fill(asked.name, asked.parameters)
     if isinstance(fill, type) or not hasattr(fill, "prepare"):
         made_by = f"{fill.__name__}()" if isinstance(fill, type) else "Blur()"
         raise TypeError(
@@ -145,8 +152,9 @@ def resolve(method: Method | str, fill: Fill | str | None = None) -> Choice:
     """
     implied = None
     if isinstance(method, str):
-        base, implied = split(method)
-        made = make_method(base, {})
+        asked = entry(method)
+        base, implied = split(asked.name)
+        made = make_method(base, asked.parameters)
     elif isinstance(method, type) or not hasattr(method, "flow"):
         made_by = f"{method.__name__}()" if isinstance(method, type) else "RISE()"
         raise TypeError(f"a method is a value or a name, as {made_by} or 'rise', got {method!r}")
@@ -174,9 +182,9 @@ def _fill_name(fill: Fill) -> str:
 def _plugins(group: str) -> dict[str, Any]:
     """What other packages offer; one that cannot be loaded is left out with a warning."""
     found = {}
-    for entry in importlib.metadata.entry_points(group=group):
+    for point in importlib.metadata.entry_points(group=group):
         try:
-            found[entry.name] = entry.load()
+            found[point.name] = point.load()
         except Exception as error:  # foreign code: it must not stop the others
-            log.warning("%s %r of %s cannot be loaded: %s", group, entry.name, entry.value, error)
+            log.warning("%s %r of %s cannot be loaded: %s", group, point.name, point.value, error)
     return found

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from onnxplain.cache import replacing, write_atomic, writing
 from onnxplain.data import Box, Heatmap
 from onnxplain.errors import OutputError
-from onnxplain.image import write_png
+from onnxplain.image import Frame, write_png
 from onnxplain.plot import overlay
 
 FORMAT = 1  # of the files; grows when a reader of the old ones would misread the new ones
@@ -64,8 +65,6 @@ class Explanation:
         Probability of the target for the whole image.
     heatmap : (H, W) ndarray of float32
         At the classifier's size; larger = more evidence for the target.
-    full_heatmap : (rows, columns) ndarray of float32
-        At the photo's own size; 0 where the classifier did not see the photo.
     coarse, order : ndarray or None
         What the method computed before the heatmap was brought to image size, and the
         order in which it removed cells, where it has them.
@@ -87,7 +86,7 @@ class Explanation:
         Share of the workers' time that was.
     provenance : mapping
         What ran: the classifier (file, sha256, provider, preprocessing), versions, and the
-        sha256 of the photo's pixels.
+        size (rows, columns) of the photo and the sha256 of its pixels.
     details : mapping
         Further facts that the method reports.
     window : Box or None
@@ -100,8 +99,7 @@ class Explanation:
     target: int
     target_name: str
     score: float
-    heatmap: Heatmap
-    full_heatmap: Heatmap
+    heatmap: Heatmap = field(repr=False)
     method: str
     fill: str
     parameters: Mapping[str, Any]
@@ -113,11 +111,19 @@ class Explanation:
     inpaints: int = 0
     inpaint_seconds: float = 0.0
     inpaint_share: float = 0.0
-    coarse: NDArray[np.float32] | None = None
-    order: NDArray[np.intp] | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    coarse: NDArray[np.float32] | None = field(default=None, repr=False)
+    order: NDArray[np.intp] | None = field(default=None, repr=False)
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
     window: Box | None = None
-    photo: NDArray[np.uint8] | None = None
+    photo: NDArray[np.uint8] | None = field(default=None, repr=False)
+
+    @cached_property
+    def full_heatmap(self) -> Heatmap:
+        """At the photo's own size (rows, columns); 0 where the classifier did not see the photo."""
+        rows, columns = self.provenance["image_size"]
+        height, width = self.heatmap.shape
+        window = self.window or Box(0, 0, rows, columns)
+        return Frame((rows, columns), (height, width), window).back(self.heatmap)
 
     def record(self) -> dict[str, Any]:
         """Everything but the arrays, ready for JSON."""
@@ -187,7 +193,6 @@ class Explanation:
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays = {
             "heatmap": self.heatmap,
-            "full_heatmap": self.full_heatmap,
             "coarse": self.coarse,
             "order": self.order,
         }
@@ -230,6 +235,8 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
     """
     path = Path(path)
     try:
+        if path.suffix.lower() != ".npz" and path.exists():
+            raise OutputError(f"{path}: is no .npz; give the .npz of an explanation")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         record = json.loads(str(arrays.pop("record")))
@@ -299,6 +306,7 @@ def _identity(record: Mapping[str, Any]) -> list[Any]:
     provenance = record.get("provenance", {})
     model = provenance.get("classifier", {})
     return [
+        Path(record.get("image", "")).name,  # decides what is drawn
         *(record.get(key) for key in _QUESTION),
         *(provenance.get(key) for key in ("pixels_sha256", "preprocessing", "inpainter")),
         *(model.get(key) for key in ("model", "sha256")),

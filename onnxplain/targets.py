@@ -59,6 +59,8 @@ def parse_targets(target: Target, class_names: Sequence[str]) -> Targets:
         return (Top(1),)
     if isinstance(target, SupportsIndex | str):
         target = [target]
+    if isinstance(target, bytes) or not isinstance(target, Iterable):
+        raise TypeError(f"target takes an index, a name or a list of them, got {target!r}")
     if not target:
         raise ValueError("target is an empty list; give classes, or None for the predicted one")
     return tuple(_parse(one, class_names) for one in target)

@@ -352,6 +352,7 @@ def test_probabilities_that_are_none_are_an_error(photo):
         ({"target": 3}, ValueError, "class from 0 to 2, got 3"),
         ({"target": "top-2"}, ValueError, "explain_many explains several"),
         ({"seed": -1}, ValueError, "seed must be >= 0, got -1"),
+        ({"seed": None}, TypeError, "seed takes an integer, got None"),
         ({"method": RISE}, TypeError, r"a value or a name, as RISE\(\) or 'rise'"),
         ({"fill": Blur}, TypeError, r"a value or a name, as Blur\(\) or 'blur'"),
         ({"fill": np.zeros((12, 12, 3))}, TypeError, "a fill is a value or a name.*got ndarray"),

@@ -2,8 +2,11 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 import pytest
 
+from onnxplain.fills import Colour
+from onnxplain.methods import RISE
 from onnxplain.params import Param, Parametrised, build, declared, unknown, values
 
 
@@ -70,3 +73,12 @@ def test_a_wrong_parameter_name_gets_a_suggestion():
 
 def test_a_name_that_resembles_nothing_gets_the_whole_list():
     assert unknown("zzz", ["sp", "lime"]) == "'zzz' is unknown; choose from sp, lime"
+
+
+def test_numbers_and_lists_of_numpy_become_pythons_own():
+    method = RISE(n_masks=np.int64(10), p_keep=np.float32(0.25))
+    assert (type(method.n_masks), type(method.p_keep)) == (int, float)
+    assert method == RISE(n_masks=10, p_keep=0.25)
+    assert Colour(rgb=[1, 0, np.float64(0.5)]) == Colour(rgb=(1, 0, 0.5))
+    with pytest.raises(TypeError, match=r"n_masks takes int, got 10\.5"):
+        RISE(n_masks=np.float64(10.5))

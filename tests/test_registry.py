@@ -116,3 +116,19 @@ def test_broken_package_leaves_the_others_alone(
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [broken])
     assert set(registry.all_fills()) == set(registry.FILLS)
     assert "'odd' of nowhere:Odd cannot be loaded" in caplog.text
+
+
+def test_names_may_carry_parameters():
+    assert registry.resolve("rise:n_masks=10", "blur:sigma=5")[:2] == (
+        methods.RISE(n_masks=10),
+        fills.Blur(sigma=5),
+    )
+    with pytest.raises(ValueError, match="parameter 'n_mask' is unknown; did you mean 'n_masks'"):
+        registry.resolve("rise:n_mask=10")
+
+
+def test_the_inpainter_is_no_parameter_of_the_fill():
+    with pytest.raises(ValueError, match="'inpaint' takes no parameters, got sigma, inpainter"):
+        registry.make_fill("inpaint", {"sigma": 3, "inpainter": "nowhere.onnx"}, object())
+    with pytest.raises(TypeError, match=r"as load_inpainter\(path\), got 'lama.onnx'"):
+        fills.Inpaint("lama.onnx")

@@ -15,6 +15,8 @@ from onnxplain.errors import OutputError
 from onnxplain.image import read
 from onnxplain.results import Explanation, check_folder, load_explanation
 
+PROVENANCE = {"classifier": {"sha256": "ab"}, "pixels_sha256": "cd", "image_size": [20, 30]}
+
 
 @pytest.fixture
 def explanation() -> Explanation:
@@ -25,7 +27,6 @@ def explanation() -> Explanation:
         target_name="espresso, strong coffee",
         score=0.9375,
         heatmap=rng.random((8, 8), np.float32),
-        full_heatmap=rng.random((20, 30), np.float32),
         method="sp",
         fill="blur",
         parameters={"patch": 3},
@@ -33,7 +34,7 @@ def explanation() -> Explanation:
         seed=4,
         evaluations=10,
         seconds=0.5,
-        provenance={"classifier": {"sha256": "ab"}, "pixels_sha256": "cd"},
+        provenance=PROVENANCE,
         coarse=rng.random((2, 2), np.float32),
         details={"note": "ünïcode"},
         window=Box(0, 5, 20, 25),
@@ -90,8 +91,9 @@ def test_saving_again_replaces_the_files(explanation: Explanation, tmp_path: Pat
 @pytest.mark.parametrize(
     "change",
     [
-        {"provenance": {"classifier": {"sha256": "ab"}, "pixels_sha256": "other"}},
-        {"provenance": {"classifier": {"sha256": "other"}, "pixels_sha256": "cd"}},
+        {"image": "photos/coffee.png"},  # the name decides what is drawn
+        {"provenance": {**PROVENANCE, "pixels_sha256": "other"}},
+        {"provenance": {**PROVENANCE, "classifier": {"sha256": "other"}}},
         {"parameters": {"patch": 5}},
         {"fill": "black"},
         {"fill_parameters": {"sigma": 3.0}},
@@ -203,3 +205,13 @@ def test_an_empty_file_is_no_explanation(tmp_path: Path):
 def test_long_names_are_cut_to_what_file_systems_take(explanation: Explanation, tmp_path: Path):
     long = replace(explanation, image=60 * "\U0001f600" + ".png", target_name=60 * "\u5b57")
     assert load_explanation(long.save(tmp_path).heatmap).image == long.image
+
+
+def test_a_file_of_another_kind_is_told(explanation: Explanation, tmp_path: Path):
+    record = explanation.save(tmp_path).record
+    with pytest.raises(OutputError, match=r"json: is no \.npz; give the \.npz of an explanation"):
+        load_explanation(record)
+
+
+def test_an_explanation_is_told_in_few_words(explanation: Explanation):
+    assert len(repr(explanation)) < 600

@@ -61,3 +61,9 @@ def test_most_probable_classes_are_chosen_each_once():
 
 def test_count_is_the_most_there_can_be():
     assert count_targets((2, Top(2), 1)) == 4
+
+
+@pytest.mark.parametrize("target", [5.0, b"5", {"a": 1}.get])
+def test_what_is_no_target_is_told(target):
+    with pytest.raises(TypeError, match="takes an index, a name or a list of them, got"):
+        parse_targets(target, ["a", "b"])

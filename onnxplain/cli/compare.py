@@ -45,7 +45,7 @@ def command(first: Path, second: Path, scale: bool, as_json: bool) -> None:
 
 
 def _read(path: Path) -> Heatmap:
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return load_explanation(path).heatmap
     try:
         found: Heatmap = np.load(path, allow_pickle=False)

@@ -17,7 +17,7 @@ from onnxplain.cli.parameters import Family
 from onnxplain.cli.plan import Planned, read_plan
 from onnxplain.cli.progress import clear_line, progress
 from onnxplain.cli.sections import SectionedCommand
-from onnxplain.entries import Entry
+from onnxplain.entries import Entry, entry
 from onnxplain.errors import OutputError
 from onnxplain.fills import Inpaint
 from onnxplain.flow import Method
@@ -53,13 +53,13 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
 )
 @click.option(
     "--method",
-    metavar="NAME",
+    metavar="NAME[:KEY=VALUE,...]",
     help=f"{', '.join([*METHODS.classes, *registry.GENERATIVE])}; those with -g fill with an "
     "inpainter.  [default: rise]",
 )
 @click.option(
     "--fill",
-    metavar="NAME",
+    metavar="NAME[:KEY=VALUE,...]",
     help=f"What stands in for removed pixels: {', '.join(FILLS.classes)}.  "
     "[default: that of the method's paper]",
 )
@@ -150,41 +150,46 @@ def command(
         ctx.exit(1)
 
 
-def _method(ctx: click.Context, name: str | None, planned: Entry) -> tuple[Method, str | None]:
+def _method(ctx: click.Context, given: str | None, planned: Entry) -> tuple[Method, str | None]:
     """The method asked for, else the planned one, and the fill that its name implies."""
-    name = name or planned.name
-    base, implied = registry.split(name)
-    parameters = planned.parameters if name == planned.name else {}
-    return registry.make_method(base, {**parameters, **METHODS.given(ctx, base)}), implied
+    asked = entry(given) if given else planned
+    base, implied = registry.split(asked.name)
+    parameters = {**asked.parameters, **METHODS.given(ctx, base)}
+    if registry.split(planned.name)[0] == base:
+        parameters = {**planned.parameters, **parameters}
+    return registry.make_method(base, parameters), implied
 
 
 def _fill(
     ctx: click.Context,
-    name: str | None,
+    given: str | None,
     planned: Entry | None,
     implied: str | None,
     usual: str,
     inpainter: str | None,
 ) -> Fill:
     """The fill asked for, else the planned one, that of the method's name, or its usual one."""
-    name = name or (planned.name if planned else None)
-    if implied and name not in (None, implied):
-        raise ValueError(f"a method with -g has the fill {implied!r}, got --fill {name}")
-    name = name or implied or usual
+    asked = entry(given) if given else planned
+    if implied and asked and asked.name != implied:
+        whose = "--fill" if given else "the plan's fill"
+        raise ValueError(f"a method with -g has the fill {implied!r}, got {whose} {asked.name}")
+    asked = asked or Entry(implied or usual)
+    name = asked.name
     description = inpainter_flags(ctx)
     if (inpainter or description) and name != Inpaint.name:
         raise ValueError(
             "--inpainter and its description are for the -g methods and for --fill inpaint"
         )
-    parameters = planned.parameters if planned and name == planned.name else {}
+    parameters = {**asked.parameters, **(FILLS.given(ctx, name) if name in FILLS.classes else {})}
+    if planned and planned.name == name:
+        parameters = {**planned.parameters, **parameters}
     painter = None
     if name == Inpaint.name:
         device = model_flags(ctx).get("device", "auto")
         painter = load_inpainter(
             inpainter or DEFAULT_INPAINTER, device=device, description=description
         )
-    given = FILLS.given(ctx, name) if name in FILLS.classes else {}
-    return registry.make_fill(name, {**parameters, **given}, painter)
+    return registry.make_fill(name, parameters, painter)
 
 
 def _what_runs(classifier: OnnxClassifier) -> str:

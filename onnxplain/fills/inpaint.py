@@ -37,6 +37,12 @@ class Inpaint:
     name: ClassVar[str] = "inpaint"
     inpainter: Inpainter
 
+    def __post_init__(self) -> None:
+        if not hasattr(self.inpainter, "inpaint"):
+            raise TypeError(
+                f"Inpaint takes an inpainter, as load_inpainter(path), got {self.inpainter!r}"
+            )
+
     def prepare(self, image: Image, rng: np.random.Generator) -> Callable[[Mask], Images]:
         """A function of masks (N, H, W) to the image's pictures (N, H, W, 3)."""
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from onnxplain.data import Fit, Interpolation
 from onnxplain.graph.spec import Colour, DType, Head, Layout
-from onnxplain.params import unknown
+from onnxplain.params import plain, unknown
 
 MAX_SIDE = 4096  # pixels; what is larger takes gigabytes a batch before anything is known
 
@@ -45,7 +45,7 @@ def parse(name: str, value: Any) -> Any:
     if name not in FIELDS:
         raise ValueError(f"field {unknown(name, FIELDS)}")
     try:
-        return FIELDS[name](value)
+        return FIELDS[name](plain(value))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from error
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, final
+from operator import index
+from typing import Any, SupportsIndex, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,11 +89,26 @@ def from_callable(
         ("batch_size", batch_size),
         ("workers", workers),
     ):
-        if value < 1:
+        if not isinstance(value, SupportsIndex):
+            raise TypeError(f"{what} takes an integer, got {value!r}")
+        if index(value) < 1:
             raise ValueError(f"{what} must be >= 1, got {value}")
     return CallableClassifier(
-        function, (rows, columns), tuple(class_names), outputs, batch_size, workers, name
+        function,
+        (index(rows), index(columns)),
+        tuple(class_names),
+        outputs,
+        index(batch_size),
+        index(workers),
+        name,
     )
+
+
+def as_array(answer: Any) -> NDArray[Any]:
+    """What a function of any framework answers, as an array."""
+    if hasattr(answer, "detach"):  # a tensor of PyTorch, which may have a gradient or a device
+        answer = answer.detach().cpu()
+    return np.asarray(answer)
 
 
 @final
@@ -160,7 +176,7 @@ class CallableClassifier:
 
     def _call(self, images: NDArray[np.float32]) -> Scores:
         with self._turn:
-            answer = np.asarray(self._function(images))
+            answer = as_array(self._function(images))
         expected = len(images), len(self.class_names)
         if answer.dtype.kind not in "fiu" or answer.shape != expected:
             raise ScoreError(

@@ -251,6 +251,20 @@ def test_plans_say_parameters_in_words_too(run: Run, model: Path, photo: Path):
     assert planned["fill_parameters"] == {"rgb": [1, 0, 0]}
 
 
+def test_options_say_parameters_in_words_too_and_go_on_from_the_plan(
+    run: Run, model: Path, photo: Path
+):
+    Path("plan.toml").write_text('method = "rise:n_masks=4,p_keep=0.3"\nfill = "blur:sigma=2"')
+    words = ("explain", photo, "-m", model, "--plan", "plan.toml", "--json")
+    options = ("--method", "rise:n_masks=5", "--grid", 4, "--fill", "blur")
+    (one,) = objects(run(*words, *options).stdout)
+    assert one["parameters"] == {**one["parameters"], "n_masks": 5, "p_keep": 0.3, "grid": 4}
+    assert one["fill_parameters"] == {"sigma": 2}
+    result = run(*words, "--method", "rise-g")
+    assert result.exit_code == 2
+    assert "has the fill 'inpaint', got the plan's fill blur" in " ".join(result.stderr.split())
+
+
 def test_what_an_error_says_stays_on_one_line(folder: Path):
     assert (
         describe("a.jpg", RuntimeError("OpenCV:\n> bad\n")) == "a.jpg: RuntimeError: OpenCV: > bad"

@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxplain.errors import ModelError
+from onnxplain.graph.fields import parse
 from onnxplain.graph.labels import fit_class_names, read_class_names
 from onnxplain.graph.load import ModelFile, read_model
 from onnxplain.graph.resolve import plausible_specs, resolve_spec
@@ -547,3 +548,11 @@ def test_exp_over_its_sum_is_a_softmax(tmp_path: Path) -> None:
         ]
     )
     assert resolve_spec(saved(made, tmp_path), {"preprocessing": "lite"}).head == "probabilities"
+
+
+def test_values_of_numpy_are_values(tmp_path: Path) -> None:
+    model = saved(models.additive(models.weights((4, 4))), tmp_path)
+    flags = {"range": np.array([0, 1]), "mean": np.array([0.5] * 3), "std": np.float32(0.25)}
+    spec = resolve_spec(model, flags)
+    assert normalisation(spec) == ((0.0, 1.0), (0.5,) * 3, (0.25,) * 3)
+    assert parse("size", np.int64(128)) == (128, 128)

@@ -243,12 +243,13 @@ def test_names_that_are_not_there_are_told():
         (lambda: metrics.deletion(CURVED, IMAGE, HEATMAP, "top-2"), "one class, got target='top"),
         (lambda: metrics.deletion(CURVED, IMAGE, HEATMAP, [0, 1]), "one class, got target="),
         (lambda: metrics.deletion(CURVED, IMAGE, HEATMAP, fill=Blur), r"as Blur\(\) or 'blur'"),
-        (lambda: metrics.judge(Deletion, CURVED, IMAGE, HEATMAP), r"as Deletion\(\), got the"),
+        (lambda: metrics.judge(Deletion, CURVED, IMAGE, HEATMAP), r"as Deletion\(\), got <class"),
         (
             lambda: metrics.judge(Deletion(fill="black"), CURVED, IMAGE, HEATMAP),
             "fill is a Fill, as Blur",
         ),
         (lambda: metrics.random_baseline(Deletion(), CURVED, IMAGE, n_maps=0), "n_maps must be"),
+        (lambda: metrics.random_baseline("deletion", CURVED, IMAGE), r"as Deletion\(\), got 'del"),
     ],
 )
 def test_what_cannot_be_judged_is_told(ask, message):
@@ -265,3 +266,10 @@ def test_without_a_fill_metrics_remove_as_their_papers_do():
         "lerf": "uniform-noise",
         "abpc": "uniform-noise",
     }
+
+
+def test_an_explanation_is_judged_by_its_heatmap():
+    classifier = onnxplain.from_callable(CURVED, size=SIZE, n_classes=2)
+    found = onnxplain.explain(classifier, IMAGE, onnxplain.SP(patch=5, stride=5), target=1)
+    score = metrics.deletion(classifier, IMAGE, found, 1)
+    assert score.value == metrics.deletion(classifier, IMAGE, found.heatmap, 1).value

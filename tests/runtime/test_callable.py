@@ -108,6 +108,10 @@ def test_what_is_no_function_is_refused() -> None:
         from_callable("model.onnx", size=SIZE, n_classes=3)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(TypeError, match=r"size is \(rows, columns\), got 224"):
         from_callable(linear, size=224, n_classes=3)  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(TypeError, match=r"batch_size takes an integer, got 2\.5"):
+        from_callable(linear, size=SIZE, n_classes=3, batch_size=2.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"rows of size takes an integer, got 32\.0"):
+        from_callable(linear, size=(32.0, 32), n_classes=3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -128,3 +132,13 @@ def test_no_more_calls_run_side_by_side_than_told(workers: int) -> None:
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda _: classifier.scores(photos(1)), range(12)))
     assert most == workers
+
+
+def test_a_tensor_with_a_gradient_is_an_answer() -> None:
+    torch = pytest.importorskip("torch")
+    weight = torch.ones(3, requires_grad=True)
+    classifier = from_callable(
+        lambda images: torch.from_numpy(images).mean((1, 2)) * weight, size=SIZE, n_classes=3
+    )
+    images = photos(2)
+    np.testing.assert_allclose(classifier.scores(images), images.mean((1, 2)), rtol=1e-5)
