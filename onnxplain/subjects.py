@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from onnxplain.data import Case, Image
 from onnxplain.errors import ScoreError
-from onnxplain.image import Frame, place, read
+from onnxplain.image import Frame, from_pillow, place, read
 from onnxplain.protocols import Classifier
 from onnxplain.runtime.classifier import OnnxClassifier
 from onnxplain.scores import are_probabilities, probabilities
@@ -96,7 +96,7 @@ def look(classifier: Classifier, named: Named, *, max_pixels: int) -> Subject:
     Raises
     ------
     ImageError
-        If the file cannot be read.
+        If the file or the Pillow image cannot be read.
     ScoreError
         If the classifier answers with what is no number, or no probability where that is
         what it gives.
@@ -106,7 +106,7 @@ def look(classifier: Classifier, named: Named, *, max_pixels: int) -> Subject:
     if isinstance(named.source, np.ndarray):
         photo = from_array(named.source)
     elif isinstance(named.source, PIL.Image.Image):
-        photo = from_array(np.asarray(named.source.convert("RGB")))
+        photo = from_pillow(named.source, named.label)
     else:
         photo = read(named.source, max_pixels=max_pixels)
     frame, image = bring(classifier, photo)

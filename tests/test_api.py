@@ -414,6 +414,18 @@ def test_pillow_images_are_images_in_any_mode(classifier, photo):
         explain(classifier, [[0, 1]], method)
 
 
+def test_a_pillow_image_is_explained_as_its_file(classifier, photo, tmp_path: Path):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    PIL.Image.fromarray(photo).save(tmp_path / "turned.png", exif=exif)
+    method = SP(patch=6, stride=3)
+    with PIL.Image.open(tmp_path / "turned.png") as picture:
+        found = explain(classifier, picture, method)
+    expected = explain(classifier, tmp_path / "turned.png", method)
+    np.testing.assert_array_equal(found.heatmap, expected.heatmap)
+    np.testing.assert_array_equal(found.full_heatmap, expected.full_heatmap)
+
+
 class Inverted:
     """A fill that declares nothing."""
 

@@ -21,6 +21,7 @@ from onnxplain.data import Box, Fit
 from onnxplain.errors import ImageError, OutputError
 from onnxplain.image import (
     box_blur,
+    from_pillow,
     gaussian_blur,
     inpaint_classical,
     place,
@@ -232,6 +233,71 @@ def test_compressed_text_bomb_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_bytes(png(4, 4, extra=chunk))
     with pytest.raises(ImageError, match=r"text\.png"):
         read(tmp_path / "text.png")
+
+
+def _peculiar(folder: Path) -> dict[str, PIL.Image.Image]:
+    """Photos of which Pillow's own RGB is not what the eye sees, by the names of their files."""
+    exif = PIL.Image.Exif()
+    exif[274] = 6
+    rgb = PIL.Image.fromarray(noise(4, 6))
+    indexed = rgb.convert("P")
+    made: dict[str, tuple[PIL.Image.Image, dict[str, object]]] = {
+        "turned.jpg": (rgb, {"exif": exif}),
+        "turned.png": (rgb, {"exif": exif}),
+        "turned.tif": (rgb, {"exif": exif}),
+        "squeezed.tif": (rgb, {"exif": exif, "compression": "tiff_lzw"}),
+        "grey16.png": (PIL.Image.fromarray(deep(4, 6, 1)), {}),
+        "grey16.tif": (PIL.Image.fromarray(deep(4, 6, 1)), {}),
+        "alpha.png": (PIL.Image.fromarray(noise(4, 6, 4)), {}),
+        "alpha.webp": (PIL.Image.fromarray(noise(4, 6, 4)), {"lossless": True}),
+        "palette.png": (indexed, {"transparency": 0}),
+        "ink.tif": (rgb.convert("CMYK"), {}),
+    }
+    for name, (photo, options) in made.items():
+        photo.save(folder / name, **options)
+    return {name: PIL.Image.open(folder / name) for name in made}
+
+
+def test_a_pillow_image_is_read_as_its_file(tmp_path: Path) -> None:
+    for name, photo in _peculiar(tmp_path).items():
+        expected = read(tmp_path / name)
+        for _ in range(2):  # the second time it is decoded already
+            np.testing.assert_array_equal(from_pillow(photo, "image-0"), expected, name)
+        np.testing.assert_array_equal(from_pillow(photo.copy(), "image-0"), expected, name)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_a_pillow_image_keeps_16_bits_however_often_it_is_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"deep.{suffix}"
+    assert cv2.imwrite(str(path), deep(6, 8, 3))
+    with PIL.Image.open(path) as photo:
+        for _ in range(2):
+            np.testing.assert_array_equal(from_pillow(photo, "image-0"), read(path))
+        photo.load()  # Pillow keeps 8 bits, cut off
+        np.testing.assert_allclose(from_pillow(photo, "image-0"), read(path), atol=1 / 255)
+
+
+def test_a_later_frame_that_somebody_chose_is_what_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "frames.tif"
+    assert cv2.imwritemulti(str(path), [np.zeros((4, 6, 3), np.uint16), deep(4, 6, 3)])
+    with PIL.Image.open(path) as photo:
+        photo.seek(1)
+        found = from_pillow(photo, "image-0")
+    np.testing.assert_allclose(found, deep(4, 6, 3)[..., ::-1] / 65535, atol=1 / 255)
+
+
+def test_a_pillow_image_that_cannot_be_decoded_is_an_image_error(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    PIL.Image.fromarray(noise(64, 64)).save(path)
+    path.write_bytes(path.read_bytes()[:6000])
+    with PIL.Image.open(path) as photo:
+        truncated = photo
+        with pytest.raises(ImageError, match=r"image-3: cannot be read as .*: .*truncated"):
+            from_pillow(photo, "image-3")
+    with pytest.raises(ImageError, match="image-3: cannot be read"):
+        from_pillow(truncated, "image-3")  # it is closed
+    with pytest.raises(ImageError, match="image-3: cannot be read as an image: it has no pixels"):
+        from_pillow(PIL.Image.new("RGB", (0, 4)), "image-3")
 
 
 # ---- writing -------------------------------------------------------------------------

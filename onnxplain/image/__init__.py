@@ -9,7 +9,7 @@ enlarged masks side by side were as quick with all of OpenCV's threads as with o
 
 from __future__ import annotations
 
-from onnxplain.image.files import MAX_PIXELS, read, write_png
+from onnxplain.image.files import MAX_PIXELS, from_pillow, read, write_png
 from onnxplain.image.frame import Frame, place
 from onnxplain.image.process import Classical, box_blur, gaussian_blur, inferno, inpaint_classical
 from onnxplain.image.resample import resize
@@ -19,6 +19,7 @@ __all__ = [
     "Classical",
     "Frame",
     "box_blur",
+    "from_pillow",
     "gaussian_blur",
     "inferno",
     "inpaint_classical",

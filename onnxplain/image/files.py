@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeGuard
 
 import cv2
 import numpy as np
 import PIL.ExifTags
 import PIL.Image
+import PIL.ImageFile
 from numpy.typing import NDArray
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
@@ -54,7 +57,7 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image
     _check_file(path)
     try:
         with _quiet(max_pixels), PIL.Image.open(path, formats=FORMATS) as photo:
-            return _rgb(photo, path)
+            return _rgb(photo)
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         given = str(error).partition(")")[0].lower()
         raise ImageError(
@@ -65,6 +68,44 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image
         raise ImageError(f"{path}: not an image; give one of {', '.join(FORMATS)}") from error
     except Exception as error:  # decoders meet broken files with errors of every kind
         raise ImageError(f"{path}: cannot be read as an image: {error or repr(error)}") from error
+
+
+def from_pillow(photo: PIL.Image.Image, name: str) -> Image:
+    """The pixels of a Pillow image, as `read` gives those of its file.
+
+    So an orientation in its EXIF data is applied, and transparent pixels are laid over white.
+    Its size is the matter of whoever opened it.
+
+    Parameters
+    ----------
+    photo : PIL.Image.Image
+        Opened or made, of any mode that Pillow turns into RGB.
+    name : str
+        What messages call it.
+
+    Returns
+    -------
+    image : (H, W, 3) ndarray of float32 in [0, 1]
+
+    Raises
+    ------
+    ImageError
+        If it has no pixels, or they cannot be decoded.
+
+    Notes
+    -----
+    Of colours of 16 bits Pillow keeps 8 when it decodes them: the others are lost if that
+    happened before.
+    """
+    try:
+        with _quiet(None):
+            if not _is_deep(photo):
+                return _rgb(photo)
+            # A copy is decoded, or the same image would hold 8 bits when it comes again.
+            with PIL.Image.open(io.BytesIO(_content(photo)), formats=FORMATS) as copy:
+                return _rgb(copy)
+    except Exception as error:  # as in `read`
+        raise ImageError(f"{name}: cannot be read as an image: {error or repr(error)}") from error
 
 
 def write_png(path: str | os.PathLike[str], picture: NDArray[np.uint8]) -> None:
@@ -105,7 +146,7 @@ def _check_file(path: Path) -> None:
 
 
 @contextmanager
-def _quiet(max_pixels: int) -> Iterator[None]:
+def _quiet(max_pixels: int | None) -> Iterator[None]:
     """Make Pillow refuse more pixels, and keep the decoders' other warnings to themselves.
 
     Limit, filters and log level belong to the whole process, hence the lock.
@@ -123,11 +164,14 @@ def _quiet(max_pixels: int) -> Iterator[None]:
             cv2.utils.logging.setLogLevel(level)
 
 
-def _rgb(photo: PIL.Image.Image, path: Path) -> Image:
+def _rgb(photo: PIL.Image.Image) -> Image:
     """The pixels of an opened photo, upright, opaque, RGB."""
-    photo.load()
-    deep = _decode_deep(path) if _is_deep(photo, path) else None
+    content = _content(photo) if _is_deep(photo) else None  # Pillow closes what it has decoded
+    photo.load()  # refuses what is truncated, which OpenCV does not
+    deep = None if content is None else _decode_deep(content)
     pixels = _pixels(photo) if deep is None else deep
+    if not pixels.size:
+        raise ValueError("it has no pixels")
     if photo.format != "TIFF":  # Pillow and OpenCV turn TIFF themselves
         pixels = _upright(pixels, photo.getexif().get(PIL.ExifTags.Base.Orientation, 1))
     if pixels.shape[2] == 4:
@@ -161,19 +205,30 @@ def _pixels(photo: PIL.Image.Image) -> NDArray[np.float32]:
     return np.asarray(photo.convert(mode)).astype(np.float32) / np.float32(255)
 
 
-def _is_deep(photo: PIL.Image.Image, path: Path) -> bool:
-    """Whether a PNG or TIFF has colours of 16 bits, of which Pillow keeps 8."""
-    if photo.mode.startswith(("I", "F")):
+def _is_deep(photo: PIL.Image.Image) -> TypeGuard[PIL.ImageFile.ImageFile]:
+    """Whether a PNG or TIFF has colours of 16 bits that Pillow has not yet made 8."""
+    if not isinstance(photo, PIL.ImageFile.ImageFile) or photo.fp is None or photo.tell() != 0:
+        return False  # OpenCV finds the first frame alone
+    if photo.mode.startswith(("I", "F")) or not photo.tile:  # tiles are what is to be decoded
         return False
     if photo.format == "PNG":
-        with path.open("rb") as file:
-            return file.read(25)[24] == 16  # IHDR is the first chunk
+        return _content(photo, 25)[24] == 16  # IHDR is the first chunk
     return isinstance(photo, TiffImageFile) and photo.tag_v2.get(BITSPERSAMPLE, (8,))[0] == 16
 
 
-def _decode_deep(path: Path) -> NDArray[np.float32] | None:
+def _content(photo: PIL.ImageFile.ImageFile, length: int = -1) -> bytes:
+    """The first bytes of an opened file, or all; Pillow goes on where it was."""
+    assert photo.fp is not None
+    place = photo.fp.tell()
+    photo.fp.seek(0)
+    content = photo.fp.read(length)
+    photo.fp.seek(place)
+    return content
+
+
+def _decode_deep(content: bytes) -> NDArray[np.float32] | None:
     """The 16-bit pixels of a file, (H, W, 3 or 4) in [0, 1]; None where OpenCV has no decoder."""
-    decoded = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
         return None
     order = [2, 1, 0, 3][: decoded.shape[2]]
