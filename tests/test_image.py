@@ -172,6 +172,32 @@ def test_float_tiff_is_taken_as_it_is_and_refused_out_of_range(tmp_path: Path) -
         read(tmp_path / "float.tif")
 
 
+def test_whole_numbers_of_which_nobody_says_what_white_is_are_refused(tmp_path: Path) -> None:
+    photo = PIL.Image.fromarray(noise(3, 4, 1)[..., 0].astype(np.int32))
+    photo.save(tmp_path / "wide.tif")
+    with pytest.raises(ImageError, match=r"wide\.tif.*whole numbers of 32 bits.*8 or 16 bits"):
+        read(tmp_path / "wide.tif")
+    with pytest.raises(ImageError, match=r"image-0.*whole numbers of 32 bits"):
+        from_pillow(photo, "image-0")
+
+
+def test_16_bit_pgm_is_read_though_pillow_gives_it_32(tmp_path: Path) -> None:
+    pixels = deep(3, 4, 1)
+    (tmp_path / "deep.pgm").write_bytes(b"P5 4 3 65535\n" + pixels.astype(">u2").tobytes())
+    with PIL.Image.open(tmp_path / "deep.pgm") as photo:
+        assert photo.mode == "I"
+    np.testing.assert_allclose(read(tmp_path / "deep.pgm")[..., 0], pixels / 65535, atol=1e-6)
+
+
+def test_12_bit_tiff_is_as_bright_as_it_was(tmp_path: Path) -> None:
+    entries = {256: 4, 257: 1, 258: 12, 259: 1, 262: 1, 273: 128, 277: 1, 278: 1, 279: 6}
+    tags = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
+    header = b"II*\0" + struct.pack("<IH", 8, len(entries)) + tags
+    (tmp_path / "scan.tif").write_bytes(header.ljust(128, b"\0") + bytes.fromhex("fff000800fff"))
+    expected = np.array([0xFFF, 0, 0x800, 0xFFF]) / 4095
+    np.testing.assert_allclose(read(tmp_path / "scan.tif")[0, :, 0], expected, atol=1e-6)
+
+
 def test_files_that_are_no_photos_are_named_and_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("a photo, honestly" * 99)

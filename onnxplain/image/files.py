@@ -195,7 +195,7 @@ def _pixels(photo: PIL.Image.Image) -> NDArray[np.float32]:
     """What Pillow decoded, as (H, W, 3 or 4) in [0, 1]."""
     if photo.mode.startswith(("I", "F")):
         grey = np.asarray(photo).astype(np.float32)
-        grey = grey / np.float32(65535) if photo.mode.startswith("I") else grey
+        grey = grey / np.float32(_white(photo)) if photo.mode.startswith("I") else grey
         if not (grey.min() >= 0 and grey.max() <= 1):
             raise ValueError(
                 f"pixels lie outside the range of mode {photo.mode}; save it with 8 or 16 bits"
@@ -203,6 +203,19 @@ def _pixels(photo: PIL.Image.Image) -> NDArray[np.float32]:
         return np.repeat(grey[..., None], 3, axis=2)
     mode = "RGBA" if photo.has_transparency_data else "RGB"
     return np.asarray(photo.convert(mode)).astype(np.float32) / np.float32(255)
+
+
+def _white(photo: PIL.Image.Image) -> int:
+    """What white is in a grey photo of whole numbers."""
+    if isinstance(photo, TiffImageFile) and photo.tag_v2.get(BITSPERSAMPLE) == (12,):
+        return 4095
+    # The numbers of PNG and PGM have 16 bits, whatever the mode.
+    if photo.mode == "I" and photo.format not in ("PNG", "PPM"):
+        raise ValueError(
+            "its pixels are whole numbers of 32 bits, or signed, and nothing says which is white; "
+            "save it with 8 or 16 bits"
+        )
+    return 65535
 
 
 def _is_deep(photo: PIL.Image.Image) -> TypeGuard[PIL.ImageFile.ImageFile]:
