@@ -111,12 +111,23 @@ def _in_order(by_index: Mapping[int, Any], where: str) -> list[Any]:
 
 
 def _csv_names(text: str, where: str) -> tuple[str, ...]:
-    rows = list(csv.DictReader(io.StringIO(text)))
-    columns = list(rows[0]) if rows else []
+    reader = csv.DictReader(io.StringIO(text))
+    columns = list(reader.fieldnames or ())
     column = next((one for one in NAME_COLUMNS if one in columns), None)
     if column is None:
         raise ModelError(f"{where}: needs a column {' or '.join(NAME_COLUMNS)}, has {columns}")
     index = next((one for one in INDEX_COLUMNS if one in columns), None)
+    rows = []
+    for row in reader:
+        for needed in (column, index):
+            if needed and row[needed] is None:  # the row is too short
+                raise ModelError(
+                    f"{where}: line {reader.line_num} has nothing in column {needed}; write "
+                    f"{', '.join(columns)}"
+                )
+        rows.append(row)
+    if not rows:
+        raise ModelError(f"{where}: holds no class names")
     if index is None:
         return tuple(row[column] for row in rows)
     try:

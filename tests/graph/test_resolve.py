@@ -440,6 +440,23 @@ def test_class_names_are_read_in_every_usual_form(name: str, content: str, tmp_p
     assert read_class_names(path) == ("cat", "dog, hound")
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("class_index,class_name\n0,cat\n1\n", "line 3 has nothing in column class_name"),
+        ("class_name,class_index\ncat,0\n\ndog\n", "line 4 has nothing in column class_index"),
+        ("class_index,colour\n0,red\n", "needs a column class_name"),
+        ("class_name\n", "holds no class names"),
+        ("", "needs a column class_name"),
+    ],
+)
+def test_a_short_csv_of_class_names_is_told(content: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "names.csv"
+    path.write_text(content)
+    with pytest.raises(ModelError, match=rf"names\.csv: {says}"):
+        read_class_names(path)
+
+
 def test_a_number_that_tells_classes_apart_is_a_part_of_their_names(tmp_path: Path) -> None:
     path = tmp_path / "digits.txt"
     path.write_text("digit 0\ndigit 1\ndigit 2\n")
