@@ -97,16 +97,20 @@ def read_toml(path: Path, error: type[OnnxplainError]) -> dict[str, Any]:
 
 
 def write_spec_toml(spec: ModelSpec) -> str:
-    """A spec as a TOML file that reads back to it, with the source of each value."""
+    """A spec as a TOML file that reads back to it, with the source of each value.
+
+    What nobody said is not written as if somebody had, since a value in this file wins over
+    one that is found later: defaults stand in comments, numbers in place of names nowhere.
+    """
     lines = []
     for field in fields(spec):
-        if field.name == "sources":
+        source = spec.sources.get(field.name)
+        if field.name == "sources" or source == "numbered":
             continue
         value = getattr(spec, field.name)
         text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        source = spec.sources.get(field.name)
         comment = f"  # {source}" if source and field.name != "class_names" else ""
-        lines.append(f"{field.name} = {text}{comment}\n")
+        lines.append(f"{'# ' if source == 'default' else ''}{field.name} = {text}{comment}\n")
     return "".join(lines)
 
 

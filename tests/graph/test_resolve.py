@@ -272,6 +272,22 @@ def test_written_toml_reads_back_to_the_same_description(tmp_path: Path) -> None
     assert dataclasses.replace(again, sources={}) == dataclasses.replace(spec, sources={})
 
 
+def test_what_nobody_said_is_not_written_as_if_somebody_had(tmp_path: Path) -> None:
+    model = net(tmp_path)
+    spec = resolve_spec(model, {"range": (0, 1)})
+    assert spec.sources["class_names"] == "numbered"
+    written = write_spec_toml(spec)
+    (tmp_path / "net.toml").write_text(written)
+    again = resolve_spec(model, {})
+    assert again.sources["range"] == "net.toml"
+    guessed = ("colour", "fit", "crop", "interpolation")
+    assert {again.sources[name] for name in guessed} == {"default"}
+    assert '# colour = "rgb"  # default\n' in written
+    names = dict(enumerate("vwxyz"))
+    (tmp_path / "config.json").write_text(json.dumps({"id2label": names}))
+    assert resolve_spec(model, {}).class_names == tuple("vwxyz")
+
+
 @pytest.mark.parametrize(
     "content",
     [
