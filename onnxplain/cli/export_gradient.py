@@ -9,10 +9,10 @@ import click
 
 from onnxplain.cache import write_atomic, writing
 from onnxplain.cli.errors import reported
-from onnxplain.cli.models import model_flags, model_options
+from onnxplain.cli.models import check_spares, model_flags, model_options
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.data import Kind
-from onnxplain.loading import gradient_graph
+from onnxplain.loading import find_model, gradient_graph
 
 
 @click.command(cls=SectionedCommand)
@@ -66,7 +66,9 @@ def command(
     # The graph is the same on every device, for every batch.
     described = {key: flags[key] for key in flags if key not in ("device", "batch_size")}
     with reported(arguments=True):
-        content = gradient_graph(model, score=score, layers=layers, mask=mask, **described)
+        path = find_model(model)
+        check_spares(path, output)
+        content = gradient_graph(path, score=score, layers=layers, mask=mask, **described)
     with reported(), writing(output):
         write_atomic(output, content)
     click.echo(output)

@@ -13,7 +13,7 @@ import click
 from onnxplain.cache import write_atomic, writing
 from onnxplain.cli.errors import reported
 from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
-from onnxplain.cli.models import max_pixels_option, model_flags, model_options
+from onnxplain.cli.models import check_spares, max_pixels_option, model_flags, model_options
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.graph.inpainter.spec import write_toml
 from onnxplain.graph.spec import ModelSpec
@@ -32,6 +32,7 @@ from onnxplain.runtime import OnnxInpainter
     metavar="FILE",
     help="Write what is known as TOML; MODEL with the ending .toml is read with the model.",
 )
+@click.option("--force", is_flag=True, help="With --write-spec: replace FILE if it is there.")
 @click.option(
     "--check-gradient",
     is_flag=True,
@@ -48,6 +49,7 @@ def command(
     image: str | None,
     label: str | None,
     write_spec: Path | None,
+    force: bool,
     check_gradient: bool,
     as_json: bool,
     max_pixels: int,
@@ -67,12 +69,18 @@ def command(
     description = inpainter_flags(ctx)
     with reported(arguments=True):
         path = find_model(model)
+        if write_spec is not None:
+            check_spares(path, write_spec)
+            if write_spec.exists() and not force:
+                raise ValueError(
+                    f"{write_spec}: is there already; give another name, or --force to replace it"
+                )
         if description or is_inpainter(path):
             device = flags.pop("device", "auto")
             if image is not None or check_gradient or flags:
                 raise ValueError(
-                    f"{path.name} is an inpainter: of the options --device, --write-spec and those "
-                    f"that begin with --inpainter- are for it"
+                    f"{path.name} is an inpainter: of the options --device, --write-spec, --force "
+                    f"and those that begin with --inpainter- are for it"
                 )
             painter = load_inpainter(path, device=device, description=description)
             _show_inpainter(painter, write_spec, as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import click
@@ -57,6 +58,18 @@ def model_options(command: F) -> F:
 def model_flags(ctx: click.Context) -> dict[str, Any]:
     """What the command line says of device, batch size and model."""
     return given(ctx, PREFIX)
+
+
+def check_spares(model: Path, output: Path) -> None:
+    """Refuse to write over the model that a command reads.
+
+    Raises
+    ------
+    ValueError
+        If both are one file, under whatever names.
+    """
+    if output.exists() and output.samefile(model):
+        raise ValueError(f"{output}: is the model itself; give another name for what is written")
 
 
 def _option(field: str, *flags: str, **settings: Any) -> Callable[[F], F]:

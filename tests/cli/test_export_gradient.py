@@ -44,6 +44,16 @@ def test_a_file_that_cannot_be_written_is_one_message(run: Run, model: Path, tmp
     assert "cannot be written" in result.stderr
 
 
+def test_the_model_itself_is_not_written_over(run: Run, model: Path):
+    before = model.read_bytes()
+    Path("link.onnx").symlink_to(model)
+    for name in (model, "link.onnx"):
+        result = run("export-gradient", model, "-o", name)
+        assert result.exit_code == 2
+        assert f"{name}: is the model itself" in " ".join(result.stderr.split())
+    assert model.read_bytes() == before
+
+
 def test_an_unknown_layer_is_refused_by_name(run: Run, model: Path, tmp_path: Path):
     result = run("export-gradient", model, "-o", tmp_path / "g.onnx", "--layer", "no_such_tensor")
     assert result.exit_code != 0

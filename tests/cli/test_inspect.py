@@ -90,6 +90,22 @@ def test_what_is_written_describes_the_model_from_then_on(
     assert json.loads(again.stdout)["spec"]["range"]["source"] == "plain.toml"
 
 
+def test_no_file_is_replaced_by_a_spec_unless_that_is_asked_for(run: Run, model: Path):
+    graph, own = model.read_bytes(), model.with_suffix(".toml")
+    for words in ((), ("--force",)):
+        result = run("inspect", model, "--write-spec", model, *words)
+        assert result.exit_code == 2
+        assert "is the model itself" in " ".join(result.stderr.split())
+    assert model.read_bytes() == graph
+    before = own.read_bytes()
+    result = run("inspect", model, "--write-spec", own)
+    assert result.exit_code == 2
+    assert "or --force to replace it" in " ".join(result.stderr.split())
+    assert own.read_bytes() == before
+    assert run("inspect", model, "--write-spec", own, "--force").exit_code == 0
+    assert own.read_bytes() != before
+
+
 def test_spec_that_cannot_be_written_is_an_error(run: Run, model: Path):
     result = run("inspect", model, "--write-spec", "/proc/none.toml")
     assert result.exit_code == 1
