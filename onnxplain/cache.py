@@ -26,7 +26,21 @@ def cache_dir() -> Path:
     ``$ONNXPLAIN_CACHE`` if set, else where the platform keeps such things:
     ``$XDG_CACHE_HOME/onnxplain`` or ``~/.cache/onnxplain``, ``~/Library/Caches/onnxplain``
     on macOS, ``%LOCALAPPDATA%\onnxplain\Cache`` on Windows.
+
+    Raises
+    ------
+    OutputError
+        If a home folder that it names is not known.
     """
+    try:
+        return _cache_dir()
+    except RuntimeError as error:  # of expanduser
+        raise OutputError(
+            f"no folder for the cache: {str(error).rstrip('.')}; set {VARIABLE} to one, without ~"
+        ) from error
+
+
+def _cache_dir() -> Path:
     if given := os.environ.get(VARIABLE):
         return Path(given).expanduser()
     if sys.platform == "win32":
@@ -106,7 +120,7 @@ def remember(kind: str, key: Sequence[str], facts: Mapping[str, Any]) -> None:
     content = json.dumps({**facts, "key": list(key)}, indent=1)
     try:
         write_atomic(_place(kind, key), content.encode())
-    except OSError as error:
+    except (OSError, OutputError) as error:
         log.info("%s: not remembered: %s", kind, error)
 
 
@@ -114,7 +128,7 @@ def recall(kind: str, key: Sequence[str]) -> dict[str, Any] | None:
     """The facts remembered; None if there are none or they cannot be read."""
     try:
         facts = json.loads(_place(kind, key).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, OutputError, ValueError):
         return None
     return facts if isinstance(facts, dict) and facts.pop("key", None) == list(key) else None
 

@@ -34,6 +34,16 @@ def test_xdg_folder_is_used_if_absolute(
     assert cache_dir() == (expected or Path("/home/someone/.cache/onnxplain"))
 
 
+def test_home_that_is_not_known_is_told_and_costs_the_memory_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ONNXPLAIN_CACHE", "~nobody-of-this-name/cache")
+    with pytest.raises(OutputError, match=r"no folder for the cache.*set ONNXPLAIN_CACHE"):
+        cache_dir()
+    remember("facts", ["key"], {"a": 1})
+    assert recall("facts", ["key"]) is None
+
+
 def test_write_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "a.json"
     write_atomic(path, b"first")
