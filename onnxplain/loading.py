@@ -245,8 +245,11 @@ def find_model(model: str | os.PathLike[str]) -> Path:
         If it is neither, or the zoo model cannot be built.
     """
     path = Path(model)
-    if path.exists():
-        return path
+    try:
+        if path.exists():
+            return path
+    except OSError as error:  # a folder that cannot be entered, a name that is too long
+        raise ModelError(f"{path}: cannot be opened: {error.strerror or error}") from error
     from onnxplain import zoo  # it imports onnx, which takes 0.2 s
 
     names = [one.name for one in zoo.available()]

@@ -17,7 +17,7 @@ def progress(
 
     Nothing is shown where stderr is no terminal.
     """
-    shown = shown and sys.stderr.isatty()
+    shown = shown and _is_watched()
     with click.progressbar(
         length=1,
         label=label,
@@ -36,11 +36,16 @@ def progress(
         yield move
 
 
+def _is_watched() -> bool:
+    """Whether stderr is a terminal; Python has none where the shell closed it."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def _as_text(inpaints: int | None) -> str | None:
     return f"{inpaints} inpaints" if inpaints else None
 
 
 def clear_line() -> None:
     """Make room for a line where the bar is; it comes back with the next step."""
-    if sys.stderr.isatty():
+    if _is_watched():
         click.echo("\r\x1b[K", nl=False, err=True)

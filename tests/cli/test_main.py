@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 
 import onnxplain
 from onnxplain.cli import COMMANDS, main
+from onnxplain.cli.errors import reported
 from onnxplain.cli.sections import SECTIONS
 from tests.cli.conftest import ENVIRONMENT, Run
 
@@ -92,3 +96,66 @@ def test_unknown_command_is_a_usage_error(run: Run):
     result = run("explian")
     assert result.exit_code == 2
     assert "explian" in result.stderr
+
+
+LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("explain", "photo.png", "-m", LONG),
+        ("explain", "photo.png", "--method", "rise-g", "--inpainter", LONG),
+        ("explain", LONG, "-m", "tiny.onnx"),
+        ("evaluate", LONG),
+        ("inspect", LONG),
+        ("merge", LONG, "rows.jsonl"),
+        ("export-gradient", LONG, "-o", "gradient.onnx"),
+        ("export-gradient", "tiny.onnx", "-o", LONG),
+        ("compare", LONG, LONG),
+    ],
+)
+@pytest.mark.usefixtures("model", "photo")
+def test_a_name_that_no_file_can_have_is_one_message(run: Run, words: tuple[str, ...]):
+    result = run(*words)
+    assert result.exit_code == 1
+    assert LONG in result.stderr
+    assert "File name too long" in result.stderr.splitlines()[-1]
+
+
+def test_what_the_system_refuses_is_one_message_and_a_reader_that_left_is_none():
+    with pytest.raises(click.ClickException) as caught, reported(arguments=True):
+        raise PermissionError(errno.EACCES, "Permission denied", "locked/model.onnx")
+    assert (caught.value.message, caught.value.exit_code) == (
+        "locked/model.onnx: Permission denied",
+        1,
+    )
+    with pytest.raises(BrokenPipeError), reported():
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", [("--version",), ("zoo", "list"), ("compare", "--help")])
+def test_output_without_room_is_one_message(words: tuple[str, ...]):
+    environment = {**ENVIRONMENT}
+    environment.pop("PYTHONUNBUFFERED", None)  # what is buffered is tried again at the end
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "onnxplain", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+    assert done.returncode == 1
+    assert done.stderr == f"Error: a file or the output: {os.strerror(errno.ENOSPC)}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_a_photo_is_explained_though_stderr_is_closed(model: Path, photo: Path):
+    words = [sys.executable, "-m", "onnxplain", "explain", photo, "-m", model, "--n-masks", "4"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", *words], stdout=subprocess.PIPE, env=ENVIRONMENT
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith(os.fsencode(photo))
