@@ -12,8 +12,8 @@ from onnxplain import registry
 from onnxplain.api import Failure, explain_many
 from onnxplain.cli.errors import Interrupted, describe, reported
 from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
-from onnxplain.cli.models import max_pixels_option, model_flags, model_options
-from onnxplain.cli.parameters import Family
+from onnxplain.cli.models import FILE, max_pixels_option, model_flags, model_options
+from onnxplain.cli.parameters import Family, completed
 from onnxplain.cli.plan import Planned, read_plan
 from onnxplain.cli.progress import clear_line, progress
 from onnxplain.cli.sections import SectionedCommand
@@ -42,10 +42,11 @@ onnxplain explain photo.jpg --method lime --fill blur --target top-3
 onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
 """,
 )
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("images", nargs=-1, required=True, type=FILE, metavar="IMAGE...")
 @click.option(
     "-m",
     "--model",
+    type=FILE,
     default=DEFAULT_MODEL,
     show_default=True,
     metavar="MODEL",
@@ -53,12 +54,14 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
 )
 @click.option(
     "--method",
+    shell_complete=completed([*METHODS.classes, *registry.GENERATIVE]),
     metavar="NAME[:KEY=VALUE,...]",
     help=f"{', '.join([*METHODS.classes, *registry.GENERATIVE])}; those with -g fill with an "
     "inpainter.  [default: rise]",
 )
 @click.option(
     "--fill",
+    shell_complete=completed(FILLS.classes),
     metavar="NAME[:KEY=VALUE,...]",
     help=f"What stands in for removed pixels: {', '.join(FILLS.classes)}.  "
     "[default: that of the method's paper]",
@@ -73,6 +76,7 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
 )
 @click.option(
     "--inpainter",
+    type=FILE,
     metavar="MODEL",
     help="What fills in the -g methods: an ONNX file, described by the table [inpainter] of the "
     f".toml file beside it or by options, or a name in the zoo.  [default: {DEFAULT_INPAINTER}]",

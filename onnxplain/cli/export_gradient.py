@@ -9,14 +9,14 @@ import click
 
 from onnxplain.cache import write_atomic, writing
 from onnxplain.cli.errors import reported
-from onnxplain.cli.models import check_spares, model_flags, model_options
+from onnxplain.cli.models import FILE, check_spares, model_flags, model_options
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.data import Kind
 from onnxplain.loading import find_model, gradient_graph
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("model")
+@click.argument("model", type=FILE)
 @click.option(
     "-o",
     "--output",

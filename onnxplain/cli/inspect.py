@@ -13,7 +13,7 @@ import click
 from onnxplain.cache import write_atomic, writing
 from onnxplain.cli.errors import reported
 from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
-from onnxplain.cli.models import check_spares, max_pixels_option, model_flags, model_options
+from onnxplain.cli.models import FILE, check_spares, max_pixels_option, model_flags, model_options
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.graph.inpainter.spec import write_toml
 from onnxplain.graph.spec import ModelSpec
@@ -23,8 +23,10 @@ from onnxplain.runtime import OnnxInpainter
 
 
 @click.command(cls=SectionedCommand)
-@click.argument("model")
-@click.option("--image", metavar="FILE", help="A photo, to compare plausible preprocessings.")
+@click.argument("model", type=FILE)
+@click.option(
+    "--image", type=FILE, metavar="FILE", help="A photo, to compare plausible preprocessings."
+)
 @click.option("--label", metavar="CLASS", help="Index or name of the class that it shows.")
 @click.option(
     "--write-spec",

@@ -17,6 +17,9 @@ F = TypeVar("F", bound=Callable[..., object])
 
 PREFIX = "model_"  # names of options share one space
 
+# The shell completes it; whoever reads the file tells what is wrong with it.
+FILE = click.Path(readable=False)
+
 
 def numbers(text: str) -> tuple[float, ...]:
     """One number, or several parted by commas."""
@@ -153,6 +156,7 @@ _OPTIONS = (
         "labels",
         "--labels",
         "--classes",
+        type=FILE,
         metavar="FILE",
         help="Class names, one a line or as JSON.",
     ),

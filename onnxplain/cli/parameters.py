@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -77,6 +77,13 @@ class Family:
             metavar="|".join(first.choices) or None,
             help=_help(takers),
         )
+
+
+def completed(
+    names: Iterable[str],
+) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """What the shell completes for an option that takes a name, but is no choice of them."""
+    return lambda ctx, param, incomplete: [one for one in names if one.startswith(incomplete)]
 
 
 def _help(takers: Mapping[str, Declared]) -> str:

@@ -98,6 +98,31 @@ def test_unknown_command_is_a_usage_error(run: Run):
     assert "explian" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (("explain",), ["file"]),
+        (("explain", "photo.png", "-m"), ["file"]),
+        (("explain", "photo.png", "--labels"), ["file"]),
+        (("explain", "photo.png", "--inpainter"), ["file"]),
+        (("inspect",), ["file"]),
+        (("inspect", "m.onnx", "--image"), ["file"]),
+        (("export-gradient",), ["file"]),
+        (("explain", "photo.png", "--method", "ri"), ["rise", "rise-g"]),
+        (("explain", "photo.png", "--fill", "bl"), ["black", "blur"]),
+    ],
+)
+def test_the_shell_completes_files_and_names(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], offered: list[str]
+):
+    *before, last = ("onnxplain", *words) if "file" not in offered else ("onnxplain", *words, "ph")
+    monkeypatch.setenv("COMP_WORDS", " ".join((*before, last)))
+    monkeypatch.setenv("COMP_CWORD", str(len(before)))
+    monkeypatch.setenv("_ONNXPLAIN_COMPLETE", "bash_complete")
+    shown = run().stdout.split()
+    assert shown == (["file,ph"] if offered == ["file"] else [f"plain,{one}" for one in offered])
+
+
 LONG = "n" * 300
 
 
