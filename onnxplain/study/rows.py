@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +14,8 @@ from onnxplain.errors import OutputError
 Row: TypeAlias = dict[str, Any]
 
 KEY_LENGTH = 32  # hexadecimal digits: 128 bits
+
+_HEAD = b'{"key": "'  # how every row that is written here begins
 
 
 def key_of(identity: Mapping[str, Any]) -> str:
@@ -40,7 +41,7 @@ class RowFile:
     Parameters
     ----------
     path : path
-        Is made if it is not there. A last line that was cut off when its writer was killed
+        Is made if it is not there. A last row that was cut off when its writer was killed
         is removed.
 
     Attributes
@@ -51,7 +52,8 @@ class RowFile:
     Raises
     ------
     OutputError
-        If the file cannot be read or written, or another line than the last is damaged.
+        If the file cannot be read or written, or holds what is no row; it is then left as
+        it is.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,8 +61,9 @@ class RowFile:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-            os.truncate(path, _whole(path))
         self.done: dict[str, str] = {row["key"]: row["status"] for row in read_rows(path)}
+        with writing(path):
+            _end_line(path)
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows; when this returns, a killed process does not lose them."""
@@ -72,19 +75,24 @@ class RowFile:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file in order, one at a time; a last line that was cut off is left out.
+    """The rows of a file in order, one at a time; a last row that was cut off is left out.
 
     Raises
     ------
     OutputError
-        If the file cannot be read, or another line is damaged.
+        If the file cannot be read, or another line is no row.
     """
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    return
-                yield _parse(line, f"{path}: line {number}")
+                row = _parsed(line)
+                if row is not None:
+                    yield row
+                elif not _is_cut_off(line):
+                    raise OutputError(
+                        f"{path}: line {number} is no row of an evaluation; remove the line, or "
+                        f"give another file"
+                    )
     except OSError as error:
         raise OutputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -126,14 +134,41 @@ def _line(row: Row) -> bytes:
     return f"{json.dumps(row, allow_nan=False)}\n".encode()
 
 
-def _parse(line: bytes, where: str) -> Row:
+def _parsed(line: bytes) -> Row | None:
     try:
         row = json.loads(line)
     except ValueError:
-        row = None
-    if not (isinstance(row, dict) and {"key", "status"} <= row.keys()):
-        raise OutputError(f"{where} is no row of an evaluation; remove the line")
-    return row
+        return None
+    is_row = isinstance(row, dict) and all(
+        isinstance(row.get(name), str) for name in ("key", "status")
+    )
+    return row if is_row else None
+
+
+def _is_cut_off(line: bytes) -> bool:
+    """Whether it is the beginning of a row, as a writer leaves it that is killed.
+
+    What anybody else wrote need not end with a newline either, and is not ours to remove.
+    """
+    if not (line.startswith(_HEAD) or _HEAD.startswith(line)):
+        return False
+    try:
+        json.loads(line)
+    except ValueError:
+        return not line.endswith(b"\n")
+    return False
+
+
+def _end_line(path: Path) -> None:
+    """End the last line of a file of rows: a whole row by a newline, another one by removing it."""
+    start = _whole(path)
+    with path.open("r+b") as file:
+        file.seek(start)
+        last = file.read()
+        if last and _parsed(last) is None:
+            file.truncate(start)
+        elif last:
+            file.write(b"\n")
 
 
 def _whole(path: Path) -> int:

@@ -27,12 +27,43 @@ def test_line_cut_off_anywhere_is_dropped_and_the_file_goes_on(tmp_path: Path):
     RowFile(path).append([made("a"), made("b", text="x" * 70_000)])
     whole = path.read_bytes()
     first = whole.index(b"\n") + 1
-    for cut in (0, 1, first - 1, first, first + 1, first + 66_000, len(whole) - 1):
+    for cut in (0, 1, 12, first - 2, first, first + 1, first + 66_000, len(whole) - 2):
         path.write_bytes(whole[:cut])
         store = RowFile(path)
         assert list(store.done) == (["a"] if cut >= first else [])
         store.append([made("c")])
         assert [row["key"] for row in read_rows(path)] == [*(["a"] if cut >= first else []), "c"]
+
+
+def test_whole_last_row_counts_without_its_newline(tmp_path: Path):
+    path, other = tmp_path / "rows.jsonl", tmp_path / "other.jsonl"
+    RowFile(path).append([made("a"), made("b")])
+    path.write_bytes(path.read_bytes()[:-1])
+    assert [row["key"] for row in read_rows(path)] == ["a", "b"]
+    assert merge([path], other) == 2
+    store = RowFile(path)
+    store.append([made("c")])
+    assert list(store.done) == [row["key"] for row in read_rows(path)] == ["a", "b", "c"]
+
+
+FOREIGN = ['{"mine": 1}', "title = 1", "{ ", '{"key": "a"}', '{"key": ["a"], "status": "done"}']
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("line", FOREIGN)
+def test_file_of_somebody_else_is_an_error_and_stays(tmp_path: Path, line: str, end: str):
+    foreign, rows = tmp_path / "notes.json", tmp_path / "rows.jsonl"
+    foreign.write_text(line + end)
+    RowFile(rows).append([made("a")])
+    for use in (
+        lambda: RowFile(foreign),
+        lambda: merge([rows], foreign),
+        lambda: merge([foreign], rows),
+    ):
+        with pytest.raises(OutputError, match=r"notes.json: line 1 is no row of an evaluation"):
+            use()
+    assert foreign.read_text() == line + end
+    assert [row["key"] for row in read_rows(rows)] == ["a"]
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"key": "a"}', "7"])
