@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 from xml.etree import ElementTree
 
 from onnxplain.data import Box, Size
@@ -63,7 +66,8 @@ def read_items(
         index goes first), and if there are boxes ``xmin, ymin, xmax, ymax`` with the
         ``width, height`` of the image that they were drawn on; a folder of ImageNet's
         ``.xml`` files; or COCO's ``.json``. Without it every folder below `images` is a
-        class and holds its images, and images beside those folders have no label.
+        class and holds its images, and images beside those folders have no label. Hidden
+        files and folders are not looked at.
     wnids : path, optional
         A ``.csv`` with the columns ``wnid`` and ``class_index``, for labels that are WordNet
         ids, such as those of ImageNet's folders and ``.xml`` files.
@@ -76,24 +80,22 @@ def read_items(
     Raises
     ------
     ValueError
-        If something cannot be read, or there are no items.
+        If something cannot be read, a box or a size is impossible, or there are no items.
     """
     if not images.is_dir():
         raise ValueError(f"{images}: is no folder of images")
-    try:
+    with _naming(f"{annotations or images}: not readable labels"):
         found = list(_grouped(_rows(images, annotations)))
+    with _naming(f"{wnids}: not readable WordNet ids"):
         index = _read_wnids(wnids) if wnids else {}
-    except (OSError, ValueError, KeyError, TypeError, csv.Error, ElementTree.ParseError) as error:
-        what = f"no column or key {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"{annotations or images}: not readable labels: {what}") from error
     if not found:
         raise ValueError(
             f"{annotations or images}: no images; give a folder with images in it, or with one "
             f"folder of images a class, or --annotations that name some"
         )
     return [
-        Item(file, images / file, index.get(str(label), label), boxes, size)
-        for file, label, boxes, size in found
+        Item(one.file, images / one.file, index.get(str(one.label), one.label), one.boxes, one.size)
+        for one in found
     ]
 
 
@@ -122,8 +124,13 @@ def draw(seed: int, *names: str) -> float:
     return int.from_bytes(digest[:7], "big") / 2**56
 
 
-# File, label, boxes, and the size of the image that they were drawn on.
-_Row = tuple[str, int | str | None, tuple[Box, ...], Size | None]
+class _Row(NamedTuple):
+    """What an entry says of one image; the size is that which the boxes were drawn on."""
+
+    file: str
+    label: int | str | None
+    boxes: tuple[Box, ...] = ()
+    size: Size | None = None
 
 
 def _rows(images: Path, annotations: Path | None) -> Iterable[_Row]:
@@ -140,11 +147,11 @@ def _grouped(rows: Iterable[_Row]) -> Iterator[_Row]:
     """One row an image and class, with all its boxes."""
     boxes: dict[tuple[str, int | str | None], tuple[Box, ...]] = {}
     sizes: dict[str, Size | None] = {}
-    for file, label, some, size in rows:
-        boxes[file, label] = boxes.get((file, label), ()) + some
-        sizes[file] = size
+    for one in rows:
+        boxes[one.file, one.label] = boxes.get((one.file, one.label), ()) + one.boxes
+        sizes[one.file] = one.size
     for file, label in sorted(boxes, key=lambda key: (key[0], str(key[1]))):
-        yield file, label, boxes[file, label], sizes[file]
+        yield _Row(file, label, boxes[file, label], sizes[file])
 
 
 def _read_csv(path: Path) -> Iterator[_Row]:
@@ -157,54 +164,84 @@ def _read_csv(path: Path) -> Iterator[_Row]:
                 f"columns are {', '.join(map(repr, columns)) or 'none'}"
             )
         for row in rows:
+            where = f"line {rows.line_num}"
             try:
                 label = int(row["class_index"]) if row.get("class_index") else row["class_name"]
                 boxes = (_box(row),) if row.get("xmin") else ()
                 size = (int(row["height"]), int(row["width"])) if row.get("width") else None
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(
-                    f"line {rows.line_num}: class_index, width and height are whole numbers, and "
+                    f"{where}: class_index, width and height are whole numbers, and "
                     f"xmin, ymin, xmax, ymax numbers; got {dict(row)}"
                 ) from error
-            yield row["file"], label, boxes, size
+            yield _checked(_Row(row["file"], label, boxes, size), where, dict(row))
 
 
 def _read_folders(images: Path) -> Iterator[_Row]:
-    for path in _photos(images):
+    for path in _files(images, SUFFIXES):
         below = path.relative_to(images)
-        yield below.as_posix(), below.parts[0] if len(below.parts) > 1 else None, (), None
+        yield _Row(below.as_posix(), below.parts[0] if len(below.parts) > 1 else None)
 
 
 def _read_xml(images: Path, folder: Path) -> Iterator[_Row]:
     """ImageNet's annotations: pixels are counted from one, and the last one is inside."""
-    files = {path.stem: path.relative_to(images).as_posix() for path in _photos(images)}
-    for path in folder.rglob("*.xml"):
-        root = ElementTree.parse(path).getroot()
-        size = (int(_text(root, "size/height")), int(_text(root, "size/width")))
+    files = {path.stem: path.relative_to(images).as_posix() for path in _files(images, SUFFIXES)}
+    for path in _files(folder, {".xml"}):
         if path.stem not in files:
             continue
+        where = str(path.relative_to(folder))
+        with _naming(where):
+            root = ElementTree.parse(path).getroot()
+            sides = (int(_text(root, "size/height")), int(_text(root, "size/width")))
+            size = sides if any(sides) else None  # some tools write 0 x 0 for one they do not know
         for one in root.iter("object"):
-            edges = {name: _text(one, f"bndbox/{name}") for name in _EDGES}
-            b = _box(edges)
+            with _naming(where):
+                label = _text(one, "name")
+                edges = {name: _text(one, f"bndbox/{name}") for name in _EDGES}
+                b = _box(edges)
             box = Box(b.top - 1, b.left - 1, b.bottom, b.right)
-            yield files[path.stem], _text(one, "name"), (box,), size
+            given = {**edges, "height": sides[0], "width": sides[1]}
+            yield _checked(_Row(files[path.stem], label, (box,), size), where, given)
 
 
 def _read_coco(path: Path) -> Iterator[_Row]:
     content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise TypeError(
+            f"COCO's file is an object of images, categories and annotations, and it is a "
+            f"{type(content).__name__}"
+        )
     names = {one["id"]: one["name"] for one in content["categories"]}
     images = {one["id"]: one for one in content["images"]}
-    for one in content["annotations"]:
-        image = images[one["image_id"]]
-        left, top, width, height = map(float, one["bbox"])
-        box = Box(top, left, top + height, left + width)
-        size = (int(image["height"]), int(image["width"]))
-        yield image["file_name"], names[one["category_id"]], (box,), size
+    for number, one in enumerate(content["annotations"], 1):
+        where = f"annotation {number}"
+        with _naming(where):
+            for key, known in (("image_id", images), ("category_id", names)):
+                if one[key] not in known:
+                    raise ValueError(f"its {key} {one[key]!r} is the id of none of the file's")
+            image = images[one["image_id"]]
+            left, top, width, height = map(float, one["bbox"])
+            box = Box(top, left, top + height, left + width)
+            size = (int(image["height"]), int(image["width"]))
+            row = _Row(image["file_name"], names[one["category_id"]], (box,), size)
+        given = {"bbox": one["bbox"], "height": image["height"], "width": image["width"]}
+        yield _checked(row, where, given)
 
 
 def _read_wnids(path: Path) -> dict[str, int]:
+    found = {}
     with path.open(newline="", encoding="utf-8-sig") as file:
-        return {row["wnid"]: int(row["class_index"]) for row in csv.DictReader(file)}
+        rows = csv.DictReader(file)
+        if not {"wnid", "class_index"} <= set(rows.fieldnames or ()):
+            raise ValueError("no column wnid, or none class_index")
+        for row in rows:
+            try:
+                found[row["wnid"]] = int(row["class_index"])
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"line {rows.line_num}: class_index is a whole number, got {dict(row)}"
+                ) from error
+    return found
 
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -215,8 +252,52 @@ def _box(row: Mapping[str, Any]) -> Box:
     return Box(top, left, bottom, right)
 
 
-def _photos(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+def _checked(row: _Row, where: str, given: Mapping[str, Any]) -> _Row:
+    """The row, if an image can have such boxes; they may reach beyond it."""
+    if not row.file:
+        raise ValueError(f"{where}: file is empty; it names an image; got {given}")
+    if row.size is not None and min(row.size) < 1:
+        raise ValueError(f"{where}: width and height must be >= 1, got {given}")
+    for box in row.boxes:
+        finite = all(map(math.isfinite, astuple(box)))
+        if not (finite and box.left < box.right and box.top < box.bottom):
+            raise ValueError(
+                f"{where}: a box has finite edges, the left before the right one and the top "
+                f"before the bottom one; got {given}"
+            )
+    return row
+
+
+def _files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    """The files below a folder that end so; hidden ones are the system's and not the user's."""
+    for place, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = [one for one in folders if not one.startswith(".")]
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            # What cannot be followed is told like a photo that cannot be read, a pipe is not read.
+            is_file = path.is_file() or not path.exists()
+            if is_file and path.suffix.lower() in suffixes:
+                yield path
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise ValueError(
+        f"the folder {error.filename} cannot be read ({error.strerror}); make it readable, or "
+        f"move it elsewhere"
+    ) from error
+
+
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Tell in which file or entry something cannot be read."""
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(f"{where}: no column or key {error}") from error
+    except (
+        *(OSError, ValueError, TypeError, AttributeError, OverflowError),
+        *(csv.Error, ElementTree.ParseError),
+    ) as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _text(element: ElementTree.Element, path: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,6 +83,45 @@ def test_imagenet_pixels_count_from_one_and_the_last_is_inside(tmp_path: Path):
     assert one.size == (60, 50)
 
 
+XML = (
+    "<annotation><size><width>{}</width><height>{}</height></size><object><name>n01</name><bndbox>"
+    "<xmin>{}</xmin><ymin>1</ymin><xmax>5</xmax><ymax>6</ymax></bndbox></object></annotation>"
+)
+
+
+def test_size_of_nothing_in_xml_is_a_size_that_is_not_known(tmp_path: Path):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "a.xml").write_text(XML.format(0, 0, 1))
+    (tmp_path / "of-no-photo.xml").write_text("<")
+    (one,) = read_items(tmp_path, tmp_path)
+    assert (one.size, one.boxes) == (None, (Box(0, 0, 6, 5),))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (XML.format(50, 0, 1), "a.xml: width and height must be >= 1"),
+        (XML.format(50, 60, 7), "a.xml: a box has .*'xmin': '7'"),
+        (XML.format("wide", 60, 1), "a.xml: invalid literal"),
+        ("<", "a.xml: unclosed token"),
+    ],
+)
+def test_bad_xml_is_an_error_that_names_the_file(tmp_path: Path, text: str, problem: str):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.xml").write_text(text)
+    with pytest.raises(ValueError, match=f"deep.{problem}"):
+        read_items(tmp_path, tmp_path)
+
+
+def coco(bbox: list[float], **image: object) -> str:
+    image = {"id": 9, "file_name": "a.jpg", "width": 50, "height": 60} | image
+    label = {"image_id": 9, "category_id": 1, "bbox": bbox}
+    return json.dumps(
+        {"images": [image], "categories": [{"id": 1, "name": "cat"}], "annotations": [label]}
+    )
+
+
 def test_coco_boxes_are_corner_and_extent(tmp_path: Path):
     path = tmp_path / "instances.json"
     path.write_text(
@@ -116,6 +158,17 @@ def test_boxes_follow_an_image_that_was_scaled():
         ("half.json", '{"images": []', "not readable labels"),
         ("keys.json", "{}", "no column or key 'categories'"),
         ("empty.csv", HEAD, "no images; give"),
+        ("nan.csv", HEAD + "a.jpg,3,,,0,nan,9,8,20,10\n", "line 2: a box has finite edges"),
+        ("inverted.csv", HEAD + "a.jpg,3,,,9,0,9,8,20,10\n", "line 2: a box .* 'xmin': '9'"),
+        ("flat.csv", HEAD + "a.jpg,3,,,0,0,9,8,20,0\n", "line 2: width and height must be >= 1"),
+        ("nameless.csv", HEAD + ",3,,,0,0,9,8,20,10\n", "line 2: file is empty"),
+        ("list.json", "[]", "COCO's file is an object .* it is a list"),
+        ("texts.json", '{"categories": ["cat"]}', "not readable labels"),
+        ("flat.json", coco([1, 2, 3, 4], height=0), "annotation 1: width and height must be"),
+        ("box.json", coco([1, 2, 0, 4]), "annotation 1: a box has"),
+        ("infinite.json", coco([1, 2, 3, float("inf")]), "annotation 1: a box has"),
+        ("edges.json", coco([1, 2, 3]), "annotation 1: not enough values"),
+        ("image.json", coco([1, 2, 3, 4], id=8), "annotation 1: its image_id 9 is the id of none"),
     ],
 )
 def test_bad_labels_are_errors_that_name_the_file(
@@ -127,6 +180,50 @@ def test_bad_labels_are_errors_that_name_the_file(
     with pytest.raises(ValueError, match=problem) as caught:
         read_items(tmp_path, path)
     assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("id,class\n", "no column"),
+        ("wnid,class_index\nn01,x\n", "line 2: class_index"),
+        (None, "No"),
+    ],
+)
+def test_bad_wordnet_ids_are_errors_that_name_their_file(
+    tmp_path: Path, text: str | None, problem: str
+):
+    (tmp_path / "a.jpg").touch()
+    if text is not None:
+        (tmp_path / "ids.csv").write_text(text)
+    with pytest.raises(ValueError, match=f"ids.csv: not readable WordNet ids: .*{problem}"):
+        read_items(tmp_path, wnids=tmp_path / "ids.csv")
+
+
+def test_hidden_files_and_folders_are_no_photos(tmp_path: Path):
+    for path in ("n01/.hidden/h.jpg", "n01/._mac.jpg", ".cache/x.jpg", "n01/folder.jpg/y.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "n01" / "lost.jpg").symlink_to(tmp_path / "nowhere")
+    files = [one.file for one in read_items(tmp_path)]
+    assert files == ["n01/folder.jpg/y.jpg", "n01/lost.jpg"]
+
+
+def test_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whoever runs this may be allowed to read all."""
+    for path in ("n01/a.jpg", "n02/locked/b.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    scandir = os.scandir
+
+    def refusing(place: str) -> Any:
+        if Path(place).name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(ValueError, match=r"locked cannot be read \(Permission denied\)"):
+        read_items(tmp_path)
 
 
 def test_missing_folder_is_an_error(tmp_path: Path):
