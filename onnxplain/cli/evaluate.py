@@ -64,8 +64,8 @@ onnxplain evaluate photos --plan plan.toml -o all
     "--annotations",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="What the images show: a .csv (file, class_index or class_name, and xmin, ymin, xmax, "
-    "ymax, width, height for boxes), a folder of ImageNet's .xml, or COCO's .json.  "
+    help="What the images show: a .csv (file, class_index or class_name or both, and xmin, ymin, "
+    "xmax, ymax, width, height for boxes), a folder of ImageNet's .xml, or COCO's .json.  "
     "[default: the names of the folders in FOLDER; images beside them have no label, and the "
     "predicted class is explained]",
 )
@@ -304,18 +304,33 @@ def _items(plan: Plan, shard: tuple[int, int] | None) -> list[Item]:
 
 
 def _known(items: Sequence[Item], classifier: OnnxClassifier) -> list[Item]:
-    """The images of classes that the classifier knows; a warning about the others."""
-    known, unknown = known_items(items, classifier.class_names)
-    if items and not known:
+    """The images of classes that the classifier knows; warnings about the others."""
+    named = classifier.spec.sources.get("class_names") != "numbered"
+    known = known_items(items, classifier.class_names, named=named)
+    if not named and (one := next((item for item in items if item.class_name), None)):
+        click.echo(
+            f"Warning: the classifier's classes have no names that could be compared, as "
+            f"{one.label} is said to be {one.class_name}; class_index decides (--labels FILE, or "
+            f"labels= in the plan, names the classes)",
+            err=True,
+        )
+    if known.disputed:
+        click.echo(
+            f"Warning: class_index and class_name are not the same class of the classifier, as "
+            f"{next(iter(known.disputed))}; of {sum(known.disputed.values())} images class_name "
+            f"decides (without that column, class_index does)",
+            err=True,
+        )
+    if items and not known.items:
         raise ValueError(
-            f"no label is a class of the classifier, as {next(iter(unknown))!r}; labels are "
+            f"no label is a class of the classifier, as {next(iter(known.unknown))!r}; labels are "
             f"indices or names of its classes, or WordNet ids with --wnids"
         )
-    if unknown:
-        listed = ", ".join(list(unknown)[:5]) + (", ..." if len(unknown) > 5 else "")
+    if known.unknown:
+        listed = ", ".join(list(known.unknown)[:5]) + (", ..." if len(known.unknown) > 5 else "")
         click.echo(
-            f"Warning: {sum(unknown.values())} images are left out, as the classifier has no "
+            f"Warning: {sum(known.unknown.values())} images are left out, as the classifier has no "
             f"class {listed}",
             err=True,
         )
-    return known
+    return known.items

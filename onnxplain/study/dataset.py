@@ -37,6 +37,8 @@ class Item:
         Where objects of the class are, in pixels of an image of the size `size`.
     size : (rows, columns), optional
         Size of the image that the boxes were drawn on; that of the file if not given.
+    class_name : str, optional
+        What the annotations call the class of an index, to see that the classifier means it.
     """
 
     file: str
@@ -44,6 +46,7 @@ class Item:
     label: int | str | None
     boxes: tuple[Box, ...] = ()
     size: Size | None = None
+    class_name: str | None = None
 
     def boxes_in(self, size: Size) -> tuple[Box, ...]:
         """The boxes in pixels of the image at another size."""
@@ -62,15 +65,16 @@ def read_items(
     images : path
         The folder of the images.
     annotations : path, optional
-        A ``.csv`` with a row for each box: ``file``, ``class_index`` or ``class_name`` (the
-        index goes first), and if there are boxes ``xmin, ymin, xmax, ymax`` with the
-        ``width, height`` of the image that they were drawn on; a folder of ImageNet's
-        ``.xml`` files; or COCO's ``.json``. Without it every folder below `images` is a
-        class and holds its images, and images beside those folders have no label. Hidden
-        files and folders are not looked at.
+        A ``.csv`` with a row for each box: ``file``, ``class_index`` or ``class_name``, or
+        both (`onnxplain.study.run.known_items` compares them), and if there are boxes
+        ``xmin, ymin, xmax, ymax`` with the ``width, height`` of the image that they were
+        drawn on; a folder of ImageNet's ``.xml`` files; or COCO's ``.json``. Without it
+        every folder below `images` is a class and holds its images, and images beside those
+        folders have no label. Hidden files and folders are not looked at.
     wnids : path, optional
-        A ``.csv`` with the columns ``wnid`` and ``class_index``, for labels that are WordNet
-        ids, such as those of ImageNet's folders and ``.xml`` files.
+        A ``.csv`` with the columns ``wnid`` and ``class_index``, and ``class_name`` or
+        ``names`` if it likes, for labels that are WordNet ids, such as those of ImageNet's
+        folders and ``.xml`` files.
 
     Returns
     -------
@@ -93,10 +97,11 @@ def read_items(
             f"{annotations or images}: no images; give a folder with images in it, or with one "
             f"folder of images a class, or --annotations that name some"
         )
-    return [
-        Item(one.file, images / one.file, index.get(str(one.label), one.label), one.boxes, one.size)
-        for one in found
-    ]
+    items = []
+    for one in found:
+        label, name = index.get(str(one.label), (one.label, one.class_name))
+        items.append(Item(one.file, images / one.file, label, one.boxes, one.size, name))
+    return items
 
 
 def sample(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
@@ -131,6 +136,7 @@ class _Row(NamedTuple):
     label: int | str | None
     boxes: tuple[Box, ...] = ()
     size: Size | None = None
+    class_name: str | None = None
 
 
 def _rows(images: Path, annotations: Path | None) -> Iterable[_Row]:
@@ -146,12 +152,17 @@ def _rows(images: Path, annotations: Path | None) -> Iterable[_Row]:
 def _grouped(rows: Iterable[_Row]) -> Iterator[_Row]:
     """One row an image and class, with all its boxes."""
     boxes: dict[tuple[str, int | str | None], tuple[Box, ...]] = {}
+    names: dict[tuple[str, int | str | None], str | None] = {}
     sizes: dict[str, Size | None] = {}
     for one in rows:
-        boxes[one.file, one.label] = boxes.get((one.file, one.label), ()) + one.boxes
+        key = one.file, one.label
+        boxes[key] = boxes.get(key, ()) + one.boxes
+        name = names.setdefault(key, one.class_name)
+        if name != one.class_name:
+            raise ValueError(f"{one.file}: class {one.label} is {name} and {one.class_name}")
         sizes[one.file] = one.size
-    for file, label in sorted(boxes, key=lambda key: (key[0], str(key[1]))):
-        yield _Row(file, label, boxes[file, label], sizes[file])
+    for key in sorted(boxes, key=lambda key: (key[0], str(key[1]))):
+        yield _Row(*key, boxes[key], sizes[key[0]], names[key])
 
 
 def _read_csv(path: Path) -> Iterator[_Row]:
@@ -166,7 +177,7 @@ def _read_csv(path: Path) -> Iterator[_Row]:
         for row in rows:
             where = f"line {rows.line_num}"
             try:
-                label = int(row["class_index"]) if row.get("class_index") else row["class_name"]
+                label, name = _label(row)
                 boxes = (_box(row),) if row.get("xmin") else ()
                 size = (int(row["height"]), int(row["width"])) if row.get("width") else None
             except (KeyError, TypeError, ValueError) as error:
@@ -174,7 +185,14 @@ def _read_csv(path: Path) -> Iterator[_Row]:
                     f"{where}: class_index, width and height are whole numbers, and "
                     f"xmin, ymin, xmax, ymax numbers; got {dict(row)}"
                 ) from error
-            yield _checked(_Row(row["file"], label, boxes, size), where, dict(row))
+            yield _checked(_Row(row["file"], label, boxes, size, name), where, dict(row))
+
+
+def _label(row: Mapping[str, str | None]) -> tuple[int | str | None, str | None]:
+    """The class of a row, and what it calls that if it is an index."""
+    if index := row.get("class_index"):
+        return int(index), row.get("class_name") or None
+    return row["class_name"], None
 
 
 def _read_folders(images: Path) -> Iterator[_Row]:
@@ -228,7 +246,8 @@ def _read_coco(path: Path) -> Iterator[_Row]:
         yield _checked(row, where, given)
 
 
-def _read_wnids(path: Path) -> dict[str, int]:
+def _read_wnids(path: Path) -> dict[str, tuple[int, str | None]]:
+    """The index of each WordNet id, and what the file calls that class."""
     found = {}
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
@@ -236,7 +255,8 @@ def _read_wnids(path: Path) -> dict[str, int]:
             raise ValueError("no column wnid, or none class_index")
         for row in rows:
             try:
-                found[row["wnid"]] = int(row["class_index"])
+                name = row.get("class_name") or row.get("names") or None
+                found[row["wnid"]] = int(row["class_index"]), name
             except (TypeError, ValueError) as error:
                 raise ValueError(
                     f"line {rows.line_num}: class_index is a whole number, got {dict(row)}"

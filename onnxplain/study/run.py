@@ -7,7 +7,9 @@ written together when it ends.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +29,7 @@ from onnxplain.study.plan import Explainer
 from onnxplain.study.records import Question
 from onnxplain.study.rows import Row, RowFile
 from onnxplain.subjects import Named, Subject, digest, in_bytes, look
-from onnxplain.targets import parse_targets
+from onnxplain.targets import Top, parse_targets
 
 
 class Step(NamedTuple):
@@ -116,28 +118,58 @@ def evaluate(
     yield from study.drained()
 
 
-def known_items(
-    items: Iterable[Item], class_names: Sequence[str]
-) -> tuple[list[Item], dict[str, int]]:
-    """The items whose label is a class, by its index; and how many there are of other labels.
+class Known(NamedTuple):
+    """Which images a classifier can be asked about.
 
-    Items without a label stay as they are.
+    Parameters
+    ----------
+    items : list of Item
+        Those whose label is a class, by its index; and those without a label, as they are.
+    unknown : dict
+        How many images there are of each other label.
+    disputed : dict
+        How many there are of each label whose index is another class than its name, by what
+        is different; the name decided.
     """
-    found: list[Item] = []
-    unknown: dict[str, int] = {}
-    indices: dict[int | str, int | None] = {}
+
+    items: list[Item]
+    unknown: dict[str, int]
+    disputed: dict[str, int]
+
+
+def known_items(items: Iterable[Item], class_names: Sequence[str], *, named: bool = True) -> Known:
+    """The items whose label is a class of a classifier.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        A label is an index or a name. Of several names, parted by commas, one is enough, if
+        they are no names of several classes. Classifiers number the same classes differently,
+        so of an index with a name the name decides where it is none of that class's.
+    class_names : sequence of str
+        Those of the classifier.
+    named : bool
+        Whether these are names, and not numbers that stand for them; else the index decides.
+    """
+    known = Known([], {}, {})
+    names = [_names(one) for one in class_names]
+    indices: dict[tuple[int | str, str | None], int | None] = {}
     for item in items:
         if item.label is None:
-            found.append(item)
+            known.items.append(item)
             continue
-        if item.label not in indices:
-            indices[item.label] = _index(item.label, class_names)
-        index = indices[item.label]
+        label, name = item.label, item.class_name if named else None
+        if (label, name) not in indices:
+            indices[label, name] = _index(label, name, class_names, names)
+        index = indices[label, name]
+        if name is not None and index != label:
+            other = class_names[int(label)] if 0 <= int(label) < len(class_names) else "no class"
+            _count(known.disputed, f"{label} is {other} and not {name}")
         if index is None:
-            unknown[str(item.label)] = unknown.get(str(item.label), 0) + 1
+            _count(known.unknown, str(label) if name is None else f"{label} ({name})")
         else:
-            found.append(replace(item, label=index))
-    return found, unknown
+            known.items.append(replace(item, label=index))
+    return known
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,9 +319,35 @@ def _flow(work: _Work, case: Case, keeper: Keeper | None) -> Flow[None]:
             work.found.append(error)
 
 
-def _index(label: int | str, class_names: Sequence[str]) -> int | None:
-    try:
-        (index,) = parse_targets(label, class_names)
-    except ValueError:
-        return None
-    return index if isinstance(index, int) else None
+def _index(
+    label: int | str, name: str | None, class_names: Sequence[str], names: Sequence[set[str]]
+) -> int | None:
+    """The class of a label; `names` are those of each class."""
+    if name is None:
+        found: int | Top | None = None
+        with suppress(ValueError):
+            (found,) = parse_targets(label, class_names)
+        if isinstance(found, int) or isinstance(label, int):
+            return found if isinstance(found, int) else None
+        name = label
+    wanted = _names(name)
+    if isinstance(label, int) and 0 <= label < len(names) and _agree(wanted, names[label]):
+        return label
+    whole = [i for i, one in enumerate(names) if one == wanted]
+    fitting = whole or [i for i, one in enumerate(names) if one & wanted]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _names(class_name: str) -> set[str]:
+    parts = (part.replace("_", " ").strip().casefold() for part in class_name.split(","))
+    return {part for part in parts if part}
+
+
+def _agree(first: set[str], second: set[str]) -> bool:
+    """Whether one name is among both; one may say which of several it is, as crane (bird)."""
+    bare = [{re.sub(r" *\([^()]*\)$", "", name) for name in one} for one in (first, second)]
+    return bool(first & second or first & bare[1] or bare[0] & second)
+
+
+def _count(counts: dict[str, int], what: str) -> None:
+    counts[what] = counts.get(what, 0) + 1

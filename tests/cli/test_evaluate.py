@@ -339,6 +339,27 @@ def test_labels_of_another_classifier_are_an_error(run: Run, model: Path, photos
     assert "no label is a class of the classifier, as '999'" in result.stderr
 
 
+def test_index_that_means_another_class_gives_way_to_the_name_and_is_told(
+    run: Run, model: Path, photos: Path
+):
+    Path("labels.csv").write_text(
+        "file,class_index,class_name\n0.png,0,dog\n1.png,0,kitty\n2.png,1,bear\n"
+    )
+    asked = ("evaluate", photos, "--annotations", "labels.csv", "-m", model, "--all-images")
+    few = ("--method", "random", "--metric", "deletion:step=128", "--batch-size", 8)
+    result = run(*asked, *few)
+    assert result.exit_code == 0, result.stderr
+    assert "as 0 is cat, kitty and not dog; of 2 images class_name decides" in result.stderr
+    assert "1 images are left out, as the classifier has no class 1 (bear)" in result.stderr
+    targets = {row["image"]: row["target"] for row in rows(Path("evaluation/rows.jsonl"))}
+    assert targets == {"0.png": 1, "1.png": 0}
+    model.with_suffix(".toml").write_text("range = [0, 1]\n")
+    result = run(*asked, *few, "-o", "numbered")
+    assert "as 0 is said to be dog; class_index decides" in result.stderr
+    targets = {row["image"]: row["target"] for row in rows(Path("numbered/rows.jsonl"))}
+    assert targets == {"0.png": 0, "1.png": 0, "2.png": 1}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_killed_at_random_moments_it_ends_with_the_same_rows(

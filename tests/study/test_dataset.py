@@ -29,7 +29,7 @@ def test_csv_gathers_the_boxes_of_an_image(tmp_path: Path):
     first, second = read_items(tmp_path, labels)
     assert (first.file, first.label, first.path) == ("a.jpg", 3, tmp_path / "a.jpg")
     assert first.boxes == (Box(0, 0, 8, 9),)
-    assert (second.label, second.size) == (7, (60, 50))
+    assert (second.label, second.class_name, second.size) == (7, "cock, rooster", (60, 50))
     assert second.boxes == (Box(2, 1, 40, 30), Box(6, 5, 8, 7))
 
 
@@ -65,7 +65,8 @@ def test_wordnet_ids_become_indices(tmp_path: Path):
     (tmp_path / "n01" / "x.png").touch()
     wnids = tmp_path / "classes.csv"
     wnids.write_text("class_index,wnid,names\n41,n01,whatever\n")
-    assert [one.label for one in read_items(tmp_path, wnids=wnids)] == [41]
+    (one,) = read_items(tmp_path, wnids=wnids)
+    assert (one.label, one.class_name) == (41, "whatever")
 
 
 def test_imagenet_pixels_count_from_one_and_the_last_is_inside(tmp_path: Path):
@@ -158,6 +159,7 @@ def test_boxes_follow_an_image_that_was_scaled():
         ("half.json", '{"images": []', "not readable labels"),
         ("keys.json", "{}", "no column or key 'categories'"),
         ("empty.csv", HEAD, "no images; give"),
+        ("names.csv", HEAD + "a.jpg,3,,cat,,,,,,\na.jpg,3,,dog,,,,,,\n", "class 3 is cat and dog"),
         ("nan.csv", HEAD + "a.jpg,3,,,0,nan,9,8,20,10\n", "line 2: a box has finite edges"),
         ("inverted.csv", HEAD + "a.jpg,3,,,9,0,9,8,20,10\n", "line 2: a box .* 'xmin': '9'"),
         ("flat.csv", HEAD + "a.jpg,3,,,0,0,9,8,20,0\n", "line 2: width and height must be >= 1"),

@@ -477,12 +477,47 @@ def test_labels_are_looked_up_and_unknown_ones_counted():
     def item(label: int | str | None) -> Item:
         return Item("a", Path("a"), label)
 
-    found, unknown = known_items(
+    known = known_items(
         map(item, ["kitty", 1, "mouse", "2", "mouse", 3, -1]), ["cat, kitty", "dog", "bird"]
     )
-    assert [one.label for one in found] == [0, 1, 2]
-    assert known_items([item(None)], ["cat"]) == ([item(None)], {})
-    assert unknown == {"mouse": 2, "3": 1, "-1": 1}
+    assert [one.label for one in known.items] == [0, 1, 2]
+    assert known_items([item(None)], ["cat"]) == ([item(None)], {}, {})
+    assert known.unknown == {"mouse": 2, "3": 1, "-1": 1}
+
+
+def test_one_of_the_names_of_a_label_is_enough_if_it_is_of_one_class():
+    names = ["garter snake", "crane (bird)", "crane (machine)", "sea_snake", "Garter, sea snake"]
+
+    def of(label: str) -> list[int | str | None]:
+        return [one.label for one in known_items([Item("a", Path("a"), label)], names).items]
+
+    assert of("garter snake, grass snake") == [0]
+    assert of("Crane (bird), wader") == [1]
+    assert of("crane, wader") == of("sea snake, garter snake") == of("1, 5") == []
+
+
+def test_name_decides_where_the_index_is_another_class():
+    """Networks of 1001 classes have one before ImageNet's first."""
+    names = ["background", "sea snake", "green mamba, mamba", "crane (bird)", "crane (machine)"]
+    labels = (
+        *((0, "Sea snake, serpent"), (1, "green mamba"), (2, "crane"), (9, "mamba")),
+        *((3, "crane"), (4, "crane"), (2, "mamba"), (3, "12"), (4, None)),
+    )
+    items = [Item("a", Path("a"), label, class_name=name) for label, name in labels]
+    known = known_items(items, names)
+    assert [one.label for one in known.items] == [1, 2, 2, 3, 4, 2, 4]
+    assert known.unknown == {"2 (crane)": 1, "3 (12)": 1}
+    assert list(known.disputed) == [
+        "0 is background and not Sea snake, serpent",
+        "1 is sea snake and not green mamba",
+        "2 is green mamba, mamba and not crane",
+        "9 is no class and not mamba",
+        "3 is crane (bird) and not 12",
+    ]
+    by_index = known_items(items, names, named=False)
+    assert [one.label for one in by_index.items] == [0, 1, 2, 3, 4, 2, 3, 4]
+    assert by_index.unknown == {"9": 1}
+    assert not by_index.disputed
 
 
 def test_scored_images_and_filled_holes_are_told_as_they_come(
