@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -17,7 +18,10 @@ from onnxplain.params import Param, Parametrised
 
 @dataclass(frozen=True)
 class Given(Parametrised):
-    """The heatmap ``FOLDER/NAME.npy`` for the image ``NAME.jpg``, of the classifier's size.
+    """The heatmap ``FOLDER/PATH.npy`` for the image ``PATH.jpg``, of the classifier's size.
+
+    Its path is that below the folder of images. Where there is no such heatmap it is the one
+    of the image's name, ``FOLDER/NAME.npy``.
 
     Parameters
     ----------
@@ -29,14 +33,14 @@ class Given(Parametrised):
     adaptive: ClassVar[bool] = False
     usual_fill: ClassVar[str] = "dataset-mean"
 
-    folder: Annotated[str, Param("folder of heatmaps, NAME.npy for NAME.jpg")] = "heatmaps"
+    folder: Annotated[str, Param("folder of heatmaps, PATH.npy for PATH.jpg")] = "heatmaps"
 
     def evaluations(self, size: Size) -> int:
         """None."""
         return 0
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Read the heatmap of a case; asks nothing.
+        """Read the heatmap of a case that is named by its image's path; asks nothing.
 
         Raises
         ------
@@ -54,8 +58,37 @@ class Given(Parametrised):
         return Attribution(found.astype(np.float32))
 
     def path(self, image: str) -> Path:
-        """Where the heatmap of an image of this file name is."""
-        return Path(self.folder) / f"{Path(image).stem}.npy"
+        """Where the heatmap of an image is; the image's path is that below its folder."""
+        path = Path(self.folder) / PurePosixPath(image).with_suffix(".npy")
+        return path if path.is_file() else Path(self.folder) / path.name
+
+    def check(self, images: Iterable[str]) -> None:
+        """Refuse before any work is done what would judge one heatmap for several images.
+
+        Parameters
+        ----------
+        images : iterable of str
+            Paths of all images below their folder, those too that are not judged now: the
+            heatmap may be theirs.
+
+        Raises
+        ------
+        ValueError
+            If two images share a heatmap, or there is no folder.
+        """
+        if not Path(self.folder).is_dir():
+            raise ValueError(
+                f"given:folder={self.folder}: is no folder; it holds heatmaps, PATH.npy for the "
+                f"image PATH.jpg"
+            )
+        first: dict[Path, str] = {}
+        for image in images:
+            path = self.path(image)
+            if path.is_file() and first.setdefault(path, image) != image:
+                raise ValueError(
+                    f"{path} would be the heatmap of {first[path]} and of {image}; in "
+                    f"{self.folder} give each the path of its image, but for the ending .npy"
+                )
 
     def sha256(self, image: str) -> str | None:
         """Of the file, on which results depend; None if it cannot be read."""

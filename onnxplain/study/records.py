@@ -135,7 +135,7 @@ class Question:
             "name": name,
             "seed": self.seed,
             **_explainer(explainer),
-            "given": method.sha256(name) if isinstance(method, Given) else None,
+            "given": method.sha256(self.item.file) if isinstance(method, Given) else None,
         }
 
 

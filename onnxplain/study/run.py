@@ -23,6 +23,7 @@ from onnxplain.image import MAX_PIXELS, read
 from onnxplain.metrics import Score
 from onnxplain.protocols import Classifier
 from onnxplain.study.dataset import Item
+from onnxplain.study.given import Given
 from onnxplain.study.judges import Judge
 from onnxplain.study.keeper import Keeper
 from onnxplain.study.plan import Explainer
@@ -307,7 +308,10 @@ def _flow(work: _Work, case: Case, keeper: Keeper | None) -> Flow[None]:
     name = f"{Path(case.name).stem}-{explainer.name}-{question.heatmap_key(explainer)}"
     heatmap = keeper.find(name, case.size) if keeper else None
     if heatmap is None:
-        made = yield from flow_of(explainer.method, case, seed)
+        # What was made elsewhere is found by the path, and draws nothing by the name.
+        is_given = isinstance(explainer.method, Given)
+        asked = replace(case, name=question.item.file) if is_given else case
+        made = yield from flow_of(explainer.method, asked, seed)
         heatmap = made.heatmap
         if keeper:
             keeper.keep(name, heatmap)

@@ -384,6 +384,46 @@ def test_heatmaps_made_elsewhere_are_judged_and_judged_again_when_they_change(
     assert "has shape (8, 16)" in of(path, image="4.png", status="error")[-1]["error"]
 
 
+def test_heatmaps_made_elsewhere_are_found_by_the_path_of_their_image(
+    net: Net, items: list[Item], tmp_path: Path
+):
+    """The name alone gave both images the map of one."""
+    rng = np.random.default_rng(4)
+    files = ("x/a.png", "y/a.png", "y/b.png")
+    twins = [
+        replace(item, file=file, path=save(tmp_path / file, reddish(i)))
+        for i, (item, file) in enumerate(zip(items, files, strict=False))
+    ]
+    theirs = {file: rng.random(SIZE) for file in files}
+    maps = tmp_path / "theirs"
+    for file in files[:2]:
+        (maps / file).parent.mkdir(parents=True)
+        np.save(maps / Path(file).with_suffix(".npy"), theirs[file])
+    np.save(maps / "b.npy", theirs["y/b.png"])
+    given = Given(str(maps))
+    given.check(files)
+    (one,) = explainers(plan(("given",)), no_inpainter)
+    path = tmp_path / "rows.jsonl"
+    asked = [one._replace(method=given)]
+    list(evaluate(net, twins, asked, judges(plan()), RowFile(path), heatmaps=tmp_path / "kept"))
+    for item in twins:
+        expected = judge(Deletion(step=32), net, item.path, theirs[item.file], 1)
+        (found,) = of(path, image=item.file, metric="deletion")
+        assert found["value"] == pytest.approx(expected.value, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "files", [("x/a.png", "y/a.png"), ("a.png", "x/a.png"), ("a.png", "a.jpg")]
+)
+def test_heatmap_that_several_images_would_share_is_refused(tmp_path: Path, files: tuple[str, str]):
+    given = Given(str(tmp_path))
+    given.check(files)  # there is none that they could share
+    np.save(tmp_path / "a.npy", np.ones(SIZE))
+    given.check((files[0], files[0]))  # an image of two classes
+    with pytest.raises(ValueError, match=f"would be the heatmap of {files[0]} and of {files[1]}"):
+        given.check(files)
+
+
 @dataclass(eq=False)
 class Sloped(Net):
     """A net with gradients, which counts how often they are made."""
