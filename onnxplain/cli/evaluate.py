@@ -22,7 +22,8 @@ from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpai
 from onnxplain.results import check_folder
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import Item, read_items, sample
-from onnxplain.study.judges import BY_MODEL, JUDGES, check_same_classes, judges
+from onnxplain.study.given import Given
+from onnxplain.study.judges import BY_MODEL, JUDGES, check_boxes, check_same_classes, judges
 from onnxplain.study.plan import Plan, called, explainers, read_plan
 from onnxplain.study.rows import RowFile
 from onnxplain.study.run import evaluate, known_items
@@ -92,7 +93,8 @@ onnxplain evaluate photos --plan plan.toml -o all
     multiple=True,
     metavar="NAME[:KEY=VALUE,...]",
     help="A method of onnxplain explain; random, a random heatmap; or given:folder=DIR, heatmaps "
-    "made elsewhere, DIR/NAME.npy for the image NAME.jpg.  May be given several times.  "
+    "made elsewhere, DIR/PATH.npy for the image FOLDER/PATH.jpg, or DIR/NAME.npy where one image "
+    "alone is called NAME.  May be given several times.  "
     "[default: random, rise]",
 )
 @click.option(
@@ -223,7 +225,8 @@ def command(
             check_parquet()
         plan = read_plan(plan_file) if plan_file else Plan()
         plan = replace(plan, **{k: v for k, v in given.items() if v not in (None, ())})
-        items = _items(plan, shard)
+        found = _items(plan)
+        items = _part(sample(found, plan.limit, plan.seed), shard)
         flags = model_flags(ctx)
         device = flags.get("device", "auto")
         painter = cache(
@@ -234,17 +237,25 @@ def command(
             )
         )
         asked = explainers(plan, painter)
+        for one in asked:
+            if isinstance(one.method, Given):
+                one.method.check(item.file for item in found)
         judging = judges(plan, painter, device=device)
+        check_boxes(judging, found)
+        # All before the first runs for hours, and the last is found to be none.
+        waiting = []
+        for model in plan.models or (Entry(DEFAULT_MODEL),):
+            classifier = called(load, model.name, **{**flags, **model.parameters})
+            check_same_classes(judging, classifier.class_names)
+            waiting.append((model.name, classifier, _known(items, classifier)))
         check_folder(output)
+        if keep_heatmaps:
+            check_folder(keep_heatmaps)
         store = RowFile(output / "rows.jsonl")
     keys: set[str] = set()
-    wanted = plan.models or (Entry(DEFAULT_MODEL),)
-    for model in wanted:
-        with reported(arguments=True):
-            classifier = called(load, model.name, **{**flags, **model.parameters})
-            known = _known(items, classifier)
-            check_same_classes(judging, classifier.class_names)
-        with progress(shown=not quiet, label=model.name) as move, reported():
+    while waiting:
+        name, classifier, known = waiting.pop(0)  # that is free to go when it is done
+        with progress(shown=not quiet, label=name) as move, reported():
             count = _Count(len(known) * len(asked), move)
             try:
                 for step in evaluate(
@@ -294,11 +305,15 @@ class _Count:
         self.move(self.done, self.total, self.inpaints)
 
 
-def _items(plan: Plan, shard: tuple[int, int] | None) -> list[Item]:
+def _items(plan: Plan) -> list[Item]:
+    """All that the folder holds, whichever of them are taken."""
     if plan.images is None:
         raise ValueError("give the FOLDER of the images, or images = in the plan")
     annotations, wnids = (Path(one) if one else None for one in (plan.annotations, plan.wnids))
-    items = sample(read_items(Path(plan.images), annotations, wnids), plan.limit, plan.seed)
+    return read_items(Path(plan.images), annotations, wnids)
+
+
+def _part(items: Sequence[Item], shard: tuple[int, int] | None) -> Sequence[Item]:
     part, parts = shard or (1, 1)
     return items[part - 1 :: parts]
 

@@ -71,11 +71,16 @@ def clip(boxes: Sequence[Box], size: Size) -> tuple[Box, ...]:
 
 def object_boxes(boxes: Sequence[Box], size: Size, metric: str) -> tuple[Box, ...]:
     """The boxes of a case inside its image, or an error where there are none."""
+    if not boxes:
+        raise ValueError(
+            f"{metric} needs a box around the object, and none is given; give boxes=, or "
+            f"--annotations with xmin, ymin, xmax, ymax"
+        )
     inside = clip(boxes, size)
     if not inside:
         raise ValueError(
-            f"{metric} needs a box around the object, inside the image of {size}, "
-            f"got {tuple(boxes)!r}"
+            f"{metric} needs a box around the object inside the image of {size}, as the "
+            f"classifier sees it; got {tuple(boxes)!r}"
         )
     return inside
 

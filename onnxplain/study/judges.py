@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
@@ -19,6 +19,7 @@ from onnxplain.metrics import (
 from onnxplain.params import build, unknown, values
 from onnxplain.protocols import Inpainter
 from onnxplain.runtime import OnnxClassifier, OnnxDistance, load_distance
+from onnxplain.study.dataset import Item
 from onnxplain.study.plan import Named, Plan, called, check_distinct, fill_of, no_inpainter
 
 # Loads a model by name, described by names and values, once.
@@ -100,6 +101,22 @@ def check_same_classes(judging: Sequence[Judge], class_names: Sequence[str]) -> 
         raise ValueError(
             f"{one.model['model']} cannot judge by {one.metric.name}: {why}; where both know the "
             f"same classes in the same order, give it the same names by labels=FILE"
+        )
+
+
+def check_boxes(judging: Sequence[Judge], items: Iterable[Item]) -> None:
+    """Refuse a metric that looks at boxes where no image has any.
+
+    Raises
+    ------
+    ValueError
+        If it would fail for every image.
+    """
+    looking = [one.metric.name for one in judging if one.metric.looks_at_boxes]
+    if looking and not any(item.boxes for item in items):
+        raise ValueError(
+            f"metric {looking[0]} needs boxes around the objects, and no image has any; give "
+            f"--annotations with xmin, ymin, xmax, ymax"
         )
 
 

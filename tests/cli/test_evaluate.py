@@ -307,6 +307,7 @@ def test_heatmaps_made_elsewhere_get_what_their_method_gets(
         (("--held-out", 1), "held_out must be >= 0 and < 1"),
         (("--annotations", "none.csv"), "none.csv: not readable labels"),
         (("--plan", "none.toml"), "not a readable plan"),
+        (("--method", "given:folder=nowhere"), "given:folder=nowhere: is no folder"),
     ],
 )
 def test_wrong_words_are_usage_errors(
@@ -316,6 +317,30 @@ def test_wrong_words_are_usage_errors(
     assert result.exit_code == 2
     assert problem in " ".join(result.stderr.split())
     assert not Path("evaluation").exists()
+
+
+def test_boxes_that_nobody_gives_are_missed_before_the_work(run: Run, model: Path, photos: Path):
+    result = run("evaluate", photos, "-m", model, *FEW)
+    assert result.exit_code == 2
+    text = " ".join(result.stderr.split())
+    assert "metric localisation needs boxes around the objects, and no image has any" in text
+    assert "--annotations with xmin" in text
+    assert not Path("evaluation").exists()
+
+
+def test_all_classifiers_are_there_before_the_first_runs(run: Run, model: Path, photos: Path):
+    result = run(*words(photos, model, "-m", "nope.onnx"))
+    assert result.exit_code == 1
+    assert "nope.onnx" in result.stderr
+    assert not Path("evaluation").exists()
+
+
+def test_folder_for_heatmaps_is_there_before_the_work(run: Run, model: Path, photos: Path):
+    Path("file").touch()
+    result = run(*words(photos, model, "--keep-heatmaps", "file"))
+    assert result.exit_code == 1
+    assert "file: cannot be written" in result.stderr
+    assert not Path("evaluation/rows.jsonl").exists()
 
 
 def test_folder_is_needed(run: Run, model: Path):
