@@ -49,12 +49,12 @@ def report(
     if parquet:
         write_rows_parquet(rows(), output / "rows.parquet")
     if not quiet:
-        click.echo("\n".join(_images(rows())), err=True)
+        click.echo("\n".join(_images(rows(), only_correct=plan.only_correct)), err=True)
     click.echo(as_text(made["means"]))
     click.echo(as_text(made["pairs"]), nl=False)
 
 
-def _images(rows: Iterable[Row]) -> list[str]:
+def _images(rows: Iterable[Row], *, only_correct: bool) -> list[str]:
     """How many images each classifier got right."""
     last = {row["key"]: (row["model"], _verdict(row)) for row in rows if row["kind"] == "image"}
     counts = Counter(last.values())
@@ -66,7 +66,7 @@ def _images(rows: Iterable[Row]) -> list[str]:
         )
         if n := counts[model, "unlabelled"]:
             line += f"; {n} without a label, of which the predicted class is explained"
-        if not counts[model, "done"] and counts[model, "wrong"] and not n:
+        if only_correct and not counts[model, "done"] and counts[model, "wrong"] and not n:
             line += "; --all-images judges those that are classified wrongly as well"
         told.append(line)
     return told

@@ -51,7 +51,7 @@ class Question:
 
     def image_key(self) -> str:
         """The key of the row that tells how the image is classified."""
-        return key_of({**self._identity(), "kind": "image"})
+        return key_of({**self._identity(), "file": self.item.file, "kind": "image"})
 
     def heatmap_key(self, explainer: Explainer) -> str:
         """What a kept heatmap is called."""
@@ -63,6 +63,7 @@ class Question:
         return key_of(
             {
                 **self._heatmap(explainer),
+                "file": self.item.file,  # two files of the same pixels are two images
                 **_metric(judge),
                 "boxes": boxes if judge.metric.looks_at_boxes else None,
             }

@@ -355,34 +355,23 @@ def test_where_nothing_is_right_the_way_out_is_told(run: Run, model: Path, photo
     result = run(*words(photos, model))
     assert result.exit_code == 0
     assert "1 wrongly, 0 failed; --all-images judges" in result.stderr
+    result = run(*words(photos, model, "--all-images"))
+    assert "1 wrongly, 0 failed\n" in result.stderr
 
 
-def test_labels_of_another_classifier_are_an_error(run: Run, model: Path, photos: Path):
-    Path("labels.csv").write_text(HEAD + "0.png,999,1,1,2,2,30,20\n")
-    result = run(*words(photos, model))
-    assert result.exit_code == 2
-    assert "no label is a class of the classifier, as '999'" in result.stderr
-
-
-def test_index_that_means_another_class_gives_way_to_the_name_and_is_told(
-    run: Run, model: Path, photos: Path
-):
-    Path("labels.csv").write_text(
-        "file,class_index,class_name\n0.png,0,dog\n1.png,0,kitty\n2.png,1,bear\n"
-    )
-    asked = ("evaluate", photos, "--annotations", "labels.csv", "-m", model, "--all-images")
-    few = ("--method", "random", "--metric", "deletion:step=128", "--batch-size", 8)
-    result = run(*asked, *few)
-    assert result.exit_code == 0, result.stderr
-    assert "as 0 is cat, kitty and not dog; of 2 images class_name decides" in result.stderr
-    assert "1 images are left out, as the classifier has no class 1 (bear)" in result.stderr
-    targets = {row["image"]: row["target"] for row in rows(Path("evaluation/rows.jsonl"))}
-    assert targets == {"0.png": 1, "1.png": 0}
-    model.with_suffix(".toml").write_text("range = [0, 1]\n")
-    result = run(*asked, *few, "-o", "numbered")
-    assert "as 0 is said to be dog; class_index decides" in result.stderr
-    targets = {row["image"]: row["target"] for row in rows(Path("numbered/rows.jsonl"))}
-    assert targets == {"0.png": 0, "1.png": 0, "2.png": 1}
+def test_files_of_the_same_pixels_are_as_many_images(run: Run, model: Path, photos: Path):
+    for file in ("twins/x/a.png", "twins/y/a.png", "loose/a.png", "loose/b.png", "loose/c.png"):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_bytes((photos / "0.png").read_bytes())
+    Path("twins.csv").write_text("file,class_index\nx/a.png,1\ny/a.png,1\n")
+    few = ("-m", model, "--batch-size", 8, "--method", "random", "--metric", "deletion:step=99")
+    labelled = ("evaluate", "twins", "--annotations", "twins.csv", "--all-images", *few)
+    first = run(*labelled, "-o", "one")
+    assert len(by_key(Path("one/rows.jsonl"))) == 2 * 2
+    run("merge", "all/rows.jsonl", "one/rows.jsonl")
+    assert run(*labelled, "-o", "all").stdout == first.stdout
+    assert "3 without a label" in run("evaluate", "loose", *few).stderr
+    assert len(by_key(Path("evaluation/rows.jsonl"))) == 3 * 2
 
 
 @pytest.mark.slow
