@@ -61,8 +61,8 @@ class OffObjectChange(Parametrised):
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[Score]:
         """Judge the fill; NaN where the object leaves no room for the patch."""
-        corners = self._corners(case.size)
         boxes = object_boxes(case.boxes, case.size, self.name)
+        corners = self._corners(case.size)
         outside = corners[outside_boxes(corners, self.patch, boxes)]
         if not len(outside):
             return Score(float("nan"), {"positions": 0})
