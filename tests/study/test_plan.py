@@ -112,10 +112,13 @@ def test_without_fills_each_method_has_its_papers():
 
 
 class Painter:
-    """What is asked of an inpainter before it paints."""
+    """An inpainter that changes nothing."""
 
     batch_size = 1
     provenance = {"inpainter": "painter.onnx", "sha256": "abc"}  # noqa: RUF012
+
+    def inpaint(self, images, masks):
+        return images
 
 
 def test_a_metric_takes_the_inpainter_as_its_fill():
