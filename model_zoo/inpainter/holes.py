@@ -157,7 +157,7 @@ KINDS: dict[str, Callable[[np.random.Generator, Image], Mask]] = {
 }
 """Hole kinds by name."""
 
-WEIGHTS = (0.26, 0.18, 0.24, 0.12, 0.10, 0.10)
+WEIGHTS = (0.24, 0.30, 0.18, 0.10, 0.09, 0.09)
 """How often training draws each kind, in the order of `KINDS`."""
 
 

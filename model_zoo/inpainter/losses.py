@@ -18,6 +18,9 @@ VGG_SLICES: tuple[tuple[int, ...], ...] = ((0, 2), (6, 8), (12, 14, 16), (20, 22
 REACH = 14.0
 """Depth in a hole, in pixels, by which the perceptual distance's weight falls to 1/e."""
 
+DEEP = 24.0
+"""Largest depth of a hole, in pixels, by which the weight of all of it falls to 1/e."""
+
 
 def per_hole(error: Tensor, mask: Tensor) -> Tensor:
     """Average an error over a batch of holes of very different areas.
@@ -141,10 +144,11 @@ class Perceptual(nn.Module):
 
 
 def near_rim(mask: Tensor) -> Tensor:
-    """Weights that are 1 outside of a hole and fall with the depth in it.
+    """Weights that fall with the depth in a hole, and with that of its deepest place.
 
     Next to known pixels it is known what texture belongs there. Deep in a large hole it is not,
-    and a distance position by position is lowest for streaks that no photo has.
+    and a distance position by position is lowest for streaks that no photo has. Of a hole that
+    is deep anywhere all weights are less, so that there L1 decides, and in small ones texture.
 
     Parameters
     ----------
@@ -154,7 +158,7 @@ def near_rim(mask: Tensor) -> Tensor:
     Returns
     -------
     weight : (N, 1, H, W) Tensor
-        ``exp(-depth / REACH)``.
+        ``exp(-depth / REACH - deepest / DEEP)``.
 
     References
     ----------
@@ -162,8 +166,8 @@ def near_rim(mask: Tensor) -> Tensor:
        (its spatially discounted loss)
     """
     holes = mask[:, 0].numpy().astype(np.uint8)
-    depth = np.stack([cv2.distanceTransform(hole, cv2.DIST_L2, 3) for hole in holes])
-    return torch.from_numpy(np.exp(-depth[:, None] / REACH))
+    depth = np.stack([cv2.distanceTransform(hole, cv2.DIST_L2, 3) for hole in holes])[:, None]
+    return torch.from_numpy(np.exp(-depth / REACH - depth.max((1, 2, 3), keepdims=True) / DEEP))
 
 
 def _moments(x: Tensor, weight: Tensor) -> Tensor:
