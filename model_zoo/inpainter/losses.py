@@ -18,7 +18,7 @@ VGG_SLICES: tuple[tuple[int, ...], ...] = ((0, 2), (6, 8), (12, 14, 16), (20, 22
 REACH = 14.0
 """Depth in a hole, in pixels, by which the perceptual distance's weight falls to 1/e."""
 
-DEEP = 24.0
+DEEP = 14.0
 """Largest depth of a hole, in pixels, by which the weight of all of it falls to 1/e."""
 
 
