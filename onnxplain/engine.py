@@ -369,7 +369,11 @@ def _checked(query: Query, case: Case) -> Query:
         If it is none, asks nothing, or its masks or images are not of the case's size.
     """
     rows, columns = case.size
-    if isinstance(query, MaskQuery | ImageQuery | FillQuery) and not len(query):
+    if not isinstance(query, MaskQuery | ImageQuery | FillQuery):
+        raise TypeError(
+            f"a method yields a MaskQuery, an ImageQuery or a FillQuery, got {type(query).__name__}"
+        )
+    if not len(query):
         raise ValueError(f"a {type(query).__name__} asks about one mask or image or more, got none")
     if isinstance(query, ImageQuery):
         shape = query.images.shape
@@ -379,10 +383,6 @@ def _checked(query: Query, case: Case) -> Query:
                 f"{shape}"
             )
         return replace(query, images=query.images.astype(np.float32, copy=False))
-    if not isinstance(query, MaskQuery | FillQuery):
-        raise TypeError(
-            f"a method yields a MaskQuery, an ImageQuery or a FillQuery, got {type(query).__name__}"
-        )
     if query.fill is not None and not hasattr(query.fill, "prepare"):
         raise TypeError(f"a query's fill is a Fill, as Blur(), got {query.fill!r}")
     if isinstance(query.masks, np.ndarray):

@@ -58,14 +58,10 @@ def add_head(
     writer = _Writer(model, dtype)
     end = _end(model, output, head)
     if head in ("logits", "logit"):
-        z = writer("Flatten", output, axis=1)
-        if head == "logit":
-            z = writer("Concat", writer("Mul", z, writer.real(0)), z, axis=1)
+        z = _logits(writer, output, head)
         score = _from_logits(writer, z, kind)
     elif end is not None:
-        z = writer("Flatten", end.input[0], axis=1)
-        if head == "sigmoid":
-            z = writer("Concat", writer("Mul", z, writer.real(0)), z, axis=1)
+        z = _logits(writer, end.input[0], head)
         if kind == "logit":
             z = writer("LogSoftmax", z, axis=1)
         score = _from_logits(writer, z, kind)
@@ -109,6 +105,14 @@ def _end(model: onnx.ModelProto, output: str, head: Head) -> onnx.NodeProto | No
         return None
     over_all = node.op_type == "Sigmoid" or (axis % len(inner) and inner[axis] == classes)
     return node if over_all else None
+
+
+def _logits(writer: _Writer, z: str, head: Head) -> str:
+    """A row of logits an image; a single one stands beside 0, of which both differ as it says."""
+    z = writer("Flatten", z, axis=1)
+    if head not in ("sigmoid", "logit"):
+        return z
+    return writer("Concat", writer("Mul", z, writer.real(0)), z, axis=1)
 
 
 def _from_logits(writer: _Writer, z: str, kind: Kind) -> str:
