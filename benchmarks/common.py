@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from onnxplain.image import place, read
+from onnxplain.image import place_frame, read_image
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 PHOTO = Path(__file__).resolve().parents[1] / "examples" / "coffee.jpg"
@@ -26,9 +26,9 @@ PHOTO = Path(__file__).resolve().parents[1] / "examples" / "coffee.jpg"
 
 def photo(side: int) -> NDArray[np.float32]:
     """The centre square of the photo, (side, side, 3) in [0, 1]."""
-    picture = read(PHOTO)
+    picture = read_image(PHOTO)
     rows, columns, _ = picture.shape
-    return place((rows, columns), (side, side)).bring(picture)
+    return place_frame((rows, columns), (side, side)).bring(picture)
 
 
 @dataclass(frozen=True)

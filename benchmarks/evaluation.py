@@ -23,15 +23,15 @@ import PIL.Image
 import onnxplain
 from benchmarks.common import PHOTO, Plan, Raw, machine, spread
 from benchmarks.throughput import pair
-from onnxplain.entries import Entry
+from onnxplain.registry import Entry
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import read_items
-from onnxplain.study.judges import judges
+from onnxplain.study.judges import make_judges
 from onnxplain.study.plan import Plan as Study
-from onnxplain.study.plan import explainers
+from onnxplain.study.plan import make_explainers
 from onnxplain.study.rows import RowFile, read_rows
-from onnxplain.study.run import evaluate
-from onnxplain.zoo import build
+from onnxplain.study.run import study_classifier
+from onnxplain.zoo import build_model
 
 CURVES, CROPS = ("deletion", "insertion"), "saliency"
 
@@ -55,7 +55,7 @@ def main(
     memory: bool,
 ) -> None:
     classifier = onnxplain.load("efficientnet-lite0", device="cpu")
-    raw = Raw(build("efficientnet-lite0"), (3, *classifier.size))
+    raw = Raw(build_model("efficientnet-lite0"), (3, *classifier.size))
     plan = Plan(*raw_plan) if raw_plan else raw.best_plan(2, 96)
     print(f"{machine()}; efficientnet-lite0, float32, CPU; {n_images} photos a study")
     print(f"raw: {plan}; engine: batch {classifier.batch_size}, {classifier.workers} workers\n")
@@ -97,9 +97,9 @@ def study(
 ) -> None:
     """Judge random heatmaps of all photos."""
     plan = Study(methods=(Entry("random"),), metrics=tuple(map(Entry, metrics)))
-    items, asked, judging = read_items(photos), explainers(plan), judges(plan)
+    items, asked, judging = read_items(photos), make_explainers(plan), make_judges(plan)
     rows = RowFile(output / "rows.jsonl")
-    for step in evaluate(classifier, items, asked, judging, rows, heatmaps=heatmaps):
+    for step in study_classifier(classifier, items, asked, judging, rows, heatmaps=heatmaps):
         failed = [row["error"] for row in step.rows if row["status"] == "error"]
         assert not failed or metrics == ("localisation",), failed
 

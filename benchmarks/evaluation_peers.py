@@ -51,9 +51,9 @@ def compare(rounds: int, n_images: int) -> None:
     """Print the table."""
     import onnxplain
     from onnxplain import metrics
-    from onnxplain.zoo import build
+    from onnxplain.zoo import build_model
 
-    path = build("efficientnet-lite0")
+    path = build_model("efficientnet-lite0")
     classifier = onnxplain.load(path, device="cpu")
     image = photo(classifier.size[0])
     images = np.stack([np.roll(image, 9 * i, axis=1) for i in range(n_images)])

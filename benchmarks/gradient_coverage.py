@@ -71,7 +71,7 @@ class Built:
 
     def run(self, images: NDArray[np.float32]) -> Any:
         """Score of the target and its gradient, of each image."""
-        from onnxplain.graph.gradient import SCORE, gradient_name
+        from onnxplain.gradient import SCORE, gradient_name
 
         targets = np.full(len(images), TARGET if self.head == "logits" else 1)
         names = [SCORE, gradient_name(self.input)]
@@ -82,7 +82,7 @@ def build(folder: Path) -> Built:
     """Differentiate the model of a case."""
     import onnxruntime
 
-    from onnxplain.graph.gradient import Wish, build_gradient
+    from onnxplain.gradient import Wish, build_gradient
     from onnxplain.runtime.measure import RuntimeMeasure
 
     facts, x = json.loads((folder / "case.json").read_text()), np.load(folder / "case.npz")["x"]
@@ -195,7 +195,7 @@ def _against(case: Any, run: Any, x: Any) -> dict[str, float]:
 
 
 def _slopes(built: Built) -> dict[str, float]:
-    from onnxplain.graph.gradient import check_gradient
+    from onnxplain.gradient import check_gradient
 
     def one_by_one(images: Any) -> Any:
         parts = [built.run(np.repeat(image[None], len(built.images), 0)) for image in images]

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 import onnxplain
 from benchmarks.common import PHOTO, machine, photo, spread
 from onnxplain import registry
-from onnxplain.entries import entry
 from onnxplain.fills import Biharmonic, Inpaint, Telea
+from onnxplain.image.superpixels import superpixels
 from onnxplain.loading import find_model, load_inpainter
+from onnxplain.registry import parse_entry
 from onnxplain.results import Explanation
-from onnxplain.segments import superpixels
 
 SIZE = 256
 BATCHES = (1, 2, 4, 8)
@@ -102,8 +102,8 @@ def explanations(inpainter: str, model: str, methods: tuple[str, ...], seconds: 
     )
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for text in methods:
-        wanted = entry(text)
-        method = registry.make_method(registry.split(wanted.name)[0], wanted.parameters)
+        wanted = parse_entry(text)
+        method = registry.make_method(registry.split_generative(wanted.name)[0], wanted.parameters)
         before = painting(), scoring()
         cpu = time.process_time()
         found = onnxplain.explain(classifier, PHOTO, method, fill=fill)

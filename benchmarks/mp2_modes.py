@@ -27,18 +27,18 @@ import numpy as np
 
 import onnxplain
 from benchmarks.common import machine, seconds
-from onnxplain import engine
-from onnxplain.data import Attribution, Case, generator
-from onnxplain.engine import Job, Outcome, jobs_of
-from onnxplain.evaluation import settle
+from onnxplain.core.data import Attribution, Case, make_rng
+from onnxplain.engine import run as engine
+from onnxplain.engine.run import Job, Outcome, make_jobs
+from onnxplain.engine.settle import settle_method
 from onnxplain.fills import Blur, DatasetMean
 from onnxplain.image import MAX_PIXELS
 from onnxplain.methods import MP2
 from onnxplain.metrics import Deletion
 from onnxplain.runtime import OnnxClassifier
-from onnxplain.study.dataset import Item, read_items, sample
+from onnxplain.study.dataset import Item, draw_sample, read_items
 from onnxplain.study.statistics import sign_flip
-from onnxplain.subjects import look, name_all
+from onnxplain.subjects import name_images, read_subject
 
 SEED = 0
 MODES: dict[str, dict[str, Any]] = {
@@ -92,15 +92,15 @@ def photos(one: Set, classifier: OnnxClassifier, items: list[Item]) -> Iterator[
     """The correctly classified photos of a set, in the order of the draw."""
     seen: set[str] = set()
     found = 0
-    for item in sample(items, len(items), SEED):
+    for item in draw_sample(items, len(items), SEED):
         if found == one.skip + one.n_photos:
             return
         if item.file in seen:
             continue
         seen.add(item.file)
         target = int(item.label) + one.shift
-        (named,) = name_all([item.path])
-        subject = look(classifier, named, max_pixels=MAX_PIXELS)
+        (named,) = name_images([item.path])
+        subject = read_subject(classifier, named, max_pixels=MAX_PIXELS)
         if int(np.argmax(subject.probabilities)) != target:
             continue
         found += 1
@@ -112,8 +112,8 @@ def explain(
     photo: Photo, method: MP2, classifier: OnnxClassifier
 ) -> tuple[Outcome[Attribution], float, float]:
     """How it ended, its seconds by the clock, and those of the processor (all threads)."""
-    settled, gradients = settle(method, classifier)
-    jobs = jobs_of(settled, [photo.case], Blur(), SEED)
+    settled, gradients = settle_method(method, classifier)
+    jobs = make_jobs(settled, [photo.case], Blur(), SEED)
     outcomes: list[Outcome[Attribution]] = []
     cpu = time.process_time()
     clock = seconds(lambda: outcomes.extend(engine.run(classifier, jobs, gradients=gradients)))
@@ -127,7 +127,7 @@ def judge(photo: Photo, found: Attribution, classifier: OnnxClassifier) -> dict[
     """Deletion AUC of the order map, with the fill that it was made with and with the mean."""
     fills = {"deletion": Blur(), "deletion_mean": DatasetMean()}
     jobs = [
-        Job((photo.case,), (Deletion().flow(photo.case, found.heatmap, generator(SEED)),), fill)
+        Job((photo.case,), (Deletion().flow(photo.case, found.heatmap, make_rng(SEED)),), fill)
         for fill in fills.values()
     ]
     values = {one.job: one.values[0].value for one in engine.run(classifier, jobs)}

@@ -15,10 +15,10 @@ from pathlib import Path
 import click
 import numpy as np
 
-from onnxplain.data import generator
+from onnxplain.core.data import make_rng
 from onnxplain.study.rows import read_rows
 from onnxplain.study.statistics import interval, sign_flip
-from onnxplain.study.tables import WHOLE_IMAGE, Column, gather
+from onnxplain.study.tables import WHOLE_IMAGE, Column, gather_values
 
 # Insertion is not in the paper. Localisation is given in per cent there.
 PAPER: Mapping[str, Mapping[str, float]] = {
@@ -44,7 +44,7 @@ PAPER: Mapping[str, Mapping[str, float]] = {
 @click.option("--held-out", default=1 / 3, show_default=True, help="That of the run.")
 @click.option("--least", default=2, show_default=True, help="Images to compare methods on.")
 def main(rows: Path, seed: int, held_out: float, least: int) -> None:
-    columns = gather(read_rows(rows), share=held_out, seed=seed)
+    columns = gather_values(read_rows(rows), share=held_out, seed=seed)
     for metric, paper in PAPER.items():
         found = [one for one in columns if one.metric == metric and one.values]
         if found:
@@ -73,7 +73,7 @@ def order(paper: Mapping[str, float], column: Column) -> tuple[int, str]:
 
 def line(column: Column, paper: float | None, seed: int) -> str:
     values = list(column.values.values())
-    low, high = interval(values, generator(seed, *column[:3]))
+    low, high = interval(values, make_rng(seed, *column[:3]))
     alpha = "" if column.alpha is None else f"{column.alpha:.2f}"
     return (
         f"| {column.method} | {len(values)} | {np.mean(values):.4f} | {low:.4f} to {high:.4f} "
@@ -89,7 +89,7 @@ def comparison(
     if len(shared) < least or name(first) == name(second):
         return None
     differences = [first.values[image] - second.values[image] for image in shared]
-    rng = generator(seed, *first[:3], second.method)
+    rng = make_rng(seed, *first[:3], second.method)
     low, high = interval(differences, rng)
     mean, p = float(np.mean(differences)), sign_flip(differences, rng)
     theirs, verdict = "", ""

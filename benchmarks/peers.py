@@ -41,9 +41,9 @@ def main(environment: Path | None, rounds: int, evaluations: int) -> None:
 def compare(rounds: int, evaluations: int) -> None:
     """Print the table."""
     import onnxplain
-    from onnxplain.zoo import build
+    from onnxplain.zoo import build_model
 
-    path = build("efficientnet-lite0")
+    path = build_model("efficientnet-lite0")
     classifier = onnxplain.load(path, device="cpu")
     image = photo(classifier.size[0])
     target = int(classifier.scores(image[None]).argmax())

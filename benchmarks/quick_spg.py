@@ -23,9 +23,9 @@ from scipy.stats import spearmanr
 
 import onnxplain
 from benchmarks.common import machine
+from onnxplain.core.protocols import Classifier, Fill
 from onnxplain.fills import Inpaint
 from onnxplain.loading import load_inpainter
-from onnxplain.protocols import Classifier, Fill
 from onnxplain.results import Explanation
 
 EXACT, PLAIN = "exact", "SP, dataset-mean"

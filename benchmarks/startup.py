@@ -13,7 +13,7 @@ import tempfile
 import click
 
 from benchmarks.common import PHOTO, Raw, machine, seconds, spread
-from onnxplain.zoo import build
+from onnxplain.zoo import build_model
 
 N = 1000
 
@@ -27,7 +27,7 @@ def shell(*command: str) -> float:
 @click.option("--rounds", default=5, show_default=True, help="Runs of each.")
 def main(rounds: int) -> None:
     print(machine())
-    raw = Raw(build("efficientnet-lite0"), (3, 224, 224))
+    raw = Raw(build_model("efficientnet-lite0"), (3, 224, 224))
     plan = raw.best_plan(2, 96)
     python = sys.executable
     excess, walls, raws = [], [], []

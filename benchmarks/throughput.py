@@ -18,9 +18,9 @@ import numpy as np
 
 import onnxplain
 from benchmarks.common import PHOTO, Plan, Raw, machine, seconds, spread
-from onnxplain.flow import Method
+from onnxplain.core.flow import Method
 from onnxplain.runtime import OnnxClassifier
-from onnxplain.zoo import build
+from onnxplain.zoo import build_model
 
 METHODS = (
     ("SP 29/3", onnxplain.SP(patch=29, stride=3)),
@@ -37,7 +37,7 @@ RAW_IMAGES = 384  # before and after each explanation; a multiple of every batch
 @click.option("--rounds", default=5, show_default=True, help="Pairs of raw run and explanation.")
 @click.option("--threads", default=2, show_default=True, help="Threads of the raw runs.")
 def main(model: str, rounds: int, threads: int) -> None:
-    path = build(model)
+    path = build_model(model)
     classifier = onnxplain.load(model, device="cpu")
     raw = Raw(path, (3, *classifier.size))
     plan = raw.best_plan(threads, 96)

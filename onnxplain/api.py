@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from operator import index
 from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 
 from onnxplain import registry
-from onnxplain.data import Attribution, Case
-from onnxplain.engine import LIVE, Job, Outcome, jobs_of, run
-from onnxplain.evaluation import settle
+from onnxplain.core.data import Attribution, Case
+from onnxplain.core.flow import Method
+from onnxplain.core.params import get_values
+from onnxplain.core.protocols import Classifier, Differentiable, Fill
+from onnxplain.engine.run import LIVE, Job, Outcome, make_jobs, run
+from onnxplain.engine.settle import settle_method
 from onnxplain.fills import Inpaint
-from onnxplain.flow import Method
 from onnxplain.image import MAX_PIXELS
-from onnxplain.params import values
-from onnxplain.protocols import Classifier, Differentiable, Fill
 from onnxplain.results import Explanation
-from onnxplain.runtime.classifier import OnnxClassifier
-from onnxplain.subjects import Named, Source, Subject, look, name_all
-from onnxplain.targets import Target, Targets, choose, count_targets, parse_targets
+from onnxplain.subjects import ImageSource, NamedImage, Subject, name_images, read_subject
+from onnxplain.targets import Target, Targets, choose_targets, count_targets, parse_targets
 from onnxplain.version import __version__
 
 Progress: TypeAlias = Callable[[int, int, int], None]
@@ -38,7 +37,7 @@ class Failure:
 
 def explain(
     classifier: Classifier,
-    image: Source,
+    image: ImageSource,
     method: Method | str = "rise",
     *,
     target: Target = None,
@@ -111,7 +110,7 @@ def explain(
 
 def explain_many(
     classifier: Classifier,
-    images: Iterable[Source],
+    images: Iterable[ImageSource],
     method: Method | str = "rise",
     *,
     target: Target = None,
@@ -161,8 +160,8 @@ def explain_many(
         If the classifier fails to run at all.
     """
     _check_classifier(classifier)
-    choice = registry.resolve(method, fill)
-    settled, gradients = settle(choice.method, classifier)
+    choice = registry.choose_method_and_fill(method, fill)
+    settled, gradients = settle_method(choice.method, classifier)
     question = _Question(
         classifier,
         gradients,
@@ -171,7 +170,7 @@ def explain_many(
         _check_seed(seed),
         max_pixels,
     )
-    named = name_all(images)
+    named = name_images(images)
     count = _Count(on_progress, question.evaluations() * len(named))
     return _answer(question, named, count)
 
@@ -195,12 +194,12 @@ class _Question:
 
     def jobs(self, subject: Subject) -> list[Job[Attribution]]:
         """Those that explain the targets of one image."""
-        cases = [subject.case(one) for one in choose(self.targets, subject.probabilities)]
-        return jobs_of(self.choice.method, cases, self.choice.fill, self.seed)
+        cases = [subject.case(one) for one in choose_targets(self.targets, subject.probabilities)]
+        return make_jobs(self.choice.method, cases, self.choice.fill, self.seed)
 
 
 def _answer(
-    question: _Question, images: list[Named], count: _Count
+    question: _Question, images: list[NamedImage], count: _Count
 ) -> Iterator[Explanation | Failure]:
     classifier, method = question.classifier, question.choice.method
     a_job = method.evaluations(classifier.size)
@@ -211,7 +210,7 @@ def _answer(
         for named in images:
             made: list[Job[Attribution]] = []
             try:
-                subject = look(classifier, named, max_pixels=question.max_pixels)
+                subject = read_subject(classifier, named, max_pixels=question.max_pixels)
                 made = question.jobs(subject)
                 subjects.update(dict.fromkeys(made, subject))
             except Exception as error:  # what is wrong with one image is its own matter
@@ -267,8 +266,8 @@ def _explanation(
         order=found.order,
         method=method_name,
         fill=fill_name,
-        parameters=values(method),
-        fill_parameters=values(fill),
+        parameters=get_values(method),
+        fill_parameters=get_values(fill),
         seed=question.seed,
         evaluations=outcome.evaluations,
         seconds=outcome.seconds,
@@ -284,8 +283,10 @@ def _explanation(
 
 def _provenance(classifier: Classifier, fill: Fill, subject: Subject) -> dict[str, Any]:
     """What ran on what, for the record."""
+    ran = dict(classifier.provenance)
+    preprocessing = ran.pop("preprocessing", None)
     facts: dict[str, Any] = {
-        "classifier": dict(classifier.provenance),
+        "classifier": ran,
         "versions": {
             "onnxplain": __version__,
             "numpy": np.__version__,
@@ -294,9 +295,7 @@ def _provenance(classifier: Classifier, fill: Fill, subject: Subject) -> dict[st
         "pixels_sha256": subject.sha256,
         "image_size": list(subject.frame.original),
     }
-    if isinstance(classifier, OnnxClassifier):
-        preprocessing = asdict(classifier.spec)
-        del preprocessing["class_names"]
+    if preprocessing is not None:
         facts["preprocessing"] = preprocessing
     if isinstance(fill, Inpaint):
         facts["inpainter"] = dict(fill.inpainter.provenance)

@@ -1,19 +1,18 @@
-"""The user's cache folder, for built models and measured facts; and how files are replaced."""
+"""The user's cache folder, for built models and measured facts."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
 import os
 import sys
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from onnxplain.errors import OutputError
+from onnxplain.core.errors import OutputError
+from onnxplain.core.files import write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -51,58 +50,6 @@ def _cache_dir() -> Path:
     # The XDG specification says that a relative path is to be ignored.
     base = Path(os.environ.get("XDG_CACHE_HOME") or "")
     return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "onnxplain"
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that then takes the place of `path`: whole or not at all.
-
-    It has another name until it is whole. Whoever reads `path` meanwhile sees the old file
-    or the new one, and two writers leave one of their files. Its folder must exist.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    """
-    part = path.with_name(f".{uuid.uuid4().hex}")  # `path` may be as long as names can be
-    try:
-        with part.open("xb") as file:
-            yield file
-        part.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-
-
-@contextlib.contextmanager
-def writing(place: Path) -> Iterator[None]:
-    """Tell the user where results could not be written: a file or a folder.
-
-    Raises
-    ------
-    OutputError
-        If the block meets an ``OSError``.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"{place}: cannot be written ({error.strerror or error}); give another place"
-        ) from error
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, as `replacing` does; folders are made as needed.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be made or the file cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        file.write(content)
 
 
 def remember(kind: str, key: Sequence[str], facts: Mapping[str, Any]) -> None:

@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Image, Images
-from onnxplain.errors import ModelError, OnnxplainError, ScoreError
-from onnxplain.graph.spec import ModelSpec
-from onnxplain.image import MAX_PIXELS, read
+from onnxplain.core.data import Image, Images
+from onnxplain.core.errors import ModelError, OnnxplainError, ScoreError
+from onnxplain.core.scores import compute_target_scores
+from onnxplain.core.spec import ModelSpec
+from onnxplain.image import MAX_PIXELS, example_photo, read_image
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.runtime.device import Device, both_wheels
-from onnxplain.runtime.load import open_classifier
+from onnxplain.runtime.opening import open_classifier
 from onnxplain.runtime.tuning import Rate
-from onnxplain.scores import target_scores
-from onnxplain.subjects import bring, classify
-from onnxplain.targets import choose, parse_targets
+from onnxplain.subjects import classify, fit_to_classifier
+from onnxplain.targets import choose_targets, parse_targets
 
 N_BEST = 5
 
@@ -138,11 +138,11 @@ def inspect_model(
     ValueError
         If an argument is out of range.
     """
+    from onnxplain.describe.resolve import plausible_specs, resolve_spec
     from onnxplain.graph.load import read_model
-    from onnxplain.graph.resolve import plausible_specs, resolve_spec
 
     where = Device.parse(device)
-    photo = None if image is None else read(image, max_pixels=max_pixels)
+    photo = None if image is None else read_image(image, max_pixels=max_pixels)
     model = read_model(Path(path))
     spec, problem, classifier = None, None, None
     try:
@@ -183,32 +183,24 @@ def _facts(classifier: OnnxClassifier) -> dict[str, Any]:
     }
 
 
-def _any_photo() -> Image:
-    """A cup of coffee: in noise, and in plain areas, values lie on kinks of a network."""
-    import skimage.data
-
-    pixels = skimage.data.coffee()  # type: ignore[no-untyped-call]  # of skimage
-    return np.asarray(pixels, np.float32) / np.float32(255)
-
-
 def _gradients(classifier: OnnxClassifier, photo: Image | None, check: bool) -> str:
     """Whether it can be differentiated, why not, and whether the result is right."""
-    from onnxplain.graph.gradient import check_gradient
+    from onnxplain.gradient import check_gradient
 
     try:
         gradients = classifier.gradients()
         if not check:
             return "yes, as a graph of standard operators"
         if photo is None:
-            photo = _any_photo()
-        _, image = bring(classifier, photo)
+            photo = example_photo()
+        _, image = fit_to_classifier(classifier, photo)
         target = int(classifier.scores(image[None]).argmax())
 
         def by_score(images: Images) -> tuple[NDArray[np.float64], Images]:
             targets = np.full(len(images), target)
             raw, grads = gradients.score_grads(images, targets, "log-odds")
             outputs = classifier.outputs
-            return target_scores(raw, target, outputs=outputs, kind="log-odds"), grads
+            return compute_target_scores(raw, target, outputs=outputs, kind="log-odds"), grads
 
         found = check_gradient(by_score, image, np.random.default_rng(0))
     except ModelError as error:
@@ -221,7 +213,7 @@ def _gradients(classifier: OnnxClassifier, photo: Image | None, check: bool) -> 
 
 def _answer(name: str, classifier: OnnxClassifier, photo: Image, label: str | None) -> Answer:
     names = classifier.class_names
-    _, image = bring(classifier, photo)
+    _, image = fit_to_classifier(classifier, photo)
     try:
         scores = classify(classifier, image)
     except OnnxplainError as error:
@@ -234,7 +226,7 @@ def _answer(name: str, classifier: OnnxClassifier, photo: Image, label: str | No
     return Answer(
         name,
         tuple(ranked(index) for index in order[:N_BEST]),
-        None if label is None else ranked(choose(parse_targets(label, names), scores)[0]),
+        None if label is None else ranked(choose_targets(parse_targets(label, names), scores)[0]),
     )
 
 

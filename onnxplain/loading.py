@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain import runtime
-from onnxplain.data import Fit, Image, Interpolation, Kind
-from onnxplain.errors import ModelError
-from onnxplain.graph.spec import Colour, Head, Layout
-from onnxplain.params import unknown
+from onnxplain.core.data import Fit, Image, Interpolation, ScoreKind
+from onnxplain.core.errors import ModelError
+from onnxplain.core.params import describe_unknown
+from onnxplain.core.spec import Colour, Head, Layout, ModelSpec
 from onnxplain.runtime import (
     OnnxClassifier,
     OnnxFeatures,
     OnnxInpainter,
     load_classifier,
+    open_classifier,
 )
-from onnxplain.subjects import bring, classify
+from onnxplain.runtime.device import Device
+from onnxplain.subjects import classify, fit_to_classifier
+
+if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and which not every use needs
+    from onnxplain.graph.load import ModelFile
 
 DEFAULT_MODEL = "efficientnet-lite0"
 DEFAULT_INPAINTER = "inpainter"
@@ -67,7 +73,7 @@ def load(
         How the model's framework normalises pixels: ``torchvision``, ``timm``,
         ``keras-tf``, ``keras-caffe``, ``keras-torch``, ``lite``, ``unit`` or ``bytes``.
     layout, colour, range, mean, std, size, fit, crop, interpolation, head, input, output
-        Fields of `onnxplain.graph.spec.ModelSpec`.
+        Fields of `onnxplain.core.spec.ModelSpec`.
     class_names : sequence of str, optional
         A name for every class.
     labels : path, optional
@@ -124,7 +130,7 @@ def load_inpainter(
         As for `load`.
     description : mapping, optional
         What the file and the table ``[inpainter]`` of the TOML file beside it do not tell:
-        fields of `onnxplain.graph.inpainter.spec.InpainterSpec`, and ``preset``, as
+        fields of `onnxplain.describe.inpainter.inpainter_spec.InpainterSpec`, and ``preset``, as
         ``{"preset": "lama", "output_range": (0, 1)}``. What is said here wins.
 
     Raises
@@ -147,7 +153,7 @@ def is_inpainter(path: Path) -> bool:
     ModelError, InpainterError
         If it or what describes it cannot be read.
     """
-    from onnxplain.graph.inpainter.resolve import is_inpainter as describes
+    from onnxplain.describe.inpainter.resolve_inpainter import is_inpainter as describes
     from onnxplain.graph.load import read_model
 
     return describes(read_model(path))
@@ -190,7 +196,7 @@ def load_features(
 def gradient_graph(
     model: str | os.PathLike[str] = DEFAULT_MODEL,
     *,
-    score: Kind = "probability",
+    score: ScoreKind = "probability",
     layers: Sequence[str] = (),
     mask: int | None = None,
     **description: Any,
@@ -227,8 +233,8 @@ def gradient_graph(
     ValueError
         If the mask has no cell or more than the image has pixels.
     """
+    from onnxplain.describe.resolve import resolve_spec
     from onnxplain.graph.load import read_model
-    from onnxplain.graph.resolve import resolve_spec
     from onnxplain.runtime.gradient import gradient_model
 
     file = read_model(find_model(model))
@@ -252,19 +258,113 @@ def find_model(model: str | os.PathLike[str]) -> Path:
         raise ModelError(f"{path}: cannot be opened: {error.strerror or error}") from error
     from onnxplain import zoo  # it imports onnx, which takes 0.2 s
 
-    names = [one.name for one in zoo.available()]
+    names = [one.name for one in zoo.list_models()]
     if str(model) in names:
-        return zoo.build(str(model), score=score)
+        return zoo.build_model(str(model), score=score_photo)
     if path.suffix or len(path.parts) > 1:
         raise ModelError(f"{path}: no such file; check the path")
     raise ModelError(
-        f"no file and no model of the zoo: {unknown(str(model), names)}; or give the path of an "
-        f"ONNX file"
+        f"no file and no model of the zoo: {describe_unknown(str(model), names)}; or give the path "
+        f"of an ONNX file"
     )
 
 
-def score(path: Path, photo: Image) -> NDArray[np.float32]:
+def score_photo(path: Path, photo: Image) -> NDArray[np.float32]:
     """The probabilities (K,) that the classifier in a file gives a photo (H, W, 3)."""
     classifier = load_classifier(path, device="cpu", batch_size=1)
-    _, image = bring(classifier, photo)
+    _, image = fit_to_classifier(classifier, photo)
     return classify(classifier, image).astype(np.float32)
+
+
+def load_shifted(
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    shift: float = 1.0,
+    *,
+    device: str = "auto",
+    **description: Any,
+) -> OnnxClassifier:
+    """The classifier whose graph gets its input moved by a constant, and takes it off first.
+
+    A ``Sub`` is put in front of the graph, so the two compute the same but for the rounding
+    of the sum, whatever the padding.
+
+    Parameters
+    ----------
+    model : path or str
+        As for `onnxplain.load`.
+    shift : float
+        In the units that enter the graph, after mean and standard deviation.
+    device, **description
+        As for `onnxplain.load`.
+
+    Raises
+    ------
+    ModelError, DeviceError, ZooError
+        If it cannot be loaded, or does not take floating-point numbers.
+    """
+    from onnxplain.graph.load import load_weights
+    from onnxplain.graph.surgery import prepend_sub
+
+    file, spec = _read(model, description)
+    mean = tuple(m - shift * s for m, s in zip(spec.mean, spec.std, strict=True))
+    moved = file.changed(prepend_sub(load_weights(file), shift, input=spec.input))
+    return open_classifier(moved, replace(spec, mean=mean), device=Device.parse(device))
+
+
+def load_randomised(
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    *,
+    every: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    **description: Any,
+) -> Iterator[OnnxClassifier]:
+    """The classifier with ever more of its last layers randomised, until all of them are.
+
+    Parameters
+    ----------
+    model : path or str
+        As for `onnxplain.load`.
+    every : int
+        Layers that are randomised at a step, the last ones first.
+    seed : int
+        Decides the order in which a layer's weights are put.
+    device, **description
+        As for `onnxplain.load`.
+
+    Yields
+    ------
+    classifier : OnnxClassifier
+        One at a time, so that only one is in memory.
+
+    Raises
+    ------
+    ModelError, DeviceError, ZooError
+        If it cannot be loaded, or has no weights.
+    ValueError
+        If `every` is below 1.
+    """
+    from onnxplain.graph.load import load_weights
+    from onnxplain.graph.surgery import randomise_layers, weight_layers
+
+    if every < 1:
+        raise ValueError(f"every must be >= 1, got {every}")
+    file, spec = _read(model, description)
+    whole, wanted = load_weights(file), Device.parse(device)
+    depth = len(weight_layers(whole))
+    if not depth:
+        raise ModelError(f"{file.path.name}: has no layer with weights that could be randomised")
+    for n in [*range(every, depth, every), depth]:
+        broken = file.changed(randomise_layers(whole, n, seed=seed))
+        yield open_classifier(broken, spec, device=wanted)
+
+
+def _read(
+    model: str | os.PathLike[str], description: dict[str, Any]
+) -> tuple[ModelFile, ModelSpec]:
+    """A classifier's file, and what it is."""
+    from onnxplain.describe.resolve import resolve_spec
+    from onnxplain.graph.load import read_model
+
+    file = read_model(find_model(model))
+    return file, resolve_spec(file, description)

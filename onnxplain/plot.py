@@ -10,8 +10,8 @@ import PIL.ImageDraw
 import PIL.ImageFont
 from numpy.typing import NDArray
 
-from onnxplain.data import GREY, Box, Heatmap, Image
-from onnxplain.image import inferno, resize
+from onnxplain.core.data import GREY, Box, Heatmap, Image
+from onnxplain.image import apply_inferno, resize
 
 Picture: TypeAlias = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -32,7 +32,7 @@ _DIVERGING = np.array(
 )
 
 
-def overlay(
+def draw_overlay(
     image: Image | Picture,
     heatmap: Heatmap,
     *,
@@ -126,7 +126,7 @@ def _level(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.f
 
 def _colours(level: NDArray[np.float32], signed: bool) -> NDArray[np.float32]:
     """The colour (..., 3) of each level."""
-    table = _diverging() if signed else inferno()
+    table = _diverging() if signed else apply_inferno()
     colours: NDArray[np.float32] = table[np.rint(level * 255).astype(np.intp)]
     return colours
 

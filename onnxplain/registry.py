@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from collections.abc import Mapping
+import re
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from onnxplain import fills, methods
-from onnxplain.entries import entry
-from onnxplain.flow import Method
-from onnxplain.params import build, unknown
-from onnxplain.protocols import Fill, Inpainter
+from onnxplain.core.flow import Method
+from onnxplain.core.params import build, describe_unknown
+from onnxplain.core.protocols import Fill, Inpainter
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +68,12 @@ def all_fills() -> Mapping[str, type[Fill]]:
     return {**_plugins("onnxplain.fills"), **FILLS}
 
 
-def split(method: str) -> tuple[str, str | None]:
+def split_generative(method: str) -> tuple[str, str | None]:
     """The method that a name stands for, and the fill that the name implies.
 
     Examples
     --------
-    >>> split("lime-g"), split("lime")
+    >>> split_generative("lime-g"), split_generative("lime")
     (('lime', 'inpaint'), ('lime', None))
 
     Raises
@@ -81,12 +84,12 @@ def split(method: str) -> tuple[str, str | None]:
     if method in GENERATIVE:
         return GENERATIVE[method]
     if method not in all_methods():
-        raise ValueError(f"method {unknown(method, [*all_methods(), *GENERATIVE])}")
+        raise ValueError(f"method {describe_unknown(method, [*all_methods(), *GENERATIVE])}")
     return method, None
 
 
 def make_method(name: str, parameters: Mapping[str, Any]) -> Method:
-    """A method of a name from `split`, with parameters.
+    """A method of a name from `split_generative`, with parameters.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def make_fill(name: str, parameters: Mapping[str, Any], inpainter: Inpainter | N
         inpainter and there is none.
     """
     if name not in all_fills():
-        raise ValueError(f"fill {unknown(name, all_fills())}")
+        raise ValueError(f"fill {describe_unknown(name, all_fills())}")
     if name != fills.Inpaint.name:
         return build(all_fills()[name], parameters)
     if parameters:
@@ -123,7 +126,7 @@ def make_fill(name: str, parameters: Mapping[str, Any], inpainter: Inpainter | N
     return fills.Inpaint(inpainter)
 
 
-def as_fill(fill: Fill | str) -> Fill:
+def to_fill(fill: Fill | str) -> Fill:
     """A fill, by name if it is one.
 
     Raises
@@ -132,7 +135,7 @@ def as_fill(fill: Fill | str) -> Fill:
         If there is no such fill, or it is none.
     """
     if isinstance(fill, str):
-        asked = entry(fill)
+        asked = parse_entry(fill)
         return make_fill(asked.name, asked.parameters)
     if isinstance(fill, type) or not hasattr(fill, "prepare"):
         made_by = f"{fill.__name__}()" if isinstance(fill, type) else "Blur()"
@@ -142,7 +145,7 @@ def as_fill(fill: Fill | str) -> Fill:
     return fill
 
 
-def resolve(method: Method | str, fill: Fill | str | None = None) -> Choice:
+def choose_method_and_fill(method: Method | str, fill: Fill | str | None = None) -> Choice:
     """Values and names out of what a caller gives, either of which may be either.
 
     Raises
@@ -152,8 +155,8 @@ def resolve(method: Method | str, fill: Fill | str | None = None) -> Choice:
     """
     implied = None
     if isinstance(method, str):
-        asked = entry(method)
-        base, implied = split(asked.name)
+        asked = parse_entry(method)
+        base, implied = split_generative(asked.name)
         made = make_method(base, asked.parameters)
     elif isinstance(method, type) or not hasattr(method, "flow"):
         made_by = f"{method.__name__}()" if isinstance(method, type) else "RISE()"
@@ -162,7 +165,7 @@ def resolve(method: Method | str, fill: Fill | str | None = None) -> Choice:
         made = method
     if fill is None:
         fill = implied or made.usual_fill
-    fill = as_fill(fill)
+    fill = to_fill(fill)
     painted = isinstance(fill, fills.Inpaint)
     if implied and not painted:
         raise ValueError(
@@ -188,3 +191,78 @@ def _plugins(group: str) -> dict[str, Any]:
         except Exception as error:  # foreign code: it must not stop the others
             log.warning("%s %r of %s cannot be loaded: %s", group, point.name, point.value, error)
     return found
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something by name, with parameters."""
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_plan_toml(path: Path, known: Collection[str]) -> dict[str, Any]:
+    """What a plan file says, by its keys.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, or has a key that is not known.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path}: not a readable plan: {error}") from error
+    for key in content:
+        if key not in known:
+            raise ValueError(f"{path}: {describe_unknown(key, known)}")
+    return content
+
+
+def parse_entry(given: str | Mapping[str, Any]) -> Entry:
+    """A name with parameters, out of a text or a table of TOML.
+
+    Examples
+    --------
+    >>> parse_entry("colour:rgb=[1, 0, 0.5]").parameters
+    {'rgb': (1, 0, 0.5)}
+    >>> parse_entry("deletion:step=500,fill=blur").parameters
+    {'step': 500, 'fill': 'blur'}
+
+    Raises
+    ------
+    ValueError
+        If it has no name, or a parameter no value.
+    """
+    if isinstance(given, str):
+        name, _, text = given.partition(":")
+        if "=" not in text and ("/" in given or "\\" in given):  # a path: C:\model.onnx
+            name, text = given, ""
+        parameters = dict(_assignment(part) for part in _split(text)) if text else {}
+        return Entry(name, parameters)
+    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+        raise ValueError(f"takes a name, or a table with a name; got {given!r}")  # noqa: TRY004
+    return Entry(
+        given["name"], {key: _frozen(value) for key, value in given.items() if key != "name"}
+    )
+
+
+def _split(text: str) -> list[str]:
+    """Parts between commas that stand in no brackets."""
+    return re.split(r",(?![^\[]*\])", text)
+
+
+def _assignment(part: str) -> tuple[str, Any]:
+    key, sign, text = part.partition("=")
+    if not (key.strip() and sign and text.strip()):
+        raise ValueError(f"parameters are written key=value, parted by commas; got {part!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a text needs no quotes
+    return key.strip(), _frozen(value)
+
+
+def _frozen(value: Any) -> Any:
+    """TOML has no tuples."""
+    return tuple(value) if isinstance(value, list) else value

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.cache import replacing, write_atomic, writing
-from onnxplain.data import Box, Heatmap
-from onnxplain.errors import OutputError
+from onnxplain.core.data import Box, Heatmap
+from onnxplain.core.errors import OutputError
+from onnxplain.core.files import replacing, wrapping_write_errors, write_atomic
 from onnxplain.image import Frame, write_png
-from onnxplain.plot import overlay
+from onnxplain.plot import draw_overlay
 
 FORMAT = 1  # of the files; grows when a reader of the old ones would misread the new ones
 
@@ -42,7 +42,7 @@ _QUESTION = ("target", "method", "parameters", "fill", "fill_parameters", "seed"
 
 
 class Saved(NamedTuple):
-    """Where an explanation was written; `overlay` is None if its photo was not at hand."""
+    """Where an explanation was written; `draw_overlay` is None if its photo was not at hand."""
 
     heatmap: Path
     record: Path
@@ -170,7 +170,7 @@ class Explanation:
             If the folder cannot be made or written.
         """
         folder = Path(folder)
-        with writing(folder):
+        with wrapping_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             base = _free_name(folder, self)
             npz, record = folder / f"{base}.npz", folder / f"{base}.json"
@@ -188,7 +188,7 @@ class Explanation:
     def overlay(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The heatmap over its photo (rows, columns, 3), with class, score and method above."""
         title = f"{self.target_name} {self.score:.3f} · {self.method} with {self.fill}"
-        return overlay(photo, self.full_heatmap, title=title, window=self.window)
+        return draw_overlay(photo, self.full_heatmap, title=title, window=self.window)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays = {
@@ -208,7 +208,7 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
         If it cannot: before the work, not after it.
     """
     folder = Path(folder)
-    with writing(folder):
+    with wrapping_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".{uuid.uuid4().hex}"
         probe.touch()

@@ -13,17 +13,16 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from onnxplain.data import Case, Image
-from onnxplain.errors import ScoreError
-from onnxplain.image import Frame, from_pillow, place, read
-from onnxplain.protocols import Classifier
-from onnxplain.runtime.classifier import OnnxClassifier
-from onnxplain.scores import are_probabilities, probabilities
+from onnxplain.core.data import Case, Image
+from onnxplain.core.errors import ScoreError
+from onnxplain.core.protocols import Classifier
+from onnxplain.core.scores import are_probabilities, to_probabilities
+from onnxplain.image import Frame, from_pillow, place_frame, read_image
 
-Source: TypeAlias = str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image
+ImageSource: TypeAlias = str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image
 
 
-class Named(NamedTuple):
+class NamedImage(NamedTuple):
     """An image that is still to be read.
 
     `label` tells it from others in messages and results: its path, or its place in the
@@ -32,7 +31,7 @@ class Named(NamedTuple):
 
     label: str
     name: str
-    source: Source
+    source: ImageSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +41,7 @@ class Subject:
     Parameters
     ----------
     label, name : str
-        As in `Named`.
+        As in `NamedImage`.
     photo : (rows, columns, 3) ndarray of uint8
         The photo in its own size.
     sha256 : str
@@ -68,14 +67,14 @@ class Subject:
         return Case(self.name, self.image, target, n_classes=len(self.probabilities))
 
 
-def name_all(images: Iterable[Source]) -> list[Named]:
+def name_images(images: Iterable[ImageSource]) -> list[NamedImage]:
     """Every image with what it is called."""
     if isinstance(images, str | os.PathLike | np.ndarray | PIL.Image.Image):
         raise TypeError("explain_many takes a list of images; explain takes one")
-    return [name_one(one, position) for position, one in enumerate(images)]
+    return [name_image(one, position) for position, one in enumerate(images)]
 
 
-def name_one(source: Source, position: int) -> Named:
+def name_image(source: ImageSource, position: int) -> NamedImage:
     """An image with what it is called: by its file, or by its place among the others."""
     if not isinstance(source, str | os.PathLike):
         name = f"image-{position}"
@@ -84,13 +83,13 @@ def name_one(source: Source, position: int) -> Named:
                 f"{name} would be a path, an array (rows, columns, 3) or a Pillow image, got "
                 f"{type(source).__name__}"
             )
-        return Named(name, name, source)
+        return NamedImage(name, name, source)
     # File names need not be text: what is none becomes a replacement character.
     name = os.fsencode(Path(source).name).decode(errors="replace")
-    return Named(os.fspath(source), name, source)
+    return NamedImage(os.fspath(source), name, source)
 
 
-def look(classifier: Classifier, named: Named, *, max_pixels: int) -> Subject:
+def read_subject(classifier: Classifier, named: NamedImage, *, max_pixels: int) -> Subject:
     """Read an image, bring it to the classifier's size and let it be classified.
 
     Raises
@@ -108,19 +107,19 @@ def look(classifier: Classifier, named: Named, *, max_pixels: int) -> Subject:
     elif isinstance(named.source, PIL.Image.Image):
         photo = from_pillow(named.source, named.label)
     else:
-        photo = read(named.source, max_pixels=max_pixels)
-    frame, image = bring(classifier, photo)
+        photo = read_image(named.source, max_pixels=max_pixels)
+    frame, image = fit_to_classifier(classifier, photo)
     found = classify(classifier, image)
-    pixels = in_bytes(photo)
-    return Subject(named.label, named.name, pixels, digest(pixels), frame, image, found)
+    pixels = to_uint8(photo)
+    return Subject(named.label, named.name, pixels, hash_pixels(pixels), frame, image, found)
 
 
-def in_bytes(photo: Image) -> NDArray[np.uint8]:
+def to_uint8(photo: Image) -> NDArray[np.uint8]:
     """A photo (rows, columns, 3) in 8 bits."""
     return np.rint(photo * 255).astype(np.uint8)
 
 
-def digest(pixels: NDArray[np.uint8]) -> str:
+def hash_pixels(pixels: NDArray[np.uint8]) -> str:
     """What tells one photo's pixels from those of others, whatever file they came from."""
     return hashlib.sha256(pixels.data).hexdigest()
 
@@ -139,7 +138,7 @@ def classify(classifier: Classifier, image: Image) -> NDArray[np.float64]:
             "the classifier answered with NaN or infinite scores; the model file may be "
             "damaged, or its preprocessing wrong (see onnxplain inspect)"
         )
-    found: NDArray[np.float64] = probabilities(raw, classifier.outputs)[0]
+    found: NDArray[np.float64] = to_probabilities(raw, classifier.outputs)[0]
     if not are_probabilities(found):
         raise ScoreError(
             f"the classifier's probabilities lie in [{found.min():.4g}, {found.max():.4g}]; "
@@ -149,15 +148,12 @@ def classify(classifier: Classifier, image: Image) -> NDArray[np.float64]:
     return found
 
 
-def bring(classifier: Classifier, photo: Image) -> tuple[Frame, Image]:
-    """How a photo comes to the classifier's size: as its spec says, else its whole centre."""
+def fit_to_classifier(classifier: Classifier, photo: Image) -> tuple[Frame, Image]:
+    """Bring a photo to the classifier's size, and tell which part of it the classifier sees."""
     rows, columns, _ = photo.shape
-    if isinstance(classifier, OnnxClassifier):
-        spec = classifier.spec
-        frame = place((rows, columns), spec.size, spec.fit, spec.crop)
-        return frame, frame.bring(photo, spec.interpolation)
-    frame = place((rows, columns), classifier.size)
-    return frame, frame.bring(photo)
+    wanted = classifier.preprocessing
+    frame = place_frame((rows, columns), classifier.size, wanted.fit, wanted.crop)
+    return frame, frame.bring(photo, wanted.interpolation)
 
 
 def from_array(array: NDArray[Any]) -> Image:

@@ -11,7 +11,7 @@ from typing import SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.params import unknown
+from onnxplain.core.params import describe_unknown
 
 Target: TypeAlias = SupportsIndex | str | Sequence[SupportsIndex | str] | None
 
@@ -66,7 +66,7 @@ def parse_targets(target: Target, class_names: Sequence[str]) -> Targets:
     return tuple(_parse(one, class_names) for one in target)
 
 
-def choose(targets: Targets, probabilities: NDArray[np.floating]) -> list[int]:
+def choose_targets(targets: Targets, probabilities: NDArray[np.floating]) -> list[int]:
     """The classes to explain of an image with these probabilities (K,), each once."""
     ranked = np.argsort(-probabilities, kind="stable").tolist()
     chosen: list[int] = []
@@ -88,7 +88,7 @@ def _parse(target: SupportsIndex | str, class_names: Sequence[str]) -> int | Top
         if top := _TOP.fullmatch(target.strip()):
             return Top(_check_top(int(top[1]), len(class_names)))
         if not re.fullmatch(r"[+-]?\d+", target.strip()):
-            raise ValueError(f"target {unknown(target, _synonyms(class_names))}")
+            raise ValueError(f"target {describe_unknown(target, _synonyms(class_names))}")
         target = int(target)
     if not 0 <= index(target) < len(class_names):
         raise ValueError(

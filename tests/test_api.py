@@ -15,12 +15,12 @@ import pytest
 
 import onnxplain
 from onnxplain.api import Failure, explain, explain_many
-from onnxplain.data import Attribution, Case
-from onnxplain.errors import ImageError, ModelError, ScoreError
+from onnxplain.core.data import Attribution, Case
+from onnxplain.core.errors import ImageError, ModelError, ScoreError
+from onnxplain.core.flow import Flow, ImageQuery, MaskQuery
 from onnxplain.fills import Blur
-from onnxplain.flow import Flow, ImageQuery, MaskQuery
-from onnxplain.image import Frame, place, resize
-from onnxplain.masks import ArrayMasks, PatchMasks
+from onnxplain.image import Frame, place_frame, resize
+from onnxplain.masks.families import ArrayMasks, PatchMasks
 from onnxplain.methods import LIME, RISE, SP
 from onnxplain.results import Explanation
 from onnxplain.runtime import from_callable
@@ -49,51 +49,53 @@ def photo() -> np.ndarray:
 
 
 def test_public_names_are_these():
-    assert onnxplain.__all__ == [
-        "FIDO",
-        "LIME",
-        "MP",
-        "MP2",
-        "RISE",
-        "SP",
-        "Biharmonic",
-        "Black",
-        "Blur",
-        "Box",
-        "ChannelMean",
-        "Colour",
-        "DatasetMean",
-        "Explanation",
-        "Failure",
-        "FoldedBlur",
-        "GaussianNoise",
-        "Inpaint",
-        "LocalMean",
-        "NavierStokes",
-        "OnnxplainError",
-        "SegmentMean",
-        "Telea",
-        "UniformNoise",
-        "White",
-        "__version__",
-        "explain",
-        "explain_many",
-        "from_callable",
-        "gradient_graph",
-        "load",
-        "load_distance",
-        "load_explanation",
-        "load_features",
-        "load_inpainter",
-        "load_randomised",
-        "load_shifted",
-    ]
+    assert sorted(onnxplain.__all__) == sorted(
+        [
+            "FIDO",
+            "LIME",
+            "MP",
+            "MP2",
+            "RISE",
+            "SP",
+            "Biharmonic",
+            "Black",
+            "Blur",
+            "Box",
+            "ChannelMean",
+            "Colour",
+            "DatasetMean",
+            "Explanation",
+            "Failure",
+            "FoldedBlur",
+            "GaussianNoise",
+            "Inpaint",
+            "LocalMean",
+            "NavierStokes",
+            "OnnxplainError",
+            "SegmentMean",
+            "Telea",
+            "UniformNoise",
+            "White",
+            "__version__",
+            "explain",
+            "explain_many",
+            "from_callable",
+            "gradient_graph",
+            "load",
+            "load_distance",
+            "load_explanation",
+            "load_features",
+            "load_inpainter",
+            "load_randomised",
+            "load_shifted",
+        ]
+    )
     assert all(getattr(onnxplain, name) is not None for name in onnxplain.__all__)
     assert set(onnxplain.__all__) <= set(dir(onnxplain))
 
 
 def test_unknown_attribute_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'Rise'"):
+    with pytest.raises(AttributeError, match="attribute Rise"):
         _ = onnxplain.Rise  # type: ignore[attr-defined]
 
 
@@ -107,7 +109,7 @@ def test_importing_the_package_imports_nothing_heavy():
 
 def test_explanation_tells_what_was_asked_and_found(classifier, photo):
     found = explain(classifier, photo, SP(patch=4, stride=2), target="right", fill="black", seed=3)
-    image = place((24, 36), SIZE).bring(photo.astype(np.float32) / 255)
+    image = place_frame((24, 36), SIZE).bring(photo.astype(np.float32) / 255)
     assert found.image == "image-0"
     assert (found.target, found.target_name) == (1, "right")
     assert found.score == pytest.approx(halves(image[None])[0, 1], abs=1e-6)
@@ -125,7 +127,7 @@ def test_explanation_tells_what_was_asked_and_found(classifier, photo):
 
 def test_map_at_photo_size_lies_where_the_classifier_looked(classifier, photo):
     found = explain(classifier, photo, SP(patch=4, stride=2))
-    frame: Frame = place((24, 36), SIZE)
+    frame: Frame = place_frame((24, 36), SIZE)
     window = frame.window
     assert (found.full_heatmap[:, : int(window.left)] == 0).all()
     inside = found.full_heatmap[:, int(window.left) : int(window.right)]
@@ -134,7 +136,7 @@ def test_map_at_photo_size_lies_where_the_classifier_looked(classifier, photo):
 
 def test_predicted_class_is_explained_by_default(classifier, photo):
     found = explain(classifier, photo, SP(patch=12, stride=1))
-    scores = halves(place((24, 36), SIZE).bring(photo.astype(np.float32) / 255)[None])[0]
+    scores = halves(place_frame((24, 36), SIZE).bring(photo.astype(np.float32) / 255)[None])[0]
     assert found.target == scores.argmax()
 
 

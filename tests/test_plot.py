@@ -8,9 +8,9 @@ import skimage.data
 from numpy.typing import NDArray
 
 from onnxplain import plot
-from onnxplain.data import Box
-from onnxplain.image import inferno
-from onnxplain.plot import overlay
+from onnxplain.core.data import Box
+from onnxplain.image import apply_inferno
+from onnxplain.plot import draw_overlay
 
 
 def body(picture: NDArray[np.uint8], rows: int, title_rows: int = 0) -> NDArray[np.float64]:
@@ -24,23 +24,23 @@ GREY = np.full((500, 600, 3), 0.5, np.float32)
 def test_colours_of_the_smallest_and_largest_value_are_the_ends_of_the_map() -> None:
     heatmap = np.full((500, 600), 0.4, np.float32)
     heatmap[:, 300:] = 0.7
-    drawn = body(overlay(GREY, heatmap, alpha=1.0), 500)
+    drawn = body(draw_overlay(GREY, heatmap, alpha=1.0), 500)
     np.testing.assert_allclose(
-        drawn[:, :300], np.broadcast_to(inferno()[0], (500, 300, 3)), atol=2e-3
+        drawn[:, :300], np.broadcast_to(apply_inferno()[0], (500, 300, 3)), atol=2e-3
     )
     np.testing.assert_allclose(
-        drawn[:, 300:], np.broadcast_to(inferno()[-1], (500, 300, 3)), atol=2e-3
+        drawn[:, 300:], np.broadcast_to(apply_inferno()[-1], (500, 300, 3)), atol=2e-3
     )
 
 
 def test_colour_map_equals_matplotlibs_inferno() -> None:
     matplotlib = pytest.importorskip("matplotlib")
     expected = matplotlib.colormaps["inferno"](np.arange(256))[:, :3]
-    np.testing.assert_allclose(inferno(), expected, atol=1.1 / 255)
+    np.testing.assert_allclose(apply_inferno(), expected, atol=1.1 / 255)
 
 
 def test_lightness_of_the_colour_map_only_rises() -> None:
-    lightness = skimage.color.rgb2lab(inferno()[None])[0, :, 0]
+    lightness = skimage.color.rgb2lab(apply_inferno()[None])[0, :, 0]
     assert (np.diff(lightness) > -0.3).all()  # the map has 8 bits
     assert lightness[-1] - lightness[0] > 90
 
@@ -48,7 +48,7 @@ def test_lightness_of_the_colour_map_only_rises() -> None:
 def test_signed_map_is_blue_below_grey_at_and_red_above_zero() -> None:
     heatmap = np.zeros((500, 600), np.float32)
     heatmap[:, :100], heatmap[:, 500:] = -0.2, 0.4
-    drawn = body(overlay(GREY, heatmap), 500)
+    drawn = body(draw_overlay(GREY, heatmap), 500)
     red, green, blue = drawn[250, 50]
     assert blue > green > red
     red, green, blue = drawn[250, 550]
@@ -60,8 +60,8 @@ def test_signed_map_is_blue_below_grey_at_and_red_above_zero() -> None:
 def test_signed_colours_do_not_depend_on_which_side_is_larger() -> None:
     heatmap = np.zeros((500, 600), np.float32)
     heatmap[:, :100], heatmap[:, 500:] = -0.2, 0.4
-    mirrored = body(overlay(GREY, -heatmap), 500)
-    drawn = body(overlay(GREY, heatmap), 500)
+    mirrored = body(draw_overlay(GREY, -heatmap), 500)
+    drawn = body(draw_overlay(GREY, heatmap), 500)
     assert mirrored[250, 550, 2] > mirrored[250, 550, 0]
     np.testing.assert_array_equal(drawn[250, 300], mirrored[250, 300])
 
@@ -70,21 +70,21 @@ def test_outside_the_window_there_is_no_colour_and_no_influence_on_the_range() -
     heatmap = np.zeros((500, 600), np.float32)
     heatmap[100:400, 100:300], heatmap[100:400, 300:500] = 0.4, 0.7
     window = Box(100, 100, 400, 500)
-    drawn = body(overlay(GREY, heatmap, window=window, alpha=1.0), 500)
+    drawn = body(draw_overlay(GREY, heatmap, window=window, alpha=1.0), 500)
     assert np.ptp(drawn[50, 300]) == 0
-    np.testing.assert_allclose(drawn[250, 200], inferno()[0], atol=2e-3)
+    np.testing.assert_allclose(drawn[250, 200], apply_inferno()[0], atol=2e-3)
 
 
 @pytest.mark.parametrize("value", [0, 3, -2, 1e-30, 1e30])
 @pytest.mark.parametrize("signed", [None, True, False])
 def test_constant_maps_are_drawn(value: float, signed: bool | None) -> None:
-    picture = overlay(GREY, np.full((500, 600), value, np.float32), title="all", signed=signed)
+    picture = draw_overlay(GREY, np.full((500, 600), value, np.float32), title="all", signed=signed)
     assert picture.dtype == np.uint8
     assert picture.shape[1] == 600
 
 
 def test_signed_map_of_zeros_has_no_colour() -> None:
-    drawn = overlay(GREY, np.zeros((500, 600), np.float32), signed=True)
+    drawn = draw_overlay(GREY, np.zeros((500, 600), np.float32), signed=True)
     assert np.ptp(drawn[:500], axis=2).max() == 0
 
 
@@ -100,7 +100,7 @@ def test_signed_map_of_zeros_has_no_colour() -> None:
 def test_photos_are_drawn_large_enough_to_read_and_no_larger_than_a_screen(
     size: tuple[int, int], drawn: tuple[int, int]
 ) -> None:
-    picture = overlay(np.ones((*size, 3), np.float32), np.zeros(size, np.float32))
+    picture = draw_overlay(np.ones((*size, 3), np.float32), np.zeros(size, np.float32))
     assert picture.shape[1] == drawn[1]
     assert drawn[0] < picture.shape[0] < drawn[0] + 80
 
@@ -108,14 +108,14 @@ def test_photos_are_drawn_large_enough_to_read_and_no_larger_than_a_screen(
 def test_bytes_and_floats_of_a_photo_look_the_same() -> None:
     photo = skimage.data.chelsea()
     heatmap = np.random.default_rng(0).random(photo.shape[:2]).astype(np.float32)
-    from_floats = overlay(photo.astype(np.float32) / 255, heatmap)
-    assert np.abs(overlay(photo, heatmap).astype(int) - from_floats).max() <= 1
+    from_floats = draw_overlay(photo.astype(np.float32) / 255, heatmap)
+    assert np.abs(draw_overlay(photo, heatmap).astype(int) - from_floats).max() <= 1
 
 
 @pytest.mark.parametrize("word", ["coonhound, ", "W" * 500, "日本語 "])
 def test_long_titles_stay_inside_and_push_the_photo_down_three_lines_at_most(word: str) -> None:
-    plain = overlay(GREY, np.zeros((500, 600), np.float32))
-    titled = overlay(GREY, np.zeros((500, 600), np.float32), title=word * 60)
+    plain = draw_overlay(GREY, np.zeros((500, 600), np.float32))
+    titled = draw_overlay(GREY, np.zeros((500, 600), np.float32), title=word * 60)
     title_rows = titled.shape[0] - plain.shape[0]
     assert titled.shape[1] == 600
     assert 0 < title_rows < 120
@@ -147,6 +147,6 @@ def test_ends_of_the_bar_are_as_exact_as_they_look(value: float, scale: float, t
 
 def test_other_sizes_and_values_that_are_not_finite_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(500, 600\).*\(600, 500\)"):
-        overlay(GREY, np.zeros((600, 500), np.float32))
+        draw_overlay(GREY, np.zeros((600, 500), np.float32))
     with pytest.raises(ValueError, match="NaN"):
-        overlay(GREY, np.full((500, 600), np.nan, np.float32))
+        draw_overlay(GREY, np.full((500, 600), np.nan, np.float32))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from onnxplain import fills, methods, registry
-from onnxplain.params import declared
+from onnxplain.core.params import list_parameters
 
 
 @dataclass(frozen=True)
@@ -43,39 +43,44 @@ def test_methods_and_fills_of_the_papers_are_there():
 
 def test_every_parameter_of_a_registered_class_has_help():
     for cls in (*registry.METHODS.values(), *registry.FILLS.values()):
-        for one in declared(cls):
+        for one in list_parameters(cls):
             assert one.param.help, (cls, one.name)
 
 
 def test_generative_names_are_method_and_inpainter():
     painted = fills.Inpaint(Painter())
-    choice = registry.resolve("lime-g", painted)
+    choice = registry.choose_method_and_fill("lime-g", painted)
     assert choice == (methods.LIME(), painted, "lime-g", "inpaint")
 
 
 def test_a_method_with_an_inpainter_is_called_generative_however_it_was_spelled():
-    assert registry.resolve(methods.SP(), fills.Inpaint(Painter())).method_name == "sp-g"
-    assert registry.resolve("sp", fills.Inpaint(Painter())).method_name == "sp-g"
+    assert (
+        registry.choose_method_and_fill(methods.SP(), fills.Inpaint(Painter())).method_name
+        == "sp-g"
+    )
+    assert registry.choose_method_and_fill("sp", fills.Inpaint(Painter())).method_name == "sp-g"
 
 
 def test_generative_method_without_inpainter_says_how_to_give_one():
     with pytest.raises(ValueError, match=r"load_inpainter\(path\).*--inpainter"):
-        registry.resolve("rise-g")
+        registry.choose_method_and_fill("rise-g")
 
 
 def test_generative_method_with_another_fill_is_refused():
     with pytest.raises(ValueError, match="rise-g is rise with an inpainter as the fill, got Blur"):
-        registry.resolve("rise-g", "blur")
+        registry.choose_method_and_fill("rise-g", "blur")
 
 
 def test_names_and_values_choose_the_same():
-    assert registry.resolve("sp", "blur") == registry.resolve(methods.SP(), fills.Blur())
+    assert registry.choose_method_and_fill("sp", "blur") == registry.choose_method_and_fill(
+        methods.SP(), fills.Blur()
+    )
 
 
 def test_default_fill_is_that_of_the_paper():
-    assert registry.resolve("sp").fill == fills.DatasetMean()
+    assert registry.choose_method_and_fill("sp").fill == fills.DatasetMean()
     for name, cls in registry.METHODS.items():
-        assert registry.resolve(name).fill_name == cls.usual_fill
+        assert registry.choose_method_and_fill(name).fill_name == cls.usual_fill
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,7 @@ def test_default_fill_is_that_of_the_paper():
 )
 def test_unknown_names_get_a_suggestion(method: str, fill: str | None, text: str):
     with pytest.raises(ValueError, match=text):
-        registry.resolve(method, fill)
+        registry.choose_method_and_fill(method, fill)
 
 
 def test_wrong_parameters_get_a_suggestion():
@@ -104,7 +109,7 @@ def test_other_packages_add_methods_and_cannot_replace_ours(monkeypatch: pytest.
         importlib.metadata.EntryPoint("rise", "onnxplain.methods:SP", "onnxplain.methods"),
     ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: offered)
-    assert registry.resolve("mine").method == methods.SP()
+    assert registry.choose_method_and_fill("mine").method == methods.SP()
     assert registry.all_methods()["rise"] is methods.RISE
 
 
@@ -119,12 +124,12 @@ def test_broken_package_leaves_the_others_alone(
 
 
 def test_names_may_carry_parameters():
-    assert registry.resolve("rise:n_masks=10", "blur:sigma=5")[:2] == (
+    assert registry.choose_method_and_fill("rise:n_masks=10", "blur:sigma=5")[:2] == (
         methods.RISE(n_masks=10),
         fills.Blur(sigma=5),
     )
     with pytest.raises(ValueError, match="parameter 'n_mask' is unknown; did you mean 'n_masks'"):
-        registry.resolve("rise:n_mask=10")
+        registry.choose_method_and_fill("rise:n_mask=10")
 
 
 def test_the_inpainter_is_no_parameter_of_the_fill():

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxplain.data import Box
-from onnxplain.errors import OutputError
-from onnxplain.image import read
+from onnxplain.core.data import Box
+from onnxplain.core.errors import OutputError
+from onnxplain.image import read_image
 from onnxplain.results import Explanation, check_folder, load_explanation
 
 PROVENANCE = {"classifier": {"sha256": "ab"}, "pixels_sha256": "cd", "image_size": [20, 30]}
@@ -76,7 +76,7 @@ def test_npz_needs_no_pickle_and_holds_the_record(explanation: Explanation, tmp_
 def test_overlay_is_a_picture(explanation: Explanation, tmp_path: Path):
     saved = explanation.save(tmp_path)
     assert saved.overlay is not None
-    rows, columns, channels = read(saved.overlay).shape
+    rows, columns, channels = read_image(saved.overlay).shape
     assert channels == 3
     assert rows >= 20
     assert columns >= 30

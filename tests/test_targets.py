@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnxplain.targets import Top, choose, count_targets, parse_targets
+from onnxplain.targets import Top, choose_targets, count_targets, parse_targets
 
 NAMES = ("tabby, tabby cat", "Egyptian cat", "crane", "crane", "7")
 
@@ -56,7 +56,7 @@ def test_list_of_many_classes_is_cut_in_messages():
 
 def test_most_probable_classes_are_chosen_each_once():
     probabilities = np.array([0.1, 0.4, 0.2, 0.3])
-    assert choose((2, Top(2), 1), probabilities) == [2, 1, 3]
+    assert choose_targets((2, Top(2), 1), probabilities) == [2, 1, 3]
 
 
 def test_count_is_the_most_there_can_be():

@@ -27,16 +27,16 @@ from metrics import StLpips
 from numpy.typing import NDArray
 
 import onnxplain
-from onnxplain.data import Image, generator
+from onnxplain.core.data import Image, make_rng
+from onnxplain.core.protocols import Classifier, Fill
 from onnxplain.fills import Blur, DatasetMean, Inpaint, UniformNoise
-from onnxplain.image import place, read
+from onnxplain.image import place_frame, read_image
 from onnxplain.loading import load_inpainter
 from onnxplain.metrics import ms_ssim
-from onnxplain.metrics.boxes import box_mask
-from onnxplain.protocols import Classifier, Fill
-from onnxplain.study.dataset import Item, read_items, sample
+from onnxplain.metrics.heatmaps.boxes import box_mask
+from onnxplain.study.dataset import Item, draw_sample, read_items
 from onnxplain.study.statistics import interval
-from onnxplain.subjects import bring, classify
+from onnxplain.subjects import classify, fit_to_classifier
 
 SIZE = 256  # of the photo's centre square, at which it is filled
 MARGIN = 4  # pixels round an object's shape that are filled too, as its edge is blurred
@@ -51,9 +51,9 @@ def judge(
     distance: Callable[[Image, Image], float],
 ) -> dict[str, Any]:
     """What is left of an object under every mask and fill."""
-    photo = read(item.path)
+    photo = read_image(item.path)
     rows, columns, _ = photo.shape
-    frame = place((rows, columns), (SIZE, SIZE))
+    frame = place_frame((rows, columns), (SIZE, SIZE))
     image = frame.bring(photo)
     boxes = box_mask([frame.box(box) for box in item.boxes_in((rows, columns))], (SIZE, SIZE))
     masks = {"boxes": boxes, "shapes": shape_in(boxes, image)}
@@ -96,7 +96,7 @@ def filled(fills: Mapping[str, Fill], image: Image, mask: NDArray[np.float32]) -
 
 def fill_in(fill: Fill, image: Image, mask: NDArray[np.float32]) -> Image:
     """The image with what the mask removes filled."""
-    picture = fill.prepare(image, generator(0, "fill"))
+    picture = fill.prepare(image, make_rng(0, "fill"))
     if callable(picture):
         picture = picture(mask[None])[0]
     return np.where(mask[..., None] > 0, picture, image)
@@ -109,7 +109,7 @@ def _one(
     classifier: Classifier,
     distance: Callable[[Image, Image], float],
 ) -> dict[str, float]:
-    probabilities = classify(classifier, bring(classifier, picture)[1])
+    probabilities = classify(classifier, fit_to_classifier(classifier, picture)[1])
     return {
         "recognised": float(probabilities.argmax() == target),
         "probability": float(probabilities[target]),
@@ -169,7 +169,7 @@ def main() -> None:
     }
     classifier = onnxplain.load(args.judge, device="cpu")
     distance = StLpips(args.st_lpips)
-    for item in sample(read_items(args.images, args.annotations), args.limit, 0):
+    for item in draw_sample(read_items(args.images, args.annotations), args.limit, 0):
         if item.boxes and not any(row["photo"] == item.file for row in done):
             done.append(judge(item, fills, classifier, distance))
             with args.rows.open("a") as file:

@@ -15,7 +15,7 @@ import logging
 
 import click
 
-from onnxplain.cli.errors import reported
+from onnxplain.cli.reporting import reported
 from onnxplain.version import __version__
 
 COMMANDS = ("explain", "evaluate", "compare", "merge", "inspect", "export-gradient", "zoo")

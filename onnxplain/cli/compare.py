@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 import numpy as np
 
-from onnxplain.cli.errors import reported
-from onnxplain.data import Heatmap
-from onnxplain.errors import OutputError
+from onnxplain.cli.reporting import reported
+from onnxplain.core.data import Heatmap
+from onnxplain.core.errors import OutputError
 from onnxplain.metrics import SSIM, HOGCorrelation, PairMetric, Spearman, scaled
 from onnxplain.results import load_explanation
 

@@ -11,29 +11,29 @@ from typing import Any
 
 import click
 
-from onnxplain.cli.errors import Interrupted, reported
 from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
 from onnxplain.cli.models import max_pixels_option, model_flags, model_options
+from onnxplain.cli.printing import current, report, tell
 from onnxplain.cli.progress import progress
+from onnxplain.cli.reporting import Interrupted, reported
 from onnxplain.cli.sections import SectionedCommand
-from onnxplain.cli.tables import current, report, tell
-from onnxplain.entries import Entry, entry
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpainter
+from onnxplain.registry import Entry, parse_entry
 from onnxplain.results import check_folder
 from onnxplain.runtime import OnnxClassifier
-from onnxplain.study.dataset import Item, read_items, sample
+from onnxplain.study.dataset import Item, draw_sample, read_items
 from onnxplain.study.given import Given
-from onnxplain.study.judges import BY_MODEL, JUDGES, check_boxes, check_same_classes, judges
-from onnxplain.study.plan import Plan, called, explainers, read_plan
+from onnxplain.study.judges import BY_MODEL, JUDGES, check_boxes, check_same_classes, make_judges
+from onnxplain.study.plan import Plan, call_loader, make_explainers, read_plan
 from onnxplain.study.rows import RowFile
-from onnxplain.study.run import evaluate, known_items
+from onnxplain.study.run import find_known_items, study_classifier
 from onnxplain.study.writing import check_parquet
 
 
 def entries(text: str) -> Entry:
     """A name with parameters, as an option has it."""
     try:
-        return entry(text)
+        return parse_entry(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
@@ -226,7 +226,7 @@ def command(
         plan = read_plan(plan_file) if plan_file else Plan()
         plan = replace(plan, **{k: v for k, v in given.items() if v not in (None, ())})
         found = _items(plan)
-        items = _part(sample(found, plan.limit, plan.seed), shard)
+        items = _part(draw_sample(found, plan.limit, plan.seed), shard)
         flags = model_flags(ctx)
         device = flags.get("device", "auto")
         painter = cache(
@@ -236,16 +236,16 @@ def command(
                 description=inpainter_flags(ctx),
             )
         )
-        asked = explainers(plan, painter)
+        asked = make_explainers(plan, painter)
         for one in asked:
             if isinstance(one.method, Given):
                 one.method.check(item.file for item in found)
-        judging = judges(plan, painter, device=device)
+        judging = make_judges(plan, painter, device=device)
         check_boxes(judging, found)
         # All before the first runs for hours, and the last is found to be none.
         waiting = []
         for model in plan.models or (Entry(DEFAULT_MODEL),):
-            classifier = called(load, model.name, **{**flags, **model.parameters})
+            classifier = call_loader(load, model.name, **{**flags, **model.parameters})
             check_same_classes(judging, classifier.class_names)
             waiting.append((model.name, classifier, _known(items, classifier)))
         check_folder(output)
@@ -258,7 +258,7 @@ def command(
         with progress(shown=not quiet, label=name) as move, reported():
             count = _Count(len(known) * len(asked), move)
             try:
-                for step in evaluate(
+                for step in study_classifier(
                     classifier,
                     known,
                     asked,
@@ -321,7 +321,7 @@ def _part(items: Sequence[Item], shard: tuple[int, int] | None) -> Sequence[Item
 def _known(items: Sequence[Item], classifier: OnnxClassifier) -> list[Item]:
     """The images of classes that the classifier knows; warnings about the others."""
     named = classifier.spec.sources.get("class_names") != "numbered"
-    known = known_items(items, classifier.class_names, named=named)
+    known = find_known_items(items, classifier.class_names, named=named)
     if not named and (one := next((item for item in items if item.class_name), None)):
         click.echo(
             f"Warning: the classifier's classes have no names that could be compared, as "

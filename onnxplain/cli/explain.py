@@ -10,19 +10,19 @@ import click
 
 from onnxplain import registry
 from onnxplain.api import Failure, explain_many
-from onnxplain.cli.errors import Interrupted, describe, reported
+from onnxplain.cli.explain_plan import Planned, read_explain_plan
 from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
 from onnxplain.cli.models import FILE, max_pixels_option, model_flags, model_options
 from onnxplain.cli.parameters import Family, completed
-from onnxplain.cli.plan import Planned, read_plan
 from onnxplain.cli.progress import clear_line, progress
+from onnxplain.cli.reporting import Interrupted, describe, reported
 from onnxplain.cli.sections import SectionedCommand
-from onnxplain.entries import Entry, entry
-from onnxplain.errors import OutputError
+from onnxplain.core.errors import OutputError
+from onnxplain.core.flow import Method
+from onnxplain.core.protocols import Fill
 from onnxplain.fills import Inpaint
-from onnxplain.flow import Method
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpainter
-from onnxplain.protocols import Fill
+from onnxplain.registry import Entry, parse_entry
 from onnxplain.results import Explanation, Saved, check_folder
 from onnxplain.runtime import OnnxClassifier
 
@@ -126,7 +126,7 @@ def command(
     Writes an overlay, a heatmap and a record of each into a folder, and prints one line each.
     """
     with reported(arguments=True):
-        plan = read_plan(plan_file) if plan_file else Planned()
+        plan = read_explain_plan(plan_file) if plan_file else Planned()
         chosen, implied = _method(ctx, method, plan.method)
         filled = _fill(ctx, fill, plan.fill, implied, chosen.usual_fill, inpainter)
         check_folder(output)
@@ -156,10 +156,10 @@ def command(
 
 def _method(ctx: click.Context, given: str | None, planned: Entry) -> tuple[Method, str | None]:
     """The method asked for, else the planned one, and the fill that its name implies."""
-    asked = entry(given) if given else planned
-    base, implied = registry.split(asked.name)
+    asked = parse_entry(given) if given else planned
+    base, implied = registry.split_generative(asked.name)
     parameters = {**asked.parameters, **METHODS.given(ctx, base)}
-    if registry.split(planned.name)[0] == base:
+    if registry.split_generative(planned.name)[0] == base:
         parameters = {**planned.parameters, **parameters}
     return registry.make_method(base, parameters), implied
 
@@ -173,7 +173,7 @@ def _fill(
     inpainter: str | None,
 ) -> Fill:
     """The fill asked for, else the planned one, that of the method's name, or its usual one."""
-    asked = entry(given) if given else planned
+    asked = parse_entry(given) if given else planned
     if implied and asked and asked.name != implied:
         whose = "--fill" if given else "the plan's fill"
         raise ValueError(f"a method with -g has the fill {implied!r}, got {whose} {asked.name}")

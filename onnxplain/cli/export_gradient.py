@@ -7,11 +7,11 @@ from typing import get_args
 
 import click
 
-from onnxplain.cache import write_atomic, writing
-from onnxplain.cli.errors import reported
 from onnxplain.cli.models import FILE, check_spares, model_flags, model_options
+from onnxplain.cli.reporting import reported
 from onnxplain.cli.sections import SectionedCommand
-from onnxplain.data import Kind
+from onnxplain.core.data import ScoreKind
+from onnxplain.core.files import wrapping_write_errors, write_atomic
 from onnxplain.loading import find_model, gradient_graph
 
 
@@ -27,7 +27,7 @@ from onnxplain.loading import find_model, gradient_graph
 )
 @click.option(
     "--score",
-    type=click.Choice(get_args(Kind)),
+    type=click.Choice(get_args(ScoreKind)),
     default="probability",
     show_default=True,
     help="Which score of the target is differentiated.",
@@ -51,7 +51,7 @@ def command(
     ctx: click.Context,
     model: str,
     output: Path,
-    score: Kind,
+    score: ScoreKind,
     layers: tuple[str, ...],
     mask: int | None,
 ) -> None:
@@ -69,6 +69,6 @@ def command(
         path = find_model(model)
         check_spares(path, output)
         content = gradient_graph(path, score=score, layers=layers, mask=mask, **described)
-    with reported(), writing(output):
+    with reported(), wrapping_write_errors(output):
         write_atomic(output, content)
     click.echo(output)

@@ -9,9 +9,9 @@ import click
 
 from onnxplain.cli.kept import given, keep
 from onnxplain.cli.models import numbers, sides
-from onnxplain.graph.inpainter.presets import PRESETS
-from onnxplain.graph.inpainter.spec import FIELDS
-from onnxplain.params import Declared
+from onnxplain.core.params import Declared
+from onnxplain.describe.inpainter.inpainter_spec import FIELDS
+from onnxplain.describe.inpainter.presets import PRESETS
 
 F = TypeVar("F", bound=Callable[..., object])
 

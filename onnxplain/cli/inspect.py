@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from onnxplain.cache import write_atomic, writing
-from onnxplain.cli.errors import reported
 from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
 from onnxplain.cli.models import FILE, check_spares, max_pixels_option, model_flags, model_options
+from onnxplain.cli.reporting import reported
 from onnxplain.cli.sections import SectionedCommand
-from onnxplain.graph.inpainter.spec import write_toml
-from onnxplain.graph.spec import ModelSpec
+from onnxplain.core.files import wrapping_write_errors, write_atomic
+from onnxplain.core.spec import ModelSpec
+from onnxplain.describe.inpainter.inpainter_spec import write_toml
 from onnxplain.inspection import Answer, Inspection, inspect_model
 from onnxplain.loading import find_model, is_inpainter, load_inpainter
 from onnxplain.runtime import OnnxInpainter
@@ -98,7 +98,7 @@ def command(
             flags=flags,
         )
         if write_spec and found.spec:
-            from onnxplain.graph.sources import write_spec_toml  # it imports onnx
+            from onnxplain.describe.sources import write_spec_toml  # it imports onnx
 
             _write(write_spec_toml(found.spec), write_spec)
     for warning in found.warnings:
@@ -130,7 +130,7 @@ def _inpainter_lines(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _write(text: str, path: Path) -> None:
-    with writing(path):
+    with wrapping_write_errors(path):
         write_atomic(path, text.encode())
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from onnxplain.cli.errors import reported
-from onnxplain.study.rows import merge
+from onnxplain.cli.reporting import reported
+from onnxplain.study.rows import merge_rows
 
 
 @click.command()
@@ -22,5 +22,5 @@ def command(output: Path, files: tuple[Path, ...]) -> None:
     joined rows finds everything done and makes the tables.
     """
     with reported():
-        n = merge(files, output)
+        n = merge_rows(files, output)
     click.echo(f"{output}: {n} rows")

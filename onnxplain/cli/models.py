@@ -9,8 +9,8 @@ from typing import Any, TypeVar, get_args
 import click
 
 from onnxplain.cli.kept import given, keep
-from onnxplain.data import Fit, Interpolation
-from onnxplain.graph.spec import Colour, Head, Layout
+from onnxplain.core.data import Fit, Interpolation
+from onnxplain.core.spec import Colour, Head, Layout
 from onnxplain.image import MAX_PIXELS
 
 F = TypeVar("F", bound=Callable[..., object])

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from onnxplain.cli.kept import given, keep
-from onnxplain.params import Declared, declared
+from onnxplain.core.params import Declared, list_parameters
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -41,7 +41,7 @@ class Family:
     def given(self, ctx: click.Context, owner: str) -> dict[str, Any]:
         """The parameters that were given, all of which `owner` must take."""
         found = given(ctx, f"{self.kind}_")
-        known = {one.name for one in declared(self.classes[owner])}
+        known = {one.name for one in list_parameters(self.classes[owner])}
         for name in found:
             if name not in known:
                 takers = ", ".join(self._takers()[name])
@@ -59,7 +59,7 @@ class Family:
         """For each parameter, who takes it."""
         takers: dict[str, dict[str, Declared]] = {}
         for owner, cls in self.classes.items():
-            for one in declared(cls):
+            for one in list_parameters(cls):
                 takers.setdefault(one.name, {})[owner] = one
         return takers
 

@@ -7,8 +7,8 @@ import json
 import click
 
 from onnxplain import zoo
-from onnxplain.cli.errors import reported
-from onnxplain.loading import score
+from onnxplain.cli.reporting import reported
+from onnxplain.loading import score_photo
 
 
 @click.group()
@@ -20,7 +20,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a model.")
 def list_models(as_json: bool) -> None:
     """List the models of the zoo, the default classifier first."""
-    models = zoo.available()
+    models = zoo.list_models()
     width = max(len(one.name) for one in models)
     for one in models:
         if as_json:
@@ -41,5 +41,5 @@ def build_models(names: tuple[str, ...], force: bool, as_json: bool) -> None:
     """
     for name in names:
         with reported():
-            path = str(zoo.build(name, force=force, score=score))
+            path = str(zoo.build_model(name, force=force, score=score_photo))
         click.echo(json.dumps({"name": name, "path": path}) if as_json else path)

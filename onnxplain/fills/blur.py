@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from onnxplain.data import Image
+from onnxplain.core.data import Image
+from onnxplain.core.params import Param, Parametrised
 from onnxplain.image import gaussian_blur
-from onnxplain.params import Param, Parametrised
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Image, Images, Mask
+from onnxplain.core.data import Image, Images, Mask
+from onnxplain.core.params import Param, Parametrised
 from onnxplain.image import inpaint_classical
-from onnxplain.params import Param, Parametrised
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from onnxplain.data import IMAGENET_MEAN, RGB, Image
-from onnxplain.params import Param, Parametrised
+from onnxplain.core.data import IMAGENET_MEAN, RGB, Image
+from onnxplain.core.params import Param, Parametrised
 
 # A Gaussian of standard deviation 5 on 11 pixels whose tails are folded back at its ends:
 # nearly a box. A Gaussian that is cut off at 11 pixels is not what the curves of [1]_ used.

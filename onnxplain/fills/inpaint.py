@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Image, Images, Mask
-from onnxplain.errors import InpainterError
-from onnxplain.protocols import Inpainter
+from onnxplain.core.data import Image, Images, Mask
+from onnxplain.core.errors import InpainterError
+from onnxplain.core.protocols import Inpainter
 
 
 @dataclass(frozen=True, eq=False)

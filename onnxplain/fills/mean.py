@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from onnxplain.data import Image
+from onnxplain.core.data import Image
+from onnxplain.core.params import Param, Parametrised
 from onnxplain.fills.constant import plain
 from onnxplain.image import box_blur
-from onnxplain.params import Param, Parametrised
-from onnxplain.segments import superpixels
+from onnxplain.image.superpixels import superpixels
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from onnxplain.data import Image
-from onnxplain.params import Param, Parametrised
+from onnxplain.core.data import Image
+from onnxplain.core.params import Param, Parametrised
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from onnx import (
     external_data_helper,
 )
 
-from onnxplain.errors import ModelError
-from onnxplain.graph.safety import inlined, scan
-from onnxplain.graph.shapes import Shapes, subgraphs
+from onnxplain.core.errors import ModelError
+from onnxplain.graph.safety import check_safety, inline_functions
+from onnxplain.graph.shapes import Shapes, list_subgraphs
 
 MAX_BYTES = 4 * 2**30
 MAX_MESSAGE = 2**31 - 1  # protobuf's own limit
@@ -108,8 +108,8 @@ def read_model(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ModelFile:
         raise ModelError(
             f"{path.name}: not a valid ONNX model: {reason}; export it again"
         ) from error
-    proto = inlined(proto, path.name)
-    shapes = scan(proto, path.name)
+    proto = inline_functions(proto, path.name)
+    shapes = check_safety(proto, path.name)
     return ModelFile(path, proto, _sha256(written, files), bool(files), shapes)
 
 
@@ -117,7 +117,7 @@ def _lacks_shape(value: ValueInfoProto) -> bool:
     return value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")
 
 
-def with_weights(file: ModelFile) -> ModelProto:
+def load_weights(file: ModelFile) -> ModelProto:
     """The graph of a file with all its weights in it; a copy if some lie in other files.
 
     Raises
@@ -246,7 +246,7 @@ def _node_tensors(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
             yield from attribute.tensors
             if attribute.HasField("t"):
                 yield attribute.t
-        for _, graph in subgraphs(node):
+        for _, graph in list_subgraphs(node):
             yield from _graph_tensors(graph)
 
 

@@ -12,15 +12,15 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto
 from onnx.inliner import inline_local_functions
 
-from onnxplain.errors import ModelError
+from onnxplain.core.errors import ModelError
 from onnxplain.graph.shapes import (
     STANDARD,
     ShapeMismatch,
     Shapes,
-    declared,
-    image_inputs,
+    list_image_inputs,
+    list_subgraphs,
     product,
-    subgraphs,
+    read_declared_dims,
 )
 
 DOMAINS = (*STANDARD, "com.microsoft", "com.microsoft.nchwc")
@@ -59,7 +59,7 @@ GROWING = {
 }
 
 
-def inlined(proto: ModelProto, name: str) -> ModelProto:
+def inline_functions(proto: ModelProto, name: str) -> ModelProto:
     """The model with its local functions put in place, so that all that it does is seen.
 
     Raises
@@ -71,14 +71,14 @@ def inlined(proto: ModelProto, name: str) -> ModelProto:
     return inline_local_functions(proto) if proto.functions else proto
 
 
-def scan(proto: ModelProto, name: str) -> Shapes:
+def check_safety(proto: ModelProto, name: str) -> Shapes:
     """Check a model, and give the shapes that were found on the way.
 
     Parameters
     ----------
     proto : ModelProto
-        A model that passes ONNX's own checker, after `inlined`; external tensors need not be
-        loaded.
+        A model that passes ONNX's own checker, after `inline_functions`; external tensors
+        need not be loaded.
     name : str
         The file's name, for messages.
 
@@ -87,7 +87,9 @@ def scan(proto: ModelProto, name: str) -> Shapes:
     ModelError
         If it could allocate or run without bound.
     """
-    open_sides = any(None in (declared(one) or ())[1:] for one in image_inputs(proto.graph))
+    open_sides = any(
+        None in (read_declared_dims(one) or ())[1:] for one in list_image_inputs(proto.graph)
+    )
     sizes = SIZES if open_sides else SIZES[:1]
     for size in sizes:
         shapes = Shapes.of_inputs(proto, size=(size, size))
@@ -123,7 +125,7 @@ def _check_functions(proto: ModelProto, name: str) -> None:
                     f"{name}: uses the operator {node.domain}::{node.op_type}, which no standard "
                     f"ONNX runtime knows; export the model with standard operators only"
                 )
-            total += 1 + sum(cost(list(graph.node), calling) for _, graph in subgraphs(node))
+            total += 1 + sum(cost(list(graph.node), calling) for _, graph in list_subgraphs(node))
         return total
 
     total = cost(list(proto.graph.node), ())
@@ -165,7 +167,7 @@ class _Scan:
         return peak
 
     def _step(self, node: NodeProto, shapes: Shapes, trips: int) -> int:
-        graphs = dict(subgraphs(node))
+        graphs = dict(list_subgraphs(node))
         if not graphs:
             try:
                 shapes.step(node)
@@ -288,7 +290,7 @@ def _last_uses(graph: GraphProto) -> dict[str, int]:
 
 def _names_inside(node: NodeProto) -> set[str]:
     names: set[str] = set()
-    for _, graph in subgraphs(node):
+    for _, graph in list_subgraphs(node):
         names.update(value.name for value in graph.output)
         for inner in graph.node:
             names.update(inner.input)

@@ -86,9 +86,9 @@ class Shapes:
         opsets = {entry.domain: entry.version for entry in proto.opset_import}
         shapes = cls(opsets)
         shapes.add_initializers(proto.graph)
-        for value in image_inputs(proto.graph):
+        for value in list_image_inputs(proto.graph):
             kind = value.type.tensor_type
-            dims = closed(declared(value), batch=batch, size=size)
+            dims = closed(read_declared_dims(value), batch=batch, size=size)
             shapes.set(value.name, kind.elem_type, dims)
         return shapes
 
@@ -226,7 +226,7 @@ class Shapes:
         return [np.asarray(result) for result in results]
 
 
-def image_inputs(graph: GraphProto) -> list[onnx.ValueInfoProto]:
+def list_image_inputs(graph: GraphProto) -> list[onnx.ValueInfoProto]:
     """The inputs that must be fed: old files list their weights among the inputs too."""
     stored = {tensor.name for tensor in graph.initializer}
     stored |= {sparse.values.name for sparse in graph.sparse_initializer}
@@ -243,7 +243,7 @@ def dims_of(kind: TypeProto) -> Dims | None:
     )
 
 
-def declared(value: onnx.ValueInfoProto) -> Dims | None:
+def read_declared_dims(value: onnx.ValueInfoProto) -> Dims | None:
     """Dimensions of a graph's input or output; exporters write 0 or -1 for open ones."""
     dims = dims_of(value.type)
     return None if dims is None else tuple(dim or None for dim in dims)
@@ -279,7 +279,7 @@ def closed(
     )
 
 
-def subgraphs(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
+def list_subgraphs(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
     """The graphs that a node holds, with the names of their attributes."""
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:

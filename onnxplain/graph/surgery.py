@@ -10,17 +10,26 @@ References
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import (
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+    numpy_helper,
+)
 
-from onnxplain.data import generator
-from onnxplain.errors import ModelError
-from onnxplain.graph.names import rename_uses, tensor_names, unused
-from onnxplain.graph.shapes import Dims, declared
+from onnxplain.core.data import make_rng
+from onnxplain.core.errors import ModelError
+from onnxplain.graph.names import collect_tensor_names, find_unused_name, rename_uses
+from onnxplain.graph.shapes import Dims, read_declared_dims
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
@@ -81,9 +90,12 @@ def prepend_sub(model: ModelProto, shift: ArrayLike, *, input: str | None = None
         kind = TensorProto.DataType.Name(tensor.elem_type)
         raise ModelError(f"input {name!r} holds {kind}; a shift needs floating-point numbers")
     values = np.asarray(shift, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-    _check_shift(values.shape, declared(inputs[name]) or ())
-    taken = tensor_names(graph)
-    constant, shifted = unused(f"{name}_shift", taken), unused(f"{name}_unshifted", taken)
+    _check_shift(values.shape, read_declared_dims(inputs[name]) or ())
+    taken = collect_tensor_names(graph)
+    constant, shifted = (
+        find_unused_name(f"{name}_shift", taken),
+        find_unused_name(f"{name}_unshifted", taken),
+    )
     rename_uses(graph.node, name, shifted)
     graph.initializer.append(numpy_helper.from_array(values, constant))
     graph.node.insert(0, helper.make_node("Sub", [name, constant], [shifted]))
@@ -151,7 +163,7 @@ def randomise_layers(model: ModelProto, n_layers: int, *, seed: int = 0) -> Mode
             if tensor.data_location == TensorProto.EXTERNAL:
                 raise ModelError(f"tensor {name!r} lies in another file; load the model with it")
             values = numpy_helper.to_array(tensor)
-            order = generator(seed, name).permutation(values.size)
+            order = make_rng(seed, name).permutation(values.size)
             shuffled = values.reshape(-1)[order].reshape(values.shape)
             tensor.CopyFrom(numpy_helper.from_array(shuffled, tensor.name))
     return out
@@ -190,3 +202,44 @@ def _origin(
             return None
         name = node.input[0]
     return name
+
+
+def find_features_tensor(model: ModelProto) -> str:
+    """The tensor that a classifier's last layer with weights turns into scores.
+
+    Raises
+    ------
+    ModelError
+        If no layer has weights.
+    """
+    layers = weight_layers(model)
+    if not layers:
+        raise ModelError("no layer of the model has weights; name the tensor of the features")
+    last = layers[-1]
+    node = next(one for one in model.graph.node if last.name in (one.name, one.output[0]))
+    weights = WEIGHTS[node.op_type]
+    free = (name for place, name in enumerate(node.input) if place not in weights)
+    # A product's factors may both be weights by their place: what is stored is no feature.
+    stored = {*last.tensors, *(tensor.name for tensor in model.graph.initializer)}
+    found = next(free, None) or next(name for name in node.input if name not in stored)
+    return str(found)
+
+
+def keep_only_output(model: ModelProto, tensor: str) -> ModelProto:
+    """The model whose only output is one of its tensors.
+
+    Raises
+    ------
+    ModelError
+        If no node makes a tensor of that name.
+    """
+    made = [name for node in model.graph.node for name in node.output if name]
+    if tensor not in made:
+        near = difflib.get_close_matches(tensor, made, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"its last are {made[-3:]}"
+        raise ModelError(f"no node of the model makes a tensor {tensor!r}; {hint}")
+    out = ModelProto()
+    out.CopyFrom(model)
+    del out.graph.output[:]
+    out.graph.output.append(ValueInfoProto(name=tensor))  # ONNX Runtime finds its type
+    return out

@@ -9,22 +9,29 @@ enlarged masks side by side were as quick with all of OpenCV's threads as with o
 
 from __future__ import annotations
 
-from onnxplain.image.files import MAX_PIXELS, from_pillow, read, write_png
-from onnxplain.image.frame import Frame, place
-from onnxplain.image.process import Classical, box_blur, gaussian_blur, inferno, inpaint_classical
+from onnxplain.image.files import MAX_PIXELS, example_photo, from_pillow, read_image, write_png
+from onnxplain.image.frame import Frame, place_frame
+from onnxplain.image.process import (
+    Classical,
+    apply_inferno,
+    box_blur,
+    gaussian_blur,
+    inpaint_classical,
+)
 from onnxplain.image.resample import resize
 
 __all__ = [
     "MAX_PIXELS",
     "Classical",
     "Frame",
+    "apply_inferno",
     "box_blur",
+    "example_photo",
     "from_pillow",
     "gaussian_blur",
-    "inferno",
     "inpaint_classical",
-    "place",
-    "read",
+    "place_frame",
+    "read_image",
     "resize",
     "write_png",
 ]

@@ -19,9 +19,9 @@ import PIL.ImageFile
 from numpy.typing import NDArray
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
-from onnxplain.cache import replacing, writing
-from onnxplain.data import Image
-from onnxplain.errors import ImageError
+from onnxplain.core.data import Image
+from onnxplain.core.errors import ImageError
+from onnxplain.core.files import replacing, wrapping_write_errors
 
 # Photo formats only: Pillow also knows formats that start other programs (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
@@ -30,7 +30,7 @@ MAX_PIXELS = 64_000_000
 _DECODERS = threading.Lock()
 
 
-def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:
+def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:
     """Read a photo, upright, as the eye sees it.
 
     The EXIF orientation is applied; transparent pixels are laid over white; grey, palette
@@ -71,7 +71,7 @@ def read(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image
 
 
 def from_pillow(photo: PIL.Image.Image, name: str) -> Image:
-    """The pixels of a Pillow image, as `read` gives those of its file.
+    """The pixels of a Pillow image, as `read_image` gives those of its file.
 
     So an orientation in its EXIF data is applied, and transparent pixels are laid over white.
     Its size is the matter of whoever opened it.
@@ -104,7 +104,7 @@ def from_pillow(photo: PIL.Image.Image, name: str) -> Image:
             # A copy is decoded, or the same image would hold 8 bits when it comes again.
             with PIL.Image.open(io.BytesIO(_content(photo)), formats=FORMATS) as copy:
                 return _rgb(copy)
-    except Exception as error:  # as in `read`
+    except Exception as error:  # as in `read_image`
         raise ImageError(f"{name}: cannot be read as an image: {error or repr(error)}") from error
 
 
@@ -124,7 +124,7 @@ def write_png(path: str | os.PathLike[str], picture: NDArray[np.uint8]) -> None:
         If the folder is missing or cannot be written.
     """
     path = Path(path)
-    with writing(path), replacing(path) as file:
+    with wrapping_write_errors(path), replacing(path) as file:
         PIL.Image.fromarray(picture).save(file, "PNG")
 
 
@@ -246,3 +246,20 @@ def _decode_deep(content: bytes) -> NDArray[np.float32] | None:
         return None
     order = [2, 1, 0, 3][: decoded.shape[2]]
     return decoded[..., order].astype(np.float32) / np.float32(65535)
+
+
+def example_photo() -> Image:
+    """Return the photo of a cup of coffee that comes with scikit-image.
+
+    It tries out models on a real photo: in noise, and in plain areas, values lie on the kinks
+    of a network.
+
+    Returns
+    -------
+    photo : (400, 600, 3) ndarray of float32 in [0, 1]
+        RGB.
+    """
+    import skimage.data  # 0.1 s to import, and rarely needed
+
+    pixels = skimage.data.coffee()  # type: ignore[no-untyped-call]  # of skimage
+    return np.asarray(pixels, np.float32) / np.float32(255)

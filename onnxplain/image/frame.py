@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Box, Fit, Heatmap, Image, Interpolation, Size
+from onnxplain.core.data import Box, Fit, Heatmap, Image, Interpolation, Size
 from onnxplain.image.resample import resample_box
 
 
@@ -110,7 +110,7 @@ class Frame:
         )
 
 
-def place(original: Size, size: Size, fit: Fit = "crop", crop: float = 1.0) -> Frame:
+def place_frame(original: Size, size: Size, fit: Fit = "crop", crop: float = 1.0) -> Frame:
     """Choose the window of a photo.
 
     Parameters
@@ -129,9 +129,9 @@ def place(original: Size, size: Size, fit: Fit = "crop", crop: float = 1.0) -> F
 
     Examples
     --------
-    >>> place((400, 600), (224, 224), crop=0.875).window
+    >>> place_frame((400, 600), (224, 224), crop=0.875).window
     Box(top=25.0, left=125.0, bottom=375.0, right=475.0)
-    >>> place((300, 600), (224, 224), "pad").box(Box(0, 0, 300, 600))
+    >>> place_frame((300, 600), (224, 224), "pad").box(Box(0, 0, 300, 600))
     Box(top=56.0, left=0.0, bottom=168.0, right=224.0)
     """
     if not 0 < crop <= 1:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Image
+from onnxplain.core.data import Image
 
 Classical: TypeAlias = Literal["telea", "navier-stokes"]
 
@@ -72,7 +72,7 @@ def inpaint_classical(
     return out
 
 
-def inferno() -> NDArray[np.float32]:
+def apply_inferno() -> NDArray[np.float32]:
     """The colour map *inferno*: 256 colours (256, 3) in [0, 1], evenly spaced to the eye."""
     levels = np.arange(256, dtype=np.uint8)[:, None]
     colours: Any = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)

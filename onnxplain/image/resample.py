@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from onnxplain.data import Box, Interpolation, Size
+from onnxplain.core.data import Box, Interpolation, Size
 
 F = TypeVar("F", bound=np.floating[Any])
 

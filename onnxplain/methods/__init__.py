@@ -1,10 +1,10 @@
 """Explanation methods: one paper, one file."""
 
-from onnxplain.methods.fido import FIDO
-from onnxplain.methods.lime import LIME
-from onnxplain.methods.mp import MP
-from onnxplain.methods.mp2 import MP2
-from onnxplain.methods.rise import RISE
-from onnxplain.methods.sp import SP
+from onnxplain.methods.masks.fido import FIDO
+from onnxplain.methods.masks.mp import MP
+from onnxplain.methods.masks.mp2.mp2 import MP2
+from onnxplain.methods.scores.lime import LIME
+from onnxplain.methods.scores.rise import RISE
+from onnxplain.methods.scores.sp import SP
 
 __all__ = ["FIDO", "LIME", "MP", "MP2", "RISE", "SP"]

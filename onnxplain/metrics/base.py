@@ -10,15 +10,15 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onnxplain.data import Case, Heatmap, Size
-from onnxplain.flow import Flow
-from onnxplain.params import values
+from onnxplain.core.data import Case, Heatmap, Size
+from onnxplain.core.flow import Flow
+from onnxplain.core.params import get_values
 
 Direction: TypeAlias = Literal["lower", "higher"]
 
 
 @dataclass(frozen=True, eq=False)
-class Score:
+class MetricResult:
     """What a metric found.
 
     Parameters
@@ -33,7 +33,7 @@ class Score:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Named(Protocol):
+class MetricIdentity(Protocol):
     """What tells a metric's rows from those of others."""
 
     name: ClassVar[str]
@@ -41,7 +41,7 @@ class Named(Protocol):
     unit: ClassVar[str]
 
 
-class Metric(Named, Protocol):
+class Metric(MetricIdentity, Protocol):
     """A metric of one heatmap: frozen hyperparameters and one flow.
 
     It asks like a method does, by ``yield``, and so shares the batches of whatever else runs.
@@ -54,12 +54,12 @@ class Metric(Named, Protocol):
         """Images that will be scored for one heatmap of that size, at most."""
         ...
 
-    def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[Score]:
+    def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
         """Judge one heatmap of the size of the case's image."""
         ...
 
 
-class PairMetric(Named, Protocol):
+class PairMetric(MetricIdentity, Protocol):
     """A metric of how alike two heatmaps are."""
 
     def compare(self, first: ArrayLike, second: ArrayLike) -> float:
@@ -67,26 +67,26 @@ class PairMetric(Named, Protocol):
         ...
 
 
-def defined(value: float) -> float | None:
+def none_if_undefined(value: float) -> float | None:
     """The value, or None where it is not defined: JSON has no NaN."""
     return value if math.isfinite(value) else None
 
 
-def row(metric: Named, score: Score) -> dict[str, Any]:
+def to_row(metric: MetricIdentity, score: MetricResult) -> dict[str, Any]:
     """One row of a table of results, which JSON can hold.
 
     Examples
     --------
-    >>> from onnxplain.metrics.pointing import PointingGame
-    >>> row(PointingGame(), Score(1.0))["direction"]
+    >>> from onnxplain.metrics.heatmaps.pointing import PointingGame
+    >>> to_row(PointingGame(), MetricResult(1.0))["direction"]
     'higher'
     """
     return {
         "metric": metric.name,
-        "value": defined(score.value),
+        "value": none_if_undefined(score.value),
         "direction": metric.direction,
         "unit": metric.unit,
-        "parameters": values(metric),
+        "parameters": get_values(metric),
         "details": dict(score.details),
     }
 
@@ -112,7 +112,7 @@ def check_heatmap(heatmap: ArrayLike, size: Size) -> NDArray[np.float64]:
     return wide
 
 
-def map_size(heatmap: ArrayLike) -> Size:
+def check_map_size(heatmap: ArrayLike) -> Size:
     """Rows and columns of a heatmap, or an error that tells its shape."""
     shape = np.shape(heatmap)
     if len(shape) != 2:

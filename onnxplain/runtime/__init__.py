@@ -4,8 +4,8 @@ from onnxplain.runtime.callable import CallableClassifier, from_callable
 from onnxplain.runtime.classifier import OnnxClassifier
 from onnxplain.runtime.distance import OnnxDistance, load_distance
 from onnxplain.runtime.features import OnnxFeatures, load_features
-from onnxplain.runtime.inpainter import OnnxInpainter, load_inpainter
-from onnxplain.runtime.load import load_classifier, open_classifier
+from onnxplain.runtime.inpainters.model import OnnxInpainter, load_inpainter
+from onnxplain.runtime.opening import load_classifier, open_classifier
 
 __all__ = [
     "CallableClassifier",

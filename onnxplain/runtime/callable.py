@@ -10,10 +10,11 @@ from typing import Any, SupportsIndex, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Image, Images, Outputs, Scores, Size
-from onnxplain.errors import BY_SCORES, ModelError, ScoreError
-from onnxplain.protocols import Differentiable, Part
-from onnxplain.runtime.compose import HostComposer, ModelSpace, Planes, check_images
+from onnxplain.core.data import Image, Images, Outputs, Preprocessing, Scores, Size
+from onnxplain.core.errors import BY_SCORES, ModelError, ScoreError
+from onnxplain.core.protocols import Differentiable, Part
+from onnxplain.runtime.composing.host import HostComposer, Planes
+from onnxplain.runtime.composing.space import ModelSpace, check_images
 
 Function: TypeAlias = Callable[[NDArray[np.float32]], Any]
 
@@ -128,6 +129,7 @@ class CallableClassifier:
         self._function = function
         self._composer = HostComposer(ModelSpace(size))
         self.size = size
+        self.preprocessing = Preprocessing()
         self.class_names = class_names
         self.outputs = outputs
         self.batch_size = batch_size

@@ -7,18 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from onnxplain.data import Image, Images, Outputs, Scores, Size
-from onnxplain.errors import ModelError
-from onnxplain.graph.spec import ModelSpec
-from onnxplain.protocols import Differentiable, Part
+from onnxplain.core.data import Image, Images, Outputs, Preprocessing, Scores, Size
+from onnxplain.core.errors import ModelError
+from onnxplain.core.protocols import Differentiable, Part
+from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import head, tuning
-from onnxplain.runtime.batching import Batch
-from onnxplain.runtime.compose import HostComposer, ModelSpace, Planes, check_images
+from onnxplain.runtime.batch_support import BatchSupport
+from onnxplain.runtime.composing.host import HostComposer, Planes
+from onnxplain.runtime.composing.space import ModelSpace, check_images
 from onnxplain.runtime.runner import Runner
-from onnxplain.runtime.session import Session, version
+from onnxplain.runtime.session import Session, get_ort_version
 
 if TYPE_CHECKING:  # it imports onnx, which takes a while and is needed on a GPU only
-    from onnxplain.runtime.device_compose import DeviceComposer, DevicePlanes
+    from onnxplain.runtime.composing.device import DeviceComposer, DevicePlanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class OnnxClassifier:
         session: Session,
         spec: ModelSpec,
         identity: Identity,
-        batch: Batch,
+        batch: BatchSupport,
         *,
         batch_size: int,
         workers: int,
@@ -86,6 +87,11 @@ class OnnxClassifier:
     def size(self) -> Size:
         """Rows and columns of the images it takes."""
         return self.spec.size
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a photo is brought to that size."""
+        return self.spec.preprocessing
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -121,11 +127,12 @@ class OnnxClassifier:
             "device": str(self._session.device),
             "provider": self.providers[0],
             "tf32": self._session.tf32,
-            "onnxruntime": version(),
+            "onnxruntime": get_ort_version(),
             "batch": self.batch.text,
             "batch_size": self.batch_size,
             "workers": self.workers,
             "composed_by": "graph" if self._device else "host",
+            "preprocessing": self.spec.describe(),
         }
 
     def scores(self, images: Images) -> Scores:

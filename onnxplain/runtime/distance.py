@@ -10,13 +10,13 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Images, Size
-from onnxplain.errors import ModelError
+from onnxplain.core.data import Images, Size
+from onnxplain.core.errors import ModelError
 from onnxplain.image import resize
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.runner import padded
+from onnxplain.runtime.runner import pad_rows
 from onnxplain.runtime.session import Session, Tensor, open_session
-from onnxplain.runtime.tuning import cores
+from onnxplain.runtime.tuning import count_cores
 
 BATCH_SIZE = 4  # such networks keep the features of every layer of both images
 
@@ -67,7 +67,7 @@ def load_distance(
         raise ValueError(f"size is (rows, columns), each at least 1, got {wanted}")
     model = read_model(Path(path))
     session = open_session(
-        model.content, Device.parse(device), name=model.path.name, threads=cores()
+        model.content, Device.parse(device), name=model.path.name, threads=count_cores()
     )
     _check(session)
     rows, columns = session.inputs[0].shape[2:]
@@ -138,7 +138,7 @@ class OnnxDistance:
         low, high = self._range
         if self._size is not None and images.shape[1:3] != self._size:
             images = np.stack([resize(image, self._size, antialias=True) for image in images])
-        values = low + padded(images, n) * (high - low)
+        values = low + pad_rows(images, n) * (high - low)
         return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from onnxplain.errors import DeviceError, ModelError
+from onnxplain.core.errors import DeviceError, ModelError
 from onnxplain.runtime.device import Device, advice
 
 _OUT_OF_MEMORY = re.compile(

@@ -10,16 +10,17 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Images, Size
-from onnxplain.errors import ModelError
-from onnxplain.graph.spec import ModelSpec
+from onnxplain.core.data import Images, Size
+from onnxplain.core.errors import ModelError
+from onnxplain.core.spec import ModelSpec
 from onnxplain.image import resize
-from onnxplain.runtime.batching import batch_of
-from onnxplain.runtime.compose import HostComposer, ModelSpace
+from onnxplain.runtime.batch_support import find_batch_support
+from onnxplain.runtime.composing.host import HostComposer
+from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.runner import padded
+from onnxplain.runtime.runner import pad_rows
 from onnxplain.runtime.session import Session, open_session
-from onnxplain.runtime.tuning import cores
+from onnxplain.runtime.tuning import count_cores
 
 BATCH_SIZE = 8
 
@@ -49,23 +50,23 @@ def load_features(
     DeviceError
         If the device cannot be had.
     """
-    from onnxplain.graph.features import features_name, with_output
+    from onnxplain.describe.resolve import resolve_spec
     from onnxplain.graph.load import read_model
     from onnxplain.graph.rebatch import dynamic_batch
-    from onnxplain.graph.resolve import resolve_spec
+    from onnxplain.graph.surgery import find_features_tensor, keep_only_output
 
     wanted = Device.parse(device)
     model = read_model(Path(path))
     spec = resolve_spec(model, flags or {})
-    batch = batch_of(model, spec)
+    batch = find_batch_support(model, spec)
     proto = dynamic_batch(model.proto, spec) if batch.rewritten else model.proto
     try:
-        name = tensor or features_name(proto)
-        content = with_output(proto, name).SerializeToString()
+        name = tensor or find_features_tensor(proto)
+        content = keep_only_output(proto, name).SerializeToString()
     except ModelError as error:
         raise ModelError(f"{model.path.name}: {error}") from error
     session = open_session(
-        content, wanted, name=model.path.name, folder=model.folder, threads=cores()
+        content, wanted, name=model.path.name, folder=model.folder, threads=count_cores()
     )
     return OnnxFeatures(session, spec, name, batch.fixed)
 
@@ -108,7 +109,7 @@ class OnnxFeatures:
         n = len(images)
         if images.shape[1:3] != self.size:
             images = np.stack([resize(image, self.size, antialias=True) for image in images])
-        images = padded(images, self._fixed or n)
+        images = pad_rows(images, self._fixed or n)
         feeds = {self.spec.input: self._composer.enter(images)}
         (answer,) = self._session.run(feeds, [self.tensor])
         if answer.ndim not in (2, 3, 4) or len(answer) != len(images):

@@ -10,10 +10,10 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import GREY, Images, Kind, Scores
-from onnxplain.errors import BY_SCORES, ModelError, ScoreError
-from onnxplain.graph.batch import batch_axis
-from onnxplain.graph.gradient import (
+from onnxplain.core.data import GREY, Images, ScoreKind, Scores
+from onnxplain.core.errors import BY_SCORES, ModelError, ScoreError
+from onnxplain.core.spec import ModelSpec
+from onnxplain.gradient import (
     FILL,
     MASK,
     TARGET,
@@ -23,21 +23,21 @@ from onnxplain.graph.gradient import (
     build_gradient,
     first_not_finite,
 )
-from onnxplain.graph.gradient import gradient_name as named
-from onnxplain.graph.load import ModelFile, with_weights
-from onnxplain.graph.spec import ModelSpec
+from onnxplain.gradient import gradient_name as named
+from onnxplain.graph.load import ModelFile, load_weights
+from onnxplain.graph.rebatch import batch_axis
 from onnxplain.runtime import head
-from onnxplain.runtime.batching import batch_of
-from onnxplain.runtime.compose import ModelSpace, check_images
+from onnxplain.runtime.batch_support import find_batch_support
+from onnxplain.runtime.composing.space import ModelSpace, check_images
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.measure import RuntimeMeasure
-from onnxplain.runtime.runner import BatchSize, padded
+from onnxplain.runtime.runner import BatchSize, pad_rows
 from onnxplain.runtime.session import Session, open_session
 
 # Two batch sizes, other than 1, to see which dimensions grow with the batch.
 PROBES = (2, 3)
 
-FIRST: Kind = "log-odds"  # the score that most methods explain
+FIRST: ScoreKind = "log-odds"  # the score that most methods explain
 
 
 @final
@@ -124,7 +124,7 @@ class OnnxGradient:
         """At most a batch of images, filled up with the last one where the batch is fixed."""
         n = self._batches.size if self._batches.fixed else len(images)
         rows, wanted = self._space.enter(images), targets.astype(np.int64)
-        return {self.spec.input: padded(rows, n), TARGET: padded(wanted, n)}
+        return {self.spec.input: pad_rows(rows, n), TARGET: pad_rows(wanted, n)}
 
     def _check_finite(
         self,
@@ -172,11 +172,11 @@ class OnnxGradients:
 
     def __init__(self, file: ModelFile, spec: ModelSpec, device: Device, batch_size: int) -> None:
         self._load = partial(load_gradient, file, spec, device, batch_size=batch_size)
-        self._loaded: dict[Kind, OnnxGradient] = {FIRST: self._load(kind=FIRST)}
+        self._loaded: dict[ScoreKind, OnnxGradient] = {FIRST: self._load(kind=FIRST)}
         self._loading = threading.Lock()
 
     def score_grads(
-        self, images: Images, targets: NDArray[np.int64], kind: Kind
+        self, images: Images, targets: NDArray[np.int64], kind: ScoreKind
     ) -> tuple[Scores, Images]:
         """Raw scores (N, K), and d score / d image (N, H, W, 3) of each image's target."""
         with self._loading:
@@ -190,7 +190,7 @@ def load_gradient(
     spec: ModelSpec,
     device: Device,
     *,
-    kind: Kind = "probability",
+    kind: ScoreKind = "probability",
     batch_size: int = 8,
 ) -> OnnxGradient:
     """Differentiate a classifier and load the result on a device.
@@ -216,7 +216,7 @@ def gradient_model(
     file: ModelFile,
     spec: ModelSpec,
     *,
-    kind: Kind = "probability",
+    kind: ScoreKind = "probability",
     layers: tuple[str, ...] = (),
     mask: int | None = None,
 ) -> bytes:
@@ -258,7 +258,7 @@ def _built(
     file: ModelFile,
     spec: ModelSpec,
     *,
-    kind: Kind,
+    kind: ScoreKind,
     layers: tuple[str, ...] = (),
     mask: int | None = None,
 ) -> tuple[bytes, int | None]:
@@ -268,7 +268,7 @@ def _built(
     coarse = None if mask is None else CoarseMask(mask, spec.layout, spec.size)
     wish = Wish(spec.input, spec.output, head=spec.head, kind=kind, tensors=layers, mask=coarse)
     try:
-        model = with_weights(file)
+        model = load_weights(file)
     except ModelError as error:
         raise GradientError(f"{error}, or {BY_SCORES}") from error
 
@@ -295,7 +295,7 @@ def _built(
 def _one_at_a_time(file: ModelFile, spec: ModelSpec) -> bool:
     """Whether a model takes one image a call, though it declares a dynamic batch."""
     try:
-        return batch_of(file, spec).fixed == 1
+        return find_batch_support(file, spec).fixed == 1
     except ModelError:  # it does not run at all: what building it met with tells more
         return False
 

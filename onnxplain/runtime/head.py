@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Outputs, Scores
-from onnxplain.errors import ModelError
-from onnxplain.graph.spec import ModelSpec
+from onnxplain.core.data import Outputs, Scores
+from onnxplain.core.errors import ModelError
+from onnxplain.core.spec import ModelSpec
 
 
 def outputs(spec: ModelSpec) -> Outputs:

@@ -9,7 +9,7 @@ from typing import Any, final
 
 from numpy.typing import NDArray
 
-from onnxplain.graph.gradient import GradientError
+from onnxplain.gradient import GradientError
 from onnxplain.runtime.session import SILENT, runtime
 
 # What multiplies scales into weights.
@@ -18,7 +18,7 @@ MERGING = ("ConvAddFusion", "ConvBNFusion", "ConvMulFusion")
 
 @final
 class RuntimeMeasure:
-    """What building a gradient asks of a runtime (see `onnxplain.graph.gradient.Measure`)."""
+    """What building a gradient asks of a runtime (see `onnxplain.gradient.Measure`)."""
 
     def fold(self, model: bytes, *, merge: bool = True) -> bytes:
         """Fold constants with ONNX Runtime's basic optimisations.

@@ -10,8 +10,8 @@ from typing import Any, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.data import Scores
-from onnxplain.graph.spec import ModelSpec
+from onnxplain.core.data import Scores
+from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import head
 from onnxplain.runtime.failures import OutOfMemory
 from onnxplain.runtime.session import Session
@@ -21,7 +21,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-def padded(rows: NDArray[Any], n: int) -> NDArray[Any]:
+def pad_rows(rows: NDArray[Any], n: int) -> NDArray[Any]:
     """Rows, and the last one again until there are at least n."""
     missing = n - len(rows)
     if missing <= 0:
@@ -146,7 +146,7 @@ class Runner:
         """Scores of some images, as the model takes them, in one call."""
         n = len(rows)
         width = self.width(n)  # once: another thread may halve it meanwhile
-        (raw,) = self.session.run({self.spec.input: padded(rows, width)}, [self.spec.output])
+        (raw,) = self.session.run({self.spec.input: pad_rows(rows, width)}, [self.spec.output])
         return self.read(raw, width)[:n]
 
     def read(self, raw: NDArray[Any], width: int) -> Scores:

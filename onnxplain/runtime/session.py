@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.errors import DeviceError
+from onnxplain.core.errors import DeviceError
 from onnxplain.runtime.device import PROVIDERS, Device, advice, obstacle
 from onnxplain.runtime.failures import translated
 
@@ -202,7 +202,7 @@ def runtime() -> ModuleType:
     return module
 
 
-def version() -> str:
+def get_ort_version() -> str:
     """ONNX Runtime's version."""
     return str(runtime().__version__)
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onnxplain.graph.spec import ModelSpec
-from onnxplain.runtime.compose import HostComposer, ModelSpace
+from onnxplain.core.spec import ModelSpec
+from onnxplain.runtime.composing.host import HostComposer
+from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.failures import OutOfMemory
 from onnxplain.runtime.session import Session
@@ -37,7 +38,7 @@ class Rate(NamedTuple):
     per_second: float  # evaluations a second, all workers together
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Cores that this process may use."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from xml.etree import ElementTree
 
-from onnxplain.data import Box, Size
+from onnxplain.core.data import Box, Size
 
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jp2", ".avif")
@@ -66,7 +66,7 @@ def read_items(
         The folder of the images.
     annotations : path, optional
         A ``.csv`` with a row for each box: ``file``, ``class_index`` or ``class_name``, or
-        both (`onnxplain.study.run.known_items` compares them), and if there are boxes
+        both (`onnxplain.study.run.find_known_items` compares them), and if there are boxes
         ``xmin, ymin, xmax, ymax`` with the ``width, height`` of the image that they were
         drawn on; a folder of ImageNet's ``.xml`` files; or COCO's ``.json``. Without it
         every folder below `images` is a class and holds its images, and images beside those
@@ -104,7 +104,7 @@ def read_items(
     return items
 
 
-def sample(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
+def draw_sample(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
     """So many of the items, drawn by the seed; a larger sample holds the smaller one.
 
     The draw of an item depends on the seed, its file and its label alone.
@@ -115,7 +115,7 @@ def sample(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
     return drawn[:limit]
 
 
-def held_out(file: str, share: float, seed: int) -> bool:
+def is_held_out(file: str, share: float, seed: int) -> bool:
     """Whether an image belongs to the part on which thresholds are chosen.
 
     Each image does with the probability `share`, whatever other images there are.

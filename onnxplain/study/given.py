@@ -10,10 +10,10 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from onnxplain.data import Attribution, Case, Size
-from onnxplain.flow import Flow
+from onnxplain.core.data import Attribution, Case, Size
+from onnxplain.core.flow import Flow
+from onnxplain.core.params import Param, Parametrised
 from onnxplain.metrics.base import check_heatmap
-from onnxplain.params import Param, Parametrised
 
 
 @dataclass(frozen=True)

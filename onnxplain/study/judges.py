@@ -7,20 +7,21 @@ from dataclasses import fields, replace
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
-from onnxplain.entries import Entry, entry
+from onnxplain.core.params import build, describe_unknown, get_values
+from onnxplain.core.protocols import Inpainter
 from onnxplain.loading import load
-from onnxplain.metrics import (
-    METRICS,
-    FilledDistance,
-    Metric,
-    StillRecognised,
-    recogniser,
-)
-from onnxplain.params import build, unknown, values
-from onnxplain.protocols import Inpainter
+from onnxplain.metrics import METRICS, FilledDistance, Metric, StillRecognised, recogniser
+from onnxplain.registry import Entry, parse_entry
 from onnxplain.runtime import OnnxClassifier, OnnxDistance, load_distance
 from onnxplain.study.dataset import Item
-from onnxplain.study.plan import Named, Plan, called, check_distinct, fill_of, no_inpainter
+from onnxplain.study.plan import (
+    NamedFill,
+    Plan,
+    call_loader,
+    check_distinct,
+    make_named_fill,
+    no_inpainter,
+)
 
 # Loads a model by name, described by names and values, once.
 Loader: TypeAlias = Callable[..., Any]
@@ -44,12 +45,12 @@ class Judge(NamedTuple):
     """
 
     metric: Metric
-    fill: Named | None = None
+    fill: NamedFill | None = None
     model: Mapping[str, Any] = {}
     class_names: tuple[str, ...] | None = None
 
 
-def judges(
+def make_judges(
     plan: Plan, inpainter: Callable[[], Inpainter] = no_inpainter, *, device: str = "auto"
 ) -> list[Judge]:
     """The metrics of a plan, with fills of their own where their papers have one.
@@ -73,10 +74,12 @@ def judges(
 
     @cache  # several metrics may judge by one model, each with another fill
     def model(load: Callable[..., Any], name: str, *described: tuple[str, Any]) -> Any:
-        return called(load, name, device=device, **dict(described))
+        return call_loader(load, name, device=device, **dict(described))
 
     found = [_judge(wanted, inpainter, model) for wanted in plan.metrics]
-    check_distinct([(j.metric.name, values(j.metric), _identity(j.fill), j.model) for j in found])
+    check_distinct(
+        [(j.metric.name, get_values(j.metric), _identity(j.fill), j.model) for j in found]
+    )
     return found
 
 
@@ -122,7 +125,7 @@ def check_boxes(judging: Sequence[Judge], items: Iterable[Item]) -> None:
 
 def _judge(wanted: Entry, inpainter: Callable[[], Inpainter], model: Loader) -> Judge:
     if wanted.name not in JUDGES:
-        raise ValueError(f"metric {unknown(wanted.name, JUDGES)}")
+        raise ValueError(f"metric {describe_unknown(wanted.name, JUDGES)}")
     parameters = dict(wanted.parameters)
     given = parameters.pop("fill", JUDGES[wanted.name].usual_fill)
     if wanted.name in BY_MODEL:
@@ -134,7 +137,7 @@ def _judge(wanted: Entry, inpainter: Callable[[], Inpainter], model: Loader) -> 
     metric: Any = judge.metric
     if "fill" not in {one.name for one in fields(metric)}:
         raise ValueError(f"metric {wanted.name} removes nothing and takes no fill, got {given!r}")
-    fill = fill_of(entry(given), inpainter)
+    fill = make_named_fill(parse_entry(given), inpainter)
     return judge._replace(metric=replace(metric, fill=fill.fill), fill=fill)
 
 
@@ -145,7 +148,7 @@ def _by_classifier(parameters: Mapping[str, Any], model: Loader) -> Judge:
     facts = {
         "model": ran["model"],
         "sha256": ran["sha256"],
-        "preprocessing": other.spec.preprocessing,
+        "preprocessing": {k: v for k, v in ran["preprocessing"].items() if k != "sources"},
     }
     return Judge(StillRecognised(recognise=recogniser(other)), None, facts, other.class_names)
 
@@ -174,5 +177,5 @@ def _model_of(metric: str, parameters: Mapping[str, Any]) -> tuple[str, list[tup
     return name, sorted(description.items())
 
 
-def _identity(fill: Named | None) -> tuple[Any, ...] | None:
+def _identity(fill: NamedFill | None) -> tuple[Any, ...] | None:
     return fill and (fill.name, fill.parameters)

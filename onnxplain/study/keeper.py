@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from onnxplain.cache import write_atomic, writing
-from onnxplain.data import Heatmap, Size
+from onnxplain.core.data import Heatmap, Size
+from onnxplain.core.files import wrapping_write_errors, write_atomic
 
 
 @dataclass(frozen=True)
@@ -31,5 +31,5 @@ class Keeper:
         """Write a heatmap (H, W), whole or not at all."""
         content = io.BytesIO()
         np.save(content, heatmap, allow_pickle=False)
-        with writing(self.folder):
+        with wrapping_write_errors(self.folder):
             write_atomic(self.folder / f"{name}.npy", content.getvalue())

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from onnxplain import registry
-from onnxplain.entries import Entry, entry, read_toml
+from onnxplain.core.flow import Method
+from onnxplain.core.params import build, describe_unknown, get_values
+from onnxplain.core.protocols import Fill, Inpainter
 from onnxplain.fills import Inpaint
-from onnxplain.flow import Method
 from onnxplain.metrics import RandomHeatmap
-from onnxplain.params import build, unknown, values
-from onnxplain.protocols import Fill, Inpainter
+from onnxplain.registry import Entry, parse_entry, read_plan_toml
 from onnxplain.study.given import Given
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Plan:
                 raise ValueError(f"{what} is empty; name at least one")
 
 
-class Named(NamedTuple):
+class NamedFill(NamedTuple):
     """A fill, and what decides its pictures, for keys and tables."""
 
     fill: Fill
@@ -98,7 +98,7 @@ class Explainer(NamedTuple):
 
     method: Method
     name: str
-    fill: Named
+    fill: NamedFill
 
 
 def read_plan(path: Path) -> Plan:
@@ -117,11 +117,11 @@ def read_plan(path: Path) -> Plan:
         "only_correct": bool,
     }
     given: dict[str, Any] = {}
-    for key, value in read_toml(path, kinds).items():
+    for key, value in read_plan_toml(path, kinds).items():
         if not isinstance(value, kinds[key]) or (kinds[key] is int and isinstance(value, bool)):
             raise ValueError(f"{path}: {key} cannot be {value!r}")
         try:
-            given[key] = tuple(map(entry, value)) if isinstance(value, list) else value
+            given[key] = tuple(map(parse_entry, value)) if isinstance(value, list) else value
         except ValueError as error:
             raise ValueError(f"{path}: {key}: {error}") from error
     return Plan(**given)
@@ -132,7 +132,9 @@ def no_inpainter() -> NoReturn:
     raise ValueError("the fill 'inpaint' needs an inpainter, and there is none")
 
 
-def explainers(plan: Plan, inpainter: Callable[[], Inpainter] = no_inpainter) -> list[Explainer]:
+def make_explainers(
+    plan: Plan, inpainter: Callable[[], Inpainter] = no_inpainter
+) -> list[Explainer]:
     """Every method of a plan with every fill.
 
     Parameters
@@ -151,20 +153,20 @@ def explainers(plan: Plan, inpainter: Callable[[], Inpainter] = no_inpainter) ->
     for wanted in plan.methods:
         if wanted.name in UNFILLED:
             method = build(UNFILLED[wanted.name], wanted.parameters)
-            usual = fill_of(Entry(method.usual_fill), inpainter)
+            usual = make_named_fill(Entry(method.usual_fill), inpainter)
             found.append(Explainer(method, method.name, usual))
             continue
-        base, implied = registry.split(wanted.name)
+        base, implied = registry.split_generative(wanted.name)
         method = registry.make_method(base, wanted.parameters)
         fills = (Entry(implied),) if implied else plan.fills or (Entry(method.usual_fill),)
         for each in fills:
             name = registry.generative_name(base) if each.name == Inpaint.name else base
-            found.append(Explainer(method, name, fill_of(each, inpainter)))
+            found.append(Explainer(method, name, make_named_fill(each, inpainter)))
     check_distinct([(e.name, repr(e.method), e.fill.name, e.fill.parameters) for e in found])
     return found
 
 
-def called(load: Callable[..., T], model: str, **parameters: Any) -> T:
+def call_loader(load: Callable[..., T], model: str, **parameters: Any) -> T:
     """What a loading function gives; a parameter that it does not take is told as a plan's.
 
     Raises
@@ -175,21 +177,21 @@ def called(load: Callable[..., T], model: str, **parameters: Any) -> T:
     _, *known = inspect.signature(load).parameters
     for name in parameters:
         if name not in known:
-            raise ValueError(f"model {model}: parameter {unknown(name, known)}")
+            raise ValueError(f"model {model}: parameter {describe_unknown(name, known)}")
     return load(model, **parameters)
 
 
-def fill_of(wanted: Entry, inpainter: Callable[[], Inpainter]) -> Named:
+def make_named_fill(wanted: Entry, inpainter: Callable[[], Inpainter]) -> NamedFill:
     """A fill, with the inpainter if it paints."""
     painter = inpainter() if wanted.name == Inpaint.name else None
     fill = registry.make_fill(wanted.name, wanted.parameters, painter)
-    parameters = values(fill)
+    parameters = get_values(fill)
     if painter is not None:
         ran = painter.provenance
         parameters = {"inpainter": ran.get("inpainter"), "sha256": ran.get("sha256")}
         if described := ran.get("described"):  # the same file, fed otherwise, paints otherwise
             parameters["described"] = described
-    return Named(fill, wanted.name, parameters)
+    return NamedFill(fill, wanted.name, parameters)
 
 
 def check_distinct(names: list[Any]) -> None:

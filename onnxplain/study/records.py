@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from onnxplain.errors import in_one_line
-from onnxplain.metrics import Score, row
-from onnxplain.params import values
-from onnxplain.protocols import Classifier
-from onnxplain.runtime import OnnxClassifier
+from onnxplain.core.errors import format_in_one_line
+from onnxplain.core.params import get_values
+from onnxplain.core.protocols import Classifier
+from onnxplain.metrics import MetricResult, to_row
 from onnxplain.study.dataset import Item
 from onnxplain.study.given import Given
 from onnxplain.study.judges import Judge
@@ -73,7 +72,7 @@ class Question:
         """How the image is classified: ``done`` if right, else ``wrong``; or the error."""
         facts = {"key": self.image_key(), "kind": "image", **self._facts()}
         if isinstance(found, Exception):
-            return {**facts, "status": "error", "error": in_one_line(found)}
+            return {**facts, "status": "error", "error": format_in_one_line(found)}
         predicted, target = int(found.probabilities.argmax()), self.target
         assert target is not None
         return {
@@ -84,11 +83,11 @@ class Question:
             "score": float(found.probabilities[target]),
         }
 
-    def score_row(self, explainer: Explainer, judge: Judge, found: Score | Exception) -> Row:
+    def score_row(self, explainer: Explainer, judge: Judge, found: MetricResult | Exception) -> Row:
         """What a metric found, or the error."""
         failed = isinstance(found, Exception)
-        score = Score(float("nan")) if isinstance(found, Exception) else found
-        result = row(judge.metric, score)
+        score = MetricResult(float("nan")) if isinstance(found, Exception) else found
+        result = to_row(judge.metric, score)
         return {
             "key": self.score_key(explainer, judge),
             "kind": "score",
@@ -100,7 +99,7 @@ class Question:
             "direction": result["direction"],
             "unit": result["unit"],
             "value": result["value"],
-            **({"error": in_one_line(found)} if isinstance(found, Exception) else {}),
+            **({"error": format_in_one_line(found)} if isinstance(found, Exception) else {}),
             "details": result["details"],
         }
 
@@ -110,7 +109,7 @@ class Question:
             "version": __version__,
             "model": ran.get("model"),
             "model_sha256": ran.get("sha256"),
-            "preprocessing": _preprocessing(self.classifier),
+            "preprocessing": describe_preprocessing(self.classifier),
             "image": self.item.file,
             "image_sha256": self.sha256,
             "labelled": self.item.label is not None,
@@ -123,7 +122,7 @@ class Question:
         return {
             "version": __version__,
             "classifier": ran.get("sha256") or ran.get("model"),
-            "preprocessing": _preprocessing(self.classifier),
+            "preprocessing": describe_preprocessing(self.classifier),
             "image": self.sha256 or self.item.file,
             "target": self.item.label,  # not the predicted one: a key is known beforehand
         }
@@ -143,7 +142,7 @@ class Question:
 def _explainer(explainer: Explainer) -> dict[str, Any]:
     return {
         "method": explainer.name,
-        "method_parameters": values(explainer.method),
+        "method_parameters": get_values(explainer.method),
         "fill": explainer.fill.name,
         "fill_parameters": dict(explainer.fill.parameters),
     }
@@ -152,14 +151,13 @@ def _explainer(explainer: Explainer) -> dict[str, Any]:
 def _metric(judge: Judge) -> dict[str, Any]:
     return {
         "metric": judge.metric.name,
-        "metric_parameters": {**values(judge.metric), **judge.model},
+        "metric_parameters": {**get_values(judge.metric), **judge.model},
         "metric_fill": judge.fill and judge.fill.name,
         "metric_fill_parameters": dict(judge.fill.parameters) if judge.fill else {},
     }
 
 
-def _preprocessing(classifier: Classifier) -> Mapping[str, Any]:
-    """How images reach the classifier."""
-    if isinstance(classifier, OnnxClassifier):
-        return classifier.spec.preprocessing
-    return {"size": classifier.size}
+def describe_preprocessing(classifier: Classifier) -> Mapping[str, Any]:
+    """Return what decides how the classifier sees a photo, without the sources."""
+    described = classifier.provenance.get("preprocessing", {"size": classifier.size})
+    return {name: value for name, value in described.items() if name != "sources"}

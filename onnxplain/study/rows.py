@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from onnxplain.cache import replacing, writing
-from onnxplain.errors import OutputError
+from onnxplain.core.errors import OutputError
+from onnxplain.core.files import replacing, wrapping_write_errors
 
 Row: TypeAlias = dict[str, Any]
 
@@ -58,18 +58,18 @@ class RowFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with writing(path):
+        with wrapping_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         self.done: dict[str, str] = {row["key"]: row["status"] for row in read_rows(path)}
-        with writing(path):
+        with wrapping_write_errors(path):
             _end_line(path)
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows; when this returns, a killed process does not lose them."""
         rows = list(rows)
         text = b"".join(map(_line, rows))
-        with writing(self.path), self.path.open("ab") as file:
+        with wrapping_write_errors(self.path), self.path.open("ab") as file:
             file.write(text)
         self.done.update((row["key"], row["status"]) for row in rows)
 
@@ -97,7 +97,7 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise OutputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def merge(paths: Iterable[Path], output: Path) -> int:
+def merge_rows(paths: Iterable[Path], output: Path) -> int:
     """Write the rows of several files into one, each key once; how many there are.
 
     What the one holds already is among them. Of a key whose work failed in one file and was
@@ -113,7 +113,7 @@ def merge(paths: Iterable[Path], output: Path) -> int:
         paths.insert(0, output)
     done = {row["key"] for row in _all(paths) if row["status"] != "error"}
     written: set[str] = set()
-    with writing(output):
+    with wrapping_write_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         with replacing(output) as file:
             for row in _all(paths):

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from onnxplain.data import Case, generator
-from onnxplain.engine import Job, Outcome, Progress, run
-from onnxplain.errors import DeviceError, ModelError, OutputError
-from onnxplain.evaluation import settle_all
-from onnxplain.flow import Flow, flow_of
-from onnxplain.image import MAX_PIXELS, read
-from onnxplain.metrics import Score
-from onnxplain.protocols import Classifier
+from onnxplain.core.data import Case, make_rng
+from onnxplain.core.errors import DeviceError, ModelError, OutputError
+from onnxplain.core.flow import Flow, start_flow
+from onnxplain.core.protocols import Classifier
+from onnxplain.engine.run import EngineProgress, Job, Outcome, run
+from onnxplain.engine.settle import settle_methods
+from onnxplain.image import MAX_PIXELS, read_image
+from onnxplain.metrics import MetricResult
 from onnxplain.study.dataset import Item
 from onnxplain.study.given import Given
 from onnxplain.study.judges import Judge
@@ -29,7 +29,7 @@ from onnxplain.study.keeper import Keeper
 from onnxplain.study.plan import Explainer
 from onnxplain.study.records import Question
 from onnxplain.study.rows import Row, RowFile
-from onnxplain.subjects import Named, Subject, digest, in_bytes, look
+from onnxplain.subjects import NamedImage, Subject, hash_pixels, read_subject, to_uint8
 from onnxplain.targets import Top, parse_targets
 
 
@@ -51,7 +51,7 @@ class Step(NamedTuple):
     units: int
 
 
-def evaluate(
+def study_classifier(
     classifier: Classifier,
     items: Iterable[Item],
     explainers: Sequence[Explainer],
@@ -63,7 +63,7 @@ def evaluate(
     heatmaps: Path | None = None,
     retry: bool = False,
     max_pixels: int = MAX_PIXELS,
-    on_progress: Progress | None = None,
+    on_progress: EngineProgress | None = None,
 ) -> Iterator[Step]:
     """Judge methods on labelled images; rows that are in the store already are not redone.
 
@@ -72,7 +72,7 @@ def evaluate(
     classifier : Classifier
         What is explained.
     items : iterable of Item
-        The images, labelled by index (see `known_items`) or not at all: then the predicted
+        The images, labelled by index (see `find_known_items`) or not at all: then the predicted
         class is explained.
     explainers, judges : sequence
         Methods with fills, and metrics, from a plan; those that judge by another classifier
@@ -104,7 +104,7 @@ def evaluate(
     OnnxplainError
         If the classifier fails to run at all, or results cannot be written.
     """
-    methods, gradients = settle_all([one.method for one in explainers], classifier)
+    methods, gradients = settle_methods([one.method for one in explainers], classifier)
     settled = tuple(
         one._replace(method=method) for one, method in zip(explainers, methods, strict=True)
     )
@@ -138,7 +138,9 @@ class Known(NamedTuple):
     disputed: dict[str, int]
 
 
-def known_items(items: Iterable[Item], class_names: Sequence[str], *, named: bool = True) -> Known:
+def find_known_items(
+    items: Iterable[Item], class_names: Sequence[str], *, named: bool = True
+) -> Known:
     """The items whose label is a class of a classifier.
 
     Parameters
@@ -181,7 +183,7 @@ class _Work:
     explainer: Explainer
     keys: dict[str, Judge]
     open: tuple[Judge, ...]  # those without a row
-    found: list[Score | Exception] = field(default_factory=list)
+    found: list[MetricResult | Exception] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,12 +207,12 @@ class _Run:
         for item in items:
             question = Question(self.classifier, item, None, self.seed)
             try:
-                photo = read(item.path, max_pixels=self.max_pixels)
-                question = replace(question, sha256=digest(in_bytes(photo)))
+                photo = read_image(item.path, max_pixels=self.max_pixels)
+                question = replace(question, sha256=hash_pixels(to_uint8(photo)))
                 if self._is_settled(question):
                     continue
-                named = Named(item.file, item.path.name, photo)
-                subject = look(self.classifier, named, max_pixels=self.max_pixels)
+                named = NamedImage(item.file, item.path.name, photo)
+                subject = read_subject(self.classifier, named, max_pixels=self.max_pixels)
             except (DeviceError, ModelError):
                 raise  # the classifier's matter, and so that of every image
             except Exception as error:  # what is wrong with one image is its own matter
@@ -311,13 +313,13 @@ def _flow(work: _Work, case: Case, keeper: Keeper | None) -> Flow[None]:
         # What was made elsewhere is found by the path, and draws nothing by the name.
         is_given = isinstance(explainer.method, Given)
         asked = replace(case, name=question.item.file) if is_given else case
-        made = yield from flow_of(explainer.method, asked, seed)
+        made = yield from start_flow(explainer.method, asked, seed)
         heatmap = made.heatmap
         if keeper:
             keeper.keep(name, heatmap)
     for judge in work.open:
         try:
-            rng = generator(seed, case.name, judge.metric.name)
+            rng = make_rng(seed, case.name, judge.metric.name)
             work.found.append((yield from judge.metric.flow(case, heatmap, rng)))
         except Exception as error:  # the other metrics may still be right
             work.found.append(error)

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from onnxplain.data import generator
-from onnxplain.metrics import Direction, LocalisationError, Score, at_alpha, best_alpha
-from onnxplain.study.dataset import held_out
+from onnxplain.core.data import make_rng
+from onnxplain.metrics import Direction, LocalisationError, MetricResult, at_alpha, best_alpha
+from onnxplain.study.dataset import is_held_out
 from onnxplain.study.rows import Row
 from onnxplain.study.statistics import holm, interval, sign_flip
 
@@ -78,7 +78,7 @@ class Column(NamedTuple):
     n_undefined: int
 
 
-def gather(rows: Iterable[Row], *, share: float, seed: int) -> list[Column]:
+def gather_values(rows: Iterable[Row], *, share: float, seed: int) -> list[Column]:
     """The rows of a study by classifier, metric and method, sorted by their names.
 
     Parameters
@@ -87,7 +87,7 @@ def gather(rows: Iterable[Row], *, share: float, seed: int) -> list[Column]:
         Of several of one image and the same settings the last one counts. Curves are not
         kept, so the rows may be read one at a time.
     share, seed
-        Decide which images are held out, as in `onnxplain.study.dataset.held_out`.
+        Decide which images are held out, as in `onnxplain.study.dataset.is_held_out`.
     """
     groups: dict[str, _Group] = {}
     for row in rows:
@@ -107,7 +107,7 @@ def gather(rows: Iterable[Row], *, share: float, seed: int) -> list[Column]:
     return sorted([*columns, *baselines.values()], key=lambda one: one[:3])
 
 
-def summary(columns: Sequence[Column], *, seed: int) -> Table:
+def summarise(columns: Sequence[Column], *, seed: int) -> Table:
     """Mean and 95 % confidence interval of every method."""
     lines = []
     for one in columns:
@@ -115,7 +115,7 @@ def summary(columns: Sequence[Column], *, seed: int) -> Table:
         mean = low = high = None
         if values:
             mean = float(np.mean(values))
-            low, high = interval(values, generator(seed, *one[:3]))
+            low, high = interval(values, make_rng(seed, *one[:3]))
         lines.append(
             (
                 *one[:3],
@@ -131,7 +131,7 @@ def summary(columns: Sequence[Column], *, seed: int) -> Table:
     return Table("Means", header, tuple(lines))
 
 
-def pairs(columns: Sequence[Column], *, seed: int) -> Table:
+def compare_pairs(columns: Sequence[Column], *, seed: int) -> Table:
     """Every two methods on the images that both have, by classifier and metric.
 
     The p-value is that of a sign-flip permutation test of the mean difference; ``p (Holm)``
@@ -145,7 +145,7 @@ def pairs(columns: Sequence[Column], *, seed: int) -> Table:
             if not shared:
                 continue
             differences = [first.values[image] - second.values[image] for image in shared]
-            rng = generator(seed, model, metric, first.method, second.method)
+            rng = make_rng(seed, model, metric, first.method, second.method)
             low, high = interval(differences, rng)
             mean, p = float(np.mean(differences)), sign_flip(differences, rng)
             tests.append(
@@ -206,7 +206,7 @@ def _column(names: _Names, group: _Group, share: float, seed: int) -> Column:
     direction: Direction = group.settings["direction"]
     # Sorted, so that intervals do not depend on the order in which work ended.
     points = {image: point for image, point in sorted(group.points.items()) if point is not None}
-    held = {image: point for image, point in points.items() if held_out(image[0], share, seed)}
+    held = {image: point for image, point in points.items() if is_held_out(image[0], share, seed)}
     rest = {image: point for image, point in points.items() if image not in held}
     alpha = group.settings["metric_parameters"].get("alpha")
     values = {image: point.value for image, point in points.items()}
@@ -241,8 +241,8 @@ def _whole_image(column: Column, group: _Group, others: Mapping[tuple[str, int],
     )
 
 
-def _score(point: _Point, alphas: Sequence[float]) -> Score:
-    return Score(point.value, {"alphas": alphas, "values": point.grid})
+def _score(point: _Point, alphas: Sequence[float]) -> MetricResult:
+    return MetricResult(point.value, {"alphas": alphas, "values": point.grid})
 
 
 def _labels(all_settings: Sequence[Row]) -> Callable[[Row], _Names]:

@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from onnxplain.cache import replacing, writing
-from onnxplain.errors import OnnxplainError
+from onnxplain.core.errors import OnnxplainError
+from onnxplain.core.files import replacing, wrapping_write_errors
 from onnxplain.study.rows import Row
 from onnxplain.study.tables import Table
 
@@ -90,7 +90,11 @@ def write_rows_parquet(rows: Iterable[Row], path: Path) -> None:
     kinds = {"text": arrow.string(), "whole": arrow.int64(), "number": arrow.float64()}
     schema = arrow.schema([(name, kinds[kind]) for name, kind in _COLUMNS.items()])
     scores = (row for row in rows if row["kind"] == "score")
-    with writing(path), replacing(path) as file, parquet.ParquetWriter(file, schema) as writer:
+    with (
+        wrapping_write_errors(path),
+        replacing(path) as file,
+        parquet.ParquetWriter(file, schema) as writer,
+    ):
         while some := list(islice(scores, _ROWS_AT_ONCE)):
             lines = [{name: _plain(row.get(name)) for name in _COLUMNS} for row in some]
             writer.write_table(arrow.Table.from_pylist(lines, schema))

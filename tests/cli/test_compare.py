@@ -12,8 +12,8 @@ import scipy.stats
 from skimage.metrics import structural_similarity
 
 import onnxplain
-from tests import models
 from tests.cli.conftest import Run
+from tests.helpers import models
 
 
 @pytest.fixture

@@ -18,12 +18,12 @@ import PIL.Image
 import pytest
 
 import onnxplain
-from onnxplain.data import Box
+from onnxplain.core.data import Box
 from onnxplain.image import resize
-from onnxplain.metrics.boxes import box_mask
-from onnxplain.subjects import bring, from_array
-from tests import models, painters
+from onnxplain.metrics.heatmaps.boxes import box_mask
+from onnxplain.subjects import fit_to_classifier, from_array
 from tests.cli.conftest import ENVIRONMENT, SPEC, Run
+from tests.helpers import models, painters
 
 FEW = (
     *("--method", "sp:patch=4,stride=4", "--method", "rise:n_masks=30,grid=4"),
@@ -42,7 +42,7 @@ def photos(folder: Path, model: Path) -> Path:
     for i in range(8):
         pixels = np.random.default_rng(i).integers(0, 256, (20, 30, 3), np.uint8)
         PIL.Image.fromarray(pixels).save(folder / "photos" / f"{i}.png")
-        _, image = bring(classifier, from_array(pixels))
+        _, image = fit_to_classifier(classifier, from_array(pixels))
         seen = int(classifier.scores(image[None]).argmax())
         label = (seen + 1) % 3 if i == 7 else seen
         lines.append(f"{i}.png,{label},8,4,22,16,30,20\n")
@@ -128,7 +128,7 @@ def test_fills_are_judged_by_another_classifier_and_a_distance(
     by = onnxplain.load(other, device="cpu", batch_size=1)
     for i in (0, 3):
         photo = np.asarray(PIL.Image.open(photos / f"{i}.png"))
-        frame, image = bring(classifier, from_array(photo))
+        frame, image = fit_to_classifier(classifier, from_array(photo))
         box = frame.box(Box(4, 8, 16, 22))
         inside = box_mask([box], (16, 16))[..., None].astype(np.float32)
         after = image * (1 - inside)

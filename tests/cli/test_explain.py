@@ -17,11 +17,11 @@ from numpy.testing import assert_allclose
 
 import onnxplain
 from onnxplain.cli import explain
-from onnxplain.cli.errors import Interrupted, describe, reported
-from onnxplain.graph.normalisation import PRESETS
+from onnxplain.cli.reporting import Interrupted, describe, reported
+from onnxplain.describe.normalisation import PRESETS
 from onnxplain.registry import FILLS, METHODS
-from tests import models, painters
 from tests.cli.conftest import ENVIRONMENT, Run
+from tests.helpers import models, painters
 
 KEYS = [
     "image",

@@ -9,9 +9,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from onnxplain.graph.spec import ModelSpec
-from tests import models
+from onnxplain.core.spec import ModelSpec
 from tests.cli.conftest import Run
+from tests.helpers import models
 
 KEYS = [
     "model",

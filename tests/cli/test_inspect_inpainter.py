@@ -8,9 +8,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from onnxplain.graph.inpainter.spec import InpainterSpec
-from tests import painters
+from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec
 from tests.cli.conftest import Run
+from tests.helpers import painters
 
 PAINTER_KEYS = [
     "inpainter",

@@ -14,7 +14,7 @@ import pytest
 
 import onnxplain
 from onnxplain.cli import COMMANDS, main
-from onnxplain.cli.errors import reported
+from onnxplain.cli.reporting import reported
 from onnxplain.cli.sections import SECTIONS
 from tests.cli.conftest import ENVIRONMENT, Run
 

@@ -15,10 +15,10 @@ import skimage.segmentation
 from numpy.typing import NDArray
 
 from onnxplain import fills
-from onnxplain.data import Image, Images, Mask
-from onnxplain.errors import InpainterError
+from onnxplain.core.data import Image, Images, Mask
+from onnxplain.core.errors import InpainterError
+from onnxplain.core.params import build, list_parameters
 from onnxplain.image import resize
-from onnxplain.params import build, declared
 
 
 @dataclasses.dataclass
@@ -118,7 +118,7 @@ class TestEveryFill:
 
 @pytest.mark.parametrize("fill", DECLARED, ids=lambda fill: fill.name)
 def test_fill_is_a_value_built_from_its_declared_parameters(fill: Any) -> None:
-    values = {one.name: one.default for one in declared(type(fill))}
+    values = {one.name: one.default for one in list_parameters(type(fill))}
     built = build(type(fill), values)
     assert (built, hash(built)) == (fill, hash(fill))
 

@@ -12,11 +12,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxplain.errors import ModelError
+from onnxplain.core.errors import ModelError
 from onnxplain.graph import load
-from onnxplain.graph.load import read_model, with_weights
-from tests import models
+from onnxplain.graph.load import load_weights, read_model
 from tests.conftest import shared
+from tests.helpers import models
 
 
 def external(tmp_path: Path) -> Path:
@@ -133,7 +133,7 @@ def test_external_data_counts_in_the_hash_and_is_not_loaded(tmp_path: Path) -> N
 def test_weights_in_other_files_are_loaded_into_a_copy(tmp_path: Path) -> None:
     model = read_model(external(tmp_path))
     before = model.proto.SerializeToString()
-    found = {one.name: one for one in with_weights(model).graph.initializer}
+    found = {one.name: one for one in load_weights(model).graph.initializer}
     for one in models.convnet().graph.initializer:
         assert found[one.name].data_location == TensorProto.DEFAULT
         np.testing.assert_array_equal(
@@ -148,7 +148,7 @@ def test_weights_that_no_message_can_hold_are_refused(
     model = read_model(external(tmp_path))
     monkeypatch.setattr(load, "MAX_MESSAGE", 1000)
     with pytest.raises(ModelError, match=r"net.onnx: holds \d+ bytes .* may hold 1000"):
-        with_weights(model)
+        load_weights(model)
 
 
 def test_a_changed_file_is_another_and_holds_its_weights(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def in_a_function(made: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def test_what_a_local_function_does_is_seen(tmp_path: Path) -> None:
-    from onnxplain.graph.resolve import resolve_spec
+    from onnxplain.describe.resolve import resolve_spec
 
     made = in_a_function(models.additive(models.weights((4, 4)), head="probabilities"))
     path = models.save(made, tmp_path / "net.onnx")

@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from tests import models
+from tests.helpers import models
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 6, 3)).astype(np.float32) / 255
 CODING = {

@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from onnxplain.errors import ModelError
+from onnxplain.core.errors import ModelError
 from onnxplain.graph.load import read_model
-from tests import models
+from tests.helpers import models
 
 node = helper.make_node
 IMAGE = {"image": (TensorProto.FLOAT, ["N", 3, 8, 8])}

@@ -4,10 +4,10 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxplain.errors import ModelError
+from onnxplain.core.errors import ModelError
 from onnxplain.graph.surgery import prepend_sub, randomise_layers, weight_layers
-from tests import models
 from tests.conftest import shared
+from tests.helpers import models
 
 RNG = np.random.default_rng(4)
 # Multiples of 1/256 below 1, so that sums with such shifts are exact in float32.

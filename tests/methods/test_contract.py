@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from onnxplain import engine
-from onnxplain.data import Case
-from onnxplain.engine import jobs_of
-from onnxplain.flow import ByGradient
-from onnxplain.params import declared
+from onnxplain.core.data import Case
+from onnxplain.core.flow import ByGradient
+from onnxplain.core.params import list_parameters
+from onnxplain.engine import run as engine
+from onnxplain.engine.run import make_jobs
 from onnxplain.registry import FILLS, METHODS
-from tests.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
+from tests.helpers.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
 
 RNG = np.random.default_rng(6)
 SIZE = (20, 24)
@@ -32,7 +32,7 @@ SMALL = {
 
 def small(name):
     cls = METHODS[name]
-    names = {one.name for one in declared(cls)}
+    names = {one.name for one in list_parameters(cls)}
     return cls(**{key: value for key, value in SMALL.items() if key in names})
 
 
@@ -40,7 +40,7 @@ def run(method, indices, seed=0, fill=Picture(0.5), **net):  # noqa: B008  (a fr
     jobs = []
     for i in indices:
         case = Case(f"photo{i}", IMAGES[i], 1, n_classes=2)
-        jobs += jobs_of(method, [case], fill, seed)
+        jobs += make_jobs(method, [case], fill, seed)
     made = engine.run(Net(curved(WEIGHTS), SIZE, **net), jobs, gradients=CurvedGradients(WEIGHTS))
     outcomes = {one.job.cases[0].name: one for one in made}
     for one in outcomes.values():
@@ -93,14 +93,14 @@ def test_methods_are_frozen_values_named_as_registered_with_a_reference(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_declared_parameter_has_help_and_is_described(name):
-    for one in declared(METHODS[name]):
+    for one in list_parameters(METHODS[name]):
         assert one.param.help
         assert one.name in METHODS[name].__doc__
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_bound_is_enforced(name):
-    for one in declared(METHODS[name]):
+    for one in list_parameters(METHODS[name]):
         low = one.param.ge if one.param.ge is not None else one.param.gt
         if low is not None and one.type in (int, float):
             with pytest.raises(ValueError, match=one.name):

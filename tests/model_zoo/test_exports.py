@@ -18,7 +18,7 @@ import pytest
 import skimage.data
 
 from onnxplain.loading import find_model, load
-from onnxplain.subjects import bring
+from onnxplain.subjects import fit_to_classifier
 from tests.zoo.test_efficientnet_lite import photos
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "model_zoo"
@@ -45,7 +45,7 @@ def run(script: str, folder: Path, *packages: str) -> str:
 def best(path: Path, photo: np.ndarray) -> tuple[str, float]:
     """The top class and its score, all read from the file and the spec beside it."""
     classifier = load(path, device="cpu", batch_size=1)
-    _, image = bring(classifier, photo.astype(np.float32) / 255)
+    _, image = fit_to_classifier(classifier, photo.astype(np.float32) / 255)
     (scores,) = classifier.scores(image[None])
     return classifier.class_names[scores.argmax()], float(scores.max())
 

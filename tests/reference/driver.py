@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from onnxplain.data import Case, generator
-from onnxplain.flow import FillQuery, Flow, ImageQuery, MaskQuery, Reply
-from onnxplain.protocols import Classifier, Differentiable, Fill
-from onnxplain.scores import probabilities, target_scores
+from onnxplain.core.data import Case, make_rng
+from onnxplain.core.flow import FillQuery, Flow, ImageQuery, MaskQuery, Reply
+from onnxplain.core.protocols import Classifier, Differentiable, Fill
+from onnxplain.core.scores import compute_target_scores, to_probabilities
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def run(
     def filled(query, i):
         using = query.fill or fill
         if using not in prepared:
-            prepared[using] = using.prepare(case.image, generator(seed, case.name, "fill"))
+            prepared[using] = using.prepare(case.image, make_rng(seed, case.name, "fill"))
         mask = query.masks.render(i, i + 1)
         holes = query.holes if isinstance(query, MaskQuery) else None
         hole = mask if holes is None else holes.render(i, i + 1)
@@ -52,9 +52,11 @@ def run(
                 raw, grad = gradients.score_grads(picture, np.array([case.target]), query.kind)
                 grads.append(grad[0])
             scores.append(
-                target_scores(raw, case.target, outputs=classifier.outputs, kind=query.kind)[0]
+                compute_target_scores(
+                    raw, case.target, outputs=classifier.outputs, kind=query.kind
+                )[0]
             )
-            classes.append(probabilities(raw, classifier.outputs)[0].astype(np.float32))
+            classes.append(to_probabilities(raw, classifier.outputs)[0].astype(np.float32))
         every = np.array(classes) if query.classes else None
         return Reply(np.array(scores), every, np.array(grads) if grads else None)
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 
 def log_odds(images, weights):
-    """The net `tests.nets.curved`: images (N, H, W, 3) to log-odds of class 1."""
+    """The net `tests.helpers.nets.curved`: images (N, H, W, 3) to log-odds of class 1."""
     return torch.sin(torch.einsum("nhwc,hwck->nk", images, weights)).sum(dim=1)
 
 

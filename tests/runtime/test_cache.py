@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from onnxplain.cache import cache_dir, recall, remember, write_atomic, writing
-from onnxplain.errors import OutputError
+from onnxplain.cache import cache_dir, recall, remember
+from onnxplain.core.errors import OutputError
+from onnxplain.core.files import wrapping_write_errors, write_atomic
 
 
 def test_variable_overrides_the_platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_what_cannot_be_written_is_told_with_its_place(tmp_path: Path) -> None:
     place = tmp_path / "file" / "a.json"
     with (
         pytest.raises(OutputError, match=r"a\.json: cannot be written .*give another place"),
-        writing(place),
+        wrapping_write_errors(place),
     ):
         write_atomic(place, b"new")
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxplain.errors import ScoreError
-from onnxplain.protocols import Classifier, Part
+from onnxplain.core.errors import ScoreError
+from onnxplain.core.protocols import Classifier, Part
 from onnxplain.runtime import from_callable
-from tests import models
-from tests.runtime.specs import SIZE, photos
-from tests.runtime.test_compose import families, obvious
+from tests.helpers import models
+from tests.helpers.specs import SIZE, photos
+from tests.runtime.composing.test_host import families, obvious
 
 W = models.weights(SIZE)
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxplain.errors import ModelError
-from onnxplain.protocols import Classifier, Part
-from tests import models
-from tests.runtime.specs import CONVENTIONS, SIZE, classifier_of, photos, spec_of
-from tests.runtime.test_compose import families, obvious
+from onnxplain.core.errors import ModelError
+from onnxplain.core.protocols import Classifier, Part
+from tests.helpers import models
+from tests.helpers.specs import CONVENTIONS, SIZE, classifier_of, photos, spec_of
+from tests.runtime.composing.test_host import families, obvious
 
 
 def weights_for(convention: dict[str, Any], classes: int = 3) -> Any:

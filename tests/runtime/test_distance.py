@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from onnxplain.errors import ModelError
+from onnxplain.core.errors import ModelError
 from onnxplain.image import resize
 from onnxplain.runtime import OnnxDistance, load_distance
-from tests import models
 from tests.conftest import shared
+from tests.helpers import models
 
 RNG = np.random.default_rng(2)
 FIRST, SECOND = RNG.random((2, 7, 12, 10, 3), np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onnxplain.errors import DeviceError, ModelError
+from onnxplain.core.errors import DeviceError, ModelError
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.failures import OutOfMemory, translated
 

@@ -10,10 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxplain
-from onnxplain.errors import ModelError
-from onnxplain.graph.features import features_name, with_output
+from onnxplain.core.errors import ModelError
+from onnxplain.graph.surgery import find_features_tensor, keep_only_output
 from onnxplain.image import resize
-from tests import models
+from tests.helpers import models
 
 IMAGES = np.random.default_rng(3).random((11, 16, 16, 3), np.float32)
 FLAGS: dict[str, Any] = {"range": (0, 1)}
@@ -71,13 +71,13 @@ def test_features_are_what_the_last_layer_takes(node: Any, expected: str):
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(np.ones((4, 4), np.float32), name) for name in ("w", "b")],
     )
-    assert features_name(helper.make_model(graph)) == expected
+    assert find_features_tensor(helper.make_model(graph)) == expected
 
 
 def test_the_model_that_was_given_stays_as_it_was():
     made = models.convnet()
     before = made.SerializeToString()
-    assert [one.name for one in with_output(made, "c1").graph.output] == ["c1"]
+    assert [one.name for one in keep_only_output(made, "c1").graph.output] == ["c1"]
     assert made.SerializeToString() == before
 
 

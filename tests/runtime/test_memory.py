@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import models
-from tests.runtime.specs import classifier_of, photos, spec_of
+from tests.helpers import models
+from tests.helpers.specs import classifier_of, photos, spec_of
 
 SIZE = (128, 128)
 BATCH = 128  # needs about 134 MB for the first convolution's output alone
@@ -25,14 +25,14 @@ import json, logging, sys
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import onnxruntime as ort
-from onnxplain.errors import DeviceError
+from onnxplain.core.errors import DeviceError
 from onnxplain.runtime import tuning
-from onnxplain.runtime.batching import Batch
+from onnxplain.runtime.batch_support import BatchSupport
 from onnxplain.runtime.classifier import Identity, OnnxClassifier
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import Session
-from tests import models
-from tests.runtime.specs import photos, spec_of
+from tests.helpers import models
+from tests.helpers.specs import photos, spec_of
 from tests.runtime.test_memory import BATCH, SIZE
 
 cap, fixed = int(sys.argv[1]), json.loads(sys.argv[2])
@@ -51,7 +51,7 @@ session = Session(raw, Device("cpu"), "capped.onnx", tf32=False)
 spec = spec_of(size=SIZE, classes=5)
 fell = []
 classifier = OnnxClassifier(
-    session, spec, Identity("capped.onnx", ""), Batch(fixed, ""),
+    session, spec, Identity("capped.onnx", ""), BatchSupport(fixed, ""),
     batch_size=fixed or BATCH, workers=2, on_fall=fell.append, differentiate=print,
 )
 images = photos(BATCH, SIZE)

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.runner import Runner, padded
+from onnxplain.runtime.runner import Runner, pad_rows
 from onnxplain.runtime.session import open_session
-from tests import models
-from tests.runtime.specs import SIZE, photos, spec_of
+from tests.helpers import models
+from tests.helpers.specs import SIZE, photos, spec_of
 
 
 @pytest.mark.parametrize(("n", "which"), [(1, [0, 1]), (2, [0, 1]), (4, [0, 1, 1, 1])])
 def test_a_batch_is_filled_up_with_its_last_row(n: int, which: list[int]) -> None:
     rows = photos(2)
-    np.testing.assert_array_equal(padded(rows, n), rows[which])
+    np.testing.assert_array_equal(pad_rows(rows, n), rows[which])
 
 
 @pytest.mark.parametrize(("device", "widths"), [("cuda", {4}), ("cpu", {1, 3, 4})])

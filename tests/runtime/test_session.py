@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxplain.errors import DeviceError, ModelError
+from onnxplain.core.errors import DeviceError, ModelError
 from onnxplain.runtime.device import PROVIDERS, Device, cuda_devices, obstacle
 from onnxplain.runtime.session import open_session
-from tests import models
-from tests.runtime.specs import session_of
+from tests.helpers import models
+from tests.helpers.specs import session_of
 
 CUDA = Device("cuda")
 no_gpu = pytest.mark.skipif(bool(cuda_devices()), reason="there is a CUDA device here")
@@ -97,10 +97,10 @@ def test_auto_without_gpu_is_cpu_and_says_why(caplog: pytest.LogCaptureFixture) 
 @pytest.mark.parametrize("device", ["auto", "cuda", "tensorrt"])
 def test_nothing_but_our_words_reaches_the_terminal(device: str) -> None:
     script = f"""
-from onnxplain.errors import DeviceError
+from onnxplain.core.errors import DeviceError
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import open_session
-from tests import models
+from tests.helpers import models
 try:
     open_session(models.convnet().SerializeToString(), Device({device!r}), name="tiny.onnx")
 except DeviceError:

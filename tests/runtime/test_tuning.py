@@ -10,8 +10,8 @@ import onnx
 import pytest
 
 from onnxplain.runtime import tuning
-from tests import models
-from tests.runtime.specs import session_of, spec_of
+from tests.helpers import models
+from tests.helpers.specs import session_of, spec_of
 
 SIZE = (16, 16)
 

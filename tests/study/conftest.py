@@ -9,9 +9,9 @@ import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
-from onnxplain.data import Box, Images, Scores
+from onnxplain.core.data import Box, Images, Scores
 from onnxplain.study.dataset import Item
-from tests.nets import Net
+from tests.helpers.nets import Net
 
 SIZE = (16, 16)
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxplain.data import Box
-from onnxplain.study.dataset import Item, held_out, read_items, sample
+from onnxplain.core.data import Box
+from onnxplain.study.dataset import Item, draw_sample, is_held_out, read_items
 from tests.conftest import shared
 
 HEAD = "file,class_index,wnid,class_name,xmin,ymin,xmax,ymax,width,height\n"
@@ -237,18 +237,18 @@ MANY = [Item(f"{i}.jpg", Path(f"{i}.jpg"), i % 7) for i in range(2000)]
 
 
 def test_larger_sample_holds_the_smaller_and_the_seed_decides():
-    small, large = sample(MANY, 10, 3), sample(MANY, 50, 3)
+    small, large = draw_sample(MANY, 10, 3), draw_sample(MANY, 50, 3)
     assert large[:10] == small
-    assert sample(MANY[::-1], 10, 3) == small
-    assert sample(MANY, 10, 4) != small
-    assert sample(MANY, None, 3) == MANY
+    assert draw_sample(MANY[::-1], 10, 3) == small
+    assert draw_sample(MANY, 10, 4) != small
+    assert draw_sample(MANY, None, 3) == MANY
 
 
 def test_held_out_part_has_the_share_asked_for():
-    n = sum(held_out(item.file, 0.3, seed=1) for item in MANY)
+    n = sum(is_held_out(item.file, 0.3, seed=1) for item in MANY)
     deviation = np.sqrt(len(MANY) * 0.3 * 0.7)
     assert abs(n - 600) < 4 * deviation
-    assert not any(held_out(item.file, 0.0, seed=1) for item in MANY)
+    assert not any(is_held_out(item.file, 0.0, seed=1) for item in MANY)
 
 
 def test_real_labels_are_251_images_with_407_boxes():

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 import onnxplain
-from onnxplain.data import Box
-from onnxplain.entries import Entry, entry
-from onnxplain.evaluation import judge
+from onnxplain.core.data import Box
 from onnxplain.fills import Black, Blur, DatasetMean, FoldedBlur
 from onnxplain.metrics import ABPC, METRICS, Deletion, Insertion, SaliencyMetric
-from onnxplain.study.judges import BY_MODEL, JUDGES, judges
-from onnxplain.study.plan import Plan, explainers, read_plan
-from tests import models
-from tests.nets import Net, curved
+from onnxplain.metrics.judging import judge
+from onnxplain.registry import Entry, parse_entry
+from onnxplain.study.judges import BY_MODEL, JUDGES, make_judges
+from onnxplain.study.plan import Plan, make_explainers, read_plan
+from tests.helpers import models
+from tests.helpers.nets import Net, curved
 from tests.study.conftest import reddish
 
 
@@ -52,10 +52,10 @@ def test_plan_in_toml_says_what_words_say(tmp_path: Path):
         images="photos",
         annotations="labels.csv",
         models=(Entry("efficientnet-lite0"), Entry("m.onnx", {"mean": (1, 2, 3)})),
-        methods=(Entry("random"), entry("sp:patch=29"), entry("rise:n_masks=2000")),
-        fills=(entry("black"),),
+        methods=(Entry("random"), parse_entry("sp:patch=29"), parse_entry("rise:n_masks=2000")),
+        fills=(parse_entry("black"),),
         metrics=(
-            entry("localisation"),
+            parse_entry("localisation"),
             Entry("deletion", {"fill": {"name": "blur", "sigma": 5}}),
         ),
         limit=100,
@@ -80,21 +80,21 @@ def test_plan_in_toml_says_what_words_say(tmp_path: Path):
     ],
 )
 def test_words_are_names_with_parameters(text: str, name: str, parameters: dict[str, Any]):
-    assert entry(text) == Entry(name, parameters)
+    assert parse_entry(text) == Entry(name, parameters)
 
 
 @pytest.mark.parametrize("text", ["sp:patch", "sp:=3", "sp:patch=", "sp:patch=1,,stride=2"])
 def test_parameter_without_a_value_is_an_error(text: str):
     with pytest.raises(ValueError, match="key=value"):
-        entry(text)
+        parse_entry(text)
 
 
 def test_every_method_runs_with_every_fill():
     plan = Plan(
-        methods=(entry("sp:patch=9"), entry("mp2"), entry("random")),
-        fills=(entry("black"), entry("blur:sigma=3")),
+        methods=(parse_entry("sp:patch=9"), parse_entry("mp2"), parse_entry("random")),
+        fills=(parse_entry("black"), parse_entry("blur:sigma=3")),
     )
-    found = explainers(plan, no_inpainter)
+    found = make_explainers(plan, no_inpainter)
     assert [(one.name, one.fill.fill) for one in found] == [
         ("sp", Black()),
         ("sp", Blur(sigma=3)),
@@ -107,7 +107,7 @@ def test_every_method_runs_with_every_fill():
 
 
 def test_without_fills_each_method_has_its_papers():
-    found = explainers(Plan(methods=(entry("sp"), entry("mp2"))), no_inpainter)
+    found = make_explainers(Plan(methods=(parse_entry("sp"), parse_entry("mp2"))), no_inpainter)
     assert [one.fill.name for one in found] == ["dataset-mean", "blur"]
 
 
@@ -122,8 +122,8 @@ class Painter:
 
 
 def test_a_metric_takes_the_inpainter_as_its_fill():
-    plan = Plan(metrics=(entry("deletion:fill=inpaint"), entry("deletion")))
-    painted, grey = judges(plan, Painter)
+    plan = Plan(metrics=(parse_entry("deletion:fill=inpaint"), parse_entry("deletion")))
+    painted, grey = make_judges(plan, Painter)
     assert painted.fill is not None
     assert painted.fill.parameters == {"inpainter": "painter.onnx", "sha256": "abc"}
     assert painted.metric.fill == painted.fill.fill != grey.metric.fill
@@ -136,7 +136,7 @@ def test_metrics_that_judge_by_one_model_share_it(tmp_path: Path):
         {"name": "still-recognised", "model": str(path), "batch_size": 1, "fill": fill}
         for fill in ("black", "white")
     ]
-    first, second = judges(Plan(metrics=tuple(map(entry, metrics))), device="cpu")
+    first, second = make_judges(Plan(metrics=tuple(map(parse_entry, metrics))), device="cpu")
     owner = [inspect.getclosurevars(one.metric.recognise).nonlocals for one in (first, second)]
     assert owner[0]["classifier"] is owner[1]["classifier"]
     assert first.model == second.model
@@ -146,10 +146,10 @@ def test_metrics_that_judge_by_one_model_share_it(tmp_path: Path):
 
 def test_what_paints_in_generative_methods_is_in_the_key():
     plan = Plan(
-        methods=(entry("sp-g"), entry("lime"), entry("fido-ca")),
-        fills=(entry("inpaint"), entry("black")),
+        methods=(parse_entry("sp-g"), parse_entry("lime"), parse_entry("fido-ca")),
+        fills=(parse_entry("inpaint"), parse_entry("black")),
     )
-    found = explainers(plan, Painter)
+    found = make_explainers(plan, Painter)
     assert [one.name for one in found] == ["sp-g", "lime-g", "lime", "fido-ca"]
     assert found[0].fill.parameters == {"inpainter": "painter.onnx", "sha256": "abc"}
 
@@ -157,13 +157,13 @@ def test_what_paints_in_generative_methods_is_in_the_key():
 def test_what_is_said_of_the_inpainter_is_in_the_key():
     painter = Painter()
     painter.provenance = {**Painter.provenance, "described": {"hole": 0.0}}
-    (found,) = explainers(Plan(methods=(entry("sp-g"),)), lambda: painter)
+    (found,) = make_explainers(Plan(methods=(parse_entry("sp-g"),)), lambda: painter)
     assert found.fill.parameters == {**Painter.provenance, "described": {"hole": 0.0}}
 
 
 def test_metrics_have_their_papers_fills_unless_told():
     words = ("deletion", "insertion", "abpc", "saliency", "deletion:fill=black,step=9")
-    found = judges(Plan(metrics=tuple(map(entry, words))))
+    found = make_judges(Plan(metrics=tuple(map(parse_entry, words))))
     deletion, insertion, abpc, saliency, black = (one.metric for one in found)
     assert deletion == Deletion(fill=DatasetMean())
     assert insertion == Insertion(fill=FoldedBlur())
@@ -180,7 +180,7 @@ def test_a_metric_takes_the_same_fill_in_a_study_and_alone(name: str):
     rng = np.random.default_rng(3)
     image, heatmap = rng.random((*size, 3), np.float32), rng.random(size)
     function = curved(rng.normal(0, 0.2, (*size, 3, 2)).astype(np.float32))
-    (studied,) = judges(Plan(metrics=(Entry(name),)))
+    (studied,) = make_judges(Plan(metrics=(Entry(name),)))
     both = [
         judge(metric, function, image, heatmap, 1, boxes=[Box(2, 3, 8, 9)])
         for metric in (METRICS[name](), studied.metric)
@@ -190,14 +190,14 @@ def test_a_metric_takes_the_same_fill_in_a_study_and_alone(name: str):
 
 @pytest.mark.parametrize("name", sorted(JUDGES.keys() - BY_MODEL.keys()))
 def test_every_metric_can_be_asked_for_by_name(name: str):
-    (found,) = judges(Plan(metrics=(Entry(name),)))
+    (found,) = make_judges(Plan(metrics=(Entry(name),)))
     assert type(found.metric) is METRICS[name]
 
 
 def test_metrics_that_look_at_boxes_are_those_that_miss_them(net: Net):
     missing = set()
     for name in JUDGES.keys() - BY_MODEL.keys():
-        (one,) = judges(Plan(metrics=(Entry(name),)))
+        (one,) = make_judges(Plan(metrics=(Entry(name),)))
         try:
             judge(one.metric, net, reddish(0), np.ones((16, 16)), 1)
         except ValueError as error:
@@ -226,9 +226,9 @@ def test_metrics_that_look_at_boxes_are_those_that_miss_them(net: Net):
     ],
 )
 def test_what_does_not_exist_is_an_error(given: dict[str, Any], problem: str):
-    plan = Plan(**{key: tuple(map(entry, words)) for key, words in given.items()})
+    plan = Plan(**{key: tuple(map(parse_entry, words)) for key, words in given.items()})
     with pytest.raises((ValueError, TypeError), match=problem):
-        _ = explainers(plan, no_inpainter), judges(plan)
+        _ = make_explainers(plan, no_inpainter), make_judges(plan)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from onnxplain.errors import OutputError
-from onnxplain.study.rows import Row, RowFile, key_of, merge, read_rows
+from onnxplain.core.errors import OutputError
+from onnxplain.study.rows import Row, RowFile, key_of, merge_rows, read_rows
 
 
 def made(key: str, status: str = "done", **more: object) -> Row:
@@ -40,7 +40,7 @@ def test_whole_last_row_counts_without_its_newline(tmp_path: Path):
     RowFile(path).append([made("a"), made("b")])
     path.write_bytes(path.read_bytes()[:-1])
     assert [row["key"] for row in read_rows(path)] == ["a", "b"]
-    assert merge([path], other) == 2
+    assert merge_rows([path], other) == 2
     store = RowFile(path)
     store.append([made("c")])
     assert list(store.done) == [row["key"] for row in read_rows(path)] == ["a", "b", "c"]
@@ -57,8 +57,8 @@ def test_file_of_somebody_else_is_an_error_and_stays(tmp_path: Path, line: str, 
     RowFile(rows).append([made("a")])
     for use in (
         lambda: RowFile(foreign),
-        lambda: merge([rows], foreign),
-        lambda: merge([foreign], rows),
+        lambda: merge_rows([rows], foreign),
+        lambda: merge_rows([foreign], rows),
     ):
         with pytest.raises(OutputError, match=r"notes.json: line 1 is no row of an evaluation"):
             use()
@@ -86,7 +86,7 @@ def test_merge_keeps_each_key_once_and_prefers_what_worked(tmp_path: Path):
     one, two = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
     RowFile(one).append([made("a"), made("b", "error"), made("c", "error", n=1)])
     RowFile(two).append([made("b"), made("a"), made("c", "error", n=2), made("d")])
-    assert merge([one, two], tmp_path / "all" / "rows.jsonl") == 4
+    assert merge_rows([one, two], tmp_path / "all" / "rows.jsonl") == 4
     assert list(read_rows(tmp_path / "all" / "rows.jsonl")) == [
         made("a"),
         made("c", "error", n=1),
@@ -99,7 +99,7 @@ def test_merge_may_write_over_what_it_reads(tmp_path: Path):
     one, two = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
     RowFile(one).append([made("a")])
     RowFile(two).append([made("b")])
-    merge([one, two], one)
+    merge_rows([one, two], one)
     assert [row["key"] for row in read_rows(one)] == ["a", "b"]
 
 
@@ -107,7 +107,7 @@ def test_merge_keeps_what_its_output_holds(tmp_path: Path):
     one, two = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
     RowFile(one).append([made("a"), made("b", "error")])
     RowFile(two).append([made("b"), made("c")])
-    assert merge([two], one) == 3
+    assert merge_rows([two], one) == 3
     assert [row["key"] for row in read_rows(one)] == ["a", "b", "c"]
     assert all(row["status"] == "done" for row in read_rows(one))
 
@@ -116,14 +116,14 @@ def test_merge_writes_under_a_name_of_its_own_until_all_is_there(tmp_path: Path)
     """Two merges into one file wrote into one part of it, which names of full length had not."""
     one, output = tmp_path / "1.jsonl", tmp_path / ("n" * 255)
     RowFile(one).append([made("a")])
-    merge([one], output)
+    merge_rows([one], output)
     assert [row["key"] for row in read_rows(output)] == ["a"]
     assert {path.name for path in tmp_path.iterdir()} == {one.name, output.name}
 
 
 def test_merge_of_a_missing_file_is_an_error(tmp_path: Path):
     with pytest.raises(OutputError, match="cannot be read"):
-        merge([tmp_path / "none"], tmp_path / "all")
+        merge_rows([tmp_path / "none"], tmp_path / "all")
 
 
 def test_keys_differ_where_anything_does():

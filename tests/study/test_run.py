@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 
 import onnxplain
-from onnxplain.data import Attribution, Box, Case, Image, Images, Scores, Size
-from onnxplain.entries import Entry, entry
-from onnxplain.errors import ModelError
-from onnxplain.evaluation import judge
-from onnxplain.flow import Flow
+from onnxplain.core.data import Attribution, Box, Case, Image, Images, Scores, Size
+from onnxplain.core.errors import ModelError
+from onnxplain.core.flow import Flow
+from onnxplain.core.params import Param, Parametrised
+from onnxplain.core.protocols import Differentiable
 from onnxplain.metrics import Deletion, Insertion, LocalisationError
-from onnxplain.params import Param, Parametrised
-from onnxplain.protocols import Differentiable
+from onnxplain.metrics.judging import judge
+from onnxplain.registry import Entry, parse_entry
 from onnxplain.study.dataset import Item
 from onnxplain.study.given import Given
-from onnxplain.study.judges import judges
-from onnxplain.study.plan import Explainer, Plan, explainers
-from onnxplain.study.rows import Row, RowFile, merge, read_rows
-from onnxplain.study.run import Step, evaluate, known_items
-from tests.nets import CurvedGradients, Net, curved
+from onnxplain.study.judges import make_judges
+from onnxplain.study.plan import Explainer, Plan, make_explainers
+from onnxplain.study.rows import Row, RowFile, merge_rows, read_rows
+from onnxplain.study.run import Step, find_known_items, study_classifier
+from tests.helpers.nets import CurvedGradients, Net, curved
 from tests.study.conftest import SIZE, reddish, save
 
 METHODS = ("sp:patch=4,stride=4", "rise:n_masks=30,grid=4")
@@ -39,15 +39,19 @@ def no_inpainter() -> Any:
 
 
 def plan(methods: Sequence[str] = METHODS, metrics: Sequence[str] = METRICS, **more: Any) -> Plan:
-    return Plan(methods=tuple(map(entry, methods)), metrics=tuple(map(entry, metrics)), **more)
+    return Plan(
+        methods=tuple(map(parse_entry, methods)), metrics=tuple(map(parse_entry, metrics)), **more
+    )
 
 
 def steps(
     net: Net, items: Sequence[Item], path: Path, what: Plan, **options: Any
 ) -> tuple[Step, ...]:
-    asked = explainers(what, no_inpainter)
+    asked = make_explainers(what, no_inpainter)
     return tuple(
-        evaluate(net, items, asked, judges(what), RowFile(path), seed=what.seed, **options)
+        study_classifier(
+            net, items, asked, make_judges(what), RowFile(path), seed=what.seed, **options
+        )
     )
 
 
@@ -125,7 +129,9 @@ def test_stopped_study_goes_on_and_ends_with_the_same_rows(
     whole, path = tmp_path / "whole.jsonl", tmp_path / "rows.jsonl"
     steps(net, items, whole, plan())
     what = plan()
-    running = evaluate(net, items, explainers(what, no_inpainter), judges(what), RowFile(path))
+    running = study_classifier(
+        net, items, make_explainers(what, no_inpainter), make_judges(what), RowFile(path)
+    )
     for _ in range(n_steps):
         next(running)
     running.close()
@@ -300,9 +306,9 @@ def test_failing_method_is_an_error_of_its_rows(net: Net, items: list[Item], tmp
         pixels = reddish(i, *SIZE)
         pixels[0, 0, 1] = 255 * (i % 2)
         save(item.path, pixels)
-    (sp,) = explainers(plan(METHODS[:1]), no_inpainter)
+    (sp,) = make_explainers(plan(METHODS[:1]), no_inpainter)
     what = [sp, Explainer(Moody(), "moody", sp.fill)]
-    list(evaluate(net, items, what, judges(plan()), RowFile(path)))
+    list(study_classifier(net, items, what, make_judges(plan()), RowFile(path)))
     assert len(of(path, method="sp", status="done")) == 10
     for metric in ("deletion", "localisation"):
         failed = of(path, method="moody", metric=metric, status="error")
@@ -316,20 +322,22 @@ def test_fill_that_fails_in_a_metric_keeps_the_metrics_before(
     path = tmp_path / "rows.jsonl"
     save(items[0].path, np.full((*SIZE, 3), (255, 0, 0), np.uint8))
     what = plan(METHODS[:1], ("insertion:step=64", "deletion:step=64", "localisation"))
-    insertion, deletion, localisation = judges(what)
+    insertion, deletion, localisation = make_judges(what)
     deletion = deletion._replace(metric=Deletion(step=64, fill=Moody()))
-    asked = explainers(what, no_inpainter)
-    list(evaluate(net, items[:1], asked, [insertion, deletion, localisation], RowFile(path)))
+    asked = make_explainers(what, no_inpainter)
+    list(
+        study_classifier(net, items[:1], asked, [insertion, deletion, localisation], RowFile(path))
+    )
     status = {row["metric"]: row["status"] for row in of(path, kind="score")}
     assert status == {"insertion": "done", "deletion": "error", "localisation": "error"}
 
 
 def test_what_failed_is_done_again_when_asked(net: Net, items: list[Item], tmp_path: Path):
     path = tmp_path / "rows.jsonl"
-    (sp,) = explainers(plan(METHODS[:1]), no_inpainter)
+    (sp,) = make_explainers(plan(METHODS[:1]), no_inpainter)
     bad = [Explainer(Moody(above=2), "moody", sp.fill)]
-    list(evaluate(net, items, bad, judges(plan()), RowFile(path)))
-    again = list(evaluate(net, items, bad, judges(plan()), RowFile(path), retry=True))
+    list(study_classifier(net, items, bad, make_judges(plan()), RowFile(path)))
+    again = list(study_classifier(net, items, bad, make_judges(plan()), RowFile(path), retry=True))
     assert sum(len(step.rows) for step in again) == 10
     assert len(of(path, kind="image")) == 5
 
@@ -363,10 +371,10 @@ def test_heatmaps_made_elsewhere_are_judged_and_judged_again_when_they_change(
     for item, heatmap in zip(items[:4], theirs, strict=False):
         np.save(maps / f"{item.path.stem}.npy", heatmap)
     what = plan((f"given:folder={maps.name}",))
-    asked = [one._replace(method=Given(str(maps))) for one in explainers(what, no_inpainter)]
+    asked = [one._replace(method=Given(str(maps))) for one in make_explainers(what, no_inpainter)]
 
     def made() -> set[str]:
-        found = evaluate(net, items, asked, judges(what), RowFile(path))
+        found = study_classifier(net, items, asked, make_judges(what), RowFile(path))
         return {row["image"] for step in found for row in step.rows}
 
     assert made() == {item.file for item in items}
@@ -402,10 +410,14 @@ def test_heatmaps_made_elsewhere_are_found_by_the_path_of_their_image(
     np.save(maps / "b.npy", theirs["y/b.png"])
     given = Given(str(maps))
     given.check(files)
-    (one,) = explainers(plan(("given",)), no_inpainter)
+    (one,) = make_explainers(plan(("given",)), no_inpainter)
     path = tmp_path / "rows.jsonl"
     asked = [one._replace(method=given)]
-    list(evaluate(net, twins, asked, judges(plan()), RowFile(path), heatmaps=tmp_path / "kept"))
+    list(
+        study_classifier(
+            net, twins, asked, make_judges(plan()), RowFile(path), heatmaps=tmp_path / "kept"
+        )
+    )
     for item in twins:
         expected = judge(Deletion(step=32), net, item.path, theirs[item.file], 1)
         (found,) = of(path, image=item.file, metric="deletion")
@@ -481,7 +493,9 @@ def test_memory_does_not_grow_with_the_number_of_images(
     what, store = plan(("sp:patch=8,stride=8",), ("localisation",)), RowFile(tmp_path / "rows")
     held = {}
     tracemalloc.start()
-    for i, _ in enumerate(evaluate(net, many, explainers(what, no_inpainter), judges(what), store)):
+    for i, _ in enumerate(
+        study_classifier(net, many, make_explainers(what, no_inpainter), make_judges(what), store)
+    ):
         if i in (40, 80):  # two steps an image
             gc.collect()
             held[i], _ = tracemalloc.get_traced_memory()
@@ -506,7 +520,7 @@ def test_merged_parts_are_the_whole(net: Net, items: list[Item], tmp_path: Path)
     parts = [tmp_path / f"{i}.jsonl" for i in range(2)]
     for i, part in enumerate(parts):
         steps(net, items[i::2], part, plan())
-    merge(parts, tmp_path / "all.jsonl")
+    merge_rows(parts, tmp_path / "all.jsonl")
     assert by_key(tmp_path / "all.jsonl") == by_key(tmp_path / "whole.jsonl")
     net.calls.clear()
     steps(net, items, tmp_path / "all.jsonl", plan())
@@ -517,11 +531,11 @@ def test_labels_are_looked_up_and_unknown_ones_counted():
     def item(label: int | str | None) -> Item:
         return Item("a", Path("a"), label)
 
-    known = known_items(
+    known = find_known_items(
         map(item, ["kitty", 1, "mouse", "2", "mouse", 3, -1]), ["cat, kitty", "dog", "bird"]
     )
     assert [one.label for one in known.items] == [0, 1, 2]
-    assert known_items([item(None)], ["cat"]) == ([item(None)], {}, {})
+    assert find_known_items([item(None)], ["cat"]) == ([item(None)], {}, {})
     assert known.unknown == {"mouse": 2, "3": 1, "-1": 1}
 
 
@@ -529,7 +543,7 @@ def test_one_of_the_names_of_a_label_is_enough_if_it_is_of_one_class():
     names = ["garter snake", "crane (bird)", "crane (machine)", "sea_snake", "Garter, sea snake"]
 
     def of(label: str) -> list[int | str | None]:
-        return [one.label for one in known_items([Item("a", Path("a"), label)], names).items]
+        return [one.label for one in find_known_items([Item("a", Path("a"), label)], names).items]
 
     assert of("garter snake, grass snake") == [0]
     assert of("Crane (bird), wader") == [1]
@@ -544,7 +558,7 @@ def test_name_decides_where_the_index_is_another_class():
         *((3, "crane"), (4, "crane"), (2, "mamba"), (3, "12"), (4, None)),
     )
     items = [Item("a", Path("a"), label, class_name=name) for label, name in labels]
-    known = known_items(items, names)
+    known = find_known_items(items, names)
     assert [one.label for one in known.items] == [1, 2, 2, 3, 4, 2, 4]
     assert known.unknown == {"2 (crane)": 1, "3 (12)": 1}
     assert list(known.disputed) == [
@@ -554,7 +568,7 @@ def test_name_decides_where_the_index_is_another_class():
         "9 is no class and not mamba",
         "3 is crane (bird) and not 12",
     ]
-    by_index = known_items(items, names, named=False)
+    by_index = find_known_items(items, names, named=False)
     assert [one.label for one in by_index.items] == [0, 1, 2, 3, 4, 2, 3, 4]
     assert by_index.unknown == {"9": 1}
     assert not by_index.disputed

@@ -13,12 +13,19 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from onnxplain.errors import OnnxplainError
+from onnxplain.core.errors import OnnxplainError
 from onnxplain.metrics import ALPHAS
 from onnxplain.study import writing
-from onnxplain.study.dataset import held_out
+from onnxplain.study.dataset import is_held_out
 from onnxplain.study.rows import Row
-from onnxplain.study.tables import WHOLE_IMAGE, Table, by_method, gather, pairs, summary
+from onnxplain.study.tables import (
+    WHOLE_IMAGE,
+    Table,
+    by_method,
+    compare_pairs,
+    gather_values,
+    summarise,
+)
 from onnxplain.study.writing import (
     as_csv,
     as_latex,
@@ -71,7 +78,7 @@ def test_means_and_intervals_of_each_method():
     rng = np.random.default_rng(0)
     values = {"sp": rng.random(40), "lime": rng.random(40)}
     rows = [score(i, v, method) for method in values for i, v in enumerate(values[method])]
-    table = summary(gather(rows, share=0, seed=0), seed=0)
+    table = summarise(gather_values(rows, share=0, seed=0), seed=0)
     for line, method in enumerate(("lime", "sp")):
         assert cell(table, line, "method") == method
         assert cell(table, line, "mean") == pytest.approx(values[method].mean())
@@ -80,22 +87,22 @@ def test_means_and_intervals_of_each_method():
         for side, sign in (("95 % low", -1), ("95 % high", 1)):
             expected = values[method].mean() + sign * 1.96 * error
             assert cell(table, line, side) == pytest.approx(expected, abs=0.25 * error)
-    assert summary(gather(rows[::-1], share=0, seed=0), seed=0) == table
+    assert summarise(gather_values(rows[::-1], share=0, seed=0), seed=0) == table
 
 
 def test_failed_and_undefined_values_are_counted_not_averaged():
     rows = [score(0, 1.0), score(1, None), score(2, None, status="error"), score(3, 3.0)]
-    (column,) = gather(rows, share=0.5, seed=0)
+    (column,) = gather_values(rows, share=0.5, seed=0)
     assert (column.n_failed, column.n_undefined) == (1, 1)
     assert list(column.values.values()) == [1.0, 3.0]
-    (nothing,) = gather(rows[1:3], share=0.5, seed=0)
-    line = summary([nothing], seed=0).lines[0]
+    (nothing,) = gather_values(rows[1:3], share=0.5, seed=0)
+    line = summarise([nothing], seed=0).lines[0]
     assert line[3:7] == (0, None, None, None)
 
 
 def test_of_one_image_the_last_row_counts():
     rows = [score(0, None, status="error"), score(1, 5.0), score(0, 2.0)]
-    (column,) = gather(rows, share=0, seed=0)
+    (column,) = gather_values(rows, share=0, seed=0)
     assert (column.values, column.n_failed) == ({("0.png", 1): 2.0, ("1.png", 1): 5.0}, 0)
 
 
@@ -103,10 +110,10 @@ def test_alpha_is_chosen_on_the_held_out_and_reported_on_the_others():
     rng = np.random.default_rng(1)
     errors = rng.integers(0, 2, (20, len(ALPHAS))).astype(float)
     rows = [localised(i, errors[i].tolist()) for i in range(20)]
-    held = np.array([held_out(f"{i}.png", SHARE, SEED) for i in range(20)])
+    held = np.array([is_held_out(f"{i}.png", SHARE, SEED) for i in range(20)])
     assert 2 < held.sum() < 18
     best = errors[held].mean(axis=0).argmin()
-    found = {one.method: one for one in gather(iter(rows), share=SHARE, seed=SEED)}
+    found = {one.method: one for one in gather_values(iter(rows), share=SHARE, seed=SEED)}
     column = found["sp"]
     assert column.alpha == ALPHAS[best]
     assert column.n_held_out == held.sum()
@@ -120,13 +127,13 @@ def test_alpha_is_chosen_on_the_held_out_and_reported_on_the_others():
 def test_without_held_out_images_the_metrics_own_alpha_holds():
     errors = [1.0] * 4 + [0.0] + [1.0] * 15
     rows = [localised(i, errors) for i in range(5)]
-    column = next(one for one in gather(rows, share=0, seed=0) if one.method == "sp")
+    column = next(one for one in gather_values(rows, share=0, seed=0) if one.method == "sp")
     assert (column.alpha, column.n_held_out) == (0.2, 0)
     assert list(column.values.values()) == [0.0] * 5
 
 
 def test_metrics_without_thresholds_report_every_image():
-    (column,) = gather([score(i, 1.0) for i in range(20)], share=SHARE, seed=SEED)
+    (column,) = gather_values([score(i, 1.0) for i in range(20)], share=SHARE, seed=SEED)
     assert len(column.values) == 20
 
 
@@ -137,7 +144,7 @@ def test_pairs_compare_on_shared_images_and_adjust_for_their_number():
     values = {name: base + shift + 0.1 * rng.random(30) for name, shift in shifts.items()}
     rows = [score(i, values[name][i], name) for name in values for i in range(30)]
     rows = [row for row in rows if (row["method"], row["image"]) != ("sp", "7.png")]
-    table = pairs(gather(rows, share=0, seed=0), seed=0)
+    table = compare_pairs(gather_values(rows, share=0, seed=0), seed=0)
     assert [line[2:4] for line in table.lines] == [("lime", "rise"), ("lime", "sp"), ("rise", "sp")]
     assert [cell(table, line, "n") for line in range(3)] == [30, 29, 29]
     shared = np.arange(30) != 7
@@ -157,7 +164,7 @@ def test_names_tell_only_what_differs():
         score(0, 1.0, method_parameters={"patch": 9, "stride": 3}, fill="black"),
         score(0, 1.0, method_parameters={"patch": 9, "stride": 3}, fill="blur"),
     ]
-    assert [one.method for one in gather(rows, share=0, seed=0)] == [
+    assert [one.method for one in gather_values(rows, share=0, seed=0)] == [
         "random",
         "sp (fill=black, patch=5)",
         "sp (fill=black, patch=9)",
@@ -167,7 +174,7 @@ def test_names_tell_only_what_differs():
 
 def test_classifiers_of_one_name_are_kept_apart():
     rows = [score(0, 0.0), score(0, 1.0, model_sha256="1")]
-    assert [one.model for one in gather(rows, share=0, seed=0)] == [
+    assert [one.model for one in gather_values(rows, share=0, seed=0)] == [
         "net (model_sha256=0)",
         "net (model_sha256=1)",
     ]
@@ -180,7 +187,7 @@ def test_methods_become_columns():
         score(1, 1.0),
         score(0, 2.0, metric="insertion", direction="higher"),
     ]
-    table = by_method(gather(rows, share=0, seed=0))
+    table = by_method(gather_values(rows, share=0, seed=0))
     assert table.header == ("model", "metric", "lime", "sp")
     assert table.lines == (
         ("net", "deletion (lower is better)", 0.25, 0.75),
@@ -224,7 +231,7 @@ def test_the_whole_image_is_judged_on_all_images_of_any_method():
     errors = [1.0] * len(ALPHAS)
     few = [localised(i, errors, method="a") for i in (3, 12)]
     many = [localised(i, errors, method="b") for i in range(8, 15)]
-    found = {one.method: one for one in gather(few + many, share=0, seed=SEED)}
+    found = {one.method: one for one in gather_values(few + many, share=0, seed=SEED)}
     assert found[WHOLE_IMAGE].values == {
         (f"{i}.png", 1): float(i / 20 <= 0.5) for i in (3, *range(8, 15))
     }
@@ -235,7 +242,7 @@ def test_the_whole_image_is_judged_on_all_images_of_any_method():
 def test_parquet_holds_what_csv_holds(tmp_path: Path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
     rows = [score(i, i / 7, m) for i in range(4) for m in ("sp", "rise")]
-    table = summary(gather(rows, share=SHARE, seed=SEED), seed=SEED)
+    table = summarise(gather_values(rows, share=SHARE, seed=SEED), seed=SEED)
     found = parquet.read_table(io.BytesIO(as_parquet(table)))
     assert found.column_names == list(table.header)
     assert [tuple(line.values()) for line in found.to_pylist()] == list(table.lines)

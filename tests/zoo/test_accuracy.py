@@ -9,14 +9,14 @@ import onnxruntime
 import pytest
 from PIL import Image as Pillow
 
-from onnxplain.zoo import build
-from onnxplain.zoo.entries import find
+from onnxplain.zoo import build_model
+from onnxplain.zoo.catalogue import find_entry
 from tests.conftest import shared
 
 
 def test_class_names_are_those_of_the_labels() -> None:
     """Each is the first of its class's names, except where that would name two classes."""
-    recipe = find("efficientnet-lite0").recipe
+    recipe = find_entry("efficientnet-lite0").recipe
     assert recipe is not None
     with shared("data/eval/imagenet_classes.csv").open(newline="") as file:
         labels = [row["names"].split(", ") for row in csv.DictReader(file)]
@@ -43,7 +43,7 @@ def test_top_1_accuracy(name: str, top_1: float) -> None:
     folder = shared("data/eval")
     with (folder / "labels.csv").open(newline="") as file:
         labels = {row["file"]: int(row["class_index"]) for row in csv.DictReader(file)}
-    session = onnxruntime.InferenceSession(build(name), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(build_model(name), providers=["CPUExecutionProvider"])
     size = session.get_inputs()[0].shape[2]
     found = []
     for file_name in labels:

@@ -9,10 +9,10 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from onnxplain.errors import ZooError
+from onnxplain.core.errors import ZooError
+from onnxplain.zoo.catalogue import list_models
 from onnxplain.zoo.efficientnet_lite import FEATURES, INPUT, STAGES, Variant, blocks, build_graph
-from onnxplain.zoo.entries import available
-from onnxplain.zoo.fetch import weights
+from onnxplain.zoo.fetch import fetch_weights
 from onnxplain.zoo.legacy_pth import StateDict, read_state_dict
 
 Array = NDArray[np.float64]
@@ -123,7 +123,7 @@ def test_variants_grow_as_published() -> None:
     """The numbers of blocks and the channels of the last stage in the published networks."""
     shapes = {
         model.name: (len(found), found[-1].channels_out)
-        for model in available()
+        for model in list_models()
         if model.recipe
         for found in [list(blocks(model.recipe.variant))]
     }
@@ -174,9 +174,9 @@ def test_graph_equals_the_original_in_torch(name: str) -> None:
     """With the network code of PyPI's efficientnet-lite-pytorch 0.1.0, on real photos."""
     torch = pytest.importorskip("torch")
     original = pytest.importorskip("efficientnet_lite_pytorch")
-    entry = next(model for model in available() if model.name == name)
+    entry = next(model for model in list_models() if model.name == name)
     assert entry.recipe is not None
-    state = read_state_dict(weights(entry.recipe.source))
+    state = read_state_dict(fetch_weights(entry.recipe.source))
     network = original.EfficientNet.from_name(name)
     network.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
     x = photos(entry.recipe.variant.size)

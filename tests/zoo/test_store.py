@@ -15,12 +15,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from onnxplain.data import Image
-from onnxplain.errors import ZooError
-from onnxplain.graph.spec import ModelSpec
+from onnxplain.core.data import Image
+from onnxplain.core.errors import ZooError
+from onnxplain.core.spec import ModelSpec
 from onnxplain.loading import find_model
-from onnxplain.zoo import available, build, store
-from onnxplain.zoo.entries import Recipe
+from onnxplain.zoo import build_model, list_models, store
+from onnxplain.zoo.catalogue import Recipe
 
 NAME = "efficientnet-lite0"
 
@@ -60,7 +60,7 @@ def kept(cache: Path) -> list[Path]:
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"])
 def test_every_model_is_built_and_gives_its_known_scores(name: str, cache: Path) -> None:
-    path = build(name, score=score)
+    path = build_model(name, score=score)
     assert path.name == f"{name}.onnx"
     assert kept(cache) == [path]
     assert onnx.load(path).graph.name == name
@@ -68,31 +68,31 @@ def test_every_model_is_built_and_gives_its_known_scores(name: str, cache: Path)
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"])
 def test_every_model_passes_the_check_that_loading_makes(name: str, cache: Path) -> None:
-    assert find_model(name) == build(name)
+    assert find_model(name) == build_model(name)
 
 
 def test_second_call_returns_the_file_at_once(
     cache: Path, only_index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = build(NAME)
+    path = build_model(NAME)
     before = path.stat()
     monkeypatch.setenv("PIP_FIND_LINKS", "nowhere")
-    assert build(NAME) == path
+    assert build_model(NAME) == path
     assert path.stat() == before
     with pytest.raises(ZooError, match="cannot be fetched"):
-        build(NAME, force=True)
+        build_model(NAME, force=True)
     assert path.stat() == before
 
 
 def test_force_builds_the_same_file_again(cache: Path, only_index: Path) -> None:
-    path = build(NAME)
+    path = build_model(NAME)
     content = path.read_bytes()
     path.write_bytes(b"spoilt")
-    assert build(NAME, force=True).read_bytes() == content
+    assert build_model(NAME, force=True).read_bytes() == content
 
 
 def test_the_file_describes_itself(cache: Path, only_index: Path, recipe: Recipe) -> None:
-    metadata = {p.key: p.value for p in onnx.load(build(NAME)).metadata_props}
+    metadata = {p.key: p.value for p in onnx.load(build_model(NAME)).metadata_props}
     fields = json.loads(metadata["onnxplain.spec"])
     fields = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
     assert ModelSpec(**fields) == recipe.spec
@@ -101,7 +101,7 @@ def test_the_file_describes_itself(cache: Path, only_index: Path, recipe: Recipe
 
 
 def test_the_batch_is_dynamic(cache: Path, only_index: Path) -> None:
-    session = onnxruntime.InferenceSession(build(NAME), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(build_model(NAME), providers=["CPUExecutionProvider"])
     x = np.random.default_rng(0).normal(size=(3, 3, 224, 224)).astype(np.float32)
     (together,) = session.run(None, {"image": x})
     apart = np.concatenate([session.run(None, {"image": one[None]})[0] for one in x])
@@ -111,18 +111,22 @@ def test_the_batch_is_dynamic(cache: Path, only_index: Path) -> None:
 
 def test_a_model_with_other_scores_is_not_kept(cache: Path, only_index: Path) -> None:
     with pytest.raises(ZooError, match=r"'espresso' 0\.001 .* 0\.940 is known; it was not kept"):
-        build(NAME, score=wrong)
+        build_model(NAME, score=wrong)
     assert kept(cache) == []
 
 
 def test_an_interrupted_build_leaves_nothing(cache: Path, only_index: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        build(NAME, score=interrupted)
+        build_model(NAME, score=interrupted)
     assert kept(cache) == []
 
 
 def test_two_processes_may_build_at_once(cache: Path, only_index: Path) -> None:
-    command = [sys.executable, "-c", f"from onnxplain.zoo import build; print(build({NAME!r}))"]
+    command = [
+        sys.executable,
+        "-c",
+        f"from onnxplain.zoo import build_model; print(build_model({NAME!r}))",
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     running = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
@@ -141,16 +145,16 @@ def test_a_cache_that_cannot_be_written_is_an_error_that_says_what_to_do(
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("ONNXPLAIN_CACHE", str(tmp_path / "file"))
     with pytest.raises(ZooError, match=r"cannot be kept .* set ONNXPLAIN_CACHE"):
-        build(NAME)
+        build_model(NAME)
 
 
 def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(ZooError, match=r"'efficientnet-lite' is unknown; did you mean 'eff"):
-        build("efficientnet-lite")
+        build_model("efficientnet-lite")
 
 
 def test_the_default_classifier_comes_first() -> None:
-    models = available()
+    models = list_models()
     assert models[0].name == NAME
     assert {model.kind for model in models} == {"classifier", "inpainter"}
     assert all(model.summary and model.licence for model in models)
@@ -162,12 +166,12 @@ def test_the_inpainter_is_found_in_a_checkout_and_in_an_installation(
     package = tmp_path / "onnxplain" / "zoo"
     monkeypatch.setattr(store, "HERE", package)
     with pytest.raises(ZooError, match="not part of this installation"):
-        build("inpainter")
+        build_model("inpainter")
     for folder in (tmp_path / "model_zoo" / "inpainter", package):
         folder.mkdir(parents=True)
         path = folder / "inpainter.onnx"
         path.write_bytes(b"")
-        assert build("inpainter") == path
+        assert build_model("inpainter") == path
 
 
 def test_class_names_tell_the_classes_apart(recipe: Recipe) -> None:

@@ -1,0 +1,74 @@
+"""What the user sees when something goes wrong: one message, and the exit code."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from onnxplain.core.errors import OnnxplainError, format_in_one_line
+
+log = logging.getLogger(__name__)
+
+
+class Interrupted(click.ClickException):
+    """The user stopped a run."""
+
+    exit_code = 130  # as shells have it for SIGINT
+
+
+@contextmanager
+def reported(*, arguments: bool = False) -> Iterator[None]:
+    """Turn errors that a user can put right into messages: exit code 1.
+
+    Parameters
+    ----------
+    arguments : bool
+        The block works on what the command line says, so that wrong values are its fault:
+        exit code 2.
+    """
+    try:
+        yield
+    except OnnxplainError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted") from None
+    except MemoryError as error:
+        raise click.ClickException(f"not enough memory: {error or 'none is left'}") from error
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise  # whoever read the output has gone, as head does: click ends without a word
+        log.debug("", exc_info=error)
+        _drop_what_is_stuck()
+        where = "a file or the output"
+        if isinstance(error.filename, str | bytes | os.PathLike):  # not None, nor a number
+            where = click.format_filename(error.filename)
+        raise click.ClickException(f"{where}: {error.strerror or error}") from error
+    except (ValueError, TypeError) as error:
+        if arguments:
+            raise click.UsageError(str(error)) from error
+        raise
+
+
+def _drop_what_is_stuck() -> None:
+    """Empty streams that have no room: Python would try again as it ends, and exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # as it is where the shell closed it
+                stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+def describe(image: str, error: Exception) -> str:
+    """One line on an image that failed."""
+    log.debug("%s", image, exc_info=error)
+    text = format_in_one_line(error)
+    return text if text.startswith(image) else f"{image}: {text}"

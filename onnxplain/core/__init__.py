@@ -1,0 +1,1 @@
+"""What methods, fills, metrics and plugins import; it is stable. Read this first."""

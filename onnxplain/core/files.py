@@ -1,0 +1,63 @@
+"""Files that are replaced whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from onnxplain.core.errors import OutputError
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that then takes the place of `path`: whole or not at all.
+
+    It has another name until it is whole. Whoever reads `path` meanwhile sees the old file
+    or the new one, and two writers leave one of their files. Its folder must exist.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    part = path.with_name(f".{uuid.uuid4().hex}")  # `path` may be as long as names can be
+    try:
+        with part.open("xb") as file:
+            yield file
+        part.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+@contextlib.contextmanager
+def wrapping_write_errors(place: Path) -> Iterator[None]:
+    """Tell the user where results could not be written: a file or a folder.
+
+    Raises
+    ------
+    OutputError
+        If the block meets an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{place}: cannot be written ({error.strerror or error}); give another place"
+        ) from error
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, as `replacing` does; folders are made as needed.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be made or the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write(content)

@@ -1,0 +1,64 @@
+"""From what a model puts out to the score of one class."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.core.data import Outputs, ScoreKind
+
+# Below this a probability that came as such is noise of the model's own rounding.
+SMALLEST = 1e-7
+SLACK = 0.01  # of probabilities that were rounded, by float16 or quantisation
+
+
+def to_probabilities(raw: NDArray[np.floating], outputs: Outputs) -> NDArray[np.float64]:
+    """Class probabilities (N, K) from raw outputs (N, K)."""
+    wide = raw.astype(np.float64)
+    if outputs == "probabilities":
+        return wide
+    exp = np.exp(wide - wide.max(axis=1, keepdims=True))
+    result: NDArray[np.float64] = exp / exp.sum(axis=1, keepdims=True)
+    return result
+
+
+def are_probabilities(values: NDArray[np.floating]) -> bool:
+    """Whether all values lie in [0, 1], up to rounding; NaN does not."""
+    return bool(values.min() >= -SLACK and values.max() <= 1 + SLACK)
+
+
+def compute_target_scores(
+    raw: NDArray[np.floating], target: int, *, outputs: Outputs, kind: ScoreKind = "probability"
+) -> NDArray[np.float64]:
+    """Score of one class for every row.
+
+    Parameters
+    ----------
+    raw : (N, K) ndarray
+        What the model put out.
+    target : int
+        The class, 0 to K - 1.
+    outputs : {'logits', 'probabilities'}
+        What `raw` is.
+    kind : {'probability', 'log-odds', 'logit'}
+        Log-odds are ``z_t - logsumexp(z_others)``, in float64 and from the logits where
+        there are any: near a probability of 1 they still tell scores apart where the
+        probability has stopped moving. The logit of a model that gives probabilities is
+        their logarithm.
+
+    Returns
+    -------
+    scores : (N,) ndarray of float64
+    """
+    if kind == "probability":
+        return to_probabilities(raw, outputs)[:, target]
+    wide = raw.astype(np.float64)
+    scores: NDArray[np.float64] = wide[:, target]
+    if outputs == "probabilities":
+        scores = np.clip(scores, SMALLEST, 1 - SMALLEST)
+        scores = np.log(scores) - (np.log1p(-scores) if kind == "log-odds" else 0.0)
+    elif kind == "log-odds":
+        others = np.delete(wide, target, axis=1)
+        top = others.max(axis=1)
+        scores = scores - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
+    return scores

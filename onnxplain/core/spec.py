@@ -1,0 +1,92 @@
+"""What a classifier file wants and gives, as one value with the source of every entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from onnxplain.core.data import Fit, Interpolation, Preprocessing, Size
+
+Layout: TypeAlias = Literal["nchw", "nhwc"]
+Colour: TypeAlias = Literal["rgb", "bgr", "grey"]
+DType: TypeAlias = Literal["float32", "float16", "uint8"]
+Head: TypeAlias = Literal["logits", "probabilities", "sigmoid", "logit"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """How to feed a classifier and read its answer.
+
+    A pixel p in [0, 1] enters the graph as ``(low + p * (high - low) - mean) / std``.
+
+    Parameters
+    ----------
+    input, output : str
+        Names of the graph's image input and score output.
+    layout : {'nchw', 'nhwc'}
+        Order of the input's axes.
+    colour : {'rgb', 'bgr', 'grey'}
+        Order of the channels; grey is ``.299 R + .587 G + .114 B``.
+    dtype : {'float32', 'float16', 'uint8'}
+        Element type of the input.
+    range : (low, high)
+        What 0 and 1 become before `mean` and `std`.
+    mean, std : tuple of float
+        In units of `range`, one a channel in the model's channel order.
+    size : (rows, columns)
+        Size of the input.
+    fit : {'crop', 'stretch', 'pad'}
+        How a photo comes to that size: its centre, the whole of it without keeping its
+        aspect, or the whole of it with borders.
+    crop : float in (0, 1]
+        With ``fit='crop'``: the side of the centre that is kept, relative to the photo's
+        largest centred rectangle of the input's aspect.
+    interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}
+        How pixels are resampled.
+    head : {'logits', 'probabilities', 'sigmoid', 'logit'}
+        What the output holds; a sigmoid is one number, the probability of the second of
+        two classes, and a logit is what such a sigmoid is taken of.
+    output_scale : (scale, zero_point)
+        A quantised output q means ``scale * (q - zero_point)``.
+    class_names : tuple of str
+        A name for every class, in the order of the scores.
+    sources : mapping of str
+        For each field, where its value came from.
+    """
+
+    input: str
+    output: str
+    layout: Layout
+    colour: Colour
+    dtype: DType
+    range: tuple[float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size: Size
+    fit: Fit
+    crop: float
+    interpolation: Interpolation
+    head: Head
+    output_scale: tuple[float, float]
+    class_names: tuple[str, ...]
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> int:
+        """Colour channels of the input."""
+        return 1 if self.colour == "grey" else 3
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a photo is brought to the size of the input."""
+        return Preprocessing(self.fit, self.crop, self.interpolation)
+
+    def describe(self) -> dict[str, Any]:
+        """Return all that decides the scores of a photo, and the sources of the values.
+
+        The names of the classes decide nothing, and are left out.
+        """
+        facts = asdict(self)
+        del facts["class_names"]
+        return facts

@@ -1,0 +1,281 @@
+"""What an inpainter's graph says by itself: its inputs, its output, and their forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onnx import TensorProto, ValueInfoProto, helper
+
+from onnxplain.core.errors import InpainterError
+from onnxplain.core.spec import Layout
+from onnxplain.describe.inpainter.inpainter_spec import PLANES, Pack
+from onnxplain.graph.load import ModelFile
+from onnxplain.graph.shapes import Dims, list_image_inputs, product, read_declared_dims
+
+DTYPES: Mapping[int, str] = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.UINT8: "uint8",
+    TensorProto.BOOL: "bool",
+    TensorProto.INT32: "int32",
+    TensorProto.INT64: "int64",
+}
+AXIS = {"nchw": 1, "nhwc": 3}
+COLOURS = 3
+FEW = (1, 3)  # channels of a mask
+MANY = 8  # a dimension beyond this is a side of the picture, not its channels
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output: its name, element type and dimensions, None where they are open."""
+
+    name: str
+    dtype: str
+    dims: Dims | None
+
+    def may_have(self, channels: int) -> bool:
+        """Whether it may be pictures of so many channels; few of anything else are channels."""
+        if self.dims is None:
+            return True
+        ends = [dim for dim in self.dims[1::2] if dim is not None]
+        return len(self.dims) == 4 and (channels in ends or all(dim > MANY for dim in ends))
+
+    def surely_has(self, channels: int) -> bool:
+        """Whether it is pictures of so many channels."""
+        return self.dims is not None and self.may_have(channels) and channels in self.dims[1::2]
+
+    def __str__(self) -> str:
+        dims = "of any shape" if self.dims is None else _shown(self.dims)
+        return f"{self.name!r} {self.dtype} {dims}"
+
+
+def looks_like_inpainter(model: ModelFile) -> bool:
+    """Whether a graph answers with a picture, as no classifier does."""
+    answers = [_port(value) for value in model.proto.graph.output]
+    return any(
+        one.surely_has(COLOURS) and one.dims is not None and 1 not in one.dims[1:]
+        for one in answers
+    )
+
+
+def read_ports(model: ModelFile, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of an `InpainterSpec` that the graph fixes, and those that follow from it.
+
+    Parameters
+    ----------
+    model : ModelFile
+        The file.
+    told : mapping
+        What is said of it: where inputs are ambiguous, that decides.
+
+    Returns
+    -------
+    facts : dict
+        Fields of the spec; besides them ``output_dtype`` and ``axis``, the only batch that
+        the graph takes, or None.
+
+    Raises
+    ------
+    InpainterError
+        If this is no inpainter, or what is needed to tell its inputs apart is not said.
+    """
+    name = model.path.name
+    answer = _output(name, [_port(value) for value in model.proto.graph.output], told)
+    inputs = [_port(value) for value in list_image_inputs(model.proto.graph)]
+    image, mask, pack = _inputs(name, inputs, answer, told)
+    channels = COLOURS
+    if pack == "channels":
+        channels = sum(PLANES.get(plane.strip(), 0) for plane in told["channels"].split(","))
+    facts: dict[str, Any] = {
+        "pack": pack,
+        "image_input": image.name,
+        "mask_input": mask.name if mask else image.name,
+        "output": answer.name,
+        "dtype": image.dtype,
+        "mask_dtype": mask.dtype if mask else image.dtype,
+        "output_dtype": answer.dtype,
+        "layout": _layout(name, image, channels),
+        "output_layout": _layout(name, answer, COLOURS),
+        "axis": image.dims[0] if image.dims else None,
+    }
+    layout = facts["layout"] or told.get("layout") or "nchw"
+    facts["size"] = _size(name, image, layout, pack, told.get("size"))
+    if mask:
+        facts["mask_channels"] = _mask_channels(name, mask, layout)
+    return facts
+
+
+def _output(name: str, outputs: Sequence[Port], told: Mapping[str, Any]) -> Port:
+    wanted = told.get("output")
+    listed = ", ".join(map(str, outputs))
+    if wanted is not None:
+        by_index = {str(index): one for index, one in enumerate(outputs)}
+        found = {**by_index, **{one.name: one for one in outputs}}.get(wanted)
+        if found is None:
+            raise InpainterError(f"{name}: has no output {wanted!r}; its outputs: {listed}")
+        if not found.may_have(COLOURS):
+            raise InpainterError(
+                f"{name}: output {wanted!r} is said to be the painted image, which has 3 channels, "
+                f"but it is {found}; its outputs: {listed}"
+            )
+        return found
+    sure = [one for one in outputs if one.surely_has(COLOURS)]
+    likely = sure or [one for one in outputs if one.may_have(COLOURS)]
+    if not likely:
+        raise InpainterError(
+            f"{name}: no inpainter: its output would be an image of 3 channels, but there is "
+            f"{listed}"
+        )
+    if len(likely) > 1:
+        raise InpainterError(
+            f"{name}: several outputs may be the painted image: {listed}; write output = "
+            f"{likely[0].name!r}, or another"
+        )
+    return likely[0]
+
+
+def _inputs(
+    name: str, inputs: Sequence[Port], answer: Port, told: Mapping[str, Any]
+) -> tuple[Port, Port | None, Pack]:
+    """The image's input, the mask's if it has one of its own, and how they are packed."""
+    listed = ", ".join(map(str, inputs)) or "none"
+    pack: Pack = told.get("pack") or ("separate" if len(inputs) != 1 else _pack(inputs[0], answer))
+    if pack == "separate":
+        if len(inputs) != 2:
+            raise InpainterError(
+                f"{name}: {'no inpainter: ' if not told else ''}an image and a mask would be its "
+                f"two inputs, but its inputs are {listed}"
+            )
+        return *_pair(name, inputs, told), pack
+    if len(inputs) != 1:
+        raise InpainterError(
+            f"{name}: pack {pack!r} is said, which takes one input, but its inputs are {listed}; "
+            f"write pack = 'separate'"
+        )
+    only = inputs[0]
+    if only.dtype not in ("float32", "float16", "uint8"):
+        raise InpainterError(f"{name}: takes no images: its input is {listed}")
+    ways = []
+    if pack == "channels" and "channels" not in told:
+        ways.append(
+            "pack = 'channels' with channels = 'image,mask', 'mask,image' or 'image,ones,mask'"
+        )
+    if ways or (pack == "image" and "pack" not in told):
+        if only.may_have(COLOURS):
+            ways += [
+                "pack = 'width' (side by side)",
+                "pack = 'image' for a graph that takes no mask",
+            ]
+        raise InpainterError(
+            f"{name}: image and mask go in together, and how cannot be told from {listed}; write "
+            f"{', or '.join(ways)}"
+        )
+    return only, None, pack
+
+
+def _pack(only: Port, answer: Port) -> Pack:
+    """How image and mask may lie in one input, from its form beside the answer's."""
+    if not only.surely_has(COLOURS):
+        return "channels"
+    assert only.dims is not None
+    taken, given = product(only.dims[1:]), product(answer.dims and answer.dims[1:])
+    return "width" if taken is not None and given is not None and taken == 2 * given else "image"
+
+
+def _pair(name: str, inputs: Sequence[Port], told: Mapping[str, Any]) -> tuple[Port, Port]:
+    """Which input takes the image and which the mask: as said, by their channels, or names."""
+    by_name = {one.name: one for one in inputs}
+    for field in ("image_input", "mask_input"):
+        if told.get(field, inputs[0].name) not in by_name:
+            raise InpainterError(
+                f"{name}: has no input {told[field]!r}; its inputs: {', '.join(map(str, inputs))}"
+            )
+    one, other = inputs
+    if "image_input" in told and told["image_input"] == told.get("mask_input"):
+        raise InpainterError(
+            f"{name}: image and mask cannot both be input {told['image_input']!r}; its inputs: "
+            f"{one}, {other}"
+        )
+    if told.get("image_input") == other.name or told.get("mask_input") == one.name:
+        one, other = other, one
+    elif not {"image_input", "mask_input"} & set(told):
+        single = [port for port in inputs if port.surely_has(1) and not port.surely_has(COLOURS)]
+        named = [port for port in inputs if "mask" in port.name.lower()]
+        masks = next((found for found in (single, named) if len(found) == 1), None)
+        if masks is None:
+            raise InpainterError(
+                f"{name}: cannot tell image and mask apart among {one}, {other}; write "
+                f"image_input and mask_input"
+            )
+        one, other = (other, one) if masks[0] is one else (one, other)
+    if not one.may_have(COLOURS) or one.dtype not in ("float32", "float16", "uint8"):
+        raise InpainterError(
+            f"{name}: no inpainter: its image input would be (N, 3, rows, columns) or (N, rows, "
+            f"columns, 3) of float32, float16 or uint8, but there are {one}, {other}"
+        )
+    if other.dtype not in DTYPES.values():
+        raise InpainterError(f"{name}: its mask input is {other}, which no mask can be")
+    return one, other
+
+
+def _layout(name: str, port: Port, channels: int) -> Layout | None:
+    if port.dims is None:
+        return None
+    if not port.may_have(channels):
+        raise InpainterError(f"{name}: {channels} channels would go into or out of {port}")
+    first, last = (port.dims[axis] == channels for axis in (1, 3))
+    if first == last:
+        return None
+    return "nchw" if first else "nhwc"
+
+
+def _size(
+    name: str, image: Port, layout: str, pack: Pack, told: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """The only size it takes; where one side is open, the one that is said."""
+    if image.dims is None:
+        return None
+    rows, columns = image.dims[2:] if layout == "nchw" else image.dims[1:3]
+    if pack == "width" and columns is not None:
+        columns //= 2
+    only = rows or columns
+    if only is None:
+        return None
+    wanted = told or (only, only)
+    size = rows or wanted[0], columns or wanted[1]
+    if told is None and None in (rows, columns):
+        raise InpainterError(
+            f"{name}: one side of its image input is fixed and the other open, {image}; pictures "
+            f"are brought to one size for it: write size = [{size[0]}, {size[1]}] (rows, columns)"
+        )
+    return size
+
+
+def _mask_channels(name: str, mask: Port, layout: str) -> int | None:
+    """Channels of the mask's own input, 0 if it has no such axis."""
+    if mask.dims is None:
+        return None
+    if len(mask.dims) == 3:
+        return 0
+    axis = AXIS[layout]
+    other = 4 - axis
+    if len(mask.dims) != 4 or (mask.dims[axis] not in FEW and mask.dims[other] in FEW):
+        shape = "(N, 1, rows, columns)" if layout == "nchw" else "(N, rows, columns, 1)"
+        raise InpainterError(
+            f"{name}: its mask input would be (N, rows, columns) or, as its image, {shape}, but it "
+            f"is {mask}; put a Reshape or Transpose in front of it"
+        )
+    return mask.dims[axis]
+
+
+def _port(value: ValueInfoProto) -> Port:
+    kind = value.type.tensor_type.elem_type
+    name = DTYPES.get(kind) or helper.tensor_dtype_to_string(kind).removeprefix("TensorProto.")
+    return Port(value.name, name.lower(), read_declared_dims(value))
+
+
+def _shown(dims: Dims) -> str:
+    return f"({', '.join('?' if dim is None else str(dim) for dim in dims)})"

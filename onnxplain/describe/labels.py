@@ -1,0 +1,149 @@
+"""Class names: read from a text, CSV or JSON file, and fitted to the number of scores."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from onnxplain.core.errors import ModelError
+
+NAME_COLUMNS = ("class_name", "clean_name", "name", "label", "class", "names")
+INDEX_COLUMNS = ("class_index", "index", "class_id", "id")
+BACKGROUND = "background"
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Class names in the order of the scores.
+
+    Text files hold one name a line, with the number of the class behind it or a WordNet id
+    before it if they like. CSV files have a column ``class_name`` (or `NAME_COLUMNS`) and
+    may have ``class_index``. JSON files hold a list, or an object from number to name.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, or not in any of these ways.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: class names cannot be read: {error}") from error
+    if path.suffix.lower() == ".json":
+        try:
+            return named(json.loads(text), path.name)
+        except json.JSONDecodeError as error:
+            raise ModelError(f"{path.name}: not valid JSON: {error}") from error
+    if path.suffix.lower() == ".csv":
+        return _csv_names(text, path.name)
+    return _text_names(text, path.name)
+
+
+def named(value: Any, where: str) -> tuple[str, ...]:
+    """Class names of a list, or of an object from number to name.
+
+    >>> named({"1": "dog", "0": "cat"}, "labels.json")
+    ('cat', 'dog')
+    >>> named({"0": ["n02123045", "tabby"]}, "imagenet_class_index.json")
+    ('tabby',)
+    """
+    if isinstance(value, Mapping) and isinstance(value.get("id2label"), Mapping):
+        value = value["id2label"]
+    if isinstance(value, Mapping):
+        try:
+            by_index = {int(index): one for index, one in value.items()}
+        except ValueError as error:
+            raise ModelError(
+                f"{where}: the keys of class names must be their numbers: {error}"
+            ) from error
+        value = _in_order(by_index, where)
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        raise ModelError(f"{where}: class names must be a list, or an object from number to name")
+    names = [one[-1] if isinstance(one, list) and one else one for one in value]
+    if not all(isinstance(one, str) for one in names):
+        raise ModelError(f"{where}: class names must be texts")
+    return tuple(names)
+
+
+def fit_class_names(names: Sequence[str], classes: int, where: str) -> tuple[str, ...]:
+    """Class names for `classes` scores.
+
+    ImageNet's 1000 names serve models of 1001 scores, whose first is the background; one
+    score is the probability of the second of two classes.
+
+    Raises
+    ------
+    ModelError
+        If there are too few or too many.
+    """
+    names = tuple(names)
+    expected = 2 if classes == 1 else classes
+    if len(names) == expected:
+        return names
+    if expected == 1001 and len(names) == 1000:
+        return (BACKGROUND, *names)
+    if expected == 1000 and len(names) == 1001 and names[0].lower() in (BACKGROUND, "dummy"):
+        return names[1:]
+    if expected == 2 and len(names) == 1:
+        return (f"not {names[0]}", names[0])
+    raise ModelError(f"{where}: holds {len(names)} class names, the model has {expected} classes")
+
+
+def one_line(name: str) -> str:
+    r"""A name fit for a line of text, a title or a terminal.
+
+    >>> one_line("red\n\x1b[31mpanda")
+    'red [31mpanda'
+    """
+    return " ".join("".join(one if one.isprintable() else " " for one in name).split())
+
+
+def _in_order(by_index: Mapping[int, Any], where: str) -> list[Any]:
+    if sorted(by_index) != list(range(len(by_index))):
+        raise ModelError(
+            f"{where}: class numbers must run from 0 to {len(by_index) - 1} without a gap"
+        )
+    return [by_index[index] for index in range(len(by_index))]
+
+
+def _csv_names(text: str, where: str) -> tuple[str, ...]:
+    reader = csv.DictReader(io.StringIO(text))
+    columns = list(reader.fieldnames or ())
+    column = next((one for one in NAME_COLUMNS if one in columns), None)
+    if column is None:
+        raise ModelError(f"{where}: needs a column {' or '.join(NAME_COLUMNS)}, has {columns}")
+    index = next((one for one in INDEX_COLUMNS if one in columns), None)
+    rows = []
+    for row in reader:
+        for needed in (column, index):
+            if needed and row[needed] is None:  # the row is too short
+                raise ModelError(
+                    f"{where}: line {reader.line_num} has nothing in column {needed}; write "
+                    f"{', '.join(columns)}"
+                )
+        rows.append(row)
+    if not rows:
+        raise ModelError(f"{where}: holds no class names")
+    if index is None:
+        return tuple(row[column] for row in rows)
+    try:
+        return tuple(_in_order({int(row[index]): row[column] for row in rows}, where))
+    except ValueError as error:
+        raise ModelError(f"{where}: column {index} must hold whole numbers: {error}") from error
+
+
+def _text_names(text: str, where: str) -> tuple[str, ...]:
+    lines = [line.strip() for line in text.rstrip().splitlines()]
+    if not any(lines):
+        raise ModelError(f"{where}: holds no class names")
+    if all(re.search(rf"\s{index}$", line) for index, line in enumerate(lines)):
+        bare = [line.rsplit(maxsplit=1)[0] for line in lines]
+        if len(set(bare)) == len(bare):  # else it is a part of the name, as in "digit 0"
+            lines = bare
+    if all(re.match(r"n\d{8}\s+\S", line) for line in lines):
+        lines = [line.split(maxsplit=1)[1] for line in lines]
+    return tuple(lines)

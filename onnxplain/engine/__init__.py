@@ -1,0 +1,1 @@
+"""Runs flows: the only room that forms batches."""

@@ -1,0 +1,247 @@
+"""Operators that act on every element alone: gradient = g times the derivative.
+
+Masks are taken from the output where that tells as much as the input, so that the runtime
+can still fuse the activation with what goes before it. At a kink the derivative is that
+of the flat side (0 for Relu at 0), as in PyTorch.
+"""
+
+# ruff: noqa: D103 (a rule is described by the operator it is named after)
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+
+Derivative: TypeAlias = Callable[[Tape, Node], str]
+
+# Attributes are float32: so must be a bound, also times STEEP.
+STEEP = 2.0**100
+LARGEST = 2.0**26
+
+
+def times(derivative: Derivative) -> Rule:
+    """The rule of an elementwise operator, from its derivative."""
+
+    @single
+    def rule(tape: Tape, node: Node, g: str) -> Grads:
+        return [tape.mul(g, derivative(tape, node))]
+
+    return rule
+
+
+def above(tape: Tape, a: str, bound: float) -> str:
+    """1 where ``a > bound``, else 0 (and in between within 2^-100 of the bound).
+
+    One operator, which unlike comparisons and casts the CPU provider computes in the blocked
+    layout of its convolutions. Products with a power of two are exact.
+    """
+    return tape.op("HardSigmoid", a, alpha=STEEP, beta=-STEEP * bound)
+
+
+def below(tape: Tape, a: str, bound: float) -> str:
+    """1 where ``a < bound``, else 0."""
+    return tape.op("HardSigmoid", a, alpha=-STEEP, beta=STEEP * bound)
+
+
+def positive(tape: Tape, a: str) -> str:
+    """1 where ``a > 0``."""
+    return above(tape, a, 0)
+
+
+def inside(tape: Tape, a: str) -> str:
+    """1 where ``0 < a < 1``."""
+    return tape.mul(above(tape, a, 0), below(tape, a, 1))
+
+
+def one_less(tape: Tape, a: str) -> str:
+    """``1 - a`` of an `a` between 0 and 1, in the blocked layout too."""
+    return tape.op("HardSigmoid", a, alpha=-1.0, beta=1.0)
+
+
+def between(tape: Tape, mask: str, low: float, high: float) -> str:
+    """`low` where a mask is 0, `high` where it is 1; in the blocked layout in [0, 1].
+
+    Of a sum above 1 nothing is left, so that 1 comes out exactly.
+    """
+    if 0 <= low <= high <= 1:
+        return tape.op("HardSigmoid", mask, alpha=1.0 if high == 1 else high - low, beta=float(low))
+    return tape.add(tape.scale(mask, high - low), tape.real(low))
+
+
+def mix(tape: Tape, mask: str, inside: float, outside: str) -> str:
+    """A number where a mask is 1, and a tensor that is 0 there elsewhere."""
+    return tape.add(tape.scale(mask, inside), outside)
+
+
+def relu(tape: Tape, node: Node) -> str:
+    return positive(tape, node.y)
+
+
+def sigmoid(tape: Tape, node: Node) -> str:
+    return tape.mul(node.y, one_less(tape, node.y))
+
+
+def tanh(tape: Tape, node: Node) -> str:
+    return tape.sub(tape.real(1), tape.mul(node.y, node.y))
+
+
+def leaky_relu(tape: Tape, node: Node) -> str:
+    """The output has the sign of the input, where the slope is not negative."""
+    alpha = node.attributes.get("alpha", 0.01)
+    return between(tape, positive(tape, node.y if alpha >= 0 else node.x), alpha, 1)
+
+
+def _exponential(tape: Tape, node: Node, alpha: float, gamma: float) -> str:
+    """Derivative of ``gamma * (x if x > 0 else alpha * (exp(x) - 1))``, from the output."""
+    mask = positive(tape, node.x)
+    left = tape.add(node.y, tape.real(gamma * alpha))
+    return mix(tape, mask, gamma, tape.mul(one_less(tape, mask), left))
+
+
+def elu(tape: Tape, node: Node) -> str:
+    return _exponential(tape, node, node.attributes.get("alpha", 1.0), 1.0)
+
+
+def selu(tape: Tape, node: Node) -> str:
+    alpha = node.attributes.get("alpha", 1.6732632423543772)
+    return _exponential(tape, node, alpha, node.attributes.get("gamma", 1.0507009873554805))
+
+
+def celu(tape: Tape, node: Node) -> str:
+    """``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))``: below 0, ``1 + y / alpha``."""
+    left = tape.op("Min", node.y, tape.real(0))
+    return tape.add(tape.scale(left, 1 / node.attributes.get("alpha", 1.0)), tape.real(1))
+
+
+def hard_sigmoid(tape: Tape, node: Node) -> str:
+    return between(tape, inside(tape, node.y), 0, node.attributes.get("alpha", 0.2))
+
+
+def hard_swish(tape: Tape, node: Node) -> str:
+    """``x * h(x)`` with ``h = clip(x / 6 + 1/2, 0, 1)``: h + x h'."""
+    h = tape.op("HardSigmoid", node.x, alpha=1 / 6, beta=0.5)
+    return tape.add(h, tape.mul(node.x, between(tape, inside(tape, h), 0, 1 / 6)))
+
+
+def swish(tape: Tape, node: Node) -> str:
+    """``x * s(alpha x)``: ``s + alpha y (1 - s)``."""
+    alpha = node.attributes.get("alpha", 1.0)
+    s = tape.op("Sigmoid", tape.scale(node.x, alpha))
+    return tape.add(s, tape.scale(tape.mul(node.y, one_less(tape, s)), alpha))
+
+
+def mish(tape: Tape, node: Node) -> str:
+    """``x * t`` with ``t = tanh(softplus(x))``: ``t + x s (1 - t^2)``."""
+    t = tape.op("Tanh", tape.op("Softplus", node.x))
+    slope = tape.mul(tape.op("Sigmoid", node.x), tape.sub(tape.real(1), tape.mul(t, t)))
+    return tape.add(t, tape.mul(node.x, slope))
+
+
+def gelu(tape: Tape, node: Node) -> str:
+    if node.attributes.get("approximate", "none") == "tanh":
+        return _tanh_gelu(tape, node.x)
+    u = tape.scale(node.x, 1 / math.sqrt(2))
+    return tape.scale(gauss_gate(tape, u, tape.add(tape.real(1), tape.op("Erf", u))), 0.5)
+
+
+def gauss_gate(tape: Tape, u: str, gate: str) -> str:
+    """Derivative by x of ``x * gate`` with ``gate = 1 + erf(u)`` and u a multiple of x.
+
+    ``gate + u 2/sqrt(pi) exp(-u^2)``, the factor moved into the exponent.
+    """
+    exponent = tape.sub(tape.real(math.log(2 / math.sqrt(math.pi))), tape.mul(u, u))
+    return tape.add(gate, tape.mul(u, tape.op("Exp", exponent)))
+
+
+def _tanh_gelu(tape: Tape, x: str) -> str:
+    """``x (1 + t) / 2`` with ``t = tanh(u)``, ``u = k (x + c x^3)``."""
+    k, c = math.sqrt(2 / math.pi), 0.044715
+    one, square = tape.real(1), tape.mul(x, x)
+    t = tape.op("Tanh", tape.mul(tape.scale(x, k), tape.add(one, tape.scale(square, c))))
+    du = tape.scale(tape.add(one, tape.scale(square, 3 * c)), k)
+    slope = tape.mul(tape.sub(one, tape.mul(t, t)), du)
+    return tape.scale(tape.add(tape.add(one, t), tape.mul(x, slope)), 0.5)
+
+
+def erf(tape: Tape, node: Node) -> str:
+    gauss = tape.op("Exp", tape.neg(tape.mul(node.x, node.x)))
+    return tape.scale(gauss, 2 / math.sqrt(math.pi))
+
+
+def softsign(tape: Tape, node: Node) -> str:
+    root = tape.sub(tape.real(1), tape.op("Abs", node.y))  # 1 / (1 + |x|)
+    return tape.mul(root, root)
+
+
+def thresholded_relu(tape: Tape, node: Node) -> str:
+    return above(tape, node.x, node.attributes.get("alpha", 1.0))
+
+
+@single
+def clip(tape: Tape, node: Node, g: str) -> Grads:
+    """The strict inequalities hold for the output where they hold for the input."""
+    low, high = node.input(1), node.input(2)
+    masks = []
+    if low:
+        masks.append(_side(tape, node.y, low, above, "Greater"))
+    if high:
+        masks.append(_side(tape, node.y, high, below, "Less"))
+    if not masks:
+        return [g]
+    return [tape.mul(g, masks[0] if len(masks) == 1 else tape.mul(*masks))]
+
+
+def _side(
+    tape: Tape, y: str, bound: str, steep: Callable[[Tape, str, float], str], operator: str
+) -> str:
+    value = tape.constant(bound)
+    if value is not None and abs(value.item()) <= LARGEST and np.float32(value) == value:
+        return steep(tape, y, value.item())
+    return tape.mask(tape.op(operator, y, bound))
+
+
+@single
+def neg(tape: Tape, node: Node, g: str) -> Grads:
+    return [tape.neg(g)]
+
+
+@single
+def passed(tape: Tape, node: Node, g: str) -> Grads:
+    """Identity, and Dropout in a network that is not being trained."""
+    return [g]
+
+
+RULES: dict[str, Rule] = {
+    "Abs": times(lambda tape, node: tape.op("Sign", node.x)),
+    "Celu": times(celu),
+    "Clip": clip,
+    "Cos": times(lambda tape, node: tape.neg(tape.op("Sin", node.x))),
+    "Dropout": passed,
+    "Elu": times(elu),
+    "Erf": times(erf),
+    "Exp": times(lambda tape, node: node.y),
+    "Gelu": times(gelu),
+    "HardSigmoid": times(hard_sigmoid),
+    "HardSwish": times(hard_swish),
+    "Identity": passed,
+    "LeakyRelu": times(leaky_relu),
+    "Log": times(lambda tape, node: tape.op("Reciprocal", node.x)),
+    "Mish": times(mish),
+    "Neg": neg,
+    "Reciprocal": times(lambda tape, node: tape.neg(tape.mul(node.y, node.y))),
+    "Relu": times(relu),
+    "Selu": times(selu),
+    "Sigmoid": times(sigmoid),
+    "Sin": times(lambda tape, node: tape.op("Cos", node.x)),
+    "Softplus": times(lambda tape, node: tape.op("Sigmoid", node.x)),
+    "Softsign": times(softsign),
+    "Sqrt": times(lambda tape, node: tape.div(tape.real(0.5), node.y)),
+    "Swish": times(swish),
+    "Tanh": times(tanh),
+    "ThresholdedRelu": times(thresholded_relu),
+}

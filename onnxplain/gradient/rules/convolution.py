@@ -1,0 +1,143 @@
+"""Convolutions, with respect to their input.
+
+On the CPU provider a convolution is faster than a transposed one, above all where each
+channel has its own kernel, so stride 1 goes back as a convolution with the kernel turned
+around; other strides as a transposed one, which takes the very weights of the forward.
+"""
+
+# ruff: noqa: D103 (a rule is described by the operator it is named after)
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnxplain.gradient.refusal import Refusal
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+
+
+@dataclass(frozen=True)
+class Window:
+    """How the windows of a convolution or pooling lie on its input.
+
+    `before` are the pads before, `inputs` and `outputs` the spatial sizes.
+    """
+
+    kernel: Sequence[int]
+    strides: Sequence[int]
+    dilations: Sequence[int]
+    before: Sequence[int]
+    inputs: Sequence[int]
+    outputs: Sequence[int]
+
+    @property
+    def spans(self) -> list[int]:
+        """Input places from the first to the last that a window reads."""
+        return [
+            dilation * (size - 1) + 1
+            for dilation, size in zip(self.dilations, self.kernel, strict=True)
+        ]
+
+    @property
+    def after(self) -> list[int]:
+        """Pads after that the last window reads; negative where it ends before the input."""
+        return [
+            (out - 1) * stride + span - size - before
+            for out, stride, span, size, before in zip(
+                self.outputs, self.strides, self.spans, self.inputs, self.before, strict=True
+            )
+        ]
+
+
+def read_window(
+    node: Node, kernel: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]
+) -> Window:
+    """The window of a node, its automatic pads worked out."""
+    rank = len(kernel)
+    strides = node.attributes.get("strides", [1] * rank)
+    dilations = node.attributes.get("dilations", [1] * rank)
+    bare = Window(kernel, strides, dilations, [0] * rank, inputs, outputs)
+    automatic = node.attributes.get("auto_pad", "NOTSET")
+    before = node.attributes.get("pads", [0] * rank)[:rank]
+    if automatic in ("SAME_UPPER", "SAME_LOWER"):
+        both = [max(total, 0) for total in bare.after]
+        before = [total // 2 if automatic == "SAME_UPPER" else -(-total // 2) for total in both]
+    elif automatic == "VALID":
+        before = [0] * rank
+    return Window(kernel, strides, dilations, before, inputs, outputs)
+
+
+def adjoint(tape: Tape, g: str, weight: str, shape: Sequence[int], group: int, w: Window) -> str:
+    """Gradient of a convolution's input; `shape` is that of the weight (M, C / group, ...)."""
+    lead = [span - 1 - before for span, before in zip(w.spans, w.before, strict=True)]
+    trail = [span - 1 - after for span, after in zip(w.spans, w.after, strict=True)]
+    if set(w.strides) == {1} and min(*lead, *trail, 0) >= 0:
+        turned = _turned(tape, weight, shape, group)
+        return tape.op(
+            "Conv", g, turned, group=group, dilations=[*w.dilations], pads=[*lead, *trail]
+        )
+    return tape.op(
+        "ConvTranspose",
+        g,
+        weight,
+        group=group,
+        strides=[*w.strides],
+        dilations=[*w.dilations],
+        pads=[*w.before, *(max(after, 0) for after in w.after)],
+        output_padding=[max(-after, 0) for after in w.after],  # what no window reads
+    )
+
+
+def _turned(tape: Tape, weight: str, shape: Sequence[int], group: int) -> str:
+    """Input and output channels swapped within groups, and every kernel turned around."""
+    out, per_group, *kernel = shape
+    axes = range(len(kernel))
+    if group == 1:
+        weight = tape.transpose(weight, [1, 0, *(2 + axis for axis in axes)])
+    elif (out, per_group) != (group, 1):
+        parts = tape.reshape(weight, [group, out // group, per_group, *kernel])
+        swapped = tape.transpose(parts, [0, 2, 1, *(3 + axis for axis in axes)])
+        weight = tape.reshape(swapped, [group * per_group, out // group, *kernel])
+    return tape.flip(weight, [2 + axis for axis in axes if kernel[axis] > 1])
+
+
+def _weight_shape(tape: Tape, node: Node) -> list[int]:
+    weight = node.inputs[1]
+    if tape.wants(weight):
+        raise Refusal("its weights depend on the image")
+    return tape.sizes(weight, range(len(tape.shape(weight))))
+
+
+def _spatial(tape: Tape, name: str) -> list[int]:
+    return tape.sizes(name, range(2, len(tape.shape(name))))
+
+
+@single
+def conv(tape: Tape, node: Node, g: str) -> Grads:
+    shape = _weight_shape(tape, node)
+    window = read_window(node, shape[2:], _spatial(tape, node.x), _spatial(tape, node.y))
+    group = node.attributes.get("group", 1)
+    return [adjoint(tape, g, node.inputs[1], shape, group, window)]
+
+
+@single
+def conv_transpose(tape: Tape, node: Node, g: str) -> Grads:
+    """The convolution of which it is the adjoint."""
+    shape = _weight_shape(tape, node)
+    if node.attributes.get("output_shape"):
+        raise Refusal("it is given its output_shape in place of pads")
+    # What is its input is that convolution's output.
+    w = read_window(node, shape[2:], _spatial(tape, node.y), _spatial(tape, node.x))
+    back = tape.op(
+        "Conv",
+        g,
+        node.inputs[1],
+        group=node.attributes.get("group", 1),
+        strides=[*w.strides],
+        dilations=[*w.dilations],
+        pads=[*w.before, *(max(after, 0) for after in w.after)],
+    )
+    return [back]
+
+
+RULES: dict[str, Rule] = {"Conv": conv, "ConvTranspose": conv_transpose}

@@ -1,0 +1,163 @@
+"""Operators that pick or add places along axes: Slice, Gather, Pad and their kin."""
+
+# ruff: noqa: D103 (a rule is described by the operator it is named after)
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from onnxplain.gradient.facts import Array
+from onnxplain.gradient.refusal import Refusal
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+
+
+def place(tape: Tape, g: str, positions: Sequence[int], size: int, axis: int, rank: int) -> str:
+    """Put the entries along an axis at different positions of one of `size`, 0 elsewhere.
+
+    One row of zeros is added, and every position takes its own entry or that row.
+    """
+    sources = np.full(size, len(positions))
+    sources[list(positions)] = np.arange(len(positions))
+    after = [0] * rank
+    after[axis] = 1
+    return tape.op("Gather", tape.pad(g, [0] * rank, after), tape.ints(sources), axis=axis)
+
+
+@single
+def slice_(tape: Tape, node: Node, g: str) -> Grads:
+    rank = len(tape.shape(node.x))
+    starts, stops = (tape.integers(node.inputs[k], "bounds") for k in (1, 2))
+    axes = tape.integers(node.input(3), "axes") if node.input(3) else list(range(len(starts)))
+    steps = tape.integers(node.input(4), "steps") if node.input(4) else [1] * len(starts)
+    before, after = [0] * rank, [0] * rank
+    for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
+        axis %= rank
+        if _whole(tape, node, axis, start, step):
+            continue
+        (size,) = tape.sizes(node.x, [axis])
+        end = None if step < 0 and stop < -size else stop
+        taken = range(size)[slice(start, end, step)]
+        if step == 1:
+            before[axis], after[axis] = taken.start, size - taken.stop
+        else:
+            g = place(tape, g, taken, size, axis, rank)
+    return [tape.pad(g, before, after)]
+
+
+def _whole(tape: Tape, node: Node, axis: int, start: int, step: int) -> bool:
+    """Whether a slice keeps all of an axis that grows with the batch."""
+    kept = tape.shape(node.y)[axis] is None and tape.shape(node.x)[axis] is None
+    return kept and start == 0 and step == 1
+
+
+@single
+def gather(tape: Tape, node: Node, g: str) -> Grads:
+    rank = len(tape.shape(node.x))
+    axis = node.attributes.get("axis", 0) % rank
+    index = tape.constant(node.inputs[1])
+    if index is None:
+        return [_scatter(tape, node, g, axis), None]
+    (size,) = tape.sizes(node.x, [axis])
+    positions = [int(one) % size for one in index.ravel()]
+    if index.ndim == 0:
+        g = tape.unsqueeze(g, [axis])
+    elif index.ndim > 1:
+        shape = list(tape.shape(node.x))
+        shape[axis] = len(positions)
+        g = tape.reshape(g, shape)
+    if len(positions) == 1:
+        before, after = [0] * rank, [0] * rank
+        before[axis], after[axis] = positions[0], size - 1 - positions[0]
+        return [tape.pad(g, before, after), None]
+    if len(set(positions)) == len(positions):
+        return [place(tape, g, positions, size, axis, rank), None]
+    picks = tape.real(np.eye(size)[positions])
+    return [tape.contract(g, picks, axis, rank), None]
+
+
+def _scatter(tape: Tape, node: Node, g: str, axis: int) -> str:
+    """Add up at positions that are known only when the model runs, as is the axis' length."""
+    rank, many = len(tape.shape(node.x)), len(tape.shape(node.inputs[1]))
+    order = [axis, *(one for one in range(rank) if one != axis)]
+    to_front = [*range(axis, axis + many), *range(axis), *range(axis + many, rank - 1 + many)]
+    zeros = tape.transpose(tape.zeros_like(node.x), order)
+    # Negative positions count from the end: (i + L) mod L.
+    size = tape.op("Gather", tape.op("Shape", node.x), tape.ints(axis))
+    index = tape.op("Mod", tape.op("Add", tape.op("Cast", node.inputs[1], to=7), size), size)
+    total = tape.op(
+        "ScatterND",
+        zeros,
+        tape.unsqueeze(index, [-1]),
+        tape.transpose(g, to_front),
+        reduction="add",
+    )
+    return tape.transpose(total, [order.index(one) for one in range(rank)])
+
+
+@single
+def gather_elements(tape: Tape, node: Node, g: str) -> Grads:
+    axis = node.attributes.get("axis", 0)
+    zeros = tape.zeros_like(node.x)
+    index = node.inputs[1]
+    return [tape.op("ScatterElements", zeros, index, g, axis=axis, reduction="add"), None]
+
+
+@single
+def gather_nd(tape: Tape, node: Node, g: str) -> Grads:
+    if node.attributes.get("batch_dims", 0):
+        raise Refusal("it has batch_dims")
+    zeros = tape.zeros_like(node.x)
+    return [tape.op("ScatterND", zeros, node.inputs[1], g, reduction="add"), None]
+
+
+@single
+def pad(tape: Tape, node: Node, g: str) -> Grads:
+    rank = len(tape.shape(node.x))
+    pads = tape.integers(node.inputs[1], "pads")
+    axes = tape.integers(node.input(3), "axes") if node.input(3) else list(range(rank))
+    mode = node.attributes.get("mode", "constant")
+    for axis, before, after in zip(axes, pads, pads[len(axes) :], strict=False):
+        axis %= rank
+        if not before and not after:
+            continue
+        (size,) = tape.sizes(node.x, [axis])
+        if mode == "constant":
+            g = _uncover(tape, g, axis, rank, (before, after, size))
+        else:
+            g = tape.contract(g, tape.real(_sources(mode, before, after, size)), axis, rank)
+    return [g]
+
+
+def _uncover(tape: Tape, g: str, axis: int, rank: int, extent: tuple[int, int, int]) -> str:
+    """Cut off what was added on an axis, and give zeros to what negative pads cut off."""
+    before, after, size = extent
+    start, stop = max(before, 0), max(before, 0) + size + min(before, 0) + min(after, 0)
+    if before > 0 or after > 0:
+        g = tape.slice(g, [start], [stop], [axis])
+    lost_before, lost_after = [0] * rank, [0] * rank
+    lost_before[axis], lost_after[axis] = max(-before, 0), max(-after, 0)
+    return tape.pad(g, lost_before, lost_after)
+
+
+def _sources(mode: str, before: int, after: int, size: int) -> Array:
+    """Matrix (padded, size) that tells which entry each padded one repeats."""
+    if min(before, after) < 0:
+        raise Refusal(f"it cuts off with negative pads in mode {mode!r}")
+    places = np.arange(size)
+    both = (before, after)
+    if mode == "edge":
+        index = np.pad(places, both, mode="edge")
+    else:
+        index = np.pad(places, both, mode="reflect" if mode == "reflect" else "wrap")
+    return np.eye(size)[index]
+
+
+RULES: dict[str, Rule] = {
+    "Gather": gather,
+    "GatherElements": gather_elements,
+    "GatherND": gather_nd,
+    "Pad": pad,
+    "Slice": slice_,
+}

@@ -1,0 +1,117 @@
+"""Operators that move values and keep each: their gradients move them back."""
+
+# ruff: noqa: D103 (a rule is described by the operator it is named after)
+
+from __future__ import annotations
+
+from onnx import TensorProto
+
+from onnxplain.gradient.refusal import Refusal
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+
+
+@single
+def reshape(tape: Tape, node: Node, g: str) -> Grads:
+    """Reshape, Flatten, Squeeze, Unsqueeze."""
+    return [tape.reshape_like(g, node.x)]
+
+
+@single
+def transpose(tape: Tape, node: Node, g: str) -> Grads:
+    rank = len(tape.shape(node.x))
+    order = node.attributes.get("perm", range(rank)[::-1])
+    return [tape.transpose(g, [list(order).index(axis) for axis in range(rank)])]
+
+
+@single
+def concat(tape: Tape, node: Node, g: str) -> Grads:
+    axis = node.attributes["axis"] % len(tape.shape(node.y))
+    grads: list[str | None] = []
+    start = 0
+    for name in node.inputs:
+        (size,) = tape.sizes(name, [axis])
+        wanted = tape.wants(name)
+        grads.append(tape.slice(g, [start], [start + size], [axis]) if wanted else None)
+        start += size
+    return grads
+
+
+def split(tape: Tape, node: Node, grads: Grads) -> Grads:
+    parts = [
+        tape.zeros_like(name) if grad is None else grad
+        for name, grad in zip(node.outputs, grads, strict=True)
+    ]
+    return [tape.op("Concat", *parts, axis=node.attributes.get("axis", 0))]
+
+
+@single
+def expand(tape: Tape, node: Node, g: str) -> Grads:
+    return [tape.unbroadcast(g, tape.shape(node.y), node.x)]
+
+
+@single
+def tile(tape: Tape, node: Node, g: str) -> Grads:
+    """Sum over the copies: each axis L is seen as (copies, L)."""
+    copies = tape.integers(node.inputs[1], "repeats")
+    shape: list[int | None] = []
+    for many, size in zip(copies, tape.shape(node.x), strict=True):
+        shape += [many, size]
+    repeated = [2 * axis for axis in range(len(copies))]
+    if copies[0] != 1 and shape[1] is None:
+        raise Refusal("it repeats the batch")
+    return [tape.sum(tape.reshape(g, shape), repeated, keep=False)]
+
+
+@single
+def depth_to_space(tape: Tape, node: Node, g: str) -> Grads:
+    block, mode = node.attributes["blocksize"], node.attributes.get("mode", "DCR")
+    if mode == "DCR":
+        return [tape.op("SpaceToDepth", g, blocksize=block)]
+    channels, rows, columns = tape.sizes(node.x, (1, 2, 3))
+    split_up = tape.reshape(g, [None, channels // block**2, rows, block, columns, block])
+    return [tape.reshape_like(tape.transpose(split_up, [0, 1, 3, 5, 2, 4]), node.x)]
+
+
+@single
+def space_to_depth(tape: Tape, node: Node, g: str) -> Grads:
+    return [tape.op("DepthToSpace", g, blocksize=node.attributes["blocksize"])]
+
+
+@single
+def cast(tape: Tape, node: Node, g: str) -> Grads:
+    """Between numbers of the graph's one type: those of 16 bits were widened (see `prepare`)."""
+    if node.attributes["to"] != tape.code:
+        wanted, own = (TensorProto.DataType.Name(one) for one in (node.attributes["to"], tape.code))
+        raise Refusal(f"it goes on in {wanted.lower()}, where the image is {own.lower()}")
+    return [g]
+
+
+@single
+def trilu(tape: Tape, node: Node, g: str) -> Grads:
+    upper = node.attributes.get("upper", 1)
+    return [tape.op("Trilu", g, *filter(None, node.inputs[1:]), upper=upper), None]
+
+
+@single
+def cumsum(tape: Tape, node: Node, g: str) -> Grads:
+    exclusive = node.attributes.get("exclusive", 0)
+    reverse = 1 - node.attributes.get("reverse", 0)
+    return [tape.op("CumSum", g, node.inputs[1], exclusive=exclusive, reverse=reverse), None]
+
+
+RULES: dict[str, Rule] = {
+    "Cast": cast,
+    "Concat": concat,
+    "CumSum": cumsum,
+    "DepthToSpace": depth_to_space,
+    "Expand": expand,
+    "Flatten": reshape,
+    "Reshape": reshape,
+    "SpaceToDepth": space_to_depth,
+    "Split": split,
+    "Squeeze": reshape,
+    "Tile": tile,
+    "Transpose": transpose,
+    "Trilu": trilu,
+    "Unsqueeze": reshape,
+}

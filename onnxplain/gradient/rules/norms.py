@@ -1,0 +1,169 @@
+"""Softmax and the normalisations, in closed form."""
+
+# ruff: noqa: D103 (a rule is described by the operator it is named after)
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from onnxplain.gradient.refusal import Refusal
+from onnxplain.gradient.rules.reduction import inverse
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+
+
+@single
+def softmax(tape: Tape, node: Node, g: str) -> Grads:
+    t = tape.mul(g, node.y)
+    return [tape.sub(t, tape.mul(node.y, tape.sum(t, [node.attributes.get("axis", -1)])))]
+
+
+@single
+def log_softmax(tape: Tape, node: Node, g: str) -> Grads:
+    total = tape.sum(g, [node.attributes.get("axis", -1)])
+    return [tape.sub(g, tape.mul(tape.op("Exp", node.y), total))]
+
+
+def _mean(tape: Tape, a: str, axes: Sequence[int], count: int) -> str:
+    return tape.scale(tape.sum(a, axes), 1 / count)
+
+
+def _deviation(tape: Tape, square: str, epsilon: float) -> str:
+    """``1 / sqrt(variance + epsilon)``."""
+    return tape.op("Reciprocal", tape.op("Sqrt", tape.add(square, tape.real(epsilon))))
+
+
+def standardised(
+    tape: Tape, x: str, g: str, axes: Sequence[int], count: int, epsilon: float
+) -> str:
+    """Gradient through ``xh = (x - mean) / sigma`` of `x`, `g` being that of `xh`.
+
+    ``(g - mean(g) - xh mean(g xh)) / sigma``, means over `axes` of `count` values.
+    """
+    centred = tape.sub(x, _mean(tape, x, axes, count))
+    inverse = _deviation(tape, _mean(tape, tape.mul(centred, centred), axes, count), epsilon)
+    xh = tape.mul(centred, inverse)
+    along = tape.mul(xh, _mean(tape, tape.mul(g, xh), axes, count))
+    return tape.mul(tape.sub(tape.sub(g, _mean(tape, g, axes, count)), along), inverse)
+
+
+def _check_parameters(tape: Tape, node: Node) -> None:
+    if any(tape.wants(name) for name in node.inputs[1:] if name):
+        raise Refusal("its scale or bias depend on the image")
+
+
+@single
+def layer_normalization(tape: Tape, node: Node, g: str) -> Grads:
+    _check_parameters(tape, node)
+    rank = len(tape.shape(node.x))
+    axes = list(range(node.attributes.get("axis", -1) % rank, rank))
+    count = int(np.prod(tape.sizes(node.x, axes)))
+    scaled = tape.mul(g, node.inputs[1])
+    epsilon = node.attributes.get("epsilon", 1e-5)
+    return [standardised(tape, node.x, scaled, axes, count, epsilon)]
+
+
+@single
+def rms_normalization(tape: Tape, node: Node, g: str) -> Grads:
+    """As layer normalisation without the mean."""
+    _check_parameters(tape, node)
+    rank = len(tape.shape(node.x))
+    axes = list(range(node.attributes.get("axis", -1) % rank, rank))
+    count = int(np.prod(tape.sizes(node.x, axes)))
+    square = _mean(tape, tape.mul(node.x, node.x), axes, count)
+    inverse = _deviation(tape, square, node.attributes.get("epsilon", 1e-5))
+    xh, scaled = tape.mul(node.x, inverse), tape.mul(g, node.inputs[1])
+    along = tape.mul(xh, _mean(tape, tape.mul(scaled, xh), axes, count))
+    return [tape.mul(tape.sub(scaled, along), inverse)]
+
+
+def _per_channel(tape: Tape, name: str, rank: int) -> str:
+    """A vector of one value a channel, ready to broadcast over (N, C, ...)."""
+    return tape.unsqueeze(name, range(1, rank - 1))
+
+
+@single
+def instance_normalization(tape: Tape, node: Node, g: str) -> Grads:
+    _check_parameters(tape, node)
+    rank = len(tape.shape(node.x))
+    axes = list(range(2, rank))
+    count = int(np.prod(tape.sizes(node.x, axes)))
+    scaled = tape.mul(g, _per_channel(tape, node.inputs[1], rank))
+    epsilon = node.attributes.get("epsilon", 1e-5)
+    return [standardised(tape, node.x, scaled, axes, count, epsilon)]
+
+
+@single
+def group_normalization(tape: Tape, node: Node, g: str) -> Grads:
+    """Over (N, groups, the rest); the scale has one value a channel, or a group before 21."""
+    _check_parameters(tape, node)
+    groups, rank = node.attributes["num_groups"], len(tape.shape(node.x))
+    channels, *space = tape.sizes(node.x, range(1, rank))
+    count = channels // groups * int(np.prod(space))
+    scale = node.inputs[1]
+    per_channel = tape.sizes(scale, [0]) == [channels]
+    if per_channel:
+        g = tape.mul(g, _per_channel(tape, scale, rank))
+    x, g = (tape.reshape(name, [None, groups, count]) for name in (node.x, g))
+    if not per_channel:
+        g = tape.mul(g, tape.unsqueeze(scale, [1]))
+    epsilon = node.attributes.get("epsilon", 1e-5)
+    return [tape.reshape_like(standardised(tape, x, g, [2], count, epsilon), node.x)]
+
+
+@single
+def batch_normalization(tape: Tape, node: Node, g: str) -> Grads:
+    if node.attributes.get("training_mode", 0):
+        raise Refusal("it is in training mode; export the model for inference")
+    _check_parameters(tape, node)
+    scale, variance = node.inputs[1], node.inputs[4]
+    inverse = _deviation(tape, variance, node.attributes.get("epsilon", 1e-5))
+    factor = tape.mul(scale, inverse)
+    return [tape.mul(g, _per_channel(tape, factor, len(tape.shape(node.x))))]
+
+
+@single
+def lrn(tape: Tape, node: Node, g: str) -> Grads:
+    """``y = x S^-beta``, ``S = bias + alpha / size * (sum of squares over near channels)``.
+
+    The sum over channels is a convolution of kernel 1 with a band of ones.
+    """
+    size, rank = node.attributes["size"], len(tape.shape(node.x))
+    alpha, beta, bias = (
+        node.attributes.get(key, value)
+        for key, value in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))
+    )
+    (channels,) = tape.sizes(node.x, [1])
+    offsets = np.arange(channels) - np.arange(channels)[:, None]
+    near = (offsets >= -((size - 1) // 2)) & (offsets <= size - 1 - (size - 1) // 2)
+    kernel = (...,) + (None,) * (rank - 2)
+    squares = tape.op("Conv", tape.mul(node.x, node.x), tape.real(near[kernel]))
+    s = tape.add(tape.scale(squares, alpha / size), tape.real(bias))
+    shared = tape.op("Conv", tape.div(tape.mul(g, node.y), s), tape.real(near.T[kernel]))
+    own = tape.mul(g, tape.op("Pow", s, tape.real(-beta)))
+    return [tape.sub(own, tape.scale(tape.mul(node.x, shared), 2 * alpha * beta / size))]
+
+
+@single
+def lp_normalization(tape: Tape, node: Node, g: str) -> Grads:
+    """``y = x / ||x||``: ``(g - y sum(g y)) / ||x||`` for the Euclidean norm."""
+    if node.attributes.get("p", 2) != 2:
+        raise Refusal("it divides by another norm than the Euclidean one")
+    axis = node.attributes.get("axis", -1)
+    norm = tape.op("Sqrt", tape.sum(tape.mul(node.x, node.x), [axis]))
+    along = tape.mul(node.y, tape.sum(tape.mul(g, node.y), [axis]))
+    return [tape.mul(tape.sub(g, along), inverse(tape, norm))]
+
+
+RULES: dict[str, Rule] = {
+    "BatchNormalization": batch_normalization,
+    "GroupNormalization": group_normalization,
+    "InstanceNormalization": instance_normalization,
+    "LRN": lrn,
+    "LayerNormalization": layer_normalization,
+    "LogSoftmax": log_softmax,
+    "LpNormalization": lp_normalization,
+    "RMSNormalization": rms_normalization,
+    "Softmax": softmax,
+}

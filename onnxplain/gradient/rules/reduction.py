@@ -1,0 +1,117 @@
+"""Operators that reduce axes: the gradient is spread back over them."""
+
+# ruff: noqa: D103 (a rule is described by the operator it is named after)
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from onnxplain.gradient.rules.activation import one_less, positive
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A reduction, with output and gradient brought to the rank of the input."""
+
+    axes: list[int]
+    y: str
+    g: str
+
+
+Spread: TypeAlias = Callable[[Tape, Node, Reduced], str]
+
+
+def over(spread: Spread) -> Rule:
+    """The rule of a Reduce operator, from what it does once all have the same rank."""
+
+    @single
+    def rule(tape: Tape, node: Node, g: str) -> Grads:
+        axes, y = _axes(tape, node), node.y
+        if not node.attributes.get("keepdims", 1):
+            y, g = tape.unsqueeze(y, axes), tape.unsqueeze(g, axes)
+        return [spread(tape, node, Reduced(axes, y, g))]
+
+    return rule
+
+
+def pooled(spread: Spread) -> Rule:
+    """The rule of a global pooling."""
+
+    @single
+    def rule(tape: Tape, node: Node, g: str) -> Grads:
+        axes = list(range(2, len(tape.shape(node.x))))
+        return [spread(tape, node, Reduced(axes, node.y, g))]
+
+    return rule
+
+
+def _axes(tape: Tape, node: Node) -> list[int]:
+    rank = len(tape.shape(node.x))
+    given = node.attributes.get("axes")
+    if node.input(1):
+        given = tape.integers(node.input(1), "axes")
+    if given:
+        return sorted(int(axis) % rank for axis in given)
+    return [] if node.attributes.get("noop_with_empty_axes", 0) else list(range(rank))
+
+
+def total(tape: Tape, node: Node, to: Reduced) -> str:
+    return tape.spread(to.g, node.x, to.axes)
+
+
+def mean(tape: Tape, node: Node, to: Reduced) -> str:
+    count = int(np.prod(tape.sizes(node.x, to.axes)))
+    return tape.spread(to.g, node.x, to.axes, 1 / count)
+
+
+def extreme(tape: Tape, node: Node, to: Reduced) -> str:
+    """The largest or smallest; ties share the gradient."""
+    mask = tape.mask(tape.op("Equal", node.x, to.y))
+    return tape.mul(mask, tape.div(to.g, tape.sum(mask, to.axes)))
+
+
+def l1(tape: Tape, node: Node, to: Reduced) -> str:
+    return tape.mul(tape.op("Sign", node.x), to.g)
+
+
+def l2(tape: Tape, node: Node, to: Reduced) -> str:
+    return tape.mul(node.x, tape.mul(to.g, inverse(tape, to.y)))
+
+
+def inverse(tape: Tape, norm: str) -> str:
+    """``1 / norm``, and 0 at 0: the slope that PyTorch takes where a norm has its kink."""
+    mask = positive(tape, norm)
+    return tape.div(mask, tape.add(norm, one_less(tape, mask)))
+
+
+def sum_square(tape: Tape, node: Node, to: Reduced) -> str:
+    return tape.mul(node.x, tape.scale(to.g, 2))
+
+
+def log_sum(tape: Tape, node: Node, to: Reduced) -> str:
+    return tape.spread(tape.div(to.g, tape.op("Exp", to.y)), node.x, to.axes)
+
+
+def log_sum_exp(tape: Tape, node: Node, to: Reduced) -> str:
+    """The softmax."""
+    return tape.mul(tape.op("Exp", tape.sub(node.x, to.y)), to.g)
+
+
+RULES: dict[str, Rule] = {
+    "GlobalAveragePool": pooled(mean),
+    "GlobalMaxPool": pooled(extreme),
+    "ReduceL1": over(l1),
+    "ReduceL2": over(l2),
+    "ReduceLogSum": over(log_sum),
+    "ReduceLogSumExp": over(log_sum_exp),
+    "ReduceMax": over(extreme),
+    "ReduceMean": over(mean),
+    "ReduceMin": over(extreme),
+    "ReduceSum": over(total),
+    "ReduceSumSquare": over(sum_square),
+}

@@ -1,0 +1,67 @@
+"""Resize is linear and works axis by axis: a matrix for each, got from Resize itself.
+
+Resizing the rows of an identity matrix gives the matrix of one axis, whatever the mode and
+the coordinate convention; the runtime computes it once, when it loads the model.
+"""
+
+# ruff: noqa: D103 (a rule is described by the operator it is named after)
+
+from __future__ import annotations
+
+import numpy as np
+
+from onnxplain.gradient.refusal import Refusal
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+
+KEPT = (
+    "antialias",
+    "coordinate_transformation_mode",
+    "cubic_coeff_a",
+    "exclude_outside",
+    "mode",
+    "nearest_mode",
+)
+
+
+@single
+def resize(tape: Tape, node: Node, g: str) -> Grads:
+    if node.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize":
+        raise Refusal("it crops (tf_crop_and_resize)")
+    if node.attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise Refusal("it keeps the image's proportions (keep_aspect_ratio_policy)")
+    before, after = tape.shape(node.x), tape.shape(node.y)
+    rank = len(before)
+    for axis in range(rank):
+        if before[axis] == after[axis]:
+            continue
+        (size,), (new,) = tape.sizes(node.x, [axis]), tape.sizes(node.y, [axis])
+        g = tape.contract(g, _matrix(tape, node, axis, size, new), axis, rank)
+    return [g]
+
+
+def _matrix(tape: Tape, node: Node, axis: int, size: int, new: int) -> str:
+    """Matrix (new, size) whose rows tell how each new place mixes the old ones."""
+    identity = tape.real(np.eye(size)[None, None])
+    kept = {name: node.attributes[name] for name in KEPT if name in node.attributes}
+    scale = _scale(tape, node, axis)
+    if scale is None:
+        sizes = tape.ints([1, 1, size, new])
+        resized = tape.op("Resize", identity, "", "", sizes, **kept)
+    else:
+        scales = tape.op("Cast", tape.real([1, 1, 1, scale]), to=1)  # always float32
+        resized = tape.op("Resize", identity, "", scales, **kept)
+    return tape.transpose(tape.reshape(resized, [size, new]), [1, 0])
+
+
+def _scale(tape: Tape, node: Node, axis: int) -> float | None:
+    """The scale of an axis if the node is given scales; None if it is given sizes."""
+    if not node.input(2) or tape.shape(node.input(2)) == (0,):
+        return None
+    scales = tape.constant(node.input(2))
+    if scales is None:
+        raise Refusal("its scales depend on the image")
+    axes = [one % len(tape.shape(node.x)) for one in node.attributes.get("axes", [])]
+    return float(scales[axes.index(axis) if axes else axis])
+
+
+RULES: dict[str, Rule] = {"Resize": resize}

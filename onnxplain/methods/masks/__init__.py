@@ -1,0 +1,1 @@
+"""Methods that optimise or grow a mask."""

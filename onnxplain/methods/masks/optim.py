@@ -1,0 +1,84 @@
+"""What methods that optimise a mask share: Adam, total variation, enlarging and its adjoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.core.data import Size
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Adam:
+    """One state of the Adam optimiser (Kingma & Ba, ICLR 2015, alg. 1).
+
+    Parameters
+    ----------
+    step : int
+        Steps taken.
+    mean, square : ndarray or float
+        Running means of the gradient and of its square.
+    """
+
+    step: int = 0
+    mean: Array | float = 0.0
+    square: Array | float = 0.0
+
+    def update(self, grad: Array, learning_rate: float) -> tuple[Array, Adam]:
+        """The change to add to the parameters, and the next state."""
+        beta1, beta2, epsilon = 0.9, 0.999, 1e-8
+        after = replace(
+            self,
+            step=self.step + 1,
+            mean=beta1 * self.mean + (1 - beta1) * grad,
+            square=beta2 * self.square + (1 - beta2) * grad**2,
+        )
+        mean = after.mean / (1 - beta1**after.step)
+        square = after.square / (1 - beta2**after.step)
+        return -learning_rate * mean / (np.sqrt(square) + epsilon), after
+
+
+def total_variation(cells: Array, power: float) -> tuple[float, Array]:
+    """``sum |difference of neighbours| ** power`` over rows and columns, and its gradient.
+
+    Parameters
+    ----------
+    cells : (g, h) ndarray of float64
+        A mask.
+    power : float
+        3 in Fong & Vedaldi, ICCV 2017 (eq. 4).
+    """
+    total, grad = 0.0, np.zeros_like(cells)
+    for axis in (0, 1):
+        step = np.diff(cells, axis=axis)
+        total += float((np.abs(step) ** power).sum())
+        slope = power * np.abs(step) ** (power - 1) * np.sign(step)
+        before, after = [slice(None)] * 2, [slice(None)] * 2
+        before[axis], after[axis] = slice(None, -1), slice(1, None)
+        grad[tuple(after)] += slope
+        grad[tuple(before)] -= slope
+    return total, grad
+
+
+def check_grid(grid: int, size: Size, owner: str) -> None:
+    """Refuse a mask of more cells a side than the image has pixels.
+
+    Raises
+    ------
+    ValueError
+        If it has.
+    """
+    if grid > min(size):
+        raise ValueError(
+            f"{owner}: grid must not exceed the pixels of a side, {min(size)}, got {grid}"
+        )
+
+
+def sigmoid(x: Array) -> Array:
+    """``1 / (1 + exp(-x))``, without overflow."""
+    result: Array = 0.5 * (1 + np.tanh(0.5 * x))
+    return result

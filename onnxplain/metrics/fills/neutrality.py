@@ -1,0 +1,79 @@
+"""How neutral a fill is: what the classifier sees in it alone (Brunke et al., 2020).
+
+A fill is meant to carry no evidence. Its score for the target, its top class and the
+entropy over the classes tell how far it does; `rank_correlations` of the maps made with
+several fills tells how much the choice matters.
+
+References
+----------
+.. [1] Brunke, Agrawal & George, Evaluating input perturbation methods for interpreting CNNs
+   and saliency map comparison, ECCV 2020 workshops, :arXiv:`2101.10977`
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.core.data import Case, Heatmap, Size
+from onnxplain.core.flow import Flow, MaskQuery
+from onnxplain.core.params import Parametrised
+from onnxplain.core.protocols import Fill
+from onnxplain.masks.families import ArrayMasks
+from onnxplain.metrics.base import Direction, MetricResult
+
+
+@dataclass(frozen=True)
+class FillScore(Parametrised):
+    """Score of the target when the whole image is removed; near 1 / K for a neutral fill.
+
+    Its details hold the top class, its probability and the entropy in nats, which is at most
+    ``log(K)``. It judges the fill and does not look at the heatmap.
+
+    Parameters
+    ----------
+    fill : Fill, optional
+        The fill; the job's if not given.
+    """
+
+    name: ClassVar[str] = "fill-score"
+    direction: ClassVar[Direction] = "lower"
+    unit: ClassVar[str] = "probability"
+    usual_fill: ClassVar[str | None] = None
+    looks_at_boxes: ClassVar[bool] = False
+
+    fill: Fill | None = None
+
+    def evaluations(self, size: Size) -> int:
+        """One."""
+        return 1
+
+    def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
+        """Judge the fill; draws nothing itself."""
+        everything = ArrayMasks(np.ones((1, *case.size), np.float32))
+        reply = yield MaskQuery(everything, fill=self.fill, classes=True)
+        assert reply.classes is not None
+        (classes,) = reply.classes
+        top = int(classes.argmax())
+        details = {
+            "top": top,
+            "top_probability": float(classes[top]),
+            "entropy": entropy(classes),
+            "chance": 1 / len(classes),
+        }
+        return MetricResult(float(reply.scores[0]), details)
+
+
+def entropy(probabilities: NDArray[np.floating]) -> float:
+    """Entropy in nats of probabilities that sum to one.
+
+    Examples
+    --------
+    >>> round(entropy(np.array([0.5, 0.5, 0.0])), 4)
+    0.6931
+    """
+    wide = probabilities[probabilities > 0].astype(np.float64)
+    return float(-(wide * np.log(wide)).sum())

@@ -1,0 +1,170 @@
+"""Deletion and insertion curves (Petsiuk, Das & Saenko, BMVC 2018).
+
+Pixels are removed from the image, or brought back to a blurred copy, the most salient
+first; the area under the curve of the target's probability is the score.
+
+References
+----------
+.. [1] Petsiuk, Das & Saenko, RISE: Randomized input sampling for explanation of black-box
+   models, BMVC 2018, sec. 4.1, :arXiv:`1806.07421`
+.. [2] Agarwal & Nguyen, Explaining image classifiers by removing input features using
+   generative models, ACCV 2020, sec. 4.3 and table 3, :arXiv:`1910.04256`
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onnxplain.core.data import Case, Heatmap, Size
+from onnxplain.core.flow import Flow, MaskQuery
+from onnxplain.core.params import Param, Parametrised
+from onnxplain.core.protocols import Fill
+from onnxplain.masks.families import RankMasks
+from onnxplain.metrics.base import Direction, MetricResult, check_heatmap
+
+STEPS = 28  # steps of a curve where nobody says how large they are
+
+Ties: TypeAlias = Literal["row-major", "random"]
+
+
+@dataclass(frozen=True)
+class Deletion(Parametrised):
+    """Area under the curve of the score while the most salient pixels are removed.
+
+    Parameters
+    ----------
+    step : int, optional
+        Pixels removed between two points of the curve; a 28th of the image if not given, which
+        at 224 px is 8 rows, as in [1]_.
+    ties : {'row-major', 'random'}
+        Which pixels of equal value go first: those before in reading order, or any.
+    fill : Fill, optional
+        What stands in for removed pixels; the job's fill if not given. Mean grey in [1]_.
+
+    Notes
+    -----
+    The authors' program sorts equal values arbitrarily and scores the class that the model
+    ranks first; here it is the case's target. As there, the last step may be smaller than
+    the others and still weighs the same.
+    """
+
+    name: ClassVar[str] = "deletion"
+    direction: ClassVar[Direction] = "lower"
+    unit: ClassVar[str] = "mean probability"
+    usual_fill: ClassVar[str | None] = "dataset-mean"
+    looks_at_boxes: ClassVar[bool] = False
+
+    step: Annotated[
+        int | None, Param("pixels removed at a step; a 28th of the image if not given", ge=1)
+    ] = None
+    ties: Annotated[Ties, Param("which pixels of equal value go first")] = "row-major"
+    fill: Fill | None = None
+
+    def evaluations(self, size: Size) -> int:
+        """One a point of the curve."""
+        return len(_counts(size, self.step))
+
+    def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
+        """Judge one heatmap; draws only for random ties."""
+        counts = _counts(case.size, self.step)
+        rank = ranks(check_heatmap(heatmap, case.size), self.ties, rng)
+        reply = yield MaskQuery(RankMasks(rank, counts), fill=self.fill)
+        return _score(reply.scores, counts)
+
+
+@dataclass(frozen=True)
+class Insertion(Parametrised):
+    """Area under the curve of the score while the most salient pixels are brought back.
+
+    Parameters
+    ----------
+    step : int, optional
+        Pixels brought back between two points of the curve; a 28th of the image if not given.
+    ties : {'row-major', 'random'}
+        Which pixels of equal value go first: those before in reading order, or any.
+    fill : Fill, optional
+        The picture that the curve starts from; the job's fill if not given. In [1]_ the
+        blurred copy that `onnxplain.FoldedBlur` makes.
+    """
+
+    name: ClassVar[str] = "insertion"
+    direction: ClassVar[Direction] = "higher"
+    unit: ClassVar[str] = "mean probability"
+    usual_fill: ClassVar[str | None] = "folded-blur"
+    looks_at_boxes: ClassVar[bool] = False
+
+    step: Annotated[
+        int | None, Param("pixels brought back at a step; a 28th of the image if not given", ge=1)
+    ] = None
+    ties: Annotated[Ties, Param("which pixels of equal value go first")] = "row-major"
+    fill: Fill | None = None
+
+    def evaluations(self, size: Size) -> int:
+        """One a point of the curve."""
+        return len(_counts(size, self.step))
+
+    def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
+        """Judge one heatmap; draws only for random ties."""
+        counts = _counts(case.size, self.step)
+        rank = ranks(check_heatmap(heatmap, case.size), self.ties, rng)
+        # What is not back yet is removed: the pixels of highest rank.
+        masks = RankMasks(rank.size - 1 - rank, rank.size - counts)
+        reply = yield MaskQuery(masks, fill=self.fill)
+        return _score(reply.scores, counts)
+
+
+def ranks(heatmap: NDArray[np.float64], ties: Ties, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rank of each pixel, 0 for the most salient, shape (H, W)."""
+    falling = -heatmap.ravel()
+    if ties == "random":
+        order = np.lexsort((rng.permutation(falling.size), falling))
+    else:
+        order = np.argsort(falling, kind="stable")
+    rank = np.empty(falling.size, np.int64)
+    rank[order] = np.arange(falling.size)
+    return rank.reshape(heatmap.shape)
+
+
+def area_under(scores: ArrayLike) -> float:
+    """Area under a curve of evenly spaced points over [0, 1], by trapezia.
+
+    Parameters
+    ----------
+    scores : (S,) array
+        At least two scores.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two scores.
+
+    Examples
+    --------
+    >>> area_under([1.0, 0.5, 0.0])
+    0.5
+    """
+    wide = np.asarray(scores, np.float64)
+    if wide.ndim != 1 or len(wide) < 2:
+        raise ValueError(f"a curve takes two scores or more in a row, got shape {wide.shape}")
+    return float((wide.sum() - (wide[0] + wide[-1]) / 2) / (len(wide) - 1))
+
+
+def _counts(size: Size, step: int | None) -> NDArray[np.int64]:
+    """Pixels gone at each point of the curve: 0, step, 2 step, ..., all."""
+    pixels = size[0] * size[1]
+    step = step or -(-pixels // STEPS)
+    if step >= pixels > 1:
+        raise ValueError(
+            f"a curve with a step of {step} pixels has no point between the image of {size[0]} x "
+            f"{size[1]} and nothing of it, whatever the heatmap; give a smaller step, or none"
+        )
+    return np.minimum(np.arange(-(-pixels // step) + 1) * step, pixels)
+
+
+def _score(scores: NDArray[np.float64], counts: NDArray[np.int64]) -> MetricResult:
+    details = {"curve": scores.tolist(), "share": (counts / counts[-1]).tolist()}
+    return MetricResult(area_under(scores), details)

@@ -1,0 +1,129 @@
+"""Localisation error: does the box around what a heatmap marks hit the object?
+
+References
+----------
+.. [1] Agarwal & Nguyen, Explaining image classifiers by removing input features using
+   generative models, ACCV 2020, sec. 4.3 and table 2, :arXiv:`1910.04256`
+.. [2] Fong & Vedaldi, Interpretable explanations of black boxes by meaningful perturbation,
+   ICCV 2017, sec. 5.4, :arXiv:`1704.03296`
+.. [3] Zhou, Khosla, Lapedriza, Oliva & Torralba, Learning deep features for discriminative
+   localization, CVPR 2016, :arXiv:`1512.04150`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from onnxplain.core.data import Box, Case, Heatmap, Size
+from onnxplain.core.flow import Flow
+from onnxplain.core.params import Param, Parametrised
+from onnxplain.metrics.base import Direction, MetricResult, check_heatmap, check_map_size
+from onnxplain.metrics.heatmaps.boxes import (
+    Around,
+    alphas_with,
+    box_mask,
+    iou,
+    object_boxes,
+    threshold_box,
+)
+
+Truth: TypeAlias = Literal["any", "union"]
+
+
+@dataclass(frozen=True)
+class LocalisationError(Parametrised):
+    """Whether the heatmap's box misses the object: 1 for a miss, 0 for a hit.
+
+    Parameters
+    ----------
+    alpha : float
+        The box is around the pixels of at least alpha times the maximum. 0.2 is that of
+        [3]_; choose it by `best_alpha` on held-out images, as [1]_ does.
+    truth : {'any', 'union'}
+        Compare with the ground-truth box that fits best, as ImageNet does, or with all of
+        them taken as one region.
+    around : {'all', 'largest'}
+        Box around all those pixels, or around their largest component.
+    overlap : float
+        A hit is an intersection over union above this.
+
+    Notes
+    -----
+    A heatmap without positive values has no box and misses. The score's details hold the
+    overlap and the error at every alpha of the grid, and the overlap of the whole image
+    with the object: the baseline that a method must beat.
+    """
+
+    name: ClassVar[str] = "localisation"
+    direction: ClassVar[Direction] = "lower"
+    unit: ClassVar[str] = "share of images"
+    usual_fill: ClassVar[str | None] = None
+    looks_at_boxes: ClassVar[bool] = True
+
+    alpha: Annotated[float, Param("threshold, as a share of the maximum", ge=0, le=1)] = 0.2
+    truth: Annotated[Truth, Param("the best of the object's boxes, or their union")] = "any"
+    around: Annotated[Around, Param("box around all pixels or the largest component")] = "all"
+    overlap: Annotated[float, Param("a hit overlaps by more than this", ge=0, lt=1)] = 0.5
+
+    def evaluations(self, size: Size) -> int:
+        """None: only the boxes are looked at."""
+        return 0
+
+    def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
+        """Judge one heatmap; asks nothing."""
+        yield from ()
+        check_heatmap(heatmap, case.size)
+        return self.judge(heatmap, case.boxes)
+
+    def judge(self, heatmap: ArrayLike, boxes: Sequence[Box]) -> MetricResult:
+        """Judge one heatmap (H, W) against the object's boxes, in its pixels.
+
+        Raises
+        ------
+        ValueError
+            If no box lies in the heatmap, or the heatmap is not finite.
+        """
+        size = check_map_size(heatmap)
+        wide, boxes = check_heatmap(heatmap, size), object_boxes(boxes, size, self.name)
+        alphas = alphas_with(self.alpha)
+        found = [threshold_box(wide, alpha, self.around) for alpha in alphas]
+        overlaps = [overlap_with(box, boxes, size, self.truth) for box in found]
+        values = [float(overlap <= self.overlap) for overlap in overlaps]
+        at = alphas.index(self.alpha)
+        box = found[at]
+        details = {
+            "alpha": self.alpha,
+            "alphas": list(alphas),
+            "values": values,
+            "overlaps": overlaps,
+            "box": None if box is None else list(astuple(box)),
+            "whole_image_overlap": overlap_with(Box(0, 0, *size), boxes, size, self.truth),
+        }
+        return MetricResult(values[at], details)
+
+
+def overlap_with(box: Box | None, boxes: Sequence[Box], size: Size, truth: Truth = "any") -> float:
+    """Intersection over union of a box and the object, in [0, 1]; 0 for no box.
+
+    Parameters
+    ----------
+    box : Box or None
+        What was found.
+    boxes : sequence of Box
+        The object's; inside the image.
+    size : (rows, columns)
+        Size of the image.
+    truth : {'any', 'union'}
+        The best of the boxes, or the union of their pixels.
+    """
+    if box is None:
+        return 0.0
+    if truth == "any":
+        return max(iou(box, each) for each in boxes)
+    found, real = box_mask([box], size), box_mask(boxes, size)
+    return float((found & real).sum() / (found | real).sum())

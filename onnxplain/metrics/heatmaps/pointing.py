@@ -1,0 +1,101 @@
+"""The pointing game (Zhang et al., ECCV 2016): does the heatmap's maximum hit the object?
+
+References
+----------
+.. [1] Zhang, Lin, Brandt, Shen & Sclaroff, Top-down neural attention by excitation
+   backprop, ECCV 2016, sec. 4.1, :arXiv:`1608.00507`
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.ndimage import distance_transform_edt
+
+from onnxplain.core.data import Box, Case, Heatmap, Size
+from onnxplain.core.flow import Flow
+from onnxplain.core.params import Param, Parametrised
+from onnxplain.metrics.base import Direction, MetricResult, check_heatmap, check_map_size
+from onnxplain.metrics.heatmaps.boxes import box_mask, object_boxes
+
+
+@dataclass(frozen=True)
+class PointingGame(Parametrised):
+    """Whether the maximum lies on the object, or no further from it than the tolerance.
+
+    Parameters
+    ----------
+    tolerance : float
+        In pixels, between pixel centres.
+
+    Notes
+    -----
+    Where several pixels share the maximum, as in a binary map, the value is the share of
+    them that hit: what drawing one of them at random hits on average. [1]_ takes any one.
+    """
+
+    name: ClassVar[str] = "pointing"
+    direction: ClassVar[Direction] = "higher"
+    unit: ClassVar[str] = "share of images"
+    usual_fill: ClassVar[str | None] = None
+    looks_at_boxes: ClassVar[bool] = True
+
+    tolerance: Annotated[float, Param("pixels by which the maximum may miss", ge=0)] = 15.0
+
+    def evaluations(self, size: Size) -> int:
+        """None: only the boxes are looked at."""
+        return 0
+
+    def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
+        """Judge one heatmap; asks nothing."""
+        yield from ()
+        check_heatmap(heatmap, case.size)
+        return self.judge(heatmap, case.boxes)
+
+    def judge(self, heatmap: ArrayLike, boxes: Sequence[Box]) -> MetricResult:
+        """Judge one heatmap (H, W) against the object's boxes, in its pixels.
+
+        Raises
+        ------
+        ValueError
+            If no box lies in the heatmap, or the heatmap is not finite.
+        """
+        size = check_map_size(heatmap)
+        wide = check_heatmap(heatmap, size)
+        target = box_mask(object_boxes(boxes, size, self.name), size)
+        near = distance_transform_edt(~target) <= self.tolerance
+        top = wide == wide.max()
+        row, column = np.unravel_index(wide.argmax(), wide.shape)
+        # The share of the image that would hit is what a random map scores on average.
+        details = {
+            "maximum": [int(row), int(column)],
+            "n_maxima": int(top.sum()),
+            "chance": float(near.mean()),
+        }
+        return MetricResult(float(near[top].mean()), details)
+
+
+def pointing_accuracy(hits: Sequence[float], classes: Sequence[int]) -> float:
+    """Mean over the classes of the mean over each class's images, as [1]_ reports it.
+
+    Raises
+    ------
+    ValueError
+        If there are no hits, or not one class for each.
+
+    Examples
+    --------
+    >>> pointing_accuracy([1, 1, 0, 1], [7, 7, 7, 9])
+    0.8333333333333333
+    """
+    if not hits or len(hits) != len(classes):
+        raise ValueError(f"take one class a hit, got {len(hits)} hits and {len(classes)} classes")
+    by_class: dict[int, list[float]] = defaultdict(list)
+    for hit, index in zip(hits, classes, strict=True):
+        by_class[index].append(hit)
+    return float(np.mean([np.mean(each) for each in by_class.values()]))

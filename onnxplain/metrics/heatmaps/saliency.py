@@ -1,0 +1,108 @@
+"""The saliency metric (Dabkowski & Gal, NeurIPS 2017): a small crop should do.
+
+The box around what the heatmap marks is cut out and enlarged to the classifier's size; the
+smaller it is and the surer the classifier is of the target, the lower the score.
+
+References
+----------
+.. [1] Dabkowski & Gal, Real time image saliency for black box classifiers, NeurIPS 2017,
+   sec. 5.1, :arXiv:`1705.07857`
+.. [2] Agarwal & Nguyen, Explaining image classifiers by removing input features using
+   generative models, ACCV 2020, sec. 4.3 and table 4, :arXiv:`1910.04256`
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+
+from onnxplain.core.data import Box, Case, Heatmap, Image, Size
+from onnxplain.core.flow import Flow, ImageQuery
+from onnxplain.core.params import Param, Parametrised
+from onnxplain.image import resize
+from onnxplain.metrics.base import Direction, MetricResult, check_heatmap
+from onnxplain.metrics.heatmaps.boxes import Around, alphas_with, area, threshold_box
+
+# A crop's probability of 0 would make the metric infinite; how often it is met is counted.
+SMALLEST = 1e-12
+
+
+@dataclass(frozen=True)
+class SaliencyMetric(Parametrised):
+    """``log(max(a, 0.05)) - log(s)``, for a crop of area share a and target score s.
+
+    Parameters
+    ----------
+    alpha : float
+        The crop is around the pixels of at least alpha times the maximum; choose it by
+        `best_alpha` on held-out images, as [2]_ does.
+    around : {'all', 'largest'}
+        Box around all those pixels, or around their largest component.
+    smallest_area : float
+        Share of the image below which a smaller crop is not better.
+    grid : bool
+        Score the crops of every alpha of the grid, from which `best_alpha` chooses; without
+        it only the one at `alpha` is scored.
+
+    Notes
+    -----
+    The crop is cut from the image at the classifier's size and enlarged bicubically. The
+    last row and column belong to it; a program that is often used loses them. A heatmap
+    without positive values marks nothing, and its crop is the whole image.
+    """
+
+    name: ClassVar[str] = "saliency"
+    direction: ClassVar[Direction] = "lower"
+    unit: ClassVar[str] = "nats"
+    usual_fill: ClassVar[str | None] = None
+    looks_at_boxes: ClassVar[bool] = False
+
+    alpha: Annotated[float, Param("threshold, as a share of the maximum", ge=0, le=1)] = 0.2
+    around: Annotated[Around, Param("box around all pixels or the largest component")] = "all"
+    smallest_area: Annotated[
+        float, Param("area share below which smaller is not better", gt=0, le=1)
+    ] = 0.05
+    grid: Annotated[bool, Param("score every alpha of the grid")] = True
+
+    def evaluations(self, size: Size) -> int:
+        """One a distinct crop."""
+        return len(alphas_with(self.alpha)) if self.grid else 1
+
+    def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
+        """Judge one heatmap; draws nothing."""
+        wide = check_heatmap(heatmap, case.size)
+        alphas = alphas_with(self.alpha) if self.grid else (self.alpha,)
+        whole = Box(0, 0, *case.size)
+        boxes = [threshold_box(wide, alpha, self.around) or whole for alpha in alphas]
+        distinct = list(dict.fromkeys(boxes))
+        crops = np.stack([crop(case.image, box) for box in distinct])
+        reply = yield ImageQuery(crops)
+        scores = dict(zip(distinct, reply.scores.tolist(), strict=True))
+        shares = {box: area(box) / area(whole) for box in distinct}
+        values = [
+            float(np.log(max(shares[box], self.smallest_area)) - np.log(max(s, SMALLEST)))
+            for box, s in ((box, scores[box]) for box in boxes)
+        ]
+        at = alphas.index(self.alpha)
+        details = {
+            "alpha": self.alpha,
+            "alphas": list(alphas),
+            "values": values,
+            "scores": [scores[box] for box in boxes],
+            "areas": [shares[box] for box in boxes],
+            "box": list(astuple(boxes[at])),
+            "marks_nothing": bool(wide.max() <= 0),
+            "clipped": sum(scores[box] < SMALLEST for box in boxes),
+        }
+        return MetricResult(values[at], details)
+
+
+def crop(image: Image, box: Box) -> Image:
+    """The pixels inside a box of whole pixels, enlarged to the size of the image."""
+    top, left, bottom, right = (int(edge) for edge in astuple(box))
+    inside = np.ascontiguousarray(image[top:bottom, left:right])
+    rows, columns, _ = image.shape
+    # A cubic swings past the range of its pixels; colours must not.
+    return np.clip(resize(inside, (rows, columns), "bicubic"), 0, 1)

@@ -1,0 +1,145 @@
+"""How alike two heatmaps are: SSIM, Pearson correlation of HOG features, Spearman.
+
+References
+----------
+.. [1] Bansal, Agarwal & Nguyen, SAM: The sensitivity of attribution methods to
+   hyperparameters, CVPR 2020, sec. 4, :arXiv:`2003.08754`
+.. [2] Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018, sec. 3,
+   :arXiv:`1810.03292`
+.. [3] Wang, Bovik, Sheikh & Simoncelli, Image quality assessment: From error visibility to
+   structural similarity, IEEE Trans. Image Process. 13, 2004, :doi:`10.1109/TIP.2003.819861`
+.. [4] Dalal & Triggs, Histograms of oriented gradients for human detection, CVPR 2005,
+   :doi:`10.1109/CVPR.2005.177`
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onnxplain.core.params import Param, Parametrised
+from onnxplain.metrics.base import Direction
+
+
+@dataclass(frozen=True)
+class SSIM(Parametrised):
+    """Structural similarity, the mean over sliding windows [3]_; 1 for equal maps.
+
+    Parameters
+    ----------
+    data_range : float
+        Width of the range that the maps' values lie in: 2 for [-1, 1], 1 for [0, 1]. It is
+        the range of the method, not of the one map, so that faint maps are not blown up.
+    window : int
+        Side of the window in pixels, odd; 5 in [1]_.
+    """
+
+    name: ClassVar[str] = "ssim"
+    direction: ClassVar[Direction] = "higher"
+    unit: ClassVar[str] = "index, at most 1"
+
+    data_range: Annotated[float, Param("width of the maps' range of values", gt=0)] = 2.0
+    window: Annotated[int, Param("side of the window in pixels, odd", ge=3)] = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window % 2 == 0:
+            raise ValueError(f"SSIM: window must be odd, got {self.window}")
+
+    def compare(self, first: ArrayLike, second: ArrayLike) -> float:
+        """Structural similarity of two maps (H, W), in [-1, 1]; NaN of less than a window."""
+        from skimage.metrics import structural_similarity  # 0.3 s to import
+
+        a, b = _two_maps(first, second)
+        if min(a.shape) < self.window:
+            return float("nan")
+        value = structural_similarity(  # type: ignore[no-untyped-call]  # has no types of its own
+            a, b, win_size=self.window, data_range=self.data_range
+        )
+        return float(value)
+
+
+@dataclass(frozen=True)
+class HOGCorrelation(Parametrised):
+    """Pearson correlation of the maps' histograms of oriented gradients [4]_.
+
+    Parameters
+    ----------
+    cell : int
+        Side in pixels of the cells whose gradients are counted; 16 in [1]_. The rest is as
+        in scikit-image: 9 unsigned directions, blocks of 3 x 3 cells, L2-Hys.
+    """
+
+    name: ClassVar[str] = "hog"
+    direction: ClassVar[Direction] = "higher"
+    unit: ClassVar[str] = "correlation"
+
+    cell: Annotated[int, Param("side of a cell in pixels", ge=1)] = 16
+
+    def compare(self, first: ArrayLike, second: ArrayLike) -> float:
+        """Correlation in [-1, 1]; NaN of less than 3 x 3 cells, or a map without gradients."""
+        from skimage.feature import hog  # 0.3 s to import
+
+        a, b = _two_maps(first, second)
+        if min(a.shape) < 3 * self.cell:
+            return float("nan")
+        cell = (self.cell, self.cell)
+        return correlation(hog(a, pixels_per_cell=cell), hog(b, pixels_per_cell=cell))
+
+
+@dataclass(frozen=True)
+class Spearman(Parametrised):
+    """Correlation of the ranks of the maps' pixels; with sign, ties sharing their mean rank.
+
+    As it only looks at ranks, it is the same for any increasing function of a map.
+    """
+
+    name: ClassVar[str] = "spearman"
+    direction: ClassVar[Direction] = "higher"
+    unit: ClassVar[str] = "correlation"
+
+    def compare(self, first: ArrayLike, second: ArrayLike) -> float:
+        """Rank correlation in [-1, 1]; NaN where a map is constant."""
+        from scipy.stats import rankdata  # 0.5 s to import
+
+        a, b = _two_maps(first, second)
+        return correlation(rankdata(a.ravel()), rankdata(b.ravel()))
+
+
+def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Pearson correlation of two vectors; NaN where one is constant.
+
+    Examples
+    --------
+    >>> correlation(np.array([1.0, 2.0]), np.array([8.0, 5.0]))
+    -1.0
+    """
+    a, b = first - first.mean(), second - second.mean()
+    norm = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(np.clip(a @ b / norm, -1, 1)) if norm > 0 else float("nan")
+
+
+def scaled(heatmap: ArrayLike) -> NDArray[np.float64]:
+    """The map over its largest absolute value, so within [-1, 1]; a map of zeros stays.
+
+    As [1]_ does before comparing maps whose values have no range of their own, like LIME's
+    coefficients.
+    """
+    wide = np.asarray(heatmap, np.float64)
+    top = np.abs(wide).max()
+    return wide / top if top > 0 else wide
+
+
+def _two_maps(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[np.float64], ...]:
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if a.ndim != 2 or a.shape != b.shape:
+        raise ValueError(
+            f"two maps of one shape (H, W) are compared, got {a.shape} and {b.shape}; "
+            "resize them to the image first"
+        )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("a map holds NaN or infinite values; give finite ones")
+    return a, b

@@ -1,0 +1,149 @@
+"""How much heatmaps of one image change with what should not matter.
+
+A sweep explains an image several times, over one hyperparameter or over seeds; all pairs
+of its maps are compared. The audit of fills is the same with a fill a map.
+
+References
+----------
+.. [1] Agarwal & Nguyen, Explaining image classifiers by removing input features using
+   generative models, ACCV 2020, sec. 4.4, tables S1 and S2, :arXiv:`1910.04256`
+.. [2] Bansal, Agarwal & Nguyen, SAM: The sensitivity of attribution methods to
+   hyperparameters, CVPR 2020, :arXiv:`2003.08754`
+.. [3] Brunke, Agrawal & George, Evaluating input perturbation methods for interpreting CNNs
+   and saliency map comparison, ECCV 2020 workshops, :arXiv:`2101.10977`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from onnxplain.metrics.base import MetricResult, PairMetric, none_if_undefined
+from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearman, scaled
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Which maps of an image are compared.
+
+    Parameters
+    ----------
+    method : str
+        Name of the method.
+    variants : tuple of mapping
+        The method's parameters, one mapping a map.
+    seeds : tuple of int
+        Every variant is explained with each of them.
+    rescale : bool
+        Whether each map is divided by its largest absolute value first.
+    data_range : float
+        Width of the range of the maps' values after that, for SSIM.
+    """
+
+    method: str
+    variants: tuple[Mapping[str, Any], ...]
+    seeds: tuple[int, ...] = (0,)
+    rescale: bool = False
+    data_range: float = 2.0
+
+    @property
+    def metrics(self) -> tuple[PairMetric, ...]:
+        """The three similarities of [1]_."""
+        return SSIM(data_range=self.data_range), HOGCorrelation(), Spearman()
+
+
+# Sec. 4.4 of [1]_. With an inpainter as the fill they are the rows of the G-methods; random
+# maps are ours, as what heatmaps that have nothing in common get.
+SWEEPS: Mapping[str, Sweep] = {
+    "sp": Sweep("sp", tuple({"patch": p, "stride": 3} for p in (5, 17, 29, 41, 53))),
+    "lime-50": Sweep("lime", ({"n_segments": 50, "n_samples": 500},), tuple(range(5)), True),
+    "lime-150": Sweep("lime", ({"n_segments": 150, "n_samples": 500},), tuple(range(5)), True),
+    "random": Sweep("random", ({},), tuple(range(5)), data_range=1.0),
+    "mp2": Sweep("mp2", tuple({"grid": grid} for grid in (28, 56, 112)), data_range=1.0),
+}
+
+
+def sensitivity(
+    metric: PairMetric, maps: Sequence[ArrayLike], *, rescale: bool = False
+) -> MetricResult:
+    """Mean likeness over all pairs of the maps of one image.
+
+    Parameters
+    ----------
+    metric : PairMetric
+        What compares two maps.
+    maps : sequence of (H, W) arrays
+        Two or more, at the size of the image.
+    rescale : bool
+        Whether each map is divided by its largest absolute value first.
+
+    Returns
+    -------
+    score : Score
+        Its details hold every pair's value (None where it is not defined), how many are not
+        defined, and the standard deviation over the others. The value is NaN if none is.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two maps.
+    """
+    if len(maps) < 2:
+        raise ValueError(f"sensitivity compares two maps or more, got {len(maps)}")
+    ready = [scaled(one) for one in maps] if rescale else list(maps)
+    pairs = [metric.compare(a, b) for a, b in combinations(ready, 2)]
+    found = [value for value in pairs if np.isfinite(value)]
+    details = {
+        "pairs": [none_if_undefined(value) for value in pairs],
+        "undefined": len(pairs) - len(found),
+        "deviation": float(np.std(found)) if found else None,
+    }
+    return MetricResult(float(np.mean(found)) if found else float("nan"), details)
+
+
+def over_images(scores: Sequence[MetricResult]) -> MetricResult:
+    """Tables S1 and S2 of [1]_: mean of the images' means, and root of their mean variance.
+
+    Images none of whose pairs is defined are left out and counted.
+
+    Raises
+    ------
+    ValueError
+        If no image is left.
+    """
+    found = [score for score in scores if np.isfinite(score.value)]
+    if not found:
+        raise ValueError(f"none of the {len(scores)} images has a pair of maps to compare")
+    variances = [score.details["deviation"] ** 2 for score in found]
+    details = {
+        "deviation": float(np.sqrt(np.mean(variances))),
+        "undefined": sum(score.details["undefined"] for score in scores),
+        "images": len(found),
+        "left_out": len(scores) - len(found),
+    }
+    return MetricResult(float(np.mean([score.value for score in found])), details)
+
+
+def rank_correlations(maps: Mapping[str, ArrayLike]) -> dict[str, dict[str, float]]:
+    """Spearman correlation between the maps of one image under several fills, as [3]_ asks.
+
+    Parameters
+    ----------
+    maps : mapping of (H, W) arrays
+        One a fill.
+
+    Returns
+    -------
+    table : dict of dict of float
+        ``table[a][b]``, symmetric; NaN where a map is constant.
+    """
+    spearman = Spearman()
+    return {
+        a: {b: spearman.compare(first, second) for b, second in maps.items()}
+        for a, first in maps.items()
+    }

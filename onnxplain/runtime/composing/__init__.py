@@ -1,0 +1,1 @@
+"""Composing masks with an image, on the host or on the device."""

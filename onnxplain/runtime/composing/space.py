@@ -1,0 +1,83 @@
+"""How images enter a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.core.data import GREY, Images, Size
+from onnxplain.core.spec import Colour, DType, Layout, ModelSpec
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ModelSpace:
+    """How images enter a model: pixel p in [0, 1] of a channel becomes ``p * gain + bias``.
+
+    Parameters
+    ----------
+    size : (rows, columns)
+        Size of the images.
+    layout, colour, dtype
+        As in `ModelSpec`.
+    gain, bias : tuple of float
+        One a channel, in the model's order.
+    """
+
+    size: Size
+    layout: Layout = "nhwc"
+    colour: Colour = "rgb"
+    dtype: DType = "float32"
+    gain: tuple[float, ...] = (1.0, 1.0, 1.0)
+    bias: tuple[float, ...] = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> ModelSpace:
+        """The space that a specification describes."""
+        low, high = spec.range
+        gain = tuple((high - low) / std for std in spec.std)
+        bias = tuple((low - mean) / std for mean, std in zip(spec.mean, spec.std, strict=True))
+        return cls(spec.size, spec.layout, spec.colour, spec.dtype, gain, bias)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of one image."""
+        rows, columns = self.size
+        channels = len(self.gain)
+        nchw = self.layout == "nchw"
+        return (channels, rows, columns) if nchw else (rows, columns, channels)
+
+    def enter(self, images: Images) -> NDArray[np.float32]:
+        """Images (N, H, W, 3) as the model takes them, before the cast to its element type."""
+        if self.colour == "grey":
+            channels = (images @ GREY)[..., None]
+        else:
+            channels = images[..., ::-1] if self.colour == "bgr" else images
+        inside = channels * np.array(self.gain, np.float32) + np.array(self.bias, np.float32)
+        if self.layout == "nchw":
+            inside = inside.transpose(0, 3, 1, 2)
+        return np.ascontiguousarray(inside, np.float32)
+
+    def cast(self, inside: NDArray[np.float32], out: NDArray[Any]) -> None:
+        """Write `inside` to `out` in the model's element type; `inside` is used up.
+
+        What becomes integer is clipped and rounded half to even.
+        """
+        if self.dtype == "uint8":
+            np.clip(inside, 0, 255, out=inside)
+            np.rint(inside, out=inside)
+        np.copyto(out, inside, casting="unsafe")
+
+
+def check_images(images: Images, size: Size) -> None:
+    """Refuse what is not (N, H, W, 3) float32 of the classifier's size."""
+    if images.ndim != 4 or images.shape[1:] != (*size, 3) or images.dtype != np.float32:
+        raise ValueError(
+            f"images must be float32 of shape (N, {size[0]}, {size[1]}, 3), "
+            f"got {images.dtype} of shape {images.shape}"
+        )
+    if not len(images):
+        raise ValueError("images must hold at least one image, got none")

@@ -1,0 +1,1 @@
+"""Inpainters from ONNX files."""

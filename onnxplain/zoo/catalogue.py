@@ -1,0 +1,129 @@
+"""What the zoo holds, read from models.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from onnxplain.core.errors import ZooError
+from onnxplain.core.params import describe_unknown
+from onnxplain.core.spec import ModelSpec
+from onnxplain.zoo import efficientnet_lite
+from onnxplain.zoo.efficientnet_lite import Variant
+
+HERE = Path(__file__).parent
+ModelKind: TypeAlias = Literal["classifier", "inpainter"]
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """A file of trained weights inside a Python package."""
+
+    package: str
+    version: str
+    member: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made from its weights, and how one sees that it came out right.
+
+    `known` are probabilities by class name of scikit-image's photo "coffee".
+    """
+
+    source: WeightsSource
+    variant: Variant
+    spec: ModelSpec
+    known: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ZooModel:
+    """One model of the zoo.
+
+    Parameters
+    ----------
+    name : str
+        What `build` takes.
+    kind : {'classifier', 'inpainter'}
+        What it is for.
+    summary : str
+        One line on the network, what it was trained on, and its size.
+    licence : str
+        SPDX name of the licence of its weights.
+    recipe : Recipe, optional
+        How it is built; None for a model that is shipped as a file.
+    shipped : str, optional
+        Name of the file that is shipped.
+    """
+
+    name: str
+    kind: ModelKind
+    summary: str
+    licence: str
+    recipe: Recipe | None = None
+    shipped: str | None = None
+
+
+@cache
+def list_models() -> tuple[ZooModel, ...]:
+    """All models of the zoo, the default classifier first."""
+    text = (HERE / "models.toml").read_text(encoding="utf-8")
+    return tuple(_entry(name, table) for name, table in tomllib.loads(text).items())
+
+
+def find_entry(name: str) -> ZooModel:
+    """The entry of this name.
+
+    Raises
+    ------
+    ZooError
+        If there is none; the text suggests one.
+    """
+    entries = {entry.name: entry for entry in list_models()}
+    if name not in entries:
+        raise ZooError(f"zoo model {describe_unknown(name, entries)}")
+    return entries[name]
+
+
+def _entry(name: str, table: Mapping[str, Any]) -> ZooModel:
+    return ZooModel(
+        name=name,
+        kind=table["kind"],
+        summary=table["summary"],
+        licence=table["licence"],
+        recipe=_recipe(table) if "package" in table else None,
+        shipped=table.get("shipped"),
+    )
+
+
+def _recipe(table: Mapping[str, Any]) -> Recipe:
+    variant = Variant(**table["network"])
+    low, high = table["range"]
+    spec = ModelSpec(
+        input=efficientnet_lite.INPUT,
+        output=efficientnet_lite.OUTPUT,
+        layout="nchw",
+        colour="rgb",
+        dtype="float32",
+        range=(low, high),
+        mean=tuple(table["mean"]),
+        std=tuple(table["std"]),
+        size=(variant.size, variant.size),
+        fit="crop",
+        crop=table["crop"],
+        interpolation="bilinear",
+        head="logits",
+        output_scale=(1.0, 0.0),
+        class_names=tuple((HERE / table["classes"]).read_text(encoding="utf-8").splitlines()),
+    )
+    source = WeightsSource(
+        *(table[key] for key in ("package", "version", "member", "bytes", "sha256"))
+    )
+    return Recipe(source, variant, spec, table["known"])

@@ -1,0 +1,91 @@
+import re
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import pytest
+
+from onnxplain.core.params import (
+    Param,
+    Parametrised,
+    build,
+    describe_unknown,
+    get_values,
+    list_parameters,
+)
+from onnxplain.fills import Colour
+from onnxplain.methods import RISE
+
+
+@dataclass(frozen=True)
+class Sample(Parametrised):
+    name: ClassVar[str] = "sample"
+
+    n: Annotated[int, Param("a count", ge=1)] = 3
+    share: Annotated[float, Param("a share", gt=0, le=1)] = 0.5
+    how: Annotated[Literal["fast", "slow"], Param("a choice")] = "fast"
+    colour: Annotated[tuple[float, float, float], Param("a colour", ge=0, le=1)] = (0.0, 0.5, 1.0)
+    limit: Annotated[int | None, Param("a limit", ge=1)] = None
+    check: Annotated[bool, Param("whether to check")] = True
+
+
+def test_every_field_is_declared_once_with_its_type_default_and_help():
+    by_name = {one.name: one for one in list_parameters(Sample)}
+    assert list(by_name) == ["n", "share", "how", "colour", "limit", "check"]
+    assert (by_name["n"].type, by_name["n"].default, by_name["n"].param.help) == (int, 3, "a count")
+    assert by_name["how"].choices == ("fast", "slow")
+    assert (by_name["colour"].type, by_name["colour"].length) == (float, 3)
+    assert by_name["limit"].optional
+    assert by_name["check"].type is bool
+
+
+def test_values_are_what_the_owner_was_built_with():
+    assert get_values(Sample(n=5)) == {
+        "n": 5,
+        "share": 0.5,
+        "how": "fast",
+        "colour": (0.0, 0.5, 1.0),
+        "limit": None,
+        "check": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"n": 0}, "Sample: n must be >= 1, got 0"),
+        ({"share": 0.0}, "Sample: share must be > 0 and <= 1, got 0.0"),
+        ({"share": float("nan")}, "Sample: share must be > 0 and <= 1, got nan"),
+        ({"how": "fas"}, "Sample: how 'fas' is unknown; did you mean 'fast'?"),
+        ({"colour": (0.0, 0.5, 2.0)}, "Sample: colour must be >= 0 and <= 1, got 2.0"),
+        ({"limit": 0}, "Sample: limit must be >= 1, got 0"),
+    ],
+)
+def test_a_value_outside_its_range_is_refused_with_range_and_value(given, said):
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        Sample(**given)
+
+
+@pytest.mark.parametrize("given", [{"n": 1.5}, {"n": True}, {"share": "1"}, {"colour": (1.0, 0.0)}])
+def test_a_value_of_the_wrong_type_is_refused(given):
+    with pytest.raises(TypeError, match=f"Sample: {next(iter(given))} takes"):
+        Sample(**given)
+
+
+def test_a_wrong_parameter_name_gets_a_suggestion():
+    with pytest.raises(ValueError, match="parameter 'shar' is unknown; did you mean 'share'"):
+        build(Sample, {"shar": 0.2})
+    assert build(Sample, {"share": 0.2}) == Sample(share=0.2)
+
+
+def test_a_name_that_resembles_nothing_gets_the_whole_list():
+    assert describe_unknown("zzz", ["sp", "lime"]) == "'zzz' is unknown; choose from sp, lime"
+
+
+def test_numbers_and_lists_of_numpy_become_pythons_own():
+    method = RISE(n_masks=np.int64(10), p_keep=np.float32(0.25))
+    assert (type(method.n_masks), type(method.p_keep)) == (int, float)
+    assert method == RISE(n_masks=10, p_keep=0.25)
+    assert Colour(rgb=[1, 0, np.float64(0.5)]) == Colour(rgb=(1, 0, 0.5))
+    with pytest.raises(TypeError, match=r"n_masks takes int, got 10\.5"):
+        RISE(n_masks=np.float64(10.5))

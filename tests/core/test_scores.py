@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+import scipy.special
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from onnxplain.core.scores import compute_target_scores, to_probabilities
+
+LOGITS = arrays(
+    np.float32,
+    st.tuples(st.integers(1, 4), st.integers(2, 6)),
+    elements=st.floats(-50, 50, width=32),
+)
+
+
+@given(LOGITS)
+def test_probabilities_of_logits_are_scipys_softmax(raw):
+    np.testing.assert_allclose(
+        to_probabilities(raw, "logits"),
+        scipy.special.softmax(raw.astype(float), axis=1),
+        rtol=1e-12,
+    )
+
+
+@given(LOGITS)
+def test_log_odds_of_logits_and_of_their_probabilities_agree(raw):
+    from_logits = compute_target_scores(raw, 1, outputs="logits", kind="log-odds")
+    p = to_probabilities(raw, "logits")
+    from_probabilities = compute_target_scores(p, 1, outputs="probabilities", kind="log-odds")
+    sure = (p[:, 1] > 1e-6) & (p[:, 1] < 1 - 1e-6)
+    np.testing.assert_allclose(from_logits[sure], from_probabilities[sure], rtol=1e-6, atol=1e-6)
+
+
+def test_log_odds_tell_scores_apart_where_the_probability_has_stopped_moving():
+    raw = np.array([[60.0, 0.0], [61.0, 0.0]], np.float32)
+    assert np.diff(compute_target_scores(raw, 0, outputs="logits"))[0] == 0
+    assert np.diff(compute_target_scores(raw, 0, outputs="logits", kind="log-odds"))[
+        0
+    ] == pytest.approx(1)
+
+
+def test_log_odds_of_a_saturated_probability_stay_finite():
+    raw = np.array([[0.0, 1.0]], np.float32)
+    for target in (0, 1):
+        scores = compute_target_scores(raw, target, outputs="probabilities", kind="log-odds")
+        assert np.isfinite(scores).all()
+
+
+def test_the_logit_is_the_models_own_and_of_a_probability_its_logarithm():
+    raw = np.array([[0.25, 0.75]], np.float32)
+    assert compute_target_scores(raw, 1, outputs="logits", kind="logit")[0] == 0.75
+    scores = compute_target_scores(raw, 1, outputs="probabilities", kind="logit")
+    assert scores[0] == pytest.approx(np.log(0.75))

@@ -1,0 +1,459 @@
+import threading
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onnxplain.core.data import Attribution, Case, make_rng
+from onnxplain.core.errors import ModelError, ScoreError
+from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery, start_flow
+from onnxplain.engine.run import Job, make_jobs, run
+from onnxplain.masks.families import ArrayMasks, PatchMasks, Unions
+from onnxplain.methods import LIME, MP2, RISE, SP
+from onnxplain.runtime import from_callable
+from tests.helpers.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
+from tests.reference import driver
+
+RNG = np.random.default_rng(3)
+SIZE = (18, 22)
+WEIGHTS = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
+IMAGES = RNG.random((5, *SIZE, 3), np.float32)
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """Asks for a few masks at a time, and the next ones depend on the scores."""
+
+    name: ClassVar[str] = "greedy"
+    adaptive: ClassVar[bool] = True
+
+    def evaluations(self, size):
+        return 16
+
+    def flow(self, case, rng):
+        at, heatmap = np.zeros(2, np.int64), np.zeros(case.size, np.float32)
+        for _ in range(3):
+            corners = at + rng.integers(-4, 5, (5, 2))
+            reply = yield MaskQuery(PatchMasks(corners, 7, case.size), kind="log-odds")
+            at = corners[reply.scores.argmin()]
+            heatmap[max(at[0], 0), max(at[1], 0)] += float(reply.scores.min())
+        where = ArrayMasks((heatmap > 0).astype(np.float32)[None])
+        filled = (yield FillQuery(where)).images
+        reply = yield ImageQuery(filled[:, ::-1])
+        return Attribution(heatmap + np.float32(reply.scores[0]))
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Follows the gradient."""
+
+    name: ClassVar[str] = "descent"
+    adaptive: ClassVar[bool] = True
+
+    def evaluations(self, size):
+        return 6
+
+    def flow(self, case, rng):
+        images = case.image + rng.random((2, *case.image.shape), np.float32) * 0.1
+        for _ in range(3):
+            reply = yield ImageQuery(images, kind="log-odds", grad=True)
+            images = images - 0.1 * reply.grads
+        return Attribution(images.sum(axis=(0, 3)))
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Patches that are filled as if a block of them were removed."""
+
+    name: ClassVar[str] = "sharing"
+    adaptive: ClassVar[bool] = False
+
+    def evaluations(self, size):
+        return 9
+
+    def flow(self, case, rng):
+        corners = np.stack(np.indices((3, 3)), axis=-1).reshape(-1, 2) * 6
+        patches = PatchMasks(corners, 4, case.size)
+        holes = Unions(patches, np.arange(9) // 4)
+        reply = yield MaskQuery(patches, holes=holes)
+        return Attribution(np.resize(reply.scores, case.size).astype(np.float32))
+
+
+METHODS = [
+    SP(patch=5, stride=4),
+    LIME(n_samples=9, n_segments=4),
+    RISE(n_masks=13, grid=3),
+    Greedy(),
+    Descent(),
+    Sharing(),
+]
+GRADIENTS = CurvedGradients(WEIGHTS)
+FILLS = [Picture(0.5), ShiftedWhereRemoved()]
+
+
+def job(i, method, fill, target=1, seed=0):
+    case = Case(f"photo{i}", IMAGES[i], target)
+    return Job((case,), (start_flow(method, case, seed),), fill, seed)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    batch_size=st.integers(1, 9),
+    workers=st.integers(1, 3),
+    live=st.integers(1, 6),
+    picks=st.lists(
+        st.tuples(st.integers(0, 4), st.sampled_from(METHODS), st.sampled_from(FILLS)),
+        min_size=1,
+        max_size=7,
+    ),
+)
+def test_flows_that_share_batches_get_what_an_unbatched_driver_gives(
+    batch_size, workers, live, picks
+):
+    net = Net(curved(WEIGHTS), SIZE, batch_size=batch_size, workers=workers)
+    jobs = [job(i, method, fill) for i, method, fill in picks]
+    outcomes = {id(one.job): one for one in run(net, jobs, gradients=GRADIENTS, live=live)}
+    assert max(net.calls, default=0) <= batch_size
+    by_gradient = sum(isinstance(method, Descent) * 6 for _, method, _ in picks)
+    assert sum(net.calls) + by_gradient == sum(one.evaluations for one in outcomes.values())
+    for asked, (i, method, fill) in zip(jobs, picks, strict=True):
+        got = outcomes[id(asked)]
+        plain = job(i, method, fill)
+        expected = driver.run(
+            Net(curved(WEIGHTS), SIZE), plain.cases[0], plain.flows[0], fill, gradients=GRADIENTS
+        )
+        assert got.evaluations == method.evaluations(SIZE)
+        # float32 scores of one image differ in the last digit between batch sizes
+        np.testing.assert_allclose(got.values[0].heatmap, expected.heatmap, rtol=1e-5, atol=1e-6)
+
+
+def test_batches_are_full_when_many_flows_ask_little():
+    net = Net(curved(WEIGHTS), SIZE, batch_size=8)
+    list(run(net, [job(i % 5, Greedy(), FILLS[0]) for i in range(16)]))
+    assert sum(net.calls) == 16 * 16
+    assert np.mean(net.calls[:20]) >= 7.5
+
+
+def test_targets_of_a_method_that_does_not_adapt_share_its_evaluations():
+    net = Net(curved(WEIGHTS), SIZE)
+    method = SP(patch=5, stride=4)
+    cases = [Case("photo0", IMAGES[0], target) for target in (0, 1)]
+    (together,) = run(net, make_jobs(method, cases, FILLS[0], 0))
+    assert sum(net.calls) == method.evaluations(SIZE)
+    for target in (0, 1):
+        (alone,) = run(net, [job(0, method, FILLS[0], target)])
+        np.testing.assert_array_equal(together.values[target].heatmap, alone.values[0].heatmap)
+
+
+def test_progress_counts_every_evaluation_once():
+    counted = []
+    net = Net(curved(WEIGHTS), SIZE, batch_size=5, workers=2)
+    jobs = [job(i, METHODS[i % 4], FILLS[0]) for i in range(5)]
+    list(run(net, jobs, on_progress=lambda evaluations, _: counted.append(evaluations)))
+    assert sum(counted) == sum(METHODS[i % 4].evaluations(SIZE) for i in range(5))
+
+
+def test_masks_in_the_same_holes_share_one_inpaint_and_progress_counts_it():
+    told = []
+    net = Net(curved(WEIGHTS), SIZE, batch_size=2, workers=2)
+    jobs = [job(0, Sharing(), FILLS[1])]
+    (outcome,) = run(net, jobs, on_progress=lambda *both: told.append(both))
+    assert outcome.effort.inpaints == 3  # blocks of 4, 4 and 1 patches
+    assert np.sum(told, axis=0).tolist() == [9, 3]
+    assert 0 < outcome.effort.inpaint_seconds < outcome.effort.seconds
+    assert 0 < outcome.effort.inpaint_share < 1
+
+
+@pytest.mark.parametrize(("fill", "expected"), [(FILLS[1], 4), (FILLS[0], 0)])
+def test_fills_that_are_asked_for_count_as_inpaints_and_a_picture_does_not(fill, expected):
+    masks = ArrayMasks(np.random.default_rng(3).random((4, *SIZE), np.float32))
+
+    def flow():
+        first = yield FillQuery(masks)
+        again = yield FillQuery(masks)
+        np.testing.assert_array_equal(first.images, again.images)
+
+    told = []
+    jobs = [Job((Case("photo0", IMAGES[0], 1),), (flow(),), fill)]
+    net = Net(curved(WEIGHTS), SIZE)
+    (outcome,) = run(net, jobs, on_progress=lambda *both: told.append(both))
+    assert outcome.error is None
+    assert outcome.effort.inpaints == expected
+    assert np.sum(told, axis=0).tolist() == [0, expected]
+
+
+@dataclass(frozen=True)
+class Broken:
+    def prepare(self, image, rng):
+        if image[0, 0, 0] == IMAGES[1, 0, 0, 0]:
+            raise ValueError("this fill cannot do photo1")
+        return image
+
+
+def test_a_job_that_fails_does_not_stop_the_others():
+    net = Net(curved(WEIGHTS), SIZE)
+    outcomes = list(run(net, [job(i, METHODS[1], Broken()) for i in range(3)]))
+    errors = {one.job.cases[0].name: one.error for one in outcomes}
+    assert isinstance(errors["photo1"], ValueError)
+    assert errors["photo0"] is errors["photo2"] is None
+
+
+def test_scores_that_are_not_finite_end_their_job_and_name_the_image():
+    def function(images):
+        scores = np.array(curved(WEIGHTS)(images))
+        scores[(images == IMAGES[1]).all(axis=(1, 2, 3))] = np.nan
+        return scores
+
+    outcomes = list(run(Net(function, SIZE), [job(i, METHODS[0], FILLS[0]) for i in range(3)]))
+    errors = {one.job.cases[0].name: one.error for one in outcomes}
+    assert isinstance(errors["photo1"], ScoreError)
+    assert "photo1" in str(errors["photo1"])
+    assert "NaN" in str(errors["photo1"])
+    assert errors["photo0"] is errors["photo2"] is None
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_gradients_that_are_not_finite_end_their_job_and_name_image_and_value(told):
+    """Whether the gradients tell, as those of ONNX graphs do, or just hold such a value."""
+
+    @dataclass(frozen=True)
+    class Gradients:
+        def score_grads(self, images, targets, kind):
+            raw, grads = CurvedGradients(WEIGHTS).score_grads(images, targets, kind)
+            bad = (images == IMAGES[1]).all(axis=(1, 2, 3))
+            if told and bad.any():
+                raise ScoreError(f"d_score of image {bad.argmax()} holds nan, first at node 'sqrt'")
+            grads[bad, 2, 3, 1] = np.nan
+            return raw, grads
+
+    method = MP2(grid=4, gain="gradient", chance=1e-6, max_area=0.5)
+    jobs = [
+        Job((case,), (method.flow(case, make_rng(0)),), FILLS[0])
+        for case in (Case(f"photo{i}", IMAGES[i], 1) for i in range(3))
+    ]
+    outcomes = list(run(Net(curved(WEIGHTS), SIZE), jobs, gradients=Gradients()))
+    errors = {one.job.cases[0].name: one.error for one in outcomes}
+    assert isinstance(errors["photo1"], ScoreError)
+    where = (
+        "d_score of image 0 holds nan, first at node 'sqrt'"
+        if told
+        else "the gradient by the image is nan at row 2, column 3, green"
+    )
+    assert f"photo1: {where}" in str(errors["photo1"])
+    assert errors["photo0"] is errors["photo2"] is None
+
+
+def test_a_classifier_that_cannot_run_closes_every_flow_that_was_begun():
+    begun, closed = [], []
+
+    def flow(case):
+        begun.append(case.name)
+        try:
+            yield MaskQuery(ArrayMasks(np.zeros((4, *SIZE), np.float32)))
+        finally:
+            closed.append(case.name)
+
+    def function(images):
+        raise RuntimeError("no more memory")
+
+    cases = [Case(f"photo{i}", IMAGES[i], 1) for i in range(3)]
+    jobs = [Job((case,), (flow(case),), FILLS[0]) for case in cases]
+    with pytest.raises(RuntimeError, match="no more memory"):
+        list(run(Net(function, SIZE), jobs))
+    assert sorted(closed) == begun
+    assert begun[0] == "photo0"
+
+
+def test_workers_score_side_by_side():
+    meeting = threading.Barrier(2, timeout=10)
+
+    def function(images):
+        meeting.wait()  # returns only if two calls are inside at once
+        return curved(WEIGHTS)(images)
+
+    net = Net(function, SIZE, batch_size=2, workers=2)
+    (outcome,) = run(net, [job(0, LIME(n_samples=8, n_segments=4), FILLS[0])])
+    assert outcome.error is None
+
+
+def test_a_method_that_wants_gradients_of_a_classifier_without_is_told_what_to_do():
+    (outcome,) = run(Net(curved(WEIGHTS), SIZE), [job(0, Descent(), FILLS[0])])
+    assert isinstance(outcome.error, ModelError)
+    assert "gain=difference" in str(outcome.error)
+
+
+def test_targets_of_a_method_that_adapts_share_what_is_filled_for_their_image():
+    net = Net(curved(WEIGHTS), SIZE)
+    photo = IMAGES[0]
+    cases = [Case("photo", photo, target) for target in (0, 1)]
+    fill = ShiftedWhereRemoved()
+    jobs = [Job((case,), (asks_for_holes(case),), fill) for case in cases]
+    made = [one.effort.inpaints for one in run(net, jobs)]
+    assert sum(made) == 3
+    other = Job((replace(cases[0], name="other"),), (asks_for_holes(cases[0]),), fill)
+    assert sum(one.effort.inpaints for one in run(net, [*fresh(jobs, fill), other])) == 6
+
+
+def fresh(jobs, fill):
+    return [Job(one.cases, (asks_for_holes(one.cases[0]),), fill) for one in jobs]
+
+
+def asks_for_holes(case):
+    masks = np.zeros((3, *case.size), np.float32)
+    for i, mask in enumerate(masks):
+        mask[i : i + 4, :5] = 1
+    reply = yield MaskQuery(ArrayMasks(masks))
+    return reply.scores
+
+
+def test_a_classifier_that_computes_one_call_at_a_time_is_filled_for_meanwhile():
+    computing, filled, inside = threading.Event(), threading.Event(), threading.Lock()
+    painting, scored = count(1), []
+
+    @dataclass(frozen=True)
+    class Second:
+        """Paints the second batch while the classifier computes the first."""
+
+        def prepare(self, image, rng):
+            def paint(masks):
+                if next(painting) == 2:
+                    assert computing.wait(10)
+                    filled.set()
+                return np.repeat(1 - image[None], len(masks), axis=0)
+
+            return paint
+
+    def scores(images):
+        assert inside.acquire(blocking=False), "two calls at a time"
+        if not scored:
+            computing.set()
+            scored.append(filled.wait(10))
+        inside.release()
+        return curved(WEIGHTS)(images)
+
+    net = Net(scores, SIZE, batch_size=2, workers=1)
+    (outcome,) = run(net, [job(0, SP(patch=5, stride=4), Second())])
+    assert outcome.error is None
+    assert scored == [True]
+
+
+def test_results_do_not_depend_on_what_else_runs():
+    net = Net(curved(WEIGHTS), SIZE)
+    method = RISE(n_masks=20, grid=3)
+    (alone,) = run(net, [job(2, method, FILLS[0])])
+    together = list(run(net, [job(i, method, FILLS[0]) for i in (4, 2, 1)]))
+    same = next(one for one in together if one.job.cases[0].name == "photo2")
+    np.testing.assert_allclose(same.values[0].heatmap, alone.values[0].heatmap, rtol=1e-5)
+
+
+def test_every_class_is_told_only_to_those_who_ask():
+    masks = ArrayMasks(np.random.default_rng(3).random((7, *SIZE), np.float32))
+
+    def flow():
+        plain = yield MaskQuery(masks)
+        every = yield MaskQuery(masks, classes=True)
+        return plain, every
+
+    case = Case("photo0", IMAGES[0], 1)
+    (outcome,) = run(Net(curved(WEIGHTS), SIZE), [Job((case,), (flow(),), FILLS[0])])
+    ((plain, every),) = outcome.values
+    assert plain.classes is None
+    np.testing.assert_allclose(every.classes[:, 1], every.scores, rtol=1e-6)
+    np.testing.assert_allclose(every.classes.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_the_first_image_is_scored_while_the_next_is_read():
+    scored = threading.Event()
+
+    def function(images):
+        scored.set()
+        return curved(WEIGHTS)(images)
+
+    def jobs():
+        for i in range(3):
+            assert i == 0 or scored.wait(30)
+            case = Case(str(i), IMAGES[i], 1)
+            yield Job((case,), (METHODS[0].flow(case, make_rng(0)),), FILLS[0])
+
+    outcomes = list(run(Net(function, SIZE, batch_size=4), jobs()))
+    assert [outcome.error for outcome in outcomes] == [None] * 3
+
+
+class OddMasks:
+    """Masks of another package, which cannot be rendered, or come out as fewer."""
+
+    size = SIZE
+
+    def __init__(self, fault):
+        self.fault = fault
+
+    def __len__(self):
+        return 3
+
+    def render(self, start, stop):
+        if self.fault == "raises":
+            raise RuntimeError("no masks today")
+        return np.zeros((1, *SIZE), np.float32)
+
+
+def asking(query):
+    yield query
+    return "told"
+
+
+@pytest.mark.parametrize("fill", [Picture(0.5), ShiftedWhereRemoved()])
+@pytest.mark.parametrize(
+    ("fault", "says"), [("raises", "no masks today"), ("fewer", r"render\(0, 3\) gives masks")]
+)
+def test_masks_that_cannot_be_rendered_are_their_jobs_failure_alone(fill, fault, says):
+    net, case = from_callable(curved(WEIGHTS), size=SIZE, n_classes=2), Case("photo", IMAGES[0], 1)
+    fine = ArrayMasks(np.ones((3, *SIZE), np.float32))
+    jobs = [
+        Job((case,), (asking(MaskQuery(masks)),), fill) for masks in (fine, OddMasks(fault), fine)
+    ]
+    outcomes = {one.job: one for one in run(net, jobs)}
+    first, broken, last = (outcomes[job] for job in jobs)
+    assert first.values == last.values == ("told",)
+    with pytest.raises((RuntimeError, ValueError), match=says):
+        raise broken.error
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        MaskQuery(ArrayMasks(np.ones((0, *SIZE), np.float32))),
+        ImageQuery(np.ones((0, *SIZE, 3), np.float32)),
+        FillQuery(ArrayMasks(np.ones((0, *SIZE), np.float32))),
+    ],
+    ids=lambda query: type(query).__name__,
+)
+def test_a_query_about_nothing_is_refused(query):
+    job = Job((Case("photo", IMAGES[0], 1),), (asking(query),), Picture(0.5))
+    (outcome,) = run(Net(curved(WEIGHTS), SIZE), [job])
+    with pytest.raises(ValueError, match="one mask or image or more, got none"):
+        raise outcome.error
+
+
+def test_a_flow_that_fails_to_stop_and_a_case_of_another_classifier_fail_alone():
+    def stubborn():
+        try:
+            yield ImageQuery(np.ones((1, 2, 2, 3), np.float32))
+        finally:
+            raise RuntimeError("not now")
+
+    net = Net(curved(WEIGHTS), SIZE)
+    fine = ArrayMasks(np.ones((3, *SIZE), np.float32))
+    case = Case("photo", IMAGES[0], 1)
+    jobs = [
+        Job((case,), (stubborn(),), Picture(0.5)),
+        Job((replace(case, target=9),), (asking(MaskQuery(fine)),), Picture(0.5)),
+        Job((case,), (asking(MaskQuery(fine)),), Picture(0.5)),
+    ]
+    outcomes = {one.job: one for one in run(net, jobs)}
+    assert isinstance(outcomes[jobs[0]].error, ValueError)
+    assert isinstance(outcomes[jobs[1]].error, IndexError)
+    assert outcomes[jobs[2]].values == ("told",)

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import skimage.data
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onnxplain.core.data import Case, make_rng
+from onnxplain.engine.run import make_jobs, run
+from onnxplain.image.superpixels import superpixels
+from onnxplain.methods import LIME
+from onnxplain.methods.scores.lime import weighted_lasso, weighted_ridge
+from tests.helpers.nets import Net, Picture, additive, curved
+from tests.reference import methods as reference
+
+RNG = np.random.default_rng(1)
+IMAGE = (skimage.data.astronaut()[:128:2, 160:288:2] / 255).astype(np.float32)
+SHAPE = IMAGE.shape[:2]
+
+
+def explain(net, method, fill):
+    case = Case("photo", IMAGE, 1)
+    (outcome,) = run(net, make_jobs(method, [case], fill, 0))
+    if outcome.error:
+        raise outcome.error
+    return outcome
+
+
+def samples(method):
+    segments = superpixels(IMAGE, n_segments=method.n_segments, compactness=30.0, sigma=3.0)
+    rng = make_rng(0, "photo", "lime")
+    kept = rng.integers(0, 2, (method.n_samples, segments.max() + 1), dtype=np.uint8)
+    kept[0] = 1
+    return segments, kept
+
+
+def test_lime_equals_the_plain_loops():
+    weights = (RNG.standard_normal((*SHAPE, 3, 2)) * 0.02).astype(np.float32)
+    net = Net(curved(weights), SHAPE)
+    method = LIME(n_samples=60, n_segments=12)
+    outcome = explain(net, method, Picture(0.5))
+    segments, kept = samples(method)
+    expected = reference.lime(
+        lambda x: float(net.function(x[None])[0, 1]),
+        IMAGE,
+        np.full_like(IMAGE, 0.5),
+        segments,
+        kept,
+    )
+    np.testing.assert_allclose(outcome.values[0].coarse, expected, atol=1e-6)
+    np.testing.assert_array_equal(outcome.values[0].heatmap, outcome.values[0].coarse[segments])
+    assert outcome.evaluations == 60
+
+
+def test_lime_on_an_additive_net_returns_each_segments_effect_but_for_the_penalty():
+    weights = RNG.standard_normal((*SHAPE, 3)).astype(np.float32)
+    method = LIME(n_samples=400, n_segments=20, alpha=0.0)
+    outcome = explain(Net(additive(weights), SHAPE), method, Picture(0.5))
+    segments, _ = samples(method)
+    effect = np.bincount(segments.ravel(), (weights * (IMAGE - 0.5)).sum(axis=-1).ravel())
+    np.testing.assert_allclose(outcome.values[0].coarse, effect, rtol=1e-3, atol=1e-3)
+
+
+def test_ridge_equals_the_lime_package_on_the_same_samples():
+    base = pytest.importorskip("lime.lime_base")
+    kept = RNG.integers(0, 2, (200, 30)).astype(np.uint8)
+    kept[0] = 1
+    scores = RNG.random(200)
+    distances = 1 - kept.sum(1) / (np.sqrt(kept.sum(1)) * np.sqrt(30))
+    theirs = base.LimeBase(
+        lambda d: np.sqrt(np.exp(-(d**2) / 0.25**2)), random_state=0
+    ).explain_instance_with_data(
+        kept.astype(float),
+        np.stack([1 - scores, scores], axis=1),
+        distances,
+        1,
+        100000,
+        feature_selection="auto",
+    )
+    expected = np.zeros(30)
+    for feature, value in theirs[1]:
+        expected[feature] = value
+    beta, intercept = weighted_ridge(kept, scores, LIME()._weights(kept), 1.0)
+    np.testing.assert_allclose(beta, expected, atol=1e-6)
+    assert intercept == pytest.approx(theirs[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.001, 0.01, 0.1])
+def test_lasso_equals_scikit_learn(alpha):
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    kept = RNG.integers(0, 2, (150, 12)).astype(np.uint8)
+    scores = kept @ RNG.standard_normal(12) + 0.1 * RNG.standard_normal(150)
+    weights = RNG.random(150)
+    theirs = linear_model.Lasso(alpha, tol=1e-12, max_iter=100_000).fit(
+        kept, scores, sample_weight=weights
+    )
+    beta, intercept = weighted_lasso(kept, scores, weights, alpha)
+    np.testing.assert_allclose(beta, theirs.coef_, atol=1e-6)
+    assert intercept == pytest.approx(theirs.intercept_, abs=1e-6)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_weights_fall_as_less_is_kept_and_a_sample_of_nothing_is_at_distance_one(seed):
+    n_kept = np.random.default_rng(seed).permutation(9)
+    kept = (np.arange(8) < n_kept[:, None]).astype(np.uint8)
+    for distance in ("cosine", "l2"):
+        weights = LIME(distance=distance, kernel_width=1.0)._weights(kept)
+        assert (np.diff(weights[np.argsort(n_kept)]) > 0).all()
+    nothing = LIME()._weights(np.zeros((1, 8), np.uint8))
+    assert nothing[0] == pytest.approx(np.sqrt(np.exp(-16.0)))
+
+
+@pytest.mark.parametrize("distance", ["cosine", "l2"])
+@pytest.mark.parametrize("regression", ["ridge", "lasso"])
+def test_every_regression_and_distance_finds_the_evidence_at_its_defaults(distance, regression):
+    evidence = np.zeros((*SHAPE, 3), np.float32)
+    evidence[:, : SHAPE[1] // 2] = 1 / evidence[:, : SHAPE[1] // 2].size
+
+    def left_half(images):
+        score = np.einsum("nhwc,hwc->n", images, evidence)
+        return np.stack([1 - score, score], axis=1)
+
+    method = LIME(n_samples=300, n_segments=20, distance=distance, regression=regression)
+    coarse = explain(Net(left_half, SHAPE), method, Picture(0.0)).values[0].coarse
+    segments, _ = samples(method)
+    effect = [(IMAGE * evidence)[segments == one].sum() for one in range(len(coarse))]
+    assert np.corrcoef(coarse, effect)[0, 1] > 0.8

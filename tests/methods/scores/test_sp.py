@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+from skimage.transform import resize
+
+from onnxplain.core.data import Case
+from onnxplain.engine.run import make_jobs, run
+from onnxplain.fills import Inpaint
+from onnxplain.methods import SP
+from onnxplain.runtime import load_inpainter
+from tests.helpers import models
+from tests.helpers.nets import Net, Picture, additive, curved
+from tests.reference import methods as reference
+
+RNG = np.random.default_rng(0)
+IMAGE = RNG.random((20, 26, 3), np.float32)
+SHAPE = IMAGE.shape[:2]
+
+
+def explain(net, method, fill):
+    case = Case("photo", IMAGE, 1)
+    (outcome,) = run(net, make_jobs(method, [case], fill, 0))
+    if outcome.error:
+        raise outcome.error
+    return outcome
+
+
+def test_sp_of_one_pixel_on_an_additive_net_returns_each_pixels_own_effect():
+    weights = RNG.standard_normal((20, 26, 3)).astype(np.float32)
+    outcome = explain(Net(additive(weights), SHAPE), SP(patch=1, stride=1), Picture(0.25))
+    effect = (weights * (IMAGE - 0.25)).sum(axis=-1)
+    # float32 scores of size ~100: a difference carries an error of about 1e-5
+    np.testing.assert_allclose(outcome.values[0].heatmap, effect, atol=5e-5)
+
+
+@pytest.mark.parametrize(("patch", "stride"), [(5, 3), (7, 2), (4, 5)])
+@pytest.mark.parametrize("align", ["center", "accumulate", "stretch"])
+def test_sp_equals_the_plain_loops(patch, stride, align):
+    weights = (RNG.standard_normal((20, 26, 3, 2)) * 0.1).astype(np.float32)
+    net = Net(curved(weights), SHAPE)
+    outcome = explain(net, SP(patch=patch, stride=stride, align=align), Picture(0.5))
+    coarse = reference.sp_coarse(
+        lambda x: float(net.function(x[None])[0, 1]), IMAGE, np.full_like(IMAGE, 0.5), patch, stride
+    )
+    np.testing.assert_allclose(outcome.values[0].coarse, coarse, atol=1e-6)
+    if align == "stretch":
+        heat = resize(coarse, SHAPE, order=1, mode="edge", anti_aliasing=False)
+    else:
+        heat = getattr(reference, f"sp_{align}")(coarse, patch, stride, SHAPE)
+    np.testing.assert_allclose(outcome.values[0].heatmap, heat, atol=1e-6)
+    assert outcome.evaluations == coarse.size + 1 == SP(patch, stride).evaluations(SHAPE)
+
+
+def test_sp_at_the_papers_size_asks_4357_evaluations():
+    assert SP().evaluations((224, 224)) == 66 * 66 + 1  # algorithms of the paper, 29 / 3
+
+
+def test_center_puts_a_border_peak_where_the_patch_was_and_stretch_moves_it():
+    weights = np.zeros((20, 26, 3), np.float32)
+    weights[2, 3] = 1  # one pixel matters
+    net = Net(additive(weights), SHAPE)
+    centred = explain(net, SP(patch=5, stride=1, align="center"), Picture()).values[0].heatmap
+    assert centred[2, 3] == pytest.approx(IMAGE[2, 3].sum(), rel=1e-5)
+    covered = np.argwhere(centred > 0.99 * centred.max())
+    assert covered.max(axis=0).tolist() == [4, 5]  # centres of the patches that cover it
+    stretched = explain(net, SP(patch=5, stride=1, align="stretch"), Picture()).values[0].heatmap
+    assert np.argwhere(stretched > 0.99 * stretched.max()).max(axis=0).tolist() != [4, 5]
+
+
+@pytest.fixture
+def near(tmp_path):
+    """An inpainter that looks 3 pixels round each pixel of a hole."""
+    made = models.save(models.inpainter("near"), tmp_path / "near.onnx")
+    return Inpaint(load_inpainter(made, device="cpu"))
+
+
+NET = Net(curved((RNG.standard_normal((20, 26, 3, 2)) * 0.1).astype(np.float32)), SHAPE)
+
+
+@pytest.mark.parametrize(("patch", "stride", "share"), [(5, 2, 3), (4, 3, 5), (3, 1, 3)])
+def test_patches_that_share_a_fill_give_the_exact_map_if_the_inpainter_does_not_look_further(
+    near, patch, stride, share
+):
+    exact = explain(NET, SP(patch, stride), near)
+    quick = explain(NET, SP(patch, stride, share=share), near)
+    # float32 scores of one image differ in the last digit between batches
+    np.testing.assert_allclose(quick.values[0].coarse, exact.values[0].coarse, atol=1e-6)
+    np.testing.assert_allclose(quick.values[0].heatmap, exact.values[0].heatmap, atol=1e-6)
+    assert quick.evaluations == exact.evaluations == exact.effort.inpaints + 1
+    step = -(-(patch + share) // stride)
+    places = [range((side - patch) // stride + 1) for side in SHAPE]
+    assert quick.effort.inpaints == len(
+        {(r % step, c % step) for r in places[0] for c in places[1]}
+    )
+
+
+def test_patches_that_are_too_near_disturb_each_others_fill(near):
+    exact = explain(NET, SP(5, 2), near).values[0].coarse
+    quick = explain(NET, SP(5, 2, share=1), near).values[0].coarse
+    assert np.abs(quick - exact).max() > 1e-4
+
+
+def test_sharing_changes_nothing_where_the_fill_is_a_picture():
+    exact, quick = (explain(NET, SP(5, 2, share=share), Picture(0.5)) for share in (0, 3))
+    np.testing.assert_allclose(quick.values[0].coarse, exact.values[0].coarse, atol=1e-6)
+    assert quick.effort.inpaints == 0
+
+
+def test_a_patch_larger_than_the_image_is_refused_with_both_sizes():
+    with pytest.raises(ValueError, match=r"20 x 26 pixels.*got 29"):
+        explain(Net(additive(np.zeros((20, 26, 3), np.float32)), SHAPE), SP(), Picture())
+
+
+@pytest.mark.framework
+def test_sp_accumulated_equals_captums_occlusion():
+    torch = pytest.importorskip("torch")
+    attr = pytest.importorskip("captum.attr")
+    weights = (RNG.standard_normal((20, 26, 3, 2)) * 0.1).astype(np.float32)
+    net = Net(curved(weights), SHAPE)
+
+    def forward(x):  # (N, 3, H, W) -> (N, 2)
+        return torch.from_numpy(np.asarray(net.function(x.permute(0, 2, 3, 1).numpy())))
+
+    theirs = (
+        attr.Occlusion(forward)
+        .attribute(
+            torch.from_numpy(IMAGE.transpose(2, 0, 1)[None].copy()),
+            sliding_window_shapes=(3, 5, 5),
+            strides=(3, 3, 3),
+            baselines=0.5,
+            target=1,
+        )[0]
+        .mean(0)
+        .numpy()
+    )
+    # Captum adds a last window that hangs over the border; ours all lie inside.
+    ours = explain(net, SP(patch=5, stride=3, align="accumulate"), Picture(0.5)).values[0].heatmap
+    np.testing.assert_allclose(ours[:17, :23], theirs[:17, :23], atol=1e-6)
