@@ -21,8 +21,8 @@ import click
 import PIL.Image
 
 import onnxplain
-from benchmarks.common import PHOTO, Plan, Raw, machine, spread
-from benchmarks.throughput import pair
+from benchmarks.common import PHOTO, RawPlan, RawRunner, describe_machine, format_spread
+from benchmarks.throughput import measure_beside_raw
 from onnxplain.registry import Entry
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import read_items
@@ -55,9 +55,9 @@ def main(
     memory: bool,
 ) -> None:
     classifier = onnxplain.load("efficientnet-lite0", device="cpu")
-    raw = Raw(build_model("efficientnet-lite0"), (3, *classifier.size))
-    plan = Plan(*raw_plan) if raw_plan else raw.best_plan(2, 96)
-    print(f"{machine()}; efficientnet-lite0, float32, CPU; {n_images} photos a study")
+    raw = RawRunner(build_model("efficientnet-lite0"), (3, *classifier.size))
+    plan = RawPlan(*raw_plan) if raw_plan else raw.find_best_plan(2, 96)
+    print(f"{describe_machine()}; efficientnet-lite0, float32, CPU; {n_images} photos a study")
     print(f"raw: {plan}; engine: batch {classifier.batch_size}, {classifier.workers} workers\n")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -76,12 +76,13 @@ def main(
                 # How many crops are distinct is known when they have been judged.
                 rows = work / f"{name}-{i}"
                 run = partial(study, classifier, photos, rows, metrics, heatmaps)
-                found.append(pair(raw, plan, run, partial(evaluations, rows), raw_images))
+                counted = partial(evaluations, rows)
+                found.append(measure_beside_raw(raw, plan, run, counted, raw_images))
             rates, raws, ratios, cpu = (list(figures) for figures in zip(*found, strict=True))
             n = evaluations(rows)
             print(
-                f"| {name} | {n} | {spread(rates, 0)} | {spread(raws, 0)} | {spread(ratios)} "
-                f"| {spread(cpu)} |"
+                f"| {name} | {n} | {format_spread(rates, 0)} | {format_spread(raws, 0)} "
+                f"| {format_spread(ratios)} | {format_spread(cpu)} |"
             )
     if memory:
         few, many = peak(10), peak(80)
