@@ -20,7 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -58,10 +58,19 @@ def main(environment: Path | None, rounds: int, n_images: int) -> None:
     print_comparison(rounds, n_images)
 
 
+class Runs(NamedTuple):
+    """A peer's run and ours; each returns the curves of all photos."""
+
+    peer: Callable[[], Array]
+    compared: Callable[[], Array]  # ours with the peer's steps
+    timed: Callable[[], Array]  # ours with as many evaluations as the peer
+    first: int = 0  # index of the peer's first compared value
+    every: int = 1  # step from one compared value to the next
+
+
 def print_comparison(rounds: int, n_images: int) -> None:
     """Check that the curves agree, run both sides `rounds` times and print the table."""
     import onnxplain
-    from onnxplain import metrics
     from onnxplain.zoo import build_model
 
     path = build_model("efficientnet-lite0")
@@ -70,7 +79,29 @@ def print_comparison(rounds: int, n_images: int) -> None:
     images = np.stack([np.roll(image, 9 * i, axis=1) for i in range(n_images)])
     maps = np.random.default_rng(0).random((n_images, *classifier.size))
     target = int(classifier.scores(image[None]).argmax())
-    predict = make_predict(path)
+    print(describe_machine())
+    print(", ".join(f"{name} {version(name)}" for name in PEERS) + f"; {n_images} photos\n")
+    print("| peer | evaluations | ours | largest difference | peer, s | onnxplain, s | ratio |")
+    print("|---|---|---|---|---|---|---|")
+    for name, runs in make_runs(classifier, make_predict(path), images, maps, target).items():
+        curves, own_curves = runs.peer(), runs.compared()
+        compared = curves[:, runs.first :: runs.every]
+        difference = np.abs(compared - own_curves[:, -compared.shape[1] :]).max()
+        assert difference < 1e-3, (name, difference)
+        times = [(measure_seconds(runs.peer), measure_seconds(runs.timed)) for _ in range(rounds)]
+        peer, own = (list(seconds) for seconds in zip(*times, strict=True))
+        ratio = format_spread([a / b for a, b in times], 2)
+        print(
+            f"| {name} | {curves.size} | {runs.timed().size} | {difference:.1e} "
+            f"| {format_spread(peer, 2)} | {format_spread(own, 2)} | {ratio} |"
+        )
+
+
+def make_runs(
+    classifier: Any, predict: Predict, images: Array, maps: Array, target: int
+) -> dict[str, Runs]:
+    """Return the runs of every peer, by the name in the table."""
+    from onnxplain import metrics
 
     def compute_curves(judge: Any, **parameters: Any) -> Array:
         return np.array(
@@ -87,37 +118,19 @@ def print_comparison(rounds: int, n_images: int) -> None:
     fine_step = math.ceil(maps[0].size / n_flips)
     fine = partial(compute_curves, metrics.deletion, step=fine_step, fill="black")
     coarse = partial(compute_curves, metrics.deletion, step=STEP, fill="black")
-    runs = {
-        "Quantus PixelFlipping": (
-            partial(run_pixel_flipping, predict, images, maps, target),
-            coarse,
-            fine,
+    to_mean = partial(compute_curves, metrics.deletion, step=STEP)
+    given = (predict, images, maps, target)
+    return {
+        "Quantus PixelFlipping": Runs(
+            partial(run_pixel_flipping, *given), coarse, fine, first=2, every=3
         ),
-        "Quantus RegionPerturbation": (
-            partial(run_region_perturbation, predict, images, maps, target),
-            *(regions, regions),
+        "Quantus RegionPerturbation": Runs(
+            partial(run_region_perturbation, *given), regions, regions
         ),
-        "RISE's evaluation, written again": (
-            partial(run_rise_deletion, predict, images, maps, target),
-            *(partial(compute_curves, metrics.deletion, step=STEP),) * 2,
+        "RISE's evaluation, written again": Runs(
+            partial(run_rise_deletion, *given), to_mean, to_mean
         ),
     }
-    print(describe_machine())
-    print(", ".join(f"{name} {version(name)}" for name in PEERS) + f"; {n_images} photos\n")
-    print("| peer | evaluations | ours | largest difference | peer, s | onnxplain, s | ratio |")
-    print("|---|---|---|---|---|---|---|")
-    for name, (run, compared_run, timed_run) in runs.items():
-        curves, own_curves = run(), compared_run()
-        peer_curves = curves[:, 2::3] if timed_run is fine else curves
-        difference = np.abs(peer_curves - own_curves[:, -peer_curves.shape[1] :]).max()
-        assert difference < 1e-3, (name, difference)
-        times = [(measure_seconds(run), measure_seconds(timed_run)) for _ in range(rounds)]
-        peer, own = (list(seconds) for seconds in zip(*times, strict=True))
-        ratio = format_spread([a / b for a, b in times], 2)
-        print(
-            f"| {name} | {curves.size} | {timed_run().size} | {difference:.1e} "
-            f"| {format_spread(peer, 2)} | {format_spread(own, 2)} | {ratio} |"
-        )
 
 
 def make_predict(path: Path) -> Predict:
@@ -169,6 +182,7 @@ def run_region_perturbation(predict: Predict, images: Array, maps: Array, target
 
 
 def run_quantus(metric: Any, predict: Predict, images: Array, maps: Array, target: int) -> Array:
+    """Return the values of a Quantus metric for all photos in one batch."""
     scores = metric(
         model=make_quantus_model(predict),
         x_batch=np.ascontiguousarray(images.transpose(0, 3, 1, 2)),

@@ -132,6 +132,7 @@ def measure(root: Path, part: int = 0, parts: int = 1) -> None:
 
 
 def _measure_case(folder: Path) -> dict[str, Any]:
+    """Return the cost of a case's gradient and its errors."""
     case, built = np.load(folder / "case.npz"), build_case(folder)
     x = built.images
     forward, both = measure_medians(built.forward, lambda: built.run(x), repeats=7)
@@ -156,6 +157,7 @@ def compare(root: Path) -> None:
 
 
 def _compare_case(folder: Path) -> dict[str, float]:
+    """Return the seconds of a case by eager PyTorch, by `torch.compile` and by our graph."""
     import torch
 
     torch._dynamo.reset()
@@ -335,6 +337,8 @@ def _format_comparison(root: Path) -> list[str]:
 
 
 def _format_row(row: dict[str, Any]) -> str:
+    """Format the table's row of a case."""
+
     def show(value: float | None, form: str) -> str:
         return "" if value is None else format(value, form)
 

@@ -17,9 +17,11 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.common import (
     describe_machine,
@@ -30,6 +32,9 @@ from benchmarks.common import (
 )
 
 PEERS = ("torch", "captum", "dianna", "lime")
+
+Images = NDArray[Any]
+Predict = Callable[[Images], Images]  # images (N, H, W, 3) in [0, 1] to probabilities
 
 
 @click.command(help=__doc__)
@@ -81,63 +86,85 @@ def print_comparison(rounds: int, evaluations: int) -> None:
 
 
 def make_peer_runs(
-    path: Path, image: np.ndarray, target: int, evaluations: int
+    path: Path, image: Images, target: int, evaluations: int
 ) -> dict[str, Callable[[], object]]:
     """Return a call for each peer that makes one explanation."""
-    import dianna
+    predict = make_predict(path)
+    return {
+        "dianna RISE": make_dianna_run(path, image, target, evaluations),
+        "captum Occlusion": make_captum_run(predict, image, target),
+        "lime": make_lime_run(predict, image, evaluations),
+    }
+
+
+def normalise(images: Images) -> Images:
+    """Return images (..., 3) in [0, 1] with the classifier's mean and standard deviation."""
+    return (images * 255 - 127) / 128
+
+
+def make_predict(path: Path) -> Predict:
+    """Open the classifier on two threads and return its function of images."""
     import onnxruntime as ort
-    import torch
-    from captum.attr import Occlusion
-    from lime.lime_image import LimeImageExplainer
-    from skimage.segmentation import slic
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 2
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 
-    def compute_logits(images: np.ndarray) -> np.ndarray:  # (N, H, W, 3) in [0, 1]
-        ready = ((images * 255 - 127) / 128).transpose(0, 3, 1, 2).astype(np.float32)
-        return session.run(None, {name: np.ascontiguousarray(ready)})[0]
-
-    def compute_probabilities(images: np.ndarray) -> np.ndarray:
-        logits = compute_logits(images)
+    def predict(images: Images) -> Images:
+        pixels = normalise(images).transpose(0, 3, 1, 2).astype(np.float32)
+        logits = session.run(None, {name: np.ascontiguousarray(pixels)})[0]
         exp = np.exp(logits - logits.max(axis=1, keepdims=True))
         return exp / exp.sum(axis=1, keepdims=True)
 
-    normalised = ((image * 255 - 127) / 128).transpose(2, 0, 1).astype(np.float32)
+    return predict
 
-    def explain_by_dianna() -> object:
-        return dianna.explain_image(
-            str(path),
-            normalised,
-            method="RISE",
-            labels=[target],
-            axis_labels={0: "channels"},
-            n_masks=evaluations,
-            feature_res=8,
-            p_keep=0.5,
-            batch_size=32,
-        )
 
-    tensor = torch.from_numpy(image.transpose(2, 0, 1)[None].copy())
-    occlusion = Occlusion(
-        lambda x: torch.from_numpy(compute_probabilities(x.permute(0, 2, 3, 1).numpy()))
+def make_dianna_run(
+    path: Path, image: Images, target: int, evaluations: int
+) -> Callable[[], object]:
+    """Return a call of DIANNA's RISE, which takes the ONNX file itself."""
+    import dianna
+
+    return partial(
+        dianna.explain_image,
+        str(path),
+        normalise(image).transpose(2, 0, 1).astype(np.float32),
+        method="RISE",
+        labels=[target],
+        axis_labels={0: "channels"},
+        n_masks=evaluations,
+        feature_res=8,
+        p_keep=0.5,
+        batch_size=32,
     )
 
-    def explain_by_captum() -> object:
-        return occlusion.attribute(
-            tensor,
-            sliding_window_shapes=(3, 29, 29),
-            strides=(3, 12, 12),
-            target=target,
-            perturbations_per_eval=16,
-        )
 
-    def explain_by_lime() -> object:
+def make_captum_run(predict: Predict, image: Images, target: int) -> Callable[[], object]:
+    """Return a call of Captum's Occlusion."""
+    import torch
+    from captum.attr import Occlusion
+
+    occlusion = Occlusion(lambda x: torch.from_numpy(predict(x.permute(0, 2, 3, 1).numpy())))
+    return partial(
+        occlusion.attribute,
+        torch.from_numpy(image.transpose(2, 0, 1)[None].copy()),
+        sliding_window_shapes=(3, 29, 29),
+        strides=(3, 12, 12),
+        target=target,
+        perturbations_per_eval=16,
+    )
+
+
+def make_lime_run(predict: Predict, image: Images, evaluations: int) -> Callable[[], object]:
+    """Return a call of lime, with a segmentation like ours."""
+    from lime.lime_image import LimeImageExplainer
+    from skimage.segmentation import slic
+
+    def explain() -> object:
         return LimeImageExplainer().explain_instance(
             image,
-            compute_probabilities,
+            predict,
             top_labels=1,
             hide_color=0.5,
             num_samples=evaluations,
@@ -145,11 +172,7 @@ def make_peer_runs(
             segmentation_fn=lambda x: slic(x, n_segments=50, compactness=30, sigma=3),
         )
 
-    return {
-        "dianna RISE": explain_by_dianna,
-        "captum Occlusion": explain_by_captum,
-        "lime": explain_by_lime,
-    }
+    return explain
 
 
 if __name__ == "__main__":

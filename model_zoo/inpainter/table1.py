@@ -113,6 +113,7 @@ def _measure(
     classifier: Classifier,
     distance: Callable[[Image, Image], float],
 ) -> dict[str, float]:
+    """Return whether the object is recognised, its probability, and the likeness to `image`."""
     probabilities = classify(classifier, fit_to_classifier(classifier, picture)[1])
     return {
         "recognised": float(probabilities.argmax() == target),
