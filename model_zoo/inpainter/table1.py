@@ -33,7 +33,7 @@ from onnxplain.fills import Blur, DatasetMean, Inpaint, UniformNoise
 from onnxplain.image import place_frame, read_image
 from onnxplain.loading import load_inpainter
 from onnxplain.metrics import ms_ssim
-from onnxplain.metrics.heatmaps.boxes import box_mask
+from onnxplain.metrics.heatmaps.boxes import make_box_mask
 from onnxplain.study.dataset import Item, draw_sample, read_items
 from onnxplain.study.statistics import interval
 from onnxplain.subjects import classify, fit_to_classifier
@@ -55,7 +55,7 @@ def judge(
     rows, columns, _ = photo.shape
     frame = place_frame((rows, columns), (SIZE, SIZE))
     image = frame.bring(photo)
-    boxes = box_mask([frame.box(box) for box in item.boxes_in((rows, columns))], (SIZE, SIZE))
+    boxes = make_box_mask([frame.box(box) for box in item.boxes_in((rows, columns))], (SIZE, SIZE))
     masks = {"boxes": boxes, "shapes": shape_in(boxes, image)}
     return {
         "photo": item.file,

@@ -12,7 +12,7 @@ import numpy as np
 from onnxplain.cli.reporting import reported
 from onnxplain.core.data import Heatmap
 from onnxplain.core.errors import OutputError
-from onnxplain.metrics import SSIM, HOGCorrelation, PairMetric, Spearman, scaled
+from onnxplain.metrics import SSIM, HOGCorrelation, PairMetric, Spearman, scale_to_unit
 from onnxplain.results import load_explanation
 
 
@@ -34,7 +34,7 @@ def command(first: Path, second: Path, scale: bool, as_json: bool) -> None:
     """
     metrics: tuple[PairMetric, ...] = (SSIM(), HOGCorrelation(), Spearman())
     with reported(arguments=True):
-        maps = [scaled(one) if scale else one for one in map(_read, (first, second))]
+        maps = [scale_to_unit(one) if scale else one for one in map(_read, (first, second))]
         found = {metric.name: metric.compare(*maps) for metric in metrics}
     if as_json:
         defined = {name: value if math.isfinite(value) else None for name, value in found.items()}

@@ -30,14 +30,19 @@ from onnxplain.metrics.fills.filling import (
     FrechetDistance,
     StillRecognised,
     frechet_distance,
-    recogniser,
+    make_recogniser,
 )
 from onnxplain.metrics.fills.multiscale import ms_ssim
 from onnxplain.metrics.fills.neutrality import FillScore
-from onnxplain.metrics.fills.perturbed import LabelBias, OffObjectChange, outside_boxes, with_labels
-from onnxplain.metrics.heatmaps.boxes import ALPHAS, at_alpha, best_alpha
-from onnxplain.metrics.heatmaps.chance import RandomHeatmap, random_heatmap
-from onnxplain.metrics.heatmaps.curves import Deletion, Insertion, area_under
+from onnxplain.metrics.fills.perturbed import (
+    LabelBias,
+    OffObjectChange,
+    find_patches_outside,
+    record_labels,
+)
+from onnxplain.metrics.heatmaps.boxes import ALPHAS, choose_alpha, get_value_at_alpha
+from onnxplain.metrics.heatmaps.chance import RandomHeatmap, draw_random_heatmap
+from onnxplain.metrics.heatmaps.curves import Deletion, Insertion, area_under_curve
 from onnxplain.metrics.heatmaps.localisation import LocalisationError
 from onnxplain.metrics.heatmaps.pointing import PointingGame, pointing_accuracy
 from onnxplain.metrics.heatmaps.regions import ABPC, LeRF, MoRF, aopc
@@ -54,11 +59,11 @@ from onnxplain.metrics.plain import (
     saliency_metric,
 )
 from onnxplain.metrics.stability.sanity import ClassSensitivity, InputInvariance, Randomisation
-from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearman, scaled
+from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearman, scale_to_unit
 from onnxplain.metrics.stability.sweeps import (
     SWEEPS,
     Sweep,
-    over_images,
+    average_over_images,
     rank_correlations,
     sensitivity,
 )
@@ -106,10 +111,10 @@ __all__ = [
     "Sweep",
     "abpc",
     "aopc",
-    "area_under",
-    "at_alpha",
+    "area_under_curve",
+    "get_value_at_alpha",
     "baseline_audit",
-    "best_alpha",
+    "choose_alpha",
     "class_sensitivity",
     "deletion",
     "fill_score",
@@ -126,20 +131,20 @@ __all__ = [
     "morf",
     "ms_ssim",
     "off_object_change",
-    "outside_boxes",
-    "over_images",
+    "find_patches_outside",
+    "average_over_images",
     "pointing_accuracy",
     "pointing_game",
     "random_baseline",
-    "random_heatmap",
+    "draw_random_heatmap",
     "randomisation",
     "rank_correlations",
-    "recogniser",
+    "make_recogniser",
     "saliency_metric",
-    "scaled",
+    "scale_to_unit",
     "sensitivity",
     "still_recognised",
     "sweep",
     "to_row",
-    "with_labels",
+    "record_labels",
 ]

@@ -67,7 +67,7 @@ class PairMetric(MetricIdentity, Protocol):
         ...
 
 
-def none_if_undefined(value: float) -> float | None:
+def nan_to_none(value: float) -> float | None:
     """The value, or None where it is not defined: JSON has no NaN."""
     return value if math.isfinite(value) else None
 
@@ -83,7 +83,7 @@ def to_row(metric: MetricIdentity, score: MetricResult) -> dict[str, Any]:
     """
     return {
         "metric": metric.name,
-        "value": none_if_undefined(score.value),
+        "value": nan_to_none(score.value),
         "direction": metric.direction,
         "unit": metric.unit,
         "parameters": get_values(metric),

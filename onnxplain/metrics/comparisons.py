@@ -19,11 +19,11 @@ from onnxplain.core.params import build, describe_unknown
 from onnxplain.core.protocols import Fill
 from onnxplain.engine.run import Job, collect_values, make_jobs
 from onnxplain.engine.settle import settle_method, settle_methods
-from onnxplain.metrics.base import MetricResult, none_if_undefined
+from onnxplain.metrics.base import MetricResult, nan_to_none
 from onnxplain.metrics.fills.neutrality import FillScore
-from onnxplain.metrics.fills.perturbed import LabelBias, with_labels
+from onnxplain.metrics.fills.perturbed import LabelBias, record_labels
 from onnxplain.metrics.heatmaps.chance import RandomHeatmap
-from onnxplain.metrics.judging import AnyClassifier, Asked, ask
+from onnxplain.metrics.judging import AnyClassifier, PreparedCase, prepare_case
 from onnxplain.metrics.stability.sanity import ClassSensitivity, InputInvariance, Randomisation
 from onnxplain.metrics.stability.similarity import SSIM, Spearman
 from onnxplain.metrics.stability.sweeps import SWEEPS, Sweep, rank_correlations, sensitivity
@@ -60,7 +60,7 @@ def sweep(
     if isinstance(which, str) and which not in SWEEPS:
         raise ValueError(f"sweep {describe_unknown(which, SWEEPS)}")
     plan = SWEEPS[which] if isinstance(which, str) else which
-    known, case, _ = ask(classifier, image, target)
+    known, case, _ = prepare_case(classifier, image, target)
     variants = [_method(plan.method, variant) for variant in plan.variants]
     methods, gradients = settle_methods(variants, known)
     jobs = [
@@ -113,7 +113,7 @@ def baseline_audit(
         raise TypeError(f"fills are several, as ['black', 'blur'], got {fills!r}")
     if not isinstance(fills, Mapping):
         fills = {name: make_fill(name, {}) for name in fills}
-    known, case, _ = ask(classifier, image, target)
+    known, case, _ = prepare_case(classifier, image, target)
     settled, gradients = settle_method(choose_method_and_fill(method).method, known)
     jobs = [job for fill in fills.values() for job in make_jobs(settled, [case], fill, seed)]
     maps = collect_values(known, jobs, gradients=gradients)
@@ -156,9 +156,9 @@ def label_bias(
     labels = []
     choice = choose_method_and_fill(method, fill)
     for position, image in enumerate(images):
-        known, case, _ = ask(classifier, image, position=position)
+        known, case, _ = prepare_case(classifier, image, position=position)
         settled, gradients = settle_method(choice.method, known)
-        flow = with_labels(start_flow(settled, case, seed))
+        flow = record_labels(start_flow(settled, case, seed))
         job = Job((case,), (flow,), choice.fill, seed)
         ((_, found),) = collect_values(known, [job], gradients=gradients)
         labels.append(found)
@@ -179,7 +179,7 @@ def class_sensitivity(
     `sweep`; a method that is not adaptive evaluates the image once for both.
     """
     choice = choose_method_and_fill(method, fill)
-    known, case, probabilities = ask(classifier, image)
+    known, case, probabilities = prepare_case(classifier, image)
     settled, gradients = settle_method(choice.method, known)
     most, least = int(probabilities.argmax()), int(probabilities.argmin())
     cases = [replace(case, target=target) for target in (most, least)]
@@ -220,13 +220,13 @@ def input_invariance(
         Its details hold the rank correlation and SSIM of the maps, and how much the score
         of the image itself changed: what the shift alone does to the arithmetic.
     """
-    plain = ask(first, image, target)
-    moved = ask(second, image, plain.case.target)
+    plain = prepare_case(first, image, target)
+    moved = prepare_case(second, image, plain.case.target)
     maps = list(_maps((plain, moved), method, fill, seed))
     before, after = (asked.probabilities[plain.case.target] for asked in (plain, moved))
     details = {
-        "spearman": none_if_undefined(Spearman().compare(*maps)),
-        "ssim": none_if_undefined(SSIM().compare(*maps)),
+        "spearman": nan_to_none(Spearman().compare(*maps)),
+        "ssim": nan_to_none(SSIM().compare(*maps)),
         "score_change": float(abs(after - before)),
     }
     return MetricResult(InputInvariance().compare(*maps), details)
@@ -257,14 +257,14 @@ def randomisation(
     fill : Fill or str, optional
         As in `sweep`.
     """
-    whole = ask(classifier, image, target)
-    broken = (ask(each, image, whole.case.target) for each in randomised)
+    whole = prepare_case(classifier, image, target)
+    broken = (prepare_case(each, image, whole.case.target) for each in randomised)
     original, *maps = _maps(chain([whole], broken), method, fill, seed)
     return Randomisation().judge(original, maps)
 
 
 def _maps(
-    questions: Iterable[Asked], method: Method | str, fill: Fill | str | None, seed: int
+    questions: Iterable[PreparedCase], method: Method | str, fill: Fill | str | None, seed: int
 ) -> Iterator[Heatmap]:
     """The map of each classifier, by its own gradients if the first one has any."""
     choice = choose_method_and_fill(method, fill)

@@ -22,12 +22,12 @@ from onnxplain.metrics.fills.filling import (
     FilledSimilarity,
     FrechetDistance,
     StillRecognised,
-    filled,
-    recogniser,
+    fill_object,
+    make_recogniser,
 )
 from onnxplain.metrics.fills.neutrality import FillScore
 from onnxplain.metrics.fills.perturbed import OffObjectChange
-from onnxplain.metrics.judging import AnyClassifier, ask, fill_of, judge
+from onnxplain.metrics.judging import AnyClassifier, choose_fill, judge, prepare_case
 from onnxplain.subjects import ImageSource
 
 _AT_ONCE = 16  # images that are held at a time; of the others only the features
@@ -90,7 +90,7 @@ def still_recognised(
     --------
     onnxplain.metrics.StillRecognised : what it tells, and where the metric comes from.
     """
-    metric = StillRecognised(recognise=by if by is None or callable(by) else recogniser(by))
+    metric = StillRecognised(recognise=by if by is None or callable(by) else make_recogniser(by))
     return judge(metric, classifier, image, None, target, boxes=boxes, fill=fill, seed=seed)
 
 
@@ -162,13 +162,14 @@ def filled_frechet(
     pairs = enumerate(zip(images, boxes, strict=True))
     while some := list(islice(pairs, _AT_ONCE)):
         asked = [
-            ask(classifier, image, None, where, position=place) for place, (image, where) in some
+            prepare_case(classifier, image, None, where, position=place)
+            for place, (image, where) in some
         ]
         photos = [one.case.image for one in asked]
         if len(sizes := {photo.shape for photo in photos}) > 1:
             raise ValueError(f"the images of a set have one size, got {sorted(sizes)}")
         jobs = [
-            Job((one.case,), (filled(one.case, None, metric.name),), fill_of(fill), seed)
+            Job((one.case,), (fill_object(one.case, None, metric.name),), choose_fill(fill), seed)
             for one in asked
         ]
         removed: list[Image] = collect_values(asked[0].classifier, jobs)

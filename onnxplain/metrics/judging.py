@@ -19,7 +19,7 @@ from onnxplain.core.protocols import Classifier, Fill
 from onnxplain.engine.run import Job, collect_values
 from onnxplain.image import MAX_PIXELS
 from onnxplain.metrics.base import Metric, MetricResult
-from onnxplain.metrics.heatmaps.chance import random_heatmap
+from onnxplain.metrics.heatmaps.chance import draw_random_heatmap
 from onnxplain.registry import DEFAULT_FILL, to_fill
 from onnxplain.runtime.callable import as_array, from_callable
 from onnxplain.subjects import ImageSource, name_image, read_subject
@@ -95,11 +95,11 @@ def judge(
     (0.125, 0.375)
     """
     _check_metric(metric)
-    known, case, _ = ask(classifier, image, target, boxes)
+    known, case, _ = prepare_case(classifier, image, target, boxes)
     given: ArrayLike = [] if heatmap is None else getattr(heatmap, "heatmap", heatmap)
     flow = metric.flow(case, np.asarray(given), make_rng(seed, case.name, metric.name))
     (score,) = collect_values(
-        known, [Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed)]
+        known, [Job((case,), (flow,), choose_fill(fill or metric.usual_fill), seed)]
     )
     return score
 
@@ -123,12 +123,12 @@ def random_baseline(
     _check_metric(metric)
     if n_maps < 1:
         raise ValueError(f"n_maps must be >= 1, got {n_maps}")
-    known, case, _ = ask(classifier, image, target, boxes)
+    known, case, _ = prepare_case(classifier, image, target, boxes)
     jobs = []
     for i in range(n_maps):
         rng = make_rng(seed, case.name, metric.name, f"random-{i}")
-        flow = metric.flow(case, random_heatmap(case.size, rng), rng)
-        jobs.append(Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed))
+        flow = metric.flow(case, draw_random_heatmap(case.size, rng), rng)
+        jobs.append(Job((case,), (flow,), choose_fill(fill or metric.usual_fill), seed))
     values = [score.value for score in collect_values(known, jobs)]
     details = {"values": values, "deviation": float(np.std(values))}
     return MetricResult(float(np.mean(values)), details)
@@ -140,7 +140,7 @@ def _check_metric(metric: object) -> None:
         raise TypeError(f"a metric is a value, as {made_by}, got {metric!r}")
 
 
-class Asked(NamedTuple):
+class PreparedCase(NamedTuple):
     """A question to a classifier, and what it makes of the image itself."""
 
     classifier: Classifier
@@ -148,14 +148,14 @@ class Asked(NamedTuple):
     probabilities: NDArray[np.float64]  # (K,)
 
 
-def ask(
+def prepare_case(
     classifier: AnyClassifier,
     image: ImageSource,
     target: int | str | None = None,
     boxes: Sequence[Box] = (),
     *,
     position: int = 0,
-) -> Asked:
+) -> PreparedCase:
     """Make a function a classifier, bring the image to its size and choose the target.
 
     What is drawn for an array depends on its `position` among others, as in `explain_many`.
@@ -170,10 +170,10 @@ def ask(
     inside = tuple(subject.frame.box(box) for box in boxes)
     n_classes = len(known.class_names)
     case = replace(subject.case(chosen[0]), boxes=inside, n_classes=n_classes)
-    return Asked(known, case, subject.probabilities)
+    return PreparedCase(known, case, subject.probabilities)
 
 
-def fill_of(fill: Fill | str | None) -> Fill:
+def choose_fill(fill: Fill | str | None) -> Fill:
     """A fill, by name if it is one; the default if it is None."""
     return to_fill(DEFAULT_FILL if fill is None else fill)
 

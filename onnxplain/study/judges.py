@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from onnxplain.core.params import build, describe_unknown, get_values
 from onnxplain.core.protocols import Inpainter
 from onnxplain.loading import load
-from onnxplain.metrics import METRICS, FilledDistance, Metric, StillRecognised, recogniser
+from onnxplain.metrics import METRICS, FilledDistance, Metric, StillRecognised, make_recogniser
 from onnxplain.registry import Entry, parse_entry
 from onnxplain.runtime import OnnxClassifier, OnnxDistance, load_distance
 from onnxplain.study.dataset import Item
@@ -150,7 +150,7 @@ def _by_classifier(parameters: Mapping[str, Any], model: Loader) -> Judge:
         "sha256": ran["sha256"],
         "preprocessing": {k: v for k, v in ran["preprocessing"].items() if k != "sources"},
     }
-    return Judge(StillRecognised(recognise=recogniser(other)), None, facts, other.class_names)
+    return Judge(StillRecognised(recognise=make_recogniser(other)), None, facts, other.class_names)
 
 
 def _by_distance(parameters: Mapping[str, Any], model: Loader) -> Judge:

@@ -16,7 +16,13 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from onnxplain.core.data import make_rng
-from onnxplain.metrics import Direction, LocalisationError, MetricResult, at_alpha, best_alpha
+from onnxplain.metrics import (
+    Direction,
+    LocalisationError,
+    MetricResult,
+    choose_alpha,
+    get_value_at_alpha,
+)
 from onnxplain.study.dataset import is_held_out
 from onnxplain.study.rows import Row
 from onnxplain.study.statistics import holm, interval, sign_flip
@@ -213,8 +219,10 @@ def _column(names: _Names, group: _Group, share: float, seed: int) -> Column:
     # With one threshold there is nothing to choose, and with one part nothing to choose on.
     chosen = len(group.alphas) > 1 and bool(held) and bool(rest)
     if chosen:
-        alpha = best_alpha([_score(point, group.alphas) for point in held.values()], direction)
-        values = {i: at_alpha(_score(point, group.alphas), alpha) for i, point in rest.items()}
+        alpha = choose_alpha([_score(point, group.alphas) for point in held.values()], direction)
+        values = {
+            i: get_value_at_alpha(_score(point, group.alphas), alpha) for i, point in rest.items()
+        }
     n_failed = sum(group.failed.values())
     n_undefined = len(group.points) - len(points) - n_failed
     n_held_out = len(held) if chosen else 0

@@ -20,7 +20,7 @@ import pytest
 import onnxplain
 from onnxplain.core.data import Box
 from onnxplain.image import resize
-from onnxplain.metrics.heatmaps.boxes import box_mask
+from onnxplain.metrics.heatmaps.boxes import make_box_mask
 from onnxplain.subjects import fit_to_classifier, from_array
 from tests.cli.conftest import ENVIRONMENT, SPEC, Run
 from tests.helpers import models, painters
@@ -130,7 +130,7 @@ def test_fills_are_judged_by_another_classifier_and_a_distance(
         photo = np.asarray(PIL.Image.open(photos / f"{i}.png"))
         frame, image = fit_to_classifier(classifier, from_array(photo))
         box = frame.box(Box(4, 8, 16, 22))
-        inside = box_mask([box], (16, 16))[..., None].astype(np.float32)
+        inside = make_box_mask([box], (16, 16))[..., None].astype(np.float32)
         after = image * (1 - inside)
         row = found[f"{i}.png", "filled-distance"]
         assert row["value"] == pytest.approx(((image - after) ** 2).mean(), rel=1e-5)

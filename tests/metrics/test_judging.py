@@ -154,7 +154,7 @@ def test_every_metric_has_the_baseline(name):
         metric, function, image, 1, n_maps=2, boxes=[Box(2, 3, 8, 9)], fill="black"
     )
     rng = make_rng(0, "image-0", metric.name, "random-1")
-    heatmap = metrics.random_heatmap(size, rng)
+    heatmap = metrics.draw_random_heatmap(size, rng)
     one = metrics.judge(metric, function, image, heatmap, 1, boxes=[Box(2, 3, 8, 9)], fill="black")
     assert score.details["values"][1] == pytest.approx(one.value, abs=1e-6)
 

@@ -28,12 +28,12 @@ from onnxplain.image import resize
 from onnxplain.masks.families import ArrayMasks
 from onnxplain.metrics.base import Direction, MetricResult
 from onnxplain.metrics.fills.multiscale import ms_ssim
-from onnxplain.metrics.heatmaps.boxes import box_mask, object_boxes
+from onnxplain.metrics.heatmaps.boxes import clip_object_boxes, make_box_mask
 
 # Distance of each pair of images (N, H, W, 3) in [0, 1], shape (N,): ST-LPIPS, for one.
 Distance: TypeAlias = Callable[[Images, Images], ArrayLike]
 # Probabilities (N, K) of images (N, H, W, 3) in [0, 1].
-Recognise: TypeAlias = Callable[[Images], ArrayLike]
+Recogniser: TypeAlias = Callable[[Images], ArrayLike]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class StillRecognised(Parametrised):
     fill : Fill, optional
         What stands in for the object; the job's fill if not given.
     recognise : callable, optional
-        Another classifier, from `recogniser` or any function that takes images
+        Another classifier, from `make_recogniser` or any function that takes images
         (N, H, W, 3) of the case's size and gives probabilities (N, K) of the same classes.
         Without it the classifier explained is asked.
     """
@@ -60,7 +60,7 @@ class StillRecognised(Parametrised):
     looks_at_boxes: ClassVar[bool] = True
 
     fill: Fill | None = None
-    recognise: Recognise | None = None
+    recognise: Recogniser | None = None
 
     def evaluations(self, size: Size) -> int:
         """One for the photo and one for the filled image, by one classifier or the other."""
@@ -69,13 +69,13 @@ class StillRecognised(Parametrised):
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
         """Judge the fill; does not look at the heatmap."""
         if self.recognise is None:
-            mask = object_mask(case, self.name)
+            mask = make_object_mask(case, self.name)
             both = ArrayMasks(np.stack([np.zeros_like(mask), mask]))
             reply = yield MaskQuery(both, fill=self.fill, classes=True)
             classes: NDArray[Any] | None = reply.classes
             assert classes is not None
         else:
-            after = yield from filled(case, self.fill, self.name)
+            after = yield from fill_object(case, self.fill, self.name)
             classes = _recognised(self.recognise, np.stack([case.image, after]), case)
         top_before, top_after = (int(top) for top in classes.argmax(axis=1))
         details = {
@@ -112,7 +112,7 @@ class FilledSimilarity(Parametrised):
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
         """Judge the fill; does not look at the heatmap."""
-        after = yield from filled(case, self.fill, self.name)
+        after = yield from fill_object(case, self.fill, self.name)
         return MetricResult(ms_ssim(case.image, after))
 
 
@@ -143,7 +143,7 @@ class FilledDistance(Parametrised):
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
         """Judge the fill; does not look at the heatmap."""
-        after = yield from filled(case, self.fill, self.name)
+        after = yield from fill_object(case, self.fill, self.name)
         found = np.asarray(self.distance(case.image[None], after[None]), np.float64)
         if found.size != 1 or not np.isfinite(found).all():
             raise ValueError(f"the distance of two images must be one finite number, got {found}")
@@ -168,7 +168,7 @@ class FrechetDistance(Parametrised):
         return MetricResult(value, {"images": [len(np.asarray(first)), len(np.asarray(second))]})
 
 
-def recogniser(classifier: Classifier) -> Recognise:
+def make_recogniser(classifier: Classifier) -> Recogniser:
     """A classifier as what recognises images, which are resized to its size."""
     size, outputs = classifier.size, classifier.outputs
 
@@ -180,7 +180,7 @@ def recogniser(classifier: Classifier) -> Recognise:
     return recognise
 
 
-def _recognised(recognise: Recognise, images: Images, case: Case) -> NDArray[Any]:
+def _recognised(recognise: Recogniser, images: Images, case: Case) -> NDArray[Any]:
     classes = np.asarray(recognise(images))
     expected = len(images), case.n_classes or classes.shape[-1]
     if classes.shape != expected:
@@ -196,14 +196,16 @@ def _recognised(recognise: Recognise, images: Images, case: Case) -> NDArray[Any
     return classes
 
 
-def object_mask(case: Case, metric: str) -> NDArray[np.float32]:
+def make_object_mask(case: Case, metric: str) -> NDArray[np.float32]:
     """The pixels (H, W) of a case's boxes as a mask; 1 removes."""
-    return box_mask(object_boxes(case.boxes, case.size, metric), case.size).astype(np.float32)
+    return make_box_mask(clip_object_boxes(case.boxes, case.size, metric), case.size).astype(
+        np.float32
+    )
 
 
-def filled(case: Case, fill: Fill | None, metric: str) -> Flow[Image]:
+def fill_object(case: Case, fill: Fill | None, metric: str) -> Flow[Image]:
     """The image with the object removed (eq. 1 of [1]_)."""
-    mask = object_mask(case, metric)
+    mask = make_object_mask(case, metric)
     reply = yield FillQuery(ArrayMasks(mask[None]), fill=fill)
     assert reply.images is not None
     removed = mask[..., None]

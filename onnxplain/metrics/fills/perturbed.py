@@ -23,7 +23,7 @@ from onnxplain.core.protocols import Fill
 from onnxplain.masks.families import list_corners, place_patches, prepend_empty_mask
 from onnxplain.metrics.base import Direction, MetricResult
 from onnxplain.metrics.fills.neutrality import entropy
-from onnxplain.metrics.heatmaps.boxes import object_boxes
+from onnxplain.metrics.heatmaps.boxes import clip_object_boxes
 
 T = TypeVar("T")
 
@@ -61,9 +61,9 @@ class OffObjectChange(Parametrised):
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
         """Judge the fill; NaN where the object leaves no room for the patch."""
-        boxes = object_boxes(case.boxes, case.size, self.name)
+        boxes = clip_object_boxes(case.boxes, case.size, self.name)
         corners = self._corners(case.size)
-        outside = corners[outside_boxes(corners, self.patch, boxes)]
+        outside = corners[find_patches_outside(corners, self.patch, boxes)]
         if not len(outside):
             return MetricResult(float("nan"), {"positions": 0})
         reply = yield MaskQuery(prepend_empty_mask(outside, self.patch, case.size), fill=self.fill)
@@ -74,7 +74,7 @@ class OffObjectChange(Parametrised):
         return list_corners(*place_patches(size, self.patch, self.stride, "OffObjectChange"))
 
 
-def outside_boxes(
+def find_patches_outside(
     corners: NDArray[np.int64], patch: int, boxes: Sequence[Box]
 ) -> NDArray[np.bool_]:
     """Which patches share no pixel with any of the boxes, shape (N,).
@@ -91,7 +91,7 @@ def outside_boxes(
     return outside
 
 
-def with_labels(flow: Flow[T]) -> Flow[tuple[T, NDArray[np.int64]]]:
+def record_labels(flow: Flow[T]) -> Flow[tuple[T, NDArray[np.int64]]]:
     """Run a method's flow and also give the top class of every sample that it asked about.
 
     The method's own evaluations are used: nothing is asked twice.

@@ -29,7 +29,9 @@ Around: TypeAlias = Literal["all", "largest"]
 ALPHAS = tuple(i / 20 for i in range(20))
 
 
-def threshold_box(heatmap: NDArray[np.float64], alpha: float, around: Around = "all") -> Box | None:
+def find_box_above_threshold(
+    heatmap: NDArray[np.float64], alpha: float, around: Around = "all"
+) -> Box | None:
     """The smallest box around the pixels of at least ``alpha * max``.
 
     Parameters
@@ -59,7 +61,7 @@ def threshold_box(heatmap: NDArray[np.float64], alpha: float, around: Around = "
     return Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
 
 
-def clip(boxes: Sequence[Box], size: Size) -> tuple[Box, ...]:
+def clip_boxes(boxes: Sequence[Box], size: Size) -> tuple[Box, ...]:
     """The parts of boxes that lie in the image; boxes wholly outside are dropped."""
     rows, columns = size
     inside = [
@@ -69,14 +71,14 @@ def clip(boxes: Sequence[Box], size: Size) -> tuple[Box, ...]:
     return tuple(b for b in inside if b.bottom > b.top and b.right > b.left)
 
 
-def object_boxes(boxes: Sequence[Box], size: Size, metric: str) -> tuple[Box, ...]:
+def clip_object_boxes(boxes: Sequence[Box], size: Size, metric: str) -> tuple[Box, ...]:
     """The boxes of a case inside its image, or an error where there are none."""
     if not boxes:
         raise ValueError(
             f"{metric} needs a box around the object, and none is given; give boxes=, or "
             f"--annotations with xmin, ymin, xmax, ymax"
         )
-    inside = clip(boxes, size)
+    inside = clip_boxes(boxes, size)
     if not inside:
         raise ValueError(
             f"{metric} needs a box around the object inside the image of {size}, as the "
@@ -104,7 +106,7 @@ def area(box: Box) -> float:
     return (box.bottom - box.top) * (box.right - box.left)
 
 
-def box_mask(boxes: Sequence[Box], size: Size) -> NDArray[np.bool_]:
+def make_box_mask(boxes: Sequence[Box], size: Size) -> NDArray[np.bool_]:
     """The pixels (H, W) whose centres lie in any of the boxes, which lie in the image.
 
     A box so thin that it holds no centre has the pixels of its middle: an object is never
@@ -123,12 +125,12 @@ def _pixels(start: float, stop: float, side: int) -> NDArray[np.intp]:
     return inside if inside.size else np.array([min(int((start + stop) / 2), side - 1)])
 
 
-def alphas_with(alpha: float) -> tuple[float, ...]:
+def list_alphas(alpha: float) -> tuple[float, ...]:
     """The grid of thresholds, and the one asked for."""
     return tuple(sorted({*ALPHAS, alpha}))
 
 
-def best_alpha(scores: Sequence[MetricResult], direction: Direction) -> float:
+def choose_alpha(scores: Sequence[MetricResult], direction: Direction) -> float:
     """The threshold with the best mean over held-out images; the lowest of equal ones.
 
     Parameters
@@ -155,7 +157,7 @@ def best_alpha(scores: Sequence[MetricResult], direction: Direction) -> float:
     return float(grid[best])
 
 
-def at_alpha(score: MetricResult, alpha: float) -> float:
+def get_value_at_alpha(score: MetricResult, alpha: float) -> float:
     """The value of a score at another threshold of its grid.
 
     Raises

@@ -36,9 +36,9 @@ class RandomHeatmap(Parametrised):
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Draw a heatmap; asks nothing."""
         yield from ()
-        return Attribution(random_heatmap(case.size, rng))
+        return Attribution(draw_random_heatmap(case.size, rng))
 
 
-def random_heatmap(size: Size, rng: np.random.Generator) -> Heatmap:
+def draw_random_heatmap(size: Size, rng: np.random.Generator) -> Heatmap:
     """Independent uniform values in [0, 1), shape (H, W)."""
     return rng.random(size, np.float32)

@@ -71,7 +71,7 @@ class Deletion(Parametrised):
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
         """Judge one heatmap; draws only for random ties."""
         counts = _counts(case.size, self.step)
-        rank = ranks(check_heatmap(heatmap, case.size), self.ties, rng)
+        rank = rank_pixels(check_heatmap(heatmap, case.size), self.ties, rng)
         reply = yield MaskQuery(RankMasks(rank, counts), fill=self.fill)
         return _score(reply.scores, counts)
 
@@ -110,14 +110,16 @@ class Insertion(Parametrised):
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
         """Judge one heatmap; draws only for random ties."""
         counts = _counts(case.size, self.step)
-        rank = ranks(check_heatmap(heatmap, case.size), self.ties, rng)
+        rank = rank_pixels(check_heatmap(heatmap, case.size), self.ties, rng)
         # What is not back yet is removed: the pixels of highest rank.
         masks = RankMasks(rank.size - 1 - rank, rank.size - counts)
         reply = yield MaskQuery(masks, fill=self.fill)
         return _score(reply.scores, counts)
 
 
-def ranks(heatmap: NDArray[np.float64], ties: Ties, rng: np.random.Generator) -> NDArray[np.int64]:
+def rank_pixels(
+    heatmap: NDArray[np.float64], ties: Ties, rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Rank of each pixel, 0 for the most salient, shape (H, W)."""
     falling = -heatmap.ravel()
     if ties == "random":
@@ -129,7 +131,7 @@ def ranks(heatmap: NDArray[np.float64], ties: Ties, rng: np.random.Generator) ->
     return rank.reshape(heatmap.shape)
 
 
-def area_under(scores: ArrayLike) -> float:
+def area_under_curve(scores: ArrayLike) -> float:
     """Area under a curve of evenly spaced points over [0, 1], by trapezia.
 
     Parameters
@@ -167,4 +169,4 @@ def _counts(size: Size, step: int | None) -> NDArray[np.int64]:
 
 def _score(scores: NDArray[np.float64], counts: NDArray[np.int64]) -> MetricResult:
     details = {"curve": scores.tolist(), "share": (counts / counts[-1]).tolist()}
-    return MetricResult(area_under(scores), details)
+    return MetricResult(area_under_curve(scores), details)

@@ -25,11 +25,11 @@ from onnxplain.core.params import Param, Parametrised
 from onnxplain.metrics.base import Direction, MetricResult, check_heatmap, check_map_size
 from onnxplain.metrics.heatmaps.boxes import (
     Around,
-    alphas_with,
-    box_mask,
+    clip_object_boxes,
+    find_box_above_threshold,
     iou,
-    object_boxes,
-    threshold_box,
+    list_alphas,
+    make_box_mask,
 )
 
 Truth: TypeAlias = Literal["any", "union"]
@@ -89,10 +89,10 @@ class LocalisationError(Parametrised):
             If no box lies in the heatmap, or the heatmap is not finite.
         """
         size = check_map_size(heatmap)
-        wide, boxes = check_heatmap(heatmap, size), object_boxes(boxes, size, self.name)
-        alphas = alphas_with(self.alpha)
-        found = [threshold_box(wide, alpha, self.around) for alpha in alphas]
-        overlaps = [overlap_with(box, boxes, size, self.truth) for box in found]
+        wide, boxes = check_heatmap(heatmap, size), clip_object_boxes(boxes, size, self.name)
+        alphas = list_alphas(self.alpha)
+        found = [find_box_above_threshold(wide, alpha, self.around) for alpha in alphas]
+        overlaps = [measure_overlap(box, boxes, size, self.truth) for box in found]
         values = [float(overlap <= self.overlap) for overlap in overlaps]
         at = alphas.index(self.alpha)
         box = found[at]
@@ -102,12 +102,14 @@ class LocalisationError(Parametrised):
             "values": values,
             "overlaps": overlaps,
             "box": None if box is None else list(astuple(box)),
-            "whole_image_overlap": overlap_with(Box(0, 0, *size), boxes, size, self.truth),
+            "whole_image_overlap": measure_overlap(Box(0, 0, *size), boxes, size, self.truth),
         }
         return MetricResult(values[at], details)
 
 
-def overlap_with(box: Box | None, boxes: Sequence[Box], size: Size, truth: Truth = "any") -> float:
+def measure_overlap(
+    box: Box | None, boxes: Sequence[Box], size: Size, truth: Truth = "any"
+) -> float:
     """Intersection over union of a box and the object, in [0, 1]; 0 for no box.
 
     Parameters
@@ -125,5 +127,5 @@ def overlap_with(box: Box | None, boxes: Sequence[Box], size: Size, truth: Truth
         return 0.0
     if truth == "any":
         return max(iou(box, each) for each in boxes)
-    found, real = box_mask([box], size), box_mask(boxes, size)
+    found, real = make_box_mask([box], size), make_box_mask(boxes, size)
     return float((found & real).sum() / (found | real).sum())

@@ -21,7 +21,7 @@ from onnxplain.core.data import Box, Case, Heatmap, Size
 from onnxplain.core.flow import Flow
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.metrics.base import Direction, MetricResult, check_heatmap, check_map_size
-from onnxplain.metrics.heatmaps.boxes import box_mask, object_boxes
+from onnxplain.metrics.heatmaps.boxes import clip_object_boxes, make_box_mask
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class PointingGame(Parametrised):
         """
         size = check_map_size(heatmap)
         wide = check_heatmap(heatmap, size)
-        target = box_mask(object_boxes(boxes, size, self.name), size)
+        target = make_box_mask(clip_object_boxes(boxes, size, self.name), size)
         near = distance_transform_edt(~target) <= self.tolerance
         top = wide == wide.max()
         row, column = np.unravel_index(wide.argmax(), wide.shape)

@@ -50,7 +50,7 @@ class _Regions(Parametrised):
 
     def _curve(self, case: Case, heatmap: Heatmap, order: Order) -> Flow[NDArray[np.float64]]:
         """The scores after 0, 1, 2, ... regions are gone."""
-        rank = region_ranks(check_heatmap(heatmap, case.size), self.patch, order)
+        rank = rank_regions(check_heatmap(heatmap, case.size), self.patch, order)
         reply = yield MaskQuery(RankMasks(rank, self._counts(case.size)), fill=self.fill)
         return reply.scores
 
@@ -137,7 +137,7 @@ def aopc(curve: NDArray[np.float64]) -> float:
     return float((curve[0] - curve).mean())
 
 
-def region_ranks(heatmap: NDArray[np.float64], patch: int, order: Order) -> NDArray[np.int64]:
+def rank_regions(heatmap: NDArray[np.float64], patch: int, order: Order) -> NDArray[np.int64]:
     """For each pixel the rank of its region, 0 for the one that goes first; shape (H, W).
 
     Regions of equal relevance go in reading order.

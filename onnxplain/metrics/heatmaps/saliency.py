@@ -23,7 +23,7 @@ from onnxplain.core.flow import Flow, ImageQuery
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.image import resize
 from onnxplain.metrics.base import Direction, MetricResult, check_heatmap
-from onnxplain.metrics.heatmaps.boxes import Around, alphas_with, area, threshold_box
+from onnxplain.metrics.heatmaps.boxes import Around, area, find_box_above_threshold, list_alphas
 
 # A crop's probability of 0 would make the metric infinite; how often it is met is counted.
 SMALLEST = 1e-12
@@ -68,16 +68,16 @@ class SaliencyMetric(Parametrised):
 
     def evaluations(self, size: Size) -> int:
         """One a distinct crop."""
-        return len(alphas_with(self.alpha)) if self.grid else 1
+        return len(list_alphas(self.alpha)) if self.grid else 1
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
         """Judge one heatmap; draws nothing."""
         wide = check_heatmap(heatmap, case.size)
-        alphas = alphas_with(self.alpha) if self.grid else (self.alpha,)
+        alphas = list_alphas(self.alpha) if self.grid else (self.alpha,)
         whole = Box(0, 0, *case.size)
-        boxes = [threshold_box(wide, alpha, self.around) or whole for alpha in alphas]
+        boxes = [find_box_above_threshold(wide, alpha, self.around) or whole for alpha in alphas]
         distinct = list(dict.fromkeys(boxes))
-        crops = np.stack([crop(case.image, box) for box in distinct])
+        crops = np.stack([crop_and_enlarge(case.image, box) for box in distinct])
         reply = yield ImageQuery(crops)
         scores = dict(zip(distinct, reply.scores.tolist(), strict=True))
         shares = {box: area(box) / area(whole) for box in distinct}
@@ -99,7 +99,7 @@ class SaliencyMetric(Parametrised):
         return MetricResult(values[at], details)
 
 
-def crop(image: Image, box: Box) -> Image:
+def crop_and_enlarge(image: Image, box: Box) -> Image:
     """The pixels inside a box of whole pixels, enlarged to the size of the image."""
     top, left, bottom, right = (int(edge) for edge in astuple(box))
     inside = np.ascontiguousarray(image[top:bottom, left:right])

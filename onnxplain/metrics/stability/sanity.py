@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxplain.core.params import Parametrised
-from onnxplain.metrics.base import Direction, MetricResult, PairMetric, none_if_undefined
-from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearman, scaled
+from onnxplain.metrics.base import Direction, MetricResult, PairMetric, nan_to_none
+from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearman, scale_to_unit
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,8 @@ class Randomisation(Parametrised):
         if not randomised:
             raise ValueError("randomisation takes one randomised map or more, got none")
         metrics: tuple[PairMetric, ...] = (Spearman(), SSIM(), HOGCorrelation())
-        first, others = scaled(original), [scaled(one) for one in randomised]
+        first, others = scale_to_unit(original), [scale_to_unit(one) for one in randomised]
         values = {m.name: [m.compare(first, one) for one in others] for m in metrics}
         ranks = [value for value in values["spearman"] if np.isfinite(value)]
-        details = {
-            name: [none_if_undefined(value) for value in each] for name, each in values.items()
-        }
+        details = {name: [nan_to_none(value) for value in each] for name, each in values.items()}
         return MetricResult(float(np.mean(ranks)) if ranks else float("nan"), details)

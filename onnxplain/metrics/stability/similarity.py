@@ -122,7 +122,7 @@ def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> floa
     return float(np.clip(a @ b / norm, -1, 1)) if norm > 0 else float("nan")
 
 
-def scaled(heatmap: ArrayLike) -> NDArray[np.float64]:
+def scale_to_unit(heatmap: ArrayLike) -> NDArray[np.float64]:
     """The map over its largest absolute value, so within [-1, 1]; a map of zeros stays.
 
     As [1]_ does before comparing maps whose values have no range of their own, like LIME's

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from onnxplain.metrics.base import MetricResult, PairMetric, none_if_undefined
-from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearman, scaled
+from onnxplain.metrics.base import MetricResult, PairMetric, nan_to_none
+from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearman, scale_to_unit
 
 
 @dataclass(frozen=True)
@@ -95,18 +95,18 @@ def sensitivity(
     """
     if len(maps) < 2:
         raise ValueError(f"sensitivity compares two maps or more, got {len(maps)}")
-    ready = [scaled(one) for one in maps] if rescale else list(maps)
+    ready = [scale_to_unit(one) for one in maps] if rescale else list(maps)
     pairs = [metric.compare(a, b) for a, b in combinations(ready, 2)]
     found = [value for value in pairs if np.isfinite(value)]
     details = {
-        "pairs": [none_if_undefined(value) for value in pairs],
+        "pairs": [nan_to_none(value) for value in pairs],
         "undefined": len(pairs) - len(found),
         "deviation": float(np.std(found)) if found else None,
     }
     return MetricResult(float(np.mean(found)) if found else float("nan"), details)
 
 
-def over_images(scores: Sequence[MetricResult]) -> MetricResult:
+def average_over_images(scores: Sequence[MetricResult]) -> MetricResult:
     """Tables S1 and S2 of [1]_: mean of the images' means, and root of their mean variance.
 
     Images none of whose pairs is defined are left out and counted.

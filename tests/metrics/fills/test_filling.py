@@ -17,7 +17,12 @@ from onnxplain.metrics.fills.filling import (
 )
 from onnxplain.metrics.fills.multiscale import _terms, ms_ssim
 from onnxplain.metrics.fills.neutrality import FillScore
-from onnxplain.metrics.fills.perturbed import LabelBias, OffObjectChange, outside_boxes, with_labels
+from onnxplain.metrics.fills.perturbed import (
+    LabelBias,
+    OffObjectChange,
+    find_patches_outside,
+    record_labels,
+)
 from onnxplain.runtime import from_callable
 from tests.helpers.metrics import judged
 from tests.helpers.nets import Net, Picture, ShiftedWhereRemoved
@@ -212,7 +217,7 @@ def test_the_score_of_a_fill_is_that_of_its_picture_alone(level):
 
 def test_only_patches_that_share_no_pixel_with_the_object_are_outside():
     corners = np.array([[r, c] for r in range(14) for c in range(16)])
-    outside = outside_boxes(corners, 3, [OBJECT, Box(0, 0, 1, 1)])
+    outside = find_patches_outside(corners, 3, [OBJECT, Box(0, 0, 1, 1)])
     for (row, column), is_outside in zip(corners, outside, strict=True):
         covered = {(row + i, column + j) for i in range(3) for j in range(3)}
         inside = {(r, c) for r in range(4, 12) for c in range(5, 13)} | {(0, 0)}
@@ -234,7 +239,7 @@ def test_off_object_change_is_the_mean_of_the_drops_that_sp_measured():
     (outcome,) = run(Net(brightness, SIZE), [Job((case,), (flow,), Picture(0.5))])
     drops = outcome.values[0].coarse
     corners = np.stack(np.indices(drops.shape), axis=-1).reshape(-1, 2) * 2
-    outside = outside_boxes(corners, 3, [OBJECT])
+    outside = find_patches_outside(corners, 3, [OBJECT])
     assert score.value == pytest.approx(np.abs(drops.ravel()[outside]).mean(), abs=1e-6)
 
 
@@ -247,7 +252,7 @@ def test_the_labels_of_a_method_come_from_its_own_evaluations():
     net = Net(brightness, SIZE)
     case = Case("photo", IMAGE, 1)
     method = LIME(n_samples=30, n_segments=6)
-    flows = [method.flow(case, make_rng(0)), with_labels(method.flow(case, make_rng(0)))]
+    flows = [method.flow(case, make_rng(0)), record_labels(method.flow(case, make_rng(0)))]
     plain, both = run(net, [Job((case,), (flow,), Picture(0.0)) for flow in flows])
     (attribution, labels) = both.values[0]
     np.testing.assert_allclose(attribution.heatmap, plain.values[0].heatmap, atol=1e-6)
@@ -259,7 +264,7 @@ def test_the_labels_of_a_method_come_from_its_own_evaluations():
 @pytest.mark.parametrize("method", [MP(grid=4, n_steps=3), FIDO(grid=4, n_steps=3, n_samples=4)])
 def test_samples_that_a_method_composes_itself_have_labels_too(method):
     case = Case("photo", IMAGE, 1)
-    flow = with_labels(method.flow(case, make_rng(0)))
+    flow = record_labels(method.flow(case, make_rng(0)))
     (outcome,) = run(Net(brightness, SIZE), [Job((case,), (flow,), Picture(0.0))])
     assert outcome.error is None
     assert len(outcome.values[0][1]) == outcome.evaluations > 0

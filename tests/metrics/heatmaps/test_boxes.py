@@ -12,16 +12,16 @@ from onnxplain.core.data import Box
 from onnxplain.metrics.base import MetricResult
 from onnxplain.metrics.heatmaps.boxes import (
     ALPHAS,
-    at_alpha,
-    best_alpha,
-    box_mask,
-    clip,
+    choose_alpha,
+    clip_boxes,
+    find_box_above_threshold,
+    get_value_at_alpha,
     iou,
-    threshold_box,
+    make_box_mask,
 )
-from onnxplain.metrics.heatmaps.localisation import LocalisationError, overlap_with
+from onnxplain.metrics.heatmaps.localisation import LocalisationError, measure_overlap
 from onnxplain.metrics.heatmaps.pointing import PointingGame, pointing_accuracy
-from onnxplain.metrics.heatmaps.saliency import SaliencyMetric, crop
+from onnxplain.metrics.heatmaps.saliency import SaliencyMetric, crop_and_enlarge
 from tests.helpers.metrics import judged
 from tests.reference import metrics as reference
 
@@ -46,14 +46,14 @@ def bump(row, column, width=3.0):
 @given(HEATMAPS, st.sampled_from(ALPHAS))
 def test_a_box_is_around_every_pixel_that_survives(heatmap, alpha):
     expected = reference.box_at(heatmap, alpha)
-    found = threshold_box(heatmap.astype(np.float64), alpha)
+    found = find_box_above_threshold(heatmap.astype(np.float64), alpha)
     assert found == (None if expected is None else Box(*expected))
 
 
 @settings(max_examples=30, deadline=None)
 @given(HEATMAPS)
 def test_boxes_shrink_as_the_threshold_rises(heatmap):
-    boxes = [threshold_box(heatmap.astype(np.float64), alpha) for alpha in ALPHAS]
+    boxes = [find_box_above_threshold(heatmap.astype(np.float64), alpha) for alpha in ALPHAS]
     if boxes[0] is not None:
         for outer, inner in pairwise(boxes):
             assert outer.top <= inner.top
@@ -66,8 +66,8 @@ def test_the_largest_component_leaves_specks_out():
     heatmap = np.zeros(SIZE)
     heatmap[3:6, 4:8] = 1
     heatmap[0, 14] = 1
-    assert threshold_box(heatmap, 0.5, "all") == Box(0, 4, 6, 15)
-    assert threshold_box(heatmap, 0.5, "largest") == Box(3, 4, 6, 8)
+    assert find_box_above_threshold(heatmap, 0.5, "all") == Box(0, 4, 6, 15)
+    assert find_box_above_threshold(heatmap, 0.5, "largest") == Box(3, 4, 6, 8)
 
 
 @given(
@@ -86,14 +86,14 @@ def test_boxes_that_lie_apart_do_not_overlap():
 
 def test_boxes_are_cut_at_the_border_and_dropped_beyond():
     boxes = [Box(-3, 2.5, 4, 99), Box(-5, 0, 0, 3), Box(1, 20, 2, 30)]
-    assert clip(boxes, SIZE) == (Box(0, 2.5, 4, 15),)
+    assert clip_boxes(boxes, SIZE) == (Box(0, 2.5, 4, 15),)
 
 
 def test_the_union_of_boxes_is_one_region():
     halves = [Box(2, 3, 9, 8), Box(2, 8, 9, 12)]
-    assert overlap_with(OBJECT, halves, SIZE, "union") == 1
-    assert overlap_with(OBJECT, halves, SIZE, "any") == pytest.approx(5 / 9)
-    assert box_mask(halves, SIZE).sum() == 7 * 9
+    assert measure_overlap(OBJECT, halves, SIZE, "union") == 1
+    assert measure_overlap(OBJECT, halves, SIZE, "any") == pytest.approx(5 / 9)
+    assert make_box_mask(halves, SIZE).sum() == 7 * 9
 
 
 @settings(max_examples=40, deadline=None)
@@ -105,11 +105,11 @@ def test_localisation_is_what_plain_counting_gives(heatmap, alpha):
         found = reference.box_at(heatmap, each)
         overlap = 0 if found is None else reference.pixel_iou(found, truth)
         assert value == (overlap <= 0.5)
-    assert score.value == at_alpha(score, alpha)
+    assert score.value == get_value_at_alpha(score, alpha)
 
 
 def test_the_object_itself_is_localised_and_its_complement_is_not():
-    inside = box_mask([OBJECT], SIZE).astype(np.float32)
+    inside = make_box_mask([OBJECT], SIZE).astype(np.float32)
     metric = LocalisationError()
     hit = judged(metric, brightness, IMAGE, inside, boxes=[OBJECT])
     assert hit.value == 0
@@ -130,13 +130,13 @@ def test_the_best_alpha_is_that_of_the_held_out_mean():
         return MetricResult(0.0, {"alphas": [0.0, 0.5, 0.9], "values": values})
 
     held_out = [score([1.0, 0.0, 0.0]), score([1.0, 0.0, 1.0]), score([0.0, 1.0, 1.0])]
-    assert best_alpha(held_out, "lower") == 0.5
-    assert best_alpha(held_out, "higher") == 0.0
-    assert at_alpha(held_out[1], 0.9) == 1.0
+    assert choose_alpha(held_out, "lower") == 0.5
+    assert choose_alpha(held_out, "higher") == 0.0
+    assert get_value_at_alpha(held_out[1], 0.9) == 1.0
     with pytest.raises(ValueError, match="one of"):
-        at_alpha(held_out[0], 0.3)
+        get_value_at_alpha(held_out[0], 0.3)
     with pytest.raises(ValueError, match="one grid"):
-        best_alpha([*held_out, MetricResult(0.0, {"alphas": [0.5], "values": [0.0]})], "lower")
+        choose_alpha([*held_out, MetricResult(0.0, {"alphas": [0.5], "values": [0.0]})], "lower")
 
 
 @pytest.mark.parametrize(("column", "hits"), [(7, 1), (11, 1), (13, 1), (14, 0)])
@@ -172,7 +172,7 @@ def test_pointing_accuracy_weighs_classes_and_not_images():
 
 
 def test_the_saliency_metric_of_a_box_is_its_closed_form():
-    heatmap = box_mask([OBJECT], SIZE).astype(np.float32)
+    heatmap = make_box_mask([OBJECT], SIZE).astype(np.float32)
     image = np.full((*SIZE, 3), 0.2, np.float32)
     image[2:9, 3:12] = 0.8
     score = judged(SaliencyMetric(grid=False), brightness, image, heatmap)
@@ -207,15 +207,15 @@ def test_equal_boxes_are_scored_once():
         calls.append(len(images))
         return brightness(images)
 
-    judged(SaliencyMetric(), counting, IMAGE, box_mask([OBJECT], SIZE).astype(np.float32))
+    judged(SaliencyMetric(), counting, IMAGE, make_box_mask([OBJECT], SIZE).astype(np.float32))
     assert sum(calls) == 1
 
 
 def test_a_crop_keeps_its_last_row_and_column():
     image = np.zeros((*SIZE, 3), np.float32)
     image[8, 3:12] = 1
-    assert crop(image, Box(8, 3, 9, 12)).min() == pytest.approx(1, abs=1e-6)
-    np.testing.assert_allclose(crop(image, Box(0, 0, *SIZE)), image, atol=1e-6)
+    assert crop_and_enlarge(image, Box(8, 3, 9, 12)).min() == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(crop_and_enlarge(image, Box(0, 0, *SIZE)), image, atol=1e-6)
 
 
 @settings(max_examples=25, deadline=None)
@@ -240,7 +240,7 @@ def test_boxes_do_not_depend_on_the_scale_of_the_heatmap(heatmap, factor):
     ],
 )
 def test_an_object_without_a_pixel_centre_is_the_pixels_of_its_middle(box, pixels):
-    mask = box_mask([box], SIZE)
+    mask = make_box_mask([box], SIZE)
     assert {(int(y), int(x)) for y, x in np.argwhere(mask)} == pixels
     row, column = min(pixels)
     score = judged(PointingGame(tolerance=0), brightness, IMAGE, bump(row, column), boxes=[box])
@@ -250,7 +250,7 @@ def test_an_object_without_a_pixel_centre_is_the_pixels_of_its_middle(box, pixel
 @pytest.mark.parametrize("truth", ["union", "any"])
 def test_localisation_takes_the_overlap_and_the_truth_that_are_asked_for(truth):
     halves = [Box(2, 3, 9, 8), Box(2, 8, 9, 12)]
-    inside = box_mask(halves, SIZE).astype(np.float32)
+    inside = make_box_mask(halves, SIZE).astype(np.float32)
     for overlap in (0.5, 0.6):  # 5 / 9 with the larger half, 1 with both
         metric = LocalisationError(truth=truth, overlap=overlap)
         value = judged(metric, brightness, IMAGE, inside, boxes=halves).value
@@ -258,7 +258,7 @@ def test_localisation_takes_the_overlap_and_the_truth_that_are_asked_for(truth):
 
 
 def test_localisation_and_saliency_take_the_component_that_is_asked_for():
-    speck = box_mask([OBJECT], SIZE).astype(np.float32)
+    speck = make_box_mask([OBJECT], SIZE).astype(np.float32)
     speck[0, 0] = 1
     boxes = {
         around: judged(

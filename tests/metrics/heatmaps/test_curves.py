@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from onnxplain.fills import FoldedBlur
 from onnxplain.fills.folded import KERNEL
-from onnxplain.metrics.heatmaps.curves import Deletion, Insertion, area_under, ranks
+from onnxplain.metrics.heatmaps.curves import Deletion, Insertion, area_under_curve, rank_pixels
 from tests.helpers.metrics import judged
 from tests.helpers.nets import Picture, additive, curved
 from tests.reference import metrics as reference
@@ -134,13 +134,13 @@ def test_a_curve_has_28_steps_at_any_size_and_never_just_its_ends(metric):
 def test_equal_values_go_in_reading_order_or_in_a_seeded_one():
     heatmap = np.array([[0.0, 1.0], [1.0, 0.0]])
     np.testing.assert_array_equal(
-        ranks(heatmap, "row-major", np.random.default_rng(0)), [[2, 0], [1, 3]]
+        rank_pixels(heatmap, "row-major", np.random.default_rng(0)), [[2, 0], [1, 3]]
     )
     flat = np.zeros((8, 8))
-    drawn = [ranks(flat, "random", np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    drawn = [rank_pixels(flat, "random", np.random.default_rng(seed)) for seed in (1, 1, 2)]
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert (drawn[0] != drawn[2]).any()
-    mixed = ranks(np.repeat([[1.0], [0.0]], 8, axis=1), "random", np.random.default_rng(1))
+    mixed = rank_pixels(np.repeat([[1.0], [0.0]], 8, axis=1), "random", np.random.default_rng(1))
     assert mixed[0].max() < mixed[1].min()
 
 
@@ -162,4 +162,4 @@ def test_an_unusable_heatmap_is_refused(heatmap, message):
 
 def test_a_curve_has_two_points_or_more():
     with pytest.raises(ValueError, match="two scores"):
-        area_under([1.0])
+        area_under_curve([1.0])

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnxplain.metrics.heatmaps.regions import ABPC, LeRF, MoRF, region_ranks
+from onnxplain.metrics.heatmaps.regions import ABPC, LeRF, MoRF, rank_regions
 from tests.helpers.metrics import judged
 from tests.helpers.nets import Picture, additive, curved
 from tests.reference import metrics as reference
@@ -56,7 +56,7 @@ def test_the_effects_themselves_are_best_and_inverting_them_swaps_the_sign():
 
 def test_regions_of_equal_relevance_go_in_reading_order():
     # .1 has no exact sum: means over regions of other sizes differ in the last digits.
-    rank = region_ranks(np.full((10, 7), 0.1), 3, "most")
+    rank = rank_regions(np.full((10, 7), 0.1), 3, "most")
     np.testing.assert_array_equal(rank[::3, ::3], np.arange(12).reshape(4, 3))
 
 

@@ -9,8 +9,13 @@ from skimage.metrics import structural_similarity
 
 from onnxplain.metrics.base import MetricResult
 from onnxplain.metrics.stability.sanity import ClassSensitivity, InputInvariance, Randomisation
-from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearman, scaled
-from onnxplain.metrics.stability.sweeps import SWEEPS, over_images, rank_correlations, sensitivity
+from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearman, scale_to_unit
+from onnxplain.metrics.stability.sweeps import (
+    SWEEPS,
+    average_over_images,
+    rank_correlations,
+    sensitivity,
+)
 
 RNG = np.random.default_rng(11)
 FIRST, SECOND = RNG.normal(size=(2, 224, 224)).cumsum(axis=2).cumsum(axis=1) / 500
@@ -66,8 +71,8 @@ def test_inverted_maps_have_opposite_ranks():
 
 
 def test_scaling_divides_by_the_largest_absolute_value():
-    np.testing.assert_array_equal(scaled([[1.0, -4.0]]), [[0.25, -1.0]])
-    np.testing.assert_array_equal(scaled(np.zeros((2, 2))), np.zeros((2, 2)))
+    np.testing.assert_array_equal(scale_to_unit([[1.0, -4.0]]), [[0.25, -1.0]])
+    np.testing.assert_array_equal(scale_to_unit(np.zeros((2, 2))), np.zeros((2, 2)))
 
 
 @pytest.mark.parametrize("metric", ALL)
@@ -119,13 +124,13 @@ def test_a_table_is_the_mean_of_means_and_the_root_of_the_mean_variance():
         MetricResult(0.7, {"deviation": 0.1, "undefined": 2}),
         MetricResult(float("nan"), {"deviation": None, "undefined": 3}),
     ]
-    table = over_images(scores)
+    table = average_over_images(scores)
     assert table.value == pytest.approx(0.6)
     assert table.details["deviation"] == pytest.approx(np.sqrt((0.09 + 0.01) / 2))
     assert table.details["undefined"] == 5
     assert table.details["left_out"] == 1
     with pytest.raises(ValueError, match="none of the 1"):
-        over_images(scores[2:])
+        average_over_images(scores[2:])
 
 
 def test_the_sweeps_are_the_papers():
