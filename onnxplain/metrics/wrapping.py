@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from inspect import Parameter
+from itertools import takewhile
 from typing import Any, get_type_hints
 
 from onnxplain.core.params import list_parameters
@@ -70,7 +71,7 @@ def make_function(
 
     function.__name__ = function.__qualname__ = name
     function.__module__ = "onnxplain.metrics.functions"
-    function.__doc__ = _write_documentation(metric_class, signature)
+    function.__doc__ = _write_documentation(metric_class, builder, signature)
     function.__dict__["__signature__"] = signature
     return function
 
@@ -90,22 +91,33 @@ def _list_own_parameters(builder: Callable[..., Metric]) -> list[Parameter]:
     ]
 
 
-def _write_documentation(metric_class: type[Metric], signature: inspect.Signature) -> str:
+def _write_documentation(
+    metric_class: type[Metric], builder: Callable[..., Metric], signature: inspect.Signature
+) -> str:
     """Write the numpydoc of a function."""
     summary = (inspect.getdoc(metric_class) or "").partition("\n")[0].removesuffix(".")
     lines = [f"{summary}; {metric_class.direction} is better.", "", "Parameters", "----------"]
     lines += [", ".join(name for name in signature.parameters if name in SHARED)]
-    lines += ["    As in `onnxplain.metrics.judge`."]
+    usual_fill = f"; the usual fill is {usual}" if (usual := metric_class.usual_fill) else ""
+    lines += [f"    As in `onnxplain.metrics.judge`{usual_fill}."]
     declared = {p.name: p.param for p in list_parameters(metric_class)}
     for name, parameter in signature.parameters.items():
         if name in SHARED:
             continue
-        text = f"As in `onnxplain.metrics.{metric_class.__name__}`."
+        lines += [f"{name} : {parameter.annotation}"]
         if name in declared:
             sentence, bounds = declared[name].help, declared[name].bounds()
-            text = f"{sentence[:1].upper()}{sentence[1:]}{bounds and f'; {bounds}'}."
-        lines += [f"{name} : {parameter.annotation}", f"    {text}"]
+            lines += [f"    {sentence[:1].upper()}{sentence[1:]}{bounds and f'; {bounds}'}."]
+        else:
+            lines += _find_description(builder, name)
     lines += ["", "Returns", "-------", "score : MetricResult", f"    Unit: {metric_class.unit}."]
     lines += ["", "See Also", "--------"]
     lines += [f"onnxplain.metrics.{metric_class.__name__} : the metric, with its references."]
     return "\n".join(lines) + "\n"
+
+
+def _find_description(builder: Callable[..., Metric], name: str) -> list[str]:
+    """Find the lines that describe a parameter in the numpydoc of a class or function."""
+    lines = iter((inspect.getdoc(builder) or "").splitlines())
+    next((line for line in lines if line.startswith(f"{name} : ")), None)
+    return list(takewhile(lambda line: line.startswith("    "), lines))

@@ -90,7 +90,9 @@ class StillRecognised(Parametrised):
 
 @dataclass(frozen=True)
 class FilledSimilarity(Parametrised):
-    """MS-SSIM of the photo and the image whose object is removed; 1 where nothing changed.
+    """MS-SSIM of the photo and the image whose object is removed.
+
+    It is 1 where nothing changed.
 
     Parameters
     ----------
@@ -156,7 +158,14 @@ class FilledDistance(Parametrised):
 def make_still_recognised(
     by: Classifier | Callable[[Images], ArrayLike] | None = None,
 ) -> StillRecognised:
-    """Make the metric that asks another classifier, or a function that gives probabilities."""
+    """Make the metric that asks another classifier than the one explained.
+
+    Parameters
+    ----------
+    by : Classifier or callable, optional
+        Another classifier of the same classes, or a function of images that returns their
+        probabilities; the classifier explained if not given.
+    """
     return StillRecognised(recognise=by if by is None or callable(by) else make_recogniser(by))
 
 

@@ -28,10 +28,10 @@ from onnxplain.metrics.base import Direction, MetricResult
 
 @dataclass(frozen=True)
 class FillScore(Parametrised):
-    """Score of the target when the whole image is removed; near 1 / K for a neutral fill.
+    """Score of the target when the whole image is removed.
 
-    Its details hold the top class, its probability and the entropy in nats, which is at most
-    ``log(K)``. The heatmap is not looked at.
+    It is near 1 / K for a neutral fill. Its details hold the top class, its probability and
+    the entropy in nats, which is at most ``log(K)``. The heatmap is not looked at.
 
     Parameters
     ----------
