@@ -8,9 +8,7 @@ from .base import to_row as to_row
 from .comparisons import Audit as Audit
 from .comparisons import baseline_audit as baseline_audit
 from .comparisons import class_sensitivity as class_sensitivity
-from .comparisons import filled_frechet as filled_frechet
 from .comparisons import input_invariance as input_invariance
-from .comparisons import label_bias as label_bias
 from .comparisons import randomisation as randomisation
 from .comparisons import sweep as sweep
 from .fills.filling import FilledDistance as FilledDistance
@@ -52,6 +50,8 @@ from .heatmaps.regions import LeRF as LeRF
 from .heatmaps.regions import MoRF as MoRF
 from .heatmaps.regions import aopc as aopc
 from .heatmaps.saliency import SaliencyMetric as SaliencyMetric
+from .image_sets import filled_frechet as filled_frechet
+from .image_sets import label_bias as label_bias
 from .judging import judge as judge
 from .judging import random_baseline as random_baseline
 from .naming import METRICS as METRICS

@@ -19,7 +19,7 @@ Direction: TypeAlias = Literal["lower", "higher"]
 
 @dataclass(frozen=True, eq=False)
 class MetricResult:
-    """The value of a metric and the facts behind it.
+    """A metric's value and the facts behind it.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class MetricResult:
 
 
 class MetricIdentity(Protocol):
-    """What a row of results says about its metric."""
+    """The entries of a row of results that identify its metric."""
 
     name: ClassVar[str]
     direction: ClassVar[Direction]  # which values are better
@@ -102,7 +102,7 @@ def check_heatmap(heatmap: ArrayLike, size: Size) -> NDArray[np.float64]:
     wide = np.asarray(heatmap, np.float64)
     if not wide.size:
         raise ValueError(
-            "the metric judges a heatmap, got none; give one (only metrics of fills do without)"
+            "the metric judges a heatmap, got none; give one (only metrics of fills need none)"
         )
     if wide.shape != size:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Metrics over several maps or images: other parameters, fills, classes, inputs or weights.
+"""Metrics that explain an image again: with other parameters, fills, classes or weights.
 
 Offered as `onnxplain.metrics.class_sensitivity` and so on. The maps of one classifier are
 made in one run of the engine.
@@ -6,34 +6,28 @@ made in one run of the engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from onnxplain.core.data import Box, Heatmap, Image, Images, make_rng
-from onnxplain.core.flow import Method, start_flow
+from onnxplain.core.data import Heatmap, make_rng
+from onnxplain.core.flow import Method
 from onnxplain.core.params import build, describe_unknown
 from onnxplain.core.protocols import Fill
 from onnxplain.engine.run import Job, collect_values, make_jobs
 from onnxplain.engine.settle import settle_method, settle_methods
 from onnxplain.metrics.base import MetricResult, nan_to_none
-from onnxplain.metrics.fills.filling import fill_object
-from onnxplain.metrics.fills.frechet import FrechetDistance
 from onnxplain.metrics.fills.neutrality import FillScore
 from onnxplain.metrics.heatmaps.chance import RandomHeatmap
-from onnxplain.metrics.judging import AnyClassifier, PreparedCase, choose_fill, prepare_case
-from onnxplain.metrics.stability.label_bias import LabelBias, record_labels
+from onnxplain.metrics.judging import AnyClassifier, PreparedCase, prepare_case
 from onnxplain.metrics.stability.sanity import ClassSensitivity, InputInvariance, Randomisation
 from onnxplain.metrics.stability.similarity import SSIM, Spearman
 from onnxplain.metrics.stability.sweeps import SWEEPS, Sweep, rank_correlations, sensitivity
 from onnxplain.registry import choose_method_and_fill, make_fill, make_method, split_generative
 from onnxplain.subjects import ImageSource
-
-_HELD_IMAGES = 16  # images held at a time by `filled_frechet`; of the others only the features
 
 
 def sweep(
@@ -135,45 +129,12 @@ def baseline_audit(
     return Audit(
         dict(zip(fills, collect_values(prepared.classifier, fill_jobs), strict=True)),
         rank_correlations(
-            {name: made.heatmap for name, made in zip(fills, attributions, strict=True)}
+            {
+                name: attribution.heatmap
+                for name, attribution in zip(fills, attributions, strict=True)
+            }
         ),
     )
-
-
-def label_bias(
-    classifier: AnyClassifier,
-    images: Iterable[ImageSource],
-    method: Method | str,
-    *,
-    fill: Fill | str | None = None,
-    top: int = LabelBias.top,
-    seed: int = 0,
-) -> MetricResult:
-    """Return the share of a method's samples that fall into the few most common classes.
-
-    Parameters
-    ----------
-    classifier, seed
-        As in `judge`.
-    images : iterable of ndarray or path
-        Their samples are pooled.
-    method : Method or str
-        Explains the predicted class of each image.
-    fill : Fill or str, optional
-        As in `sweep`.
-    top : int
-        How many of the most common classes are counted.
-    """
-    labels = []
-    choice = choose_method_and_fill(method, fill)
-    for position, image in enumerate(images):
-        prepared = prepare_case(classifier, image, position=position)
-        settled, gradients = settle_method(choice.method, prepared.classifier)
-        flow = record_labels(start_flow(settled, prepared.case, seed))
-        job = Job((prepared.case,), (flow,), choice.fill, seed)
-        ((_, image_labels),) = collect_values(prepared.classifier, [job], gradients=gradients)
-        labels.append(image_labels)
-    return LabelBias(top=top).judge(np.concatenate(labels) if labels else [])
 
 
 def class_sensitivity(
@@ -228,13 +189,13 @@ def input_invariance(
     Parameters
     ----------
     first, second : Classifier or callable
-        The second takes the same images and adds a shift to what enters its graph, which
-        the graph takes off again: `onnxplain.load_shifted`.
+        The second takes the same images and adds a shift to the input of its graph, which
+        the graph subtracts again: `onnxplain.load_shifted`.
     image, target, seed
         As in `judge`; the target is predicted by the first.
     method : Method or str
-        What is put to the test, together with the fill. What it leaves open, as whether it
-        uses gradients, is decided by the first.
+        Tested together with the fill. The first classifier decides what the method leaves
+        open, as whether it uses gradients.
     fill : Fill or str, optional
         As in `sweep`.
 
@@ -273,11 +234,11 @@ def randomisation(
     classifier, image, target, seed
         As in `judge`; the target is predicted by `classifier`.
     randomised : iterable of Classifier or callable
-        With more and more of the last layers randomised, made one at a time:
-        `onnxplain.load_randomised`.
+        With more and more of the last layers randomised; taken one at a time, as
+        `onnxplain.load_randomised` makes them.
     method : Method or str
-        What is put to the test. What it leaves open, as whether it uses gradients, is
-        decided by `classifier`.
+        Tested together with the fill. `classifier` decides what the method leaves open, as
+        whether it uses gradients.
     fill : Fill or str, optional
         As in `sweep`.
     """
@@ -285,63 +246,6 @@ def randomisation(
     broken = (prepare_case(other, image, whole.case.target) for other in randomised)
     original, *maps = _make_maps(chain([whole], broken), method, fill, seed)
     return Randomisation().judge(original, maps)
-
-
-def filled_frechet(
-    classifier: AnyClassifier,
-    images: Iterable[ImageSource],
-    features: Callable[[Images], ArrayLike],
-    *,
-    boxes: Iterable[Sequence[Box]],
-    fill: Fill | str | None = None,
-    seed: int = 0,
-) -> MetricResult:
-    """Return the Fréchet distance between images and those whose objects are removed.
-
-    Lower is better. It judges a set of images, as a single one has no distribution.
-
-    Parameters
-    ----------
-    classifier, fill, seed
-        As in `judge`.
-    images : iterable of ndarray or path
-        Two or more, which the classifier sees at one size.
-    features : callable
-        From `onnxplain.load_features`, of the classifier explained or better another, or any
-        function of images (N, H, W, 3) in [0, 1] that returns their features (N, D).
-    boxes : iterable of sequence of Box
-        The boxes of each image, in its pixels.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two images, or not one group of boxes for each.
-
-    See Also
-    --------
-    onnxplain.metrics.FrechetDistance : the metric, with its references.
-    """
-    metric = FrechetDistance()
-    before, after = [], []
-    pairs = enumerate(zip(images, boxes, strict=True))
-    while group := list(islice(pairs, _HELD_IMAGES)):
-        prepared = [
-            prepare_case(classifier, image, None, image_boxes, position=position)
-            for position, (image, image_boxes) in group
-        ]
-        cases = [item.case for item in prepared]
-        if len(sizes := {case.image.shape for case in cases}) > 1:
-            raise ValueError(f"the images of a set have one size, got {sorted(sizes)}")
-        jobs = [
-            Job((case,), (fill_object(case, None, metric.name),), choose_fill(fill), seed)
-            for case in cases
-        ]
-        filled: list[Image] = collect_values(prepared[0].classifier, jobs)
-        before.append(np.asarray(features(np.stack([case.image for case in cases]))))
-        after.append(np.asarray(features(np.stack(filled))))
-    if not before:
-        raise ValueError("the Fréchet distance is taken over two images or more, got none")
-    return metric.judge(np.concatenate(before), np.concatenate(after))
 
 
 def _make_maps(

@@ -18,7 +18,7 @@ from onnxplain.metrics.heatmaps.regions import ABPC, LeRF, MoRF
 from onnxplain.metrics.heatmaps.saliency import SaliencyMetric
 from onnxplain.metrics.wrapping import make_function
 
-# What a heatmap marks.
+# Of heatmaps.
 deletion = make_function("deletion", Deletion)
 insertion = make_function("insertion", Insertion)
 morf = make_function("morf", MoRF)
@@ -28,7 +28,7 @@ localisation_error = make_function("localisation_error", LocalisationError)
 pointing_game = make_function("pointing_game", PointingGame)
 saliency_metric = make_function("saliency_metric", SaliencyMetric)
 
-# What a fill leaves of an object, and what it adds.
+# Of fills.
 fill_score = make_function("fill_score", FillScore, heatmap=False)
 off_object_change = make_function("off_object_change", OffObjectChange, heatmap=False)
 still_recognised = make_function(

@@ -1,6 +1,6 @@
 """Judge heatmaps of any origin, for any classifier, by any metric.
 
-Each call judges one image; a study gives the engine the flows of many images at once.
+Each call judges one image; a study runs many images in one engine.
 """
 
 from __future__ import annotations
@@ -158,8 +158,8 @@ def prepare_case(
 ) -> PreparedCase:
     """Make a function a classifier, bring the image to its size and choose the target.
 
-    The name of an array, and so what is drawn for it, depends on its `position` among
-    several, as in `onnxplain.explain_many`.
+    The name of an array, and so its random draws, depends on its `position` among several,
+    as in `onnxplain.explain_many`.
     """
     if others := [box for box in boxes if not isinstance(box, Box)]:
         raise TypeError(f"a box is an onnxplain.Box(top, left, bottom, right), got {others[0]!r}")
@@ -176,12 +176,12 @@ def prepare_case(
 
 
 def choose_fill(fill: Fill | str | None) -> Fill:
-    """Return a fill, made from its name if it is a text; the default fill for None."""
+    """Return a fill, made from its name where a text is given; the default fill for None."""
     return to_fill(DEFAULT_FILL if fill is None else fill)
 
 
 def _make_classifier(function: Callable[[Any], Any], image: ImageSource) -> Classifier:
-    """Make a classifier of a function that takes images of the size of this one."""
+    """Make a classifier from a function that takes images of the size of this image."""
     if not isinstance(image, np.ndarray) or image.ndim != 3:
         raise TypeError(
             "a function as the classifier takes images of one size: give the image as an array "

@@ -48,7 +48,7 @@ class MetricEntry(NamedTuple):
 
 
 def read_metric_entry(entry: Entry, known: Mapping[str, type[Metric]] = METRICS) -> MetricEntry:
-    """Look a metric up by name and set its fill apart from its parameters.
+    """Look up a metric by name and split its fill from its other parameters.
 
     Parameters
     ----------
@@ -73,12 +73,12 @@ def read_metric_entry(entry: Entry, known: Mapping[str, type[Metric]] = METRICS)
 
 
 def to_metric(metric: Metric | str) -> Metric:
-    """Return a metric, made from its name with parameters if it is a text.
+    """Return a metric, made from its name with parameters where a text is given.
 
     Raises
     ------
     ValueError, TypeError
-        If there is no such metric, parameter or fill, or it is no metric.
+        If there is no such metric, parameter or fill, or the value is not a metric.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Plain functions made from metrics: `onnxplain.metrics.deletion` from `Deletion`, and so on.
 
-A function takes what `judge` takes, as far as the metric uses it, and the metric's own
+A function takes those arguments of `judge` that the metric uses, and the metric's own
 parameters; signature and documentation come from `judge` and the metric's class.
 """
 
@@ -77,7 +77,7 @@ def make_function(
 
 
 def _list_own_parameters(builder: Callable[..., Metric]) -> list[Parameter]:
-    """List what builds a metric, its fill left out, with annotations as texts."""
+    """List the parameters of a metric without its fill, with annotations as texts."""
     parameters = inspect.signature(builder).parameters.values()
     own = [parameter for parameter in parameters if parameter.name != "fill"]
     if not isinstance(builder, type):

@@ -1,4 +1,4 @@
-"""Metrics over several maps or images."""
+"""Metrics that explain an image again."""
 
 import numpy as np
 import onnxruntime as ort
@@ -7,16 +7,14 @@ from scipy import stats
 
 import onnxplain
 from onnxplain import metrics
-from onnxplain.core.data import Box, Case, make_rng
+from onnxplain.core.data import Case, make_rng
 from onnxplain.core.errors import ModelError
 from onnxplain.fills import Black, Blur, ChannelMean, Colour
 from onnxplain.graph.surgery import prepend_sub, randomise_layers, weight_layers
-from onnxplain.methods import FIDO, LIME, MP, MP2, RISE, SP
-from onnxplain.metrics.fills.frechet import frechet_distance
+from onnxplain.methods import FIDO, MP, MP2, RISE, SP
 from onnxplain.metrics.stability.sweeps import Sweep
 from onnxplain.runtime import from_callable
 from tests.helpers import models
-from tests.helpers.metrics import brightness
 from tests.helpers.nets import CurvedGradients, Net, Picture, curved
 from tests.reference import driver
 
@@ -26,7 +24,6 @@ IMAGE = RNG.random((*SIZE, 3), np.float32)
 WEIGHTS, OTHERS = RNG.normal(0, 0.05, (2, *SIZE, 3, 2)).astype(np.float32)
 CURVED = curved(WEIGHTS)
 FAST = SP(patch=12, stride=9)
-OBJECT = Box(4, 5, 12, 13)
 
 QUICK = {"grid": 6, "max_area": 0.3, "chance": 0.01}  # of MP2
 BY_GRADIENT = [
@@ -106,18 +103,6 @@ def test_names_of_methods_fills_and_sweeps_stand_for_them():
         metrics.sweep(net, IMAGE, "patch")
     with pytest.raises(TypeError, match=r"Box\(top, left, bottom, right\), got \(8, 8, 40, 40\)"):
         metrics.pointing_game(net, IMAGE, IMAGE[..., 0], boxes=[(8, 8, 40, 40)])  # type: ignore[list-item]
-
-
-def test_label_bias_pools_images():
-    classifier = from_callable(CURVED, size=SIZE, n_classes=2)
-    images = [IMAGE, 1 - IMAGE]
-    method = LIME(n_samples=20, n_segments=8)
-    score = metrics.label_bias(classifier, images, method, top=1)
-    assert metrics.label_bias(CURVED, images, method, top=1).value == score.value
-    assert score.details["samples"] == 40
-    assert 0.5 <= score.value <= 1
-    with pytest.raises(ValueError, match="got none"):
-        metrics.label_bias(classifier, [], method)
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
@@ -231,14 +216,6 @@ def test_sweep_uses_the_gradients_of_the_classifier():
     assert score.value == pytest.approx(spearman(*maps), abs=1e-3)
 
 
-def test_label_bias_uses_the_gradients_of_the_classifier():
-    net = make_net_with_gradients()
-    plain, auto = MP2(gain="gradient", **QUICK), MP2(**QUICK)
-    score = metrics.label_bias(net, [IMAGE], auto)
-    assert score.details == metrics.label_bias(net, [IMAGE], plain).details
-    assert score.details["samples"] == onnxplain.explain(net, IMAGE, plain).evaluations
-
-
 def test_first_classifier_decides_whether_gradients_are_used():
     """Maps of gradients are never compared with maps of differences."""
     method = MP2(**QUICK)
@@ -280,57 +257,3 @@ def test_unknown_method_and_a_single_fill_are_errors():
         metrics.sweep(CURVED, IMAGE, Sweep("sp-g", ({}, {})))
     with pytest.raises(TypeError, match=r"fills takes several, as .* got 'blur'"):
         metrics.baseline_audit(CURVED, IMAGE, FAST, "blur")
-
-
-def test_each_array_of_label_bias_has_its_own_draws():
-    """Two flat images have the same superpixels: equal draws would give the same labels."""
-    seen = []
-
-    def record_means(images):
-        seen.append(images.mean(axis=(1, 2, 3)))
-        return CURVED(images)
-
-    net = Net(record_means, SIZE)
-    method = LIME(n_samples=20, n_segments=8)
-    metrics.label_bias(net, [np.full_like(IMAGE, 0.9)] * 2, method, fill="black")
-    first, second = np.split(np.concatenate(seen), 2)
-    assert not np.allclose(first, second)
-
-
-def test_filled_frechet_is_the_distance_of_the_features():
-    images = RNG.random((20, 16, 18, 3), np.float32)  # more than are held at a time
-    filled = images.copy()
-    filled[:, 4:12, 5:13] = 1
-
-    def features(batch):
-        return batch[:, 3:9, 4:9].mean(axis=(1, 3))
-
-    score = metrics.filled_frechet(
-        brightness, list(images), features, boxes=[[OBJECT]] * 20, fill="white"
-    )
-    expected = frechet_distance(features(images), features(filled))
-    assert score.value == pytest.approx(expected, rel=1e-4)
-    assert score.details == {"images": [20, 20]}
-    with pytest.raises(ValueError, match="got none"):
-        metrics.filled_frechet(brightness, [], features, boxes=[])
-    with pytest.raises(ValueError, match="zip"):
-        metrics.filled_frechet(brightness, list(images), features, boxes=[[OBJECT]])
-
-
-def test_images_of_a_set_must_have_one_size():
-    images, boxes = [IMAGE, IMAGE[:, :-1]], [[OBJECT]] * 2
-    with pytest.raises(ValueError, match="have one size"):
-        metrics.filled_frechet(brightness, images, lambda x: x.mean(axis=(1, 2)), boxes=boxes)
-
-
-def test_each_array_of_filled_frechet_has_its_own_draws():
-    drawn = []
-
-    def features(images):
-        drawn.append(images[:, 4:12, 5:13])
-        return images.mean(axis=(1, 2))
-
-    images, boxes = [np.full_like(IMAGE, 0.5)] * 2, [[OBJECT]] * 2
-    metrics.filled_frechet(brightness, images, features, boxes=boxes, fill="uniform-noise")
-    first, second = drawn[1]
-    assert np.corrcoef(first.ravel(), second.ravel())[0, 1] < 0.5

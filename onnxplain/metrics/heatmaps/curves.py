@@ -69,7 +69,7 @@ class Deletion(Parametrised):
         return len(_count_pixels_gone(size, self.step))
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; random ties alone are drawn."""
+        """Judge one heatmap; nothing is drawn but random ties."""
         counts = _count_pixels_gone(case.size, self.step)
         rank = rank_pixels(check_heatmap(heatmap, case.size), self.ties, rng)
         reply = yield MaskQuery(RankMasks(rank, counts), fill=self.fill)
@@ -108,7 +108,7 @@ class Insertion(Parametrised):
         return len(_count_pixels_gone(size, self.step))
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; random ties alone are drawn."""
+        """Judge one heatmap; nothing is drawn but random ties."""
         counts = _count_pixels_gone(case.size, self.step)
         rank = rank_pixels(check_heatmap(heatmap, case.size), self.ties, rng)
         # The pixels that are not back yet, those of highest rank, are removed.

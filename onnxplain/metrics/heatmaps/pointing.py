@@ -36,7 +36,7 @@ class PointingGame(Parametrised):
     Notes
     -----
     Where several pixels share the maximum, as in a binary map, the value is the share of
-    these pixels that hit: the mean over drawing one at random. [1]_ takes any of them.
+    these pixels that hit: the mean for a maximum drawn at random. [1]_ takes any of them.
     """
 
     name: ClassVar[str] = "pointing"

@@ -95,5 +95,7 @@ class Randomisation(Parametrised):
             metric.name: [metric.compare(first, other) for other in others] for metric in metrics
         }
         ranks = [value for value in values["spearman"] if np.isfinite(value)]
-        details = {name: [nan_to_none(value) for value in each] for name, each in values.items()}
+        details = {
+            name: [nan_to_none(value) for value in by_depth] for name, by_depth in values.items()
+        }
         return MetricResult(float(np.mean(ranks)) if ranks else float("nan"), details)
