@@ -53,12 +53,12 @@ class OffObjectChange(Parametrised):
 
     def evaluations(self, size: Size) -> int:
         """Return the number of patch positions, and one for the image itself."""
-        return len(self._corners(size)) + 1
+        return len(self._list_corners(size)) + 1
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
         """Judge the fill; NaN where the object leaves no room for the patch."""
         boxes = clip_object_boxes(case.boxes, case.size, self.name)
-        corners = self._corners(case.size)
+        corners = self._list_corners(case.size)
         outside = corners[find_patches_outside(corners, self.patch, boxes)]
         if not len(outside):
             return MetricResult(float("nan"), {"positions": 0})
@@ -66,7 +66,7 @@ class OffObjectChange(Parametrised):
         changes = np.abs(reply.scores[1:] - reply.scores[0])
         return MetricResult(float(changes.mean()), {"positions": len(outside)})
 
-    def _corners(self, size: Size) -> NDArray[np.int64]:
+    def _list_corners(self, size: Size) -> NDArray[np.int64]:
         return list_corners(*place_patches(size, self.patch, self.stride, "OffObjectChange"))
 
 

@@ -42,17 +42,19 @@ class _Regions(Parametrised):
 
     def evaluations(self, size: Size) -> int:
         """Return one per step, and one for the image itself."""
-        return len(self._count_steps(size))
+        return len(self._list_counts(size))
 
-    def _count_steps(self, size: Size) -> NDArray[np.int64]:
+    def _list_counts(self, size: Size) -> NDArray[np.int64]:
         """Return the regions gone at each point of the curve: 0, 1, 2, ..."""
         regions = -(-size[0] // self.patch) * -(-size[1] // self.patch)
         return np.arange(min(self.steps, regions) + 1)
 
-    def _curve(self, case: Case, heatmap: Heatmap, order: Order) -> Flow[NDArray[np.float64]]:
+    def _measure_curve(
+        self, case: Case, heatmap: Heatmap, order: Order
+    ) -> Flow[NDArray[np.float64]]:
         """Return the scores after 0, 1, 2, ... regions are gone."""
         rank = rank_regions(check_heatmap(heatmap, case.size), self.patch, order)
-        reply = yield MaskQuery(RankMasks(rank, self._count_steps(case.size)), fill=self.fill)
+        reply = yield MaskQuery(RankMasks(rank, self._list_counts(case.size)), fill=self.fill)
         return reply.scores
 
 
@@ -78,7 +80,7 @@ class MoRF(_Regions):
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
         """Judge one heatmap; nothing is drawn."""
-        curve = yield from self._curve(case, heatmap, "most")
+        curve = yield from self._measure_curve(case, heatmap, "most")
         return MetricResult(aopc(curve), {"curve": curve.tolist()})
 
 
@@ -95,7 +97,7 @@ class LeRF(_Regions):
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
         """Judge one heatmap; nothing is drawn."""
-        curve = yield from self._curve(case, heatmap, "least")
+        curve = yield from self._measure_curve(case, heatmap, "least")
         return MetricResult(aopc(curve), {"curve": curve.tolist()})
 
 
@@ -116,8 +118,8 @@ class ABPC(_Regions):
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
         """Judge one heatmap; nothing is drawn."""
-        most = yield from self._curve(case, heatmap, "most")
-        least = yield from self._curve(case, heatmap, "least")
+        most = yield from self._measure_curve(case, heatmap, "most")
+        least = yield from self._measure_curve(case, heatmap, "least")
         details = {
             "morf": aopc(most),
             "lerf": aopc(least),
