@@ -15,7 +15,7 @@ from onnxplain.core.data import Attribution, Case
 from onnxplain.core.flow import Method
 from onnxplain.core.params import get_values
 from onnxplain.core.protocols import Classifier, Differentiable, Fill
-from onnxplain.engine.run import LIVE, Job, Outcome, make_jobs, run
+from onnxplain.engine.run import MAX_LIVE_JOBS, Job, Outcome, make_jobs, run
 from onnxplain.engine.settle import settle_method
 from onnxplain.fills import Inpaint
 from onnxplain.image import MAX_PIXELS
@@ -24,7 +24,7 @@ from onnxplain.subjects import ImageSource, NamedImage, Subject, name_images, re
 from onnxplain.targets import Target, Targets, choose_targets, count_targets, parse_targets
 from onnxplain.version import __version__
 
-Progress: TypeAlias = Callable[[int, int, int], None]
+ExplainProgress: TypeAlias = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ def explain(
     fill: Fill | str | None = None,
     seed: int = 0,
     max_pixels: int = MAX_PIXELS,
-    on_progress: Progress | None = None,
+    on_progress: ExplainProgress | None = None,
 ) -> Explanation:
     """Explain one target of one image.
 
@@ -117,7 +117,7 @@ def explain_many(
     fill: Fill | str | None = None,
     seed: int = 0,
     max_pixels: int = MAX_PIXELS,
-    on_progress: Progress | None = None,
+    on_progress: ExplainProgress | None = None,
 ) -> Iterator[Explanation | Failure]:
     """Explain many images; they share batches.
 
@@ -219,7 +219,7 @@ def _answer(
             yield from made
 
     # One image fills the batches of a method that asks all at once; each holds its photo.
-    live = LIVE if method.adaptive else 2
+    live = MAX_LIVE_JOBS if method.adaptive else 2
     outcomes = run(
         classifier, jobs(), gradients=question.gradients, live=live, on_progress=count.add
     )
@@ -305,7 +305,7 @@ def _provenance(classifier: Classifier, fill: Fill, subject: Subject) -> dict[st
 class _Count:
     """Evaluations done and to do, and inpaints made, told to whoever wants to know."""
 
-    def __init__(self, tell: Progress | None, total: int) -> None:
+    def __init__(self, tell: ExplainProgress | None, total: int) -> None:
         self._tell, self._total, self._done, self._inpaints = tell, total, 0, 0
 
     def add(self, evaluations: int, inpaints: int) -> None:

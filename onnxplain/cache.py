@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 VARIABLE = "ONNXPLAIN_CACHE"
 
 
-def cache_dir() -> Path:
+def get_cache_dir() -> Path:
     r"""The folder for what can be made again; it need not exist yet.
 
     ``$ONNXPLAIN_CACHE`` if set, else where the platform keeps such things:
@@ -82,4 +82,4 @@ def recall(kind: str, key: Sequence[str]) -> dict[str, Any] | None:
 
 def _place(kind: str, key: Sequence[str]) -> Path:
     digest = hashlib.sha256("\n".join(key).encode()).hexdigest()
-    return cache_dir() / kind / f"{digest[:32]}.json"
+    return get_cache_dir() / kind / f"{digest[:32]}.json"

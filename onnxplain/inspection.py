@@ -36,7 +36,7 @@ class Ranked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """What a model makes of a photo under one preprocessing, or why it makes nothing of it.
 
     `label` is the class that the photo is said to show.
@@ -74,7 +74,7 @@ class Inspection:
     problem: str | None
     facts: Mapping[str, Any]
     rates: tuple[Rate, ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[Prediction, ...]
     warnings: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
@@ -211,19 +211,19 @@ def _gradients(classifier: OnnxClassifier, photo: Image | None, check: bool) -> 
     return f"yes; slopes by gradient and by differences {verdict} within {found.error:.1%}"
 
 
-def _answer(name: str, classifier: OnnxClassifier, photo: Image, label: str | None) -> Answer:
+def _answer(name: str, classifier: OnnxClassifier, photo: Image, label: str | None) -> Prediction:
     names = classifier.class_names
     _, image = fit_to_classifier(classifier, photo)
     try:
         scores = classify(classifier, image)
     except OnnxplainError as error:
-        return Answer(name, problem=str(error))
+        return Prediction(name, problem=str(error))
     order = np.argsort(-scores, kind="stable").tolist()
 
     def ranked(index: int) -> Ranked:
         return Ranked(index, names[index], float(scores[index]), order.index(index) + 1)
 
-    return Answer(
+    return Prediction(
         name,
         tuple(ranked(index) for index in order[:N_BEST]),
         None if label is None else ranked(choose_targets(parse_targets(label, names), scores)[0]),

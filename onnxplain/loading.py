@@ -15,7 +15,7 @@ from onnxplain import runtime
 from onnxplain.core.data import Fit, Image, Interpolation, ScoreKind
 from onnxplain.core.errors import ModelError
 from onnxplain.core.params import describe_unknown
-from onnxplain.core.spec import Colour, Head, Layout, ModelSpec
+from onnxplain.core.spec import ChannelOrder, Head, Layout, ModelSpec
 from onnxplain.runtime import (
     OnnxClassifier,
     OnnxFeatures,
@@ -40,7 +40,7 @@ def load(
     batch_size: int | None = None,
     preprocessing: str | None = None,
     layout: Layout | None = None,
-    colour: Colour | None = None,
+    colour: ChannelOrder | None = None,
     range: tuple[float, float] | None = None,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,

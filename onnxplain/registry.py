@@ -37,13 +37,13 @@ FILLS: Mapping[str, type[Fill]] = _exported(fills)
 DEFAULT_FILL = fills.DatasetMean.name  # where no method says which
 
 
-def generative_name(method: str) -> str:
+def make_generative_name(method: str) -> str:
     """What a method is called with an inpainter as its fill: SP-G, LIME-G, ..., FIDO-CA."""
     return "fido-ca" if method == methods.FIDO.name else f"{method}-g"
 
 
 GENERATIVE: Mapping[str, tuple[str, str]] = {
-    generative_name(name): (name, fills.Inpaint.name) for name in METHODS
+    make_generative_name(name): (name, fills.Inpaint.name) for name in METHODS
 }
 
 
@@ -57,13 +57,13 @@ class Choice(NamedTuple):
 
 
 @cache
-def all_methods() -> Mapping[str, type[Method]]:
+def get_methods() -> Mapping[str, type[Method]]:
     """Methods by name, those of other packages included."""
     return {**_plugins("onnxplain.methods"), **METHODS}
 
 
 @cache
-def all_fills() -> Mapping[str, type[Fill]]:
+def get_fills() -> Mapping[str, type[Fill]]:
     """Fills by name, those of other packages included."""
     return {**_plugins("onnxplain.fills"), **FILLS}
 
@@ -83,8 +83,8 @@ def split_generative(method: str) -> tuple[str, str | None]:
     """
     if method in GENERATIVE:
         return GENERATIVE[method]
-    if method not in all_methods():
-        raise ValueError(f"method {describe_unknown(method, [*all_methods(), *GENERATIVE])}")
+    if method not in get_methods():
+        raise ValueError(f"method {describe_unknown(method, [*get_methods(), *GENERATIVE])}")
     return method, None
 
 
@@ -96,7 +96,7 @@ def make_method(name: str, parameters: Mapping[str, Any]) -> Method:
     ValueError, TypeError
         If it takes no such parameter or value.
     """
-    return build(all_methods()[name], parameters)
+    return build(get_methods()[name], parameters)
 
 
 def make_fill(name: str, parameters: Mapping[str, Any], inpainter: Inpainter | None = None) -> Fill:
@@ -108,10 +108,10 @@ def make_fill(name: str, parameters: Mapping[str, Any], inpainter: Inpainter | N
         If there is no such fill, it takes no such parameter or value, or it needs an
         inpainter and there is none.
     """
-    if name not in all_fills():
-        raise ValueError(f"fill {describe_unknown(name, all_fills())}")
+    if name not in get_fills():
+        raise ValueError(f"fill {describe_unknown(name, get_fills())}")
     if name != fills.Inpaint.name:
-        return build(all_fills()[name], parameters)
+        return build(get_fills()[name], parameters)
     if parameters:
         raise ValueError(
             f"the fill 'inpaint' takes no parameters, got {', '.join(parameters)}; the inpainter "
@@ -173,12 +173,12 @@ def choose_method_and_fill(method: Method | str, fill: Fill | str | None = None)
             f"ask for {made.name}, or leave the fill out"
         )
     return Choice(
-        made, fill, generative_name(made.name) if painted else made.name, _fill_name(fill)
+        made, fill, make_generative_name(made.name) if painted else made.name, _fill_name(fill)
     )
 
 
 def _fill_name(fill: Fill) -> str:
-    names = (name for name, cls in all_fills().items() if type(fill) is cls)
+    names = (name for name, cls in get_fills().items() if type(fill) is cls)
     return next(names, type(fill).__name__)
 
 

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Box, Heatmap
 from onnxplain.core.errors import OutputError
-from onnxplain.core.files import replacing, wrapping_write_errors, write_atomic
+from onnxplain.core.files import open_replacement, wrap_write_errors, write_atomic
 from onnxplain.image import Frame, write_png
 from onnxplain.plot import draw_overlay
 
 FORMAT = 1  # of the files; grows when a reader of the old ones would misread the new ones
 
 # How broken archives fail to be read.
-BROKEN = (
+READ_ERRORS = (
     AttributeError,
     EOFError,
     LookupError,
@@ -41,7 +41,7 @@ BROKEN = (
 _QUESTION = ("target", "method", "parameters", "fill", "fill_parameters", "seed")
 
 
-class Saved(NamedTuple):
+class SavedFiles(NamedTuple):
     """Where an explanation was written; `draw_overlay` is None if its photo was not at hand."""
 
     heatmap: Path
@@ -148,7 +148,7 @@ class Explanation:
             "provenance": dict(self.provenance),
         }
 
-    def save(self, folder: str | os.PathLike[str]) -> Saved:
+    def save(self, folder: str | os.PathLike[str]) -> SavedFiles:
         """Write ``.npz``, ``.json`` and the overlay ``.png`` into a folder.
 
         They are named after image, method and target. The files of the same explanation
@@ -170,12 +170,12 @@ class Explanation:
             If the folder cannot be made or written.
         """
         folder = Path(folder)
-        with wrapping_write_errors(folder):
+        with wrap_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             base = _free_name(folder, self)
             npz, record = folder / f"{base}.npz", folder / f"{base}.json"
             text = json.dumps(self.record(), allow_nan=False, indent=2)
-            with replacing(npz) as file:
+            with open_replacement(npz) as file:
                 np.savez(file, allow_pickle=False, record=np.array(text), **self._arrays())
             png = None
             if self.photo is not None:
@@ -183,7 +183,7 @@ class Explanation:
                 write_png(png, self.overlay(self.photo))
             # The record comes last: where it is, the others are.
             write_atomic(record, text.encode() + b"\n")
-        return Saved(npz, record, png)
+        return SavedFiles(npz, record, png)
 
     def overlay(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The heatmap over its photo (rows, columns, 3), with class, score and method above."""
@@ -208,7 +208,7 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
         If it cannot: before the work, not after it.
     """
     folder = Path(folder)
-    with wrapping_write_errors(folder):
+    with wrap_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".{uuid.uuid4().hex}"
         probe.touch()
@@ -250,7 +250,7 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
         return Explanation(**record, **arrays, window=None if window is None else Box(**window))
     except FileNotFoundError as error:
         raise OutputError(f"{path}: no such file; check the path") from error
-    except BROKEN as error:
+    except READ_ERRORS as error:
         raise OutputError(
             f"{path}: is not a whole explanation written by onnxplain ({error}); "
             f"give the .npz of one, or make it again"

@@ -26,11 +26,11 @@ class Painter:
 
 @pytest.fixture
 def fresh_plugins() -> Iterator[None]:
-    registry.all_methods.cache_clear()
-    registry.all_fills.cache_clear()
+    registry.get_methods.cache_clear()
+    registry.get_fills.cache_clear()
     yield
-    registry.all_methods.cache_clear()
-    registry.all_fills.cache_clear()
+    registry.get_methods.cache_clear()
+    registry.get_fills.cache_clear()
 
 
 def test_methods_and_fills_of_the_papers_are_there():
@@ -110,7 +110,7 @@ def test_other_packages_add_methods_and_cannot_replace_ours(monkeypatch: pytest.
     ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: offered)
     assert registry.choose_method_and_fill("mine").method == methods.SP()
-    assert registry.all_methods()["rise"] is methods.RISE
+    assert registry.get_methods()["rise"] is methods.RISE
 
 
 @pytest.mark.usefixtures("fresh_plugins")
@@ -119,7 +119,7 @@ def test_broken_package_leaves_the_others_alone(
 ):
     broken = importlib.metadata.EntryPoint("odd", "nowhere:Odd", "onnxplain.fills")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [broken])
-    assert set(registry.all_fills()) == set(registry.FILLS)
+    assert set(registry.get_fills()) == set(registry.FILLS)
     assert "'odd' of nowhere:Odd cannot be loaded" in caplog.text
 
 

@@ -12,7 +12,7 @@ from onnxplain.core.errors import OutputError
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def open_replacement(path: Path) -> Iterator[BinaryIO]:
     """A file to write that then takes the place of `path`: whole or not at all.
 
     It has another name until it is whole. Whoever reads `path` meanwhile sees the old file
@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def wrapping_write_errors(place: Path) -> Iterator[None]:
+def wrap_write_errors(place: Path) -> Iterator[None]:
     """Tell the user where results could not be written: a file or a folder.
 
     Raises
@@ -51,7 +51,7 @@ def wrapping_write_errors(place: Path) -> Iterator[None]:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, as `replacing` does; folders are made as needed.
+    """Write a file whole or not at all, as `open_replacement` does; folders are made as needed.
 
     Raises
     ------
@@ -59,5 +59,5 @@ def write_atomic(path: Path, content: bytes) -> None:
         If the folder cannot be made or the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
+    with open_replacement(path) as file:
         file.write(content)

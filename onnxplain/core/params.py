@@ -62,7 +62,7 @@ class Param:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Declared:
+class Hyperparameter:
     """One declared hyperparameter, as the command line, plans and reports see it.
 
     `type` is ``bool``, ``int``, ``float`` or ``str``; `choices` lists the values of a
@@ -118,13 +118,13 @@ class Parametrised:
             one.check(type(self).__name__, value)
 
 
-def list_parameters(cls: type) -> tuple[Declared, ...]:
+def list_parameters(cls: type) -> tuple[Hyperparameter, ...]:
     """The hyperparameters that a dataclass declares, in the order of its fields."""
     return _declared(typing.cast(Hashable, cls))  # mypy takes a class for unhashable
 
 
 @cache  # reading the annotations of a class takes 1 ms, and every row of a study asks
-def _declared(cls: Any) -> tuple[Declared, ...]:
+def _declared(cls: Any) -> tuple[Hyperparameter, ...]:
     hints = typing.get_type_hints(cls, include_extras=True)
     found = []
     for field in dataclasses.fields(cls):
@@ -134,12 +134,14 @@ def _declared(cls: Any) -> tuple[Declared, ...]:
         kind, *marks = typing.get_args(hint)
         param = next((mark for mark in marks if isinstance(mark, Param)), None)
         if param is not None:
-            found.append(Declared(field.name, default=field.default, param=param, **_shape(kind)))
+            found.append(
+                Hyperparameter(field.name, default=field.default, param=param, **_shape(kind))
+            )
     return tuple(found)
 
 
 def _shape(kind: Any) -> dict[str, Any]:
-    """The fields of `Declared` that follow from a type: its scalar, choices, length, None."""
+    """The fields of `Hyperparameter` that follow from a type: its scalar, choices, length, None."""
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         (inner,) = (part for part in typing.get_args(kind) if part is not type(None))
         return {**_shape(inner), "optional": True}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Outputs, ScoreKind
 
 # Below this a probability that came as such is noise of the model's own rounding.
-SMALLEST = 1e-7
+SMALLEST_PROBABILITY = 1e-7
 SLACK = 0.01  # of probabilities that were rounded, by float16 or quantisation
 
 
@@ -55,7 +55,7 @@ def compute_target_scores(
     wide = raw.astype(np.float64)
     scores: NDArray[np.float64] = wide[:, target]
     if outputs == "probabilities":
-        scores = np.clip(scores, SMALLEST, 1 - SMALLEST)
+        scores = np.clip(scores, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
         scores = np.log(scores) - (np.log1p(-scores) if kind == "log-odds" else 0.0)
     elif kind == "log-odds":
         others = np.delete(wide, target, axis=1)

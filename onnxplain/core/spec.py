@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from onnxplain.core.data import Fit, Interpolation, Preprocessing, Size
 
 Layout: TypeAlias = Literal["nchw", "nhwc"]
-Colour: TypeAlias = Literal["rgb", "bgr", "grey"]
+ChannelOrder: TypeAlias = Literal["rgb", "bgr", "grey"]
 DType: TypeAlias = Literal["float32", "float16", "uint8"]
 Head: TypeAlias = Literal["logits", "probabilities", "sigmoid", "logit"]
 
@@ -58,7 +58,7 @@ class ModelSpec:
     input: str
     output: str
     layout: Layout
-    colour: Colour
+    colour: ChannelOrder
     dtype: DType
     range: tuple[float, float]
     mean: tuple[float, ...]

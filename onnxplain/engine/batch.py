@@ -17,7 +17,7 @@ from onnxplain.core.data import Case, Image, Images, Mask, Scores
 from onnxplain.core.errors import BY_SCORES, ModelError, ScoreError
 from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery, Query
 from onnxplain.core.protocols import Classifier, Differentiable, Part
-from onnxplain.engine.fillings import Painting
+from onnxplain.engine.fillings import CachedFill
 from onnxplain.masks.families import render_masks
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ T = TypeVar("T")
 class Filling(NamedTuple):
     """A fill made for one image."""
 
-    picture: Image | Painting
+    picture: Image | CachedFill
     planes: Any  # what the classifier composes from, where the fill is one picture
 
 
@@ -241,7 +241,7 @@ def _rendered(piece: Slice) -> Mask:
 def _fill(piece: Slice, masks: Mask) -> tuple[Images, Effort]:
     assert piece.filling is not None
     picture = piece.filling.picture
-    if not isinstance(picture, Painting):
+    if not isinstance(picture, CachedFill):
         return np.broadcast_to(picture, (len(masks), *picture.shape)), Effort()
     painted = picture(masks)
     return painted.images, Effort(painted.made, painted.seconds)

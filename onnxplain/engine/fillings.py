@@ -23,7 +23,7 @@ PAINTINGS = 32  # kept in case another job asks for the same; each holds its ima
 _Promise: TypeAlias = "Future[Image]"
 
 
-class Painted(NamedTuple):
+class FilledImages(NamedTuple):
     """Pictures for some masks, and what they took.
 
     Parameters
@@ -42,7 +42,7 @@ class Painted(NamedTuple):
 
 
 @final
-class Pictures:
+class FillingCache:
     """Pictures that the fills of all live images made, the ones used last; thread-safe.
 
     Parameters
@@ -54,11 +54,11 @@ class Pictures:
     def __init__(self, n_bytes: int) -> None:
         self._n_bytes = n_bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[Painting, bytes], tuple[_Promise, int]] = OrderedDict()
+        self._kept: OrderedDict[tuple[CachedFill, bytes], tuple[_Promise, int]] = OrderedDict()
         self._held = 0
-        self._paintings: OrderedDict[Hashable, tuple[Image, Painting]] = OrderedDict()
+        self._paintings: OrderedDict[Hashable, tuple[Image, CachedFill]] = OrderedDict()
 
-    def painting(self, image: Image, what: Hashable, paint: Callable[[Mask], Images]) -> Painting:
+    def painting(self, image: Image, what: Hashable, paint: Callable[[Mask], Images]) -> CachedFill:
         """What `paint` makes of an image: one painting for all who ask for the same.
 
         Several jobs may look at one image, as those of several targets do; `what` is the fill
@@ -67,14 +67,14 @@ class Pictures:
         key = id(image), what  # an image that is kept keeps its id
         with self._lock:
             if key not in self._paintings:
-                self._paintings[key] = image, Painting(paint, self)
+                self._paintings[key] = image, CachedFill(paint, self)
             self._paintings.move_to_end(key)
             if len(self._paintings) > PAINTINGS:
                 self._paintings.popitem(last=False)
             return self._paintings[key][1]
 
     def claim(
-        self, painting: Painting, keys: Sequence[bytes], n_bytes: int
+        self, painting: CachedFill, keys: Sequence[bytes], n_bytes: int
     ) -> tuple[list[_Promise], list[int]]:
         """A promise for every key, and the places of those that the caller is to keep.
 
@@ -95,7 +95,7 @@ class Pictures:
                 self._held -= self._kept.popitem(last=False)[1][1]
         return promises, mine
 
-    def forget(self, painting: Painting, keys: Iterable[bytes]) -> None:
+    def forget(self, painting: CachedFill, keys: Iterable[bytes]) -> None:
         """Give up pictures that could not be made: whoever asks next tries again."""
         with self._lock:
             for key in keys:
@@ -104,7 +104,7 @@ class Pictures:
 
 
 @final
-class Painting:
+class CachedFill:
     """What a fill makes of one image's masks, asked once for each; thread-safe.
 
     Parameters
@@ -115,11 +115,11 @@ class Painting:
         Where they are kept.
     """
 
-    def __init__(self, paint: Callable[[Mask], Images], pictures: Pictures) -> None:
+    def __init__(self, paint: Callable[[Mask], Images], pictures: FillingCache) -> None:
         self._paint = paint
         self._pictures = pictures
 
-    def __call__(self, masks: Mask) -> Painted:
+    def __call__(self, masks: Mask) -> FilledImages:
         """The picture of every mask.
 
         One that another thread is making is waited for, but only when those that fall to
@@ -141,7 +141,7 @@ class Painting:
                 promises[i].set_result(picture)
         images = np.stack([promise.result() for promise in promises])
         n_made = int(masks[mine].any(axis=(1, 2)).sum())
-        return Painted(images, n_made, time.perf_counter() - began)
+        return FilledImages(images, n_made, time.perf_counter() - began)
 
     def _made(self, masks: Mask) -> Images:
         made = np.asarray(self._paint(masks), np.float32)

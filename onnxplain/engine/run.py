@@ -34,7 +34,7 @@ from onnxplain.core.flow import (
 from onnxplain.core.protocols import Classifier, Differentiable, Fill, Prepared
 from onnxplain.core.scores import compute_target_scores, to_probabilities
 from onnxplain.engine.batch import Answer, Answered, Effort, Filling, Slice, score, sort
-from onnxplain.engine.fillings import Pictures
+from onnxplain.engine.fillings import FillingCache
 from onnxplain.masks.families import ArrayMasks
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ EngineProgress = Callable[[int, int], None]
 
 # Live flows at a time: enough to fill batches from methods that ask little at a time,
 # few enough that memory does not grow with the number of images.
-LIVE = 16
+MAX_LIVE_JOBS = 16
 _FILLINGS = 4
 # Bytes of pictures that fills made for masks, kept in case they are asked for again; shared
 # by the live flows. 222 of 224 px: all sets of seven superpixels.
@@ -106,7 +106,7 @@ def run(
     jobs: Iterable[Job[T]],
     *,
     gradients: Differentiable | None = None,
-    live: int = LIVE,
+    live: int = MAX_LIVE_JOBS,
     on_progress: EngineProgress | None = None,
 ) -> Iterator[Outcome[T]]:
     """Run flows against one classifier and give the outcomes of their jobs as they end.
@@ -134,7 +134,7 @@ def run(
     """
     waiting = iter(jobs)
     running: list[_Running[T]] = []
-    pictures = Pictures(_PICTURES)
+    pictures = FillingCache(_PICTURES)
     # Where one call of the classifier runs at a time, the next batch is filled beside it.
     turn = threading.BoundedSemaphore(classifier.workers)
     pool = ThreadPoolExecutor(max(classifier.workers, 2), thread_name_prefix="onnxplain")
@@ -280,7 +280,7 @@ class _Running(Generic[T]):
 
     job: Job[T]
     classifier: Classifier
-    pictures: Pictures  # where what fills make for masks is kept
+    pictures: FillingCache  # where what fills make for masks is kept
     values: tuple[T, ...] = ()
     error: Exception | None = None
     evaluations: int = 0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from onnxplain.core.data import Images, Mask
-from onnxplain.engine.fillings import Painting, Pictures
+from onnxplain.engine.fillings import CachedFill, FillingCache
 
 MASKS = (np.random.default_rng(0).random((6, 4, 5)) > 0.5).astype(np.float32)
 
@@ -30,9 +30,9 @@ class Fill:
         return sum(map(len, self.asked))
 
 
-def kept(n_pictures: int = 100) -> Pictures:
+def kept(n_pictures: int = 100) -> FillingCache:
     """Room for so many pictures."""
-    return Pictures(n_pictures * 3 * MASKS[0].nbytes)
+    return FillingCache(n_pictures * 3 * MASKS[0].nbytes)
 
 
 def expected(masks: Mask) -> Images:
@@ -41,7 +41,7 @@ def expected(masks: Mask) -> Images:
 
 def test_a_mask_is_asked_once_within_a_call_and_across_calls() -> None:
     fill = Fill()
-    painting = Painting(fill, kept())
+    painting = CachedFill(fill, kept())
     first = MASKS[[0, 1, 0, 2, 1]]
     then = MASKS[[2, 3, 0]]
     one, two = painting(first), painting(then)
@@ -54,19 +54,19 @@ def test_a_mask_is_asked_once_within_a_call_and_across_calls() -> None:
 def test_masks_that_differ_in_one_value_are_different() -> None:
     masks = np.repeat(MASKS[:1], 2, axis=0)
     masks[1, 3, 4] = 0.25
-    np.testing.assert_array_equal(Painting(Fill(), kept())(masks).images, expected(masks))
+    np.testing.assert_array_equal(CachedFill(Fill(), kept())(masks).images, expected(masks))
 
 
 def test_pictures_without_a_hole_do_not_count() -> None:
     masks = np.concatenate([np.zeros_like(MASKS[:1]), MASKS[:2]])
-    found = Painting(Fill(), kept())(masks)
+    found = CachedFill(Fill(), kept())(masks)
     assert found.made == 2
     np.testing.assert_array_equal(found.images, expected(masks))
 
 
 def test_no_more_pictures_are_kept_than_told() -> None:
     fill = Fill()
-    painting = Painting(fill, kept(2))
+    painting = CachedFill(fill, kept(2))
     painting(MASKS[:3])
     np.testing.assert_array_equal(painting(MASKS[:3]).images, expected(MASKS[:3]))
     assert fill.n_asked == 4  # the first was given up, the others were not
@@ -76,7 +76,7 @@ def test_no_more_pictures_are_kept_than_told() -> None:
 def test_what_was_used_last_is_kept_whoever_asked_for_it() -> None:
     """One image has all the room, and shares it with those that come."""
     room, fill, other = kept(3), Fill(), Fill()
-    one, two = Painting(fill, room), Painting(other, room)
+    one, two = CachedFill(fill, room), CachedFill(other, room)
     one(MASKS[:3])
     one(MASKS[:1])
     assert two(MASKS[:1]).made == 1  # gives up the second
@@ -93,7 +93,7 @@ def test_threads_that_ask_for_the_same_masks_share_one_making() -> None:
         both_inside.wait()  # each makes what the other waits for
         return fill(masks)
 
-    painting = Painting(paint, kept())
+    painting = CachedFill(paint, kept())
     asked = MASKS[[0, 1]], MASKS[[2, 1, 0]]
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(painting, asked, timeout=10)
@@ -110,7 +110,7 @@ def test_an_error_reaches_whoever_waits_for_the_picture() -> None:
         assert go_on.wait(10)
         raise RuntimeError("out of paint")
 
-    painting = Painting(paint, kept())
+    painting = CachedFill(paint, kept())
     with ThreadPoolExecutor(2) as pool:
         maker = pool.submit(painting, MASKS[:1])
         assert began.wait(10)
@@ -123,7 +123,7 @@ def test_an_error_reaches_whoever_waits_for_the_picture() -> None:
 
 def test_a_fill_that_makes_too_few_pictures_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"got \(5, 4, 5, 3\)"):
-        Painting(lambda masks: expected(masks[1:]), kept())(MASKS)
+        CachedFill(lambda masks: expected(masks[1:]), kept())(MASKS)
 
 
 def test_what_could_not_be_made_is_tried_again_when_it_is_asked_for_again() -> None:
@@ -135,7 +135,7 @@ def test_what_could_not_be_made_is_tried_again_when_it_is_asked_for_again() -> N
         return fill(masks)
 
     room = kept(3)
-    painting = Painting(paint, room)
+    painting = CachedFill(paint, room)
     with pytest.raises(MemoryError):
         painting(MASKS[:2])
     np.testing.assert_array_equal(painting(MASKS[1:3]).images, expected(MASKS[1:3]))
@@ -150,15 +150,15 @@ def test_no_one_waits_for_ever_where_the_masks_cannot_be_gathered() -> None:
                 return super().__getitem__(key)
             raise MemoryError
 
-    painting = Painting(Fill(), kept())
+    painting = CachedFill(Fill(), kept())
     with pytest.raises(MemoryError):
         painting(MASKS[:2].view(Unready))
     np.testing.assert_array_equal(painting(MASKS[:2]).images, expected(MASKS[:2]))
 
 
 def test_pictures_come_as_float32_and_of_the_size_of_the_masks() -> None:
-    wide = Painting(lambda masks: Fill()(masks).astype(np.float64), kept())
+    wide = CachedFill(lambda masks: Fill()(masks).astype(np.float64), kept())
     assert wide(MASKS[:2]).images.dtype == np.float32
-    thin = Painting(lambda masks: Fill()(masks)[..., :1], kept())
+    thin = CachedFill(lambda masks: Fill()(masks)[..., :1], kept())
     with pytest.raises(ValueError, match=r"expected shape \(2, 4, 5, 3\), got \(2, 4, 5, 1\)"):
         thin(MASKS[:2])

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from onnxplain.cache import cache_dir, recall, remember
+from onnxplain.cache import get_cache_dir, recall, remember
 from onnxplain.core.errors import OutputError
-from onnxplain.core.files import wrapping_write_errors, write_atomic
+from onnxplain.core.files import wrap_write_errors, write_atomic
 
 
 def test_variable_overrides_the_platform(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ONNXPLAIN_CACHE", str(tmp_path / "here"))
-    assert cache_dir() == tmp_path / "here"
+    assert get_cache_dir() == tmp_path / "here"
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the XDG rule is for others")
@@ -32,7 +32,7 @@ def test_xdg_folder_is_used_if_absolute(
         monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     else:
         monkeypatch.setenv("XDG_CACHE_HOME", given)
-    assert cache_dir() == (expected or Path("/home/someone/.cache/onnxplain"))
+    assert get_cache_dir() == (expected or Path("/home/someone/.cache/onnxplain"))
 
 
 def test_home_that_is_not_known_is_told_and_costs_the_memory_alone(
@@ -40,7 +40,7 @@ def test_home_that_is_not_known_is_told_and_costs_the_memory_alone(
 ) -> None:
     monkeypatch.setenv("ONNXPLAIN_CACHE", "~nobody-of-this-name/cache")
     with pytest.raises(OutputError, match=r"no folder for the cache.*set ONNXPLAIN_CACHE"):
-        cache_dir()
+        get_cache_dir()
     remember("facts", ["key"], {"a": 1})
     assert recall("facts", ["key"]) is None
 
@@ -74,7 +74,7 @@ def test_what_cannot_be_written_is_told_with_its_place(tmp_path: Path) -> None:
     place = tmp_path / "file" / "a.json"
     with (
         pytest.raises(OutputError, match=r"a\.json: cannot be written .*give another place"),
-        wrapping_write_errors(place),
+        wrap_write_errors(place),
     ):
         write_atomic(place, b"new")
 
