@@ -47,7 +47,7 @@ def test_a_mask_is_asked_once_within_a_call_and_across_calls() -> None:
     one, two = painting(first), painting(then)
     np.testing.assert_array_equal(one.images, expected(first))
     np.testing.assert_array_equal(two.images, expected(then))
-    assert (one.made, two.made) == (3, 1)
+    assert (one.n_made, two.n_made) == (3, 1)
     np.testing.assert_array_equal(np.concatenate(fill.asked), MASKS[[0, 1, 2, 3]])
 
 
@@ -60,7 +60,7 @@ def test_masks_that_differ_in_one_value_are_different() -> None:
 def test_pictures_without_a_hole_do_not_count() -> None:
     masks = np.concatenate([np.zeros_like(MASKS[:1]), MASKS[:2]])
     found = CachedFill(Fill(), kept())(masks)
-    assert found.made == 2
+    assert found.n_made == 2
     np.testing.assert_array_equal(found.images, expected(masks))
 
 
@@ -79,9 +79,9 @@ def test_what_was_used_last_is_kept_whoever_asked_for_it() -> None:
     one, two = CachedFill(fill, room), CachedFill(other, room)
     one(MASKS[:3])
     one(MASKS[:1])
-    assert two(MASKS[:1]).made == 1  # gives up the second
-    assert one(MASKS[[0, 2]]).made == 0
-    assert one(MASKS[1:2]).made == 1
+    assert two(MASKS[:1]).n_made == 1  # gives up the second
+    assert one(MASKS[[0, 2]]).n_made == 0
+    assert one(MASKS[1:2]).n_made == 1
     assert (fill.n_asked, other.n_asked) == (4, 1)
 
 
@@ -99,7 +99,7 @@ def test_threads_that_ask_for_the_same_masks_share_one_making() -> None:
         first, second = pool.map(painting, asked, timeout=10)
     np.testing.assert_array_equal(first.images, expected(asked[0]))
     np.testing.assert_array_equal(second.images, expected(asked[1]))
-    assert fill.n_asked == first.made + second.made == 3
+    assert fill.n_asked == first.n_made + second.n_made == 3
 
 
 def test_an_error_reaches_whoever_waits_for_the_picture() -> None:
@@ -140,7 +140,7 @@ def test_what_could_not_be_made_is_tried_again_when_it_is_asked_for_again() -> N
         painting(MASKS[:2])
     np.testing.assert_array_equal(painting(MASKS[1:3]).images, expected(MASKS[1:3]))
     painting(MASKS[:1])
-    assert painting(MASKS[:3]).made == 0  # those that failed take no room
+    assert painting(MASKS[:3]).n_made == 0  # those that failed take no room
 
 
 def test_no_one_waits_for_ever_where_the_masks_cannot_be_gathered() -> None:

@@ -241,7 +241,7 @@ def test_gradients_that_are_not_finite_end_their_job_and_name_image_and_value(to
     where = (
         "d_score of image 0 holds nan, first at node 'sqrt'"
         if told
-        else "the gradient by the image is nan at row 2, column 3, green"
+        else "the gradient with respect to the image is nan at row 2, column 3, green"
     )
     assert f"photo1: {where}" in str(errors["photo1"])
     assert errors["photo0"] is errors["photo2"] is None
@@ -283,7 +283,7 @@ def test_workers_score_side_by_side():
 def test_a_method_that_wants_gradients_of_a_classifier_without_is_told_what_to_do():
     (outcome,) = run(Net(curved(WEIGHTS), SIZE), [job(0, Descent(), FILLS[0])])
     assert isinstance(outcome.error, ModelError)
-    assert "gain=difference" in str(outcome.error)
+    assert "asks for gradients and this classifier has none" in str(outcome.error)
 
 
 def test_targets_of_a_method_that_adapts_share_what_is_filled_for_their_image():
