@@ -412,7 +412,7 @@ def test_pillow_images_are_images_in_any_mode(classifier, photo):
         explain(classifier, indexed, method).heatmap,
         explain(classifier, np.asarray(indexed.convert("RGB")), method).heatmap,
     )
-    with pytest.raises(TypeError, match=r"image-0 would be a path, an array.*got list"):
+    with pytest.raises(TypeError, match=r"image-0 must be a path, an array.*got list"):
         explain(classifier, [[0, 1]], method)
 
 

@@ -124,8 +124,8 @@ def test_long_titles_stay_inside_and_push_the_photo_down_three_lines_at_most(wor
 
 
 def test_titles_break_between_words_and_lose_nothing_that_fits() -> None:
-    font = plot._font(20)
-    lines = plot._lines("black and tan coonhound 0.93 · rise", font, 150)
+    font = plot._load_font(20)
+    lines = plot.break_lines("black and tan coonhound 0.93 · rise", font, 150)
     assert " ".join(lines) == "black and tan coonhound 0.93 · rise"
     assert all(font.getlength(line) <= 150 for line in lines)
     assert len(lines) > 1
@@ -142,7 +142,7 @@ def test_titles_break_between_words_and_lose_nothing_that_fits() -> None:
     ],
 )
 def test_ends_of_the_bar_are_as_exact_as_they_look(value: float, scale: float, text: str) -> None:
-    assert plot._number(value, scale) == text
+    assert plot.format_value(value, scale) == text
 
 
 def test_other_sizes_and_values_that_are_not_finite_are_refused() -> None:

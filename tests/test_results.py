@@ -176,12 +176,12 @@ def _zip(path: Path, good: bytes) -> None:
 @pytest.mark.parametrize(
     ("spoil", "text"),
     [
-        (_truncated, "is not a whole explanation"),
-        (_pickled, "is not a whole explanation"),
-        (_foreign, "is not a whole explanation"),
+        (_truncated, "is not a complete explanation"),
+        (_pickled, "is not a complete explanation"),
+        (_foreign, "is not a complete explanation"),
         (_newer, "has format 99, and this version reads 1"),
-        (_text, "is not a whole explanation"),
-        (_zip, "is not a whole explanation"),
+        (_text, "is not a complete explanation"),
+        (_zip, "is not a complete explanation"),
     ],
 )
 def test_damaged_files_are_refused(explanation: Explanation, tmp_path: Path, spoil, text):
@@ -198,7 +198,7 @@ def test_missing_file_is_refused(tmp_path: Path):
 
 def test_an_empty_file_is_no_explanation(tmp_path: Path):
     (tmp_path / "a.npz").write_bytes(b"")
-    with pytest.raises(OutputError, match="not a whole explanation"):
+    with pytest.raises(OutputError, match="not a complete explanation"):
         load_explanation(tmp_path / "a.npz")
 
 
@@ -209,7 +209,7 @@ def test_long_names_are_cut_to_what_file_systems_take(explanation: Explanation, 
 
 def test_a_file_of_another_kind_is_told(explanation: Explanation, tmp_path: Path):
     record = explanation.save(tmp_path).record
-    with pytest.raises(OutputError, match=r"json: is no \.npz; give the \.npz of an explanation"):
+    with pytest.raises(OutputError, match=r"json: is not an \.npz; give the \.npz of an explanation"):
         load_explanation(record)
 
 
