@@ -213,7 +213,7 @@ def normalise_query(query: Query, case: Case) -> Query:
             f"a method yields a MaskQuery, an ImageQuery or a FillQuery, got {type(query).__name__}"
         )
     if not len(query):
-        raise ValueError(f"a {type(query).__name__} asks about one mask or image or more, got none")
+        raise ValueError(f"a {type(query).__name__} needs at least one mask or image, got none")
     if isinstance(query, ImageQuery):
         shape = query.images.shape
         if query.images.ndim != 4 or shape[1:] != (rows, columns, 3):

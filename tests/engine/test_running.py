@@ -171,13 +171,13 @@ def test_fill_of_another_size_is_refused():
 @pytest.mark.parametrize(
     ("query", "error", "text"),
     [
-        (MaskQuery(ArrayMasks(MASKS[:0])), ValueError, "MaskQuery asks about one mask or image or"),
+        (MaskQuery(ArrayMasks(MASKS[:0])), ValueError, "MaskQuery needs at least one mask"),
         (
             ImageQuery(IMAGE[None][:0]),
             ValueError,
-            "ImageQuery asks about one mask or image or",
+            "ImageQuery needs at least one mask",
         ),
-        (FillQuery(ArrayMasks(MASKS[:0])), ValueError, "FillQuery asks about one mask or image or"),
+        (FillQuery(ArrayMasks(MASKS[:0])), ValueError, "FillQuery needs at least one mask"),
         (MASKS, TypeError, "a MaskQuery, an ImageQuery or a FillQuery, got ndarray"),
         (MaskQuery(MASKS[:, :3]), ValueError, "masks of the case's size, 4 x 6, got 3 x 6"),
         (ImageQuery(IMAGE), ValueError, r"images \(N, 4, 6, 3\), as the case's, got \(4, 6, 3\)"),
