@@ -151,7 +151,7 @@ def _draw_bar(width: int, low: float, high: float, alpha: float, signed: bool) -
     level = np.linspace(0, 1, width, dtype=np.float32)
     weight = _weigh_colours(level, alpha, signed)[:, None]
     colours = np.float32(0.5) * (1 - weight) + _look_up_colours(level, signed) * weight
-    font = _load_font(_choose_font_size(width) * 0.8)
+    font = load_font(_choose_font_size(width) * 0.8)
     bar = np.repeat(_to_bytes(colours)[None], max(width // 40, 12), axis=0)
     strip = PIL.Image.new("RGB", (width, int(font.size * 1.5)), PAPER)
     draw = PIL.ImageDraw.Draw(strip)
@@ -173,7 +173,7 @@ def format_value(value: float, scale: float) -> str:
 
 def _draw_text(text: str, width: int) -> Picture:
     """Draw text in as many lines as it takes, at most three; nothing for no text."""
-    font = _load_font(_choose_font_size(width))
+    font = load_font(_choose_font_size(width))
     lines = break_lines(text, font, width)
     pitch = int(font.size * 1.35)
     strip = PIL.Image.new("RGB", (width, len(lines) * pitch + (pitch // 3 if lines else 0)), PAPER)
@@ -207,7 +207,8 @@ def _shorten(line: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> str:
     return line.rstrip() + ELLIPSIS
 
 
-def _load_font(size: float) -> PIL.ImageFont.FreeTypeFont:
+def load_font(size: float) -> PIL.ImageFont.FreeTypeFont:
+    """Load the font that comes with Pillow, at a size in pixels."""
     font = PIL.ImageFont.load_default(size)
     # Pillow returns its other kind of font only if no size is given.
     assert isinstance(font, PIL.ImageFont.FreeTypeFont)

@@ -122,7 +122,7 @@ def test_long_title_stays_inside_and_takes_three_lines_at_most(word: str) -> Non
 
 
 def test_title_is_broken_between_words_and_complete_if_it_fits() -> None:
-    font = plot._load_font(20)
+    font = plot.load_font(20)
     lines = plot.break_lines("black and tan coonhound 0.93 · rise", font, 150)
     assert " ".join(lines) == "black and tan coonhound 0.93 · rise"
     assert all(font.getlength(line) <= 150 for line in lines)

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskQuery:
-    """Asks for the target's score of the case's image under each mask.
+    """A query for the target's score of the case's image under each mask.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class MaskQuery:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageQuery:
-    """Asks for the target's score of other images, such as crops of the case's image.
+    """A query for the target's score of other images, such as crops of the case's image.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class ImageQuery:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FillQuery:
-    """Asks what stands in for the removed pixels of the case's image under each mask.
+    """A query for what stands in for the pixels that each mask removes from the case's image.
 
     Parameters
     ----------

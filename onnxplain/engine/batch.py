@@ -115,21 +115,19 @@ def _call_classifier(
     if not isinstance(query, ImageQuery) or not query.grad:
         return _split_rows(pieces, raw=classifier.scores(images))
     if gradients is None:
-        return [SliceFailure(ModelError(_NO_GRADIENTS))] * len(pieces)
+        error = ModelError("the method asks for gradients and this classifier has none")
+        return [SliceFailure(error)] * len(pieces)
     targets = np.repeat([piece.case.target for piece in pieces], [len(piece) for piece in pieces])
     try:
         raw, grads = gradients.score_grads(images, targets, query.kind)
-    except ScoreError as error:
+    except ScoreError as fault:
         if len(pieces) == 1:
-            return [SliceFailure(GradientUnusable(f"{pieces[0].case.name}: {error}"))]
+            return [SliceFailure(GradientUnusable(f"{pieces[0].case.name}: {fault}"))]
         # The fault lies with one image: ask for each slice alone.
         ends = np.cumsum([len(piece) for piece in pieces])[:-1]
         alone = zip(pieces, np.split(images, ends), strict=True)
         return [_call_classifier(classifier, gradients, [piece], part)[0] for piece, part in alone]
     return _split_rows(pieces, raw=raw, grads=grads)
-
-
-_NO_GRADIENTS = "the method asks for gradients and this classifier has none"
 
 
 def _prepare(

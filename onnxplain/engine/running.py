@@ -130,7 +130,7 @@ class RunningJob(Generic[T]):
         try:
             check_finite(result, self.job.cases[0].name)
             query.receive(piece, result, self.job.cases, self.classifier.outputs)
-        except Exception as error:  # the second one: a case that does not fit the classifier
+        except Exception as error:  # not finite, or a target that is not a class
             self._fail(error)
             return
         self.evaluations += 0 if result.raw is None else len(piece)
