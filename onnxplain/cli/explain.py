@@ -23,11 +23,11 @@ from onnxplain.core.protocols import Fill
 from onnxplain.fills import Inpaint
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpainter
 from onnxplain.registry import Entry, parse_entry
-from onnxplain.results import Explanation, Saved, check_folder
+from onnxplain.results import Explanation, SavedFiles, check_folder
 from onnxplain.runtime import OnnxClassifier
 
-METHODS = Family("method", "", registry.all_methods())
-FILLS = Family("fill", "fill-", registry.all_fills())
+METHODS = Family("method", "", registry.get_methods())
+FILLS = Family("fill", "fill-", registry.get_fills())
 
 
 @click.command(
@@ -227,7 +227,7 @@ def _finish(outcomes: Iterator[Explanation | Failure], folder: Path, as_json: bo
     return failed
 
 
-def _as_line(explanation: Explanation, saved: Saved) -> str:
+def _as_line(explanation: Explanation, saved: SavedFiles) -> str:
     image, overlay = map(click.format_filename, (explanation.image, str(saved.overlay)))
     return (
         f"{image}: {explanation.target_name} ({explanation.target}) "
@@ -243,7 +243,7 @@ def _inpaints(explanation: Explanation) -> str:
     return f" and {explanation.inpaints} inpaints ({explanation.inpaint_share:.0%} of the time)"
 
 
-def _as_json(explanation: Explanation, saved: Saved) -> str:
+def _as_json(explanation: Explanation, saved: SavedFiles) -> str:
     """One JSON object; its keys stay what they are."""
     classifier = explanation.provenance["classifier"]
     return json.dumps(

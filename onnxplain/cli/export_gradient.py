@@ -11,7 +11,7 @@ from onnxplain.cli.models import FILE, check_spares, model_flags, model_options
 from onnxplain.cli.reporting import reported
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.core.data import ScoreKind
-from onnxplain.core.files import wrapping_write_errors, write_atomic
+from onnxplain.core.files import wrap_write_errors, write_atomic
 from onnxplain.loading import find_model, gradient_graph
 
 
@@ -69,6 +69,6 @@ def command(
         path = find_model(model)
         check_spares(path, output)
         content = gradient_graph(path, score=score, layers=layers, mask=mask, **described)
-    with reported(), wrapping_write_errors(output):
+    with reported(), wrap_write_errors(output):
         write_atomic(output, content)
     click.echo(output)

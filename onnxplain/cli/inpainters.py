@@ -9,7 +9,7 @@ import click
 
 from onnxplain.cli.kept import given, keep
 from onnxplain.cli.models import numbers, sides
-from onnxplain.core.params import Declared
+from onnxplain.core.params import Hyperparameter
 from onnxplain.describe.inpainter.inpainter_spec import FIELDS
 from onnxplain.describe.inpainter.presets import PRESETS
 
@@ -37,7 +37,7 @@ def inpainter_flags(ctx: click.Context) -> dict[str, Any]:
     return given(ctx, PREFIX)
 
 
-def _option(one: Declared) -> Callable[[F], F]:
+def _option(one: Hyperparameter) -> Callable[[F], F]:
     flag = f"--inpainter-{one.name.replace('_', '-')}"
     kind: Any = one.type
     metavar = None

@@ -14,10 +14,10 @@ from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
 from onnxplain.cli.models import FILE, check_spares, max_pixels_option, model_flags, model_options
 from onnxplain.cli.reporting import reported
 from onnxplain.cli.sections import SectionedCommand
-from onnxplain.core.files import wrapping_write_errors, write_atomic
+from onnxplain.core.files import wrap_write_errors, write_atomic
 from onnxplain.core.spec import ModelSpec
 from onnxplain.describe.inpainter.inpainter_spec import write_toml
-from onnxplain.inspection import Answer, Inspection, inspect_model
+from onnxplain.inspection import Inspection, Prediction, inspect_model
 from onnxplain.loading import find_model, is_inpainter, load_inpainter
 from onnxplain.runtime import OnnxInpainter
 
@@ -130,7 +130,7 @@ def _inpainter_lines(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _write(text: str, path: Path) -> None:
-    with wrapping_write_errors(path):
+    with wrap_write_errors(path):
         write_atomic(path, text.encode())
 
 
@@ -153,7 +153,7 @@ def _lines(found: Inspection) -> Iterator[str]:
         yield from _answer(answer)
 
 
-def _answer(answer: Answer) -> Iterator[str]:
+def _answer(answer: Prediction) -> Iterator[str]:
     if answer.problem:
         yield f"  {answer.problem}"
     rows = list(answer.best)
@@ -165,7 +165,7 @@ def _answer(answer: Answer) -> Iterator[str]:
     )
 
 
-def _mark(one: Any, answer: Answer) -> str:
+def _mark(one: Any, answer: Prediction) -> str:
     return "the label" if one == answer.label else ""
 
 

@@ -10,7 +10,7 @@ import click
 
 from onnxplain.cli.kept import given, keep
 from onnxplain.core.data import Fit, Interpolation
-from onnxplain.core.spec import Colour, Head, Layout
+from onnxplain.core.spec import ChannelOrder, Head, Layout
 from onnxplain.image import MAX_PIXELS
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -106,7 +106,9 @@ _OPTIONS = (
         "keras-torch, lite, unit or bytes.",
     ),
     _option("layout", "--layout", type=_choice(Layout), help="Order of the input's axes."),
-    _option("colour", "--colour", "--color", type=_choice(Colour), help="Order of the channels."),
+    _option(
+        "colour", "--colour", "--color", type=_choice(ChannelOrder), help="Order of the channels."
+    ),
     _option(
         "range",
         "--range",

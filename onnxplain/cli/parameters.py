@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from onnxplain.cli.kept import given, keep
-from onnxplain.core.params import Declared, list_parameters
+from onnxplain.core.params import Hyperparameter, list_parameters
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -55,15 +55,15 @@ class Family:
     def _flag(self, name: str) -> str:
         return f"--{self.prefix}{name.replace('_', '-')}"
 
-    def _takers(self) -> dict[str, dict[str, Declared]]:
+    def _takers(self) -> dict[str, dict[str, Hyperparameter]]:
         """For each parameter, who takes it."""
-        takers: dict[str, dict[str, Declared]] = {}
+        takers: dict[str, dict[str, Hyperparameter]] = {}
         for owner, cls in self.classes.items():
             for one in list_parameters(cls):
                 takers.setdefault(one.name, {})[owner] = one
         return takers
 
-    def _option(self, name: str, takers: Mapping[str, Declared]) -> Callable[[F], F]:
+    def _option(self, name: str, takers: Mapping[str, Hyperparameter]) -> Callable[[F], F]:
         first = next(iter(takers.values()))
         flag = self._flag(name)
         return click.option(
@@ -86,7 +86,7 @@ def completed(
     return lambda ctx, param, incomplete: [one for one in names if one.startswith(incomplete)]
 
 
-def _help(takers: Mapping[str, Declared]) -> str:
+def _help(takers: Mapping[str, Hyperparameter]) -> str:
     """``sp, lime: what it means [default: 3; >= 1]``, owners of one meaning together."""
     owners: dict[str, list[str]] = {}
     for owner, one in takers.items():
@@ -96,7 +96,7 @@ def _help(takers: Mapping[str, Declared]) -> str:
     return "  ".join(f"{', '.join(names)}: {text}." for text, names in owners.items())
 
 
-def _default(one: Declared) -> str:
+def _default(one: Hyperparameter) -> str:
     if one.default is None:
         return ""
     parts = one.default if isinstance(one.default, tuple) else (one.default,)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from onnxplain.cli.progress import clear_line
-from onnxplain.core.files import wrapping_write_errors, write_atomic
+from onnxplain.core.files import wrap_write_errors, write_atomic
 from onnxplain.study import tables
 from onnxplain.study.plan import Plan
 from onnxplain.study.rows import Row, read_rows
@@ -78,5 +78,5 @@ def _verdict(row: Row) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with wrapping_write_errors(path):
+    with wrap_write_errors(path):
         write_atomic(path, content)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from onnxplain.core.data import Fit, Interpolation
 from onnxplain.core.params import describe_unknown, to_plain
-from onnxplain.core.spec import Colour, DType, Head, Layout
+from onnxplain.core.spec import ChannelOrder, DType, Head, Layout
 
 MAX_SIDE = 4096  # pixels; what is larger takes gigabytes a batch before anything is known
 
@@ -133,7 +133,7 @@ FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "input": _text,
     "output": _text,
     "layout": _choice(Layout),
-    "colour": _choice(Colour),
+    "colour": _choice(ChannelOrder),
     "dtype": _choice(DType),
     "range": _range,
     "mean": _channels,

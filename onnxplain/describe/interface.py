@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from onnxplain.core.errors import ModelError
-from onnxplain.core.spec import Colour, DType, Head, Layout
+from onnxplain.core.spec import ChannelOrder, DType, Head, Layout
 from onnxplain.describe.fields import option
 from onnxplain.graph.load import ModelFile
 from onnxplain.graph.shapes import Dims, Shapes, list_image_inputs, read_declared_dims
@@ -50,7 +50,7 @@ class Interface:
     dtype: DType
     dims: Dims
     layout: Layout | None
-    colour: Colour | None
+    colour: ChannelOrder | None
     output: str
     classes: int | None
     head: Head | None
@@ -222,10 +222,10 @@ def _layout_by_use(proto: ModelProto, input: str) -> Layout | None:
     return None
 
 
-def _colour(input: str, dims: Dims, layout: Layout | None) -> Colour | None:
+def _colour(input: str, dims: Dims, layout: Layout | None) -> ChannelOrder | None:
     if layout is not None and dims[1 if layout == "nchw" else 3] == 1:
         return "grey"
-    named: dict[str, Colour] = {"rgb": "rgb", "bgr": "bgr"}
+    named: dict[str, ChannelOrder] = {"rgb": "rgb", "bgr": "bgr"}
     return named.get(input.lower())
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxplain.core.data import IMAGENET_MEAN
-from onnxplain.core.spec import Colour
+from onnxplain.core.spec import ChannelOrder
 from onnxplain.describe.sources import SpecSource
 
 NORMALISATION = ("range", "mean", "std")
@@ -27,9 +27,9 @@ class Preset:
     range: tuple[float, float]
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    colour: Colour | None = None
+    colour: ChannelOrder | None = None
 
-    def fields(self, colour: Colour) -> dict[str, Any]:
+    def fields(self, colour: ChannelOrder) -> dict[str, Any]:
         """The fields of a spec, in the channel order of `colour`."""
         mean, std = self.mean, self.std
         if colour == "bgr":

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 from onnxplain.core.data import ScoreKind
-from onnxplain.core.errors import BY_SCORES
 from onnxplain.core.spec import Head
 from onnxplain.gradient.declare import declare_shapes
 from onnxplain.gradient.facts import Facts, Feeds, Measure, measure_facts, reads, real_type
@@ -215,7 +214,7 @@ def _assemble(
         if total is None:
             raise GradientError(
                 f"the score does not depend on {name!r} in a way that has a gradient; name a "
-                f"tensor between the image and the score, or {BY_SCORES}"
+                f"tensor between the image and the score"
             )
         output = gradient_name(name)
         graph.node.append(helper.make_node("Identity", [total], [output]))

@@ -18,7 +18,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxplain.core.errors import BY_SCORES
 from onnxplain.gradient.refusal import GradientError
 from onnxplain.graph.names import collect_tensor_names, find_unused_prefix
 
@@ -117,8 +116,7 @@ def real_type(graph: onnx.GraphProto, name: str) -> np.dtype[Any]:
         raise GradientError(f"the model has no input named {name!r}; its inputs are {inputs}")
     if code not in FLOATS:
         raise GradientError(
-            f"input {name!r} holds {TensorProto.DataType.Name(code).lower()}, which has no "
-            f"gradient; {BY_SCORES}"
+            f"input {name!r} holds {TensorProto.DataType.Name(code).lower()}, which has no gradient"
         )
     return FLOATS[code]
 

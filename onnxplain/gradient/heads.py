@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxplain.core.data import ScoreKind
-from onnxplain.core.scores import SMALLEST
+from onnxplain.core.scores import SMALLEST_PROBABILITY
 from onnxplain.core.spec import Head
 from onnxplain.gradient.facts import attributes
 from onnxplain.gradient.prepare import opset
@@ -129,7 +129,9 @@ def _from_probabilities(writer: _Writer, p: str, kind: ScoreKind) -> str:
     score = writer.target(p)
     if kind == "probability":
         return score
-    score = writer("Clip", score, writer.real(SMALLEST), writer.real(1 - SMALLEST))
+    score = writer(
+        "Clip", score, writer.real(SMALLEST_PROBABILITY), writer.real(1 - SMALLEST_PROBABILITY)
+    )
     log = writer("Log", score)
     if kind == "logit":
         return log

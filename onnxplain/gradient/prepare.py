@@ -6,7 +6,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, inliner, numpy_helper, version_converter
 
-from onnxplain.core.errors import BY_SCORES
 from onnxplain.gradient.refusal import GradientError
 from onnxplain.graph.names import collect_tensor_names, find_unused_name
 
@@ -38,7 +37,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
         except Exception as error:  # the converter raises whatever its C++ code does
             raise GradientError(
                 f"the model is of opset {version} and cannot be brought to {USUAL}: {error}; "
-                f"export it with opset {OLDEST} or later, or {BY_SCORES}"
+                f"export it with opset {OLDEST} or later"
             ) from error
     del copy.graph.value_info[:]
     _fix_weights(copy.graph)

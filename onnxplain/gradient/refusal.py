@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
-from onnxplain.core.errors import BY_SCORES, ModelError
+from onnxplain.core.errors import ModelError
 
-ADVICE = f"{BY_SCORES}, or add a rule for the operator (entry point group onnxplain.gradient_rules)"
+ADVICE = "add a rule for the operator (entry point group onnxplain.gradient_rules)"
 
 
 class GradientError(ModelError):

@@ -21,7 +21,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from onnxplain.core.data import Image
 from onnxplain.core.errors import ImageError
-from onnxplain.core.files import replacing, wrapping_write_errors
+from onnxplain.core.files import open_replacement, wrap_write_errors
 
 # Photo formats only: Pillow also knows formats that start other programs (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
@@ -124,7 +124,7 @@ def write_png(path: str | os.PathLike[str], picture: NDArray[np.uint8]) -> None:
         If the folder is missing or cannot be written.
     """
     path = Path(path)
-    with wrapping_write_errors(path), replacing(path) as file:
+    with wrap_write_errors(path), open_replacement(path) as file:
         PIL.Image.fromarray(picture).save(file, "PNG")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Image, Images, Outputs, Preprocessing, Scores, Size
-from onnxplain.core.errors import BY_SCORES, ModelError, ScoreError
+from onnxplain.core.errors import ModelError, ScoreError
 from onnxplain.core.protocols import Differentiable, Part
 from onnxplain.runtime.composing.host import HostComposer, Planes
 from onnxplain.runtime.composing.space import ModelSpace, check_images
@@ -174,7 +174,7 @@ class CallableClassifier:
 
     def gradients(self) -> Differentiable:
         """Refused: a function tells nothing of its slope."""
-        raise ModelError(f"{self.name}: a function has no gradient; {BY_SCORES}")
+        raise ModelError(f"{self.name}: a function has no gradient")
 
     def _call(self, images: NDArray[np.float32]) -> Scores:
         with self._turn:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import GREY, Images, ScoreKind, Scores
-from onnxplain.core.errors import BY_SCORES, ModelError, ScoreError
+from onnxplain.core.errors import ModelError, ScoreError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.gradient import (
     FILL,
@@ -270,7 +270,7 @@ def _built(
     try:
         model = load_weights(file)
     except ModelError as error:
-        raise GradientError(f"{error}, or {BY_SCORES}") from error
+        raise GradientError(str(error)) from error
 
     def build(*rows: int) -> bytes:
         examples = [_example(spec, n, coarse) for n in rows]

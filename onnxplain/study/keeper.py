@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from onnxplain.core.data import Heatmap, Size
-from onnxplain.core.files import wrapping_write_errors, write_atomic
+from onnxplain.core.files import wrap_write_errors, write_atomic
 
 
 @dataclass(frozen=True)
@@ -31,5 +31,5 @@ class Keeper:
         """Write a heatmap (H, W), whole or not at all."""
         content = io.BytesIO()
         np.save(content, heatmap, allow_pickle=False)
-        with wrapping_write_errors(self.folder):
+        with wrap_write_errors(self.folder):
             write_atomic(self.folder / f"{name}.npy", content.getvalue())

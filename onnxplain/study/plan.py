@@ -160,7 +160,7 @@ def make_explainers(
         method = registry.make_method(base, wanted.parameters)
         fills = (Entry(implied),) if implied else plan.fills or (Entry(method.usual_fill),)
         for each in fills:
-            name = registry.generative_name(base) if each.name == Inpaint.name else base
+            name = registry.make_generative_name(base) if each.name == Inpaint.name else base
             found.append(Explainer(method, name, make_named_fill(each, inpainter)))
     check_distinct([(e.name, repr(e.method), e.fill.name, e.fill.parameters) for e in found])
     return found

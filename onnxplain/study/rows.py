@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from onnxplain.core.errors import OutputError
-from onnxplain.core.files import replacing, wrapping_write_errors
+from onnxplain.core.files import open_replacement, wrap_write_errors
 
 Row: TypeAlias = dict[str, Any]
 
@@ -58,18 +58,18 @@ class RowFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with wrapping_write_errors(path):
+        with wrap_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         self.done: dict[str, str] = {row["key"]: row["status"] for row in read_rows(path)}
-        with wrapping_write_errors(path):
+        with wrap_write_errors(path):
             _end_line(path)
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows; when this returns, a killed process does not lose them."""
         rows = list(rows)
         text = b"".join(map(_line, rows))
-        with wrapping_write_errors(self.path), self.path.open("ab") as file:
+        with wrap_write_errors(self.path), self.path.open("ab") as file:
             file.write(text)
         self.done.update((row["key"], row["status"]) for row in rows)
 
@@ -113,9 +113,9 @@ def merge_rows(paths: Iterable[Path], output: Path) -> int:
         paths.insert(0, output)
     done = {row["key"] for row in _all(paths) if row["status"] != "error"}
     written: set[str] = set()
-    with wrapping_write_errors(output):
+    with wrap_write_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(output) as file:
+        with open_replacement(output) as file:
             for row in _all(paths):
                 key = row["key"]
                 if key in written or (row["status"] == "error" and key in done):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from onnxplain.core.data import Case, make_rng
 from onnxplain.core.errors import DeviceError, ModelError, OutputError
-from onnxplain.core.flow import Flow, start_flow
+from onnxplain.core.flow import Flow, advise_scores_alone, start_flow
 from onnxplain.core.protocols import Classifier
 from onnxplain.engine.run import EngineProgress, Job, Outcome, run
 from onnxplain.engine.settle import settle_methods
@@ -281,7 +281,8 @@ class _Run:
                 self.steps.append(Step(tuple(work.keys), (), 1))
                 continue
             flow = _flow(work, case, self.keeper)
-            job = Job((case,), (flow,), explainer.fill.fill, self.seed)
+            advice = advise_scores_alone(explainer.method)
+            job = Job((case,), (flow,), explainer.fill.fill, self.seed, advice)
             self.works[job] = work
             yield job
 

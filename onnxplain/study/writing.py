@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from onnxplain.core.errors import OnnxplainError
-from onnxplain.core.files import replacing, wrapping_write_errors
+from onnxplain.core.files import open_replacement, wrap_write_errors
 from onnxplain.study.rows import Row
 from onnxplain.study.tables import Table
 
@@ -91,8 +91,8 @@ def write_rows_parquet(rows: Iterable[Row], path: Path) -> None:
     schema = arrow.schema([(name, kinds[kind]) for name, kind in _COLUMNS.items()])
     scores = (row for row in rows if row["kind"] == "score")
     with (
-        wrapping_write_errors(path),
-        replacing(path) as file,
+        wrap_write_errors(path),
+        open_replacement(path) as file,
         parquet.ParquetWriter(file, schema) as writer,
     ):
         while some := list(islice(scores, _ROWS_AT_ONCE)):

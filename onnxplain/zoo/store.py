@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onnxplain.cache import cache_dir
+from onnxplain.cache import get_cache_dir
 from onnxplain.core.data import Image
 from onnxplain.core.errors import ZooError
 from onnxplain.core.files import write_atomic
@@ -101,7 +101,7 @@ def _cached(name: str, recipe: Recipe) -> Path:
     """Where the file lies; whatever goes into it is in the folder's name."""
     code = [Path(file).read_bytes() for file in (efficientnet_lite.__file__, __file__)]
     key = hashlib.sha256(b"\0".join([repr(recipe).encode(), *code])).hexdigest()[:12]
-    return cache_dir() / "zoo" / key / f"{name}.onnx"
+    return get_cache_dir() / "zoo" / key / f"{name}.onnx"
 
 
 def _content(name: str, recipe: Recipe) -> bytes:

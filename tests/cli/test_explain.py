@@ -541,9 +541,9 @@ def test_grid_finer_than_the_image_is_an_error_of_the_image(
 @pytest.mark.parametrize(
     ("words", "instead"),
     [
-        (("--method", "mp2", "--gain", "propose"), "gain=difference of mp2"),
-        (("--method", "mp", "--estimator", "gradient"), "estimator=spsa of mp"),
-        (("--method", "fido", "--estimator", "gradient"), "estimator=score-function of fido"),
+        (("--method", "mp2", "--gain", "propose"), "mp2 with gain=difference"),
+        (("--method", "mp", "--estimator", "gradient"), "mp with estimator=spsa"),
+        (("--method", "fido", "--estimator", "gradient"), "fido with estimator=score-function"),
     ],
 )
 def test_gradients_of_a_model_that_has_none_name_the_node_and_what_works(

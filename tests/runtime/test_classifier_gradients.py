@@ -45,13 +45,13 @@ def test_gradients_of_a_real_classifier_are_the_slope_of_its_scores(kind):
     assert (ahead - behind) / (2 * step) == pytest.approx(slope, rel=0.05)
 
 
-def test_a_quantised_classifier_has_no_gradients_and_says_what_to_do():
+def test_a_quantised_classifier_has_no_gradients_and_says_why():
     classifier = load_classifier(shared("models/mobilenet_v1_0.25_128_quant.onnx"), batch_size=1)
-    with pytest.raises(GradientError, match=r"uint8.*gain=difference"):
+    with pytest.raises(GradientError, match=r"holds uint8, which has no gradient"):
         classifier.gradients()
 
 
-def test_a_function_has_no_gradients_and_says_what_to_do():
+def test_a_function_has_no_gradients_and_says_so():
     classifier = onnxplain.from_callable(
         lambda images: np.ones((len(images), 2)), size=(8, 8), n_classes=2, name="mine"
     )
@@ -102,7 +102,7 @@ def test_what_is_refused_only_while_building_is_gone_without(
 def test_gradients_that_a_method_needs_are_refused_with_the_node_and_what_works(
     refused: OnnxClassifier,
 ) -> None:
-    with pytest.raises(GradientError, match=r"tiny.onnx: node .widen. .*estimator=spsa of mp"):
+    with pytest.raises(GradientError, match=r"tiny.onnx: node .widen. .*mp with estimator=spsa"):
         settle_method(MP(estimator="gradient"), refused)
 
 

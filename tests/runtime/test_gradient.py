@@ -142,7 +142,7 @@ def test_external_weights_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     _, found = gradient.score_grads(photos(1), np.array([1]))
     np.testing.assert_allclose(found, w[[1]], rtol=1e-4, atol=1e-6)
     monkeypatch.setattr(loading, "MAX_MESSAGE", 1000)
-    with pytest.raises(GradientError, match=r"outside.onnx: holds .* scores alone"):
+    with pytest.raises(GradientError, match=r"outside.onnx: holds "):
         load_gradient(read_model(path), spec_of(), Device("cpu"))
 
 
@@ -167,7 +167,9 @@ def test_a_gradient_that_is_not_finite_names_the_image_and_the_node(tmp_path: Pa
 
 def test_images_of_whole_numbers_are_refused(tmp_path: Path) -> None:
     convention = CONVENTIONS["uint8 nhwc"]
-    with pytest.raises(GradientError, match=r"model.onnx: input 'image' holds uint8.*scores alone"):
+    with pytest.raises(
+        GradientError, match=r"model.onnx: input 'image' holds uint8, which has no gradient"
+    ):
         load(additive(weights(SIZE), **convention), spec_of(**convention), tmp_path)
 
 

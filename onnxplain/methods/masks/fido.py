@@ -68,6 +68,7 @@ class FIDO(Parametrised):
     name: ClassVar[str] = "fido"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = "blur"
+    without_gradients: ClassVar[str] = "estimator=score-function"
 
     objective: Annotated[
         Literal["preservation", "deletion"], Param("keep the class, or destroy it")

@@ -80,6 +80,7 @@ class MP(Parametrised):
     name: ClassVar[str] = "mp"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = "blur"
+    without_gradients: ClassVar[str] = "estimator=spsa"
 
     grid: Annotated[int, Param("cells a side of the mask", ge=2)] = 28
     n_steps: Annotated[int, Param("steps of Adam", ge=1)] = 300

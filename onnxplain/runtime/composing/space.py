@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import GREY, Images, Size
-from onnxplain.core.spec import Colour, DType, Layout, ModelSpec
+from onnxplain.core.spec import ChannelOrder, DType, Layout, ModelSpec
 
 
 @final
@@ -29,7 +29,7 @@ class ModelSpace:
 
     size: Size
     layout: Layout = "nhwc"
-    colour: Colour = "rgb"
+    colour: ChannelOrder = "rgb"
     dtype: DType = "float32"
     gain: tuple[float, ...] = (1.0, 1.0, 1.0)
     bias: tuple[float, ...] = (0.0, 0.0, 0.0)

@@ -106,6 +106,7 @@ class MP2(Parametrised):
     name: ClassVar[str] = "mp2"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = "blur"
+    without_gradients: ClassVar[str] = "gain=difference"
 
     grid: Annotated[int, Param("cells a side of the mask", ge=1)] = 28
     cells_per_step: Annotated[int, Param("cells removed in every step", ge=1)] = 2
