@@ -303,11 +303,11 @@ def load_shifted(
         If it cannot be loaded, or does not take floating-point numbers.
     """
     from onnxplain.graph.load import load_weights
-    from onnxplain.graph.surgery import prepend_sub
+    from onnxplain.graph.surgery import prepend_subtraction
 
     file, spec = _read(model, description)
     mean = tuple(m - shift * s for m, s in zip(spec.mean, spec.std, strict=True))
-    moved = file.changed(prepend_sub(load_weights(file), shift, input=spec.input))
+    moved = file.changed(prepend_subtraction(load_weights(file), shift, input=spec.input))
     return open_classifier(moved, replace(spec, mean=mean), device=Device.parse(device))
 
 
@@ -345,13 +345,13 @@ def load_randomised(
         If `every` is below 1.
     """
     from onnxplain.graph.load import load_weights
-    from onnxplain.graph.surgery import randomise_layers, weight_layers
+    from onnxplain.graph.surgery import list_weight_layers, randomise_layers
 
     if every < 1:
         raise ValueError(f"every must be >= 1, got {every}")
     file, spec = _read(model, description)
     whole, wanted = load_weights(file), Device.parse(device)
-    depth = len(weight_layers(whole))
+    depth = len(list_weight_layers(whole))
     if not depth:
         raise ModelError(f"{file.path.name}: has no layer with weights that could be randomised")
     for n in [*range(every, depth, every), depth]:

@@ -16,7 +16,7 @@ MAX_SIDE = 4096  # pixels; what is larger takes gigabytes a batch before anythin
 OPTIONS = {"input": "--input-name", "output": "--output-name", "class_names": "--labels"}
 
 
-def option(name: str) -> str:
+def spell_option(name: str) -> str:
     """How the command line spells a field.
 
     >>> option("output"), option("head")
@@ -25,7 +25,7 @@ def option(name: str) -> str:
     return OPTIONS.get(name, f"--{name.replace('_', '-')}")
 
 
-def parse(name: str, value: Any) -> Any:
+def parse_field(name: str, value: Any) -> Any:
     """One field's value in the form that `ModelSpec` holds.
 
     Raises

@@ -9,9 +9,9 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import Colour, DType, Head, Layout
-from onnxplain.describe.fields import option
+from onnxplain.describe.fields import spell_option
 from onnxplain.graph.load import ModelFile
-from onnxplain.graph.shapes import Dims, Shapes, list_image_inputs, read_declared_dims
+from onnxplain.graph.shapes import Dims, Shapes, list_fed_inputs, read_declared_dims
 
 DTYPES: Mapping[int, DType] = {
     TensorProto.FLOAT: "float32",
@@ -105,7 +105,7 @@ def read_interface(
 
 
 def _image_input(proto: ModelProto, name: str, wanted: str | None) -> ValueInfoProto:
-    inputs = list_image_inputs(proto.graph)
+    inputs = list_fed_inputs(proto.graph)
     seen = ", ".join(_describe(value) for value in inputs) or "none"
     if wanted is not None and wanted not in [value.name for value in inputs]:
         raise ModelError(f"{name}: has no input {wanted!r}; its inputs: {seen}")
@@ -145,7 +145,7 @@ def _score_output(model: ModelFile, wanted: str | None) -> ValueInfoProto:
     if len(fits) == 1:
         return fits[0]
     if fits:
-        names = " or ".join(f"{option('output')} {value.name}" for value in fits)
+        names = " or ".join(f"{spell_option('output')} {value.name}" for value in fits)
         raise ModelError(f"{name}: several outputs could be the scores: {seen}; say {names}")
     raise ModelError(
         f"{name}: no classifier: scores are one row of numbers an image, (N, classes), but its "

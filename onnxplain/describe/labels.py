@@ -35,7 +35,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         raise ModelError(f"{path}: class names cannot be read: {error}") from error
     if path.suffix.lower() == ".json":
         try:
-            return named(json.loads(text), path.name)
+            return parse_class_names(json.loads(text), path.name)
         except json.JSONDecodeError as error:
             raise ModelError(f"{path.name}: not valid JSON: {error}") from error
     if path.suffix.lower() == ".csv":
@@ -43,7 +43,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return _text_names(text, path.name)
 
 
-def named(value: Any, where: str) -> tuple[str, ...]:
+def parse_class_names(value: Any, where: str) -> tuple[str, ...]:
     """Class names of a list, or of an object from number to name.
 
     >>> named({"1": "dog", "0": "cat"}, "labels.json")
@@ -93,7 +93,7 @@ def fit_class_names(names: Sequence[str], classes: int, where: str) -> tuple[str
     raise ModelError(f"{where}: holds {len(names)} class names, the model has {expected} classes")
 
 
-def one_line(name: str) -> str:
+def make_printable(name: str) -> str:
     r"""A name fit for a line of text, a title or a terminal.
 
     >>> one_line("red\n\x1b[31mpanda")

@@ -14,11 +14,11 @@ from onnxplain.core.data import IMAGENET_MEAN
 from onnxplain.core.spec import Colour
 from onnxplain.describe.sources import SpecSource
 
-NORMALISATION = ("range", "mean", "std")
+NORMALISATION_FIELDS = ("range", "mean", "std")
 
 
 @dataclass(frozen=True, slots=True)
-class Preset:
+class NormalisationPreset:
     """A normalisation; `mean` and `std` are for red, green and blue.
 
     `colour` is set where the framework's models want another order than RGB.
@@ -39,17 +39,17 @@ class Preset:
         return {"range": self.range, "mean": mean, "std": std}
 
 
-_IMAGENET = Preset((0.0, 1.0), IMAGENET_MEAN, (0.229, 0.224, 0.225))
+_IMAGENET = NormalisationPreset((0.0, 1.0), IMAGENET_MEAN, (0.229, 0.224, 0.225))
 
-PRESETS: Mapping[str, Preset] = {
+NORMALISATION_PRESETS: Mapping[str, NormalisationPreset] = {
     "torchvision": _IMAGENET,
     "timm": _IMAGENET,
     "keras-torch": _IMAGENET,
-    "keras-tf": Preset((-1.0, 1.0)),
-    "keras-caffe": Preset((0.0, 255.0), (123.68, 116.779, 103.939), colour="bgr"),
-    "lite": Preset((0.0, 255.0), (127.0,) * 3, (128.0,) * 3),
-    "unit": Preset((0.0, 1.0)),
-    "bytes": Preset((0.0, 255.0)),
+    "keras-tf": NormalisationPreset((-1.0, 1.0)),
+    "keras-caffe": NormalisationPreset((0.0, 255.0), (123.68, 116.779, 103.939), colour="bgr"),
+    "lite": NormalisationPreset((0.0, 255.0), (127.0,) * 3, (128.0,) * 3),
+    "unit": NormalisationPreset((0.0, 1.0)),
+    "bytes": NormalisationPreset((0.0, 255.0)),
 }
 
 
@@ -70,7 +70,7 @@ def find_normalisation(sources: Sequence[SpecSource], flags: int) -> dict[str, t
         or std that counts before any range tells the range by its size, if it can.
     """
     nowhere = len(sources)
-    range_, mean, std = (_level(sources, name) for name in NORMALISATION)
+    range_, mean, std = (_level(sources, name) for name in NORMALISATION_FIELDS)
     units = min(mean, std)  # the source that decides the units of mean and std
     if range_ < units and units >= flags:
         mean = std = units = nowhere

@@ -17,11 +17,15 @@ from typing import Any
 from onnxplain.core.errors import ModelError
 from onnxplain.core.params import describe_unknown
 from onnxplain.core.spec import ModelSpec
-from onnxplain.describe.fields import FIELDS, option, parse
+from onnxplain.describe.fields import FIELDS, parse_field, spell_option
 from onnxplain.describe.interface import Interface, read_interface
-from onnxplain.describe.labels import fit_class_names, one_line, read_class_names
-from onnxplain.describe.normalisation import NORMALISATION, PRESETS, find_normalisation
-from onnxplain.describe.sources import SpecSource, beside
+from onnxplain.describe.labels import fit_class_names, make_printable, read_class_names
+from onnxplain.describe.normalisation import (
+    NORMALISATION_FIELDS,
+    NORMALISATION_PRESETS,
+    find_normalisation,
+)
+from onnxplain.describe.sources import SpecSource, read_sources
 from onnxplain.graph.load import ModelFile
 
 log = logging.getLogger(__name__)
@@ -39,7 +43,7 @@ def resolve_spec(model: ModelFile, flags: Mapping[str, Any]) -> ModelSpec:
         What `read_model` gave.
     flags : mapping
         What the user says: fields of `ModelSpec`, ``labels`` (path of a file with class
-        names) and ``preprocessing`` (a name of `PRESETS`). None counts as not said.
+        names) and ``preprocessing`` (a name of `NORMALISATION_PRESETS`). None counts as not said.
 
     Raises
     ------
@@ -53,7 +57,7 @@ def resolve_spec(model: ModelFile, flags: Mapping[str, Any]) -> ModelSpec:
     return _Resolver(model, given).spec()
 
 
-def plausible_specs(model: ModelFile, flags: Mapping[str, Any]) -> list[tuple[str, ModelSpec]]:
+def list_plausible_specs(model: ModelFile, flags: Mapping[str, Any]) -> list[tuple[str, ModelSpec]]:
     """Every plausible way to feed a classifier, each with a name, to compare their answers.
 
     First what the flags and files say, if that is enough; then each preset, in RGB and BGR
@@ -64,7 +68,7 @@ def plausible_specs(model: ModelFile, flags: Mapping[str, Any]) -> list[tuple[st
     found: list[tuple[str, ModelSpec]] = []
     with contextlib.suppress(ModelError):  # what is missing is what the presets fill in
         found.append(("as described", resolve_spec(model, given)))
-    free = {name: value for name, value in given.items() if name not in NORMALISATION}
+    free = {name: value for name, value in given.items() if name not in NORMALISATION_FIELDS}
     names: dict[Any, list[str]] = {}
     specs: dict[Any, ModelSpec] = {}
     for preset, colour in _plausible(model, free):
@@ -81,7 +85,7 @@ def plausible_specs(model: ModelFile, flags: Mapping[str, Any]) -> list[tuple[st
 def _plausible(model: ModelFile, flags: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     facts = read_interface(model, input=flags.get("input"), output=flags.get("output"))
     told = flags.get("colour") or facts.colour
-    for preset in PRESETS:
+    for preset in NORMALISATION_PRESETS:
         for colour in (told,) if told else PLAUSIBLE_COLOURS:
             yield preset, colour
 
@@ -93,12 +97,14 @@ class _Resolver:
         self.model = model
         self.name = model.path.name
         self.preset = flags.get("preprocessing")
-        if self.preset is not None and self.preset not in PRESETS:
-            raise ValueError(f"preprocessing: {describe_unknown(str(self.preset), PRESETS)}")
+        if self.preset is not None and self.preset not in NORMALISATION_PRESETS:
+            raise ValueError(
+                f"preprocessing: {describe_unknown(str(self.preset), NORMALISATION_PRESETS)}"
+            )
         self.told = _flag_sources(flags)
         toml = model.path.with_suffix(".toml").name
         self.own = {toml, *(source.name for source in self.told)}  # meant for this very model
-        self.sources = [*self.told, *beside(model.path, model.proto)]
+        self.sources = [*self.told, *read_sources(model.path, model.proto)]
         self.facts: Interface = read_interface(
             model, input=self._first("input")[0], output=self._first("output")[0]
         )
@@ -162,7 +168,7 @@ class _Resolver:
     def _colour(self) -> None:
         value, source = self._first("colour")
         flagged = any("colour" in one.values for one in self.told)
-        preset = PRESETS[self.preset].colour if self.preset else None
+        preset = NORMALISATION_PRESETS[self.preset].colour if self.preset else None
         if preset is not None and not flagged:
             value, source = preset, f"preset {self.preset}"
         if value is None:
@@ -202,12 +208,12 @@ class _Resolver:
         else:
             sources = list(self.sources)
             if self.preset:
-                fields = PRESETS[self.preset].fields(self.values["colour"])
+                fields = NORMALISATION_PRESETS[self.preset].fields(self.values["colour"])
                 sources.insert(len(self.told), SpecSource(f"preset {self.preset}", fields))
             found = find_normalisation(sources, flags=len(self.told))
             for name, (value, source) in found.items():
                 self._put(name, value, source)
-            self.missing += [name for name in NORMALISATION if name not in found]
+            self.missing += [name for name in NORMALISATION_FIELDS if name not in found]
             self._tell_mixture()
         channels = 1 if self.values["colour"] == "grey" else 3
         for name in ("mean", "std"):
@@ -230,13 +236,13 @@ class _Resolver:
                 log.warning(
                     "%s: %s goes with the %s %s of %s; give %s too if they belong together",
                     *(self.name, self.origins[name], other, value, self.origins[other]),
-                    option(other),
+                    spell_option(other),
                 )
 
     def _class_names(self) -> None:
         classes = self.facts.classes
         for source, given, must_fit in self._named():
-            names = tuple(map(one_line, given))
+            names = tuple(map(make_printable, given))
             if classes is None:
                 self._put("class_names", names, source)
                 return
@@ -274,19 +280,19 @@ class _Resolver:
 
     def _what_is_missing(self) -> str:
         ways = []
-        if set(NORMALISATION) & set(self.missing):
+        if set(NORMALISATION_FIELDS) & set(self.missing):
             ways.append(
-                f"pass --preprocessing ({', '.join(PRESETS)}) or --range, --mean and --std, as "
-                f"the model was trained; onnxplain inspect {self.name} --image PHOTO shows what it "
-                f"answers under each preset"
+                f"pass --preprocessing ({', '.join(NORMALISATION_PRESETS)}) or --range, --mean and "
+                f"--std, as the model was trained; onnxplain inspect {self.name} --image PHOTO "
+                f"shows what it answers under each preset"
             )
-        others = [name for name in self.missing if name not in NORMALISATION]
+        others = [name for name in self.missing if name not in NORMALISATION_FIELDS]
         flags = {
             "class_names": "--labels FILE",
             "head": "--head sigmoid if its one number is a probability, or --head logit",
         }
         if others:
-            ways.append("pass " + ", ".join(flags.get(name, option(name)) for name in others))
+            ways.append("pass " + ", ".join(flags.get(name, spell_option(name)) for name in others))
         return (
             f"{self.name}: cannot tell {', '.join(self.missing)}: not in flags, "
             f"{self.model.path.with_suffix('.toml').name}, preprocessor_config.json, config.json, "
@@ -307,5 +313,7 @@ def _flag_sources(flags: Mapping[str, Any]) -> list[SpecSource]:
                 raise ValueError(
                     f"flag {describe_unknown(name, [*FIELDS, 'labels', 'preprocessing'])}"
                 )
-            sources.append(SpecSource(f"flag {option(name)}", {name: parse(name, value)}))
+            sources.append(
+                SpecSource(f"flag {spell_option(name)}", {name: parse_field(name, value)})
+            )
     return sources

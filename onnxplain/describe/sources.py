@@ -36,8 +36,8 @@ from onnx import ModelProto
 
 from onnxplain.core.errors import ModelError, OnnxplainError
 from onnxplain.core.spec import ModelSpec
-from onnxplain.describe.fields import FIELDS, parse
-from onnxplain.describe.labels import named, read_class_names
+from onnxplain.describe.fields import FIELDS, parse_field
+from onnxplain.describe.labels import parse_class_names, read_class_names
 
 # PIL's numbers of its filters, as Hugging Face writes them; the nearest of ours.
 RESAMPLE = {0: "nearest", 1: "bicubic", 2: "bilinear", 3: "bicubic", 4: "area", 5: "bilinear"}
@@ -58,7 +58,7 @@ class SpecSource:
     values: Mapping[str, Any]
 
 
-def beside(path: Path, proto: ModelProto) -> list[SpecSource]:
+def read_sources(path: Path, proto: ModelProto) -> list[SpecSource]:
     """What lies beside a model and in its metadata, the most specific first.
 
     Raises
@@ -96,7 +96,7 @@ def read_spec_toml(path: Path, error: type[OnnxplainError]) -> dict[str, Any]:
         raise error(f"{path.name}: not a readable TOML file: {why}") from why
 
 
-def write_spec_toml(spec: ModelSpec) -> str:
+def format_spec_toml(spec: ModelSpec) -> str:
     """A spec as a TOML file that reads back to it, with the source of each value.
 
     What nobody said is not written as if somebody had, since a value in this file wins over
@@ -129,7 +129,7 @@ def _own(path: Path) -> dict[str, Any]:
 
 def _parsed(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     try:
-        return {name: parse(name, value) for name, value in values.items()}
+        return {name: parse_field(name, value) for name, value in values.items()}
     except (TypeError, ValueError) as error:
         raise ModelError(f"{where}: {error}; its keys: {', '.join(FIELDS)}") from error
 
@@ -214,10 +214,10 @@ def _config(config: Mapping[str, Any]) -> list[SpecSource]:
             values["crop"] = inner["crop_pct"]
         names = config.get("label_names") or inner.get("label_names")
         if names:
-            values["class_names"] = named(names, name)
+            values["class_names"] = parse_class_names(names, name)
         found.append(SpecSource(name, _parsed(values, name)))
     if isinstance(config.get("id2label"), Mapping):
-        names = named(config["id2label"], "config.json")
+        names = parse_class_names(config["id2label"], "config.json")
         found.append(SpecSource("config.json (id2label)", {"class_names": names}))
     return found
 
@@ -248,7 +248,7 @@ def _names(text: str) -> tuple[str, ...]:
     """Class names of a metadata entry: JSON, or a Python literal as some exporters write."""
     for read in (json.loads, ast.literal_eval):
         try:
-            return named(read(text), "ONNX metadata")
+            return parse_class_names(read(text), "ONNX metadata")
         except (ValueError, SyntaxError, ModelError, MemoryError, RecursionError):
             continue
     return ()

@@ -20,19 +20,13 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from onnxplain.core.data import Images, Size
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
-from onnxplain.graph.shapes import (
-    Dims,
-    ShapeMismatch,
-    Shapes,
-    list_image_inputs,
-    read_declared_dims,
-)
+from onnxplain.graph.shapes import Dims, ShapeMismatch, Shapes, list_fed_inputs, read_declared_dims
 
 # A batch that divides no dimension of a real model.
 PRIME = 7919
 
 
-def dynamic_batch(proto: ModelProto, spec: ModelSpec | None = None) -> ModelProto:
+def make_batch_dynamic(proto: ModelProto, spec: ModelSpec | None = None) -> ModelProto:
     """A copy of a graph of batch 1 that takes any batch.
 
     Parameters
@@ -82,7 +76,7 @@ class _Rebatch:
         del graph.node[:]
         graph.node.extend(self.nodes)
         del graph.value_info[:]
-        for value in [*list_image_inputs(graph), *graph.output]:
+        for value in [*list_fed_inputs(graph), *graph.output]:
             if value.type.tensor_type.HasField("shape") and value.type.tensor_type.shape.dim:
                 value.type.tensor_type.shape.dim[0].Clear()
                 value.type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -183,7 +177,7 @@ class _Rebatch:
         return self._add("Concat", *parts, axis=0)
 
     def _add(self, op: str, *inputs: str, **attributes: int) -> str:
-        name = f"onnxplain.engine.batch/{op.lower()}_{len(self.nodes)}"
+        name = f"onnxplain.batch/{op.lower()}_{len(self.nodes)}"
         node = helper.make_node(op, inputs, [name], name)
         node.attribute.extend(helper.make_attribute(*entry) for entry in attributes.items())
         for shapes in (self.one, self.many):
@@ -193,7 +187,7 @@ class _Rebatch:
 
     def _constant(self, values: NDArray[Any]) -> str:
         initializers = self.made.graph.initializer
-        name = f"onnxplain.engine.batch/constant_{len(initializers)}"
+        name = f"onnxplain.batch/constant_{len(initializers)}"
         initializers.append(numpy_helper.from_array(values.astype(np.int64), name))
         for shapes in (self.one, self.many):
             shapes.set(name, initializers[-1].data_type, values.shape)
@@ -241,9 +235,9 @@ ROWS = 3
 Run: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 
 
-def batch_axis(proto: ModelProto, input: str | None = None) -> int | None:
+def read_fixed_batch(proto: ModelProto, input: str | None = None) -> int | None:
     """The batch that a graph declares for its image input; None if it is dynamic."""
-    for value in list_image_inputs(proto.graph):
+    for value in list_fed_inputs(proto.graph):
         if input in (None, value.name):
             dims = read_declared_dims(value)
             return dims[0] if dims else None
@@ -310,7 +304,7 @@ def prove_batch(run_single: Run, run_batched: Run, inputs: NDArray[Any]) -> Batc
     return BatchProof(True, reason, error, spread)
 
 
-def probe_images(size: Size) -> Images:
+def make_probe_images(size: Size) -> Images:
     """Clearly different images (N, H, W, 3) in [0, 1] to run a proof on.
 
     Noise at two scales, a gradient in each direction, plain colours and stripes.

@@ -14,16 +14,16 @@ from onnx.inliner import inline_local_functions
 
 from onnxplain.core.errors import ModelError
 from onnxplain.graph.shapes import (
-    STANDARD,
+    STANDARD_DOMAINS,
     ShapeMismatch,
     Shapes,
-    list_image_inputs,
+    count_elements,
+    list_fed_inputs,
     list_subgraphs,
-    product,
     read_declared_dims,
 )
 
-DOMAINS = (*STANDARD, "com.microsoft", "com.microsoft.nchwc")
+DOMAINS = (*STANDARD_DOMAINS, "com.microsoft", "com.microsoft.nchwc")
 LARGEST_TENSOR = 2**28  # elements
 LARGEST_LIVE = 2**32  # bytes of all tensors that live at one time
 MOST_NODES = 100_000  # after local functions are put in place
@@ -88,7 +88,7 @@ def check_safety(proto: ModelProto, name: str) -> Shapes:
         If it could allocate or run without bound.
     """
     open_sides = any(
-        None in (read_declared_dims(one) or ())[1:] for one in list_image_inputs(proto.graph)
+        None in (read_declared_dims(one) or ())[1:] for one in list_fed_inputs(proto.graph)
     )
     sizes = SIZES if open_sides else SIZES[:1]
     for size in sizes:
@@ -174,7 +174,7 @@ class _Scan:
             except ShapeMismatch:
                 self.misfits = True
             return 0
-        if node.domain not in STANDARD or node.op_type not in ("If", "Loop", "Scan"):
+        if node.domain not in STANDARD_DOMAINS or node.op_type not in ("If", "Loop", "Scan"):
             self._refuse(node, "holds graphs of its own; only If, Loop and Scan may")
         if node.op_type == "Scan" and shapes.opsets.get("", 9) < 9:
             self._refuse(node, "is of opset 8, which counted otherwise")
@@ -229,7 +229,7 @@ class _Scan:
                 self._refuse(node, f"changes the size of its state {outer!r} from trip to trip")
         for index, (name, final) in enumerate(zip(node.output, out, strict=False)):
             dims = inside.dims(final)
-            if name and dims is not None and product(dims) is not None:
+            if name and dims is not None and count_elements(dims) is not None:
                 element = inside.types[final].tensor_type.elem_type
                 shapes.set(name, element, dims if index < len(carried) else (count, *dims))
         return peak

@@ -18,7 +18,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, help
 
 Dims: TypeAlias = tuple[int | None, ...]
 
-STANDARD = ("", "ai.onnx", "ai.onnx.ml")
+STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 # Values are followed for whole numbers and for factors of a Resize, not for weights.
 LARGEST_VALUE = 1024
 LARGEST_FLOAT = 16
@@ -86,9 +86,9 @@ class Shapes:
         opsets = {entry.domain: entry.version for entry in proto.opset_import}
         shapes = cls(opsets)
         shapes.add_initializers(proto.graph)
-        for value in list_image_inputs(proto.graph):
+        for value in list_fed_inputs(proto.graph):
             kind = value.type.tensor_type
-            dims = closed(read_declared_dims(value), batch=batch, size=size)
+            dims = fill_open_dims(read_declared_dims(value), batch=batch, size=size)
             shapes.set(value.name, kind.elem_type, dims)
         return shapes
 
@@ -106,11 +106,11 @@ class Shapes:
 
     def dims(self, name: str) -> Dims | None:
         """Dimensions of a tensor, None for an unknown one; None if not even their number."""
-        return dims_of(self.types[name]) if name in self.types else None
+        return read_type_dims(self.types[name]) if name in self.types else None
 
     def count(self, name: str) -> int | None:
         """Elements of a tensor, or None if that is not known."""
-        return product(self.dims(name))
+        return count_elements(self.dims(name))
 
     def bytes(self, name: str) -> int | None:
         """Size of a tensor, or None if that is not known."""
@@ -128,7 +128,7 @@ class Shapes:
         ShapeMismatch
             If its inputs cannot go together; its outputs are then unknown.
         """
-        if node.op_type == "Constant" and node.domain in STANDARD:
+        if node.op_type == "Constant" and node.domain in STANDARD_DOMAINS:
             self._constant(node)
             return
         for name, kind in self._infer(node).items():
@@ -188,7 +188,7 @@ class Shapes:
 
     def _evaluate(self, node: NodeProto) -> None:
         """Work out a small value, if all that it is made of is known."""
-        if node.domain not in STANDARD or not node.output:
+        if node.domain not in STANDARD_DOMAINS or not node.output:
             return
         if node.op_type == "Shape" and None not in (dims := self.dims(node.input[0]) or (None,)):
             keys = {a.name: a.i for a in node.attribute}
@@ -226,14 +226,14 @@ class Shapes:
         return [np.asarray(result) for result in results]
 
 
-def list_image_inputs(graph: GraphProto) -> list[onnx.ValueInfoProto]:
+def list_fed_inputs(graph: GraphProto) -> list[onnx.ValueInfoProto]:
     """The inputs that must be fed: old files list their weights among the inputs too."""
     stored = {tensor.name for tensor in graph.initializer}
     stored |= {sparse.values.name for sparse in graph.sparse_initializer}
     return [value for value in graph.input if value.name not in stored]
 
 
-def dims_of(kind: TypeProto) -> Dims | None:
+def read_type_dims(kind: TypeProto) -> Dims | None:
     """Dimensions that a type holds; None where one is open, or all if none are given."""
     if not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
         return None
@@ -245,11 +245,11 @@ def dims_of(kind: TypeProto) -> Dims | None:
 
 def read_declared_dims(value: onnx.ValueInfoProto) -> Dims | None:
     """Dimensions of a graph's input or output; exporters write 0 or -1 for open ones."""
-    dims = dims_of(value.type)
+    dims = read_type_dims(value.type)
     return None if dims is None else tuple(dim or None for dim in dims)
 
 
-def product(dims: Dims | None) -> int | None:
+def count_elements(dims: Dims | None) -> int | None:
     """Elements of a tensor of these dimensions, if all are known."""
     if dims is None:
         return None
@@ -261,7 +261,7 @@ def product(dims: Dims | None) -> int | None:
     return count
 
 
-def closed(
+def fill_open_dims(
     dims: Dims | None, *, batch: int = 1, size: tuple[int, int] | None = None
 ) -> Dims | None:
     """Dimensions of an input with the batch set and every open one given a value."""

@@ -48,7 +48,9 @@ WEIGHTS: Mapping[str, tuple[int, ...]] = {
 BETWEEN = ("Cast", "DequantizeLinear", "Identity", "Reshape", "Transpose")
 
 
-def prepend_sub(model: ModelProto, shift: ArrayLike, *, input: str | None = None) -> ModelProto:
+def prepend_subtraction(
+    model: ModelProto, shift: ArrayLike, *, input: str | None = None
+) -> ModelProto:
     """The model that first takes `shift` off its input: f2(x + shift) = f1(x).
 
     The subtraction comes before everything else, so padding and missing biases do not
@@ -110,7 +112,7 @@ class Layer:
     tensors: tuple[str, ...]
 
 
-def weight_layers(model: ModelProto) -> tuple[Layer, ...]:
+def list_weight_layers(model: ModelProto) -> tuple[Layer, ...]:
     """The layers with weights, in the order in which they run.
 
     Convolutions and matrix products, quantised ones too, with the biases that they take
@@ -151,7 +153,7 @@ def randomise_layers(model: ModelProto, n_layers: int, *, seed: int = 0) -> Mode
     ModelError
         If its weights lie in external files that were not loaded.
     """
-    layers = weight_layers(model)
+    layers = list_weight_layers(model)
     if not 0 <= n_layers <= len(layers):
         raise ValueError(f"n_layers must be from 0 to {len(layers)}, got {n_layers}")
     last = layers[len(layers) - n_layers :]
@@ -212,7 +214,7 @@ def find_features_tensor(model: ModelProto) -> str:
     ModelError
         If no layer has weights.
     """
-    layers = weight_layers(model)
+    layers = list_weight_layers(model)
     if not layers:
         raise ModelError("no layer of the model has weights; name the tensor of the features")
     last = layers[-1]

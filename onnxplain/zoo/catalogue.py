@@ -15,7 +15,7 @@ from onnxplain.core.spec import ModelSpec
 from onnxplain.zoo import efficientnet_lite
 from onnxplain.zoo.efficientnet_lite import Variant
 
-HERE = Path(__file__).parent
+ZOO_FOLDER = Path(__file__).parent
 ModelKind: TypeAlias = Literal["classifier", "inpainter"]
 
 
@@ -74,11 +74,11 @@ class ZooModel:
 @cache
 def list_models() -> tuple[ZooModel, ...]:
     """All models of the zoo, the default classifier first."""
-    text = (HERE / "models.toml").read_text(encoding="utf-8")
+    text = (ZOO_FOLDER / "models.toml").read_text(encoding="utf-8")
     return tuple(_entry(name, table) for name, table in tomllib.loads(text).items())
 
 
-def find_entry(name: str) -> ZooModel:
+def find_zoo_model(name: str) -> ZooModel:
     """The entry of this name.
 
     Raises
@@ -121,7 +121,7 @@ def _recipe(table: Mapping[str, Any]) -> Recipe:
         interpolation="bilinear",
         head="logits",
         output_scale=(1.0, 0.0),
-        class_names=tuple((HERE / table["classes"]).read_text(encoding="utf-8").splitlines()),
+        class_names=tuple((ZOO_FOLDER / table["classes"]).read_text(encoding="utf-8").splitlines()),
     )
     source = WeightsSource(
         *(table[key] for key in ("package", "version", "member", "bytes", "sha256"))

@@ -76,19 +76,19 @@ class Block(NamedTuple):
     channels_out: int
 
 
-def blocks(variant: Variant) -> Iterator[Block]:
+def list_blocks(variant: Variant) -> Iterator[Block]:
     """The bottlenecks of a variant, in order."""
     before = STEM_CHANNELS
     for stage in STAGES:
         fixed = stage in (STAGES[0], STAGES[-1])
-        after = scaled_channels(stage.channels, variant.width)
+        after = scale_channels(stage.channels, variant.width)
         for i in range(stage.blocks if fixed else math.ceil(variant.depth * stage.blocks)):
             stride = stage.stride if i == 0 else 1
             yield Block(stage.kernel, stride, stage.expand, before, after)
             before = after
 
 
-def scaled_channels(channels: int, width: float) -> int:
+def scale_channels(channels: int, width: float) -> int:
     """Channels times width, to the nearest multiple of 8 but never more than 10 % less.
 
     >>> scaled_channels(24, 1.1), scaled_channels(112, 1.1)
@@ -99,7 +99,7 @@ def scaled_channels(channels: int, width: float) -> int:
     return rounded + 8 if rounded < 0.9 * wanted else rounded
 
 
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+def compute_same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Rows to add before and after, so that ``ceil(size / stride)`` come out.
 
     >>> same_padding(224, 3, 2), same_padding(65, 3, 2)
@@ -128,7 +128,7 @@ def build_graph(state: StateDict, variant: Variant) -> onnx.ModelProto:
     x, size = graph.conv(INPUT, "_conv_stem", "_bn0", (STEM_CHANNELS, 3, 3, 3), variant.size, 2)
     x = graph.relu6(x)
     channels = STEM_CHANNELS
-    for i, block in enumerate(blocks(variant)):
+    for i, block in enumerate(list_blocks(variant)):
         x, size = _bottleneck(graph, f"_blocks.{i}.", block, x, size)
         channels = block.channels_out
     x, size = graph.conv(x, "_conv_head", "_bn1", (HEAD_CHANNELS, channels, 1, 1), size)
@@ -205,7 +205,7 @@ class _Graph:
     ) -> tuple[str, int]:
         """A convolution with the batch normalisation behind it, and its output's size."""
         weight, bias = self._folded(name, norm, shape)
-        before, after = same_padding(size, shape[-1], stride)
+        before, after = compute_same_padding(size, shape[-1], stride)
         x = self.add(
             "Conv",
             [x, self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)],

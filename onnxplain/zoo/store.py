@@ -22,7 +22,7 @@ from onnxplain.core.files import write_atomic
 from onnxplain.core.spec import ModelSpec
 from onnxplain.image import example_photo
 from onnxplain.zoo import efficientnet_lite
-from onnxplain.zoo.catalogue import HERE, Recipe, ZooModel, find_entry
+from onnxplain.zoo.catalogue import ZOO_FOLDER, Recipe, ZooModel, find_zoo_model
 from onnxplain.zoo.fetch import fetch_weights
 from onnxplain.zoo.legacy_pth import read_state_dict
 
@@ -64,7 +64,7 @@ def build_model(name: str, *, force: bool = False, score: ScorePhoto | None = No
         If there is no such model, its weights cannot be had or are not the pinned ones,
         its scores are not the known ones, or the cache folder cannot be written.
     """
-    entry = find_entry(name)
+    entry = find_zoo_model(name)
     if entry.recipe is None:
         return _shipped(entry)
     path = _cached(entry.name, entry.recipe)
@@ -86,8 +86,8 @@ def build_model(name: str, *, force: bool = False, score: ScorePhoto | None = No
 
 def _shipped(entry: ZooModel) -> Path:
     """A model that comes with the project: in the package, or in a source checkout beside it."""
-    checkout = HERE.parents[1] / "model_zoo" / entry.name
-    for folder in (HERE, checkout):
+    checkout = ZOO_FOLDER.parents[1] / "model_zoo" / entry.name
+    for folder in (ZOO_FOLDER, checkout):
         path = folder / str(entry.shipped)
         if path.is_file():
             return path

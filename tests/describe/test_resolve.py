@@ -15,10 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
-from onnxplain.describe.fields import parse
+from onnxplain.describe.fields import parse_field
 from onnxplain.describe.labels import fit_class_names, read_class_names
-from onnxplain.describe.resolve import plausible_specs, resolve_spec
-from onnxplain.describe.sources import write_spec_toml
+from onnxplain.describe.resolve import list_plausible_specs, resolve_spec
+from onnxplain.describe.sources import format_spec_toml
 from onnxplain.graph.load import ModelFile, read_model
 from tests.conftest import shared
 from tests.helpers import models
@@ -267,7 +267,7 @@ def test_written_toml_reads_back_to_the_same_description(tmp_path: Path) -> None
         "class_names": ['a "b"', "c\\d", "e\x7f", "\u4e2d", "f"],
     }
     spec = resolve_spec(model, flags)
-    (tmp_path / "net.toml").write_text(write_spec_toml(spec))
+    (tmp_path / "net.toml").write_text(format_spec_toml(spec))
     again = resolve_spec(model, {})
     assert dataclasses.replace(again, sources={}) == dataclasses.replace(spec, sources={})
 
@@ -276,7 +276,7 @@ def test_what_nobody_said_is_not_written_as_if_somebody_had(tmp_path: Path) -> N
     model = net(tmp_path)
     spec = resolve_spec(model, {"range": (0, 1)})
     assert spec.sources["class_names"] == "numbered"
-    written = write_spec_toml(spec)
+    written = format_spec_toml(spec)
     (tmp_path / "net.toml").write_text(written)
     again = resolve_spec(model, {})
     assert again.sources["range"] == "net.toml"
@@ -421,19 +421,19 @@ def test_uint8_pixels_are_not_normalised_whatever_the_folder_says(tmp_path: Path
 
 
 def test_plausible_preprocessings_are_the_presets_in_both_colour_orders(tmp_path: Path) -> None:
-    found = dict(plausible_specs(net(tmp_path), {}))
+    found = dict(list_plausible_specs(net(tmp_path), {}))
     assert "torchvision / timm / keras-torch, rgb" in found
     assert found["torchvision / timm / keras-torch, bgr"].mean == IMAGENET[0][::-1]
     assert found["keras-caffe, bgr"].mean == (103.939, 116.779, 123.68)
     assert len(found) == 12
-    told = plausible_specs(net(tmp_path), {"colour": "rgb", "mean": 0.5, "std": 0.5})
+    told = list_plausible_specs(net(tmp_path), {"colour": "rgb", "mean": 0.5, "std": 0.5})
     assert told[0][0] == "as described"
     assert told[0][1].mean == (0.5,) * 3
     assert len(told) == 7
 
 
 def test_plausible_preprocessings_of_uint8_differ_in_colour_only(tmp_path: Path) -> None:
-    found = plausible_specs(saved(models.quantised(models.weights((4, 4))), tmp_path), {})
+    found = list_plausible_specs(saved(models.quantised(models.weights((4, 4))), tmp_path), {})
     assert [name for name, _ in found] == ["as described", "bytes, rgb", "bytes, bgr"]
 
 
@@ -588,4 +588,4 @@ def test_values_of_numpy_are_values(tmp_path: Path) -> None:
     flags = {"range": np.array([0, 1]), "mean": np.array([0.5] * 3), "std": np.float32(0.25)}
     spec = resolve_spec(model, flags)
     assert normalisation(spec) == ((0.0, 1.0), (0.5,) * 3, (0.25,) * 3)
-    assert parse("size", np.int64(128)) == (128, 128)
+    assert parse_field("size", np.int64(128)) == (128, 128)

@@ -17,7 +17,13 @@ from onnx import ModelProto, TensorProto, helper
 
 from onnxplain.core.errors import ModelError
 from onnxplain.graph.load import read_model
-from onnxplain.graph.rebatch import BatchProof, batch_axis, dynamic_batch, probe_images, prove_batch
+from onnxplain.graph.rebatch import (
+    BatchProof,
+    make_batch_dynamic,
+    make_probe_images,
+    prove_batch,
+    read_fixed_batch,
+)
 from tests.conftest import shared
 from tests.helpers import models
 
@@ -38,7 +44,7 @@ def encoded(proto: ModelProto) -> NDArray[Any]:
     dims = [d.dim_value for d in kind.shape.dim]
     last = dims[3] in (1, 3)
     size = (dims[1], dims[2]) if last else (dims[2], dims[3])
-    images = probe_images(size)[..., : dims[3] if last else dims[1]]
+    images = make_probe_images(size)[..., : dims[3] if last else dims[1]]
     if not last:
         images = images.transpose(0, 3, 1, 2)
     if kind.elem_type == TensorProto.UINT8:
@@ -47,7 +53,7 @@ def encoded(proto: ModelProto) -> NDArray[Any]:
 
 
 def proof(proto: ModelProto) -> BatchProof:
-    return prove_batch(runner(proto), runner(dynamic_batch(proto)), encoded(proto))
+    return prove_batch(runner(proto), runner(make_batch_dynamic(proto)), encoded(proto))
 
 
 def fixed_nets() -> dict[str, ModelProto]:
@@ -140,17 +146,17 @@ def attention() -> ModelProto:
 @pytest.mark.parametrize("name", fixed_nets())
 def test_fixed_batches_become_dynamic_and_are_proved(name: str) -> None:
     proto = fixed_nets()[name]
-    assert batch_axis(proto) == 1
+    assert read_fixed_batch(proto) == 1
     before = proto.SerializeToString()
     assert proof(proto).proved, proof(proto).reason
     assert proto.SerializeToString() == before
-    assert batch_axis(dynamic_batch(proto)) is None
+    assert read_fixed_batch(make_batch_dynamic(proto)) is None
 
 
 def test_rewritten_graphs_keep_their_answers_at_every_batch_size() -> None:
     proto = attention()
     x = np.random.default_rng(1).normal(size=(7, 3, 4, 4)).astype(np.float32)
-    single, batched = runner(proto), runner(dynamic_batch(proto))
+    single, batched = runner(proto), runner(make_batch_dynamic(proto))
     want = np.concatenate([single(x[i : i + 1]) for i in range(7)])
     for size in (1, 2, 7):
         np.testing.assert_allclose(batched(x[:size]), want[:size], rtol=1e-5)
@@ -169,13 +175,13 @@ def test_a_batch_that_is_squeezed_away_cannot_be_carried() -> None:
         {"flat": np.array([-1]), "first": np.array([0, 1]), "zero": np.array([0])},
     )
     with pytest.raises(ModelError, match="does not reach the output 'scores', lost at Gather"):
-        dynamic_batch(proto)
+        make_batch_dynamic(proto)
 
 
 def test_a_declared_batch_that_lies_is_not_proved() -> None:
     proto = models.lying_batch()
-    assert batch_axis(proto) is None
-    images = probe_images((16, 16)).transpose(0, 3, 1, 2)
+    assert read_fixed_batch(proto) is None
+    images = make_probe_images((16, 16)).transpose(0, 3, 1, 2)
     found = prove_batch(runner(proto), runner(proto), images)
     assert not found.proved
     assert "differ" in found.reason
@@ -184,7 +190,7 @@ def test_a_declared_batch_that_lies_is_not_proved() -> None:
 
 def test_a_declared_batch_that_does_not_run_is_not_proved() -> None:
     proto = models.convnet(one_row=True)
-    images = probe_images((16, 16)).transpose(0, 3, 1, 2)
+    images = make_probe_images((16, 16)).transpose(0, 3, 1, 2)
     found = prove_batch(runner(proto), runner(proto), images)
     assert not found.proved
     assert "does not run at batch 3" in found.reason
@@ -193,12 +199,12 @@ def test_a_declared_batch_that_does_not_run_is_not_proved() -> None:
 def test_a_declared_batch_that_holds_is_proved() -> None:
     proto = models.convnet()
     run = runner(proto)
-    assert prove_batch(run, run, probe_images((16, 16)).transpose(0, 3, 1, 2)).proved
+    assert prove_batch(run, run, make_probe_images((16, 16)).transpose(0, 3, 1, 2)).proved
 
 
 def test_an_answer_for_one_of_three_images_is_not_proved() -> None:
     run = runner(models.convnet())
-    images = probe_images((16, 16)).transpose(0, 3, 1, 2)
+    images = make_probe_images((16, 16)).transpose(0, 3, 1, 2)
     found = prove_batch(run, lambda x: run(x[:1]), images)
     assert not found.proved
     assert "shape (1, 5)" in found.reason
@@ -207,19 +213,19 @@ def test_an_answer_for_one_of_three_images_is_not_proved() -> None:
 @pytest.mark.parametrize("proto", [models.saturated(), models.constant((16, 16), [1.0, 2.0])])
 def test_agreement_of_answers_that_never_change_is_no_proof(proto: ModelProto) -> None:
     run = runner(proto)
-    found = prove_batch(run, run, probe_images((16, 16)).transpose(0, 3, 1, 2))
+    found = prove_batch(run, run, make_probe_images((16, 16)).transpose(0, 3, 1, 2))
     assert not found.proved
     assert "hardly differ" in found.reason
 
 
 def test_rows_that_are_exchanged_are_not_proved() -> None:
     run = runner(models.convnet())
-    images = probe_images((16, 16)).transpose(0, 3, 1, 2)
+    images = make_probe_images((16, 16)).transpose(0, 3, 1, 2)
     assert not prove_batch(run, lambda x: run(x[[1, 0, 2]]), images).proved
 
 
 def test_infinite_answers_are_no_proof() -> None:
-    images = probe_images((4, 4))
+    images = make_probe_images((4, 4))
 
     def run(x: NDArray[Any]) -> NDArray[Any]:
         return np.full((len(x), 2), np.nan)
@@ -228,7 +234,7 @@ def test_infinite_answers_are_no_proof() -> None:
 
 
 def test_probe_images_are_images() -> None:
-    images = probe_images((5, 7))
+    images = make_probe_images((5, 7))
     assert images.shape == (7, 5, 7, 3)
     assert images.dtype == np.float32
     assert images.min() >= 0
@@ -257,7 +263,7 @@ def test_external_tensors_need_not_be_loaded_to_be_rebatched(tmp_path: Path) -> 
     path = tmp_path / "net.onnx"
     # shapes of a reshape are small and stay inside, as exporters leave them
     onnx.save_model(stored, path, save_as_external_data=True, location="w", size_threshold=100)
-    made = dynamic_batch(read_model(path).proto)
+    made = make_batch_dynamic(read_model(path).proto)
     assert any(t.data_location == TensorProto.EXTERNAL for t in made.graph.initializer)
     rebatched = models.save(made, tmp_path / "rebatched.onnx")
     session = ort.InferenceSession(rebatched, providers=["CPUExecutionProvider"])

@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxplain.core.errors import ModelError
-from onnxplain.graph.surgery import prepend_sub, randomise_layers, weight_layers
+from onnxplain.graph.surgery import list_weight_layers, prepend_subtraction, randomise_layers
 from tests.conftest import shared
 from tests.helpers import models
 
@@ -27,7 +27,7 @@ def run(made, images):
 )
 def test_a_model_that_takes_the_shift_off_answers_the_same(shift):
     made = models.convnet()
-    moved = prepend_sub(made, shift)
+    moved = prepend_subtraction(made, shift)
     np.testing.assert_array_equal(
         run(moved, IMAGES + np.asarray(shift, np.float32)), run(made, IMAGES)
     )
@@ -38,7 +38,7 @@ def test_a_model_that_takes_the_shift_off_answers_the_same(shift):
 def test_the_model_that_was_given_stays_as_it_was():
     made = models.convnet()
     before = made.SerializeToString()
-    prepend_sub(made, 1.0)
+    prepend_subtraction(made, 1.0)
     randomise_layers(made, 1)
     assert made.SerializeToString() == before
 
@@ -63,28 +63,28 @@ def test_every_use_of_the_input_is_shifted_in_inner_graphs_too():
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     x = np.array([[0.0, 1.0, 2.0, 3.0]], np.float32)
-    np.testing.assert_array_equal(run(prepend_sub(made, 5.0), x + 5), x + x * x)
+    np.testing.assert_array_equal(run(prepend_subtraction(made, 5.0), x + 5), x + x * x)
 
 
 @pytest.mark.parametrize("shift", [np.zeros((4, 1, 1)), np.zeros((1, 1, 3, 16, 16)), np.zeros(15)])
 def test_a_shift_of_another_shape_is_refused(shift):
     with pytest.raises(ValueError, match="does not fit"):
-        prepend_sub(models.convnet(), shift)
+        prepend_subtraction(models.convnet(), shift)
 
 
 @pytest.mark.parametrize("batch", ["N", 0, -1])
 def test_an_open_batch_takes_a_shift_an_image(batch):
     """However the file writes it."""
-    moved = prepend_sub(models.convnet(batch=batch), np.zeros((3, 3, 16, 16)))
+    moved = prepend_subtraction(models.convnet(batch=batch), np.zeros((3, 3, 16, 16)))
     assert moved.graph.node[0].op_type == "Sub"
 
 
 def test_what_cannot_be_shifted_is_refused():
     integers = models.additive(models.weights((4, 4)), dtype="uint8", layout="nhwc")
     with pytest.raises(ModelError, match="UINT8"):
-        prepend_sub(integers, 1)
+        prepend_subtraction(integers, 1)
     with pytest.raises(ModelError, match=r"no input 'x'; it has"):
-        prepend_sub(models.convnet(), 1.0, input="x")
+        prepend_subtraction(models.convnet(), 1.0, input="x")
 
 
 def _stored(made):
@@ -93,7 +93,7 @@ def _stored(made):
 
 def test_layers_are_randomised_from_the_last_one_down():
     made = models.convnet()
-    layers = weight_layers(made)
+    layers = list_weight_layers(made)
     assert len(layers) >= 2
     before = _stored(made)
     for n in range(len(layers) + 1):
@@ -109,7 +109,7 @@ def test_layers_are_randomised_from_the_last_one_down():
 def test_a_layer_is_randomised_in_the_same_way_whatever_the_number():
     made = models.convnet()
     one, two = (_stored(randomise_layers(made, n)) for n in (1, 2))
-    for name in weight_layers(made)[-1].tensors:
+    for name in list_weight_layers(made)[-1].tensors:
         np.testing.assert_array_equal(one[name], two[name])
 
 
@@ -123,7 +123,7 @@ def test_the_seed_decides_the_order():
 
 def test_there_are_no_more_layers_than_the_model_has():
     made = models.convnet()
-    with pytest.raises(ValueError, match=f"from 0 to {len(weight_layers(made))}"):
+    with pytest.raises(ValueError, match=f"from 0 to {len(list_weight_layers(made))}"):
         randomise_layers(made, 99)
 
 
@@ -142,7 +142,7 @@ def test_quantised_weights_and_constants_are_weights_too():
         [numpy_helper.from_array(np.float32(0.01), "scale")],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    (layer,) = weight_layers(made)
+    (layer,) = list_weight_layers(made)
     assert (layer.name, layer.tensors) == ("product", ("stored",))
     x = RNG.random((2, 4), np.float32)
     assert np.abs(run(randomise_layers(made, 1), x) - run(made, x)).max() > 1e-3
@@ -152,7 +152,7 @@ def test_quantised_weights_and_constants_are_weights_too():
 @pytest.mark.parametrize("file", ["squeezenet-places365.onnx", "mobilenet_v2_1.0_224_quant.onnx"])
 def test_real_models_run_with_random_layers(file):
     made = onnx.load(shared(f"models/{file}"))
-    layers = weight_layers(made)
+    layers = list_weight_layers(made)
     assert len(layers) > 20
     shape = [each.dim_value or 1 for each in made.graph.input[0].type.tensor_type.shape.dim]
     kind = helper.tensor_dtype_to_np_dtype(made.graph.input[0].type.tensor_type.elem_type)

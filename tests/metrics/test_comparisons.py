@@ -10,7 +10,7 @@ from onnxplain import metrics
 from onnxplain.core.data import Case, make_rng
 from onnxplain.core.errors import ModelError
 from onnxplain.fills import Black, Blur, ChannelMean, Colour
-from onnxplain.graph.surgery import prepend_sub, randomise_layers, weight_layers
+from onnxplain.graph.surgery import list_weight_layers, prepend_subtraction, randomise_layers
 from onnxplain.methods import FIDO, LIME, MP, MP2, RISE, SP
 from onnxplain.metrics.stability.sweeps import Sweep
 from onnxplain.runtime import from_callable
@@ -165,7 +165,10 @@ def onnx_classifier(made, mean=0.0):
 def test_fills_in_image_space_are_invariant_to_a_shift_of_the_input():
     made = models.convnet(SIZE)
     image = (np.random.default_rng(0).integers(0, 256, (*SIZE, 3)) / 256).astype(np.float32)
-    first, second = onnx_classifier(made), onnx_classifier(prepend_sub(made, -0.5), mean=0.5)
+    first, second = (
+        onnx_classifier(made),
+        onnx_classifier(prepend_subtraction(made, -0.5), mean=0.5),
+    )
     score = metrics.input_invariance(first, second, image, FAST, fill=Colour(rgb=(0.5, 0.5, 0.5)))
     # Pixels and fill are multiples of 1/256: nothing is rounded.
     assert score.value == 0
@@ -175,7 +178,10 @@ def test_fills_in_image_space_are_invariant_to_a_shift_of_the_input():
 
 def test_a_fill_of_zeros_in_the_graphs_own_space_is_not_invariant():
     made = models.convnet(SIZE)
-    first, second = onnx_classifier(made), onnx_classifier(prepend_sub(made, -0.5), mean=0.5)
+    first, second = (
+        onnx_classifier(made),
+        onnx_classifier(prepend_subtraction(made, -0.5), mean=0.5),
+    )
     maps = [
         metrics.judge(metrics.FillScore(), each, IMAGE, None, 1, fill=Picture(value)).value
         for each, value in ((first, 0.0), (second, 0.5))  # zeros once each has its own mean off
@@ -186,7 +192,7 @@ def test_a_fill_of_zeros_in_the_graphs_own_space_is_not_invariant():
 def test_a_map_is_lost_as_layers_are_randomised():
     made = models.convnet(SIZE)
     image = RNG.random((*SIZE, 3), np.float32)
-    depth = len(weight_layers(made))
+    depth = len(list_weight_layers(made))
     broken = (onnx_classifier(randomise_layers(made, n)) for n in range(depth + 1))
     score = metrics.randomisation(onnx_classifier(made), broken, image, FAST, fill="black")
     assert len(score.details["spearman"]) == depth + 1

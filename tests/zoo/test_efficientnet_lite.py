@@ -11,7 +11,14 @@ from PIL import Image as Pillow
 
 from onnxplain.core.errors import ZooError
 from onnxplain.zoo.catalogue import list_models
-from onnxplain.zoo.efficientnet_lite import FEATURES, INPUT, STAGES, Variant, blocks, build_graph
+from onnxplain.zoo.efficientnet_lite import (
+    FEATURES,
+    INPUT,
+    STAGES,
+    Variant,
+    build_graph,
+    list_blocks,
+)
 from onnxplain.zoo.fetch import fetch_weights
 from onnxplain.zoo.legacy_pth import StateDict, read_state_dict
 
@@ -38,7 +45,7 @@ def random_state(variant: Variant, classes: int = 5) -> StateDict:
 
     conv("_conv_stem", "_bn0", 32, 3, 3, 3)
     channels = 32
-    for i, (kernel, _, expand, channels, after) in enumerate(blocks(variant)):
+    for i, (kernel, _, expand, channels, after) in enumerate(list_blocks(variant)):
         wide, name = channels * expand, f"_blocks.{i}."
         if expand != 1:
             conv(f"{name}_expand_conv", f"{name}_bn0", wide, channels, 1, 1)
@@ -84,7 +91,7 @@ def slow_network(state: StateDict, variant: Variant, x: Array) -> Array:
         return np.clip(x, 0, 6) if relu else x
 
     x = layer(x, "_conv_stem", "_bn0", 2)
-    for i, block in enumerate(blocks(variant)):
+    for i, block in enumerate(list_blocks(variant)):
         name, before = f"_blocks.{i}.", x
         if f"{name}_expand_conv.weight" in state:
             x = layer(x, f"{name}_expand_conv", f"{name}_bn0")
@@ -125,7 +132,7 @@ def test_variants_grow_as_published() -> None:
         model.name: (len(found), found[-1].channels_out)
         for model in list_models()
         if model.recipe
-        for found in [list(blocks(model.recipe.variant))]
+        for found in [list(list_blocks(model.recipe.variant))]
     }
     assert shapes == {
         "efficientnet-lite0": (16, 320),

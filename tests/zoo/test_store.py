@@ -164,7 +164,7 @@ def test_the_inpainter_is_found_in_a_checkout_and_in_an_installation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "onnxplain" / "zoo"
-    monkeypatch.setattr(store, "HERE", package)
+    monkeypatch.setattr(store, "ZOO_FOLDER", package)
     with pytest.raises(ZooError, match="not part of this installation"):
         build_model("inpainter")
     for folder in (tmp_path / "model_zoo" / "inpainter", package):

@@ -11,7 +11,7 @@ from onnxplain.core.params import Param, Parametrised, describe_unknown, list_pa
 from onnxplain.core.spec import DType, Layout
 
 Pack: TypeAlias = Literal["separate", "channels", "width", "image"]
-Order: TypeAlias = Literal["rgb", "bgr"]
+ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
 MaskType: TypeAlias = Literal["float32", "float16", "uint8", "bool", "int32", "int64"]
 
 PLANES = {"image": 3, "mask": 1, "ones": 1}  # what may be joined along the channels
@@ -45,7 +45,7 @@ class InpainterSpec(Parametrised):
     mask_input: Annotated[str, Param("name of the input that takes the mask")] = "mask"
     output: Annotated[str, Param("name or index of the output that is the painted image")] = "0"
     layout: Annotated[Layout, Param("order of the axes")] = "nchw"
-    colour: Annotated[Order, Param("order of the channels that go in")] = "rgb"
+    colour: Annotated[ChannelOrder, Param("order of the channels that go in")] = "rgb"
     dtype: Annotated[DType, Param("element type of the image")] = "float32"
     range: Annotated[tuple[float, float], Param("what black and white become")] = (0.0, 1.0)
     mean: Annotated[
@@ -69,7 +69,7 @@ class InpainterSpec(Parametrised):
     multiple: Annotated[int, Param("rows and columns must be multiples of this", ge=1, le=512)] = 1
     batch: Annotated[int, Param("different images a call may hold; 0: any number", ge=0)] = 0
     output_layout: Annotated[Layout, Param("order of the answer's axes")] = "nchw"
-    output_colour: Annotated[Order, Param("order of the channels that come out")] = "rgb"
+    output_colour: Annotated[ChannelOrder, Param("order of the channels that come out")] = "rgb"
     output_range: Annotated[
         tuple[float, float], Param("what black and white are in the answer")
     ] = (0.0, 1.0)
@@ -80,7 +80,7 @@ class InpainterSpec(Parametrised):
         if self.hole == self.known:
             raise ValueError(f"hole and known must differ, got {self.hole:g} for both")
         for name in ("hole", "known"):
-            if not holds(self.mask_dtype, getattr(self, name)):
+            if not can_hold(self.mask_dtype, getattr(self, name)):
                 raise ValueError(
                     f"{name} is {getattr(self, name):g}, which a mask of {self.mask_dtype} cannot "
                     f"hold; write the numbers that the graph takes"
@@ -125,7 +125,7 @@ class InpainterSpec(Parametrised):
 
     def values(self) -> dict[str, Any]:
         """Every field but the sources, ready for JSON."""
-        return {one.name: getattr(self, one.name) for one in FIELDS.values()}
+        return {one.name: getattr(self, one.name) for one in INPAINTER_FIELDS.values()}
 
     def told(self) -> dict[str, Any]:
         """What somebody said, be it by a flag, a preset or a file: results depend on it."""
@@ -137,7 +137,7 @@ class InpainterSpec(Parametrised):
         }
 
 
-def holds(dtype: str, value: float) -> bool:
+def can_hold(dtype: str, value: float) -> bool:
     """Whether an element type has a value.
 
     >>> holds("uint8", 255), holds("uint8", 0.5), holds("bool", 255), holds("float16", -0.5)
@@ -149,10 +149,10 @@ def holds(dtype: str, value: float) -> bool:
     return value == int(value) and low <= value <= high
 
 
-FIELDS = {one.name: one for one in list_parameters(InpainterSpec)}
+INPAINTER_FIELDS = {one.name: one for one in list_parameters(InpainterSpec)}
 
 
-def parse(name: str, value: Any) -> Any:
+def parse_inpainter_field(name: str, value: Any) -> Any:
     """One field's value as flags, TOML and JSON give it, in the form the spec holds.
 
     Raises
@@ -175,9 +175,9 @@ def parse(name: str, value: Any) -> Any:
         ...
     ValueError: field 'layuot' is unknown; did you mean 'layout'?
     """
-    if name not in FIELDS:
-        raise ValueError(f"field {describe_unknown(name, FIELDS)}")
-    one = FIELDS[name]
+    if name not in INPAINTER_FIELDS:
+        raise ValueError(f"field {describe_unknown(name, INPAINTER_FIELDS)}")
+    one = INPAINTER_FIELDS[name]
     if name == "channels" and isinstance(value, list | tuple):
         value = ",".join(map(str, value))
     if name == "output" and isinstance(value, int) and not isinstance(value, bool):
@@ -217,18 +217,18 @@ def _floats(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """A field's value in words.
 
     >>> shown((0.0, 255.0)), shown((512, 512)), shown("rgb")
     ('0, 255', '512, 512', 'rgb')
     """
     if isinstance(value, tuple):
-        return ", ".join(map(shown, value))
+        return ", ".join(map(format_value, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def write_toml(spec: InpainterSpec) -> str:
+def format_inpainter_toml(spec: InpainterSpec) -> str:
     """A spec as a TOML file that reads back to it, with the source of each value."""
     lines = ["[inpainter]\n"]
     for name, value in spec.values().items():
@@ -237,7 +237,7 @@ def write_toml(spec: InpainterSpec) -> str:
     return "".join(lines)
 
 
-def described(spec: InpainterSpec) -> dict[str, dict[str, Any]]:
+def describe_spec(spec: InpainterSpec) -> dict[str, dict[str, Any]]:
     """Every field with its value and source, ready for JSON."""
     return {
         name: {"value": value, "source": spec.sources.get(name, "default")}

@@ -12,7 +12,7 @@ from onnxplain.core.errors import InpainterError
 from onnxplain.core.spec import Layout
 from onnxplain.describe.inpainter.inpainter_spec import PLANES, Pack
 from onnxplain.graph.load import ModelFile
-from onnxplain.graph.shapes import Dims, list_image_inputs, product, read_declared_dims
+from onnxplain.graph.shapes import Dims, count_elements, list_fed_inputs, read_declared_dims
 
 DTYPES: Mapping[int, str] = {
     TensorProto.FLOAT: "float32",
@@ -52,7 +52,7 @@ class Port:
         return f"{self.name!r} {self.dtype} {dims}"
 
 
-def looks_like_inpainter(model: ModelFile) -> bool:
+def has_picture_output(model: ModelFile) -> bool:
     """Whether a graph answers with a picture, as no classifier does."""
     answers = [_port(value) for value in model.proto.graph.output]
     return any(
@@ -84,7 +84,7 @@ def read_ports(model: ModelFile, told: Mapping[str, Any]) -> dict[str, Any]:
     """
     name = model.path.name
     answer = _output(name, [_port(value) for value in model.proto.graph.output], told)
-    inputs = [_port(value) for value in list_image_inputs(model.proto.graph)]
+    inputs = [_port(value) for value in list_fed_inputs(model.proto.graph)]
     image, mask, pack = _inputs(name, inputs, answer, told)
     channels = COLOURS
     if pack == "channels":
@@ -181,7 +181,7 @@ def _pack(only: Port, answer: Port) -> Pack:
     if not only.surely_has(COLOURS):
         return "channels"
     assert only.dims is not None
-    taken, given = product(only.dims[1:]), product(answer.dims and answer.dims[1:])
+    taken, given = count_elements(only.dims[1:]), count_elements(answer.dims and answer.dims[1:])
     return "width" if taken is not None and given is not None and taken == 2 * given else "image"
 
 

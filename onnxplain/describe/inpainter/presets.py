@@ -37,7 +37,7 @@ _SIGNED: Mapping[str, Any] = {
     "output_range": (-1.0, 1.0),
 }
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {
+INPAINTER_PRESETS: Mapping[str, Mapping[str, Any]] = {
     # A float32 image in [0, 1], a mask with 1 in holes, the answer in [0, 1].
     "plain": {
         "pack": "separate",

@@ -20,9 +20,14 @@ from typing import Any
 
 from onnxplain.core.errors import InpainterError
 from onnxplain.core.params import describe_unknown
-from onnxplain.describe.inpainter.inpainter_spec import FIELDS, InpainterSpec, parse, shown
-from onnxplain.describe.inpainter.ports import looks_like_inpainter, read_ports
-from onnxplain.describe.inpainter.presets import PRESETS
+from onnxplain.describe.inpainter.inpainter_spec import (
+    INPAINTER_FIELDS,
+    InpainterSpec,
+    format_value,
+    parse_inpainter_field,
+)
+from onnxplain.describe.inpainter.ports import has_picture_output, read_ports
+from onnxplain.describe.inpainter.presets import INPAINTER_PRESETS
 from onnxplain.describe.sources import SpecSource, read_spec_toml
 from onnxplain.graph.load import ModelFile
 
@@ -32,10 +37,10 @@ METADATA = "onnxplain.inpainter"
 
 def is_inpainter(model: ModelFile) -> bool:
     """Whether a file is described as an inpainter, or its graph answers with a picture."""
-    return bool(_beside(model)) or looks_like_inpainter(model)
+    return bool(_beside(model)) or has_picture_output(model)
 
 
-def option(name: str) -> str:
+def spell_inpainter_option(name: str) -> str:
     """How the command line spells a field.
 
     >>> option("output_range")
@@ -52,8 +57,8 @@ def resolve_inpainter(model: ModelFile, flags: Mapping[str, Any]) -> InpainterSp
     model : ModelFile
         What `read_model` gave.
     flags : mapping
-        What the user says: fields of `InpainterSpec`, and ``preset`` (a name of `PRESETS`).
-        None counts as not said.
+        Fields of `InpainterSpec`, and ``preset`` (a name of `INPAINTER_PRESETS`). None counts as
+        not given.
 
     Raises
     ------
@@ -74,14 +79,15 @@ def resolve_inpainter(model: ModelFile, flags: Mapping[str, Any]) -> InpainterSp
         if field in told:
             told[field] = facts[field], told[field][1]
     values, origins = dict[str, Any](), dict[str, str]()
-    for field in FIELDS:
+    for field in INPAINTER_FIELDS:
         fact = facts.get(field)
         if field in told:
             values[field], origins[field] = told[field]
             if fact not in (None, values[field]):
                 raise InpainterError(
-                    f"{name}: {origins[field]} says {field} {shown(values[field])}, but the graph "
-                    f"has {shown(fact)}; write {field} = {json.dumps(fact)}, or leave it away"
+                    f"{name}: {origins[field]} says {field} {format_value(values[field])}, but the "
+                    f"graph has {format_value(fact)}; write {field} = {json.dumps(fact)}, or leave "
+                    f"it away"
                 )
         elif fact is not None:
             values[field], origins[field] = fact, "graph"
@@ -108,7 +114,7 @@ def _by_default(
     field: str, values: Mapping[str, Any], told: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> tuple[Any, str]:
     """The plain convention's value, or what follows from fields before it."""
-    default = FIELDS[field].default, "default"
+    default = INPAINTER_FIELDS[field].default, "default"
     if field == "range" and values["dtype"] == "uint8":
         return (0.0, 255.0), "follows from dtype"
     if field == "premultiply" and values["pack"] == "image":
@@ -144,16 +150,18 @@ def _flags(flags: Mapping[str, Any]) -> list[SpecSource]:
     given = {name: value for name, value in flags.items() if value is not None}
     preset = given.pop("preset", None)
     found = [
-        SpecSource(f"flag {option(name)}", {name: parse(name, value)})
+        SpecSource(
+            f"flag {spell_inpainter_option(name)}", {name: parse_inpainter_field(name, value)}
+        )
         for name, value in given.items()
     ]
     return found if preset is None else [*found, _preset(preset, "flag")]
 
 
 def _preset(name: object, where: str) -> SpecSource:
-    if not isinstance(name, str) or name not in PRESETS:
-        raise ValueError(f"preset {describe_unknown(str(name), PRESETS)}")
-    return SpecSource(f"preset {name} ({where})", PRESETS[str(name)])
+    if not isinstance(name, str) or name not in INPAINTER_PRESETS:
+        raise ValueError(f"preset {describe_unknown(str(name), INPAINTER_PRESETS)}")
+    return SpecSource(f"preset {name} ({where})", INPAINTER_PRESETS[str(name)])
 
 
 def _beside(model: ModelFile, *, must_be_table: bool = False) -> list[SpecSource]:
@@ -186,7 +194,9 @@ def _table(content: Any, where: str) -> list[SpecSource]:
     values = dict(content)
     try:
         presets = [_preset(values.pop("preset"), where)] if "preset" in values else []
-        own = {name: parse(name, value) for name, value in values.items()}
+        own = {name: parse_inpainter_field(name, value) for name, value in values.items()}
     except (TypeError, ValueError) as error:
-        raise InpainterError(f"{where}: {error}; its keys: preset, {', '.join(FIELDS)}") from error
+        raise InpainterError(
+            f"{where}: {error}; its keys: preset, {', '.join(INPAINTER_FIELDS)}"
+        ) from error
     return [SpecSource(where, own), *presets] if own else presets
