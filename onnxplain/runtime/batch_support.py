@@ -17,8 +17,8 @@ from onnxplain.runtime.session import Session, get_ort_version, open_session
 from onnxplain.version import __version__
 
 if TYPE_CHECKING:  # they import onnx, which takes 0.2 s and which not every use needs
+    from onnxplain.graph.batch_proof import BatchProof
     from onnxplain.graph.load import ModelFile
-    from onnxplain.graph.rebatch import BatchProof
 
 CPU = Device("cpu")
 
@@ -79,7 +79,7 @@ def _rewritten(model: ModelFile, spec: ModelSpec, device: Device) -> Session:
 
 
 def _find_out(model: ModelFile, spec: ModelSpec) -> BatchSupport:
-    from onnxplain.graph.rebatch import read_fixed_batch
+    from onnxplain.graph.batch_proof import read_fixed_batch
 
     declared = read_fixed_batch(model.proto, spec.input)
     if declared not in (None, 1):
@@ -102,7 +102,7 @@ def _find_out(model: ModelFile, spec: ModelSpec) -> BatchSupport:
 
 def _prove(single: Session, batched: Session, spec: ModelSpec) -> BatchProof:
     """Compare on CPU, whatever the device: there TF32 blurs what is to be told apart."""
-    from onnxplain.graph.rebatch import make_probe_images, prove_batch
+    from onnxplain.graph.batch_proof import make_probe_images, prove_batch
 
     def scores(session: Session, rows: NDArray[Any]) -> NDArray[Any]:
         return session.run({spec.input: rows}, [spec.output])[0]

@@ -51,9 +51,9 @@ def load_features(
         If the device cannot be had.
     """
     from onnxplain.describe.resolve import resolve_spec
+    from onnxplain.graph.inner_tensors import find_features_tensor, keep_only_output
     from onnxplain.graph.load import read_model
     from onnxplain.graph.rebatch import make_batch_dynamic
-    from onnxplain.graph.surgery import find_features_tensor, keep_only_output
 
     wanted = Device.parse(device)
     model = read_model(Path(path))

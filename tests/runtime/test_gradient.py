@@ -15,8 +15,8 @@ from onnxplain.core.scores import compute_target_scores
 from onnxplain.core.spec import ModelSpec
 from onnxplain.gradient import GradientError, check_gradient, gradient_name
 from onnxplain.graph import load as loading
+from onnxplain.graph.batch_proof import read_fixed_batch
 from onnxplain.graph.load import read_model
-from onnxplain.graph.rebatch import read_fixed_batch
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.failures import OutOfMemory
