@@ -10,7 +10,7 @@ import click
 from onnxplain.cli.kept import given, keep
 from onnxplain.cli.models import numbers, sides
 from onnxplain.core.params import Declared
-from onnxplain.describe.inpainter.inpainter_spec import INPAINTER_FIELDS
+from onnxplain.describe.inpainter.inpainter_spec import INPAINTER_PARAMETERS
 from onnxplain.describe.inpainter.presets import INPAINTER_PRESETS
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -20,7 +20,7 @@ PREFIX = "inpainter_"  # names of options share one space
 
 def inpainter_options(command: F) -> F:
     """Add an option for every field of an inpainter's description, and for its preset."""
-    for one in reversed(INPAINTER_FIELDS.values()):
+    for one in reversed(INPAINTER_PARAMETERS.values()):
         command = _option(one)(command)
     return click.option(
         f"{PREFIX}preset",

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
-from onnxplain.describe.fields import parse_field
+from onnxplain.describe.fields import CLASSIFIER_FIELDS, parse_field
 from onnxplain.describe.labels import fit_class_names, read_class_names
 from onnxplain.describe.resolve import list_plausible_specs, resolve_spec
 from onnxplain.describe.sources import format_spec_toml
@@ -588,4 +588,4 @@ def test_values_of_numpy_are_values(tmp_path: Path) -> None:
     flags = {"range": np.array([0, 1]), "mean": np.array([0.5] * 3), "std": np.float32(0.25)}
     spec = resolve_spec(model, flags)
     assert normalisation(spec) == ((0.0, 1.0), (0.5,) * 3, (0.25,) * 3)
-    assert parse_field("size", np.int64(128)) == (128, 128)
+    assert parse_field(CLASSIFIER_FIELDS, "size", np.int64(128)) == (128, 128)
