@@ -14,7 +14,7 @@ from onnxplain.describe.inpainter.inpainter_spec import PLANES, Pack
 from onnxplain.graph.load import ModelFile
 from onnxplain.graph.shapes import Dims, count_elements, list_fed_inputs, read_declared_dims
 
-IMAGE_DTYPES = ("float32", "float16", "uint8")
+PICTURE_DTYPES = ("float32", "float16", "uint8")
 MASK_DTYPES: Mapping[int, str] = {
     TensorProto.FLOAT: "float32",
     TensorProto.FLOAT16: "float16",
@@ -164,7 +164,7 @@ def _find_inputs(
             f"write pack = 'separate'"
         )
     only = inputs[0]
-    if only.dtype not in IMAGE_DTYPES:
+    if only.dtype not in PICTURE_DTYPES:
         raise InpainterError(f"{name}: takes no images: its input is {listed}")
     ways = []
     if pack == "channels" and "channels" not in told:
@@ -223,7 +223,7 @@ def _tell_apart(name: str, inputs: Sequence[Port], told: Mapping[str, Any]) -> t
 
 
 def _check_inputs(name: str, image: Port, mask: Port) -> None:
-    if not image.may_have(COLOURS) or image.dtype not in IMAGE_DTYPES:
+    if not image.may_have(COLOURS) or image.dtype not in PICTURE_DTYPES:
         raise InpainterError(
             f"{name}: no inpainter: its image input would be (N, 3, rows, columns) or (N, rows, "
             f"columns, 3) of float32, float16 or uint8, but there are {image}, {mask}"
