@@ -116,7 +116,7 @@ def _find_image_input(proto: ModelProto, name: str, wanted: str | None) -> Value
         images = [value for value in images if value.name == wanted]
     if not images:
         raise ModelError(
-            f"{name}: not an image classifier: no input takes images, which are (N, 3 or 1, H, W) "
+            f"{name}: no image classifier: no input takes images, which are (N, 3 or 1, H, W) "
             f"or (N, H, W, 3 or 1) of float32, float16 or uint8; its inputs: {listed}"
         )
     others = [value for value in inputs if value.name != images[0].name]
@@ -153,7 +153,7 @@ def _find_score_output(model: ModelFile, wanted: str | None) -> ValueInfoProto:
         ways = " or ".join(f"{option} {value.name}" for value in candidates)
         raise ModelError(f"{name}: several outputs could be the scores: {listed}; pass {ways}")
     raise ModelError(
-        f"{name}: not a classifier: scores are one row of numbers per image, (N, classes), but "
+        f"{name}: no classifier: scores are one row of numbers per image, (N, classes), but "
         f"its outputs are {listed}{_guess_model_type(outputs[0], model.shapes)}"
     )
 

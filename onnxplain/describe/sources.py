@@ -114,7 +114,8 @@ def _read_own_toml(path: Path) -> dict[str, Any]:
     values = read_spec_toml(path, ModelError)
     if isinstance(values.get("inpainter"), Mapping):
         raise ModelError(
-            f"{path.name}: describes an inpainter, not a classifier; give the model as --inpainter"
+            f"{path.name}: describes an inpainter, which is no classifier; give the model as "
+            f"--inpainter"
         )
     labels = values.pop("labels", None)
     if labels is not None:

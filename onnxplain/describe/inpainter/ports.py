@@ -65,14 +65,14 @@ def has_picture_output(model: ModelFile) -> bool:
     )
 
 
-def read_ports(model: ModelFile, told: Mapping[str, Any]) -> dict[str, Any]:
+def read_ports(model: ModelFile, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of an `InpainterSpec` that the graph fixes, or that follow from it.
 
     Parameters
     ----------
     model : ModelFile
         The file.
-    told : mapping
+    given : mapping
         Fields that flags, files or presets give: they decide where inputs are ambiguous.
 
     Returns
@@ -87,12 +87,12 @@ def read_ports(model: ModelFile, told: Mapping[str, Any]) -> dict[str, Any]:
         If this is no inpainter, or the fields that tell its inputs apart are not given.
     """
     name = model.path.name
-    answer = _find_output(name, [_read_port(value) for value in model.proto.graph.output], told)
+    answer = _find_output(name, [_read_port(value) for value in model.proto.graph.output], given)
     inputs = [_read_port(value) for value in list_fed_inputs(model.proto.graph)]
-    image, mask, pack = _find_inputs(name, inputs, answer, told)
+    image, mask, pack = _find_inputs(name, inputs, answer, given)
     channels = COLOURS
     if pack == "channels":
-        channels = sum(PLANES.get(plane.strip(), 0) for plane in told["channels"].split(","))
+        channels = sum(PLANES.get(plane.strip(), 0) for plane in given["channels"].split(","))
     facts: dict[str, Any] = {
         "pack": pack,
         "image_input": image.name,
@@ -105,16 +105,16 @@ def read_ports(model: ModelFile, told: Mapping[str, Any]) -> dict[str, Any]:
         "output_layout": _find_layout(name, answer, COLOURS),
         "axis": image.dims[0] if image.dims else None,
     }
-    layout = facts["layout"] or told.get("layout") or "nchw"
-    facts["size"] = _find_size(name, image, layout, pack, told.get("size"))
+    layout = facts["layout"] or given.get("layout") or "nchw"
+    facts["size"] = _find_size(name, image, layout, pack, given.get("size"))
     if mask:
         facts["mask_channels"] = _find_mask_channels(name, mask, layout)
     return facts
 
 
-def _find_output(name: str, outputs: Sequence[Port], told: Mapping[str, Any]) -> Port:
+def _find_output(name: str, outputs: Sequence[Port], given: Mapping[str, Any]) -> Port:
     """Return the output that is the painted image: as named or numbered, or the only one."""
-    wanted = told.get("output")
+    wanted = given.get("output")
     listed = ", ".join(map(str, outputs))
     if wanted is not None:
         by_index = {str(index): port for index, port in enumerate(outputs)}
@@ -143,19 +143,19 @@ def _find_output(name: str, outputs: Sequence[Port], told: Mapping[str, Any]) ->
 
 
 def _find_inputs(
-    name: str, inputs: Sequence[Port], answer: Port, told: Mapping[str, Any]
+    name: str, inputs: Sequence[Port], answer: Port, given: Mapping[str, Any]
 ) -> tuple[Port, Port | None, Pack]:
     """Return the image's input, the mask's if it has its own, and how they are packed."""
     listed = ", ".join(map(str, inputs)) or "none"
     separate = len(inputs) != 1
-    pack: Pack = told.get("pack") or ("separate" if separate else _guess_pack(inputs[0], answer))
+    pack: Pack = given.get("pack") or ("separate" if separate else _guess_pack(inputs[0], answer))
     if pack == "separate":
         if len(inputs) != 2:
             raise InpainterError(
-                f"{name}: {'no inpainter: ' if not told else ''}an image and a mask would be its "
+                f"{name}: {'no inpainter: ' if not given else ''}an image and a mask would be its "
                 f"two inputs, but its inputs are {listed}"
             )
-        image, mask = _tell_apart(name, inputs, told)
+        image, mask = _tell_apart(name, inputs, given)
         _check_inputs(name, image, mask)
         return image, mask, pack
     if len(inputs) != 1:
@@ -167,11 +167,11 @@ def _find_inputs(
     if only.dtype not in PICTURE_DTYPES:
         raise InpainterError(f"{name}: takes no images: its input is {listed}")
     ways = []
-    if pack == "channels" and "channels" not in told:
+    if pack == "channels" and "channels" not in given:
         ways.append(
             "pack = 'channels' with channels = 'image,mask', 'mask,image' or 'image,ones,mask'"
         )
-    if ways or (pack == "image" and "pack" not in told):
+    if ways or (pack == "image" and "pack" not in given):
         if only.may_have(COLOURS):
             ways += [
                 "pack = 'width' (side by side)",
@@ -193,23 +193,23 @@ def _guess_pack(only: Port, answer: Port) -> Pack:
     return "width" if n_in is not None and n_out is not None and n_in == 2 * n_out else "image"
 
 
-def _tell_apart(name: str, inputs: Sequence[Port], told: Mapping[str, Any]) -> tuple[Port, Port]:
+def _tell_apart(name: str, inputs: Sequence[Port], given: Mapping[str, Any]) -> tuple[Port, Port]:
     """Return the image's and the mask's input: as given, by their channels, or by their names."""
     input_names = [port.name for port in inputs]
     for field in ("image_input", "mask_input"):
-        if told.get(field, inputs[0].name) not in input_names:
+        if given.get(field, inputs[0].name) not in input_names:
             raise InpainterError(
-                f"{name}: has no input {told[field]!r}; its inputs: {', '.join(map(str, inputs))}"
+                f"{name}: has no input {given[field]!r}; its inputs: {', '.join(map(str, inputs))}"
             )
     first, second = inputs
-    if "image_input" in told and told["image_input"] == told.get("mask_input"):
+    if "image_input" in given and given["image_input"] == given.get("mask_input"):
         raise InpainterError(
-            f"{name}: image and mask cannot both be input {told['image_input']!r}; its inputs: "
+            f"{name}: image and mask cannot both be input {given['image_input']!r}; its inputs: "
             f"{first}, {second}"
         )
-    if told.get("image_input") == second.name or told.get("mask_input") == first.name:
+    if given.get("image_input") == second.name or given.get("mask_input") == first.name:
         return second, first
-    if {"image_input", "mask_input"} & set(told):
+    if {"image_input", "mask_input"} & set(given):
         return first, second
     by_channels = [port for port in inputs if port.surely_has(1) and not port.surely_has(COLOURS)]
     by_name = [port for port in inputs if "mask" in port.name.lower()]
@@ -246,7 +246,7 @@ def _find_layout(name: str, port: Port, channels: int) -> Layout | None:
 
 
 def _find_size(
-    name: str, image: Port, layout: str, pack: Pack, told: tuple[int, int] | None
+    name: str, image: Port, layout: str, pack: Pack, given: tuple[int, int] | None
 ) -> tuple[int, int] | None:
     """Return the only size that the graph takes; an open side gets the one that is given."""
     if image.dims is None:
@@ -257,9 +257,9 @@ def _find_size(
     fixed = rows or columns
     if fixed is None:
         return None
-    wanted = told or (fixed, fixed)
+    wanted = given or (fixed, fixed)
     size = rows or wanted[0], columns or wanted[1]
-    if told is None and None in (rows, columns):
+    if given is None and None in (rows, columns):
         raise InpainterError(
             f"{name}: one side of its image input is fixed and the other open, {image}; pictures "
             f"are brought to one size for it: write size = [{size[0]}, {size[1]}] (rows, columns)"

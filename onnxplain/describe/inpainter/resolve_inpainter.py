@@ -64,12 +64,12 @@ def resolve_inpainter(model: ModelFile, flags: Mapping[str, Any]) -> InpainterSp
         If a flag has no valid value.
     """
     name = model.path.name
-    told = _merge([*_read_flags(flags), *_read_file_sources(model, must_be_table=True)])
-    facts = read_ports(model, {field: value for field, (value, _) in told.items()})
+    given = _merge([*_read_flags(flags), *_read_file_sources(model, must_be_table=True)])
+    facts = read_ports(model, {field: value for field, (value, _) in given.items()})
     for field in ("image_input", "mask_input", "output"):  # given by name or index
-        if field in told:
-            told[field] = facts[field], told[field][1]
-    values, origins = _decide_fields(name, told, facts)
+        if field in given:
+            given[field] = facts[field], given[field][1]
+    values, origins = _decide_fields(name, given, facts)
     if facts["axis"] is not None and values["batch"] not in (1, facts["axis"]):
         raise InpainterError(
             f"{name}: {origins['batch']} says batch {values['batch']}, but the graph has "
@@ -97,14 +97,14 @@ def _merge(sources: Sequence[SpecSource]) -> dict[str, Sourced]:
 
 
 def _decide_fields(
-    name: str, told: Mapping[str, Sourced], facts: Mapping[str, Any]
+    name: str, given: Mapping[str, Sourced], facts: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return values and origins of all fields: as told, by the graph, or by default."""
+    """Return values and origins of all fields: as given, by the graph, or by default."""
     values, origins = dict[str, Any](), dict[str, str]()
     for field in INPAINTER_FIELDS:
         fact = facts.get(field)
-        if field in told:
-            values[field], origins[field] = told[field]
+        if field in given:
+            values[field], origins[field] = given[field]
             if fact not in (None, values[field]):
                 raise InpainterError(
                     f"{name}: {origins[field]} says {field} {format_value(values[field])}, but the "
@@ -114,12 +114,12 @@ def _decide_fields(
         elif fact is not None:
             values[field], origins[field] = fact, "graph"
         else:
-            values[field], origins[field] = _choose_default(field, values, told, facts)
+            values[field], origins[field] = _choose_default(field, values, given, facts)
     return values, origins
 
 
 def _choose_default(
-    field: str, values: Mapping[str, Any], told: Mapping[str, Sourced], facts: Mapping[str, Any]
+    field: str, values: Mapping[str, Any], given: Mapping[str, Sourced], facts: Mapping[str, Any]
 ) -> Sourced:
     """Return the plain convention's value, or the one that follows from fields before it."""
     if field == "range" and values["dtype"] == "uint8":
@@ -127,7 +127,7 @@ def _choose_default(
     if field == "premultiply" and values["pack"] == "image":
         return True, "follows from pack"
     if field in ("hole", "known"):
-        return _choose_mask_value(field, values, told)
+        return _choose_mask_value(field, values, given)
     if field == "batch" and facts["axis"] is not None:
         return facts["axis"], "follows from the graph's batch"
     if field == "output_layout":
@@ -140,15 +140,15 @@ def _choose_default(
 
 
 def _choose_mask_value(
-    field: str, values: Mapping[str, Any], told: Mapping[str, Sourced]
+    field: str, values: Mapping[str, Any], given: Mapping[str, Sourced]
 ) -> tuple[float, str]:
     """Return `hole` or `known`: 0 or the mask's largest value, the opposite of the other."""
     largest = 255.0 if values["mask_dtype"] == "uint8" else 1.0
     if values["pack"] == "width":  # the mask is a picture, as the image beside it
         largest = values["range"][1]
     other = "known" if field == "hole" else "hole"
-    if other in told:
-        return (0.0 if told[other][0] != 0 else largest), f"follows from {other}"
+    if other in given:
+        return (0.0 if given[other][0] != 0 else largest), f"follows from {other}"
     return (largest if field == "hole" else 0.0), "default"
 
 

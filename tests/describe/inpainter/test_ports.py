@@ -82,7 +82,7 @@ def test_element_types_are_read_from_the_graph(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "says"),
+    ("given", "says"),
     [
         ({"output": "x"}, "has no output 'x'; its outputs: 'output'"),
         ({"mask_input": "x"}, "has no input 'x'; its inputs: 'image'"),
@@ -91,8 +91,8 @@ def test_element_types_are_read_from_the_graph(tmp_path: Path) -> None:
     ],
 )
 def test_error_on_fields_that_do_not_fit_the_graph_lists_what_there_is(
-    told: dict[str, Any], says: str, tmp_path: Path
+    given: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
     model = save_and_read(models.inpainter("mean", (16, 16)), tmp_path)
     with pytest.raises(InpainterError, match=says):
-        read_ports(model, told)
+        read_ports(model, given)
