@@ -1,4 +1,4 @@
-"""The tiny graphs answer what they are said to answer."""
+"""The tiny graphs give the scores that their docstrings promise."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ CODING = {
 }
 
 
-def run(made: onnx.ModelProto, **feeds: NDArray[np.generic]) -> NDArray[np.float32]:
-    session = ort.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+def run(proto: onnx.ModelProto, **feeds: NDArray[np.generic]) -> NDArray[np.float32]:
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     (answer,) = session.run(None, feeds)
     return answer
 
 
 @pytest.mark.parametrize("head", ["logits", "probabilities", "sigmoid"])
 @pytest.mark.parametrize("coding", CODING)
-def test_additive_twins_give_one_answer(coding: str, head: str) -> None:
+def test_additive_nets_of_all_codings_give_the_same_scores(coding: str, head: str) -> None:
     w = models.weights((8, 6))
-    made = models.additive(w, head=head, **CODING[coding])
-    got = run(made, image=models.encode(IMAGES, **CODING[coding]))
-    np.testing.assert_allclose(got, models.additive_scores(w, IMAGES, head), atol=2e-6)
+    proto = models.additive(w, head=head, **CODING[coding])
+    scores = run(proto, image=models.encode(IMAGES, **CODING[coding]))
+    np.testing.assert_allclose(scores, models.additive_scores(w, IMAGES, head), atol=2e-6)
 
 
 @pytest.mark.parametrize("opset", [9, 13, 17, 21])
 def test_additive_runs_at_old_and_new_opsets(opset: int) -> None:
     w = models.weights((8, 6))
-    got = run(models.additive(w, opset=opset), image=models.encode(IMAGES))
-    np.testing.assert_allclose(got, models.additive_scores(w, IMAGES), atol=2e-6)
+    scores = run(models.additive(w, opset=opset), image=models.encode(IMAGES))
+    np.testing.assert_allclose(scores, models.additive_scores(w, IMAGES), atol=2e-6)
 
 
-def test_max_of_regions_is_the_brightest_pixel_of_each_quarter() -> None:
-    got = run(models.max_of_regions((8, 6)), image=models.encode(IMAGES))
+def test_max_of_regions_returns_the_brightest_pixel_of_each_quarter() -> None:
+    scores = run(models.max_of_regions((8, 6)), image=models.encode(IMAGES))
     grey = IMAGES.mean(axis=3)
-    want = [grey[:, r : r + 4, c : c + 3].max(axis=(1, 2)) for r in (0, 4) for c in (0, 3)]
-    np.testing.assert_allclose(got, np.stack(want, axis=1), atol=1e-6)
+    expected = [grey[:, r : r + 4, c : c + 3].max(axis=(1, 2)) for r in (0, 4) for c in (0, 3)]
+    np.testing.assert_allclose(scores, np.stack(expected, axis=1), atol=1e-6)
 
 
 def test_constant_ignores_the_image() -> None:
-    got = run(models.constant((8, 6), [1.0, -2.0]), image=models.encode(IMAGES))
-    np.testing.assert_array_equal(got, [[1, -2]] * 3)
+    scores = run(models.constant((8, 6), [1.0, -2.0]), image=models.encode(IMAGES))
+    np.testing.assert_array_equal(scores, [[1, -2]] * 3)
 
 
 def test_mean_inpainter_paints_the_mean_of_the_known_pixels() -> None:
     hole = np.zeros((3, 1, 8, 6), np.float32)
     hole[:, :, 2:4] = 1
-    got = run(models.inpainter("mean"), image=models.encode(IMAGES), mask=hole)
+    painted = run(models.inpainter("mean"), image=models.encode(IMAGES), mask=hole)
     known = np.delete(IMAGES, [2, 3], axis=1)
-    np.testing.assert_allclose(got[:, :, 2, 0], known.mean(axis=(1, 2)), atol=1e-6)
-    np.testing.assert_array_equal(got[:, :, 5], models.encode(IMAGES)[:, :, 5])
+    np.testing.assert_allclose(painted[:, :, 2, 0], known.mean(axis=(1, 2)), atol=1e-6)
+    np.testing.assert_array_equal(painted[:, :, 5], models.encode(IMAGES)[:, :, 5])
