@@ -91,7 +91,7 @@ def list_blocks(variant: Variant) -> Iterator[Block]:
 def scale_channels(channels: int, width: float) -> int:
     """Return channels times width as the nearest multiple of 8, but at most 10 % less.
 
-    >>> scaled_channels(24, 1.1), scaled_channels(112, 1.1)
+    >>> scale_channels(24, 1.1), scale_channels(112, 1.1)
     (24, 120)
     """
     wanted = channels * width
@@ -102,7 +102,7 @@ def scale_channels(channels: int, width: float) -> int:
 def compute_same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Return the rows to add before and after, so that ``ceil(size / stride)`` come out.
 
-    >>> same_padding(224, 3, 2), same_padding(65, 3, 2)
+    >>> compute_same_padding(224, 3, 2), compute_same_padding(65, 3, 2)
     ((0, 1), (1, 1))
     """
     total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
