@@ -19,7 +19,7 @@ from exporting import output_folder, photos, require_equal, write_spec
 from numpy.typing import NDArray
 
 from onnxplain.zoo import build_model
-from onnxplain.zoo.catalogue import Recipe, find_entry
+from onnxplain.zoo.catalogue import Recipe, find_zoo_model
 from onnxplain.zoo.fetch import fetch_weights
 
 NAME = "efficientnet-lite0"
@@ -64,7 +64,7 @@ def by_dynamo(network: torch.nn.Module, example: torch.Tensor, path: Path) -> No
 def main() -> None:
     """Export by both, compare both and the zoo's file with PyTorch, write the specs."""
     folder = output_folder(__doc__)
-    recipe = find_entry(NAME).recipe
+    recipe = find_zoo_model(NAME).recipe
     assert recipe is not None
     network = trained_network(recipe)
     inputs = ((photos(224) - 127) / 128).transpose(0, 3, 1, 2)

@@ -140,7 +140,7 @@ def inspect_model(
     ValueError
         If an argument is out of range.
     """
-    from onnxplain.describe.resolve import plausible_specs, resolve_spec
+    from onnxplain.describe.resolve import list_plausible_specs, resolve_spec
     from onnxplain.graph.load import read_model
 
     where = Device.parse(device)
@@ -158,7 +158,7 @@ def inspect_model(
         facts = {**_collect_facts(classifier), "gradients": gradients}
     answers = []
     if photo is not None:
-        for name, plausible in plausible_specs(model, flags or {}):
+        for name, plausible in list_plausible_specs(model, flags or {}):
             candidate = open_classifier(model, plausible, device=where, batch_size=batch_size)
             answers.append(_predict(name, candidate, photo, label))
     if problem is not None and not answers:

@@ -206,11 +206,11 @@ def load_shifted(
         If the model cannot be loaded, or its input is not floating-point.
     """
     from onnxplain.graph.load import load_weights
-    from onnxplain.graph.surgery import prepend_sub
+    from onnxplain.graph.surgery import prepend_subtraction
 
     file, spec = _read_classifier(model, description)
     mean = tuple(m - shift * s for m, s in zip(spec.mean, spec.std, strict=True))
-    shifted = file.changed(prepend_sub(load_weights(file), shift, input=spec.input))
+    shifted = file.changed(prepend_subtraction(load_weights(file), shift, input=spec.input))
     return open_classifier(shifted, replace(spec, mean=mean), device=Device.parse(device))
 
 
@@ -248,13 +248,13 @@ def load_randomised(
         If `every` is below 1.
     """
     from onnxplain.graph.load import load_weights
-    from onnxplain.graph.surgery import randomise_layers, weight_layers
+    from onnxplain.graph.surgery import list_weight_layers, randomise_layers
 
     if every < 1:
         raise ValueError(f"every must be >= 1, got {every}")
     file, spec = _read_classifier(model, description)
     complete, wanted = load_weights(file), Device.parse(device)
-    depth = len(weight_layers(complete))
+    depth = len(list_weight_layers(complete))
     if not depth:
         raise ModelError(f"{file.path.name}: has no layer with weights to randomise")
     for n in [*range(every, depth, every), depth]:

@@ -10,8 +10,8 @@ import click
 from onnxplain.cli.kept import given, keep
 from onnxplain.cli.models import numbers, sides
 from onnxplain.core.params import Hyperparameter
-from onnxplain.describe.inpainter.inpainter_spec import FIELDS
-from onnxplain.describe.inpainter.presets import PRESETS
+from onnxplain.describe.inpainter.inpainter_spec import INPAINTER_PARAMETERS
+from onnxplain.describe.inpainter.presets import INPAINTER_PRESETS
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -20,12 +20,12 @@ PREFIX = "inpainter_"  # names of options share one space
 
 def inpainter_options(command: F) -> F:
     """Add an option for every field of an inpainter's description, and for its preset."""
-    for one in reversed(FIELDS.values()):
+    for one in reversed(INPAINTER_PARAMETERS.values()):
         command = _option(one)(command)
     return click.option(
         f"{PREFIX}preset",
         "--inpainter-preset",
-        type=click.Choice(list(PRESETS)),
+        type=click.Choice(list(INPAINTER_PRESETS)),
         expose_value=False,
         callback=keep,
         help="The convention of a published inpainter; the options below win over it.",

@@ -16,7 +16,7 @@ from onnxplain.cli.reporting import reported
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.core.files import wrap_write_errors, write_atomic
 from onnxplain.core.spec import ModelSpec
-from onnxplain.describe.inpainter.inpainter_spec import write_toml
+from onnxplain.describe.inpainter.inpainter_spec import format_inpainter_toml
 from onnxplain.inspection import Inspection, Prediction, inspect_model
 from onnxplain.loading import find_model, is_inpainter, load_inpainter
 from onnxplain.runtime import OnnxInpainter
@@ -98,9 +98,9 @@ def command(
             flags=flags,
         )
         if write_spec and found.spec:
-            from onnxplain.describe.sources import write_spec_toml  # it imports onnx
+            from onnxplain.describe.sources import format_spec_toml  # it imports onnx
 
-            _write(write_spec_toml(found.spec), write_spec)
+            _write(format_spec_toml(found.spec), write_spec)
     for warning in found.warnings:
         click.echo(f"Warning: {warning}", err=True)
     text = json.dumps(found.record()) if as_json else "\n".join(_lines(found))
@@ -111,7 +111,7 @@ def command(
 
 def _show_inpainter(painter: OnnxInpainter, write_spec: Path | None, as_json: bool) -> None:
     if write_spec:
-        _write(write_toml(painter.spec), write_spec)
+        _write(format_inpainter_toml(painter.spec), write_spec)
     record = painter.record()
     click.echo(json.dumps(record) if as_json else "\n".join(_inpainter_lines(record)))
 

@@ -17,8 +17,8 @@ from onnxplain.runtime.session import Session, get_ort_version, open_session
 from onnxplain.version import __version__
 
 if TYPE_CHECKING:  # they import onnx, which takes 0.2 s and which not every use needs
+    from onnxplain.graph.batch_proof import BatchProof
     from onnxplain.graph.load import ModelFile
-    from onnxplain.graph.rebatch import BatchProof
 
 CPU = Device("cpu")
 
@@ -72,16 +72,16 @@ def _original(model: ModelFile, device: Device) -> Session:
 
 
 def _rewritten(model: ModelFile, spec: ModelSpec, device: Device) -> Session:
-    from onnxplain.graph.rebatch import dynamic_batch
+    from onnxplain.graph.rebatch import make_batch_dynamic
 
-    content = dynamic_batch(model.proto, spec).SerializeToString()
+    content = make_batch_dynamic(model.proto, spec).SerializeToString()
     return open_session(content, device, name=model.path.name, folder=model.folder)
 
 
 def _find_out(model: ModelFile, spec: ModelSpec) -> BatchSupport:
-    from onnxplain.graph.rebatch import batch_axis
+    from onnxplain.graph.batch_proof import read_fixed_batch
 
-    declared = batch_axis(model.proto, spec.input)
+    declared = read_fixed_batch(model.proto, spec.input)
     if declared not in (None, 1):
         return BatchSupport(declared, f"the graph fixes it at {declared}")
     original = _original(model, CPU)
@@ -102,10 +102,10 @@ def _find_out(model: ModelFile, spec: ModelSpec) -> BatchSupport:
 
 def _prove(single: Session, batched: Session, spec: ModelSpec) -> BatchProof:
     """Compare on CPU, whatever the device: there TF32 blurs what is to be told apart."""
-    from onnxplain.graph.rebatch import probe_images, prove_batch
+    from onnxplain.graph.batch_proof import make_probe_images, prove_batch
 
     def scores(session: Session, rows: NDArray[Any]) -> NDArray[Any]:
         return session.run({spec.input: rows}, [spec.output])[0]
 
-    inputs = HostComposer(ModelSpace.of(spec)).enter(probe_images(spec.size))
+    inputs = HostComposer(ModelSpace.of(spec)).enter(make_probe_images(spec.size))
     return prove_batch(lambda x: scores(single, x), lambda x: scores(batched, x), inputs)

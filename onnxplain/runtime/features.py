@@ -51,15 +51,15 @@ def load_features(
         If the device cannot be had.
     """
     from onnxplain.describe.resolve import resolve_spec
+    from onnxplain.graph.inner_tensors import find_features_tensor, keep_only_output
     from onnxplain.graph.load import read_model
-    from onnxplain.graph.rebatch import dynamic_batch
-    from onnxplain.graph.surgery import find_features_tensor, keep_only_output
+    from onnxplain.graph.rebatch import make_batch_dynamic
 
     wanted = Device.parse(device)
     model = read_model(Path(path))
     spec = resolve_spec(model, flags or {})
     batch = find_batch_support(model, spec)
-    proto = dynamic_batch(model.proto, spec) if batch.rewritten else model.proto
+    proto = make_batch_dynamic(model.proto, spec) if batch.rewritten else model.proto
     try:
         name = tensor or find_features_tensor(proto)
         content = keep_only_output(proto, name).SerializeToString()

@@ -24,8 +24,8 @@ from onnxplain.gradient import (
     first_not_finite,
 )
 from onnxplain.gradient import gradient_name as named
+from onnxplain.graph.batch_proof import read_fixed_batch
 from onnxplain.graph.load import ModelFile, load_weights
-from onnxplain.graph.rebatch import batch_axis
 from onnxplain.runtime import head
 from onnxplain.runtime.batch_support import find_batch_support
 from onnxplain.runtime.composing.space import ModelSpace, check_images
@@ -281,7 +281,7 @@ def _built(
         data: bytes = built.SerializeToString()
         return data
 
-    declared = batch_axis(file.proto, spec.input)
+    declared = read_fixed_batch(file.proto, spec.input)
     if declared is not None:
         return build(declared), declared
     try:

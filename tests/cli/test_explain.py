@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose
 import onnxplain
 from onnxplain.cli import explain
 from onnxplain.cli.reporting import Interrupted, describe, reported
-from onnxplain.describe.normalisation import PRESETS
+from onnxplain.describe.normalisation import NORMALISATION_PRESETS
 from onnxplain.registry import FILLS, METHODS
 from tests.cli.conftest import ENVIRONMENT, Run
 from tests.helpers import models, painters
@@ -623,6 +623,6 @@ def test_registry_is_what_help_lists(run: Run):
 def test_presets_are_what_help_and_docs_list():
     (option,) = (one for one in explain.command.params if one.name == "model_preprocessing")
     assert isinstance(option, click.Option)
-    for name in PRESETS:
+    for name in NORMALISATION_PRESETS:
         assert name in str(option.help)
         assert f"``{name}``" in str(onnxplain.load.__doc__)

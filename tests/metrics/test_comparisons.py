@@ -10,7 +10,7 @@ from onnxplain import metrics
 from onnxplain.core.data import Case, make_rng
 from onnxplain.core.errors import ModelError
 from onnxplain.fills import Black, Blur, ChannelMean, Colour
-from onnxplain.graph.surgery import prepend_sub, randomise_layers, weight_layers
+from onnxplain.graph.surgery import list_weight_layers, prepend_subtraction, randomise_layers
 from onnxplain.methods import FIDO, MP, MP2, RISE, SP
 from onnxplain.metrics.stability.sweeps import Sweep
 from onnxplain.runtime import from_callable
@@ -154,7 +154,7 @@ def test_fill_in_image_space_is_invariant_to_a_shift_of_the_input():
     image = (np.random.default_rng(0).integers(0, 256, (*SIZE, 3)) / 256).astype(np.float32)
     first, second = (
         make_onnx_classifier(graph),
-        make_onnx_classifier(prepend_sub(graph, -0.5), mean=0.5),
+        make_onnx_classifier(prepend_subtraction(graph, -0.5), mean=0.5),
     )
     score = metrics.input_invariance(first, second, image, FAST, fill=Colour(rgb=(0.5, 0.5, 0.5)))
     # Pixels and fill are multiples of 1/256: nothing is rounded.
@@ -167,7 +167,7 @@ def test_fill_of_zeros_in_the_graphs_own_space_is_not_invariant():
     graph = models.convnet(SIZE)
     first, second = (
         make_onnx_classifier(graph),
-        make_onnx_classifier(prepend_sub(graph, -0.5), mean=0.5),
+        make_onnx_classifier(prepend_subtraction(graph, -0.5), mean=0.5),
     )
     scores = [
         metrics.fill_score(classifier, IMAGE, 1, fill=Picture(value)).value
@@ -179,7 +179,7 @@ def test_fill_of_zeros_in_the_graphs_own_space_is_not_invariant():
 def test_map_is_lost_as_layers_are_randomised():
     graph = models.convnet(SIZE)
     image = RNG.random((*SIZE, 3), np.float32)
-    depth = len(weight_layers(graph))
+    depth = len(list_weight_layers(graph))
     broken = (make_onnx_classifier(randomise_layers(graph, n)) for n in range(depth + 1))
     score = metrics.randomisation(make_onnx_classifier(graph), broken, image, FAST, fill="black")
     assert len(score.details["spearman"]) == depth + 1

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import onnxplain
 from onnxplain.core.errors import ModelError
-from onnxplain.graph.surgery import find_features_tensor, keep_only_output
+from onnxplain.graph.inner_tensors import find_features_tensor, keep_only_output
 from onnxplain.image import resize
 from tests.helpers import models
 

@@ -15,8 +15,8 @@ from onnxplain.core.scores import compute_target_scores
 from onnxplain.core.spec import ModelSpec
 from onnxplain.gradient import GradientError, check_gradient, gradient_name
 from onnxplain.graph import load as loading
+from onnxplain.graph.batch_proof import read_fixed_batch
 from onnxplain.graph.load import read_model
-from onnxplain.graph.rebatch import batch_axis
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.failures import OutOfMemory
@@ -80,7 +80,7 @@ def test_a_model_that_says_it_takes_any_batch_and_takes_one_image(tmp_path: Path
     _, found = gradient.score_grads(photos(4), targets)
     np.testing.assert_allclose(found, w[targets], rtol=1e-4, atol=1e-6)
     data = gradient_model(read_model(tmp_path / "model.onnx"), spec, kind="logit")
-    assert batch_axis(ModelProto.FromString(data), spec.input) == 1
+    assert read_fixed_batch(ModelProto.FromString(data), spec.input) == 1
 
 
 def test_a_batch_that_is_written_as_minus_one_is_open(tmp_path: Path) -> None:

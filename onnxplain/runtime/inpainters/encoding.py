@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Images
 from onnxplain.core.errors import InpainterError
-from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec, Order
+from onnxplain.describe.inpainter.inpainter_spec import ChannelOrder, InpainterSpec
 from onnxplain.runtime.inpainters.fitting import Holes
 from onnxplain.runtime.runner import pad_rows
 from onnxplain.runtime.session import Session
@@ -79,7 +79,7 @@ def encode(spec: InpainterSpec, images: Images, holes: Holes) -> Mapping[str, ND
     return {spec.image_input: _shaped(spec, x, spec.dtype)}
 
 
-def decode(raw: Raw, span: tuple[float, float], colour: Order) -> Images:
+def decode(raw: Raw, span: tuple[float, float], colour: ChannelOrder) -> Images:
     """The graph's numbers as RGB; `span` holds what black and white are. Nothing is clipped."""
     low, high = span
     pixels = _affine(raw, np.full(3, 1 / (high - low)), np.full(3, -low / (high - low)))

@@ -12,7 +12,11 @@ import numpy as np
 
 from onnxplain.cache import recall, remember
 from onnxplain.core.data import Images, Mask
-from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec, described, parse
+from onnxplain.describe.inpainter.inpainter_spec import (
+    InpainterSpec,
+    describe_spec,
+    parse_inpainter_field,
+)
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.inpainters.conformance import Check, examine
 from onnxplain.runtime.inpainters.encoding import answer, decode, fixed_batch
@@ -71,14 +75,16 @@ def load_inpainter(
         at_hand = session.device.where == "cpu"
         return session if at_hand else open_session(source, Device("cpu"), name=session.name)
 
-    key = model.sha256, get_ort_version(), __version__, repr(described(spec))
+    key = model.sha256, get_ort_version(), __version__, repr(describe_spec(spec))
     known = recall("inpainter", key)
     if known is None:
         spec, checks = examine(on_cpu(), spec)
         seen = {name: getattr(spec, name) for name in spec.sources if spec.is_seen(name)}
         remember("inpainter", key, {"seen": seen, "checks": checks})
     else:
-        spec = spec.seen(**{name: parse(name, value) for name, value in known["seen"].items()})
+        spec = spec.seen(
+            **{name: parse_inpainter_field(name, value) for name, value in known["seen"].items()}
+        )
         checks = tuple(Check(*one) for one in known["checks"])
     for check in checks:
         if check.passed is False:
@@ -138,7 +144,7 @@ class OnnxInpainter:
         return {
             "inpainter": self._session.name,
             "sha256": self._sha256,
-            "spec": described(self.spec),
+            "spec": describe_spec(self.spec),
             "checks": [check._asdict() for check in self.checks],
             "device": str(self._session.device),
             "providers": list(self._session.providers),

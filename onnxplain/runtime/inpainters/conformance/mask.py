@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from onnxplain.core.errors import InpainterError, ModelError
-from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec, holds
+from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec, can_hold
 from onnxplain.runtime.inpainters.conformance.readings import (
     CLEAR,
     READS,
@@ -112,7 +112,7 @@ def _scales(spec: InpainterSpec) -> list[InpainterSpec]:
     return [
         replace(spec, hole=hole, known=known)
         for hole, known in pairs
-        if holds(spec.mask_dtype, hole) and holds(spec.mask_dtype, known)
+        if can_hold(spec.mask_dtype, hole) and can_hold(spec.mask_dtype, known)
     ]
 
 

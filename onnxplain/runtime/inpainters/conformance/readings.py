@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.errors import InpainterError, ModelError
-from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec, Order, shown
+from onnxplain.describe.inpainter.inpainter_spec import ChannelOrder, InpainterSpec, format_value
 from onnxplain.runtime.inpainters.conformance.trial import Check, Trial
 from onnxplain.runtime.inpainters.encoding import Raw, decode
 
@@ -28,7 +28,7 @@ class Reading(NamedTuple):
     """What black and white are in the output, and the order of its channels."""
 
     output_range: tuple[float, float]
-    output_colour: Order
+    output_colour: ChannelOrder
 
 
 def painted(trial: Trial, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
@@ -42,7 +42,7 @@ def painted(trial: Trial, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
     if error >= READS:
         return spec, Check(name, None, "known pixels do not come back to be compared with")
     new = new_pixels(trial, spec, reading)
-    text = f"lie in [{new.min():.2g}, {new.max():.2g}] with range [{shown(spec.range)}]"
+    text = f"lie in [{new.min():.2g}, {new.max():.2g}] with range [{format_value(spec.range)}]"
     if _outside(new) <= OUTSIDE:
         return spec, Check(name, True, text)
     span = _fitting(trial, spec)
@@ -54,7 +54,7 @@ def painted(trial: Trial, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:
         seen = f"painted pixels {text}, where known pixels lie in [0, 1]"
         raise trial.contradiction(spec, "range", seen, range=span, **_against(spec, instead))
     new = new_pixels(trial, turned, instead)
-    text += f", and in [{new.min():.2g}, {new.max():.2g}] with range [{shown(span)}]"
+    text += f", and in [{new.min():.2g}, {new.max():.2g}] with range [{format_value(span)}]"
     return spec.seen(range=span), Check(name, True, text)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxplain.core.data import Images
 from onnxplain.core.errors import InpainterError
-from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec, shown
+from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec, format_value
 from onnxplain.runtime.inpainters.conformance.probe import Probe
 from onnxplain.runtime.inpainters.encoding import Raw, answer
 from onnxplain.runtime.inpainters.fitting import Holes
@@ -73,5 +73,5 @@ def apart(one: Raw, other: Raw) -> float:
 
 def _toml(value: object) -> str:
     if isinstance(value, tuple):
-        return f"[{shown(value)}]"
+        return f"[{format_value(value)}]"
     return str(value).lower() if isinstance(value, bool) else f"{value!r}"
