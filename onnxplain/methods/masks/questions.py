@@ -1,4 +1,4 @@
-"""What methods of masks ask for besides scores: fills, and slopes by the image or the mask."""
+"""The questions that methods of masks share: fills, and slopes by the image or the mask."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from onnxplain.core.protocols import Masks
 
 
 def ask_fills(masks: Masks) -> Flow[Images]:
-    """Ask for the pictures (N, H, W, 3) that stand in for what each of N masks removes."""
+    """Ask for the fill of each of N masks: pictures (N, H, W, 3)."""
     fills = (yield FillQuery(masks)).images
     assert fills is not None
     return fills

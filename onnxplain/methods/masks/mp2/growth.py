@@ -1,4 +1,4 @@
-"""The mask that MP2 grows, and what is remembered of each cell's gain."""
+"""The mask that MP2 grows, and the remembered gain of each cell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Growth:
     """The mask of one image as it grows, cell by cell.
 
     A gain is *up to date* if it was found in the step that runs. A cell counts as *tried* once
-    its gain was found by removing it alone, in whichever step.
+    its gain was found by removing it alone, in any step.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Growth:
         self._tried[list(cells)] = self._up_to_date[list(cells)] = True
 
     def correct_gains(self, block: Cells, gain: float) -> None:
-        """Spread evenly over a block what its gain differs by from the sum of its cells'."""
+        """Spread the difference of a block's gain from the sum of its cells' evenly over them."""
         self._gains[block] += (gain - self._gains[block].sum()) / len(block)
 
     def adopt_gains(self, gains: NDArray[np.float64]) -> None:
@@ -207,7 +207,7 @@ class Growth:
         return CellMasks(masks.reshape(-1, self._grid, self._grid), self._size)
 
     def join(self, left: Image, removed: Image) -> Image:
-        """Join one picture in the cells that are left with another in the removed ones."""
+        """Join a picture in the cells that are left with another in the removed cells."""
         picture: Image = np.where(self.spread(self._removed)[..., None] > 0, removed, left)
         return picture
 

@@ -1,4 +1,4 @@
-"""What fills the mask that MP2 grows, and what would fill the cells that it tries."""
+"""The fill of the mask that MP2 grows, and of the cells that it tries."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class FixedPicture:
 
 
 class LookAhead:
-    """The fill of the mask as it is, and of the cells that are left if they were removed.
+    """The fill of the mask as it is, and of the cells that are left, should they be removed.
 
-    Nothing is known at first: candidates are then filled by the job's fill.
+    As long as nothing is looked ahead, candidates are filled by the job's fill.
     """
 
     def __init__(self, growth: Growth) -> None:
@@ -45,32 +45,32 @@ class LookAhead:
 
     @property
     def known_fill(self) -> Image | None:
-        """What fills the mask as it is, if that was asked for and depends on the mask."""
+        """The fill of the mask as it is, if it was asked for and depends on the mask."""
         return None if self._ignores_mask else self._fill
 
     @property
     def next_fill(self) -> Image:
-        """What the cells that are left would be filled with."""
+        """The fill that the cells that are left would have."""
         fill = self._fill if self._next_fill is None else self._next_fill
         assert fill is not None
         return fill
 
     @property
     def ranking_fill(self) -> Image:
-        """What the removed cells are filled with while the others are ranked."""
+        """The fill of the removed cells while the others are ranked."""
         fill = self._fill if self._ranking_fill is None else self._ranking_fill
         assert fill is not None
         return fill
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether the cells that are left would be filled with what they hold."""
+        """Whether the cells that are left would be filled with their own pixels."""
         growth = self._growth
         left = growth.spread(growth.removed) == 0
         return bool((self.next_fill == growth.image)[left].all())
 
     def update(self) -> Flow[Image]:
-        """Ask what fills the mask as it is, unless that is known to be what it was."""
+        """Ask for the fill of the mask as it is, unless it is known not to change."""
         if self._fill is None or not self._ignores_mask:
             self._fill = (yield from ask_fills(self._growth.make_masks([[]])))[0]
         return self._fill
@@ -78,7 +78,7 @@ class LookAhead:
     def fill_lattices(self, step: int) -> Flow[None]:
         """Fill the mask and every `step`-th cell in both directions, for all such lattices.
 
-        If the fill turns out to be the same for all of them, it is not asked for again.
+        If the fill turns out to be the same for all lattices, it is not asked for again.
         """
         if self._ignores_mask:
             return
@@ -90,7 +90,7 @@ class LookAhead:
         self._next_fill = np.take_along_axis(fills, source[None, ..., None], axis=0)[0]
 
     def fix_candidates(self) -> None:
-        """Fill candidates as was looked ahead, and removed cells as they are."""
+        """Fill candidates by the lattices, and the removed cells as they are filled now."""
         assert self._fill is not None
         if self._next_fill is not None and not self._ignores_mask:
             self._candidate_fill = FixedPicture(self._growth.join(self._next_fill, self._fill))

@@ -39,7 +39,7 @@ from onnxplain.methods.masks.mp2.sweeps import (
 )
 from onnxplain.methods.masks.optim import check_grid
 
-# The number of cells tried in a step, unless it is given: those of the grid over this.
+# The number of cells tried in a step, unless it is given: the cells of the grid over this.
 PARTS: Mapping[str, int] = {"lazy": 12, "coarse": 20, "propose": 22}
 
 
@@ -254,7 +254,7 @@ class MP2(Parametrised):
         return "chance" if (yield from self._measure(probe))[0] <= chance else "exhausted"
 
     def _measure(self, probe: Probe) -> Flow[tuple[float, Image | None]]:
-        """Find the probability under the mask as it is; and the slope there, if that decides."""
+        """Find the probability under the mask as it is, and the slope there, if that decides."""
         if self.gain != "difference" and self.look_ahead != "blur":
             return (yield from probe.differentiate())
         if self.look_ahead in ("lattice", "static"):
@@ -262,7 +262,7 @@ class MP2(Parametrised):
         return (yield from probe.measure()), None
 
     def _fill_ahead(self, probe: Probe, step: int) -> Flow[Image | None]:
-        """Settle what fills the cells that are tried; return the slope, if that is another."""
+        """Settle the fill of the cells that are tried; return its slope, if that decides."""
         growth, fills = probe.growth, probe.fills
         if self.look_ahead == "blur":
             if step == 0:

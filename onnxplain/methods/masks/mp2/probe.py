@@ -15,7 +15,7 @@ from onnxplain.methods.masks.questions import ask_slopes, project_slope
 
 
 class Probe:
-    """Asks what the mask does, and what it would do with further cells.
+    """Asks for the score under the mask, and under the mask with further cells.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Probe:
 
     @property
     def fills(self) -> LookAhead:
-        """What fills the mask, and the cells that are tried."""
+        """The fill of the mask, and of the cells that are tried."""
         return self._fills
 
     def measure(self) -> Flow[float]:
@@ -83,7 +83,7 @@ class Probe:
         self._growth.record_gains(cells, self._base - log_odds)
 
     def try_blocks(self, shift: int) -> Flow[None]:
-        """Correct the remembered gains of all cells by those of blocks of 2 x 2.
+        """Correct the remembered gains of all cells by the gains of blocks of 2 x 2.
 
         `shift` is that of `Growth.list_blocks`.
         """

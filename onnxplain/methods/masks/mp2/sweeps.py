@@ -1,4 +1,4 @@
-"""Which cells MP2 tries in a step, and which row of cells a single ranking gives.
+"""Which cells MP2 tries in a step, and how much of a single ranking it removes.
 
 A sweep finds the gains of cells among which the best are, with fewer evaluations than
 trying all of them. `Growth` remembers the gains; `Probe` asks for them.

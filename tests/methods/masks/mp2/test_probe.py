@@ -50,8 +50,8 @@ def test_the_probability_without_cells_is_that_of_the_sum_that_is_left():
     probe = Probe(Growth(IMAGE, 4))
     probe.growth.remove([2])
     left = EFFECTS.sum() - EFFECTS[[2, 7, 8]].sum()
-    found = ask(probe.find_probability_without([7, 8]))
-    assert found == pytest.approx(1 / (1 + np.exp(5 - left)), rel=1e-5)
+    probability = ask(probe.find_probability_without([7, 8]))
+    assert probability == pytest.approx(1 / (1 + np.exp(5 - left)), rel=1e-5)
     assert probe.growth.trajectory == ()
 
 
