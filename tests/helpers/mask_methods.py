@@ -18,6 +18,8 @@ _RNG = np.random.default_rng(5)
 SIZE = (16, 20)
 IMAGE: Image = _RNG.random((*SIZE, 3), np.float32)
 WEIGHTS: NDArray[np.float32] = (_RNG.standard_normal((*SIZE, 3, 2)) * 0.05).astype(np.float32)
+REGION = np.zeros((*SIZE, 3), np.float32)
+REGION[:8, :10] = 0.05  # one quarter of the image
 
 
 def explain(
@@ -50,6 +52,12 @@ def record_masks(flow: Flow[Any], seen: list[Mask]) -> Generator[Query, Reply, A
         reply = yield query
 
 
+def score_region(images: Any) -> Any:
+    """Log-odds of class 1 are the brightness of the region, less 3."""
+    odds = np.einsum("nhwc,hwc->n", images.astype(np.float64), REGION) - 3
+    return np.stack([np.zeros_like(odds), odds], axis=1)
+
+
 class RegionGradients:
     """The gradients of `make_region_net`, in closed form."""
 
@@ -58,15 +66,6 @@ class RegionGradients:
         p = 1 / (1 + np.exp(-raw[:, 1]))
         slope = np.ones_like(p) if kind == "log-odds" else p * (1 - p)
         return raw, (slope[:, None, None, None] * REGION).astype(np.float32)
-
-
-REGION = np.zeros((*SIZE, 3), np.float32)
-REGION[:8, :10] = 0.05
-
-
-def score_region(images: Any) -> Any:
-    odds = np.einsum("nhwc,hwc->n", images.astype(np.float64), REGION) - 3
-    return np.stack([np.zeros_like(odds), odds], axis=1)
 
 
 def make_region_net() -> tuple[Net, RegionGradients]:

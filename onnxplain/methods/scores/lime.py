@@ -114,11 +114,11 @@ class LIME(Parametrised):
         """Weigh each sample by its distance from the image."""
         n_kept, n_segments = kept.sum(axis=1, dtype=np.float64), kept.shape[1]
         if self.distance == "cosine":
-            # Between a row of n ones among S entries and S ones it is 1 - sqrt(n / S).
-            distance, usual = 1 - np.sqrt(n_kept / n_segments), 0.25
+            # Between a row with n ones among S entries and the row of S ones.
+            distance, default_width = 1 - np.sqrt(n_kept / n_segments), 0.25
         else:
-            distance, usual = np.sqrt(n_segments - n_kept), 0.75 * np.sqrt(n_segments)
-        width = self.kernel_width or usual
+            distance, default_width = np.sqrt(n_segments - n_kept), 0.75 * np.sqrt(n_segments)
+        width = self.kernel_width or default_width
         weights: NDArray[np.float64] = np.sqrt(np.exp(-((distance / width) ** 2)))
         return weights
 
