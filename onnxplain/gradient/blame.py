@@ -9,7 +9,7 @@ from onnxplain.gradient.facts import Feeds, Measure
 from onnxplain.gradient.tape import read_node
 
 
-def first_not_finite(model: bytes, measure: Measure, feeds: Feeds, value: float) -> str | None:
+def find_nonfinite_node(model: bytes, measure: Measure, feeds: Feeds, value: float) -> str | None:
     """The first node of a graph that gives a number like `value`, with its operator.
 
     Parameters

@@ -21,7 +21,7 @@ from onnxplain.gradient.masked import MASK, CoarseMask, add_mask
 from onnxplain.gradient.paths import reached, reaching
 from onnxplain.gradient.prepare import has_halves, prepare, store_as_halves
 from onnxplain.gradient.refusal import ADVICE, GradientError, Refusal, check_free
-from onnxplain.gradient.rules import installed_rules
+from onnxplain.gradient.rules import load_installed_rules
 from onnxplain.gradient.tape import Grads, Node, Rule, Tape, read_node
 from onnxplain.graph.names import collect_tensor_names, find_unused_prefix
 
@@ -32,7 +32,7 @@ def gradient_name(tensor: str) -> str:
 
 
 @dataclass(frozen=True)
-class Wish:
+class GradientRequest:
     """What a gradient graph should compute beside the scores.
 
     Parameters
@@ -65,7 +65,7 @@ class Wish:
 
 def build_gradient(
     model: ModelProto,
-    wish: Wish,
+    wish: GradientRequest,
     measure: Measure,
     examples: Sequence[Feeds],
     *,
@@ -153,7 +153,7 @@ def differentiate(
     GradientError
         If the output does not depend on a source, or an operator between has no rule.
     """
-    rules = installed_rules() if rules is None else rules
+    rules = load_installed_rules() if rules is None else rules
     wanted = reached(model.graph, sources)
     producers = {  # a rule that looked past a source would leave out its gradient
         name: read
@@ -245,7 +245,7 @@ def _prune(graph: onnx.GraphProto) -> None:
             del graph.initializer[place]
 
 
-def _check_names(graph: onnx.GraphProto, wish: Wish) -> None:
+def _check_names(graph: onnx.GraphProto, wish: GradientRequest) -> None:
     gradients = map(gradient_name, (wish.source, *wish.tensors))
     check_free(collect_tensor_names(graph), (TARGET, SCORE, *gradients))
     made = {name for node in graph.node for name in node.output}

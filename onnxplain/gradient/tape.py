@@ -283,7 +283,7 @@ Grads: TypeAlias = Sequence[str | None]
 Rule: TypeAlias = Callable[[Tape, Node, Grads], Grads]
 
 
-def single(rule: Callable[[Tape, Node, str], Grads]) -> Rule:
+def first_output_rule(rule: Callable[[Tape, Node, str], Grads]) -> Rule:
     """A rule for an operator of which only the first output is differentiated."""
 
     @functools.wraps(rule)

@@ -15,22 +15,22 @@ from onnxplain.core.data import ScoreKind
 from onnxplain.core.scores import compute_target_scores
 from onnxplain.core.spec import Head
 from onnxplain.gradient import (
-    GROUP,
     RULES,
+    RULES_GROUP,
     SCORE,
     GradientError,
+    GradientRequest,
     Grads,
     Node,
     Tape,
-    Wish,
     build_gradient,
     check_gradient,
     differentiate,
-    first_not_finite,
+    find_nonfinite_node,
+    first_output_rule,
     gradient_name,
-    installed_rules,
+    load_installed_rules,
     measure_facts,
-    single,
 )
 from onnxplain.gradient.prepare import store_as_halves
 from onnxplain.graph.names import collect_tensor_names
@@ -90,7 +90,7 @@ def images(n: int, dtype: type = np.float32) -> Array:
     return normal(n, 3, 9, 10).astype(dtype)
 
 
-def build(model: ModelProto, wish: Wish, **options: Any) -> ModelProto:
+def build(model: ModelProto, wish: GradientRequest, **options: Any) -> ModelProto:
     examples = [{"x": images(n)} for n in (2, 3)]
     return build_gradient(model, wish, RuntimeMeasure(), examples, **options)
 
@@ -110,7 +110,7 @@ def test_every_score_is_that_of_scores_and_its_gradient_that_of_differences(
     """In float64; the third model ends in probabilities that no softmax made."""
     model, x = network(end, np.float64), images(3, np.float64)
     targets = [0, 2, 3]
-    wish = Wish("x", "y", head=head, kind=kind)
+    wish = GradientRequest("x", "y", head=head, kind=kind)
     examples = [{"x": x[:2]}, {"x": x}]
     built = build_gradient(model, wish, Reference(), examples)
     found = Reference().run(built.SerializeToString(), {"x": x, "target": ints(*targets)})
@@ -141,7 +141,7 @@ def test_a_model_of_one_probability_scores_both_classes() -> None:
     model.graph.node.append(helper.make_node("Slice", ["y", *constants], ["one"]))
     x = images(2)
     p = run_plain(model, x)["one"][:, 0]
-    wish = Wish("x", "one", head="sigmoid", kind="probability")
+    wish = GradientRequest("x", "one", head="sigmoid", kind="probability")
     found = run(build(model, wish), x, [0, 1])
     np.testing.assert_allclose(found[SCORE], [1 - p[0], p[1]], rtol=1e-5)
     other = run(build(model, wish), x, [1, 0])
@@ -161,12 +161,12 @@ def test_logits_behind_a_softmax_keep_the_slope_where_the_probability_is_saturat
     x = images(2)
     target = int(run_plain(model, x)["y"][0].argmax())
     assert run_plain(model, x)["y"][0, target] == 1
-    wish = Wish("x", "y", head="probabilities", kind="log-odds")
+    wish = GradientRequest("x", "y", head="probabilities", kind="log-odds")
     assert np.abs(run(build(model, wish), x, [target, target])[DX][0]).max() > 0.1
 
 
 def test_rows_of_a_batch_do_not_touch_one_another() -> None:
-    built = build(network(), Wish("x", "y"))
+    built = build(network(), GradientRequest("x", "y"))
     x, targets = images(5), [0, 3, 1, 2, 2]
     together = run(built, x, targets)[DX]
     alone = [run(built, x[k : k + 1], targets[k : k + 1])[DX] for k in range(5)]
@@ -178,15 +178,17 @@ def test_a_model_of_fixed_batch_size() -> None:
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     del model.graph.output[0].type.tensor_type.shape.dim[0]
     x = images(1)
-    built = build_gradient(model, Wish("x", "y"), RuntimeMeasure(), [{"x": x}])
-    expected = run(build(network(), Wish("x", "y")), x, [1])
+    built = build_gradient(model, GradientRequest("x", "y"), RuntimeMeasure(), [{"x": x}])
+    expected = run(build(network(), GradientRequest("x", "y")), x, [1])
     np.testing.assert_allclose(run(built, x, [1])[DX], expected[DX], atol=1e-7)
 
 
 def test_inner_tensors_come_with_their_gradients() -> None:
     """The gradient of the features before the last matrix is known in closed form."""
     found = run(
-        build(network(), Wish("x", "y", kind="logit", tensors=("flat", "c"))), images(2), [1, 3]
+        build(network(), GradientRequest("x", "y", kind="logit", tensors=("flat", "c"))),
+        images(2),
+        [1, 3],
     )
     weights = {t.name: numpy_helper.to_array(t) for t in network().graph.initializer}
     np.testing.assert_allclose(found[gradient_name("flat")], weights["w4"].T[[1, 3]], rtol=1e-6)
@@ -210,13 +212,13 @@ def count(model: ModelProto, operator: str) -> int:
 
 def test_weights_are_shared_and_not_copied() -> None:
     model = network()
-    built = build(model, Wish("x", "y"))
+    built = build(model, GradientRequest("x", "y"))
     stored = sum(t.ByteSize() for t in model.graph.initializer)
     assert sum(t.ByteSize() for t in built.graph.initializer) < 1.3 * stored + 1000
 
 
 def test_no_two_nodes_compute_the_same() -> None:
-    built = build(network(), Wish("x", "y"))
+    built = build(network(), GradientRequest("x", "y"))
     seen = [
         (node.op_type, tuple(node.input), tuple(a.SerializeToString() for a in node.attribute))
         for node in built.graph.node
@@ -226,7 +228,7 @@ def test_no_two_nodes_compute_the_same() -> None:
 
 
 def test_no_output_of_a_written_node_is_unused() -> None:
-    built = build(network(), Wish("x", "y"))
+    built = build(network(), GradientRequest("x", "y"))
     used = {name for node in built.graph.node for name in node.input}
     used |= {value.name for value in built.graph.output}
     assert all(set(node.output) & used for node in built.graph.node)
@@ -234,10 +236,10 @@ def test_no_output_of_a_written_node_is_unused() -> None:
 
 @pytest.mark.parametrize("opset", [11, 17, 18, 21])
 def test_any_opset_gives_the_same_gradient_in_standard_operators(opset: int) -> None:
-    built = build(network(opset=opset), Wish("x", "y", kind="log-odds"))
+    built = build(network(opset=opset), GradientRequest("x", "y", kind="log-odds"))
     onnx.checker.check_model(built, full_check=True)
     assert {node.domain for node in built.graph.node} <= {"", "ai.onnx"}
-    expected = run(build(network(), Wish("x", "y", kind="log-odds")), images(2), [0, 1])
+    expected = run(build(network(), GradientRequest("x", "y", kind="log-odds")), images(2), [0, 1])
     np.testing.assert_allclose(run(built, images(2), [0, 1])[DX], expected[DX], atol=1e-6)
 
 
@@ -247,8 +249,8 @@ def test_weights_of_16_bits_stay_so_and_are_computed_with_in_32() -> None:
     for stored in wide.graph.initializer:
         rounded = numpy_helper.to_array(stored).astype(np.float16).astype(np.float32)
         stored.CopyFrom(numpy_helper.from_array(rounded, stored.name))
-    built = build(model, Wish("x", "y"))
-    expected = run(build(wide, Wish("x", "y")), images(2), [0, 1])
+    built = build(model, GradientRequest("x", "y"))
+    expected = run(build(wide, GradientRequest("x", "y")), images(2), [0, 1])
     np.testing.assert_allclose(run(built, images(2), [0, 1])[DX], expected[DX], atol=1e-7)
 
 
@@ -268,7 +270,7 @@ def test_a_scale_behind_weights_of_16_bits_does_not_make_them_wide() -> None:
     model.graph.initializer.extend(
         numpy_helper.from_array(v.astype(np.float16), k) for k, v in half.items()
     )
-    built = build(model, Wish("x", "y"))
+    built = build(model, GradientRequest("x", "y"))
     assert [t.data_type for t in built.graph.initializer if np.prod(t.dims) == 600] == [
         TensorProto.FLOAT16
     ]
@@ -279,11 +281,11 @@ def test_weights_listed_among_the_inputs_are_constants() -> None:
     model.graph.input.extend(
         helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in model.graph.initializer
     )
-    built = build(model, Wish("x", "y"))
+    built = build(model, GradientRequest("x", "y"))
     assert [value.name for value in built.graph.input] == ["x", "target"]
 
 
-@single
+@first_output_rule
 def guided(tape: Tape, node: Node, g: str) -> Grads:
     """Guided backpropagation: Relu also backwards (Springenberg et al., ICLR 2015)."""
     (plain,) = RULES["Relu"](tape, node, [g])
@@ -310,7 +312,7 @@ def relus() -> ModelProto:
 
 def build_relus(**options: Any) -> ModelProto:
     examples = [{"x": normal(n, 5).astype("f")} for n in (2, 3)]
-    wish = Wish("x", "y", kind="logit")
+    wish = GradientRequest("x", "y", kind="logit")
     return build_gradient(relus(), wish, RuntimeMeasure(), examples, **options)
 
 
@@ -327,8 +329,8 @@ def test_a_rule_can_be_put_in_place_of_another() -> None:
 
 def test_installed_packages_add_rules() -> None:
     where = f"{guided.__module__}:guided"
-    found = {"domain::Relu": EntryPoint("domain::Relu", where, GROUP)}
-    rules = installed_rules(found)
+    found = {"domain::Relu": EntryPoint("domain::Relu", where, RULES_GROUP)}
+    rules = load_installed_rules(found)
     assert rules["domain::Relu"] is guided
     assert rules["Conv"] is RULES["Conv"]
 
@@ -344,7 +346,7 @@ def test_what_is_not_on_the_way_to_the_score_needs_no_rule() -> None:
     model.graph.node.insert(0, helper.make_node("Shape", ["x"], ["size"]))
     model.graph.node.append(helper.make_node("NonZero", ["y"], ["places"]))
     examples = [{"x": normal(n, 5).astype("f")} for n in (2, 3)]
-    build_gradient(model, Wish("x", "y"), RuntimeMeasure(), examples)
+    build_gradient(model, GradientRequest("x", "y"), RuntimeMeasure(), examples)
 
 
 def test_further_outputs_of_nodes_do_not_matter() -> None:
@@ -358,14 +360,14 @@ def test_further_outputs_of_nodes_do_not_matter() -> None:
             node("Flatten", ["m"], ["y"]),
         ]
         model = make_model(nodes, examples[0], {}, ["y"], opset=11)
-        built = build_gradient(model, Wish("x", "y"), RuntimeMeasure(), examples)
+        built = build_gradient(model, GradientRequest("x", "y"), RuntimeMeasure(), examples)
         found.append(run(built, examples[1]["x"], [0, 1, 2])[DX])
     np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_outputs_beside_the_scores_do_not_matter() -> None:
     """As scikit-learn's exporters add one, of which not even a shape can be asked."""
-    model, wish = network("Softmax"), Wish("x", "y", head="probabilities")
+    model, wish = network("Softmax"), GradientRequest("x", "y", head="probabilities")
     model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
     labels = {"classlabels_int64s": [*range(CLASSES)], "domain": "ai.onnx.ml"}
     model.graph.node.extend(
@@ -402,7 +404,7 @@ def test_what_a_branch_alone_reads_is_kept() -> None:
         ]
     )
     model.graph.initializer.append(numpy_helper.from_array(np.float32(0), "zero"))
-    wish = Wish("x", "y", kind="logit")
+    wish = GradientRequest("x", "y", kind="logit")
     found = run(build(model, wish), images(2), [0, 1])
     expected = run(build(network(), wish), images(2), [0, 1])
     np.testing.assert_allclose(found[DX], expected[DX], atol=1e-6)
@@ -413,20 +415,20 @@ def test_a_score_that_does_not_depend_on_the_image_is_an_error() -> None:
     model.graph.node[1].op_type = "Floor"
     examples = [{"x": normal(n, 5).astype("f")} for n in (2, 3)]
     with pytest.raises(GradientError, match="does not depend on 'x'"):
-        build_gradient(model, Wish("x", "y"), RuntimeMeasure(), examples)
+        build_gradient(model, GradientRequest("x", "y"), RuntimeMeasure(), examples)
 
 
 def test_images_of_whole_numbers_have_no_gradient() -> None:
     model = relus()
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
     with pytest.raises(GradientError, match=r"'x' holds uint8.*scores alone"):
-        build_gradient(model, Wish("x", "y"), RuntimeMeasure(), [])
+        build_gradient(model, GradientRequest("x", "y"), RuntimeMeasure(), [])
 
 
 @pytest.mark.parametrize(("tensor", "text"), [("nowhere", "no tensor named 'nowhere'")])
 def test_unknown_tensors_are_refused(tensor: str, text: str) -> None:
     with pytest.raises(GradientError, match=text):
-        build(network(), Wish("x", "y", tensors=(tensor,)))
+        build(network(), GradientRequest("x", "y", tensors=(tensor,)))
 
 
 def renamed(model: ModelProto, old: str, new: str) -> ModelProto:
@@ -442,7 +444,7 @@ def renamed(model: ModelProto, old: str, new: str) -> ModelProto:
 @pytest.mark.parametrize("own", ["c", "w2"])
 @pytest.mark.parametrize("name", ["head/", "gradient/", "gradient/constant", "shape of f"])
 def test_a_tensor_may_have_a_name_that_would_be_written(name: str, own: str) -> None:
-    wish = Wish("x", "y", kind="log-odds")
+    wish = GradientRequest("x", "y", kind="log-odds")
     plain = build(network(), wish)
     written = {*collect_tensor_names(plain.graph), "shape of f"}
     taken = min(one for one in written if one.startswith(name))
@@ -482,7 +484,7 @@ def test_a_name_that_the_gradient_needs_is_refused(name: str, where: str) -> Non
     else:
         renamed(model, "w2" if where == "weights" else "c", name)
     with pytest.raises(GradientError, match=f"a tensor named '{name}', which the gradient graph"):
-        build(model, Wish("x", "y"))
+        build(model, GradientRequest("x", "y"))
 
 
 def test_a_row_that_the_image_chooses_is_no_constant_of_a_fixed_batch() -> None:
@@ -498,7 +500,9 @@ def test_a_row_that_the_image_chooses_is_no_constant_of_a_fixed_batch() -> None:
     x[0, 1] = 1
     model = make_model(nodes, {"x": x}, {"two": ints(2)}, ["y"])
     example = {"x": x[:, ::-1].copy()}
-    built = build_gradient(model, Wish("x", "y", kind="logit"), RuntimeMeasure(), [example])
+    built = build_gradient(
+        model, GradientRequest("x", "y", kind="logit"), RuntimeMeasure(), [example]
+    )
     found = run(built, x, [2])[DX]
     expected = np.zeros_like(x)
     expected[0, 1, 2] = 1
@@ -529,7 +533,7 @@ def test_a_saturated_end_is_looked_through_what_shapes_it(end: str, shaping: str
         helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", columns])
     )
     head: Head = "sigmoid" if end == "Sigmoid" else "probabilities"
-    wish = Wish("x", "y", head=head, kind="log-odds")
+    wish = GradientRequest("x", "y", head=head, kind="log-odds")
     examples = [{"x": x[:n]} for n in (2, 3)]
     built = build_gradient(model, wish, RuntimeMeasure(), examples)
     found = run(built, x, [0, 0, 0] if head == "probabilities" else [1, 1, 1])[DX]
@@ -547,7 +551,7 @@ def test_a_softmax_over_groups_is_not_looked_through() -> None:
     x = normal(3, CLASSES).astype("f")
     constants = {"pairs": ints(-1, 2, CLASSES // 2), "rows": ints(-1, CLASSES)}
     model = make_model(nodes, {"x": x}, constants, ["y"])
-    wish = Wish("x", "y", head="probabilities", kind="probability")
+    wish = GradientRequest("x", "y", head="probabilities", kind="probability")
     built = build_gradient(model, wish, RuntimeMeasure(), [{"x": x[:2]}, {"x": x}])
     found = run(built, x, [0, 1, 3])
     np.testing.assert_allclose(found[SCORE], found["y"][range(3), [0, 1, 3]], rtol=1e-6)
@@ -558,11 +562,14 @@ def test_further_inputs_are_named() -> None:
     model = network()
     model.graph.input.append(helper.make_tensor_value_info("mean", TensorProto.FLOAT, [3]))
     with pytest.raises(GradientError, match="more inputs than the image: mean"):
-        build(model, Wish("x", "y"))
+        build(model, GradientRequest("x", "y"))
 
 
 def test_the_self_check_passes_a_right_gradient_and_fails_a_wrong_one() -> None:
-    built, rng = build(network(), Wish("x", "y", kind="log-odds")), np.random.default_rng(0)
+    built, rng = (
+        build(network(), GradientRequest("x", "y", kind="log-odds")),
+        np.random.default_rng(0),
+    )
 
     def right(x: Array) -> tuple[Array, Array]:
         found = run(built, x, [1] * len(x))
@@ -578,7 +585,10 @@ def test_the_self_check_passes_a_right_gradient_and_fails_a_wrong_one() -> None:
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.9])
 def test_the_self_check_sees_that_a_part_of_the_gradient_is_missing(share: float) -> None:
-    built, rng = build(network(), Wish("x", "y", kind="log-odds")), np.random.default_rng(0)
+    built, rng = (
+        build(network(), GradientRequest("x", "y", kind="log-odds")),
+        np.random.default_rng(0),
+    )
     kept = np.random.default_rng(5).random(images(1).shape) < share
 
     def wanting(x: Array) -> tuple[Array, Array]:
@@ -616,16 +626,16 @@ def test_the_node_where_a_bad_number_arises_is_found_on_the_way_back_too() -> No
     x = {"x": normal(2, CLASSES).astype("f")}
     model = make_model(nodes, x, {"zero": np.zeros(1, "f")}, ["y"])
     examples = [{"x": normal(n, CLASSES).astype("f")} for n in (2, 3)]
-    built = build_gradient(model, Wish("x", "y", kind="logit"), Plain(), examples)
+    built = build_gradient(model, GradientRequest("x", "y", kind="logit"), Plain(), examples)
     data, feeds = built.SerializeToString(), {**x, "target": ints(0, 1)}
     found = Plain().run(data, feeds)
     assert np.isfinite(found["y"]).all()
     assert np.isnan(found[DX]).any()
-    assert "(Mul)" in str(first_not_finite(data, Plain(), feeds, np.nan))
-    assert "(Div)" in str(first_not_finite(data, Plain(), feeds, np.inf))
-    finite = build(network(), Wish("x", "y")).SerializeToString()
+    assert "(Mul)" in str(find_nonfinite_node(data, Plain(), feeds, np.nan))
+    assert "(Div)" in str(find_nonfinite_node(data, Plain(), feeds, np.inf))
+    finite = build(network(), GradientRequest("x", "y")).SerializeToString()
     fine = {"x": images(2), "target": ints(0, 1)}
-    assert first_not_finite(finite, Plain(), fine, np.nan) is None
+    assert find_nonfinite_node(finite, Plain(), fine, np.nan) is None
 
 
 def masked(dtype: type) -> ModelProto:
@@ -654,7 +664,7 @@ def masked(dtype: type) -> ModelProto:
 def test_the_gradient_of_a_mask_that_a_graph_enlarges_and_composes() -> None:
     """As MP needs it: exact in one pass, against differences of each cell in float64."""
     cells = np.random.default_rng(2).random((3, 1, 3, 5))
-    wish, dm = Wish("m", "y", kind="log-odds"), gradient_name("m")
+    wish, dm = GradientRequest("m", "y", kind="log-odds"), gradient_name("m")
     examples = [{"m": cells[:2]}, {"m": cells}]
     wide = build_gradient(masked(np.float64), wish, Reference(), examples)
     feeds = {"m": cells, "target": ints(1, 2, 3)}

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxplain.gradient import SCORE, Wish, build_gradient, gradient_name
+from onnxplain.gradient import SCORE, GradientRequest, build_gradient, gradient_name
 from onnxplain.runtime.measure import RuntimeMeasure
 from tests.helpers.gradients import Plain, ints
 
@@ -151,7 +151,7 @@ def test_gradient_is_that_of_torch_in_float64(kind: type, dynamo: bool) -> None:
     x = torch.randn(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     targets = [0, 4, 2]
     examples = [{"x": x[:n].numpy()} for n in (2, 3)]
-    wish = Wish("x", "y", kind="log-odds")
+    wish = GradientRequest("x", "y", kind="log-odds")
     built = build_gradient(model, wish, RuntimeMeasure(), examples)
     feeds = {"x": x.numpy(), "target": ints(*targets)}
     found = Plain().run(built.SerializeToString(), feeds)

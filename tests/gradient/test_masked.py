@@ -16,7 +16,7 @@ from onnxplain.gradient import (
     SCORE,
     CoarseMask,
     GradientError,
-    Wish,
+    GradientRequest,
     build_gradient,
     gradient_name,
 )
@@ -44,7 +44,7 @@ def feeds(rows: int, dtype: type, *, images: int = 1) -> dict[str, Array]:
 
 def build(dtype: type, measure: Any, model: onnx.ModelProto | None = None) -> onnx.ModelProto:
     mask = CoarseMask(GRID, "nchw", SIZE_OF_NETWORK)
-    wish = Wish("x", "y", kind="log-odds", mask=mask)
+    wish = GradientRequest("x", "y", kind="log-odds", mask=mask)
     model = network(dtype=dtype) if model is None else model
     return build_gradient(model, wish, measure, [feeds(n, dtype) for n in (2, 3)])
 
@@ -77,7 +77,7 @@ def test_it_is_the_chain_rule_of_the_gradient_by_the_composed_image(images: int)
     composed = given["x"] + enlarge.pixels(given[MASK])[:, None] * delta
     plain = build_gradient(
         network(),
-        Wish("x", "y", kind="log-odds"),
+        GradientRequest("x", "y", kind="log-odds"),
         Reference(),
         [{"x": composed[:n].astype("f")} for n in (2, 3)],
     )

@@ -25,7 +25,7 @@ from onnxplain.gradient.rules import (
 from onnxplain.gradient.rules import norms as normalisation
 from onnxplain.gradient.tape import Rule
 
-GROUP = "onnxplain.gradient_rules"
+RULES_GROUP = "onnxplain.gradient_rules"
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     activation.RULES
@@ -80,7 +80,7 @@ FLAT = frozenset(
 )
 
 
-def installed_rules(found: Mapping[str, EntryPoint] | None = None) -> Mapping[str, Rule]:
+def load_installed_rules(found: Mapping[str, EntryPoint] | None = None) -> Mapping[str, Rule]:
     """The project's rules and those that installed packages add or put in their place.
 
     Parameters
@@ -90,5 +90,5 @@ def installed_rules(found: Mapping[str, EntryPoint] | None = None) -> Mapping[st
         of an entry point is the operator, as ``Conv`` or ``domain::Name``.
     """
     if found is None:
-        found = {one.name: one for one in entry_points(group=GROUP)}
+        found = {one.name: one for one in entry_points(group=RULES_GROUP)}
     return {**RULES, **{operator: one.load() for operator, one in found.items()}}

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, first_output_rule
 
 Derivative: TypeAlias = Callable[[Tape, Node], str]
 
@@ -27,7 +27,7 @@ LARGEST = 2.0**26
 def times(derivative: Derivative) -> Rule:
     """The rule of an elementwise operator, from its derivative."""
 
-    @single
+    @first_output_rule
     def rule(tape: Tape, node: Node, g: str) -> Grads:
         return [tape.mul(g, derivative(tape, node))]
 
@@ -182,7 +182,7 @@ def thresholded_relu(tape: Tape, node: Node) -> str:
     return above(tape, node.x, node.attributes.get("alpha", 1.0))
 
 
-@single
+@first_output_rule
 def clip(tape: Tape, node: Node, g: str) -> Grads:
     """The strict inequalities hold for the output where they hold for the input."""
     low, high = node.input(1), node.input(2)
@@ -205,12 +205,12 @@ def _side(
     return tape.mask(tape.op(operator, y, bound))
 
 
-@single
+@first_output_rule
 def neg(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.neg(g)]
 
 
-@single
+@first_output_rule
 def passed(tape: Tape, node: Node, g: str) -> Grads:
     """Identity, and Dropout in a network that is not being trained."""
     return [g]

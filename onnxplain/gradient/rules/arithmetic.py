@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from onnxplain.gradient.refusal import Refusal
 from onnxplain.gradient.rules.activation import gauss_gate, one_less, positive
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, first_output_rule
 
 
 def each(tape: Tape, node: Node, gradient: Callable[[str], str]) -> Grads:
@@ -20,18 +20,18 @@ def each(tape: Tape, node: Node, gradient: Callable[[str], str]) -> Grads:
     ]
 
 
-@single
+@first_output_rule
 def add(tape: Tape, node: Node, g: str) -> Grads:
     return each(tape, node, lambda name: g)
 
 
-@single
+@first_output_rule
 def sub(tape: Tape, node: Node, g: str) -> Grads:
     a, b = add(tape, node, [g])
     return [a, tape.neg(b) if b else None]
 
 
-@single
+@first_output_rule
 def mul(tape: Tape, node: Node, g: str) -> Grads:
     a, b = node.inputs
     shape = tape.shape(node.y)
@@ -83,7 +83,7 @@ def _number(tape: Tape, name: str) -> float | None:
     return value.item() if value is not None and value.size == 1 else None
 
 
-@single
+@first_output_rule
 def div(tape: Tape, node: Node, g: str) -> Grads:
     a, b = node.inputs
     quotient, shape = tape.div(g, b), tape.shape(node.y)
@@ -93,7 +93,7 @@ def div(tape: Tape, node: Node, g: str) -> Grads:
     return [da, tape.unbroadcast(tape.neg(tape.mul(quotient, node.y)), shape, b)]
 
 
-@single
+@first_output_rule
 def power(tape: Tape, node: Node, g: str) -> Grads:
     x, exponent = node.inputs
     if tape.wants(exponent):
@@ -108,7 +108,7 @@ def power(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.unbroadcast(tape.mul(g, slope), tape.shape(node.y), x), None]
 
 
-@single
+@first_output_rule
 def where(tape: Tape, node: Node, g: str) -> Grads:
     condition, a, b = node.inputs
     shape = tape.shape(node.y)
@@ -124,7 +124,7 @@ def where(tape: Tape, node: Node, g: str) -> Grads:
     ]
 
 
-@single
+@first_output_rule
 def extreme(tape: Tape, node: Node, g: str) -> Grads:
     """Max and Min: ties share the gradient."""
     masks = {name: tape.mask(tape.op("Equal", name, node.y)) for name in node.inputs}
@@ -132,12 +132,12 @@ def extreme(tape: Tape, node: Node, g: str) -> Grads:
     return each(tape, node, lambda name: tape.mul(share, masks[name]))
 
 
-@single
+@first_output_rule
 def mean(tape: Tape, node: Node, g: str) -> Grads:
     return each(tape, node, lambda name: tape.scale(g, 1 / len(node.inputs)))
 
 
-@single
+@first_output_rule
 def prelu(tape: Tape, node: Node, g: str) -> Grads:
     x, slope = node.inputs
     if tape.wants(slope):

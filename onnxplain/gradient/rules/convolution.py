@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onnxplain.gradient.refusal import Refusal
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, first_output_rule
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _spatial(tape: Tape, name: str) -> list[int]:
     return tape.sizes(name, range(2, len(tape.shape(name))))
 
 
-@single
+@first_output_rule
 def conv(tape: Tape, node: Node, g: str) -> Grads:
     shape = _weight_shape(tape, node)
     window = read_window(node, shape[2:], _spatial(tape, node.x), _spatial(tape, node.y))
@@ -120,7 +120,7 @@ def conv(tape: Tape, node: Node, g: str) -> Grads:
     return [adjoint(tape, g, node.inputs[1], shape, group, window)]
 
 
-@single
+@first_output_rule
 def conv_transpose(tape: Tape, node: Node, g: str) -> Grads:
     """The convolution of which it is the adjoint."""
     shape = _weight_shape(tape, node)

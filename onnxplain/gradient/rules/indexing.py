@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxplain.gradient.facts import Array
 from onnxplain.gradient.refusal import Refusal
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, first_output_rule
 
 
 def place(tape: Tape, g: str, positions: Sequence[int], size: int, axis: int, rank: int) -> str:
@@ -25,7 +25,7 @@ def place(tape: Tape, g: str, positions: Sequence[int], size: int, axis: int, ra
     return tape.op("Gather", tape.pad(g, [0] * rank, after), tape.ints(sources), axis=axis)
 
 
-@single
+@first_output_rule
 def slice_(tape: Tape, node: Node, g: str) -> Grads:
     rank = len(tape.shape(node.x))
     starts, stops = (tape.integers(node.inputs[k], "bounds") for k in (1, 2))
@@ -52,7 +52,7 @@ def _whole(tape: Tape, node: Node, axis: int, start: int, step: int) -> bool:
     return kept and start == 0 and step == 1
 
 
-@single
+@first_output_rule
 def gather(tape: Tape, node: Node, g: str) -> Grads:
     rank = len(tape.shape(node.x))
     axis = node.attributes.get("axis", 0) % rank
@@ -96,7 +96,7 @@ def _scatter(tape: Tape, node: Node, g: str, axis: int) -> str:
     return tape.transpose(total, [order.index(one) for one in range(rank)])
 
 
-@single
+@first_output_rule
 def gather_elements(tape: Tape, node: Node, g: str) -> Grads:
     axis = node.attributes.get("axis", 0)
     zeros = tape.zeros_like(node.x)
@@ -104,7 +104,7 @@ def gather_elements(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.op("ScatterElements", zeros, index, g, axis=axis, reduction="add"), None]
 
 
-@single
+@first_output_rule
 def gather_nd(tape: Tape, node: Node, g: str) -> Grads:
     if node.attributes.get("batch_dims", 0):
         raise Refusal("it has batch_dims")
@@ -112,7 +112,7 @@ def gather_nd(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.op("ScatterND", zeros, node.inputs[1], g, reduction="add"), None]
 
 
-@single
+@first_output_rule
 def pad(tape: Tape, node: Node, g: str) -> Grads:
     rank = len(tape.shape(node.x))
     pads = tape.integers(node.inputs[1], "pads")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from onnxplain.gradient.facts import Shape
 from onnxplain.gradient.refusal import Refusal
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, first_output_rule
 
 
 def _swapped(tape: Tape, name: str, rank: int) -> str:
@@ -14,7 +14,7 @@ def _swapped(tape: Tape, name: str, rank: int) -> str:
     return tape.transpose(name, [*range(rank - 2), rank - 1, rank - 2])
 
 
-@single
+@first_output_rule
 def matmul(tape: Tape, node: Node, g: str) -> Grads:
     """``dA = G B'`` and ``dB = A' G``; a vector is a matrix of one row or column."""
     a, b = node.inputs
@@ -47,7 +47,7 @@ def _fit(tape: Tape, product: str, shape: Shape, name: str) -> str:
     return tape.reshape_like(tape.sum(product, range(len(shape) - 2)), name)
 
 
-@single
+@first_output_rule
 def gemm(tape: Tape, node: Node, g: str) -> Grads:
     """``y = alpha A B + beta C``, A and B transposed or not."""
     a, b, c = node.inputs[0], node.inputs[1], node.input(2)
@@ -70,7 +70,7 @@ def _product(tape: Tape, a: str, b: str, flips: tuple[int, int], alpha: float) -
     return tape.op("Gemm", a, b, transA=flips[0], transB=flips[1], alpha=alpha)
 
 
-@single
+@first_output_rule
 def einsum(tape: Tape, node: Node, g: str) -> Grads:
     """The gradient of one operand is an Einsum of the others with the output's gradient."""
     equation = node.attributes["equation"].replace(" ", "")

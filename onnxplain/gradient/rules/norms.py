@@ -10,16 +10,16 @@ import numpy as np
 
 from onnxplain.gradient.refusal import Refusal
 from onnxplain.gradient.rules.reduction import inverse
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, first_output_rule
 
 
-@single
+@first_output_rule
 def softmax(tape: Tape, node: Node, g: str) -> Grads:
     t = tape.mul(g, node.y)
     return [tape.sub(t, tape.mul(node.y, tape.sum(t, [node.attributes.get("axis", -1)])))]
 
 
-@single
+@first_output_rule
 def log_softmax(tape: Tape, node: Node, g: str) -> Grads:
     total = tape.sum(g, [node.attributes.get("axis", -1)])
     return [tape.sub(g, tape.mul(tape.op("Exp", node.y), total))]
@@ -53,7 +53,7 @@ def _check_parameters(tape: Tape, node: Node) -> None:
         raise Refusal("its scale or bias depend on the image")
 
 
-@single
+@first_output_rule
 def layer_normalization(tape: Tape, node: Node, g: str) -> Grads:
     _check_parameters(tape, node)
     rank = len(tape.shape(node.x))
@@ -64,7 +64,7 @@ def layer_normalization(tape: Tape, node: Node, g: str) -> Grads:
     return [standardised(tape, node.x, scaled, axes, count, epsilon)]
 
 
-@single
+@first_output_rule
 def rms_normalization(tape: Tape, node: Node, g: str) -> Grads:
     """As layer normalisation without the mean."""
     _check_parameters(tape, node)
@@ -83,7 +83,7 @@ def _per_channel(tape: Tape, name: str, rank: int) -> str:
     return tape.unsqueeze(name, range(1, rank - 1))
 
 
-@single
+@first_output_rule
 def instance_normalization(tape: Tape, node: Node, g: str) -> Grads:
     _check_parameters(tape, node)
     rank = len(tape.shape(node.x))
@@ -94,7 +94,7 @@ def instance_normalization(tape: Tape, node: Node, g: str) -> Grads:
     return [standardised(tape, node.x, scaled, axes, count, epsilon)]
 
 
-@single
+@first_output_rule
 def group_normalization(tape: Tape, node: Node, g: str) -> Grads:
     """Over (N, groups, the rest); the scale has one value a channel, or a group before 21."""
     _check_parameters(tape, node)
@@ -112,7 +112,7 @@ def group_normalization(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.reshape_like(standardised(tape, x, g, [2], count, epsilon), node.x)]
 
 
-@single
+@first_output_rule
 def batch_normalization(tape: Tape, node: Node, g: str) -> Grads:
     if node.attributes.get("training_mode", 0):
         raise Refusal("it is in training mode; export the model for inference")
@@ -123,7 +123,7 @@ def batch_normalization(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.mul(g, _per_channel(tape, factor, len(tape.shape(node.x))))]
 
 
-@single
+@first_output_rule
 def lrn(tape: Tape, node: Node, g: str) -> Grads:
     """``y = x S^-beta``, ``S = bias + alpha / size * (sum of squares over near channels)``.
 
@@ -145,7 +145,7 @@ def lrn(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.sub(own, tape.scale(tape.mul(node.x, shared), 2 * alpha * beta / size))]
 
 
-@single
+@first_output_rule
 def lp_normalization(tape: Tape, node: Node, g: str) -> Grads:
     """``y = x / ||x||``: ``(g - y sum(g y)) / ||x||`` for the Euclidean norm."""
     if node.attributes.get("p", 2) != 2:

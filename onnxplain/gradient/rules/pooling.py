@@ -6,7 +6,7 @@ import numpy as np
 
 from onnxplain.gradient.refusal import Refusal
 from onnxplain.gradient.rules.convolution import Window, adjoint, read_window
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, first_output_rule
 
 
 def _window(tape: Tape, node: Node) -> Window:
@@ -15,7 +15,7 @@ def _window(tape: Tape, node: Node) -> Window:
     return read_window(node, node.attributes["kernel_shape"], inputs, outputs)
 
 
-@single
+@first_output_rule
 def max_pool(tape: Tape, node: Node, g: str) -> Grads:
     """Every output's gradient is added at the place it came from; of ties, the first."""
     if node.attributes.get("storage_order", 0):
@@ -29,7 +29,7 @@ def max_pool(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.reshape_like(total, node.x)]
 
 
-@single
+@first_output_rule
 def average_pool(tape: Tape, node: Node, g: str) -> Grads:
     """Each window's share, summed over the windows that read a place.
 

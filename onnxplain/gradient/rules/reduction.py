@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from onnxplain.gradient.rules.activation import one_less, positive
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, first_output_rule
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ Spread: TypeAlias = Callable[[Tape, Node, Reduced], str]
 def over(spread: Spread) -> Rule:
     """The rule of a Reduce operator, from what it does once all have the same rank."""
 
-    @single
+    @first_output_rule
     def rule(tape: Tape, node: Node, g: str) -> Grads:
         axes, y = _axes(tape, node), node.y
         if not node.attributes.get("keepdims", 1):
@@ -42,7 +42,7 @@ def over(spread: Spread) -> Rule:
 def pooled(spread: Spread) -> Rule:
     """The rule of a global pooling."""
 
-    @single
+    @first_output_rule
     def rule(tape: Tape, node: Node, g: str) -> Grads:
         axes = list(range(2, len(tape.shape(node.x))))
         return [spread(tape, node, Reduced(axes, node.y, g))]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from onnxplain.gradient.refusal import Refusal
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Node, Rule, Tape, first_output_rule
 
 KEPT = (
     "antialias",
@@ -23,7 +23,7 @@ KEPT = (
 )
 
 
-@single
+@first_output_rule
 def resize(tape: Tape, node: Node, g: str) -> Grads:
     if node.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         raise Refusal("it crops (tf_crop_and_resize)")
