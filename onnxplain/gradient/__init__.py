@@ -1,7 +1,7 @@
-"""Gradients of ONNX classifiers as ONNX graphs, of standard operators alone.
+"""Gradients of ONNX classifiers as ONNX graphs of standard operators alone.
 
-A graph is differentiated by walking it backwards with one rule for each operator. The
-result runs wherever the model does: no framework, no training build of a runtime.
+A graph is differentiated by walking it backwards with one rule per operator. The result runs
+wherever the model does, without a framework or a training build of a runtime.
 """
 
 from onnxplain.gradient.blame import find_nonfinite_node
@@ -10,9 +10,10 @@ from onnxplain.gradient.check import GradientCheck, check_gradient
 from onnxplain.gradient.facts import Facts, Measure, Shape, measure_facts
 from onnxplain.gradient.heads import SCORE, TARGET
 from onnxplain.gradient.masked import FILL, MASK, CoarseMask
+from onnxplain.gradient.node import Node
 from onnxplain.gradient.refusal import GradientError, Refusal
 from onnxplain.gradient.rules import RULES, RULES_GROUP, load_installed_rules
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, first_output_rule
+from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 __all__ = [
     "FILL",
