@@ -561,7 +561,7 @@ def test_further_inputs_are_named() -> None:
     """Some exporters leave constants outside the graph."""
     model = network()
     model.graph.input.append(helper.make_tensor_value_info("mean", TensorProto.FLOAT, [3]))
-    with pytest.raises(GradientError, match="more inputs than the image: mean"):
+    with pytest.raises(GradientError, match="needs more inputs than the image: mean"):
         build(model, GradientRequest("x", "y"))
 
 

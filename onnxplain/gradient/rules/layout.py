@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from onnx import TensorProto
 
+from onnxplain.gradient.node import Node
 from onnxplain.gradient.refusal import Refusal
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, first_output_rule
+from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 
 @first_output_rule
@@ -51,13 +52,13 @@ def expand(tape: Tape, node: Node, g: str) -> Grads:
 
 @first_output_rule
 def tile(tape: Tape, node: Node, g: str) -> Grads:
-    """Sum over the copies: each axis L is seen as (copies, L)."""
-    copies = tape.integers(node.inputs[1], "repeats")
+    """Sum over the copies: each axis of length L is seen as (copies, L)."""
+    repeats = tape.integers(node.inputs[1], "repeats")
     shape: list[int | None] = []
-    for many, size in zip(copies, tape.shape(node.x), strict=True):
-        shape += [many, size]
-    repeated = [2 * axis for axis in range(len(copies))]
-    if copies[0] != 1 and shape[1] is None:
+    for copies, size in zip(repeats, tape.shape(node.x), strict=True):
+        shape += [copies, size]
+    repeated = [2 * axis for axis in range(len(repeats))]
+    if repeats[0] != 1 and shape[1] is None:
         raise Refusal("it repeats the batch")
     return [tape.sum(tape.reshape(g, shape), repeated, keep=False)]
 
@@ -68,8 +69,8 @@ def depth_to_space(tape: Tape, node: Node, g: str) -> Grads:
     if mode == "DCR":
         return [tape.op("SpaceToDepth", g, blocksize=block)]
     channels, rows, columns = tape.sizes(node.x, (1, 2, 3))
-    split_up = tape.reshape(g, [None, channels // block**2, rows, block, columns, block])
-    return [tape.reshape_like(tape.transpose(split_up, [0, 1, 3, 5, 2, 4]), node.x)]
+    blocks = tape.reshape(g, [None, channels // block**2, rows, block, columns, block])
+    return [tape.reshape_like(tape.transpose(blocks, [0, 1, 3, 5, 2, 4]), node.x)]
 
 
 @first_output_rule
@@ -79,10 +80,12 @@ def space_to_depth(tape: Tape, node: Node, g: str) -> Grads:
 
 @first_output_rule
 def cast(tape: Tape, node: Node, g: str) -> Grads:
-    """Between numbers of the graph's one type: those of 16 bits were widened (see `prepare`)."""
+    """Only to the graph's own type: numbers of 16 bits were widened (see `prepare`)."""
     if node.attributes["to"] != tape.code:
-        wanted, own = (TensorProto.DataType.Name(one) for one in (node.attributes["to"], tape.code))
-        raise Refusal(f"it goes on in {wanted.lower()}, where the image is {own.lower()}")
+        target, own = (
+            TensorProto.DataType.Name(code).lower() for code in (node.attributes["to"], tape.code)
+        )
+        raise Refusal(f"it converts to {target}, where the image is {own}")
     return [g]
 
 

@@ -193,7 +193,7 @@ def test_a_cast_to_the_type_that_a_number_has_passes_the_gradient() -> None:
 
 
 def test_a_cast_to_another_type_is_refused() -> None:
-    with pytest.raises(GradientError, match=r"'wider' \(Cast\).*goes on in double"):
+    with pytest.raises(GradientError, match=r"'wider' \(Cast\).*converts to double"):
         cast_squared(TensorProto.DOUBLE).gradients(np.float32)
 
 
