@@ -110,10 +110,10 @@ def build_gradient(
     _check_inputs(prepared.graph, examples[0])
     add_head(prepared, request.output, kind=request.kind, head=request.head, dtype=dtype)
     _add_outputs(prepared.graph, request.tensors)
-    # A weight of 16 bits times a scale takes 32: the runtime merges them when it loads.
+    # Folding a scale into a weight of 16 bits would widen it; the runtime does so on loading.
     halves = has_halves(model)
     folded = ModelProto.FromString(measure.fold(prepared.SerializeToString(), merge=not halves))
-    prune(folded.graph)  # what a model gives beside its scores may have no shape
+    prune(folded.graph)  # outputs beside the scores may have no shape
     targets = [np.zeros(feeds[request.source].shape[0], np.int64) for feeds in examples]
     batches = [{**feeds, TARGET: row} for feeds, row in zip(examples, targets, strict=True)]
     facts = measure_facts(folded, measure, batches, dtype)
@@ -142,7 +142,7 @@ def differentiate(
     facts : Facts
         Measured on this model.
     score : str
-        The output. If it holds one number per row, a row's gradient is that of its own.
+        The output. If it holds one number per row, a row's gradient is that of its own number.
     sources : sequence of str
         Inputs and inner tensors.
     rules : mapping of Rule, optional
@@ -205,7 +205,7 @@ def _assemble(
     gradient.CopyFrom(model)
     graph = gradient.graph
     del graph.value_info[:]
-    # A rule may write what it turns out not to need.
+    # A rule may write nodes that it turns out not to need.
     graph.node.extend(list_nodes_for(totals.values(), tape.graph.node))
     graph.initializer.extend(tape.graph.initializer)
     writer = GraphWriter(graph)

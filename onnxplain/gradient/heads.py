@@ -166,7 +166,7 @@ class _HeadWriter:
         return self.op("ReduceSum", chosen, self.ints([1]), keepdims=0)
 
     def log_sum_exp(self, a: str) -> str:
-        """Write it over each row; the axes became an input in opset 18."""
+        """Write the log-sum-exp of each row; its axes became an input in opset 18."""
         if self._opset < 18:
             return self.op("ReduceLogSumExp", a, axes=[1], keepdims=0)
         return self.op("ReduceLogSumExp", a, self.ints([1]), keepdims=0)

@@ -44,15 +44,15 @@ class CoarseMask:
 
 
 def add_mask(graph: GraphProto, input: str, mask: CoarseMask, dtype: np.dtype[Any]) -> None:
-    """Add the inputs `fill` and `mask` to a graph and feed it what they make of its image.
+    """Add the inputs `fill` and `mask` to a graph and compose its image with them.
 
     Parameters
     ----------
     graph : GraphProto
         Of opset 13 or later; changed in place.
     input : str
-        Its image, of one row or as many as `mask`. So is `fill`, which replaces what is
-        removed.
+        Its image. The image and `fill`, which replaces what is removed, have one row or as
+        many as `mask`.
     mask : CoarseMask
         Size of the input `mask`, (N, cells, cells) in [0, 1], where 1 removes.
     dtype : dtype

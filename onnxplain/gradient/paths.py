@@ -45,7 +45,7 @@ def list_nodes_back_from(
 def list_nodes_for(
     tensors: Iterable[str | None], nodes: Sequence[onnx.NodeProto]
 ) -> list[onnx.NodeProto]:
-    """Return the nodes that some tensors are computed with, in their order."""
+    """Return the nodes that compute some tensors, directly or not, in their order."""
     needed, kept = set(tensors), []
     for node in reversed(nodes):
         if needed & set(node.output):
@@ -55,7 +55,7 @@ def list_nodes_for(
 
 
 def prune(graph: onnx.GraphProto) -> None:
-    """Keep what leads to a graph's outputs."""
+    """Remove the nodes and constants that no output of a graph depends on."""
     outputs = {value.name for value in graph.output}
     nodes = list_nodes_for(outputs, graph.node)
     del graph.node[:]

@@ -1,4 +1,7 @@
-"""Conversion of models to what can be differentiated: no functions, opset 17 up, float32."""
+"""Conversion of models to a form that can be differentiated.
+
+Without functions, of opset 17 or later, in float32 or wider.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +99,7 @@ def _widen_tensor(tensor: onnx.TensorProto) -> onnx.TensorProto:
 
 
 def store_as_halves(model: onnx.ModelProto) -> None:
-    """Store in 16 bits what they hold exactly; the runtime widens it when it loads the model."""
+    """Store weights in 16 bits where that loses nothing; the runtime widens them on loading."""
     writer = GraphWriter(model.graph, at=0)
     for stored in model.graph.initializer:
         if stored.data_type != TensorProto.FLOAT or np.prod(stored.dims) < WORTH:

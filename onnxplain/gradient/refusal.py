@@ -19,12 +19,12 @@ class Refusal(Exception):
 
 
 def check_names_are_free(taken: AbstractSet[str], names: Iterable[str]) -> None:
-    """Check that no tensor of a model has a name that users know a gradient graph's tensor by.
+    """Check that a model has no tensor named like an input or output of the gradient graph.
 
     Raises
     ------
     GradientError
-        If a name is taken, with that name.
+        If a name is taken, naming it.
     """
     for name in names:
         if name in taken:

@@ -245,7 +245,7 @@ Rule: TypeAlias = Callable[[Tape, Node, Grads], Grads]
 
 
 def first_output_rule(rule: Callable[[Tape, Node, str], Grads]) -> Rule:
-    """Make a rule of a function for operators with a gradient of their first output alone."""
+    """Make a rule of a function that takes the gradient of the first output alone."""
 
     @functools.wraps(rule)
     def apply(tape: Tape, node: Node, grads: Grads) -> Grads:

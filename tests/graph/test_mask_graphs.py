@@ -113,6 +113,16 @@ def test_uint8_inputs_are_rounded_half_to_even_and_clipped() -> None:
     np.testing.assert_array_equal(x[..., 0], expected)
 
 
+def test_float16_inputs_are_the_rounded_composition() -> None:
+    masks = make_families(SIZE)["segments"]
+    base, delta = RNG.normal(size=(2, 1, 3, *SIZE)).astype(np.float32)
+    coded = codes(masks, 0, 4)
+    assert coded is not None
+    feeds = {"base": base, "delta": delta, **coded.statics, **coded.per_evaluation}
+    x = run(build_mask_graph("segments", "nchw", 3, dtype="float16"), feeds)
+    np.testing.assert_array_equal(x, compose(masks, 0, 4, base, delta).astype(np.float16))
+
+
 def test_masks_held_as_arrays_have_no_codes() -> None:
     assert codes(ArrayMasks(np.zeros((2, 4, 4), np.float32)), 0, 2) is None
 

@@ -162,11 +162,11 @@ def gauss_gate(tape: Tape, u: str, gate: str) -> str:
 def _tanh_gelu(tape: Tape, x: str) -> str:
     """``x (1 + t) / 2`` with ``t = tanh(u)``, ``u = k (x + c x^3)``."""
     k, c = math.sqrt(2 / math.pi), 0.044715
-    one, square = tape.real(1), tape.mul(x, x)
-    t = tape.op("Tanh", tape.mul(tape.scale(x, k), tape.add(one, tape.scale(square, c))))
-    du = tape.scale(tape.add(one, tape.scale(square, 3 * c)), k)
-    slope = tape.mul(tape.sub(one, tape.mul(t, t)), du)
-    return tape.scale(tape.add(tape.add(one, t), tape.mul(x, slope)), 0.5)
+    unit, square = tape.real(1), tape.mul(x, x)
+    t = tape.op("Tanh", tape.mul(tape.scale(x, k), tape.add(unit, tape.scale(square, c))))
+    du = tape.scale(tape.add(unit, tape.scale(square, 3 * c)), k)
+    slope = tape.mul(tape.sub(unit, tape.mul(t, t)), du)
+    return tape.scale(tape.add(tape.add(unit, t), tape.mul(x, slope)), 0.5)
 
 
 def erf(tape: Tape, node: Node) -> str:

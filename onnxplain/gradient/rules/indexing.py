@@ -136,7 +136,7 @@ def pad(tape: Tape, node: Node, g: str) -> Grads:
 def _undo_constant_pad(
     tape: Tape, g: str, axis: int, rank: int, extent: tuple[int, int, int]
 ) -> str:
-    """Cut off what was added on an axis, and give zeros to what negative pads cut off."""
+    """Cut off the padding of an axis, and put zeros where negative pads cut off."""
     before, after, size = extent
     start, stop = max(before, 0), max(before, 0) + size + min(before, 0) + min(after, 0)
     if before > 0 or after > 0:

@@ -1,4 +1,4 @@
-"""Operators that move values and keep each: their gradients move them back."""
+"""Operators that move values without changing them: their gradients move them back."""
 
 # ruff: noqa: D103 (a rule is described by the operator it is named after)
 

@@ -151,7 +151,7 @@ def lrn(tape: Tape, node: Node, g: str) -> Grads:
 def lp_normalization(tape: Tape, node: Node, g: str) -> Grads:
     """``y = x / ||x||``: ``(g - y sum(g y)) / ||x||`` for the Euclidean norm."""
     if node.attributes.get("p", 2) != 2:
-        raise Refusal("it divides by another norm than the Euclidean one")
+        raise Refusal("its norm is not the Euclidean one")
     axis = node.attributes.get("axis", -1)
     norm = tape.op("Sqrt", tape.sum(tape.mul(node.x, node.x), [axis]))
     along = tape.mul(node.y, tape.sum(tape.mul(g, node.y), [axis]))
