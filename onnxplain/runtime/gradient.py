@@ -19,9 +19,9 @@ from onnxplain.gradient import (
     TARGET,
     CoarseMask,
     GradientError,
-    Wish,
+    GradientRequest,
     build_gradient,
-    first_not_finite,
+    find_nonfinite_node,
 )
 from onnxplain.gradient import gradient_name as named
 from onnxplain.graph.batch_proof import read_fixed_batch
@@ -139,7 +139,7 @@ class OnnxGradient:
         row = int(bad.any(axis=1).argmax())
         value = values[row].ravel()[bad[row].argmax()]
         feeds = self._feeds(images[row : row + 1], targets[row : row + 1])
-        where = first_not_finite(self._rebuild(), RuntimeMeasure(), feeds, float(value))
+        where = find_nonfinite_node(self._rebuild(), RuntimeMeasure(), feeds, float(value))
         raise ScoreError(
             f"{name} of image {row} holds {value}{f', first at node {where}' if where else ''}"
         )
@@ -266,7 +266,9 @@ def _built(
     if mask is not None and not 1 <= mask <= min(spec.size):
         raise ValueError(f"a mask has 1 to {min(spec.size)} cells a side, got {mask}")
     coarse = None if mask is None else CoarseMask(mask, spec.layout, spec.size)
-    wish = Wish(spec.input, spec.output, head=spec.head, kind=kind, tensors=layers, mask=coarse)
+    wish = GradientRequest(
+        spec.input, spec.output, head=spec.head, kind=kind, tensors=layers, mask=coarse
+    )
     try:
         model = load_weights(file)
     except ModelError as error:

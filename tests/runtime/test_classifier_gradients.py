@@ -116,7 +116,7 @@ def test_whether_there_are_gradients_is_found_out_once(
     built, build = [], gradient.build_gradient
 
     def counting(
-        model: ModelProto, wish: gradient.Wish, *rest: object, **options: object
+        model: ModelProto, wish: gradient.GradientRequest, *rest: object, **options: object
     ) -> object:
         built.append(wish.kind)
         return build(model, wish, *rest, **options)  # type: ignore[arg-type]
