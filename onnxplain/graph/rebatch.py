@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto
 
 from onnxplain.core.data import Size
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.graph.shapes import Dims, ShapeMismatch, Shapes, list_fed_inputs
+from onnxplain.graph.writer import GraphWriter
 
 # A batch that divides no dimension of a real model.
 PRIME = 7919
@@ -61,21 +62,21 @@ class _Rebatch:
         # An axis may hold more than the batch: per tensor, how many elements of the axis that
         # holds the batch come before one image.
         self.before: dict[str, int] = {}
-        self.nodes: list[NodeProto] = []
+        self.writer = GraphWriter(model.graph, prefix="onnxplain.batch/", share=False)
         self.lost_at: str | None = None
 
     def rewrite(self) -> ModelProto:
         """Mend all nodes, and declare the batch of inputs and outputs dynamic."""
         graph = self.model.graph
-        for node in graph.node:
+        nodes = list(graph.node)
+        del graph.node[:]
+        for node in nodes:
             self._visit(node)
         for value in graph.output:
             dims = self.batched.dims(value.name)
             if dims is not None and (not dims or dims[0] not in (None, PRIME)):
                 where = f", lost at {self.lost_at}" if self.lost_at else ""
                 raise ModelError(f"the batch does not reach the output {value.name!r}{where}")
-        del graph.node[:]
-        graph.node.extend(self.nodes)
         del graph.value_info[:]
         for value in [*list_fed_inputs(graph), *graph.output]:
             if value.type.tensor_type.HasField("shape") and value.type.tensor_type.shape.dim:
@@ -95,7 +96,7 @@ class _Rebatch:
         self._step_batched(node)
         if node.op_type != "Reshape":
             self._pass_on_before(node)
-        self.nodes.append(node)
+        self.writer.graph.node.append(node)
         if self.lost_at is None and self._loses_batch(node):
             self.lost_at = f"{node.op_type} {node.name!r}" if node.name else node.op_type
 
@@ -186,22 +187,19 @@ class _Rebatch:
         parts += [self._add_constant(np.array(after))] * bool(after)
         return self._add_node("Concat", *parts, axis=0)
 
-    def _add_node(self, op: str, *inputs: str, **attributes: int) -> str:
-        name = f"onnxplain.batch/{op.lower()}_{len(self.nodes)}"
-        node = helper.make_node(op, inputs, [name], name)
-        node.attribute.extend(helper.make_attribute(*entry) for entry in attributes.items())
+    def _add_node(self, op: str, *inputs: str, **attributes: Any) -> str:
+        nodes = self.writer.graph.node
+        name = self.writer.op(op, *inputs, name=f"{op.lower()}_{len(nodes)}", **attributes)
         for shapes in (self.single, self.batched):
-            shapes.step(node)
-        self.nodes.append(node)
+            shapes.step(nodes[-1])
         return name
 
     def _add_constant(self, values: NDArray[Any]) -> str:
-        initializers = self.model.graph.initializer
-        name = f"onnxplain.batch/constant_{len(initializers)}"
-        initializers.append(numpy_helper.from_array(values.astype(np.int64), name))
+        wide = values.astype(np.int64)
+        name = self.writer.store(wide)
         for shapes in (self.single, self.batched):
-            shapes.set(name, initializers[-1].data_type, values.shape)
-            shapes.values[name] = values.astype(np.int64)
+            shapes.set(name, TensorProto.INT64, wide.shape)
+            shapes.values[name] = wide
         return name
 
 

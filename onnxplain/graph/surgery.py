@@ -19,8 +19,9 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 
 from onnxplain.core.data import make_rng
 from onnxplain.core.errors import ModelError
-from onnxplain.graph.names import collect_tensor_names, find_unused_name, rename_uses
+from onnxplain.graph.names import rename_uses
 from onnxplain.graph.shapes import Dims, read_declared_dims
+from onnxplain.graph.writer import GraphWriter
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
@@ -88,14 +89,11 @@ def prepend_subtraction(
         )
     values = np.asarray(shift, helper.tensor_dtype_to_np_dtype(tensor_type.elem_type))
     _check_shift(values.shape, read_declared_dims(inputs[name]) or ())
-    taken = collect_tensor_names(graph)
-    constant, shifted = (
-        find_unused_name(f"{name}_shift", taken),
-        find_unused_name(f"{name}_unshifted", taken),
-    )
+    writer = GraphWriter(graph, at=0)
+    constant = writer.store(values, f"{name}_shift")
+    shifted = writer.find_name(f"{name}_unshifted")
     rename_uses(graph.node, name, shifted)
-    graph.initializer.append(numpy_helper.from_array(values, constant))
-    graph.node.insert(0, helper.make_node("Sub", [name, constant], [shifted]))
+    writer.op("Sub", name, constant, out=shifted)
     return changed
 
 
