@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from onnxplain.core.errors import ZooError
+from onnxplain.graph.writer import GraphWriter
 from onnxplain.zoo.legacy_pth import StateDict
 
 INPUT, OUTPUT, FEATURES = "image", "logits", "features"
@@ -168,11 +168,9 @@ class _Graph:
 
     def __init__(self, state: StateDict) -> None:
         self.state = state
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants = [
-            numpy_helper.from_array(np.array(0, np.float32), "zero"),
-            numpy_helper.from_array(np.array(6, np.float32), "six"),
-        ]
+        self.writer = GraphWriter(share=False)
+        self.zero = self.writer.store(np.array(0, np.float32), "zero")
+        self.six = self.writer.store(np.array(6, np.float32), "six")
 
     def take(self, name: str, shape: tuple[int, ...] | None = None) -> NDArray[np.float64]:
         """Return the named weights in double precision for folding, and mark them as used."""
@@ -188,13 +186,11 @@ class _Graph:
 
     def add_constant(self, name: str, value: NDArray[np.float64]) -> str:
         """Add an initialiser; return its name."""
-        self.constants.append(numpy_helper.from_array(value.astype(np.float32), name))
-        return name
+        return self.writer.store(value.astype(np.float32), name)
 
     def add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Add a node that is named as its output; return that name."""
-        self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
-        return output
+        return self.writer.op(op, *inputs, name=output, **attributes)
 
     def add_conv(
         self,
@@ -239,7 +235,7 @@ class _Graph:
 
     def add_relu6(self, x: str, output: str | None = None) -> str:
         """Add a clip to 0 ... 6; return its output."""
-        return self.add("Clip", [x, "zero", "six"], output or f"{x}.relu6")
+        return self.add("Clip", [x, self.zero, self.six], output or f"{x}.relu6")
 
     def add_dense(self, x: str, name: str, output: str) -> int:
         """Add a fully connected layer; return the number of its outputs."""
@@ -263,19 +259,9 @@ class _Graph:
 
     def finish(self, size: int, classes: int) -> onnx.ModelProto:
         """Return the finished model, checked."""
-        floats = TensorProto.FLOAT
-        graph = helper.make_graph(
-            self.nodes,
-            "efficientnet-lite",
-            [helper.make_tensor_value_info(INPUT, floats, ["N", 3, size, size])],
-            [helper.make_tensor_value_info(OUTPUT, floats, ["N", classes])],
-            self.constants,
-        )
-        model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
-            producer_name="onnxplain",
-        )
+        self.writer.add_input(INPUT, np.float32, ["N", 3, size, size])
+        self.writer.add_output(OUTPUT, np.float32, ["N", classes])
+        model = self.writer.build_model("efficientnet-lite", opset=OPSET, ir_version=IR_VERSION)
+        model.producer_name = "onnxplain"
         onnx.checker.check_model(model, full_check=True)
         return model
