@@ -235,11 +235,11 @@ def gradient_graph(
     """
     from onnxplain.describe.resolve import resolve_spec
     from onnxplain.graph.load import read_model
-    from onnxplain.runtime.gradient import gradient_model
+    from onnxplain.runtime.gradient import build_gradient_model
 
     file = read_model(find_model(model))
     spec = resolve_spec(file, description)
-    return gradient_model(file, spec, kind=score, layers=tuple(layers), mask=mask)
+    return build_gradient_model(file, spec, kind=score, layers=tuple(layers), mask=mask)
 
 
 def find_model(model: str | os.PathLike[str]) -> Path:

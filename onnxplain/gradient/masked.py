@@ -17,7 +17,7 @@ from onnxplain.core.spec import Layout
 from onnxplain.gradient.refusal import check_free
 from onnxplain.graph.names import collect_tensor_names, find_unused_prefix, rename_uses
 from onnxplain.graph.shapes import read_declared_dims
-from onnxplain.masks.enlarge import Enlarge
+from onnxplain.masks.enlarge import Enlargement
 
 MASK, FILL = "mask", "fill"
 
@@ -60,7 +60,7 @@ def add_mask(graph: GraphProto, input: str, mask: CoarseMask, dtype: np.dtype[An
     prefix = find_unused_prefix(f"{MASK}/", taken)
     rename_uses(graph.node, input, f"{prefix}composed")
     _declare(graph, input, mask, dtype)
-    enlarge = Enlarge.bilinear(mask.cells, mask.size)
+    enlarge = Enlargement.bilinear(mask.cells, mask.size)
     one = [-1, 1, *mask.size] if mask.layout == "nchw" else [-1, *mask.size, 1]
     constants = {
         "down": enlarge.down.astype(dtype),

@@ -9,14 +9,14 @@ enlarged masks side by side were as quick with all of OpenCV's threads as with o
 
 from __future__ import annotations
 
-from onnxplain.image.files import MAX_PIXELS, example_photo, from_pillow, read_image, write_png
+from onnxplain.image.files import MAX_PIXELS, load_example_photo, read_image, read_pillow, write_png
 from onnxplain.image.frame import Frame, place_frame
 from onnxplain.image.process import (
     Classical,
-    apply_inferno,
     box_blur,
     gaussian_blur,
     inpaint_classical,
+    list_inferno_colours,
 )
 from onnxplain.image.resample import resize
 
@@ -24,14 +24,14 @@ __all__ = [
     "MAX_PIXELS",
     "Classical",
     "Frame",
-    "apply_inferno",
     "box_blur",
-    "example_photo",
-    "from_pillow",
     "gaussian_blur",
     "inpaint_classical",
+    "list_inferno_colours",
+    "load_example_photo",
     "place_frame",
     "read_image",
+    "read_pillow",
     "resize",
     "write_png",
 ]

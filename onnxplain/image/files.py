@@ -70,7 +70,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
         raise ImageError(f"{path}: cannot be read as an image: {error or repr(error)}") from error
 
 
-def from_pillow(photo: PIL.Image.Image, name: str) -> Image:
+def read_pillow(photo: PIL.Image.Image, name: str) -> Image:
     """The pixels of a Pillow image, as `read_image` gives those of its file.
 
     So an orientation in its EXIF data is applied, and transparent pixels are laid over white.
@@ -248,7 +248,7 @@ def _decode_deep(content: bytes) -> NDArray[np.float32] | None:
     return decoded[..., order].astype(np.float32) / np.float32(65535)
 
 
-def example_photo() -> Image:
+def load_example_photo() -> Image:
     """Return the photo of a cup of coffee that comes with scikit-image.
 
     It tries out models on a real photo: in noise, and in plain areas, values lie on the kinks

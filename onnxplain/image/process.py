@@ -72,7 +72,7 @@ def inpaint_classical(
     return out
 
 
-def apply_inferno() -> NDArray[np.float32]:
+def list_inferno_colours() -> NDArray[np.float32]:
     """The colour map *inferno*: 256 colours (256, 3) in [0, 1], evenly spaced to the eye."""
     levels = np.arange(256, dtype=np.uint8)[:, None]
     colours: Any = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Image
 
 
-def superpixels(
+def find_superpixels(
     image: Image, *, n_segments: int, compactness: float, sigma: float
 ) -> NDArray[np.int64]:
     """SLIC superpixels of an image, labelled without gaps.

@@ -61,7 +61,7 @@ class Codes:
         return {"rank": masks.rank.astype(np.int32)}
 
 
-def codes(masks: Masks, start: int, stop: int) -> Codes | None:
+def encode_masks(masks: Masks, start: int, stop: int) -> Codes | None:
     """The masks `start` to `stop` as codes; None for masks that are held as arrays."""
     part = slice(start, stop)
     if isinstance(masks, PatchMasks):

@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Enlarge:
+class Enlargement:
     """Brings cells to pixels by two matrices, so that gradients can go back.
 
     ``pixels = down @ cells @ across.T``
@@ -25,13 +25,13 @@ class Enlarge:
     across: Array  # (W, h)
 
     @classmethod
-    def nearest(cls, grid: int, size: Size) -> Enlarge:
+    def nearest(cls, grid: int, size: Size) -> Enlargement:
         """Every pixel takes the cell in which its centre lies."""
         down, across = (np.eye(grid)[find_nearest_cells(grid, side)] for side in size)
         return cls(down, across)
 
     @classmethod
-    def bilinear(cls, grid: int, size: Size) -> Enlarge:
+    def bilinear(cls, grid: int, size: Size) -> Enlargement:
         """Linear between the centres of the cells."""
         identity = np.eye(grid)
         down, across = (resize(identity, (side, grid)) for side in size)

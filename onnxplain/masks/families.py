@@ -247,7 +247,7 @@ class RankMasks:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Unions:
+class UnionMasks:
     """Mask i removes whatever a mask of its group does.
 
     Parameters

@@ -21,7 +21,7 @@ from onnxplain.image import MAX_PIXELS
 from onnxplain.metrics.base import Metric, MetricResult
 from onnxplain.metrics.heatmaps.chance import random_heatmap
 from onnxplain.registry import DEFAULT_FILL, to_fill
-from onnxplain.runtime.callable import as_array, from_callable
+from onnxplain.runtime.callable import convert_to_array, from_callable
 from onnxplain.subjects import ImageSource, name_image, read_subject
 from onnxplain.targets import choose_targets, parse_targets
 
@@ -186,7 +186,7 @@ def _known(function: Callable[[Any], Any], image: ImageSource) -> Classifier:
             "(rows, columns, 3), or make a classifier with onnxplain.from_callable"
         )
     rows, columns, _ = image.shape
-    answer = as_array(function(np.zeros((1, rows, columns, 3), np.float32)))
+    answer = convert_to_array(function(np.zeros((1, rows, columns, 3), np.float32)))
     # The comparison is False for NaN too.
     if answer.ndim != 2 or not (answer.min() >= 0 and answer.max() <= 1):
         raise ValueError(

@@ -105,7 +105,7 @@ def from_callable(
     )
 
 
-def as_array(answer: Any) -> NDArray[Any]:
+def convert_to_array(answer: Any) -> NDArray[Any]:
     """What a function of any framework answers, as an array."""
     if hasattr(answer, "detach"):  # a tensor of PyTorch, which may have a gradient or a device
         answer = answer.detach().cpu()
@@ -178,7 +178,7 @@ class CallableClassifier:
 
     def _call(self, images: NDArray[np.float32]) -> Scores:
         with self._turn:
-            answer = as_array(self._function(images))
+            answer = convert_to_array(self._function(images))
         expected = len(images), len(self.class_names)
         if answer.dtype.kind not in "fiu" or answer.shape != expected:
             raise ScoreError(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # it imports onnx, which takes a while and is needed on a GPU
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ModelIdentity:
     """What results say of a model: its name and the sha256 of its file."""
 
     name: str
@@ -60,7 +60,7 @@ class OnnxClassifier:
         self,
         session: Session,
         spec: ModelSpec,
-        identity: Identity,
+        identity: ModelIdentity,
         batch: BatchSupport,
         *,
         batch_size: int,
@@ -101,7 +101,7 @@ class OnnxClassifier:
     @property
     def outputs(self) -> Outputs:
         """What the scores are: logits or probabilities."""
-        return head.outputs(self.spec)
+        return head.get_outputs(self.spec)
 
     @property
     def batch_size(self) -> int:
@@ -166,7 +166,7 @@ class OnnxClassifier:
 
             def call(start: int, stop: int) -> Scores:
                 width = runner.width(stop - start)
-                raw = device.run(cut(parts, start, stop), width)
+                raw = device.run(cut_parts(parts, start, stop), width)
                 return runner.read(raw, width)[: stop - start]
 
             return runner.in_batches(sum(part.stop - part.start for part in parts), call)
@@ -208,13 +208,13 @@ class OnnxClassifier:
         """
         if not batch_sizes:
             fixed, device = self.batch.fixed, self._session.device
-            batch_sizes = tuning.candidates(device) if fixed is None else (fixed,)
-        return tuning.measure(
+            batch_sizes = tuning.list_batch_sizes(device) if fixed is None else (fixed,)
+        return tuning.measure_rates(
             self._session, self.spec, batch_sizes, workers=self.workers, seconds=seconds
         )
 
 
-def cut(parts: Sequence[Part], start: int, stop: int) -> list[Part]:
+def cut_parts(parts: Sequence[Part], start: int, stop: int) -> list[Part]:
     """The masks `start` to `stop` of all parts, counted through."""
     found, first = [], 0
     for part in parts:

@@ -53,7 +53,7 @@ class Device:
 
 
 @functools.cache
-def cuda_devices() -> int | None:
+def count_cuda_devices() -> int | None:
     """CUDA devices that the driver sees; None without a driver.
 
     The driver is asked itself: ONNX Runtime lists its CUDA provider on machines that have
@@ -70,7 +70,7 @@ def cuda_devices() -> int | None:
     return count.value
 
 
-def obstacle(device: Device, providers: list[str]) -> str | None:
+def find_obstacle(device: Device, providers: list[str]) -> str | None:
     """Why a device cannot be had here and what to do, None if nothing speaks against it.
 
     Parameters
@@ -84,7 +84,7 @@ def obstacle(device: Device, providers: list[str]) -> str | None:
         return None
     if PROVIDERS[device.where] not in providers:
         return "the installed onnxruntime is built without it; " + _wheels()
-    count = cuda_devices()
+    count = count_cuda_devices()
     if count is None:
         return "there is no NVIDIA driver on this machine; install it, or use --device cpu"
     if device.index >= count:
@@ -93,7 +93,7 @@ def obstacle(device: Device, providers: list[str]) -> str | None:
     return None
 
 
-def advice(device: Device) -> str:
+def suggest_fix(device: Device) -> str:
     """What most likely stands in the way when a session came back without its provider."""
     if device.where == "tensorrt":
         return "TensorRT's libraries were not found; install TensorRT, or use --device cuda"
@@ -102,7 +102,7 @@ def advice(device: Device) -> str:
 
 def _wheels() -> str:
     """What to do about the installed packages."""
-    if both_wheels():
+    if has_both_wheels():
         return (
             "the packages onnxruntime and onnxruntime-gpu are both installed and overwrite "
             "each other: pip uninstall both, then pip install 'onnxplain[cuda]'"
@@ -110,7 +110,7 @@ def _wheels() -> str:
     return "install the CUDA and cuDNN libraries with pip install 'onnxplain[cuda]'"
 
 
-def both_wheels() -> bool:
+def has_both_wheels() -> bool:
     """Whether both packages of ONNX Runtime are installed, which own one folder."""
     return _installed("onnxruntime") and _installed("onnxruntime-gpu")
 

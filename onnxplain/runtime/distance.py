@@ -15,7 +15,7 @@ from onnxplain.core.errors import ModelError
 from onnxplain.image import resize
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.runner import pad_rows
-from onnxplain.runtime.session import Session, Tensor, open_session
+from onnxplain.runtime.session import Session, TensorInfo, open_session
 from onnxplain.runtime.tuning import count_cores
 
 BATCH_SIZE = 4  # such networks keep the features of every layer of both images
@@ -160,5 +160,5 @@ def _check(session: Session) -> None:
         )
 
 
-def _takes_images(tensor: Tensor) -> bool:
+def _takes_images(tensor: TensorInfo) -> bool:
     return len(tensor.shape) == 4 and tensor.shape[1] in (3, None) and tensor.dtype is np.float32

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from onnxplain.core.errors import DeviceError, ModelError
-from onnxplain.runtime.device import Device, advice
+from onnxplain.runtime.device import Device, suggest_fix
 
 _OUT_OF_MEMORY = re.compile(
     r"failed to allocate memory|available memory of|out of memory|ALLOC_FAILED|bad.alloc",
@@ -24,7 +24,7 @@ class OutOfMemory(DeviceError):
 
 
 @contextlib.contextmanager
-def translated(name: str, device: Device, doing: Literal["load", "run"]) -> Iterator[None]:
+def translating_errors(name: str, device: Device, doing: Literal["load", "run"]) -> Iterator[None]:
     """Turn what goes wrong inside into one of our errors.
 
     Parameters
@@ -52,7 +52,7 @@ def translated(name: str, device: Device, doing: Literal["load", "run"]) -> Iter
         if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
             raise OutOfMemory(f"{name}: out of memory on {device}: {text}") from error
         if device.where != "cpu" and _GPU.search(str(error)):
-            raise DeviceError(f"--device {device} fails: {text}; {advice(device)}") from error
+            raise DeviceError(f"--device {device} fails: {text}; {suggest_fix(device)}") from error
         raise ModelError(f"{name}: ONNX Runtime cannot {doing} it: {text}") from error
 
 

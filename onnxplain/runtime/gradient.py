@@ -118,7 +118,9 @@ class OnnxGradient:
         scores, gradients = (np.concatenate(one) for one in zip(*parts, strict=True))
         for name, values in zip(names, (scores, gradients), strict=True):
             self._check_finite(name, values, images, targets)
-        return head.scores(scores, len(images), self.spec), leave(self._space, gradients)
+        return head.decode_scores(scores, len(images), self.spec), leave_space(
+            self._space, gradients
+        )
 
     def _feeds(self, images: Images, targets: NDArray[np.integer[Any]]) -> dict[str, NDArray[Any]]:
         """At most a batch of images, filled up with the last one where the batch is fixed."""
@@ -208,11 +210,11 @@ def load_gradient(
         spec,
         batch_size=fixed or batch_size,
         fixed=fixed is not None,
-        rebuild=partial(gradient_model, file, spec, kind=kind),
+        rebuild=partial(build_gradient_model, file, spec, kind=kind),
     )
 
 
-def gradient_model(
+def build_gradient_model(
     file: ModelFile,
     spec: ModelSpec,
     *,
@@ -310,7 +312,7 @@ def _example(spec: ModelSpec, rows: int, mask: CoarseMask | None) -> dict[str, N
     return {spec.input: images[:1], FILL: 1 - images[:1], MASK: cells}
 
 
-def leave(space: ModelSpace, gradients: NDArray[np.float32]) -> Images:
+def leave_space(space: ModelSpace, gradients: NDArray[np.float32]) -> Images:
     """Gradients with respect to what enters a model as those with respect to the images.
 
     The adjoint of `ModelSpace.enter`.

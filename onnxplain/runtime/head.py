@@ -12,12 +12,12 @@ from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 
 
-def outputs(spec: ModelSpec) -> Outputs:
+def get_outputs(spec: ModelSpec) -> Outputs:
     """What the scores of a model are."""
     return "logits" if spec.head in ("logits", "logit") else "probabilities"
 
 
-def scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
+def decode_scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
     """The scores of n images.
 
     Axes of size 1 are dropped, integers dequantised, the one number of a sigmoid becomes two

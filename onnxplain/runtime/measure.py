@@ -10,7 +10,7 @@ from typing import Any, final
 from numpy.typing import NDArray
 
 from onnxplain.gradient import GradientError
-from onnxplain.runtime.session import SILENT, runtime
+from onnxplain.runtime.session import SILENT, import_runtime
 
 # What multiplies scales into weights.
 MERGING = ("ConvAddFusion", "ConvBNFusion", "ConvMulFusion")
@@ -25,7 +25,7 @@ class RuntimeMeasure:
 
         They write standard operators only, and nothing that belongs to this machine.
         """
-        ort = runtime()
+        ort = import_runtime()
         options = self._options(ort.GraphOptimizationLevel.ORT_ENABLE_BASIC)
         with tempfile.TemporaryDirectory(prefix="onnxplain-") as folder:
             path = Path(folder) / "folded.onnx"
@@ -35,7 +35,7 @@ class RuntimeMeasure:
 
     def run(self, model: bytes, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """All outputs of a model, by name."""
-        options = self._options(runtime().GraphOptimizationLevel.ORT_DISABLE_ALL)
+        options = self._options(import_runtime().GraphOptimizationLevel.ORT_DISABLE_ALL)
         session = self._session(model, options)
         names = [one.name for one in session.get_outputs()]
         taken = {one.name for one in session.get_inputs()}
@@ -48,7 +48,7 @@ class RuntimeMeasure:
         return dict(zip(names, values, strict=True))
 
     def _options(self, level: Any) -> Any:
-        options = runtime().SessionOptions()
+        options = import_runtime().SessionOptions()
         options.graph_optimization_level = level
         options.log_severity_level = SILENT
         return options
@@ -56,7 +56,7 @@ class RuntimeMeasure:
     def _session(self, model: bytes, options: Any, disabled: Sequence[str] = ()) -> Any:
         cpu = ["CPUExecutionProvider"]
         try:
-            return runtime().InferenceSession(
+            return import_runtime().InferenceSession(
                 model, options, providers=cpu, disabled_optimizers=list(disabled)
             )
         except Exception as error:

@@ -12,7 +12,7 @@ from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import tuning
 from onnxplain.runtime.batch_support import find_batch_support, open_batched
-from onnxplain.runtime.classifier import Identity, OnnxClassifier
+from onnxplain.runtime.classifier import ModelIdentity, OnnxClassifier
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import Session, get_ort_version
 
@@ -96,7 +96,7 @@ def open_classifier(
     return OnnxClassifier(
         session,
         spec,
-        Identity(model.path.name, model.sha256),
+        ModelIdentity(model.path.name, model.sha256),
         batch,
         batch_size=batch.fixed or batch_size or _batch_size(session, spec, key, workers),
         workers=workers,
@@ -118,7 +118,7 @@ def _batch_size(session: Session, spec: ModelSpec, key: tuple[str, ...], workers
     known = recall("batch-size", key)
     if known is not None:
         return int(known["batch_size"])
-    size = tuning.choose(session, spec, workers=workers)
+    size = tuning.choose_batch_size(session, spec, workers=workers)
     _keep(key, size)
     return size
 

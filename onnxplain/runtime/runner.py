@@ -151,7 +151,7 @@ class Runner:
 
     def read(self, raw: NDArray[Any], width: int) -> Scores:
         """The scores of a call of so many images."""
-        return head.scores(raw, width, self.spec)
+        return head.decode_scores(raw, width, self.spec)
 
     def in_batches(self, n: int, call: Callable[[int, int], Scores]) -> Scores:
         """Scores of n images; `call` gives those of images `start` to `stop`.

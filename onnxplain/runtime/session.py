@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.errors import DeviceError
-from onnxplain.runtime.device import PROVIDERS, Device, advice, obstacle
-from onnxplain.runtime.failures import translated
+from onnxplain.runtime.device import PROVIDERS, Device, find_obstacle, suggest_fix
+from onnxplain.runtime.failures import translating_errors
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ DTYPES: dict[str, type[np.generic]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class TensorInfo:
     """An input or output: name, shape (None where it may vary), element type (None: other)."""
 
     name: str
@@ -45,7 +45,7 @@ class Tensor:
     dtype: type[np.generic] | None
 
 
-class Place(NamedTuple):
+class DevicePlace(NamedTuple):
     """A tensor in the memory of a device."""
 
     address: int
@@ -89,18 +89,18 @@ class Session:
         ModelError
             If the model cannot be run on these inputs.
         """
-        with translated(self.name, self.device, "run"):
+        with translating_errors(self.name, self.device, "run"):
             answers: list[NDArray[Any]] = self._raw.run(list(outputs), dict(feeds))
             return answers
 
     def upload(self, array: NDArray[Any]) -> Any:
         """A copy of an array in the memory of the session's device."""
         kind, index = self._memory
-        with translated(self.name, self.device, "run"):
-            return runtime().OrtValue.ortvalue_from_numpy(array, kind, index)
+        with translating_errors(self.name, self.device, "run"):
+            return import_runtime().OrtValue.ortvalue_from_numpy(array, kind, index)
 
     def run_on_device(
-        self, inputs: Mapping[str, Any], output: str, into: Place | None = None
+        self, inputs: Mapping[str, Any], output: str, into: DevicePlace | None = None
     ) -> NDArray[Any] | None:
         """Run without copying what is on the device already.
 
@@ -119,12 +119,12 @@ class Session:
             As `run`.
         """
         kind, index = self._memory
-        with translated(self.name, self.device, "run"):
+        with translating_errors(self.name, self.device, "run"):
             binding = self._raw.io_binding()
             for name, value in inputs.items():
                 if isinstance(value, np.ndarray):
                     binding.bind_cpu_input(name, np.ascontiguousarray(value))
-                elif isinstance(value, Place):
+                elif isinstance(value, DevicePlace):
                     place = value.dtype, value.shape, value.address
                     binding.bind_input(name, kind, index, *place)
                 else:
@@ -182,7 +182,7 @@ def open_session(
     if device.where != "auto":
         return load(device)
     cuda = Device("cuda")
-    if why := obstacle(cuda, runtime().get_available_providers()):
+    if why := find_obstacle(cuda, import_runtime().get_available_providers()):
         log.info("device auto: cpu (%s)", why)
         return load(Device("cpu"))
     try:
@@ -194,7 +194,7 @@ def open_session(
     return session
 
 
-def runtime() -> ModuleType:
+def import_runtime() -> ModuleType:
     """The onnxruntime package, imported when it is first needed: that takes 0.1 s or more."""
     import onnxruntime
 
@@ -204,7 +204,7 @@ def runtime() -> ModuleType:
 
 def get_ort_version() -> str:
     """ONNX Runtime's version."""
-    return str(runtime().__version__)
+    return str(import_runtime().__version__)
 
 
 def _open(
@@ -216,12 +216,12 @@ def _open(
     threads: int,
     tf32: bool,
 ) -> Session:
-    ort = runtime()
-    if why := obstacle(device, ort.get_available_providers()):
+    ort = import_runtime()
+    if why := find_obstacle(device, ort.get_available_providers()):
         raise DeviceError(f"--device {device} cannot be had: {why}")
     complaints = "" if device.where == "cpu" else _preload()
     source = model if isinstance(model, bytes) else os.fspath(model)
-    with translated(name, device, "load"), _quiet(ort):
+    with translating_errors(name, device, "load"), _quiet(ort):
         raw = ort.InferenceSession(
             source,
             _options(ort, threads, folder),
@@ -230,7 +230,7 @@ def _open(
         )
     # Only a created session tells: a provider that fails to load is left out in silence.
     if raw.get_providers()[0] != PROVIDERS[device.where]:
-        reason = "; ".join(filter(None, (advice(device), complaints)))
+        reason = "; ".join(filter(None, (suggest_fix(device), complaints)))
         raise DeviceError(f"--device {device} cannot be had: {reason}")
     return Session(raw, device, name, tf32=tf32 and device.where != "cpu")
 
@@ -286,10 +286,10 @@ def _preload() -> str:
     """Load the CUDA libraries that came as wheels; what could not be loaded, in words."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        runtime().preload_dlls()
+        import_runtime().preload_dlls()
     return " ".join(printed.getvalue().split())
 
 
-def _tensor(raw: Any) -> Tensor:
+def _tensor(raw: Any) -> TensorInfo:
     shape = tuple(size if isinstance(size, int) else None for size in raw.shape)
-    return Tensor(raw.name, shape, DTYPES.get(raw.type))
+    return TensorInfo(raw.name, shape, DTYPES.get(raw.type))

@@ -45,12 +45,12 @@ def count_cores() -> int:
     return os.cpu_count() or 1
 
 
-def candidates(device: Device) -> tuple[int, ...]:
+def list_batch_sizes(device: Device) -> tuple[int, ...]:
     """The batch sizes to choose from."""
     return CPU_SIZES if device.where == "cpu" else GPU_SIZES
 
 
-def measure(
+def measure_rates(
     session: Session,
     spec: ModelSpec,
     batch_sizes: Sequence[int],
@@ -96,15 +96,15 @@ def measure(
     return tuple(rates)
 
 
-def choose(session: Session, spec: ModelSpec, *, workers: int) -> int:
+def choose_batch_size(session: Session, spec: ModelSpec, *, workers: int) -> int:
     """The largest batch size whose rate comes close to the best one.
 
     Forming, composing and answering a batch costs the engine about the same for any size.
     """
-    sizes = candidates(session.device)
+    sizes = list_batch_sizes(session.device)
     best: dict[int, float] = {}
     for _ in range(ROUNDS):
-        for size, rate in measure(session, spec, sizes, workers=workers, seconds=SECONDS):
+        for size, rate in measure_rates(session, spec, sizes, workers=workers, seconds=SECONDS):
             best[size] = max(rate, best.get(size, 0.0))
     if not best:  # not even the smallest fits; running it tells so, or finds a smaller one
         return sizes[0]

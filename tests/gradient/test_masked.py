@@ -21,9 +21,9 @@ from onnxplain.gradient import (
     gradient_name,
 )
 from onnxplain.graph.load import read_model
-from onnxplain.masks.enlarge import Enlarge
+from onnxplain.masks.enlarge import Enlargement
 from onnxplain.runtime.composing.space import ModelSpace
-from onnxplain.runtime.gradient import gradient_model
+from onnxplain.runtime.gradient import build_gradient_model
 from onnxplain.runtime.measure import RuntimeMeasure
 from tests.gradient.test_build import branched, network, renamed, run
 from tests.helpers.gradients import Array, Plain, Reference, evaluate, ints, normal
@@ -72,7 +72,7 @@ def test_gradient_by_a_mask_is_that_of_differences_in_float64() -> None:
 def test_it_is_the_chain_rule_of_the_gradient_by_the_composed_image(images: int) -> None:
     """As methods compute it on the host; image and fill have one row or as many as masks."""
     given = feeds(3, np.float32, images=images)
-    enlarge = Enlarge.bilinear(GRID, SIZE_OF_NETWORK)
+    enlarge = Enlargement.bilinear(GRID, SIZE_OF_NETWORK)
     delta = given[FILL] - given["x"]
     composed = given["x"] + enlarge.pixels(given[MASK])[:, None] * delta
     plain = build_gradient(
@@ -130,7 +130,7 @@ def test_the_slope_of_a_weighted_sum_of_pixels_by_a_mask(
         w = w.mean(axis=3, keepdims=True)
     spec, path = spec_of(**convention), tmp_path / "model.onnx"
     onnx.save(additive(w, **convention), path)
-    data = gradient_model(read_model(path), spec, kind="logit", mask=3)
+    data = build_gradient_model(read_model(path), spec, kind="logit", mask=3)
     session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
     space, pictures = ModelSpace.of(spec), photos(2)
     image, fill = space.enter(pictures)[:, None]
@@ -140,7 +140,7 @@ def test_the_slope_of_a_weighted_sum_of_pixels_by_a_mask(
     if convention.get("colour") == "grey":
         pictures = (pictures @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
     by_pixel = (w[targets] * (pictures[1] - pictures[0])).sum(3)
-    expected = Enlarge.bilinear(3, SIZE).cells(by_pixel)
+    expected = Enlargement.bilinear(3, SIZE).cells(by_pixel)
     np.testing.assert_allclose(found, expected, rtol=5e-3, atol=1e-3)
 
 
@@ -153,7 +153,7 @@ def test_a_batch_that_is_written_as_a_number_is_open(batch: int, tmp_path: Path)
     for written in ("N", batch):
         path = tmp_path / "model.onnx"
         onnx.save(additive(weights(SIZE), batch=written), path)
-        data = gradient_model(read_model(path), spec_of(), kind="logit", mask=2)
+        data = build_gradient_model(read_model(path), spec_of(), kind="logit", mask=2)
         found.append(Plain().run(data, given)[DM])
     np.testing.assert_array_equal(found[1], found[0])
 
@@ -163,4 +163,4 @@ def test_masks_of_impossible_sizes_are_refused(cells: int, tmp_path: Path) -> No
     path = tmp_path / "model.onnx"
     onnx.save(additive(weights(SIZE)), path)
     with pytest.raises(ValueError, match=f"cells a side, got {cells}"):
-        gradient_model(read_model(path), spec_of(), mask=cells)
+        build_gradient_model(read_model(path), spec_of(), mask=cells)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.protocols import Masks
 from onnxplain.graph.mask_graphs import build_mask_graph
-from onnxplain.masks.codes import codes
+from onnxplain.masks.codes import encode_masks
 from onnxplain.masks.families import (
     ArrayMasks,
     CellMasks,
@@ -70,7 +70,7 @@ def test_graph_composes_what_the_masks_render(family: str, layout: str, channels
     masks = families(SIZE)[family]
     shape = (1, channels, *SIZE) if layout == "nchw" else (1, *SIZE, channels)
     base, delta = RNG.normal(size=(2, *shape)).astype(np.float32)
-    coded = codes(masks, 2, 8)
+    coded = encode_masks(masks, 2, 8)
     assert coded is not None
     assert coded.family == family
     made = build_mask_graph(coded.family, layout, channels)
@@ -92,7 +92,7 @@ def test_grid_graph_is_the_rendered_grid(rows: int, columns: int, grid: int, see
     cell = (-(-rows // grid), -(-columns // grid))
     offsets = np.stack([rng.integers(0, side, 4) for side in cell], axis=1)
     masks = GridMasks(cells, offsets, (rows, columns))
-    coded = codes(masks, 0, 4)
+    coded = encode_masks(masks, 0, 4)
     assert coded is not None
     base = np.zeros((1, 1, rows, columns), np.float32)
     feeds = {"base": base, "delta": base + 1, **coded.statics, **coded.per_evaluation}
@@ -104,7 +104,7 @@ def test_uint8_inputs_are_rounded_half_to_even_and_clipped() -> None:
     masks = RankMasks(np.arange(6).reshape(2, 3), np.array([0, 6]))
     base = np.array([[0.5, 1.5, 2.5], [254.4, 10.0, 250.0]], np.float32).reshape(1, 2, 3, 1)
     delta = np.full((1, 2, 3, 1), 7.0, np.float32)
-    coded = codes(masks, 0, 2)
+    coded = encode_masks(masks, 0, 2)
     assert coded is not None
     feeds = {"base": base, "delta": delta, **coded.statics, **coded.per_evaluation}
     got = run(build_mask_graph("rank", "nhwc", 1, dtype="uint8"), feeds)
@@ -114,7 +114,7 @@ def test_uint8_inputs_are_rounded_half_to_even_and_clipped() -> None:
 
 
 def test_masks_held_as_arrays_have_no_codes() -> None:
-    assert codes(ArrayMasks(np.zeros((2, 4, 4), np.float32)), 0, 2) is None
+    assert encode_masks(ArrayMasks(np.zeros((2, 4, 4), np.float32)), 0, 2) is None
 
 
 def test_an_evaluation_costs_at_most_256_bytes_at_the_papers_defaults() -> None:
@@ -127,7 +127,7 @@ def test_an_evaluation_costs_at_most_256_bytes_at_the_papers_defaults() -> None:
         RankMasks(np.zeros(size, np.int64), np.zeros(4, np.int64)),  # deletion and insertion
     ]
     for masks in defaults:
-        coded = codes(masks, 0, 4)
+        coded = encode_masks(masks, 0, 4)
         assert coded is not None
         assert sum(code.nbytes for code in coded.per_evaluation.values()) <= 4 * 256
         assert all(len(code) == 4 for code in coded.per_evaluation.values())

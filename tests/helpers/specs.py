@@ -10,7 +10,7 @@ from onnx import ModelProto
 from onnxplain.core.protocols import Differentiable
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime.batch_support import BatchSupport
-from onnxplain.runtime.classifier import Identity, OnnxClassifier
+from onnxplain.runtime.classifier import ModelIdentity, OnnxClassifier
 from onnxplain.runtime.composing.device import DeviceComposer
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import Session, open_session
@@ -82,7 +82,7 @@ def classifier_of(
     return OnnxClassifier(
         session,
         spec,
-        Identity("tiny.onnx", "0" * 64),
+        ModelIdentity("tiny.onnx", "0" * 64),
         BatchSupport(fixed, "as the test says"),
         batch_size=batch_size,
         workers=workers,

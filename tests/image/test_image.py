@@ -21,11 +21,11 @@ from onnxplain.core.data import Box, Fit
 from onnxplain.core.errors import ImageError, OutputError
 from onnxplain.image import (
     box_blur,
-    from_pillow,
     gaussian_blur,
     inpaint_classical,
     place_frame,
     read_image,
+    read_pillow,
     resize,
     write_png,
 )
@@ -180,7 +180,7 @@ def test_whole_numbers_of_which_nobody_says_what_white_is_are_refused(tmp_path: 
     with pytest.raises(ImageError, match=r"wide\.tif.*whole numbers of 32 bits.*8 or 16 bits"):
         read_image(tmp_path / "wide.tif")
     with pytest.raises(ImageError, match=r"image-0.*whole numbers of 32 bits"):
-        from_pillow(photo, "image-0")
+        read_pillow(photo, "image-0")
 
 
 def test_16_bit_pgm_is_read_though_pillow_gives_it_32(tmp_path: Path) -> None:
@@ -290,8 +290,8 @@ def test_a_pillow_image_is_read_as_its_file(tmp_path: Path) -> None:
     for name, photo in _peculiar(tmp_path).items():
         expected = read_image(tmp_path / name)
         for _ in range(2):  # the second time it is decoded already
-            np.testing.assert_array_equal(from_pillow(photo, "image-0"), expected, name)
-        np.testing.assert_array_equal(from_pillow(photo.copy(), "image-0"), expected, name)
+            np.testing.assert_array_equal(read_pillow(photo, "image-0"), expected, name)
+        np.testing.assert_array_equal(read_pillow(photo.copy(), "image-0"), expected, name)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -300,9 +300,9 @@ def test_a_pillow_image_keeps_16_bits_however_often_it_is_read(tmp_path: Path, s
     assert cv2.imwrite(str(path), deep(6, 8, 3))
     with PIL.Image.open(path) as photo:
         for _ in range(2):
-            np.testing.assert_array_equal(from_pillow(photo, "image-0"), read_image(path))
+            np.testing.assert_array_equal(read_pillow(photo, "image-0"), read_image(path))
         photo.load()  # Pillow keeps 8 bits, cut off
-        np.testing.assert_allclose(from_pillow(photo, "image-0"), read_image(path), atol=1 / 255)
+        np.testing.assert_allclose(read_pillow(photo, "image-0"), read_image(path), atol=1 / 255)
 
 
 def test_a_later_frame_that_somebody_chose_is_what_is_read(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_a_later_frame_that_somebody_chose_is_what_is_read(tmp_path: Path) -> No
     assert cv2.imwritemulti(str(path), [np.zeros((4, 6, 3), np.uint16), deep(4, 6, 3)])
     with PIL.Image.open(path) as photo:
         photo.seek(1)
-        found = from_pillow(photo, "image-0")
+        found = read_pillow(photo, "image-0")
     np.testing.assert_allclose(found, deep(4, 6, 3)[..., ::-1] / 65535, atol=1 / 255)
 
 
@@ -321,11 +321,11 @@ def test_a_pillow_image_that_cannot_be_decoded_is_an_image_error(tmp_path: Path)
     with PIL.Image.open(path) as photo:
         truncated = photo
         with pytest.raises(ImageError, match=r"image-3: cannot be read as .*: .*truncated"):
-            from_pillow(photo, "image-3")
+            read_pillow(photo, "image-3")
     with pytest.raises(ImageError, match="image-3: cannot be read"):
-        from_pillow(truncated, "image-3")  # it is closed
+        read_pillow(truncated, "image-3")  # it is closed
     with pytest.raises(ImageError, match="image-3: cannot be read as an image: it has no pixels"):
-        from_pillow(PIL.Image.new("RGB", (0, 4)), "image-3")
+        read_pillow(PIL.Image.new("RGB", (0, 4)), "image-3")
 
 
 # ---- writing -------------------------------------------------------------------------

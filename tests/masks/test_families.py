@@ -10,7 +10,7 @@ from onnxplain.masks.families import (
     PatchMasks,
     RankMasks,
     SegmentMasks,
-    Unions,
+    UnionMasks,
     find_nearest_cells,
     sum_weighted,
 )
@@ -33,7 +33,7 @@ def families():
         "bits": CellMasks(RNG.random((11, 4, 7)) < 0.5, SIZE),
         "rank": RankMasks(RNG.permutation(21 * 30).reshape(SIZE), np.arange(0, 630, 60)),
         "array": ArrayMasks(RNG.random((11, *SIZE), np.float32)),
-        "union": Unions(
+        "union": UnionMasks(
             PatchMasks(RNG.integers(-9, 30, (11, 2)), 6, SIZE),
             np.array([-1, 0, 0, 2, 2, 2, 2, 5, 7, 7, 7]),
         ),

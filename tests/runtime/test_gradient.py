@@ -20,7 +20,7 @@ from onnxplain.graph.rebatch import batch_axis
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.failures import OutOfMemory
-from onnxplain.runtime.gradient import OnnxGradient, gradient_model, load_gradient
+from onnxplain.runtime.gradient import OnnxGradient, build_gradient_model, load_gradient
 from onnxplain.runtime.measure import RuntimeMeasure
 from onnxplain.runtime.session import Session
 from tests.conftest import shared
@@ -79,7 +79,7 @@ def test_a_model_that_says_it_takes_any_batch_and_takes_one_image(tmp_path: Path
     gradient = load(model, spec, tmp_path, kind="logit", batch_size=3)
     _, found = gradient.score_grads(photos(4), targets)
     np.testing.assert_allclose(found, w[targets], rtol=1e-4, atol=1e-6)
-    data = gradient_model(read_model(tmp_path / "model.onnx"), spec, kind="logit")
+    data = build_gradient_model(read_model(tmp_path / "model.onnx"), spec, kind="logit")
     assert batch_axis(ModelProto.FromString(data), spec.input) == 1
 
 
@@ -123,7 +123,7 @@ def test_where_memory_ends_the_batch_is_halved_and_the_gradients_stay(
 def test_layers_come_with_activation_and_gradient(tmp_path: Path) -> None:
     spec, path = spec_of(head="probabilities"), tmp_path / "model.onnx"
     onnx.save(additive(weights(SIZE), head="probabilities"), path)
-    data = gradient_model(read_model(path), spec, kind="log-odds", layers=("z",))
+    data = build_gradient_model(read_model(path), spec, kind="log-odds", layers=("z",))
     images = ModelSpace.of(spec).enter(photos(2))
     found = RuntimeMeasure().run(data, {"image": images, "target": np.array([1, 1])})
     activation, slope = found["z"], found[gradient_name("z")]

@@ -28,7 +28,7 @@ import onnxruntime as ort
 from onnxplain.core.errors import DeviceError
 from onnxplain.runtime import tuning
 from onnxplain.runtime.batch_support import BatchSupport
-from onnxplain.runtime.classifier import Identity, OnnxClassifier
+from onnxplain.runtime.classifier import ModelIdentity, OnnxClassifier
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import Session
 from tests.helpers import models
@@ -51,14 +51,14 @@ session = Session(raw, Device("cpu"), "capped.onnx", tf32=False)
 spec = spec_of(size=SIZE, classes=5)
 fell = []
 classifier = OnnxClassifier(
-    session, spec, Identity("capped.onnx", ""), BatchSupport(fixed, ""),
+    session, spec, ModelIdentity("capped.onnx", ""), BatchSupport(fixed, ""),
     batch_size=fixed or BATCH, workers=2, on_fall=fell.append, differentiate=print,
 )
 images = photos(BATCH, SIZE)
 try:
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(classifier.scores, [images, images[::-1]])
-    rates = tuning.measure(session, spec, (1, BATCH), workers=1, seconds=0.01)
+    rates = tuning.measure_rates(session, spec, (1, BATCH), workers=1, seconds=0.01)
     print(json.dumps({
         "scores": first.tolist(), "back": second[::-1].tolist(), "fell": fell,
         "batch_size": classifier.batch_size, "measured": [rate.batch_size for rate in rates],

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from onnxplain.core.errors import DeviceError, ModelError
-from onnxplain.runtime.device import PROVIDERS, Device, cuda_devices, obstacle
+from onnxplain.runtime.device import PROVIDERS, Device, count_cuda_devices, find_obstacle
 from onnxplain.runtime.session import open_session
 from tests.helpers import models
 from tests.helpers.specs import session_of
 
 CUDA = Device("cuda")
-no_gpu = pytest.mark.skipif(bool(cuda_devices()), reason="there is a CUDA device here")
+no_gpu = pytest.mark.skipif(bool(count_cuda_devices()), reason="there is a CUDA device here")
 
 
 @pytest.mark.parametrize("text", ["auto", "cpu", "cuda", "cuda:3", "tensorrt"])
@@ -68,11 +68,11 @@ def test_what_cannot_be_run_is_a_model_error_of_one_line() -> None:
 
 
 def test_runtime_without_the_provider_says_what_to_install() -> None:
-    why = obstacle(CUDA, [PROVIDERS["cpu"]])
+    why = find_obstacle(CUDA, [PROVIDERS["cpu"]])
     assert why is not None
     assert "built without it" in why
     assert "onnxplain[cuda]" in why
-    assert obstacle(Device("cpu"), []) is None
+    assert find_obstacle(Device("cpu"), []) is None
 
 
 @no_gpu
@@ -113,7 +113,7 @@ except DeviceError:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not cuda_devices(), reason="needs a CUDA device")
+@pytest.mark.skipif(not count_cuda_devices(), reason="needs a CUDA device")
 def test_cuda_runs_the_model_and_agrees_with_cpu() -> None:
     content = models.convnet((32, 32)).SerializeToString()
     images = np.random.default_rng(0).random((5, 3, 32, 32), np.float32)

@@ -19,7 +19,7 @@ SIZE = (16, 16)
 def measured(made: onnx.ModelProto, sizes: Any, **options: Any) -> tuple[tuning.Rate, ...]:
     spec = spec_of(size=SIZE, classes=5)
     settings = {"workers": 2, "seconds": 0.01, **options}
-    return tuning.measure(session_of(made), spec, sizes, **settings)
+    return tuning.measure_rates(session_of(made), spec, sizes, **settings)
 
 
 def test_rate_is_images_and_not_calls_a_second() -> None:
@@ -47,4 +47,6 @@ def test_slow_calls_end_the_search_for_larger_batches(monkeypatch: pytest.Monkey
 
 def test_choice_is_one_of_the_candidates() -> None:
     session, spec = session_of(models.convnet(SIZE)), spec_of(size=SIZE, classes=5)
-    assert tuning.choose(session, spec, workers=1) in tuning.candidates(session.device)
+    assert tuning.choose_batch_size(session, spec, workers=1) in tuning.list_batch_sizes(
+        session.device
+    )

@@ -26,7 +26,7 @@ from onnxplain.core.flow import FillQuery, Flow, ImageQuery, MaskQuery
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.core.protocols import Masks
 from onnxplain.image import gaussian_blur, resize
-from onnxplain.masks.enlarge import Enlarge
+from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import ArrayMasks, CellMasks
 from onnxplain.methods.masks.optim import Adam, check_grid, total_variation
 
@@ -124,7 +124,7 @@ class MP(Parametrised):
         if self.estimator == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
         check_grid(self.grid, case.size, "MP")
-        enlarge = Enlarge.nearest(self.grid, case.size)
+        enlarge = Enlargement.nearest(self.grid, case.size)
         mask = 1 - rng.random((self.grid, self.grid))
         if self.start == "circle":
             mask = yield from self._circle(case)
@@ -170,7 +170,7 @@ class MP(Parametrised):
         if not self.jitter:
             return CellMasks(holes[None].astype(np.float32), size)
         large = np.zeros((size[0] + self.jitter, size[1] + self.jitter), np.float32)
-        pixels = Enlarge.nearest(self.grid, size).pixels(holes)
+        pixels = Enlargement.nearest(self.grid, size).pixels(holes)
         large[shift[0] : shift[0] + size[0], shift[1] : shift[1] + size[1]] = pixels
         touched = resize(large, size, antialias=True) > 0
         return ArrayMasks(touched[None].astype(np.float32))
@@ -183,7 +183,12 @@ class MP(Parametrised):
         return large[shift[0] : shift[0] + rows, shift[1] : shift[1] + columns]
 
     def _gradient(
-        self, image: Images, delta: Images, mask: Array, enlarge: Enlarge, rng: np.random.Generator
+        self,
+        image: Images,
+        delta: Images,
+        mask: Array,
+        enlarge: Enlargement,
+        rng: np.random.Generator,
     ) -> Flow[tuple[float, Array]]:
         """The score under the mask, and its exact derivative by every cell."""
         removed = enlarge.pixels(self._shown(mask))[..., None].astype(np.float32)
@@ -194,7 +199,12 @@ class MP(Parametrised):
         return float(reply.scores[0]), enlarge.cells(by_pixel)
 
     def _spsa(
-        self, image: Images, delta: Images, mask: Array, enlarge: Enlarge, rng: np.random.Generator
+        self,
+        image: Images,
+        delta: Images,
+        mask: Array,
+        enlarge: Enlargement,
+        rng: np.random.Generator,
     ) -> Flow[tuple[float, Array]]:
         """The mean score round the mask, and an estimate of its derivative."""
         reach = self.reach

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from onnxplain.core.protocols import Masks, Part
 from onnxplain.core.spec import ModelSpec
 from onnxplain.graph.mask_graphs import build_mask_graph
-from onnxplain.masks.codes import CodeFamily, Codes, codes
+from onnxplain.masks.codes import CodeFamily, Codes, encode_masks
 from onnxplain.runtime.composing.host import Planes
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.session import Place, Session, open_session
+from onnxplain.runtime.session import DevicePlace, Session, open_session
 
 # Families of masks whose unchanging inputs stay on the device; the engine keeps fewer alive.
 KEPT = 64
@@ -73,7 +73,7 @@ class DeviceComposer:
 
     def takes(self, masks: Masks) -> bool:
         """Whether these masks can be told in a few numbers."""
-        return codes(masks, 0, 0) is not None
+        return encode_masks(masks, 0, 0) is not None
 
     def run(self, parts: Sequence[Part], width: int) -> NDArray[Any]:
         """The model's output for the masks of all parts, in a call of `width` images.
@@ -91,18 +91,18 @@ class DeviceComposer:
         assert output is not None
         return output
 
-    def _render(self, part: Part, place: Place) -> None:
+    def _render(self, part: Part, place: DevicePlace) -> None:
         """Compose a part's images into a place on the device."""
-        coded = codes(part.masks, part.start, part.stop)
+        coded = encode_masks(part.masks, part.start, part.stop)
         assert coded is not None  # by `takes`
         planes = {"base": part.planes.base, "delta": part.planes.delta}
         inputs = {**planes, **self._statics_of(coded), **coded.per_evaluation}
         self._renderer(coded.family).run_on_device(inputs, "x", place)
 
-    def _rows(self, address: int, first: int, n: int) -> Place:
+    def _rows(self, address: int, first: int, n: int) -> DevicePlace:
         """Images `first` to `first + n` of a batch on the device."""
         image = math.prod(self._shape) * self._dtype.itemsize
-        return Place(address + first * image, self._dtype, (n, *self._shape))
+        return DevicePlace(address + first * image, self._dtype, (n, *self._shape))
 
     def _renderer(self, family: CodeFamily) -> Session:
         with self._lock:

@@ -243,10 +243,10 @@ def test_the_estimates_without_gradients_agree_with_the_gradient_on_average():
     net, gradients = region_net()
     spsa = MP(grid=4, n_steps=1, jitter=0, estimator="spsa", n_pairs=2000, reach=0.02)
     case = Case("photo", IMAGE, 1)
-    from onnxplain.masks.enlarge import Enlarge
+    from onnxplain.masks.enlarge import Enlargement
 
     rng = np.random.default_rng(0)
-    enlarge = Enlarge.nearest(4, SIZE)
+    enlarge = Enlargement.nearest(4, SIZE)
     mask = np.full((4, 4), 0.5)
     arguments = (IMAGE, -IMAGE, mask, enlarge, rng)
     exact, estimate = (
@@ -262,11 +262,11 @@ def test_the_score_function_estimate_is_on_average_the_slope_of_additive_log_odd
     """A cell of effect e that is dropped with probability p adds e p: slope e p (1 - p)."""
     net, _ = region_net()
     case, rng = Case("photo", IMAGE, 1), np.random.default_rng(0)
-    from onnxplain.masks.enlarge import Enlarge
+    from onnxplain.masks.enlarge import Enlargement
 
     logits = np.linspace(-1, 1, 16).reshape(4, 4)
     method = FIDO(grid=4, n_samples=4000, estimator="score-function")
-    flow = method._score_function(case, logits, Enlarge.nearest(4, SIZE), rng)
+    flow = method._score_function(case, logits, Enlargement.nearest(4, SIZE), rng)
     _, estimate = driver.run(net, case, flow, Picture(0.0))
     effect = np.zeros(SIZE)
     effect[:8, :10] = -0.05 * IMAGE[:8, :10].sum(axis=-1)

@@ -11,8 +11,8 @@ import pytest
 
 from onnxplain.core.protocols import Part
 from onnxplain.runtime import load_classifier
-from onnxplain.runtime.classifier import OnnxClassifier, cut
-from onnxplain.runtime.device import cuda_devices
+from onnxplain.runtime.classifier import OnnxClassifier, cut_parts
+from onnxplain.runtime.device import count_cuda_devices
 from tests.helpers import models
 from tests.helpers.specs import CONVENTIONS, SIZE, classifier_of, photos, spec_of
 from tests.runtime.composing.test_host import families
@@ -87,13 +87,13 @@ def test_cut_counts_masks_through_all_parts() -> None:
     flat = [(part.planes, i) for part in parts for i in range(part.start, part.stop)]
     for start in range(len(flat)):
         for stop in range(start, len(flat) + 1):
-            got = cut(parts, start, stop)
+            got = cut_parts(parts, start, stop)
             assert [(p.planes, i) for p in got for i in range(p.start, p.stop)] == flat[start:stop]
             assert all(p.start < p.stop for p in got)
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not cuda_devices(), reason="needs a CUDA device")
+@pytest.mark.skipif(not count_cuda_devices(), reason="needs a CUDA device")
 @pytest.mark.parametrize("family", families(size=(32, 32)))
 def test_graphs_on_a_gpu_agree_with_the_cpu(tmp_path: Path, family: str) -> None:
     path = models.save(models.convnet((32, 32)), tmp_path / "net.onnx")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Image
 from onnxplain.core.flow import FillQuery, Flow, ImageQuery, MaskQuery
 from onnxplain.core.protocols import Fill
-from onnxplain.masks.enlarge import Enlarge
+from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import CellMasks
 
 Cells = NDArray[np.intp]
@@ -47,7 +47,7 @@ class Growth:
     still: bool = False  # whether the fill is known not to depend on the mask
     under: Image | None = None  # what fills the cells removed so far, for ranking; `fill` if none
     trying: Fill | None = None  # what fills the masks that are tried; the job's fill if none
-    enlarge: Enlarge = field(init=False)
+    enlarge: Enlargement = field(init=False)
     removed: NDArray[np.bool_] = field(init=False)
     gains: NDArray[np.float64] = field(init=False)  # as last found
     tried: NDArray[np.bool_] = field(init=False)  # found by removing the cell alone
@@ -55,7 +55,7 @@ class Growth:
 
     def __post_init__(self) -> None:
         rows, columns, _ = self.image.shape
-        self.enlarge = Enlarge.nearest(self.grid, (rows, columns))
+        self.enlarge = Enlargement.nearest(self.grid, (rows, columns))
         self.removed = np.zeros(self.n_cells, bool)
         self.tried = np.zeros(self.n_cells, bool)
         self.fresh = np.zeros(self.n_cells, bool)
