@@ -235,7 +235,7 @@ def gradient_graph(
     """
     from onnxplain.describe.resolve import resolve_spec
     from onnxplain.graph.load import read_model
-    from onnxplain.runtime.gradient import build_gradient_model
+    from onnxplain.runtime.gradient_building import build_gradient_model
 
     file = read_model(find_model(model))
     spec = resolve_spec(file, description)

@@ -1,4 +1,4 @@
-"""What ONNX Runtime raises, as the package's own errors: all of its are bare `Exception`."""
+"""Translates ONNX Runtime's errors, all of which are bare `Exception`, into the package's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OUT_OF_MEMORY = re.compile(
 )
 _GPU = re.compile(r"(CUDA|CUDNN|CUBLAS|CUFFT) (failure|error)|TensorRT librar", re.IGNORECASE)
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-_PLACE = re.compile(r"/\S+\.(?:cc|cu|h|hpp):\d+ \S.*?\)(?: const)? ")
+_SOURCE_LINE = re.compile(r"/\S+\.(?:cc|cu|h|hpp):\d+ \S.*?\)(?: const)? ")
 
 
 class OutOfMemory(DeviceError):
@@ -25,7 +25,7 @@ class OutOfMemory(DeviceError):
 
 @contextlib.contextmanager
 def translating_errors(name: str, device: Device, doing: Literal["load", "run"]) -> Iterator[None]:
-    """Turn what goes wrong inside into one of our errors.
+    """Turn any error that is raised inside into one of the package's own.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def translating_errors(name: str, device: Device, doing: Literal["load", "run"])
     device : Device
         Where it runs.
     doing : {'load', 'run'}
-        What is done with it.
+        What is being done with the model.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def translating_errors(name: str, device: Device, doing: Literal["load", "run"])
     try:
         yield
     except Exception as error:
-        text = _essence(error)
+        text = _shorten(error)
         if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
             raise OutOfMemory(f"{name}: out of memory on {device}: {text}") from error
         if device.where != "cpu" and _GPU.search(str(error)):
@@ -56,7 +56,7 @@ def translating_errors(name: str, device: Device, doing: Literal["load", "run"])
         raise ModelError(f"{name}: ONNX Runtime cannot {doing} it: {text}") from error
 
 
-def _essence(error: Exception) -> str:
-    """ONNX Runtime's message in one line, without its code and source places."""
-    text = " ".join(_PLACE.sub("", _CODE.sub("", str(error))).split())
+def _shorten(error: Exception) -> str:
+    """Return ONNX Runtime's message in one line, without its code and source lines."""
+    text = " ".join(_SOURCE_LINE.sub("", _CODE.sub("", str(error))).split())
     return text[:400] or repr(error)

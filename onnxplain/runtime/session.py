@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: what was asked for is what runs, or an error that says why."""
+"""ONNX Runtime sessions: the device asked for is the device that runs, or an error says why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from onnxplain.runtime.failures import translating_errors
 
 log = logging.getLogger(__name__)
 
-# ONNX Runtime tells of failures in exceptions too, and those become ours.
+# Levels of ONNX Runtime's log. It also raises what it logs as an error, so nothing is lost.
 SILENT, WARNINGS = 4, 2
 
 DTYPES: dict[str, type[np.generic]] = {
@@ -53,17 +53,20 @@ class DevicePlace(NamedTuple):
     shape: tuple[int, ...]
 
 
+Rows: TypeAlias = NDArray[Any] | DevicePlace  # a batch, on the host or on the device
+
+
 @final
 class Session:
-    """A loaded model on a device; `run` may be called from several threads at once."""
+    """A loaded model on a device; several threads may call it at once."""
 
     def __init__(self, raw: Any, device: Device, name: str, *, tf32: bool) -> None:
         self._raw = raw
         self.device = device
         self.name = name
         self.tf32 = tf32
-        self.inputs = tuple(_tensor(one) for one in raw.get_inputs())
-        self.outputs = tuple(_tensor(one) for one in raw.get_outputs())
+        self.inputs = tuple(_describe_tensor(argument) for argument in raw.get_inputs())
+        self.outputs = tuple(_describe_tensor(argument) for argument in raw.get_outputs())
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -72,15 +75,22 @@ class Session:
 
     @property
     def placement(self) -> Mapping[str, int]:
-        """How many nodes of the optimised graph each provider runs."""
-        assigned = self._raw.get_provider_graph_assignment_info()
+        """Number of nodes of the optimised graph that each provider runs."""
         counts: dict[str, int] = {}
-        for part in assigned:
-            counts[part.ep_name] = counts.get(part.ep_name, 0) + len(part.get_nodes())
+        for subgraph in self._raw.get_provider_graph_assignment_info():
+            nodes = len(subgraph.get_nodes())
+            counts[subgraph.ep_name] = counts.get(subgraph.ep_name, 0) + nodes
         return counts
 
-    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[Any]]:
-        """The named outputs for the inputs given.
+    def run(self, feeds: Mapping[str, Rows], outputs: Sequence[str]) -> list[NDArray[Any]]:
+        """Compute the named outputs.
+
+        Parameters
+        ----------
+        feeds : mapping
+            A value for each input: an array, or a place on the session's device.
+        outputs : sequence of str
+            Names of the outputs.
 
         Raises
         ------
@@ -90,28 +100,28 @@ class Session:
             If the model cannot be run on these inputs.
         """
         with translating_errors(self.name, self.device, "run"):
-            answers: list[NDArray[Any]] = self._raw.run(list(outputs), dict(feeds))
+            answers: list[NDArray[Any]]
+            if not any(isinstance(value, DevicePlace) for value in feeds.values()):
+                answers = self._raw.run(list(outputs), dict(feeds))
+                return answers
+            binding = self._bind(feeds)
+            for output in outputs:
+                binding.bind_output(output, "cpu")
+            self._raw.run_with_iobinding(binding)
+            answers = [value.numpy() for value in binding.get_outputs()]
             return answers
 
-    def upload(self, array: NDArray[Any]) -> Any:
-        """A copy of an array in the memory of the session's device."""
-        kind, index = self._memory
-        with translating_errors(self.name, self.device, "run"):
-            return import_runtime().OrtValue.ortvalue_from_numpy(array, kind, index)
-
-    def run_on_device(
-        self, inputs: Mapping[str, Any], output: str, into: DevicePlace | None = None
-    ) -> NDArray[Any] | None:
-        """Run without copying what is on the device already.
+    def run_into(self, inputs: Mapping[str, Any], output: str, place: DevicePlace) -> None:
+        """Compute an output and write it to a place on the device.
 
         Parameters
         ----------
         inputs : mapping
-            Arrays, which are copied to the device; what `upload` gave; or places.
+            Arrays, which are copied to the device; results of `upload`; or places.
         output : str
             Name of the output.
-        into : Place, optional
-            Where on the device it is written; it is returned as an array if not given.
+        place : DevicePlace
+            Where it is written.
 
         Raises
         ------
@@ -120,24 +130,28 @@ class Session:
         """
         kind, index = self._memory
         with translating_errors(self.name, self.device, "run"):
-            binding = self._raw.io_binding()
-            for name, value in inputs.items():
-                if isinstance(value, np.ndarray):
-                    binding.bind_cpu_input(name, np.ascontiguousarray(value))
-                elif isinstance(value, DevicePlace):
-                    place = value.dtype, value.shape, value.address
-                    binding.bind_input(name, kind, index, *place)
-                else:
-                    binding.bind_ortvalue_input(name, value)
-            if into is None:
-                binding.bind_output(output, "cpu")
-            else:
-                binding.bind_output(output, kind, index, into.dtype, into.shape, into.address)
+            binding = self._bind(inputs)
+            binding.bind_output(output, kind, index, place.dtype, place.shape, place.address)
             self._raw.run_with_iobinding(binding)
-            if into is not None:
-                return None
-            answer: NDArray[Any] = binding.get_outputs()[0].numpy()
-            return answer
+
+    def upload(self, array: NDArray[Any]) -> Any:
+        """Copy an array to the memory of the session's device."""
+        kind, index = self._memory
+        with translating_errors(self.name, self.device, "run"):
+            return import_runtime().OrtValue.ortvalue_from_numpy(array, kind, index)
+
+    def _bind(self, inputs: Mapping[str, Any]) -> Any:
+        """Bind inputs that may be on the device already."""
+        kind, index = self._memory
+        binding = self._raw.io_binding()
+        for name, value in inputs.items():
+            if isinstance(value, np.ndarray):
+                binding.bind_cpu_input(name, np.ascontiguousarray(value))
+            elif isinstance(value, DevicePlace):
+                binding.bind_input(name, kind, index, value.dtype, value.shape, value.address)
+            else:
+                binding.bind_ortvalue_input(name, value)
+        return binding
 
     @property
     def _memory(self) -> tuple[str, int]:
@@ -161,20 +175,20 @@ def open_session(
     model : bytes or Path
         The file's content, or its path.
     device : Device
-        ``auto`` takes CUDA where it can be had and says in the log what it took.
+        ``auto`` takes CUDA where it is available, and logs which device it took.
     name : str
-        What errors call the model.
+        Name of the model in error texts.
     folder : Path, optional
-        Where the external data of a model given by its content lie.
+        Folder of the external data of a model that is given by its content.
     threads : int
-        Threads within one run, on CPU. One, with a worker thread a core, is the fastest.
+        Threads within one run, on CPU. One, with a worker thread per core, is the fastest.
     tf32 : bool
         On CUDA: multiply with 10 bits of mantissa, where the hardware can.
 
     Raises
     ------
     DeviceError
-        If the device cannot be had; nothing falls back in silence.
+        If the device is not available; there is no silent fallback.
     ModelError
         If ONNX Runtime cannot load the model.
     """
@@ -195,7 +209,7 @@ def open_session(
 
 
 def import_runtime() -> ModuleType:
-    """The onnxruntime package, imported when it is first needed: that takes 0.1 s or more."""
+    """Import the onnxruntime package when it is first needed: that takes 0.1 s or more."""
     import onnxruntime
 
     module: ModuleType = onnxruntime
@@ -203,7 +217,7 @@ def import_runtime() -> ModuleType:
 
 
 def get_ort_version() -> str:
-    """ONNX Runtime's version."""
+    """Return the version of ONNX Runtime."""
     return str(import_runtime().__version__)
 
 
@@ -216,26 +230,27 @@ def _open(
     threads: int,
     tf32: bool,
 ) -> Session:
+    """Load a model on a device that is not ``auto``."""
     ort = import_runtime()
     if why := find_obstacle(device, ort.get_available_providers()):
-        raise DeviceError(f"--device {device} cannot be had: {why}")
-    complaints = "" if device.where == "cpu" else _preload()
+        raise DeviceError(f"--device {device} is not available: {why}")
+    complaints = "" if device.where == "cpu" else _preload_cuda()
     source = model if isinstance(model, bytes) else os.fspath(model)
-    with translating_errors(name, device, "load"), _quiet(ort):
+    with translating_errors(name, device, "load"), _silencing(ort):
         raw = ort.InferenceSession(
             source,
-            _options(ort, threads, folder),
-            providers=_providers(device, tf32=tf32),
+            _make_options(ort, threads, folder),
+            providers=_list_providers(device, tf32=tf32),
             enable_fallback=0,
         )
-    # Only a created session tells: a provider that fails to load is left out in silence.
+    # Only a created session shows it: a provider that fails to load is left out silently.
     if raw.get_providers()[0] != PROVIDERS[device.where]:
         reason = "; ".join(filter(None, (suggest_fix(device), complaints)))
-        raise DeviceError(f"--device {device} cannot be had: {reason}")
+        raise DeviceError(f"--device {device} is not available: {reason}")
     return Session(raw, device, name, tf32=tf32 and device.where != "cpu")
 
 
-def _options(ort: ModuleType, threads: int, folder: Path | None) -> Any:
+def _make_options(ort: ModuleType, threads: int, folder: Path | None) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = SILENT
     options.intra_op_num_threads = threads
@@ -251,7 +266,8 @@ def _options(ort: ModuleType, threads: int, folder: Path | None) -> Any:
     return options
 
 
-def _providers(device: Device, *, tf32: bool) -> list[str | tuple[str, dict[str, str]]]:
+def _list_providers(device: Device, *, tf32: bool) -> list[str | tuple[str, dict[str, str]]]:
+    """List the execution providers of a device, the preferred one first, with their options."""
     if device.where == "cpu":
         return [PROVIDERS["cpu"]]
     cuda = {
@@ -262,17 +278,17 @@ def _providers(device: Device, *, tf32: bool) -> list[str | tuple[str, dict[str,
         "arena_extend_strategy": "kSameAsRequested",
         "use_tf32": str(int(tf32)),
     }
-    listed: list[str | tuple[str, dict[str, str]]] = [
+    providers: list[str | tuple[str, dict[str, str]]] = [
         (PROVIDERS["cuda"], cuda),
         PROVIDERS["cpu"],
     ]
     if device.where == "tensorrt":
-        listed.insert(0, (PROVIDERS["tensorrt"], {"device_id": str(device.index)}))
-    return listed
+        providers.insert(0, (PROVIDERS["tensorrt"], {"device_id": str(device.index)}))
+    return providers
 
 
 @contextlib.contextmanager
-def _quiet(ort: ModuleType) -> Iterator[None]:
+def _silencing(ort: ModuleType) -> Iterator[None]:
     """Keep ONNX Runtime off stderr while a session is made; failures are raised as errors."""
     ort.set_default_logger_severity(SILENT)
     try:
@@ -282,14 +298,15 @@ def _quiet(ort: ModuleType) -> Iterator[None]:
 
 
 @cache
-def _preload() -> str:
-    """Load the CUDA libraries that came as wheels; what could not be loaded, in words."""
+def _preload_cuda() -> str:
+    """Load the CUDA libraries that came as wheels; return ONNX Runtime's complaints."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         import_runtime().preload_dlls()
     return " ".join(printed.getvalue().split())
 
 
-def _tensor(raw: Any) -> TensorInfo:
-    shape = tuple(size if isinstance(size, int) else None for size in raw.shape)
-    return TensorInfo(raw.name, shape, DTYPES.get(raw.type))
+def _describe_tensor(argument: Any) -> TensorInfo:
+    """Describe an input or output of ONNX Runtime's session."""
+    shape = tuple(side if isinstance(side, int) else None for side in argument.shape)
+    return TensorInfo(argument.name, shape, DTYPES.get(argument.type))

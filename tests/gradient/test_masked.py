@@ -23,7 +23,7 @@ from onnxplain.gradient import (
 from onnxplain.graph.load import read_model
 from onnxplain.masks.enlarge import Enlargement
 from onnxplain.runtime.composing.space import ModelSpace
-from onnxplain.runtime.gradient import build_gradient_model
+from onnxplain.runtime.gradient_building import build_gradient_model
 from onnxplain.runtime.measure import RuntimeMeasure
 from tests.gradient.test_build import branched, network, renamed, run
 from tests.helpers.gradients import Array, Plain, Reference, evaluate, ints, normal

@@ -74,7 +74,7 @@ def test_graph_composes_what_the_masks_render(family: str, layout: str, channels
     assert coded is not None
     assert coded.family == family
     made = build_mask_graph(coded.family, layout, channels)
-    got = run(made, {"base": base, "delta": delta, **coded.statics, **coded.per_evaluation})
+    got = run(made, {"base": base, "delta": delta, **coded.statics(), **coded.per_evaluation})
     # one rounding of float32 in each product and sum of values up to about 4
     np.testing.assert_allclose(got, composed(masks, 2, 8, base, delta), atol=3e-6)
 
@@ -95,7 +95,7 @@ def test_grid_graph_is_the_rendered_grid(rows: int, columns: int, grid: int, see
     coded = encode_masks(masks, 0, 4)
     assert coded is not None
     base = np.zeros((1, 1, rows, columns), np.float32)
-    feeds = {"base": base, "delta": base + 1, **coded.statics, **coded.per_evaluation}
+    feeds = {"base": base, "delta": base + 1, **coded.statics(), **coded.per_evaluation}
     got = run(build_mask_graph("grid", "nchw", 1), feeds)
     np.testing.assert_allclose(got[:, 0], masks.render(0, 4), atol=1e-6)
 
@@ -106,7 +106,7 @@ def test_uint8_inputs_are_rounded_half_to_even_and_clipped() -> None:
     delta = np.full((1, 2, 3, 1), 7.0, np.float32)
     coded = encode_masks(masks, 0, 2)
     assert coded is not None
-    feeds = {"base": base, "delta": delta, **coded.statics, **coded.per_evaluation}
+    feeds = {"base": base, "delta": delta, **coded.statics(), **coded.per_evaluation}
     got = run(build_mask_graph("rank", "nhwc", 1, dtype="uint8"), feeds)
     assert got.dtype == np.uint8
     want = np.array([[[0, 2, 2], [254, 10, 250]], [[8, 8, 10], [255, 17, 255]]])

@@ -14,8 +14,8 @@ from onnxplain.core.errors import ScoreError
 from onnxplain.core.protocols import Classifier, Part
 from onnxplain.runtime import from_callable
 from tests.helpers import models
+from tests.helpers.masks import compose_plainly, make_families
 from tests.helpers.specs import SIZE, photos
-from tests.runtime.composing.test_host import families, obvious
 
 W = models.weights(SIZE)
 
@@ -42,13 +42,13 @@ def test_function_is_called_with_images_and_its_scores_are_returned(batch_size: 
     assert all(dtype == np.float32 for _, dtype in calls)
 
 
-@pytest.mark.parametrize("family", families())
+@pytest.mark.parametrize("family", make_families())
 def test_masks_are_composed(family: str) -> None:
     image, fill = photos(2)
-    masks = families()[family]
+    masks = make_families()[family]
     classifier = from_callable(linear, size=SIZE, n_classes=3, outputs="logits", batch_size=2)
     got = classifier.masked_scores([Part(classifier.planes(image, fill), masks, 0, 5)])
-    expected = linear(obvious([(image, fill, masks, 0, 5)], {"layout": "nhwc"}))
+    expected = linear(compose_plainly([(image, fill, masks, 0, 5)], {"layout": "nhwc"}))
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
 
 

@@ -11,8 +11,8 @@ import pytest
 from onnxplain.core.errors import ModelError
 from onnxplain.core.protocols import Classifier, Part
 from tests.helpers import models
+from tests.helpers.masks import compose_plainly, make_families
 from tests.helpers.specs import CONVENTIONS, SIZE, classifier_of, photos, spec_of
-from tests.runtime.composing.test_host import families, obvious
 
 
 def weights_for(convention: dict[str, Any], classes: int = 3) -> Any:
@@ -35,13 +35,13 @@ def test_scores_are_those_of_the_closed_form(convention: dict[str, Any]) -> None
     np.testing.assert_allclose(classifier.scores(images), expected, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("family", families())
+@pytest.mark.parametrize("family", make_families())
 def test_masked_scores_are_those_of_composed_images(family: str) -> None:
     w, (image, fill) = models.weights(SIZE), photos(2)
     classifier = classifier_of(models.additive(w), spec_of())
-    masks = families()[family]
+    masks = make_families()[family]
     got = classifier.masked_scores([Part(classifier.planes(image, fill), masks, 0, 5)])
-    composed = obvious([(image, fill, masks, 0, 5)], {"layout": "nhwc"})
+    composed = compose_plainly([(image, fill, masks, 0, 5)], {"layout": "nhwc"})
     np.testing.assert_allclose(got, models.additive_scores(w, composed), rtol=0, atol=2e-5)
 
 

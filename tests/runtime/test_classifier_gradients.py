@@ -13,10 +13,10 @@ from onnxplain.api import explain_many
 from onnxplain.core.errors import ModelError
 from onnxplain.core.scores import compute_target_scores
 from onnxplain.engine.settle import settle_method
-from onnxplain.gradient import GradientError
+from onnxplain.gradient import GradientError, Wish
 from onnxplain.methods import MP, MP2
 from onnxplain.results import Explanation
-from onnxplain.runtime import OnnxClassifier, gradient, load_classifier
+from onnxplain.runtime import OnnxClassifier, gradient_building, load_classifier
 from tests.conftest import shared
 from tests.helpers import models
 
@@ -113,15 +113,13 @@ def test_whether_there_are_gradients_is_found_out_once(
     monkeypatch: pytest.MonkeyPatch,
     there_are_some: bool,
 ) -> None:
-    built, build = [], gradient.build_gradient
+    built, build = [], gradient_building.build_gradient
 
-    def counting(
-        model: ModelProto, wish: gradient.Wish, *rest: object, **options: object
-    ) -> object:
+    def counting(model: ModelProto, wish: Wish, *rest: object, **options: object) -> object:
         built.append(wish.kind)
         return build(model, wish, *rest, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(gradient, "build_gradient", counting)
+    monkeypatch.setattr(gradient_building, "build_gradient", counting)
     classifier = loaded(tmp_path, models.convnet((16, 16))) if there_are_some else refused
     assert built == []
     for _ in range(3):

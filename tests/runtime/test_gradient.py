@@ -20,7 +20,8 @@ from onnxplain.graph.rebatch import batch_axis
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.failures import OutOfMemory
-from onnxplain.runtime.gradient import OnnxGradient, build_gradient_model, load_gradient
+from onnxplain.runtime.gradient import OnnxGradient, load_gradient
+from onnxplain.runtime.gradient_building import build_gradient_model
 from onnxplain.runtime.measure import RuntimeMeasure
 from onnxplain.runtime.session import Session
 from tests.conftest import shared

@@ -29,6 +29,8 @@ from onnxplain.core.errors import DeviceError
 from onnxplain.runtime import tuning
 from onnxplain.runtime.batch_support import BatchSupport
 from onnxplain.runtime.classifier import ModelIdentity, OnnxClassifier
+from onnxplain.runtime.composing.host import HostComposer
+from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import Session
 from tests.helpers import models
@@ -53,6 +55,7 @@ fell = []
 classifier = OnnxClassifier(
     session, spec, ModelIdentity("capped.onnx", ""), BatchSupport(fixed, ""),
     batch_size=fixed or BATCH, workers=2, on_fall=fell.append, differentiate=print,
+    composer=HostComposer(ModelSpace.of(spec)),
 )
 images = photos(BATCH, SIZE)
 try:

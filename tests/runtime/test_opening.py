@@ -16,8 +16,8 @@ from onnxplain.core.protocols import Part
 from onnxplain.runtime import OnnxClassifier, load_classifier, tuning
 from tests.conftest import shared
 from tests.helpers import models
+from tests.helpers.masks import make_families
 from tests.helpers.specs import SIZE, photos
-from tests.runtime.composing.test_host import families
 
 UNIT = {"preprocessing": "unit"}
 
@@ -134,7 +134,7 @@ def test_graph_composition_can_be_asked_for_on_cpu(tmp_path: Path) -> None:
         classifier = loaded(models.additive(w), tmp_path, compose=compose)
         assert classifier.provenance["composed_by"] == compose
         planes = classifier.planes(image, fill)
-        scores.append(classifier.masked_scores([Part(planes, families()["grid"], 0, 5)]))
+        scores.append(classifier.masked_scores([Part(planes, make_families()["grid"], 0, 5)]))
     np.testing.assert_allclose(scores[0], scores[1], rtol=0, atol=1e-5)
 
 
@@ -143,7 +143,7 @@ def test_graph_composition_can_be_asked_for_on_cpu(tmp_path: Path) -> None:
     [
         ("gpu", ValueError, "device is auto, cpu, cuda, cuda:N or tensorrt, got 'gpu'"),
         ("cuda:", ValueError, "got 'cuda:'"),
-        ("cuda:999", DeviceError, "--device cuda:999 cannot be had"),
+        ("cuda:999", DeviceError, "--device cuda:999 is not available"),
     ],
 )
 def test_devices_that_cannot_be_had(

@@ -78,7 +78,7 @@ def test_runtime_without_the_provider_says_what_to_install() -> None:
 @no_gpu
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "tensorrt"])
 def test_gpu_that_is_not_there_is_an_error_that_says_so(device: str) -> None:
-    with pytest.raises(DeviceError, match=f"--device {device} cannot be had: .*"):
+    with pytest.raises(DeviceError, match=f"--device {device} is not available: .*"):
         open_session(b"", Device.parse(device), name="tiny.onnx")
 
 

@@ -174,7 +174,7 @@ class OnnxInpainter:
             for i, picture in zip(batch, painted, strict=True):
                 out[i][holes[i]] = np.clip(picture[holes[i]], 0, 1)
 
-        self._batches.each(len(some), fill)
+        self._batches.run_batches(len(some), fill)
         return out
 
     def _paint(self, images: Images, holes: Holes) -> Images:
