@@ -83,7 +83,8 @@ def test_batch_size_falls_to_what_fits_and_every_image_is_run_once() -> None:
             raise OutOfMemory("net: out of memory")
         return list(range(start, stop))
 
-    assert sum(batches.run_batches(11, run), []) == list(range(11))
+    ran = [index for batch in batches.run_batches(11, run) for index in batch]
+    assert ran == list(range(11))
     assert (fell, batches.size) == ([4, 2], 2)
 
 
