@@ -1,10 +1,10 @@
 """Photos in and out, and the geometry between a photo and a classifier's input.
 
-The only place that calls OpenCV and that reads image files. Sizes are ``(rows, columns)``
+This is the only place that calls OpenCV and reads image files. Sizes are ``(rows, columns)``
 everywhere; the ``(width, height)`` of OpenCV and Pillow does not leave this package.
 
 OpenCV's number of threads belongs to the whole process and is left alone: two workers that
-enlarged masks side by side were as quick with all of OpenCV's threads as with one.
+enlarged masks side by side were as fast with all of OpenCV's threads as with one.
 """
 
 from __future__ import annotations
