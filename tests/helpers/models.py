@@ -392,18 +392,47 @@ def model(
     return made
 
 
-def save(made: ModelProto, path: Path, *, external: bool = False) -> Path:
-    """Write a model; with `external` its tensors go to ``<name>.data`` beside it."""
+def save(
+    graph_model: ModelProto, path: Path, *, external: bool = False, threshold: int = 0
+) -> Path:
+    """Write a model; with `external` its tensors go to ``<name>.data`` beside it.
+
+    Tensors of fewer bytes than `threshold` stay inside, as exporters leave shapes.
+    """
     if external:
         copy = ModelProto()
-        copy.CopyFrom(made)  # which onnx would change
+        copy.CopyFrom(graph_model)  # onnx would change the original
         onnx.save_model(
             copy,
             path,
             save_as_external_data=True,
             location=path.name + ".data",
-            size_threshold=0,
+            size_threshold=threshold,
         )
+        assert path.with_name(path.name + ".data").stat().st_size > 0
     else:
-        path.write_bytes(made.SerializeToString())
+        path.write_bytes(graph_model.SerializeToString())
     return path
+
+
+def begin_with(nodes: Sequence[NodeProto], graph_model: ModelProto) -> ModelProto:
+    """Put nodes that take ``image`` and make ``begun`` in front of a model."""
+    for node in graph_model.graph.node:
+        node.input[:] = ["begun" if name == "image" else name for name in node.input]
+    later = [*graph_model.graph.node]
+    del graph_model.graph.node[:]
+    graph_model.graph.node.extend([*nodes, *later])
+    return graph_model
+
+
+def widen(graph_model: ModelProto) -> ModelProto:
+    """Put a way through float64 in front of a model.
+
+    Casts to float64 have a gradient rule, which refuses these once it sees them.
+    """
+    nodes = [
+        helper.make_node("Cast", ["image"], ["wide"], name="widen", to=TensorProto.DOUBLE),
+        helper.make_node("Abs", ["wide"], ["same"]),
+        helper.make_node("Cast", ["same"], ["begun"], to=TensorProto.FLOAT),
+    ]
+    return begin_with(nodes, graph_model)
