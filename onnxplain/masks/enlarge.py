@@ -56,8 +56,8 @@ def find_nearest_cells(cells: int, pixels: int) -> NDArray[np.int64]:
 def make_shifted_enlargements(grid: int, cell: int, pixels: int) -> NDArray[np.float32]:
     """Make the matrix that enlarges a row of cells to pixels, for every shift.
 
-    The row is enlarged bilinearly to one cell more than the image has; the matrix of a shift
-    is the window of that one which begins at the shift.
+    A matrix that enlarges the row bilinearly to one cell more than the image has is made once;
+    the matrix of a shift is its window that begins at the shift.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Masks that remove a square patch each, and where a sliding patch goes."""
+"""Masks that each remove a square patch, and the positions of a sliding patch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks that say of every pixel whether it is removed: by segment, by rank, or outright."""
+"""Masks by pixel: by its segment, by its rank, as an array, and unions of masks."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class OnnxClassifier:
             "batch": self.batch.text,
             "batch_size": self.batch_size,
             "workers": self.workers,
-            "composed_by": self._composer.place,
+            "composed_by": self._composer.composed_by,
             "preprocessing": self.spec.describe(),
         }
 
@@ -165,7 +165,7 @@ class OnnxClassifier:
         )
 
     def gradients(self) -> Differentiable:
-        """Return its gradients: an ONNX graph that is made from its own on the first call.
+        """Return its gradients: an ONNX graph that is built on the first call.
 
         Raises
         ------

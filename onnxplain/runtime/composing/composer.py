@@ -1,4 +1,4 @@
-"""What composes a batch: the seam between a classifier and the place where masks are rendered."""
+"""The seam between a classifier and the place where its masks are composed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Composer(Protocol):
     """
 
     @property
-    def place(self) -> Literal["host", "graph"]:
-        """Where masks are composed, as the record of a result says it."""
+    def composed_by(self) -> Literal["host", "graph"]:
+        """Where masks are composed, as the record of a result names it."""
         ...
 
     def planes(self, image: Image, fill: Image) -> Any:

@@ -57,7 +57,7 @@ class DeviceComposer:
         Its input and output.
     """
 
-    place: Literal["graph"] = "graph"
+    composed_by: Literal["graph"] = "graph"
 
     def __init__(self, session: Session, spec: ModelSpec) -> None:
         space = ModelSpace.of(spec)

@@ -49,7 +49,7 @@ class HostComposer:
         How images enter the model.
     """
 
-    place: Literal["host"] = "host"
+    composed_by: Literal["host"] = "host"
 
     def __init__(self, space: ModelSpace) -> None:
         self._space = space

@@ -1,4 +1,4 @@
-"""What the numbers mean: black and white in the input and in the output, and channel order.
+"""The meaning of a graph's numbers: black and white on both sides, and channel order.
 
 Known pixels show it where the graph gives them back; painted pixels show it where known ones
 come back whatever their range.

@@ -1,4 +1,4 @@
-"""What all checks share: a graph, its probe pictures, and how outputs are compared."""
+"""The graph and probe pictures that all checks share, and how outputs are compared."""
 
 from __future__ import annotations
 
