@@ -13,7 +13,8 @@ from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime.composing.host import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.session import Session, get_ort_version, open_session
+from onnxplain.runtime.ort import get_ort_version
+from onnxplain.runtime.session import Session, open_session
 from onnxplain.version import __version__
 
 if TYPE_CHECKING:  # they import onnx, which takes 0.2 s and is not always needed

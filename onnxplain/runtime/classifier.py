@@ -15,8 +15,9 @@ from onnxplain.runtime import head, tuning
 from onnxplain.runtime.batch_support import BatchSupport
 from onnxplain.runtime.composing.composer import Composer, count_masks, cut_parts
 from onnxplain.runtime.composing.space import check_images
+from onnxplain.runtime.ort import get_ort_version
 from onnxplain.runtime.runner import Runner
-from onnxplain.runtime.session import Session, get_ort_version
+from onnxplain.runtime.session import Session
 
 
 @dataclass(frozen=True, slots=True)

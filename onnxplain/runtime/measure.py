@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onnxplain.gradient import GradientError
 from onnxplain.runtime.device import PROVIDERS
-from onnxplain.runtime.session import SILENT, import_runtime
+from onnxplain.runtime.ort import SILENT, import_runtime
 
 # The optimisations that multiply scales into weights.
 MERGING = ("ConvAddFusion", "ConvBNFusion", "ConvMulFusion")

@@ -17,7 +17,8 @@ from onnxplain.runtime.composing.composer import Composer
 from onnxplain.runtime.composing.host import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.session import Session, get_ort_version
+from onnxplain.runtime.ort import get_ort_version
+from onnxplain.runtime.session import Session
 
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
     from onnxplain.graph.load import ModelFile

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias, final
 
 import numpy as np
@@ -19,11 +16,15 @@ from numpy.typing import NDArray
 from onnxplain.core.errors import DeviceError
 from onnxplain.runtime.device import PROVIDERS, Device, find_obstacle, suggest_fix
 from onnxplain.runtime.failures import translating_errors
+from onnxplain.runtime.ort import (
+    import_runtime,
+    list_providers,
+    make_options,
+    preload_cuda,
+    silencing,
+)
 
 log = logging.getLogger(__name__)
-
-# Levels of ONNX Runtime's log. It also raises what it logs as an error, so nothing is lost.
-SILENT, WARNINGS = 4, 2
 
 DTYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
@@ -208,19 +209,6 @@ def open_session(
     return session
 
 
-def import_runtime() -> ModuleType:
-    """Import the onnxruntime package when it is first needed: that takes 0.1 s or more."""
-    import onnxruntime
-
-    module: ModuleType = onnxruntime
-    return module
-
-
-def get_ort_version() -> str:
-    """Return the version of ONNX Runtime."""
-    return str(import_runtime().__version__)
-
-
 def _open(
     model: bytes | Path,
     device: Device,
@@ -234,13 +222,13 @@ def _open(
     ort = import_runtime()
     if why := find_obstacle(device, ort.get_available_providers()):
         raise DeviceError(f"--device {device} is not available: {why}")
-    complaints = "" if device.where == "cpu" else _preload_cuda()
+    complaints = "" if device.where == "cpu" else preload_cuda()
     source = model if isinstance(model, bytes) else os.fspath(model)
-    with translating_errors(name, device, "load"), _silencing(ort):
+    with translating_errors(name, device, "load"), silencing(ort):
         raw = ort.InferenceSession(
             source,
-            _make_options(ort, threads, folder),
-            providers=_list_providers(device, tf32=tf32),
+            make_options(ort, threads, folder),
+            providers=list_providers(device, tf32=tf32),
             enable_fallback=0,
         )
     # Only a created session shows it: a provider that fails to load is left out silently.
@@ -248,62 +236,6 @@ def _open(
         reason = "; ".join(filter(None, (suggest_fix(device), complaints)))
         raise DeviceError(f"--device {device} is not available: {reason}")
     return Session(raw, device, name, tf32=tf32 and device.where != "cpu")
-
-
-def _make_options(ort: ModuleType, threads: int, folder: Path | None) -> Any:
-    options = ort.SessionOptions()
-    options.log_severity_level = SILENT
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # The blocked layout of CPU convolutions exists at this level only: half the time.
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    # Threads that spin after a run take the cores from other sessions.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    if folder is not None:
-        key = "session.model_external_initializers_file_folder_path"
-        options.add_session_config_entry(key, os.fspath(folder))
-    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    return options
-
-
-def _list_providers(device: Device, *, tf32: bool) -> list[str | tuple[str, dict[str, str]]]:
-    """List the execution providers of a device, the preferred one first, with their options."""
-    if device.where == "cpu":
-        return [PROVIDERS["cpu"]]
-    cuda = {
-        "device_id": str(device.index),
-        # The default search tries every algorithm again for each new batch size.
-        "cudnn_conv_algo_search": "HEURISTIC",
-        "cudnn_conv_use_max_workspace": "1",
-        "arena_extend_strategy": "kSameAsRequested",
-        "use_tf32": str(int(tf32)),
-    }
-    providers: list[str | tuple[str, dict[str, str]]] = [
-        (PROVIDERS["cuda"], cuda),
-        PROVIDERS["cpu"],
-    ]
-    if device.where == "tensorrt":
-        providers.insert(0, (PROVIDERS["tensorrt"], {"device_id": str(device.index)}))
-    return providers
-
-
-@contextlib.contextmanager
-def _silencing(ort: ModuleType) -> Iterator[None]:
-    """Keep ONNX Runtime off stderr while a session is made; failures are raised as errors."""
-    ort.set_default_logger_severity(SILENT)
-    try:
-        yield
-    finally:
-        ort.set_default_logger_severity(WARNINGS)
-
-
-@cache
-def _preload_cuda() -> str:
-    """Load the CUDA libraries that came as wheels; return ONNX Runtime's complaints."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        import_runtime().preload_dlls()
-    return " ".join(printed.getvalue().split())
 
 
 def _describe_tensor(argument: Any) -> TensorInfo:

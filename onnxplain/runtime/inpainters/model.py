@@ -17,8 +17,9 @@ from onnxplain.runtime.device import Device
 from onnxplain.runtime.inpainters.conformance import Check, examine
 from onnxplain.runtime.inpainters.encoding import decode_pixels, get_fixed_batch, run_graph
 from onnxplain.runtime.inpainters.fitting import Holes, blank_holes, fit_size, restore_size
+from onnxplain.runtime.ort import get_ort_version
 from onnxplain.runtime.runner import BatchSize
-from onnxplain.runtime.session import Session, get_ort_version, open_session
+from onnxplain.runtime.session import Session, open_session
 from onnxplain.version import __version__
 
 log = logging.getLogger(__name__)
