@@ -95,8 +95,8 @@ def build(folder: Path) -> Built:
     head = "probabilities" if ends == "Softmax" else "logits"
     examples = [{image: x}] if facts.get("fixed") else [{image: x[:2]}, {image: x}]
     start = time.perf_counter()
-    wish = GradientRequest(image, output, head=head, kind="log-odds")
-    built = build_gradient(model, wish, RuntimeMeasure(), examples)
+    request = GradientRequest(image, output, head=head, kind="log-odds")
+    built = build_gradient(model, request, RuntimeMeasure(), examples)
     seconds = time.perf_counter() - start
     data = built.SerializeToString()
     options = onnxruntime.SessionOptions()

@@ -26,7 +26,7 @@ import onnxplain
 from benchmarks.common import PHOTO, machine, photo, spread
 from onnxplain import registry
 from onnxplain.fills import Biharmonic, Inpaint, Telea
-from onnxplain.image.superpixels import superpixels
+from onnxplain.image.superpixels import find_superpixels
 from onnxplain.loading import find_model, load_inpainter
 from onnxplain.registry import parse_entry
 from onnxplain.results import Explanation
@@ -135,7 +135,7 @@ def holes(image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
     """A patch of SP, and every other superpixel of LIME."""
     patch = np.zeros(image.shape[:2], np.float32)
     patch[100 : 100 + PATCH, 100 : 100 + PATCH] = 1
-    segments = superpixels(image, n_segments=50, compactness=30, sigma=3)
+    segments = find_superpixels(image, n_segments=50, compactness=30, sigma=3)
     half = (segments % 2).astype(np.float32)
     return {f"{PATCH} px patch": patch, "half of 50 superpixels": half}
 

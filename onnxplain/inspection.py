@@ -15,9 +15,9 @@ from onnxplain.core.data import Image, Images
 from onnxplain.core.errors import ModelError, OnnxplainError, ScoreError
 from onnxplain.core.scores import compute_target_scores
 from onnxplain.core.spec import ModelSpec
-from onnxplain.image import MAX_PIXELS, example_photo, read_image
+from onnxplain.image import MAX_PIXELS, load_example_photo, read_image
 from onnxplain.runtime import OnnxClassifier
-from onnxplain.runtime.device import Device, both_wheels
+from onnxplain.runtime.device import Device, has_both_wheels
 from onnxplain.runtime.opening import open_classifier
 from onnxplain.runtime.tuning import Rate
 from onnxplain.subjects import classify, fit_to_classifier
@@ -196,7 +196,7 @@ def _describe_gradients(classifier: OnnxClassifier, photo: Image | None, check: 
         if not check:
             return "yes, as a graph of standard operators"
         if photo is None:
-            photo = example_photo()
+            photo = load_example_photo()
         _, image = fit_to_classifier(classifier, photo)
         target = int(classifier.scores(image[None]).argmax())
 
@@ -237,7 +237,7 @@ def _predict(
 
 
 def _list_warnings() -> list[str]:
-    if not both_wheels():
+    if not has_both_wheels():
         return []
     return [
         "the packages onnxruntime and onnxruntime-gpu are both installed and overwrite each "

@@ -302,10 +302,10 @@ def gradient_graph(
     ValueError
         If the mask has no cells, or more per side than the image has pixels.
     """
-    from onnxplain.runtime.gradient import gradient_model
+    from onnxplain.runtime.gradient_building import build_gradient_model
 
     file, spec = _read_classifier(model, description)
-    return gradient_model(file, spec, kind=score, layers=tuple(layers), mask=mask)
+    return build_gradient_model(file, spec, kind=score, layers=tuple(layers), mask=mask)
 
 
 def find_model(model: str | os.PathLike[str]) -> Path:

@@ -11,7 +11,7 @@ import PIL.ImageFont
 from numpy.typing import NDArray
 
 from onnxplain.core.data import GREY, Box, Heatmap, Image
-from onnxplain.image import apply_inferno, resize
+from onnxplain.image import list_inferno_colours, resize
 
 Picture: TypeAlias = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -126,7 +126,7 @@ def _scale_to_unit(values: NDArray[np.float32], low: float, high: float) -> NDAr
 
 def _look_up_colours(level: NDArray[np.float32], signed: bool) -> NDArray[np.float32]:
     """Return the colour (..., 3) of each level."""
-    table = _make_diverging() if signed else apply_inferno()
+    table = _make_diverging() if signed else list_inferno_colours()
     colours: NDArray[np.float32] = table[np.rint(level * 255).astype(np.intp)]
     return colours
 

@@ -17,7 +17,7 @@ from onnxplain.core.data import Case, Image
 from onnxplain.core.errors import ScoreError
 from onnxplain.core.protocols import Classifier
 from onnxplain.core.scores import are_probabilities, to_probabilities
-from onnxplain.image import Frame, from_pillow, place_frame, read_image
+from onnxplain.image import Frame, place_frame, read_image, read_pillow
 
 ImageSource: TypeAlias = str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image
 
@@ -105,7 +105,7 @@ def read_subject(classifier: Classifier, named: NamedImage, *, max_pixels: int) 
     if isinstance(named.source, np.ndarray):
         photo = from_array(named.source)
     elif isinstance(named.source, PIL.Image.Image):
-        photo = from_pillow(named.source, named.label)
+        photo = read_pillow(named.source, named.label)
     else:
         photo = read_image(named.source, max_pixels=max_pixels)
     frame, image = fit_to_classifier(classifier, photo)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from onnxplain import plot
 from onnxplain.core.data import Box
-from onnxplain.image import apply_inferno
+from onnxplain.image import list_inferno_colours
 from onnxplain.plot import draw_overlay
 
 
@@ -26,21 +26,21 @@ def test_smallest_and_largest_value_have_the_end_colours_of_the_map() -> None:
     heatmap[:, 300:] = 0.7
     drawn = cut_photo(draw_overlay(GREY, heatmap, alpha=1.0), 500)
     np.testing.assert_allclose(
-        drawn[:, :300], np.broadcast_to(apply_inferno()[0], (500, 300, 3)), atol=2e-3
+        drawn[:, :300], np.broadcast_to(list_inferno_colours()[0], (500, 300, 3)), atol=2e-3
     )
     np.testing.assert_allclose(
-        drawn[:, 300:], np.broadcast_to(apply_inferno()[-1], (500, 300, 3)), atol=2e-3
+        drawn[:, 300:], np.broadcast_to(list_inferno_colours()[-1], (500, 300, 3)), atol=2e-3
     )
 
 
 def test_colour_map_equals_matplotlibs_inferno() -> None:
     matplotlib = pytest.importorskip("matplotlib")
     expected = matplotlib.colormaps["inferno"](np.arange(256))[:, :3]
-    np.testing.assert_allclose(apply_inferno(), expected, atol=1.1 / 255)
+    np.testing.assert_allclose(list_inferno_colours(), expected, atol=1.1 / 255)
 
 
 def test_lightness_of_the_colour_map_increases() -> None:
-    lightness = skimage.color.rgb2lab(apply_inferno()[None])[0, :, 0]
+    lightness = skimage.color.rgb2lab(list_inferno_colours()[None])[0, :, 0]
     assert (np.diff(lightness) > -0.3).all()  # the map has 8 bits
     assert lightness[-1] - lightness[0] > 90
 
@@ -72,7 +72,7 @@ def test_values_outside_the_window_have_no_colour_and_do_not_set_the_range() -> 
     window = Box(100, 100, 400, 500)
     drawn = cut_photo(draw_overlay(GREY, heatmap, window=window, alpha=1.0), 500)
     assert np.ptp(drawn[50, 300]) == 0
-    np.testing.assert_allclose(drawn[250, 200], apply_inferno()[0], atol=2e-3)
+    np.testing.assert_allclose(drawn[250, 200], list_inferno_colours()[0], atol=2e-3)
 
 
 @pytest.mark.parametrize("value", [0, 3, -2, 1e-30, 1e30])

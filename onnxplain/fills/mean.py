@@ -11,7 +11,7 @@ from onnxplain.core.data import Image
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.fills.constant import make_plain_picture
 from onnxplain.image import box_blur
-from onnxplain.image.superpixels import superpixels
+from onnxplain.image.superpixels import find_superpixels
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class SegmentMean(Parametrised):
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
         """Return a picture (H, W, 3) of the superpixels, each in its mean colour."""
-        segments = superpixels(
+        segments = find_superpixels(
             image,
             n_segments=self.n_segments,
             compactness=self.compactness,

@@ -19,7 +19,7 @@ from onnxplain.gradient.refusal import check_names_are_free
 from onnxplain.graph.names import collect_tensor_names, rename_uses
 from onnxplain.graph.shapes import read_declared_dims
 from onnxplain.graph.writer import GraphWriter
-from onnxplain.masks.enlarge import Enlarge
+from onnxplain.masks.enlarge import Enlargement
 
 MASK, FILL = "mask", "fill"
 
@@ -62,7 +62,7 @@ def add_mask(graph: GraphProto, input: str, mask: CoarseMask, dtype: np.dtype[An
     writer = GraphWriter(graph, prefix=f"{MASK}/", at=0)
     rename_uses(graph.node, input, f"{writer.prefix}composed")
     _declare_inputs(writer, input, mask, dtype)
-    enlarge = Enlarge.bilinear(mask.cells, mask.size)
+    enlarge = Enlargement.bilinear(mask.cells, mask.size)
     shape = [-1, 1, *mask.size] if mask.layout == "nchw" else [-1, *mask.size, 1]
     down = writer.store(enlarge.down.astype(dtype), "down")
     across = writer.store(enlarge.across.T.astype(dtype), "across")

@@ -20,7 +20,7 @@ from onnxplain.metrics.base import Metric, MetricResult
 from onnxplain.metrics.heatmaps.chance import draw_random_heatmap
 from onnxplain.metrics.naming import to_metric
 from onnxplain.registry import DEFAULT_FILL, to_fill
-from onnxplain.runtime.callable import as_array, from_callable
+from onnxplain.runtime.callable import convert_to_array, from_callable
 from onnxplain.subjects import ImageSource, name_image, read_subject
 from onnxplain.targets import choose_targets, parse_targets
 
@@ -188,7 +188,7 @@ def _make_classifier(function: Callable[[Any], Any], image: ImageSource) -> Clas
             "(rows, columns, 3), or make a classifier with onnxplain.from_callable"
         )
     rows, columns, _ = image.shape
-    scores = as_array(function(np.zeros((1, rows, columns, 3), np.float32)))
+    scores = convert_to_array(function(np.zeros((1, rows, columns, 3), np.float32)))
     # The comparison is False for NaN too.
     if scores.ndim != 2 or not (scores.min() >= 0 and scores.max() <= 1):
         raise ValueError(

@@ -20,7 +20,7 @@ from onnxplain.core.data import Image
 from onnxplain.core.errors import ZooError
 from onnxplain.core.files import write_atomic
 from onnxplain.core.spec import ModelSpec
-from onnxplain.image import example_photo
+from onnxplain.image import load_example_photo
 from onnxplain.zoo import efficientnet_lite
 from onnxplain.zoo.catalogue import ZOO_FOLDER, Recipe, ZooModel, find_zoo_model
 from onnxplain.zoo.fetch import fetch_weights
@@ -129,7 +129,7 @@ def _format_spec(spec: ModelSpec) -> str:
 
 def _check_scores(name: str, content: bytes, recipe: Recipe, score: ScorePhoto) -> None:
     """Raise an error unless a model gives the known scores to the test photo."""
-    photo = example_photo()
+    photo = load_example_photo()
     with tempfile.TemporaryDirectory(prefix="onnxplain-") as folder:
         path = Path(folder) / f"{name}.onnx"
         path.write_bytes(content)

@@ -14,7 +14,7 @@ from onnxplain.core.data import Attribution, Case, make_rng
 from onnxplain.core.errors import ModelError, ScoreError
 from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery, start_flow
 from onnxplain.engine.run import Job, collect_values, make_jobs, run
-from onnxplain.masks.families import ArrayMasks, PatchMasks, Unions
+from onnxplain.masks.families import ArrayMasks, PatchMasks, UnionMasks
 from onnxplain.methods import LIME, MP2, RISE, SP
 from onnxplain.runtime import from_callable
 from tests.helpers.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
@@ -80,7 +80,7 @@ class Sharing:
     def flow(self, case, rng):
         corners = np.stack(np.indices((3, 3)), axis=-1).reshape(-1, 2) * 6
         patches = PatchMasks(corners, 4, case.size)
-        holes = Unions(patches, np.arange(9) // 4)
+        holes = UnionMasks(patches, np.arange(9) // 4)
         reply = yield MaskQuery(patches, holes=holes)
         return Attribution(np.resize(reply.scores, case.size).astype(np.float32))
 

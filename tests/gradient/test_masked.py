@@ -25,9 +25,9 @@ from onnxplain.gradient import (
 )
 from onnxplain.graph.load import read_model
 from onnxplain.graph.writer import declare_tensor
-from onnxplain.masks.enlarge import Enlarge
+from onnxplain.masks.enlarge import Enlargement
 from onnxplain.runtime.composing.space import ModelSpace
-from onnxplain.runtime.gradient import gradient_model
+from onnxplain.runtime.gradient import build_gradient_model
 from onnxplain.runtime.measure import RuntimeMeasure
 from tests.helpers.gradient_networks import (
     DX,
@@ -99,7 +99,7 @@ def test_gradient_by_a_mask_is_that_of_differences_in_float64() -> None:
 def test_gradient_by_a_mask_follows_from_that_by_the_composed_image(images: int) -> None:
     """By the chain rule on the host; image and fill have one row or as many as masks."""
     feeds = make_feeds(3, np.float32, images=images)
-    enlarge = Enlarge.bilinear(GRID, SIZE_OF_NETWORK)
+    enlarge = Enlargement.bilinear(GRID, SIZE_OF_NETWORK)
     delta = feeds[FILL] - feeds["x"]
     composed = (feeds["x"] + enlarge.pixels(feeds[MASK])[:, None] * delta).astype("f")
     plain = build_gradient(
@@ -153,7 +153,7 @@ def test_gradient_of_a_weighted_sum_of_pixels_is_known_in_closed_form(
         w = w.mean(axis=3, keepdims=True)
     spec, path = spec_of(**convention), tmp_path / "model.onnx"
     onnx.save(additive(w, **convention), path)
-    data = gradient_model(read_model(path), spec, kind="logit", mask=3)
+    data = build_gradient_model(read_model(path), spec, kind="logit", mask=3)
     session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
     space, images = ModelSpace.of(spec), photos(2)
     image, fill = space.enter(images)[:, None]
@@ -163,7 +163,7 @@ def test_gradient_of_a_weighted_sum_of_pixels_is_known_in_closed_form(
     if convention.get("colour") == "grey":
         images = (images @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
     by_pixel = (w[targets] * (images[1] - images[0])).sum(3)
-    expected = Enlarge.bilinear(3, SIZE).cells(by_pixel)
+    expected = Enlargement.bilinear(3, SIZE).cells(by_pixel)
     np.testing.assert_allclose(by_mask, expected, rtol=5e-3, atol=1e-3)
 
 
@@ -176,7 +176,7 @@ def test_batch_declared_as_no_positive_number_is_open(batch: int, tmp_path: Path
     for declared in ("N", batch):
         path = tmp_path / "model.onnx"
         onnx.save(additive(weights(SIZE), batch=declared), path)
-        data = gradient_model(read_model(path), spec_of(), kind="logit", mask=2)
+        data = build_gradient_model(read_model(path), spec_of(), kind="logit", mask=2)
         gradients.append(PlainMeasure().run(data, feeds)[DM])
     np.testing.assert_array_equal(gradients[1], gradients[0])
 
@@ -186,7 +186,7 @@ def test_masks_of_impossible_sizes_are_refused(cells: int, tmp_path: Path) -> No
     path = tmp_path / "model.onnx"
     onnx.save(additive(weights(SIZE)), path)
     with pytest.raises(ValueError, match=f"got {cells}"):
-        gradient_model(read_model(path), spec_of(), mask=cells)
+        build_gradient_model(read_model(path), spec_of(), mask=cells)
 
 
 def make_masked_network(dtype: type) -> ModelProto:

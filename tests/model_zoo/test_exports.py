@@ -19,7 +19,7 @@ import skimage.data
 
 from onnxplain.loading import find_model, load
 from onnxplain.subjects import fit_to_classifier
-from tests.zoo.test_efficientnet_lite import photos
+from tests.helpers.lite_photos import prepare_photos
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "model_zoo"
 FACE = slice(50, 190), slice(160, 300)  # rows and columns, in the photo "astronaut"
@@ -59,7 +59,7 @@ def test_torch_by_both_exporters(tmp_path: Path) -> None:
     assert all(
         f"{name}: largest difference" in told for name in ["efficientnet-lite0.onnx", *names]
     )
-    x = photos(224)
+    x = prepare_photos(224)
     logits = []
     for path in [find_model("efficientnet-lite0"), *paths]:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

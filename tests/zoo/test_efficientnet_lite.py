@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 import pytest
-import skimage.data
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 
 from onnxplain.core.errors import ZooError
 from onnxplain.zoo.catalogue import list_models
@@ -21,6 +19,7 @@ from onnxplain.zoo.efficientnet_lite import (
 )
 from onnxplain.zoo.fetch import fetch_weights
 from onnxplain.zoo.legacy_pth import StateDict, read_state_dict
+from tests.helpers.lite_photos import prepare_photos
 
 Array = NDArray[np.float64]
 SMALL = Variant(width=0.25, depth=0.5, size=33)  # odd: SAME padding is not symmetric
@@ -159,22 +158,6 @@ def test_last_activation_map_is_named_features() -> None:
     pool = next(node for node in nodes if node.op_type == "GlobalAveragePool")
     assert list(pool.input) == [FEATURES]
     assert sum(stage.stride == 2 for stage in STAGES) == 4  # a cell is 32 pixels wide
-
-
-def prepare_photos(size: int) -> NDArray[np.float32]:
-    """Return real photos at a square size, encoded as the network takes them."""
-    originals = (
-        skimage.data.coffee(),
-        skimage.data.chelsea(),
-        skimage.data.stereo_motorcycle()[0],
-        skimage.data.astronaut(),
-    )
-    small = [
-        np.asarray(Pillow.fromarray(photo).resize((size, size), Pillow.Resampling.BILINEAR))
-        for photo in originals
-    ]
-    pixels = np.stack(small).astype(np.float32).transpose(0, 3, 1, 2)
-    return (pixels - 127) / 128
 
 
 @pytest.mark.framework

@@ -22,7 +22,7 @@ import numpy as np
 from onnxplain.core.data import Attribution, Case, Size
 from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised
-from onnxplain.masks.enlarge import Enlarge
+from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import ArrayMasks, CellMasks
 from onnxplain.methods.masks.optim import Adam, Array, check_grid, sigmoid
 from onnxplain.methods.masks.questions import ask_fills, ask_slopes, project_slope
@@ -124,7 +124,7 @@ class FIDO(Parametrised):
         if self.estimator == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
         check_grid(self.grid, case.size, "FIDO")
-        enlarge = Enlarge.bilinear(self.grid, case.size)
+        enlarge = Enlargement.bilinear(self.grid, case.size)
         logits = np.zeros((self.grid, self.grid))  # of being dropped
         adam, scores = Adam(), []
         sign = -1.0 if self.objective == "preservation" else 1.0
@@ -146,7 +146,7 @@ class FIDO(Parametrised):
         )
 
     def _differentiate(
-        self, case: Case, logits: Array, enlarge: Enlarge, rng: np.random.Generator
+        self, case: Case, logits: Array, enlarge: Enlargement, rng: np.random.Generator
     ) -> Flow[tuple[float, Array]]:
         """Return the mean log-odds under relaxed masks, and their derivative by the logits."""
         u = rng.uniform(1e-6, 1 - 1e-6, (self.n_samples, *case.size))
@@ -161,7 +161,7 @@ class FIDO(Parametrised):
         return float(scores.mean()), enlarge.cells(by_pixel.mean(axis=0))
 
     def _estimate(
-        self, case: Case, logits: Array, enlarge: Enlarge, rng: np.random.Generator
+        self, case: Case, logits: Array, enlarge: Enlargement, rng: np.random.Generator
     ) -> Flow[tuple[float, Array]]:
         """Return the mean log-odds under binary masks, and an estimate of their derivative."""
         u = rng.random((self.n_samples // 2, *logits.shape))

@@ -26,7 +26,7 @@ from onnxplain.core.flow import Flow, ImageQuery, MaskQuery
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.core.protocols import Masks
 from onnxplain.image import gaussian_blur, resize
-from onnxplain.masks.enlarge import Enlarge
+from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import ArrayMasks, CellMasks
 from onnxplain.methods.masks.optim import Adam, Array, check_grid, total_variation
 from onnxplain.methods.masks.questions import ask_fills, ask_slopes, project_slope
@@ -138,7 +138,7 @@ class MP(Parametrised):
         if self.estimator == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
         check_grid(self.grid, case.size, "MP")
-        enlarge = Enlarge.nearest(self.grid, case.size)
+        enlarge = Enlargement.nearest(self.grid, case.size)
         mask = 1 - rng.random((self.grid, self.grid))
         if self.start == "circle":
             mask = yield from self._find_circle(case)
@@ -169,7 +169,12 @@ class MP(Parametrised):
         return resize(disc, (self.grid, self.grid)).astype(np.float64)
 
     def _differentiate(
-        self, image: Image, delta: Image, mask: Array, enlarge: Enlarge, rng: np.random.Generator
+        self,
+        image: Image,
+        delta: Image,
+        mask: Array,
+        enlarge: Enlargement,
+        rng: np.random.Generator,
     ) -> Flow[tuple[float, Array]]:
         """Return the score under the mask, and its exact derivative by every cell."""
         removed = enlarge.pixels(self._binarise(mask))[..., None].astype(np.float32)
@@ -177,7 +182,12 @@ class MP(Parametrised):
         return float(scores[0]), enlarge.cells(project_slope(slopes[0], delta))
 
     def _estimate(
-        self, image: Image, delta: Image, mask: Array, enlarge: Enlarge, rng: np.random.Generator
+        self,
+        image: Image,
+        delta: Image,
+        mask: Array,
+        enlarge: Enlargement,
+        rng: np.random.Generator,
     ) -> Flow[tuple[float, Array]]:
         """Return the mean score round the mask, and an estimate of its derivative by SPSA [3]_."""
         reach = self.reach
@@ -214,7 +224,7 @@ class MP(Parametrised):
         if not self.jitter:
             return CellMasks(holes[None].astype(np.float32), size)
         large = np.zeros((size[0] + self.jitter, size[1] + self.jitter), np.float32)
-        pixels = Enlarge.nearest(self.grid, size).pixels(holes)
+        pixels = Enlargement.nearest(self.grid, size).pixels(holes)
         large[shift[0] : shift[0] + size[0], shift[1] : shift[1] + size[1]] = pixels
         touched = resize(large, size, antialias=True) > 0
         return ArrayMasks(touched[None].astype(np.float32))

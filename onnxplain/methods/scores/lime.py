@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Attribution, Case, Size
 from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised
-from onnxplain.image.superpixels import superpixels
+from onnxplain.image.superpixels import find_superpixels
 from onnxplain.masks.families import SegmentMasks
 
 
@@ -94,7 +94,7 @@ class LIME(Parametrised):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case; draw the samples."""
-        segments = superpixels(
+        segments = find_superpixels(
             case.image,
             n_segments=self.n_segments,
             compactness=self.compactness,

@@ -24,7 +24,7 @@ from onnxplain.core.data import Attribution, Case, Size
 from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.image import resize
-from onnxplain.masks.families import Unions, list_corners, place_patches, prepend_empty_mask
+from onnxplain.masks.families import UnionMasks, list_corners, place_patches, prepend_empty_mask
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class SP(Parametrised):
         groups = self._group_patches(len(rows), len(columns))
         order = np.argsort(groups, kind="stable")  # patches that share a fill are asked together
         patches = prepend_empty_mask(corners[order], self.patch, case.size)
-        holes = Unions(patches, np.append(-1, groups[order])) if self.share else None
+        holes = UnionMasks(patches, np.append(-1, groups[order])) if self.share else None
         reply = yield MaskQuery(patches, holes=holes)
         drops = np.empty(len(order), np.float32)
         drops[order] = reply.scores[0] - reply.scores[1:]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxplain.core.data import Case, make_rng
-from onnxplain.masks.enlarge import Enlarge
+from onnxplain.masks.enlarge import Enlargement
 from onnxplain.methods import FIDO
 from tests.helpers.mask_methods import (
     IMAGE,
@@ -126,7 +126,7 @@ def test_the_score_function_estimate_is_on_average_the_slope_of_additive_log_odd
     case, rng = Case("photo", IMAGE, 1), np.random.default_rng(0)
     logits = np.linspace(-1, 1, 16).reshape(4, 4)
     method = FIDO(grid=4, n_samples=4000, estimator="score-function")
-    flow = method._estimate(case, logits, Enlarge.nearest(4, SIZE), rng)
+    flow = method._estimate(case, logits, Enlargement.nearest(4, SIZE), rng)
     _, estimate = driver.run(net, case, flow, Picture(0.0))
     effect = np.zeros(SIZE)
     effect[:8, :10] = -0.05 * IMAGE[:8, :10].sum(axis=-1)

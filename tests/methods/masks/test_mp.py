@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from onnxplain.core.data import Case, make_rng
 from onnxplain.engine.run import Job, run
-from onnxplain.masks.enlarge import Enlarge
+from onnxplain.masks.enlarge import Enlargement
 from onnxplain.methods import MP
 from tests.helpers.mask_methods import (
     IMAGE,
@@ -128,7 +128,7 @@ def test_spsa_agrees_on_average_with_the_exact_gradient():
     net, gradients = make_region_net()
     spsa = MP(grid=4, n_steps=1, jitter=0, estimator="spsa", n_pairs=2000, reach=0.02)
     case, mask = Case("photo", IMAGE, 1), np.full((4, 4), 0.5)
-    arguments = (IMAGE, -IMAGE, mask, Enlarge.nearest(4, SIZE), np.random.default_rng(0))
+    arguments = (IMAGE, -IMAGE, mask, Enlargement.nearest(4, SIZE), np.random.default_rng(0))
     exact, estimate = (
         driver.run(net, case, find(*arguments), Picture(0.0), gradients=gradients)[1]
         for find in (spsa._differentiate, spsa._estimate)

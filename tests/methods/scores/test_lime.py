@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from onnxplain.core.data import Case, make_rng
 from onnxplain.engine.run import make_jobs, run
-from onnxplain.image.superpixels import superpixels
+from onnxplain.image.superpixels import find_superpixels
 from onnxplain.methods import LIME
 from onnxplain.methods.scores.lime import weighted_lasso, weighted_ridge
 from tests.helpers.nets import Net, Picture, additive, curved
@@ -27,7 +27,7 @@ def explain(net, method, fill):
 
 def draw_samples(method):
     """The superpixels, and the samples that the method draws of them."""
-    segments = superpixels(IMAGE, n_segments=method.n_segments, compactness=30.0, sigma=3.0)
+    segments = find_superpixels(IMAGE, n_segments=method.n_segments, compactness=30.0, sigma=3.0)
     rng = make_rng(0, "photo", "lime")
     kept = rng.integers(0, 2, (method.n_samples, segments.max() + 1), dtype=np.uint8)
     kept[0] = 1

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Image, Size
-from onnxplain.masks.enlarge import Enlarge
+from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import CellMasks
 
 Cells = NDArray[np.intp]
@@ -35,7 +35,7 @@ class Growth:
     def __init__(self, image: Image, grid: int) -> None:
         rows, columns, _ = image.shape
         self._image, self._grid, self._size = image, grid, (rows, columns)
-        self._enlarge = Enlarge.nearest(grid, self._size)
+        self._enlarge = Enlargement.nearest(grid, self._size)
         self._removed = np.zeros(self.n_cells, bool)
         self._gains = np.zeros(self.n_cells)
         self._tried = np.zeros(self.n_cells, bool)
@@ -56,7 +56,7 @@ class Growth:
         return self._size
 
     @property
-    def enlarge(self) -> Enlarge:
+    def enlarge(self) -> Enlargement:
         """Brings a value per cell to pixels, and gradients back."""
         return self._enlarge
 
