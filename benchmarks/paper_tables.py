@@ -16,9 +16,9 @@ import click
 import numpy as np
 
 from onnxplain.core.data import make_rng
+from onnxplain.study.columns import WHOLE_IMAGE, Column, gather_values
 from onnxplain.study.rows import read_rows
-from onnxplain.study.statistics import interval, sign_flip
-from onnxplain.study.tables import WHOLE_IMAGE, Column, gather_values
+from onnxplain.study.statistics import confidence_interval, sign_flip_test
 
 # Insertion is not in the paper. Localisation is given in per cent there.
 PAPER: Mapping[str, Mapping[str, float]] = {
@@ -73,7 +73,7 @@ def order(paper: Mapping[str, float], column: Column) -> tuple[int, str]:
 
 def line(column: Column, paper: float | None, seed: int) -> str:
     values = list(column.values.values())
-    low, high = interval(values, make_rng(seed, *column[:3]))
+    low, high = confidence_interval(values, make_rng(seed, *column[:3]))
     alpha = "" if column.alpha is None else f"{column.alpha:.2f}"
     return (
         f"| {column.method} | {len(values)} | {np.mean(values):.4f} | {low:.4f} to {high:.4f} "
@@ -90,8 +90,8 @@ def comparison(
         return None
     differences = [first.values[image] - second.values[image] for image in shared]
     rng = make_rng(seed, *first[:3], second.method)
-    low, high = interval(differences, rng)
-    mean, p = float(np.mean(differences)), sign_flip(differences, rng)
+    low, high = confidence_interval(differences, rng)
+    mean, p = float(np.mean(differences)), sign_flip_test(differences, rng)
     theirs, verdict = "", ""
     if name(first) in paper and name(second) in paper:
         known = paper[name(first)] - paper[name(second)]

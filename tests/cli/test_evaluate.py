@@ -307,7 +307,7 @@ def test_heatmaps_made_elsewhere_get_what_their_method_gets(
         (("--held-out", 1), "held_out must be >= 0 and < 1"),
         (("--annotations", "none.csv"), "none.csv: not readable labels"),
         (("--plan", "none.toml"), "not a readable plan"),
-        (("--method", "given:folder=nowhere"), "given:folder=nowhere: is no folder"),
+        (("--method", "given:folder=nowhere"), "given:folder=nowhere: is not a folder"),
     ],
 )
 def test_wrong_words_are_usage_errors(

@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose
 
 import onnxplain
 from onnxplain.cli import explain
-from onnxplain.cli.reporting import Interrupted, describe, reported
+from onnxplain.cli.reporting import Interrupted, format_failure, report_errors
 from onnxplain.describe.normalisation import PRESETS
 from onnxplain.registry import FILLS, METHODS
 from tests.cli.conftest import ENVIRONMENT, Run
@@ -267,7 +267,8 @@ def test_options_say_parameters_in_words_too_and_go_on_from_the_plan(
 
 def test_what_an_error_says_stays_on_one_line(folder: Path):
     assert (
-        describe("a.jpg", RuntimeError("OpenCV:\n> bad\n")) == "a.jpg: RuntimeError: OpenCV: > bad"
+        format_failure("a.jpg", RuntimeError("OpenCV:\n> bad\n"))
+        == "a.jpg: RuntimeError: OpenCV: > bad"
     )
 
 
@@ -285,7 +286,7 @@ def test_a_result_that_cannot_be_written_leaves_the_others_alone(
 
 
 def test_interruption_while_a_model_loads_exits_130():
-    with pytest.raises(Interrupted, match="interrupted") as caught, reported():
+    with pytest.raises(Interrupted, match="interrupted") as caught, report_errors():
         raise KeyboardInterrupt
     assert caught.value.exit_code == 130
 
@@ -293,7 +294,7 @@ def test_interruption_while_a_model_loads_exits_130():
 def test_too_little_memory_is_a_message():
     with (
         pytest.raises(click.ClickException, match=r"not enough memory: Unable to allocate"),
-        reported(),
+        report_errors(),
     ):
         np.empty(2**60, np.uint8)
 
@@ -337,7 +338,7 @@ USAGE = [
     (("--seed", "-1"), "seed must be >= 0, got -1"),
     (("--device", "gpu"), "device is auto, cpu, cuda, cuda:N or tensorrt, got 'gpu'"),
     (("--batch-size", "0"), "batch_size must be >= 1, got 0"),
-    (("--mean", "a,b"), "'a,b' is not a number, nor numbers parted by commas"),
+    (("--mean", "a,b"), "'a,b' is not a number, nor numbers separated by commas"),
     (("--size", "12by12"), "'12by12' is not a size"),
     (("--preprocessing", "torch"), "preprocessing: 'torch' is unknown; did you mean"),
     (("--layout", "nwhc"), "'nwhc' is not one of"),

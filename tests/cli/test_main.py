@@ -14,7 +14,7 @@ import pytest
 
 import onnxplain
 from onnxplain.cli import COMMANDS, main
-from onnxplain.cli.reporting import reported
+from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SECTIONS
 from tests.cli.conftest import ENVIRONMENT, Run
 
@@ -149,13 +149,13 @@ def test_a_name_that_no_file_can_have_is_one_message(run: Run, words: tuple[str,
 
 
 def test_what_the_system_refuses_is_one_message_and_a_reader_that_left_is_none():
-    with pytest.raises(click.ClickException) as caught, reported(arguments=True):
+    with pytest.raises(click.ClickException) as caught, report_errors(arguments=True):
         raise PermissionError(errno.EACCES, "Permission denied", "locked/model.onnx")
     assert (caught.value.message, caught.value.exit_code) == (
         "locked/model.onnx: Permission denied",
         1,
     )
-    with pytest.raises(BrokenPipeError), reported():
+    with pytest.raises(BrokenPipeError), report_errors():
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 

@@ -164,13 +164,13 @@ def test_boxes_follow_an_image_that_was_scaled():
         ("inverted.csv", HEAD + "a.jpg,3,,,9,0,9,8,20,10\n", "line 2: a box .* 'xmin': '9'"),
         ("flat.csv", HEAD + "a.jpg,3,,,0,0,9,8,20,0\n", "line 2: width and height must be >= 1"),
         ("nameless.csv", HEAD + ",3,,,0,0,9,8,20,10\n", "line 2: file is empty"),
-        ("list.json", "[]", "COCO's file is an object .* it is a list"),
+        ("list.json", "[]", "a COCO file is an object .* this is a list"),
         ("texts.json", '{"categories": ["cat"]}', "not readable labels"),
         ("flat.json", coco([1, 2, 3, 4], height=0), "annotation 1: width and height must be"),
         ("box.json", coco([1, 2, 0, 4]), "annotation 1: a box has"),
         ("infinite.json", coco([1, 2, 3, float("inf")]), "annotation 1: a box has"),
         ("edges.json", coco([1, 2, 3]), "annotation 1: not enough values"),
-        ("image.json", coco([1, 2, 3, 4], id=8), "annotation 1: its image_id 9 is the id of none"),
+        ("image.json", coco([1, 2, 3, 4], id=8), "image_id 9 is not an id in the file"),
     ],
 )
 def test_bad_labels_are_errors_that_name_the_file(
@@ -229,7 +229,7 @@ def test_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pyt
 
 
 def test_missing_folder_is_an_error(tmp_path: Path):
-    with pytest.raises(ValueError, match="nowhere: is no folder"):
+    with pytest.raises(ValueError, match="nowhere: is not a folder"):
         read_items(tmp_path / "nowhere")
 
 

@@ -15,8 +15,9 @@ from onnxplain.fills import Black, Blur, DatasetMean, FoldedBlur
 from onnxplain.metrics import ABPC, METRICS, Deletion, Insertion, SaliencyMetric
 from onnxplain.metrics.judging import judge
 from onnxplain.registry import Entry, parse_entry
+from onnxplain.study.explainers import make_explainers
 from onnxplain.study.judges import BY_MODEL, JUDGES, make_judges
-from onnxplain.study.plan import Plan, make_explainers, read_plan
+from onnxplain.study.plan import Plan, read_plan
 from tests.helpers import models
 from tests.helpers.nets import Net, curved
 from tests.study.conftest import reddish

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onnxplain.core.errors import OutputError
-from onnxplain.study.rows import Row, RowFile, key_of, merge_rows, read_rows
+from onnxplain.study.rows import Row, RowFile, make_key, merge_rows, read_rows
 
 
 def made(key: str, status: str = "done", **more: object) -> Row:
@@ -60,7 +60,7 @@ def test_file_of_somebody_else_is_an_error_and_stays(tmp_path: Path, line: str, 
         lambda: merge_rows([rows], foreign),
         lambda: merge_rows([foreign], rows),
     ):
-        with pytest.raises(OutputError, match=r"notes.json: line 1 is no row of an evaluation"):
+        with pytest.raises(OutputError, match=r"notes.json: line 1 is not a row of an evaluation"):
             use()
     assert foreign.read_text() == line + end
     assert [row["key"] for row in read_rows(rows)] == ["a"]
@@ -72,7 +72,7 @@ def test_other_damage_is_an_error_that_names_the_line(tmp_path: Path, line: str)
     RowFile(path).append([made("a")])
     with path.open("a") as file:
         file.write(f"{line}\n")
-    with pytest.raises(OutputError, match="line 2 is no row of an evaluation"):
+    with pytest.raises(OutputError, match="line 2 is not a row of an evaluation"):
         RowFile(path)
 
 
@@ -128,6 +128,8 @@ def test_merge_of_a_missing_file_is_an_error(tmp_path: Path):
 
 def test_keys_differ_where_anything_does():
     identity = {"seed": 0, "parameters": {"a": 1, "b": (1, 2)}, "name": "x"}
-    assert key_of(identity) == key_of({"name": "x", "parameters": {"b": [1, 2], "a": 1}, "seed": 0})
+    assert make_key(identity) == make_key(
+        {"name": "x", "parameters": {"b": [1, 2], "a": 1}, "seed": 0}
+    )
     others = [{**identity, "seed": 1}, {**identity, "name": "y"}, {**identity, "parameters": {}}]
-    assert len({key_of(one) for one in (identity, *others)}) == 4
+    assert len({make_key(one) for one in (identity, *others)}) == 4

@@ -22,11 +22,13 @@ from onnxplain.metrics import Deletion, Insertion, LocalisationError
 from onnxplain.metrics.judging import judge
 from onnxplain.registry import Entry, parse_entry
 from onnxplain.study.dataset import Item
+from onnxplain.study.explainers import Explainer, make_explainers
 from onnxplain.study.given import Given
 from onnxplain.study.judges import make_judges
-from onnxplain.study.plan import Explainer, Plan, make_explainers
+from onnxplain.study.labels import find_known_items
+from onnxplain.study.plan import Plan
 from onnxplain.study.rows import Row, RowFile, merge_rows, read_rows
-from onnxplain.study.run import Step, find_known_items, study_classifier
+from onnxplain.study.run import Step, study_classifier
 from tests.helpers.nets import CurvedGradients, Net, curved
 from tests.study.conftest import SIZE, reddish, save
 

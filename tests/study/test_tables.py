@@ -16,22 +16,16 @@ import scipy.stats
 from onnxplain.core.errors import OnnxplainError
 from onnxplain.metrics import ALPHAS
 from onnxplain.study import writing
+from onnxplain.study.columns import WHOLE_IMAGE, gather_values
 from onnxplain.study.dataset import is_held_out
 from onnxplain.study.rows import Row
-from onnxplain.study.tables import (
-    WHOLE_IMAGE,
-    Table,
-    by_method,
-    compare_pairs,
-    gather_values,
-    summarise,
-)
+from onnxplain.study.tables import Table, arrange_by_method, compare_pairs, summarise
 from onnxplain.study.writing import (
-    as_csv,
-    as_latex,
-    as_markdown,
-    as_parquet,
-    as_text,
+    to_csv,
+    to_latex,
+    to_markdown,
+    to_parquet,
+    to_text,
     write_rows_parquet,
 )
 
@@ -187,7 +181,7 @@ def test_methods_become_columns():
         score(1, 1.0),
         score(0, 2.0, metric="insertion", direction="higher"),
     ]
-    table = by_method(gather_values(rows, share=0, seed=0))
+    table = arrange_by_method(gather_values(rows, share=0, seed=0))
     assert table.header == ("model", "metric", "lime", "sp")
     assert table.lines == (
         ("net", "deletion (lower is better)", 0.25, 0.75),
@@ -199,18 +193,18 @@ TABLE = Table("T", ("a_b", "x|y", "n"), (("50 %", 1 / 3, 2), ("longer", None, 10
 
 
 def test_text_is_aligned():
-    assert as_text(TABLE) == "T\na_b     x|y     n\n50 %    0.3333  2\nlonger          10\n"
+    assert to_text(TABLE) == "T\na_b     x|y     n\n50 %    0.3333  2\nlonger          10\n"
 
 
 def test_csv_keeps_every_digit():
-    header, first, second = csv.reader(io.StringIO(as_csv(TABLE)))
+    header, first, second = csv.reader(io.StringIO(to_csv(TABLE)))
     assert header == ["a_b", "x|y", "n"]
     assert float(first[1]) == 1 / 3
     assert second == ["longer", "", "10"]
 
 
 def test_markdown_escapes_bars():
-    assert as_markdown(TABLE).splitlines() == [
+    assert to_markdown(TABLE).splitlines() == [
         "### T",
         "",
         r"| a_b | x\|y | n |",
@@ -221,7 +215,7 @@ def test_markdown_escapes_bars():
 
 
 def test_latex_escapes_what_is_special():
-    text = as_latex(TABLE)
+    text = to_latex(TABLE)
     assert r"\begin{tabular}{lrr}" in text
     assert "a\\_b & x|y & n \\\\" in text
     assert "50 \\% & 0.3333 & 2 \\\\" in text
@@ -243,11 +237,11 @@ def test_parquet_holds_what_csv_holds(tmp_path: Path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
     rows = [score(i, i / 7, m) for i in range(4) for m in ("sp", "rise")]
     table = summarise(gather_values(rows, share=SHARE, seed=SEED), seed=SEED)
-    found = parquet.read_table(io.BytesIO(as_parquet(table)))
+    found = parquet.read_table(io.BytesIO(to_parquet(table)))
     assert found.column_names == list(table.header)
     assert [tuple(line.values()) for line in found.to_pylist()] == list(table.lines)
     empty = Table("Nothing", ("a", "b"), ())
-    assert parquet.read_table(io.BytesIO(as_parquet(empty))).column_names == ["a", "b"]
+    assert parquet.read_table(io.BytesIO(to_parquet(empty))).column_names == ["a", "b"]
 
 
 def test_rows_as_parquet_are_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
