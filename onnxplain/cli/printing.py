@@ -11,8 +11,8 @@ from typing import Self
 import click
 
 from onnxplain.cli.progress import clear_line, show_progress
-from onnxplain.study import evaluate
 from onnxplain.study.evaluate import StudyProgress
+from onnxplain.study.prepare import log as study_log
 from onnxplain.study.result import Study
 from onnxplain.study.rows import Row
 from onnxplain.study.writing import to_text
@@ -40,13 +40,13 @@ class StudyView:
         return self._move is not None
 
     def __enter__(self) -> Self:
-        evaluate.log.addHandler(self._notices)
-        evaluate.log.propagate = False
+        study_log.addHandler(self._notices)
+        study_log.propagate = False
         return self
 
     def __exit__(self, *error: object) -> None:
-        evaluate.log.removeHandler(self._notices)
-        evaluate.log.propagate = True
+        study_log.removeHandler(self._notices)
+        study_log.propagate = True
         self._bar.close()
 
     def update(self, progress: StudyProgress) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from onnxplain.cli.printing import StudyView, print_failed_rows, print_study
-from onnxplain.study import evaluate
 from onnxplain.study.evaluate import StudyProgress
 from onnxplain.study.plan import Plan
+from onnxplain.study.prepare import log
 from onnxplain.study.result import Study
 from onnxplain.study.rows import Row, RowFile
 
@@ -50,10 +50,10 @@ def test_every_classifier_has_a_bar(monkeypatch: pytest.MonkeyPatch):
 
 def test_notices_are_warnings_while_the_study_is_shown(capsys: Captured):
     with StudyView(quiet=True):
-        evaluate.log.warning("3 images are left out")
+        log.warning("3 images are left out")
     assert capsys.readouterr().err == "Warning: 3 images are left out\n"
-    assert evaluate.log.propagate
-    assert not evaluate.log.handlers
+    assert log.propagate
+    assert not log.handlers
 
 
 def write_image_rows(folder: Path, *statuses: str) -> Study:

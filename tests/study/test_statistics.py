@@ -28,12 +28,14 @@ def test_interval_is_scipys_percentile_bootstrap():
     )
 
 
-def test_interval_of_one_value_or_equal_ones_is_a_point():
+def test_interval_of_equal_values_is_a_point():
     assert confidence_interval([3.0], rng()) == (3.0, 3.0)
     assert confidence_interval([2.0] * 9, rng()) == (2.0, 2.0)
 
 
-def test_interval_does_not_depend_on_how_much_is_drawn_at_a_time(monkeypatch: pytest.MonkeyPatch):
+def test_interval_does_not_depend_on_how_many_numbers_are_drawn_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+):
     values = rng().normal(size=50)
     whole = confidence_interval(values, rng())
     monkeypatch.setattr(statistics, "_NUMBERS", 777)
@@ -64,7 +66,7 @@ def test_no_difference_is_no_evidence():
     assert sign_flip_test(np.zeros(3), rng()) == 1
 
 
-def test_clear_difference_has_the_smallest_p_value_there_is():
+def test_clear_difference_has_the_smallest_possible_p_value():
     assert sign_flip_test(np.ones(40), rng()) == pytest.approx(1 / 10_001)
     assert sign_flip_test(np.ones(5), rng()) == pytest.approx(2 / 32)
 
