@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 PREFIX = "model_"  # names of options share one space
 
-# The shell completes it; whoever reads the file reports what is wrong with it.
+# The shell completes file names; the function that reads a file reports what is wrong with it.
 FILE = click.Path(readable=False)
 
 

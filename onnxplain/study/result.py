@@ -41,7 +41,7 @@ class Study:
     output: Path
     keys: frozenset[str] = field(repr=False)
     notices: tuple[str, ...] = ()
-    # Whoever holds the study holds the temporary folder, if there is one.
+    # Keeps a temporary folder as long as the study exists.
     _folder: object = field(default=None, repr=False)
 
     def iterate_rows(self) -> Iterator[Row]:

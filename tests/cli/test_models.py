@@ -60,7 +60,7 @@ def write_bad_models(folder: Path) -> None:
     good = models.additive(models.weights((16, 16))).SerializeToString()
     (folder / "empty.onnx").touch()
     (folder / "cut.onnx").write_bytes(good[: len(good) // 2])
-    (folder / "text.onnx").write_text("this is no model")
+    (folder / "text.onnx").write_text("this is not a model")
     onnx.save(models.segmenter(), folder / "segmenter.onnx")
     onnx.save(models.text_model(), folder / "text_model.onnx")
     onnx.save(models.additive(models.weights((16, 16))), folder / "undescribed.onnx")
