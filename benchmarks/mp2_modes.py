@@ -37,7 +37,7 @@ from onnxplain.methods import MP2
 from onnxplain.metrics import Deletion
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import Item, draw_sample, read_items
-from onnxplain.study.statistics import sign_flip
+from onnxplain.study.statistics import sign_flip_test
 from onnxplain.subjects import name_images, read_subject
 
 SEED = 0
@@ -266,7 +266,7 @@ def judged(here: list[dict[str, Any]], full: list[dict[str, Any]]) -> list[str]:
         gaps = np.array([a[what] - b[what] for a, b in zip(here, full, strict=True)])
         p = ""
         if what == "deletion" and gaps.any():
-            p = f" ({sign_flip(gaps, np.random.default_rng(SEED)):.2f})"
+            p = f" ({sign_flip_test(gaps, np.random.default_rng(SEED)):.2f})"
         cells += [f"{total(here, what) / len(here):.4f}", f"{ratio:.2f}{p}"]
     return cells
 

@@ -35,7 +35,7 @@ from onnxplain.loading import load_inpainter
 from onnxplain.metrics import ms_ssim
 from onnxplain.metrics.heatmaps.boxes import make_box_mask
 from onnxplain.study.dataset import Item, draw_sample, read_items
-from onnxplain.study.statistics import interval
+from onnxplain.study.statistics import confidence_interval
 from onnxplain.subjects import classify, fit_to_classifier
 
 SIZE = 256  # of the photo's centre square, at which it is filled
@@ -130,7 +130,7 @@ def table(title: str, mask: str, rows: Sequence[dict[str, Any]]) -> str:
     for name in found[0]:
         own = {key: np.array([one[name][key] for one in found]) for key in COLUMNS}
         less = np.array([one[INPAINT]["recognised"] for one in found]) - own["recognised"]
-        low, high = interval(less, np.random.default_rng(0))
+        low, high = confidence_interval(less, np.random.default_rng(0))
         apart = "" if name == INPAINT else f"{less.mean():+.1%} ({low:+.1%} to {high:+.1%})"
         lines.append(
             f"| {name} | {own['recognised'].mean():.1%} | {own['probability'].mean():.3f} "

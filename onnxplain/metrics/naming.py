@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
-from onnxplain.core.params import build, describe_unknown
+from onnxplain.core.params import build, check_is_value, describe_unknown
 from onnxplain.core.protocols import Fill
 from onnxplain.metrics.base import Metric
 from onnxplain.metrics.fills.filling import FilledSimilarity, StillRecognised
@@ -92,11 +92,7 @@ def to_metric(metric: Metric | str) -> Metric:
             return built
         fill_entry = parse_entry(fill)
         return set_fill(built, make_fill(fill_entry.name, fill_entry.parameters))
-    if isinstance(metric, type) or not hasattr(metric, "flow"):
-        example = f"{metric.__name__}()" if isinstance(metric, type) else "Deletion()"
-        raise TypeError(
-            f"a metric is a value or a name, as {example} or 'deletion', got {metric!r}"
-        )
+    check_is_value(metric, "flow", "Deletion()", noun="metric", name="deletion")
     return metric
 
 

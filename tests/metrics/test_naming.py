@@ -39,7 +39,7 @@ def test_name_with_parameters_stands_for_the_metric(name, metric):
         ("deletion:fill=blurr", "did you mean 'blur'"),
         ("deletion:fill=inpaint", "needs an inpainter"),
         ("saliency:fill=black", "metric saliency removes nothing and takes no fill, got 'black'"),
-        (Deletion, r"as Deletion\(\) or 'deletion', got <class"),
+        (Deletion, r"as Deletion\(\) or 'deletion', got the class"),
         (None, r"as Deletion\(\) or 'deletion', got None"),
     ],
 )

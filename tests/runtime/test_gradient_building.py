@@ -97,10 +97,8 @@ def test_external_weights_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_images_of_whole_numbers_are_refused(tmp_path: Path) -> None:
     convention = CONVENTIONS["uint8 nhwc"]
     file = save(additive(weights(SIZE), **convention), tmp_path)
-    with pytest.raises(
     message = r"model.onnx: input 'image' holds uint8, which has no gradient"
     with pytest.raises(GradientError, match=message):
-    ):
         build_gradient_model(file, spec_of(**convention))
 
 
