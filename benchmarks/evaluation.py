@@ -1,12 +1,13 @@
-"""Metrics over raw ONNX Runtime on ready-made input, and memory by number of images.
+"""Metrics against raw ONNX Runtime on ready-made input, and memory by number of images.
 
     python -m benchmarks.evaluation [--images 24] [--rounds 5]
 
-Photos are parts of the example photos. A deletion run judges random heatmaps; a metrics-only
-run finds heatmaps that were kept and judges them by deletion, insertion and the saliency
-metric. Both are whole studies: reading photos, classifying them, ranking pixels, writing
-rows. Raw runs stand before and after each, and the ratio is by the clock and by the
-process's CPU seconds an image, which other load disturbs less.
+The photos are parts of the example photo. A deletion run judges random heatmaps; a
+metrics-only run finds heatmaps that were kept and judges them by deletion, insertion and the
+saliency metric. Both are whole calls of `onnxplain.evaluate`: reading photos, classifying
+them, ranking pixels, writing rows and tables. Raw runs stand before and after each. The ratio
+is given by the clock, and by the process's CPU seconds per image, which other load disturbs
+less.
 """
 
 from __future__ import annotations
@@ -23,30 +24,26 @@ import PIL.Image
 import onnxplain
 from benchmarks.common import PHOTO, RawPlan, RawRunner, describe_machine, format_spread
 from benchmarks.throughput import measure_beside_raw
-from onnxplain.registry import Entry
 from onnxplain.runtime import OnnxClassifier
-from onnxplain.study.dataset import read_items
-from onnxplain.study.judges import make_judges
-from onnxplain.study.plan import Plan as Study
-from onnxplain.study.plan import make_explainers
-from onnxplain.study.rows import RowFile, read_rows
-from onnxplain.study.run import study_classifier
+from onnxplain.study.rows import read_rows
 from onnxplain.zoo import build_model
 
 CURVES, CROPS = ("deletion", "insertion"), "saliency"
 
 
 @click.command(help=__doc__)
-@click.option("--images", "n_images", default=24, show_default=True, help="Photos a study.")
+@click.option("--images", "n_images", default=24, show_default=True, help="Photos per study.")
 @click.option("--rounds", default=5, show_default=True, help="Pairs of raw run and study.")
-@click.option("--raw-images", default=384, show_default=True, help="Before and after a study.")
+@click.option(
+    "--raw-images", default=384, show_default=True, help="Raw images before and after each study."
+)
 @click.option(
     "--raw-plan",
     type=(int, int, int),
     metavar="BATCH THREADS CALLS",
     help="Raw runs: batch size, threads within a call, calls side by side.  [default: the best]",
 )
-@click.option("--memory/--no-memory", default=True, help="Measure memory, too.")
+@click.option("--memory/--no-memory", default=True, help="Measure memory as well.")
 def main(
     n_images: int,
     rounds: int,
@@ -57,13 +54,13 @@ def main(
     classifier = onnxplain.load("efficientnet-lite0", device="cpu")
     raw = RawRunner(build_model("efficientnet-lite0"), (3, *classifier.size))
     plan = RawPlan(*raw_plan) if raw_plan else raw.find_best_plan(2, 96)
-    print(f"{describe_machine()}; efficientnet-lite0, float32, CPU; {n_images} photos a study")
+    print(f"{describe_machine()}; efficientnet-lite0, float32, CPU; {n_images} photos per study")
     print(f"raw: {plan}; engine: batch {classifier.batch_size}, {classifier.workers} workers\n")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         photos = make_photos(work / "photos", n_images)
         kept = work / "heatmaps"
-        study(classifier, photos, work / "kept", ("localisation",), kept)  # warm, and keeps them
+        run_study(classifier, photos, work / "kept", CURVES[:1], kept)  # fills `kept`, and warms up
         runs = {
             "deletion": (CURVES[:1], None),
             "metrics only, heatmaps kept": ((*CURVES, CROPS), kept),
@@ -71,25 +68,25 @@ def main(
         print("| study | evaluations | evaluations/s | raw images/s | ratio | by CPU seconds |")
         print("|---|---|---|---|---|---|")
         for name, (metrics, heatmaps) in runs.items():
-            found = []
+            figures = []
             for i in range(rounds):
-                # How many crops are distinct is known when they have been judged.
+                # How many crops are distinct is known only when they have been judged.
                 rows = work / f"{name}-{i}"
-                run = partial(study, classifier, photos, rows, metrics, heatmaps)
-                counted = partial(evaluations, rows)
-                found.append(measure_beside_raw(raw, plan, run, counted, raw_images))
-            rates, raws, ratios, cpu = (list(figures) for figures in zip(*found, strict=True))
-            n = evaluations(rows)
+                run = partial(run_study, classifier, photos, rows, metrics, heatmaps)
+                count = partial(count_evaluations, rows)
+                figures.append(measure_beside_raw(raw, plan, run, count, raw_images))
+            rates, raws, ratios, cpu = map(list, zip(*figures, strict=True))
+            n = count_evaluations(rows)
             print(
                 f"| {name} | {n} | {format_spread(rates, 0)} | {format_spread(raws, 0)} "
                 f"| {format_spread(ratios)} | {format_spread(cpu)} |"
             )
     if memory:
-        few, many = peak(10), peak(80)
+        few, many = measure_peak(10), measure_peak(80)
         print(f"\nmemory, deletion: 10 photos {few:.0f} MiB, 80 {many:.0f} MiB; {many - few:+.0f}")
 
 
-def study(
+def run_study(
     classifier: OnnxClassifier,
     photos: Path,
     output: Path,
@@ -97,16 +94,19 @@ def study(
     heatmaps: Path | None,
 ) -> None:
     """Judge random heatmaps of all photos."""
-    plan = Study(methods=(Entry("random"),), metrics=tuple(map(Entry, metrics)))
-    items, asked, judging = read_items(photos), make_explainers(plan), make_judges(plan)
-    rows = RowFile(output / "rows.jsonl")
-    for step in study_classifier(classifier, items, asked, judging, rows, heatmaps=heatmaps):
-        failed = [row["error"] for row in step.rows if row["status"] == "error"]
-        assert not failed or metrics == ("localisation",), failed
+    study = onnxplain.evaluate(
+        photos,
+        models=classifier,
+        methods="random",
+        metrics=metrics,
+        output=output,
+        keep_heatmaps=heatmaps,
+    )
+    assert not study.failures, [row["error"] for row in study.failures]
 
 
-def evaluations(output: Path) -> int:
-    """Images that were scored for the rows of a study."""
+def count_evaluations(output: Path) -> int:
+    """Count the images that were scored for the rows of a study."""
     total = 0
     for row in read_rows(output / "rows.jsonl"):
         details = row.get("details", {})
@@ -117,7 +117,7 @@ def evaluations(output: Path) -> int:
 
 
 def make_photos(folder: Path, n: int) -> Path:
-    """Parts of the example photo, each another, as JPEG files of the usual size."""
+    """Cut different parts of the example photo, as JPEG files of the usual size."""
     folder.mkdir(parents=True)
     with PIL.Image.open(PHOTO) as photo:
         for i in range(n):
@@ -131,17 +131,18 @@ PEAK = """
 import resource, sys, tempfile
 from pathlib import Path
 import onnxplain
-from benchmarks.evaluation import make_photos, study
+from benchmarks.evaluation import make_photos, run_study
 classifier = onnxplain.load("efficientnet-lite0", device="cpu", batch_size=8)
 with tempfile.TemporaryDirectory() as folder:
     work = Path(folder)
-    study(classifier, make_photos(work / "photos", int(sys.argv[1])), work, ("deletion",), None)
+    photos = make_photos(work / "photos", int(sys.argv[1]))
+    run_study(classifier, photos, work, ("deletion",), None)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
-def peak(n_images: int) -> float:
-    """Peak memory of a deletion study in a process of its own, in MiB."""
+def measure_peak(n_images: int) -> float:
+    """Measure the peak memory of a deletion study in a process of its own, in MiB."""
     run = subprocess.run(
         [sys.executable, "-c", PEAK, str(n_images)], capture_output=True, text=True, check=True
     )

@@ -83,7 +83,7 @@ def build_case(folder: Path) -> DifferentiatedCase:
     """Differentiate the model of a case."""
     import onnxruntime
 
-    from onnxplain.gradient import Wish, build_gradient
+    from onnxplain.gradient import GradientRequest, build_gradient
     from onnxplain.runtime.measure import RuntimeMeasure
 
     facts, x = json.loads((folder / "case.json").read_text()), np.load(folder / "case.npz")["x"]
@@ -96,8 +96,8 @@ def build_case(folder: Path) -> DifferentiatedCase:
     head = "probabilities" if last_op == "Softmax" else "logits"
     examples = [{image: x}] if facts.get("fixed") else [{image: x[:2]}, {image: x}]
     start = time.perf_counter()
-    wish = Wish(image, output, head=head, kind="log-odds")
-    built = build_gradient(model, wish, RuntimeMeasure(), examples)
+    request = GradientRequest(image, output, head=head, kind="log-odds")
+    built = build_gradient(model, request, RuntimeMeasure(), examples)
     seconds = time.perf_counter() - start
     data = built.SerializeToString()
     options = onnxruntime.SessionOptions()

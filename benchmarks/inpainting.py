@@ -26,7 +26,7 @@ import onnxplain
 from benchmarks.common import PHOTO, describe_machine, format_spread, read_photo
 from onnxplain import registry
 from onnxplain.fills import Biharmonic, Inpaint, Telea
-from onnxplain.image.superpixels import superpixels
+from onnxplain.image.superpixels import find_superpixels
 from onnxplain.loading import find_model, load_inpainter
 from onnxplain.registry import parse_entry
 from onnxplain.results import Explanation
@@ -152,7 +152,7 @@ def make_holes(image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
     """Return a patch of SP, and every other superpixel of LIME."""
     patch = np.zeros(image.shape[:2], np.float32)
     patch[100 : 100 + PATCH, 100 : 100 + PATCH] = 1
-    segments = superpixels(image, n_segments=50, compactness=30, sigma=3)
+    segments = find_superpixels(image, n_segments=50, compactness=30, sigma=3)
     half = (segments % 2).astype(np.float32)
     return {f"{PATCH} px patch": patch, "half of 50 superpixels": half}
 

@@ -37,7 +37,7 @@ from onnxplain.methods import MP2
 from onnxplain.metrics import Deletion
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import Item, draw_sample, read_items
-from onnxplain.study.statistics import sign_flip
+from onnxplain.study.statistics import sign_flip_test
 from onnxplain.subjects import name_images, read_subject
 
 SEED = 0
@@ -285,7 +285,7 @@ def format_deletion(rows: list[dict[str, Any]], full_rows: list[dict[str, Any]])
         gaps = np.array([row[key] - full[key] for row, full in zip(rows, full_rows, strict=True)])
         p = ""
         if key == "deletion" and gaps.any():
-            p = f" ({sign_flip(gaps, np.random.default_rng(SEED)):.2f})"
+            p = f" ({sign_flip_test(gaps, np.random.default_rng(SEED)):.2f})"
         cells += [f"{sum_up(rows, key) / len(rows):.4f}", f"{ratio:.2f}{p}"]
     return cells
 

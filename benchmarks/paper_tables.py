@@ -1,9 +1,9 @@
-"""The rows of `onnxplain evaluate` in the form of the paper's tables, beside its numbers.
+"""Print the rows of `onnxplain evaluate` as the paper's tables, beside the paper's numbers.
 
     python -m benchmarks.paper_tables evaluation/rows.jsonl [--seed 0] [--held-out 0.333]
 
-Of each method every image that it has is told; two methods are compared on the images that
-both have. The paper is Agarwal & Nguyen, ACCV 2020, tables 2, 3 and 4, ImageNet, ResNet-50.
+The mean of a method is over all images that it has; two methods are compared on the images
+that both have. The paper is Agarwal & Nguyen, ACCV 2020, tables 2, 3 and 4, ImageNet, ResNet-50.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import click
 import numpy as np
 
 from onnxplain.core.data import make_rng
+from onnxplain.study.columns import WHOLE_IMAGE, Column, gather_values
 from onnxplain.study.rows import read_rows
-from onnxplain.study.statistics import interval, sign_flip
-from onnxplain.study.tables import WHOLE_IMAGE, Column, gather_values
+from onnxplain.study.statistics import confidence_interval, sign_flip_test
 
 # Insertion is not in the paper. Localisation is given in per cent there.
 PAPER: Mapping[str, Mapping[str, float]] = {
@@ -40,40 +40,40 @@ PAPER: Mapping[str, Mapping[str, float]] = {
 
 @click.command(help=__doc__)
 @click.argument("rows", type=click.Path(path_type=Path))
-@click.option("--seed", default=0, show_default=True, help="That of the run.")
-@click.option("--held-out", default=1 / 3, show_default=True, help="That of the run.")
-@click.option("--least", default=2, show_default=True, help="Images to compare methods on.")
+@click.option("--seed", default=0, show_default=True, help="As in the run.")
+@click.option("--held-out", default=1 / 3, show_default=True, help="As in the run.")
+@click.option("--least", default=2, show_default=True, help="Fewest images to compare methods on.")
 def main(rows: Path, seed: int, held_out: float, least: int) -> None:
     columns = gather_values(read_rows(rows), share=held_out, seed=seed)
     for metric, paper in PAPER.items():
-        found = [one for one in columns if one.metric == metric and one.values]
-        if found:
-            print(f"### {metric} ({found[0].direction} is better)\n")
+        judged = [column for column in columns if column.metric == metric and column.values]
+        if judged:
+            print(f"### {metric} ({judged[0].direction} is better)\n")
             print("| method | n | mean | 95 % | alpha | failed | paper |")
             print("|---|---:|---:|---|---:|---:|---:|")
-            for one in sorted(found, key=lambda one: order(paper, one)):
-                print(line(one, paper.get(name(one)), seed))
+            for column in sorted(judged, key=lambda column: find_order(paper, column)):
+                print(format_line(column, paper.get(get_name(column)), seed))
             print("\n| compared on the images of both | n | difference | 95 % | p | paper | |")
             print("|---|---:|---:|---|---:|---:|---|")
-            for first, second in itertools.combinations(found, 2):
-                if text := comparison(first, second, paper, seed, least):
+            for first, second in itertools.combinations(judged, 2):
+                if text := compare(first, second, paper, seed, least):
                     print(text)
             print()
 
 
-def name(column: Column) -> str:
-    """The method without its parameters, as the paper calls it."""
+def get_name(column: Column) -> str:
+    """Return the method without its parameters, as the paper calls it."""
     return column.method.partition(" (")[0]
 
 
-def order(paper: Mapping[str, float], column: Column) -> tuple[int, str]:
-    names = list(paper)
-    return (names.index(name(column)) if name(column) in names else len(names), column.method)
+def find_order(paper: Mapping[str, float], column: Column) -> tuple[int, str]:
+    names, name = list(paper), get_name(column)
+    return (names.index(name) if name in names else len(names), column.method)
 
 
-def line(column: Column, paper: float | None, seed: int) -> str:
+def format_line(column: Column, paper: float | None, seed: int) -> str:
     values = list(column.values.values())
-    low, high = interval(values, make_rng(seed, *column[:3]))
+    low, high = confidence_interval(values, make_rng(seed, *column[:3]))
     alpha = "" if column.alpha is None else f"{column.alpha:.2f}"
     return (
         f"| {column.method} | {len(values)} | {np.mean(values):.4f} | {low:.4f} to {high:.4f} "
@@ -81,26 +81,27 @@ def line(column: Column, paper: float | None, seed: int) -> str:
     )
 
 
-def comparison(
+def compare(
     first: Column, second: Column, paper: Mapping[str, float], seed: int, least: int
 ) -> str | None:
-    """Two methods on the images that both have, and whether the paper has the same order."""
+    """Compare two methods on the images that both have, and with the paper's order."""
     shared = [image for image in first.values if image in second.values]
-    if len(shared) < least or name(first) == name(second):
+    first_name, second_name = get_name(first), get_name(second)
+    if len(shared) < least or first_name == second_name:
         return None
     differences = [first.values[image] - second.values[image] for image in shared]
     rng = make_rng(seed, *first[:3], second.method)
-    low, high = interval(differences, rng)
-    mean, p = float(np.mean(differences)), sign_flip(differences, rng)
-    theirs, verdict = "", ""
-    if name(first) in paper and name(second) in paper:
-        known = paper[name(first)] - paper[name(second)]
-        theirs = f"{known:+.4f}"
+    low, high = confidence_interval(differences, rng)
+    mean, p = float(np.mean(differences)), sign_flip_test(differences, rng)
+    published, verdict = "", ""
+    if first_name in paper and second_name in paper:
+        known = paper[first_name] - paper[second_name]
+        published = f"{known:+.4f}"
         agrees = "same order" if known * mean > 0 else "other order"
         verdict = agrees if p < 0.05 else f"{agrees}, not told apart"
     return (
         f"| {first.method} - {second.method} | {len(shared)} | {mean:+.4f} "
-        f"| {low:+.4f} to {high:+.4f} | {max(p, 0.001):.3f} | {theirs} | {verdict} |"
+        f"| {low:+.4f} to {high:+.4f} | {max(p, 0.001):.3f} | {published} | {verdict} |"
     )
 
 

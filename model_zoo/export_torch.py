@@ -19,7 +19,7 @@ from exporting import make_output_folder, read_photos, require_equal, write_spec
 from numpy.typing import NDArray
 
 from onnxplain.zoo import build_model
-from onnxplain.zoo.catalogue import Recipe, find_entry
+from onnxplain.zoo.catalogue import Recipe, find_zoo_model
 from onnxplain.zoo.fetch import fetch_weights
 
 NAME = "efficientnet-lite0"
@@ -64,7 +64,7 @@ def export_by_dynamo(network: torch.nn.Module, example: torch.Tensor, path: Path
 def main() -> None:
     """Export by both, compare the files and the zoo's with PyTorch, and write the specs."""
     folder = make_output_folder(__doc__)
-    recipe = find_entry(NAME).recipe
+    recipe = find_zoo_model(NAME).recipe
     assert recipe is not None
     network = load_trained_network(recipe)
     inputs = ((read_photos(224) - 127) / 128).transpose(0, 3, 1, 2)

@@ -8,6 +8,6 @@
 
 import lazy_loader
 
-# A public name is imported when it is first used, so that neither ``import onnxplain`` nor
-# ``onnxplain --version`` waits for what it does not need. The names stand in `__init__.pyi`.
+# Public names are listed in `__init__.pyi` and imported when first used, so that ``import
+# onnxplain`` and ``onnxplain --version`` do not wait for what they do not need.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

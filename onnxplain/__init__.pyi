@@ -36,4 +36,6 @@ from .results import Explanation as Explanation
 from .results import load_explanation as load_explanation
 from .runtime import from_callable as from_callable
 from .runtime import load_distance as load_distance
+from .study.evaluate import evaluate as evaluate
+from .study.result import Study as Study
 from .version import __version__ as __version__

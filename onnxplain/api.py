@@ -1,4 +1,4 @@
-"""The verbs that explain images with a classifier."""
+"""Explain one image or many with a classifier."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onnxplain.core.data import Attribution, Case
 from onnxplain.core.flow import Method
 from onnxplain.core.params import get_values
 from onnxplain.core.protocols import Classifier, Differentiable, Fill
-from onnxplain.engine.run import LIVE, Job, Outcome, make_jobs, run
+from onnxplain.engine.run import MAX_LIVE_JOBS, Job, Outcome, make_jobs, run
 from onnxplain.engine.settle import settle_method
 from onnxplain.fills import Inpaint
 from onnxplain.image import MAX_PIXELS
@@ -24,12 +24,13 @@ from onnxplain.subjects import ImageSource, NamedImage, Subject, name_images, re
 from onnxplain.targets import Target, Targets, choose_targets, count_targets, parse_targets
 from onnxplain.version import __version__
 
-Progress: TypeAlias = Callable[[int, int, int], None]
+# Called with evaluations done, evaluations in all, and pictures made by fills.
+ExplainProgress: TypeAlias = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Failure:
-    """An image that could not be explained, and why."""
+    """An image that could not be explained, and the error."""
 
     image: str
     error: Exception
@@ -44,7 +45,7 @@ def explain(
     fill: Fill | str | None = None,
     seed: int = 0,
     max_pixels: int = MAX_PIXELS,
-    on_progress: Progress | None = None,
+    on_progress: ExplainProgress | None = None,
 ) -> Explanation:
     """Explain one target of one image.
 
@@ -54,24 +55,24 @@ def explain(
         An image file, or an array (rows, columns, 3) of any size: RGB, uint8 or float
         in [0, 1].
     target : int or str, optional
-        Index or name of the class to explain; the predicted one if not given.
+        Index or name of the class to explain; the predicted class if not given.
 
     Returns
     -------
     explanation : Explanation
-        Its `save` writes it to a folder.
+        The heatmap and how it was made; `Explanation.save` writes it to a folder.
 
     Raises
     ------
     OnnxplainError
         If the image cannot be read or the classifier cannot be run on it.
     ValueError, TypeError
-        If an argument is out of range; or if it asks for several targets, which
-        `explain_many` can do.
+        If an argument is out of range, or `target` names several targets, which `explain_many`
+        explains.
 
     See Also
     --------
-    explain_many : the other parameters, many images, several targets.
+    explain_many : Describes the other parameters; explains many images and several targets.
 
     Examples
     --------
@@ -83,8 +84,8 @@ def explain(
     >>> photo = np.zeros((16, 16, 3), np.uint8)
     >>> photo[:, :8, 0] = 255
     >>> sliding = onnxplain.SP(patch=2, stride=1)
-    >>> found = onnxplain.explain(classifier, photo, sliding, target="red", fill="black")
-    >>> bool(found.heatmap[:, :3].min() > 0.01), bool(found.heatmap[:, 6:].max() < 1e-6)
+    >>> heatmap = onnxplain.explain(classifier, photo, sliding, target="red", fill="black").heatmap
+    >>> bool(heatmap[:, :3].min() > 0.01), bool(heatmap[:, 6:].max() < 1e-6)
     (True, True)
     """
     _check_classifier(classifier)
@@ -93,7 +94,7 @@ def explain(
         raise ValueError(
             f"explain explains one target, got {target!r}; explain_many explains several"
         )
-    (found,) = explain_many(
+    (result,) = explain_many(
         classifier,
         [image],
         method,
@@ -103,9 +104,9 @@ def explain(
         max_pixels=max_pixels,
         on_progress=on_progress,
     )
-    if isinstance(found, Failure):
-        raise found.error
-    return found
+    if isinstance(result, Failure):
+        raise result.error
+    return result
 
 
 def explain_many(
@@ -117,40 +118,40 @@ def explain_many(
     fill: Fill | str | None = None,
     seed: int = 0,
     max_pixels: int = MAX_PIXELS,
-    on_progress: Progress | None = None,
+    on_progress: ExplainProgress | None = None,
 ) -> Iterator[Explanation | Failure]:
-    """Explain many images; they share batches.
+    """Explain many images, which share batches.
 
     Parameters
     ----------
     classifier : Classifier
-        From `load` or `from_callable`, or anything with a classifier's members.
+        From `load` or `from_callable`, or any object with a classifier's members.
     images : iterable of path or ndarray
-        As `explain` takes one. Files are read when their turn comes.
+        Images as `explain` takes them. Files are read when their turn comes.
     method : Method or str
-        A method, as ``RISE(n_masks=2000)``, or a name from the registry, as ``'rise'``.
+        A method, as ``RISE(n_masks=2000)``, or a name in the registry, as ``'rise'``.
     target : int, str, or a sequence of them, optional
-        Indices or names of classes, or ``'top-3'`` for the three most probable ones of
-        each image; the predicted one if not given. Targets of one image share evaluations
-        where the method allows it.
+        Indices or names of classes, or ``'top-3'`` for the three most probable classes of each
+        image; the predicted class if not given. Targets of one image share evaluations if the
+        method allows it.
     fill : Fill or str, optional
-        What stands in for removed pixels; that of the method's paper if not given.
+        What stands in for removed pixels; the fill of the method's paper if not given.
     seed : int
-        Decides every random draw, together with the names of image and method: what else
-        is explained does not matter.
+        Decides every random draw, together with the names of image and method: results do not
+        depend on what else is explained.
     max_pixels : int
-        Refuse larger files.
+        Files with more pixels are refused.
     on_progress : callable, optional
-        Told ``(done, total, inpaints)`` as evaluations are done and as fills that depend on
-        the mask are made. The total of evaluations is exact; it falls when an image fails,
-        and for methods that may stop early it is the most there can be. How many inpaints
-        there will be is not known: the same holes are filled once.
+        Called with ``(done, total, inpaints)`` as images are scored and as fills that depend on
+        the mask are made. The total of evaluations is exact; it falls when an image fails, and
+        for methods that may stop early it is an upper bound. The number of inpaints is not
+        known in advance, as each hole is filled once.
 
     Returns
     -------
     outcomes : iterator of Explanation or Failure
-        As they end, which may be out of order: one an image and target, and one `Failure`
-        for an image that cannot be explained.
+        As they end, which may be out of order: one per image and target, and one `Failure` per
+        image that cannot be explained.
 
     Raises
     ------
@@ -171,13 +172,13 @@ def explain_many(
         max_pixels,
     )
     named = name_images(images)
-    count = _Count(on_progress, question.evaluations() * len(named))
-    return _answer(question, named, count)
+    counter = _Counter(on_progress, question.evaluations_per_image * len(named))
+    return _explain_images(question, named, counter)
 
 
 @dataclass(frozen=True, eq=False)
 class _Question:
-    """What is asked of every image."""
+    """What is asked about every image."""
 
     classifier: Classifier
     gradients: Differentiable | None
@@ -186,72 +187,90 @@ class _Question:
     seed: int
     max_pixels: int
 
-    def evaluations(self) -> int:
-        """Images that are scored for one image, at most."""
-        method = self.choice.method
-        jobs = count_targets(self.targets) if method.adaptive else 1
-        return jobs * method.evaluations(self.classifier.size)
+    @property
+    def evaluations_per_job(self) -> int:
+        """Largest number of images that one job scores."""
+        return self.choice.method.evaluations(self.classifier.size)
 
-    def jobs(self, subject: Subject) -> list[Job[Attribution]]:
-        """Those that explain the targets of one image."""
-        cases = [subject.case(one) for one in choose_targets(self.targets, subject.probabilities)]
+    @property
+    def evaluations_per_image(self) -> int:
+        """Largest number of images that the jobs of one image score."""
+        n_jobs = count_targets(self.targets) if self.choice.method.adaptive else 1
+        return n_jobs * self.evaluations_per_job
+
+    def make_jobs(self, subject: Subject) -> list[Job[Attribution]]:
+        """Make the jobs that explain the targets of one image."""
+        targets = choose_targets(self.targets, subject.probabilities)
+        cases = [subject.case(target) for target in targets]
         return make_jobs(self.choice.method, cases, self.choice.fill, self.seed)
 
 
-def _answer(
-    question: _Question, images: list[NamedImage], count: _Count
+def _explain_images(
+    question: _Question, images: list[NamedImage], counter: _Counter
 ) -> Iterator[Explanation | Failure]:
-    classifier, method = question.classifier, question.choice.method
-    a_job = method.evaluations(classifier.size)
+    """Run the jobs of all images; yield explanations and failures as they come."""
     subjects: dict[Job[Attribution], Subject] = {}
-    failures: list[Failure] = []
+    failures: list[Failure] = []  # of images without jobs, until they are yielded
 
-    def jobs() -> Iterator[Job[Attribution]]:
-        for named in images:
-            made: list[Job[Attribution]] = []
+    def open_jobs() -> Iterator[Job[Attribution]]:
+        for image in images:
+            jobs: list[Job[Attribution]] = []
             try:
-                subject = read_subject(classifier, named, max_pixels=question.max_pixels)
-                made = question.jobs(subject)
-                subjects.update(dict.fromkeys(made, subject))
-            except Exception as error:  # what is wrong with one image is its own matter
-                failures.append(Failure(named.label, error))
-            count.drop(question.evaluations() - len(made) * a_job)
-            yield from made
+                subject = read_subject(question.classifier, image, max_pixels=question.max_pixels)
+                jobs = question.make_jobs(subject)
+                subjects.update(dict.fromkeys(jobs, subject))
+            except Exception as error:  # one image's fault must not stop the others
+                failures.append(Failure(image.label, error))
+            unused = question.evaluations_per_image - len(jobs) * question.evaluations_per_job
+            counter.reduce_total(unused)
+            yield from jobs
 
-    # One image fills the batches of a method that asks all at once; each holds its photo.
-    live = LIVE if method.adaptive else 2
+    # One image fills the batches of a method that asks everything at once; each holds its photo.
+    live = MAX_LIVE_JOBS if question.choice.method.adaptive else 2
     outcomes = run(
-        classifier, jobs(), gradients=question.gradients, live=live, on_progress=count.add
+        question.classifier,
+        open_jobs(),
+        gradients=question.gradients,
+        live=live,
+        on_progress=counter.add,
     )
     for outcome in outcomes:
-        yield from _drained(failures)
-        subject = subjects.pop(outcome.job)
-        count.drop(a_job - outcome.evaluations)
-        if outcome.error is not None:
-            yield Failure(subject.label, outcome.error)
-            continue
-        for case, found in zip(outcome.job.cases, outcome.values, strict=True):
-            if isinstance(found, Attribution):
-                yield _explanation(question, subject, case, found, outcome)
-            else:
-                kind = type(found).__name__
-                wrong = f"{method.name}: a method's flow returns an Attribution, got {kind}"
-                yield Failure(subject.label, TypeError(wrong))
-    yield from _drained(failures)
+        yield from _pop_all(failures)
+        counter.reduce_total(question.evaluations_per_job - outcome.evaluations)
+        yield from _make_results(question, subjects.pop(outcome.job), outcome)
+    yield from _pop_all(failures)
 
 
-def _drained(failures: list[Failure]) -> list[Failure]:
-    """The failures so far, which are then forgotten."""
-    found = failures.copy()
+def _pop_all(failures: list[Failure]) -> list[Failure]:
+    """Return the failures so far and empty the list."""
+    popped = failures.copy()
     failures.clear()
-    return found
+    return popped
 
 
-def _explanation(
+def _make_results(
+    question: _Question, subject: Subject, outcome: Outcome[Attribution]
+) -> Iterator[Explanation | Failure]:
+    """Turn the outcome of a job into explanations, or into its failure."""
+    if outcome.error is not None:
+        yield Failure(subject.label, outcome.error)
+        return
+    for case, attribution in zip(outcome.job.cases, outcome.values, strict=True):
+        if isinstance(attribution, Attribution):
+            yield _make_explanation(question, subject, case, attribution, outcome)
+        else:
+            wrong = (
+                f"{question.choice.method.name}: a method's flow returns an Attribution, got "
+                f"{type(attribution).__name__}"
+            )
+            yield Failure(subject.label, TypeError(wrong))
+
+
+def _make_explanation(
     question: _Question,
     subject: Subject,
     case: Case,
-    found: Attribution,
+    attribution: Attribution,
     outcome: Outcome[Attribution],
 ) -> Explanation:
     method, fill, method_name, fill_name = question.choice
@@ -261,9 +280,9 @@ def _explanation(
         target=case.target,
         target_name=classifier.class_names[case.target],
         score=float(subject.probabilities[case.target]),
-        heatmap=found.heatmap,
-        coarse=found.coarse,
-        order=found.order,
+        heatmap=attribution.heatmap,
+        coarse=attribution.coarse,
+        order=attribution.order,
         method=method_name,
         fill=fill_name,
         parameters=get_values(method),
@@ -274,15 +293,15 @@ def _explanation(
         inpaints=outcome.effort.inpaints,
         inpaint_seconds=outcome.effort.inpaint_seconds,
         inpaint_share=outcome.effort.inpaint_share,
-        provenance=_provenance(classifier, fill, subject),
-        details=found.details,
+        provenance=_collect_provenance(classifier, fill, subject),
+        details=attribution.details,
         window=subject.frame.window,
         photo=subject.photo,
     )
 
 
-def _provenance(classifier: Classifier, fill: Fill, subject: Subject) -> dict[str, Any]:
-    """What ran on what, for the record."""
+def _collect_provenance(classifier: Classifier, fill: Fill, subject: Subject) -> dict[str, Any]:
+    """Return what ran on which pixels, for the record."""
     ran = dict(classifier.provenance)
     preprocessing = ran.pop("preprocessing", None)
     facts: dict[str, Any] = {
@@ -302,33 +321,34 @@ def _provenance(classifier: Classifier, fill: Fill, subject: Subject) -> dict[st
     return facts
 
 
-class _Count:
-    """Evaluations done and to do, and inpaints made, told to whoever wants to know."""
+class _Counter:
+    """Counts evaluations done and to do, and inpaints made, and reports them."""
 
-    def __init__(self, tell: Progress | None, total: int) -> None:
-        self._tell, self._total, self._done, self._inpaints = tell, total, 0, 0
+    def __init__(self, on_progress: ExplainProgress | None, total: int) -> None:
+        self._on_progress = on_progress
+        self._total, self._done, self._inpaints = total, 0, 0
 
     def add(self, evaluations: int, inpaints: int) -> None:
-        """So many more are done."""
+        """Count work that was done."""
         self._done += evaluations
         self._inpaints += inpaints
-        self._say()
+        self._report()
 
-    def drop(self, n: int) -> None:
-        """So many will not be needed."""
+    def reduce_total(self, n: int) -> None:
+        """Count evaluations that turned out to be unnecessary."""
         if n:
             self._total -= n
-            self._say()
+            self._report()
 
-    def _say(self) -> None:
-        if self._tell:
-            self._tell(self._done, max(self._total, self._done), self._inpaints)
+    def _report(self) -> None:
+        if self._on_progress:
+            self._on_progress(self._done, max(self._total, self._done), self._inpaints)
 
 
 def _check_classifier(classifier: object) -> None:
     if not hasattr(classifier, "masked_scores"):
         raise TypeError(
-            f"a classifier comes from onnxplain.load(path) or, of a function of images, from "
+            f"make a classifier with onnxplain.load(path), or from a function of images with "
             f"onnxplain.from_callable(function, size=..., n_classes=...), got "
             f"{type(classifier).__name__}"
         )
@@ -339,4 +359,4 @@ def _check_seed(seed: SupportsIndex) -> int:
         raise TypeError(f"seed takes an integer, got {seed!r}")
     if index(seed) < 0:
         raise ValueError(f"seed must be >= 0, got {seed}")
-    return index(seed)  # NumPy's, too
+    return index(seed)  # NumPy's integers too

@@ -1,4 +1,4 @@
-"""The user's cache folder, for built models and measured facts."""
+"""The user's cache folder, which holds built models and measured facts."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ log = logging.getLogger(__name__)
 VARIABLE = "ONNXPLAIN_CACHE"
 
 
-def cache_dir() -> Path:
-    r"""The folder for what can be made again; it need not exist yet.
+def get_cache_dir() -> Path:
+    r"""Return the folder for what can be made again; it need not exist yet.
 
-    ``$ONNXPLAIN_CACHE`` if set, else where the platform keeps such things:
+    It is ``$ONNXPLAIN_CACHE`` if set, else where the platform keeps such files:
     ``$XDG_CACHE_HOME/onnxplain`` or ``~/.cache/onnxplain``, ``~/Library/Caches/onnxplain``
     on macOS, ``%LOCALAPPDATA%\onnxplain\Cache`` on Windows.
 
     Raises
     ------
     OutputError
-        If a home folder that it names is not known.
+        If it lies in a home folder that is not known.
     """
     try:
-        return _cache_dir()
+        return _find_cache_dir()
     except RuntimeError as error:  # of expanduser
         raise OutputError(
             f"no folder for the cache: {str(error).rstrip('.')}; set {VARIABLE} to one, without ~"
         ) from error
 
 
-def _cache_dir() -> Path:
+def _find_cache_dir() -> Path:
     if given := os.environ.get(VARIABLE):
         return Path(given).expanduser()
     if sys.platform == "win32":
@@ -53,33 +53,33 @@ def _cache_dir() -> Path:
 
 
 def remember(kind: str, key: Sequence[str], facts: Mapping[str, Any]) -> None:
-    """Keep facts that took time to find out; a folder that cannot be written is no error.
+    """Store facts that took time to find out; it is no error if they cannot be written.
 
     Parameters
     ----------
     kind : str
-        What the facts are about; names a folder.
+        Subject of the facts, the name of a folder.
     key : sequence of str
-        All that they depend on.
+        Everything that they depend on.
     facts : mapping
-        What JSON can hold.
+        Values of types that JSON can hold.
     """
     content = json.dumps({**facts, "key": list(key)}, indent=1)
     try:
-        write_atomic(_place(kind, key), content.encode())
+        write_atomic(_get_path(kind, key), content.encode())
     except (OSError, OutputError) as error:
         log.info("%s: not remembered: %s", kind, error)
 
 
 def recall(kind: str, key: Sequence[str]) -> dict[str, Any] | None:
-    """The facts remembered; None if there are none or they cannot be read."""
+    """Return stored facts; None if there are none or they cannot be read."""
     try:
-        facts = json.loads(_place(kind, key).read_bytes())
+        facts = json.loads(_get_path(kind, key).read_bytes())
     except (OSError, OutputError, ValueError):
         return None
     return facts if isinstance(facts, dict) and facts.pop("key", None) == list(key) else None
 
 
-def _place(kind: str, key: Sequence[str]) -> Path:
+def _get_path(kind: str, key: Sequence[str]) -> Path:
     digest = hashlib.sha256("\n".join(key).encode()).hexdigest()
-    return cache_dir() / kind / f"{digest[:32]}.json"
+    return get_cache_dir() / kind / f"{digest[:32]}.json"

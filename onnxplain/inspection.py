@@ -1,4 +1,4 @@
-"""What a model file wants, what it answers, and how fast it runs here."""
+"""Inspect a model file: what it wants, what it predicts, and how fast it runs here."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from onnxplain.core.data import Image, Images
 from onnxplain.core.errors import ModelError, OnnxplainError, ScoreError
 from onnxplain.core.scores import compute_target_scores
 from onnxplain.core.spec import ModelSpec
-from onnxplain.image import MAX_PIXELS, example_photo, read_image
+from onnxplain.image import MAX_PIXELS, load_example_photo, read_image
 from onnxplain.runtime import OnnxClassifier
-from onnxplain.runtime.device import Device, both_wheels
+from onnxplain.runtime.device import Device, has_both_wheels
 from onnxplain.runtime.opening import open_classifier
 from onnxplain.runtime.tuning import Rate
 from onnxplain.subjects import classify, fit_to_classifier
 from onnxplain.targets import choose_targets, parse_targets
 
-N_BEST = 5
+N_BEST = 5  # classes that are listed per photo
 
 
 class Ranked(NamedTuple):
-    """A class among a photo's probabilities; the most probable one has rank 1."""
+    """A class with its probability for a photo; the most probable class has rank 1."""
 
     target: int
     name: str
@@ -36,10 +36,10 @@ class Ranked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a model makes of a photo under one preprocessing, or why it makes nothing of it.
+class Prediction:
+    """What a model predicts for a photo under one preprocessing, or the `problem` it meets.
 
-    `label` is the class that the photo is said to show.
+    `label` is the class that the user says the photo shows.
     """
 
     preprocessing: str
@@ -50,22 +50,24 @@ class Answer:
 
 @dataclass(frozen=True)
 class Inspection:
-    """All that `inspect_model` finds.
+    """Everything that `inspect_model` finds out.
 
     Parameters
     ----------
     model, sha256 : str
-        The file.
+        Name and hash of the file.
     spec : ModelSpec or None
-        How to feed it; None where that cannot be known, for the reason `problem`.
+        How to feed the model; None if that cannot be known.
+    problem : str or None
+        Why the model cannot be described or loaded.
     facts : mapping
-        Of the loaded model: device, providers in use, nodes a provider, batch, workers.
+        Device, providers in use, nodes per provider, batch and workers of the loaded model.
     rates : tuple of Rate
-        Evaluations a second by batch size.
+        Evaluations per second by batch size.
     answers : tuple of Answer
-        For a photo, under each plausible preprocessing.
+        What the model predicts for a photo under each plausible preprocessing.
     warnings : tuple of str
-        On the installation.
+        Faults of the installation.
     """
 
     model: str
@@ -74,16 +76,16 @@ class Inspection:
     problem: str | None
     facts: Mapping[str, Any]
     rates: tuple[Rate, ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[Prediction, ...]
     warnings: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
+        """Return all of it, ready for JSON."""
         spec = self.spec
         described = {
-            one.name: {"value": getattr(spec, one.name), "source": spec.sources.get(one.name)}
-            for one in fields(ModelSpec)
-            if spec is not None and one.name != "sources"
+            entry.name: {"value": getattr(spec, entry.name), "source": spec.sources.get(entry.name)}
+            for entry in fields(ModelSpec)
+            if spec is not None and entry.name != "sources"
         }
         return {
             "model": self.model,
@@ -95,7 +97,7 @@ class Inspection:
             "answers": [
                 {
                     "preprocessing": answer.preprocessing,
-                    "best": [one._asdict() for one in answer.best],
+                    "best": [ranked._asdict() for ranked in answer.best],
                     "label": answer.label._asdict() if answer.label else None,
                     "problem": answer.problem,
                 }
@@ -116,16 +118,16 @@ def inspect_model(
     check_gradient: bool = False,
     flags: Mapping[str, Any] | None = None,
 ) -> Inspection:
-    """Look into a model file.
+    """Inspect a model file.
 
     Parameters
     ----------
     path : path
         The ONNX file.
     image : path, optional
-        A photo, to see what the model answers under each plausible preprocessing.
+        A photo, to see what the model predicts under each plausible preprocessing.
     label : str, optional
-        Index or name of the class that it shows.
+        Index or name of the class that the photo shows.
     check_gradient : bool
         Whether to compare the model's gradient with differences of its scores.
     device, batch_size, flags
@@ -134,11 +136,11 @@ def inspect_model(
     Raises
     ------
     OnnxplainError
-        If the file cannot be read or is no classifier, or the photo cannot be read.
+        If the file cannot be read or is not a classifier, or the photo cannot be read.
     ValueError
         If an argument is out of range.
     """
-    from onnxplain.describe.resolve import plausible_specs, resolve_spec
+    from onnxplain.describe.resolve import list_plausible_specs, resolve_spec
     from onnxplain.graph.load import read_model
 
     where = Device.parse(device)
@@ -152,12 +154,13 @@ def inspect_model(
         problem = str(error)
     facts: dict[str, Any] = {}
     if classifier is not None:
-        facts = {**_facts(classifier), "gradients": _gradients(classifier, photo, check_gradient)}
+        gradients = _describe_gradients(classifier, photo, check_gradient)
+        facts = {**_collect_facts(classifier), "gradients": gradients}
     answers = []
     if photo is not None:
-        for name, plausible in plausible_specs(model, flags or {}):
-            one = open_classifier(model, plausible, device=where, batch_size=batch_size)
-            answers.append(_answer(name, one, photo, label))
+        for name, plausible in list_plausible_specs(model, flags or {}):
+            candidate = open_classifier(model, plausible, device=where, batch_size=batch_size)
+            answers.append(_predict(name, candidate, photo, label))
     if problem is not None and not answers:
         raise ModelError(problem)
     return Inspection(
@@ -168,11 +171,12 @@ def inspect_model(
         facts=facts,
         rates=() if classifier is None else classifier.measure(),
         answers=tuple(answers),
-        warnings=tuple(_warnings()),
+        warnings=tuple(_list_warnings()),
     )
 
 
-def _facts(classifier: OnnxClassifier) -> dict[str, Any]:
+def _collect_facts(classifier: OnnxClassifier) -> dict[str, Any]:
+    """Return how a classifier was loaded."""
     return {
         "device": classifier.provenance["device"],
         "providers": list(classifier.providers),
@@ -183,8 +187,8 @@ def _facts(classifier: OnnxClassifier) -> dict[str, Any]:
     }
 
 
-def _gradients(classifier: OnnxClassifier, photo: Image | None, check: bool) -> str:
-    """Whether it can be differentiated, why not, and whether the result is right."""
+def _describe_gradients(classifier: OnnxClassifier, photo: Image | None, check: bool) -> str:
+    """Say whether a classifier has gradients, why not, and whether they are right."""
     from onnxplain.gradient import check_gradient
 
     try:
@@ -192,48 +196,50 @@ def _gradients(classifier: OnnxClassifier, photo: Image | None, check: bool) -> 
         if not check:
             return "yes, as a graph of standard operators"
         if photo is None:
-            photo = example_photo()
+            photo = load_example_photo()
         _, image = fit_to_classifier(classifier, photo)
         target = int(classifier.scores(image[None]).argmax())
 
-        def by_score(images: Images) -> tuple[NDArray[np.float64], Images]:
+        def score(images: Images) -> tuple[NDArray[np.float64], Images]:
             targets = np.full(len(images), target)
             raw, grads = gradients.score_grads(images, targets, "log-odds")
             outputs = classifier.outputs
             return compute_target_scores(raw, target, outputs=outputs, kind="log-odds"), grads
 
-        found = check_gradient(by_score, image, np.random.default_rng(0))
+        check_result = check_gradient(score, image, np.random.default_rng(0))
     except ModelError as error:
         return f"none: {error}"
     except ScoreError as error:
         return f"yes, but not for every image: {error}"
-    verdict = "agree" if found.passed else "DISAGREE"
-    return f"yes; slopes by gradient and by differences {verdict} within {found.error:.1%}"
+    verdict = "agree" if check_result.passed else "DISAGREE"
+    return f"yes; slopes by gradient and by differences {verdict} within {check_result.error:.1%}"
 
 
-def _answer(name: str, classifier: OnnxClassifier, photo: Image, label: str | None) -> Answer:
+def _predict(
+    preprocessing: str, classifier: OnnxClassifier, photo: Image, label: str | None
+) -> Prediction:
     names = classifier.class_names
     _, image = fit_to_classifier(classifier, photo)
     try:
         scores = classify(classifier, image)
     except OnnxplainError as error:
-        return Answer(name, problem=str(error))
+        return Prediction(preprocessing, problem=str(error))
     order = np.argsort(-scores, kind="stable").tolist()
 
-    def ranked(index: int) -> Ranked:
+    def rank(index: int) -> Ranked:
         return Ranked(index, names[index], float(scores[index]), order.index(index) + 1)
 
-    return Answer(
-        name,
-        tuple(ranked(index) for index in order[:N_BEST]),
-        None if label is None else ranked(choose_targets(parse_targets(label, names), scores)[0]),
+    return Prediction(
+        preprocessing,
+        tuple(rank(index) for index in order[:N_BEST]),
+        None if label is None else rank(choose_targets(parse_targets(label, names), scores)[0]),
     )
 
 
-def _warnings() -> list[str]:
-    if not both_wheels():
+def _list_warnings() -> list[str]:
+    if not has_both_wheels():
         return []
     return [
         "the packages onnxruntime and onnxruntime-gpu are both installed and overwrite each "
-        "other; uninstall both and install one of them again"
+        "other; uninstall both, then install one of them again"
     ]

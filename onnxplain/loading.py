@@ -1,4 +1,4 @@
-"""From what a user calls a model to the loaded model."""
+"""Load models that are given by path or by their name in the zoo."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onnxplain import runtime
 from onnxplain.core.data import Fit, Image, Interpolation, ScoreKind
 from onnxplain.core.errors import ModelError
 from onnxplain.core.params import describe_unknown
-from onnxplain.core.spec import Colour, Head, Layout, ModelSpec
+from onnxplain.core.spec import ChannelOrder, Head, Layout, ModelSpec
 from onnxplain.runtime import (
     OnnxClassifier,
     OnnxFeatures,
@@ -40,7 +40,7 @@ def load(
     batch_size: int | None = None,
     preprocessing: str | None = None,
     layout: Layout | None = None,
-    colour: Colour | None = None,
+    colour: ChannelOrder | None = None,
     range: tuple[float, float] | None = None,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
@@ -56,19 +56,19 @@ def load(
 ) -> OnnxClassifier:
     """Load a classifier from an ONNX file, or from the zoo.
 
-    What the file and its neighbours do not tell can be said here; what is said here wins.
-    ``onnxplain inspect`` shows what is known of a model, and from where.
+    What the file and the files beside it do not say can be given here; values given here win.
+    ``onnxplain inspect`` shows what is known about a model, and from where.
 
     Parameters
     ----------
     model : path or str
-        An ONNX file, or a name that ``onnxplain zoo list`` shows. A zoo model is built on
-        first use.
+        An ONNX file, or a name listed by ``onnxplain zoo list``. A zoo model is built on first
+        use.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``. What is asked for runs, or
-        it is an error; ``auto`` takes CUDA where there is a device for it.
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``. It is an error if the device
+        cannot be used; ``auto`` takes CUDA if there is a device for it.
     batch_size : int, optional
-        Images a call; measured once for each model and device if not given.
+        Images per call; measured once for each model and device if not given.
     preprocessing : str, optional
         How the model's framework normalises pixels: ``torchvision``, ``timm``,
         ``keras-tf``, ``keras-caffe``, ``keras-torch``, ``lite``, ``unit`` or ``bytes``.
@@ -77,7 +77,7 @@ def load(
     class_names : sequence of str, optional
         A name for every class.
     labels : path, optional
-        A file of them, one a line or as JSON.
+        A file of class names, one per line or as JSON.
 
     Returns
     -------
@@ -86,9 +86,9 @@ def load(
     Raises
     ------
     ModelError
-        If the file cannot be read, is no classifier, or is not described well enough.
+        If the file cannot be read, is not a classifier, or is not described well enough.
     DeviceError
-        If the device cannot be had.
+        If the device cannot be used.
     ZooError
         If a zoo model cannot be built.
     ValueError
@@ -129,34 +129,20 @@ def load_inpainter(
     device : str
         As for `load`.
     description : mapping, optional
-        What the file and the table ``[inpainter]`` of the TOML file beside it do not tell:
+        What the file and the table ``[inpainter]`` of the TOML file beside it do not say:
         fields of `onnxplain.describe.inpainter.inpainter_spec.InpainterSpec`, and ``preset``, as
-        ``{"preset": "lama", "output_range": (0, 1)}``. What is said here wins.
+        ``{"preset": "lama", "output_range": (0, 1)}``. Values given here win.
 
     Raises
     ------
     InpainterError
-        If the file is no inpainter, or its graph or its behaviour contradicts the description.
+        If the file is not an inpainter, or its graph or behaviour contradicts the description.
     ModelError, DeviceError, ZooError
-        If it cannot be loaded.
+        If the model cannot be loaded.
     ValueError, TypeError
         If the description has a wrong name or value.
     """
     return runtime.load_inpainter(find_model(model), device=device, flags=description)
-
-
-def is_inpainter(path: Path) -> bool:
-    """Whether a file is described as an inpainter, or its graph answers with a picture.
-
-    Raises
-    ------
-    ModelError, InpainterError
-        If it or what describes it cannot be read.
-    """
-    from onnxplain.describe.inpainter.resolve_inpainter import is_inpainter as describes
-    from onnxplain.graph.load import read_model
-
-    return describes(read_model(path))
 
 
 def load_features(
@@ -166,19 +152,19 @@ def load_features(
     device: str = "auto",
     **description: Any,
 ) -> OnnxFeatures:
-    """Make a function of images out of a tensor inside a classifier.
+    """Make a tensor inside a classifier a function of images.
 
     Parameters
     ----------
     model : path or str
         As for `load`.
     tensor : str, optional
-        Name of the tensor, as a viewer of ONNX files shows it; what the last layer with
-        weights turns into scores if not given.
+        Name of the tensor, as a viewer of ONNX files shows it; the input of the last layer with
+        weights if not given.
     device : str
         As for `load`.
     **description
-        What the model's file does not tell, as for `load`.
+        What the model's file does not say, as for `load`.
 
     Returns
     -------
@@ -188,92 +174,9 @@ def load_features(
     Raises
     ------
     ModelError, DeviceError, ZooError
-        If it cannot be loaded, or has no such tensor.
+        If the model cannot be loaded, or has no such tensor.
     """
     return runtime.load_features(find_model(model), tensor, device=device, flags=description)
-
-
-def gradient_graph(
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
-    *,
-    score: ScoreKind = "probability",
-    layers: Sequence[str] = (),
-    mask: int | None = None,
-    **description: Any,
-) -> bytes:
-    """Differentiate a classifier: an ONNX graph of standard operators that gives its gradient.
-
-    Parameters
-    ----------
-    model : path or str
-        As for `load`.
-    score : {'probability', 'logit', 'log-odds'}
-        Which score of the target is differentiated.
-    layers : sequence of str
-        Inner tensors that are wanted with their gradients.
-    mask : int, optional
-        Cells a side of a mask to differentiate by, in place of the image.
-    **description
-        What the model's file does not tell, as for `load`.
-
-    Returns
-    -------
-    content : bytes
-        Of an ONNX file. Its inputs are the model's own and ``target`` (N,) of int64; its
-        outputs the model's own, ``target_score`` (N,), and ``d_score/d_NAME`` for the image and
-        every layer. With `mask` it also takes ``fill``, as the model takes images, and ``mask``
-        (N, cells, cells) in [0, 1], where 1 removes, which is enlarged bilinearly; image and
-        fill have N rows or one.
-
-    Raises
-    ------
-    ModelError, ZooError
-        If the model cannot be read, is not described well enough or has no gradient; then the
-        message names the node that stands in the way.
-    ValueError
-        If the mask has no cell or more than the image has pixels.
-    """
-    from onnxplain.describe.resolve import resolve_spec
-    from onnxplain.graph.load import read_model
-    from onnxplain.runtime.gradient import gradient_model
-
-    file = read_model(find_model(model))
-    spec = resolve_spec(file, description)
-    return gradient_model(file, spec, kind=score, layers=tuple(layers), mask=mask)
-
-
-def find_model(model: str | os.PathLike[str]) -> Path:
-    """The file of a model that is given by path or by its name in the zoo.
-
-    Raises
-    ------
-    ModelError, ZooError
-        If it is neither, or the zoo model cannot be built.
-    """
-    path = Path(model)
-    try:
-        if path.exists():
-            return path
-    except OSError as error:  # a folder that cannot be entered, a name that is too long
-        raise ModelError(f"{path}: cannot be opened: {error.strerror or error}") from error
-    from onnxplain import zoo  # it imports onnx, which takes 0.2 s
-
-    names = [one.name for one in zoo.list_models()]
-    if str(model) in names:
-        return zoo.build_model(str(model), score=score_photo)
-    if path.suffix or len(path.parts) > 1:
-        raise ModelError(f"{path}: no such file; check the path")
-    raise ModelError(
-        f"no file and no model of the zoo: {describe_unknown(str(model), names)}; or give the path "
-        f"of an ONNX file"
-    )
-
-
-def score_photo(path: Path, photo: Image) -> NDArray[np.float32]:
-    """The probabilities (K,) that the classifier in a file gives a photo (H, W, 3)."""
-    classifier = load_classifier(path, device="cpu", batch_size=1)
-    _, image = fit_to_classifier(classifier, photo)
-    return classify(classifier, image).astype(np.float32)
 
 
 def load_shifted(
@@ -283,32 +186,32 @@ def load_shifted(
     device: str = "auto",
     **description: Any,
 ) -> OnnxClassifier:
-    """The classifier whose graph gets its input moved by a constant, and takes it off first.
+    """Load a classifier whose input is shifted by a constant that its graph first subtracts.
 
-    A ``Sub`` is put in front of the graph, so the two compute the same but for the rounding
-    of the sum, whatever the padding.
+    A ``Sub`` is put in front of the graph, so both compute the same, whatever the padding, up
+    to the rounding of the sum.
 
     Parameters
     ----------
     model : path or str
         As for `onnxplain.load`.
     shift : float
-        In the units that enter the graph, after mean and standard deviation.
+        In the units of the graph's input, after mean and standard deviation.
     device, **description
         As for `onnxplain.load`.
 
     Raises
     ------
     ModelError, DeviceError, ZooError
-        If it cannot be loaded, or does not take floating-point numbers.
+        If the model cannot be loaded, or its input is not floating-point.
     """
     from onnxplain.graph.load import load_weights
-    from onnxplain.graph.surgery import prepend_sub
+    from onnxplain.graph.surgery import prepend_subtraction
 
-    file, spec = _read(model, description)
+    file, spec = _read_classifier(model, description)
     mean = tuple(m - shift * s for m, s in zip(spec.mean, spec.std, strict=True))
-    moved = file.changed(prepend_sub(load_weights(file), shift, input=spec.input))
-    return open_classifier(moved, replace(spec, mean=mean), device=Device.parse(device))
+    shifted = file.changed(prepend_subtraction(load_weights(file), shift, input=spec.input))
+    return open_classifier(shifted, replace(spec, mean=mean), device=Device.parse(device))
 
 
 def load_randomised(
@@ -319,16 +222,16 @@ def load_randomised(
     device: str = "auto",
     **description: Any,
 ) -> Iterator[OnnxClassifier]:
-    """The classifier with ever more of its last layers randomised, until all of them are.
+    """Load a classifier with more and more of its last layers randomised, up to all of them.
 
     Parameters
     ----------
     model : path or str
         As for `onnxplain.load`.
     every : int
-        Layers that are randomised at a step, the last ones first.
+        Layers that are randomised per step, the last ones first.
     seed : int
-        Decides the order in which a layer's weights are put.
+        Seed of the order into which the weights of a layer are shuffled.
     device, **description
         As for `onnxplain.load`.
 
@@ -340,29 +243,123 @@ def load_randomised(
     Raises
     ------
     ModelError, DeviceError, ZooError
-        If it cannot be loaded, or has no weights.
+        If the model cannot be loaded, or has no weights.
     ValueError
         If `every` is below 1.
     """
     from onnxplain.graph.load import load_weights
-    from onnxplain.graph.surgery import randomise_layers, weight_layers
+    from onnxplain.graph.surgery import list_weight_layers, randomise_layers
 
     if every < 1:
         raise ValueError(f"every must be >= 1, got {every}")
-    file, spec = _read(model, description)
-    whole, wanted = load_weights(file), Device.parse(device)
-    depth = len(weight_layers(whole))
+    file, spec = _read_classifier(model, description)
+    complete, wanted = load_weights(file), Device.parse(device)
+    depth = len(list_weight_layers(complete))
     if not depth:
-        raise ModelError(f"{file.path.name}: has no layer with weights that could be randomised")
+        raise ModelError(f"{file.path.name}: has no layer with weights to randomise")
     for n in [*range(every, depth, every), depth]:
-        broken = file.changed(randomise_layers(whole, n, seed=seed))
-        yield open_classifier(broken, spec, device=wanted)
+        randomised = file.changed(randomise_layers(complete, n, seed=seed))
+        yield open_classifier(randomised, spec, device=wanted)
 
 
-def _read(
+def gradient_graph(
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    *,
+    score: ScoreKind = "probability",
+    layers: Sequence[str] = (),
+    mask: int | None = None,
+    **description: Any,
+) -> bytes:
+    """Build an ONNX graph of standard operators that returns the gradient of a classifier.
+
+    Parameters
+    ----------
+    model : path or str
+        As for `load`.
+    score : {'probability', 'logit', 'log-odds'}
+        Which score of the target is differentiated.
+    layers : sequence of str
+        Inner tensors to output, with their gradients.
+    mask : int, optional
+        Cells per side of a mask; differentiate with respect to the mask, not the image.
+    **description
+        What the model's file does not say, as for `load`.
+
+    Returns
+    -------
+    content : bytes
+        Content of an ONNX file. Its inputs are the model's own and ``target`` (N,) of int64;
+        its outputs are the model's own, ``target_score`` (N,), and ``d_score/d_NAME`` for the
+        image and every layer. With `mask` it also takes ``fill``, as the model takes images,
+        and ``mask`` (N, cells, cells) in [0, 1], where 1 removes, which is enlarged bilinearly;
+        image and fill have N rows or one.
+
+    Raises
+    ------
+    ModelError, ZooError
+        If the model cannot be read, is not described well enough, or has no gradient: then the
+        message names the node that prevents it.
+    ValueError
+        If the mask has no cells, or more per side than the image has pixels.
+    """
+    from onnxplain.runtime.gradient_building import build_gradient_model
+
+    file, spec = _read_classifier(model, description)
+    return build_gradient_model(file, spec, kind=score, layers=tuple(layers), mask=mask)
+
+
+def find_model(model: str | os.PathLike[str]) -> Path:
+    """Return the file of a model that is given by path or by its name in the zoo.
+
+    Raises
+    ------
+    ModelError, ZooError
+        If there is no such file or zoo model, or the zoo model cannot be built.
+    """
+    path = Path(model)
+    try:
+        if path.exists():
+            return path
+    except OSError as error:  # a folder that cannot be entered, a name that is too long
+        raise ModelError(f"{path}: cannot be opened: {error.strerror or error}") from error
+    from onnxplain import zoo  # it imports onnx, which takes 0.2 s
+
+    names = [model.name for model in zoo.list_models()]
+    if str(model) in names:
+        return zoo.build_model(str(model), score=score_photo)
+    if path.suffix or len(path.parts) > 1:
+        raise ModelError(f"{path}: no such file; check the path")
+    raise ModelError(
+        f"neither a file nor a zoo model: {describe_unknown(str(model), names)}; or give the path "
+        f"of an ONNX file"
+    )
+
+
+def is_inpainter(path: Path) -> bool:
+    """Return whether a file is described as an inpainter, or its graph returns a picture.
+
+    Raises
+    ------
+    ModelError, InpainterError
+        If the file or its description cannot be read.
+    """
+    from onnxplain.describe.inpainter import resolve_inpainter
+    from onnxplain.graph.load import read_model
+
+    return resolve_inpainter.is_inpainter(read_model(path))
+
+
+def score_photo(path: Path, photo: Image) -> NDArray[np.float32]:
+    """Return the probabilities (K,) that the classifier in a file gives a photo (H, W, 3)."""
+    classifier = load_classifier(path, device="cpu", batch_size=1)
+    _, image = fit_to_classifier(classifier, photo)
+    return classify(classifier, image).astype(np.float32)
+
+
+def _read_classifier(
     model: str | os.PathLike[str], description: dict[str, Any]
 ) -> tuple[ModelFile, ModelSpec]:
-    """A classifier's file, and what it is."""
+    """Read a classifier's file, and resolve its description."""
     from onnxplain.describe.resolve import resolve_spec
     from onnxplain.graph.load import read_model
 

@@ -11,16 +11,16 @@ import PIL.ImageFont
 from numpy.typing import NDArray
 
 from onnxplain.core.data import GREY, Box, Heatmap, Image
-from onnxplain.image import apply_inferno, resize
+from onnxplain.image import list_inferno_colours, resize
 
 Picture: TypeAlias = NDArray[np.uint8]  # (H, W, 3) RGB
 
-# The longer side of a photo is brought between these, so that text is legible beside it.
-SMALLEST, LARGEST = 480, 1024
+# Bounds of the longer side of a drawn photo, so that the text above it is legible.
+MIN_SIDE, MAX_SIDE = 480, 1024
 INK, PAPER, GAP = (30, 30, 30), (255, 255, 255), 10
 ELLIPSIS = "…"
 
-# Blue below 0, red above, equally dark at equal distance.
+# Blue below 0 and red above, equally dark at equal distances.
 _DIVERGING = np.array(
     [
         (0.08, 0.25, 0.62),
@@ -50,15 +50,15 @@ def draw_overlay(
     heatmap : (H, W) ndarray of float32
         At the photo's size.
     title : str
-        Written above; broken into lines, and cut after three.
+        Written above, in up to three lines.
     signed : bool, optional
-        True: colours diverge round 0, blue below and red above. False: one run of colours
-        from the smallest value to the largest. If not given: whether any value is negative.
+        True: colours diverge from 0, blue below and red above. False: one scale of colours from
+        the smallest value to the largest. If not given: whether any value is negative.
     alpha : float in [0, 1]
-        How much the colours cover the photo. On signed maps they fade towards 0.
+        How much the colours cover the photo. In signed maps they fade towards 0.
     window : Box, optional
-        The part of the photo that the classifier saw; the rest is faded and without
-        colours, and does not count for their range.
+        The part of the photo that the classifier saw; the rest is faded and has no colours,
+        and its values do not count for their range.
 
     Returns
     -------
@@ -68,13 +68,13 @@ def draw_overlay(
     Raises
     ------
     ValueError
-        If the heatmap has another size than the photo, or values that are not finite.
+        If the heatmap is not of the photo's size, or has values that are not finite.
     """
     if heatmap.shape != image.shape[:2]:
         raise ValueError(f"overlay: the photo is {image.shape[:2]}, the heatmap {heatmap.shape}")
     if not np.isfinite(heatmap).all():
         raise ValueError("overlay: the heatmap has NaN or infinite values")
-    seen = _inside(image.shape[:2], window)
+    seen = _mark_window(image.shape[:2], window)
     values = heatmap[seen] if seen.any() else heatmap.ravel()
     low, high = float(values.min()), float(values.max())
     if signed is None:
@@ -83,26 +83,26 @@ def draw_overlay(
         high = max(abs(low), abs(high)) or 1.0
         low = -high
 
-    factor = np.clip(max(image.shape[:2]), SMALLEST, LARGEST) / max(image.shape[:2])
+    factor = np.clip(max(image.shape[:2]), MIN_SIDE, MAX_SIDE) / max(image.shape[:2])
     size = (max(round(image.shape[0] * factor), 1), max(round(image.shape[1] * factor), 1))
-    grey = _scaled(_grey(image), size)
-    level = _level(_scaled(heatmap.astype(np.float32), size), low, high)
-    inside = _scaled(seen.astype(np.float32), size)
-    weight = _weight(level, alpha, signed) * inside
+    grey = _resize_plane(_convert_to_grey(image), size)
+    level = _scale_to_unit(_resize_plane(heatmap.astype(np.float32), size), low, high)
+    inside = _resize_plane(seen.astype(np.float32), size)
+    weight = _weigh_colours(level, alpha, signed) * inside
     base = np.where(inside > 0.5, 0.12 + 0.88 * grey, 0.6 + 0.35 * grey)
-    colours = _colours(level, signed)
+    colours = _look_up_colours(level, signed)
     drawn = base[..., None] * (1 - weight[..., None]) + colours * weight[..., None]
-    bar = _bar(size[1], low, high, alpha, signed)
-    return _stack([_text(title, size[1]), _bytes(drawn), bar])
+    bar = _draw_bar(size[1], low, high, alpha, signed)
+    return _stack([_draw_text(title, size[1]), _to_bytes(drawn), bar])
 
 
-def _grey(image: Image | Picture) -> NDArray[np.float32]:
+def _convert_to_grey(image: Image | Picture) -> NDArray[np.float32]:
     scale = np.float32(255 if image.dtype == np.uint8 else 1)
     return image.astype(np.float32) @ (GREY / scale)
 
 
-def _inside(size: tuple[int, ...], window: Box | None) -> NDArray[np.bool_]:
-    """Which pixels of a photo have their centres in the window."""
+def _mark_window(size: tuple[int, ...], window: Box | None) -> NDArray[np.bool_]:
+    """Mark the pixels of a photo whose centres lie in the window."""
     if window is None:
         return np.ones(size, bool)
     y, x = np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5
@@ -112,33 +112,33 @@ def _inside(size: tuple[int, ...], window: Box | None) -> NDArray[np.bool_]:
     return inside
 
 
-def _scaled(plane: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def _resize_plane(plane: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     return plane if plane.shape == size else resize(plane, size, antialias=True)
 
 
-def _level(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
-    """Where values lie between low and high, in [0, 1]; a constant map lies low."""
+def _scale_to_unit(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
+    """Scale values from [low, high] to [0, 1]; a constant map becomes 0."""
     if high <= low:
         return np.full_like(values, 0)
     level: NDArray[np.float32] = (values - np.float32(low)) / np.float32(high - low)
     return np.clip(level, 0, 1)
 
 
-def _colours(level: NDArray[np.float32], signed: bool) -> NDArray[np.float32]:
-    """The colour (..., 3) of each level."""
-    table = _diverging() if signed else apply_inferno()
+def _look_up_colours(level: NDArray[np.float32], signed: bool) -> NDArray[np.float32]:
+    """Return the colour (..., 3) of each level."""
+    table = _make_diverging() if signed else list_inferno_colours()
     colours: NDArray[np.float32] = table[np.rint(level * 255).astype(np.intp)]
     return colours
 
 
-def _diverging() -> NDArray[np.float32]:
+def _make_diverging() -> NDArray[np.float32]:
     at, anchors = np.linspace(0, 1, 256), np.linspace(0, 1, len(_DIVERGING))
     channels = [np.interp(at, anchors, _DIVERGING[:, c]) for c in range(3)]
     return np.stack(channels, axis=-1).astype(np.float32)
 
 
-def _weight(level: NDArray[np.float32], alpha: float, signed: bool) -> NDArray[np.float32]:
-    """How much colour covers the photo: the same everywhere, or more away from 0."""
+def _weigh_colours(level: NDArray[np.float32], alpha: float, signed: bool) -> NDArray[np.float32]:
+    """Return how much colour covers the photo: the same everywhere, or more away from 0."""
     if not signed:
         return np.full_like(level, alpha)
     away = np.sqrt(np.abs(2 * level - 1))
@@ -146,35 +146,35 @@ def _weight(level: NDArray[np.float32], alpha: float, signed: bool) -> NDArray[n
     return weight
 
 
-def _bar(width: int, low: float, high: float, alpha: float, signed: bool) -> Picture:
-    """The run of colours as they look over mid-grey, with its values below."""
+def _draw_bar(width: int, low: float, high: float, alpha: float, signed: bool) -> Picture:
+    """Draw the scale of colours, as they look over mid-grey, with its values below."""
     level = np.linspace(0, 1, width, dtype=np.float32)
-    weight = _weight(level, alpha, signed)[:, None]
-    run = np.float32(0.5) * (1 - weight) + _colours(level, signed) * weight
-    font = _font(_font_size(width) * 0.8)
-    bar = np.repeat(_bytes(run)[None], max(width // 40, 12), axis=0)
+    weight = _weigh_colours(level, alpha, signed)[:, None]
+    colours = np.float32(0.5) * (1 - weight) + _look_up_colours(level, signed) * weight
+    font = load_font(_choose_font_size(width) * 0.8)
+    bar = np.repeat(_to_bytes(colours)[None], max(width // 40, 12), axis=0)
     strip = PIL.Image.new("RGB", (width, int(font.size * 1.5)), PAPER)
     draw = PIL.ImageDraw.Draw(strip)
-    step = max(high - low, abs(high), 1e-30)
-    ends = [(0, _number(low, step), "la"), (width - 1, _number(high, step), "ra")]
+    scale = max(high - low, abs(high), 1e-30)
+    labels = [(0, format_value(low, scale), "la"), (width - 1, format_value(high, scale), "ra")]
     if signed:
-        ends.insert(1, (width // 2, "0", "ma"))
-    for x, label, anchor in ends:
+        labels.insert(1, (width // 2, "0", "ma"))
+    for x, label, anchor in labels:
         draw.text((x, 2), label, INK, font, anchor)
     space = np.full((GAP, width, 3), PAPER, np.uint8)
     return np.concatenate([space, bar, np.asarray(strip)])
 
 
-def _number(value: float, scale: float) -> str:
-    """A number as exact as a hundredth of the scale, without trailing zeros."""
+def format_value(value: float, scale: float) -> str:
+    """Format a number to a hundredth of the scale, without trailing zeros."""
     decimals = 2 - int(np.floor(np.log10(scale)))
     return f"{round(value, decimals) + 0.0:.6g}"
 
 
-def _text(text: str, width: int) -> Picture:
-    """Text in as many lines as it takes, at most three; nothing for no text."""
-    font = _font(_font_size(width))
-    lines = _lines(text, font, width)
+def _draw_text(text: str, width: int) -> Picture:
+    """Draw text in as many lines as it takes, at most three; nothing for no text."""
+    font = load_font(_choose_font_size(width))
+    lines = break_lines(text, font, width)
     pitch = int(font.size * 1.35)
     strip = PIL.Image.new("RGB", (width, len(lines) * pitch + (pitch // 3 if lines else 0)), PAPER)
     draw = PIL.ImageDraw.Draw(strip)
@@ -183,8 +183,10 @@ def _text(text: str, width: int) -> Picture:
     return np.asarray(strip)
 
 
-def _lines(text: str, font: PIL.ImageFont.FreeTypeFont, width: int, most: int = 3) -> list[str]:
-    """Break text between words; what does not fit ends in an ellipsis."""
+def break_lines(
+    text: str, font: PIL.ImageFont.FreeTypeFont, width: int, most: int = 3
+) -> list[str]:
+    """Break text into lines between words; lines that do not fit end in an ellipsis."""
     lines: list[str] = []
     for word in text.split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
@@ -193,10 +195,10 @@ def _lines(text: str, font: PIL.ImageFont.FreeTypeFont, width: int, most: int = 
             lines.append(word)
     if len(lines) > most:
         lines[most - 1 :] = [" ".join(lines[most - 1 :])]
-    return [_cut(line, font, width) for line in lines]
+    return [_shorten(line, font, width) for line in lines]
 
 
-def _cut(line: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> str:
+def _shorten(line: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> str:
     if font.getlength(line) <= width:
         return line
     line = line[: width // 2]  # no letter is narrower than 2 pixels
@@ -205,29 +207,30 @@ def _cut(line: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> str:
     return line.rstrip() + ELLIPSIS
 
 
-def _font(size: float) -> PIL.ImageFont.FreeTypeFont:
+def load_font(size: float) -> PIL.ImageFont.FreeTypeFont:
+    """Load the font that comes with Pillow, at a size in pixels."""
     font = PIL.ImageFont.load_default(size)
-    # The other kind of font comes only with no size.
+    # Pillow returns its other kind of font only if no size is given.
     assert isinstance(font, PIL.ImageFont.FreeTypeFont)
     return font
 
 
-def _font_size(width: int) -> float:
+def _choose_font_size(width: int) -> float:
     return min(max(width / 26, 14.0), 26.0)
 
 
-def _bytes(picture: NDArray[np.floating]) -> Picture:
-    out: Picture = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
-    return out
+def _to_bytes(picture: NDArray[np.floating]) -> Picture:
+    pixels: Picture = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
-def _stack(parts: list[Picture]) -> Picture:
-    """Parts above each other, centred, on white with a margin."""
-    width = max(part.shape[1] for part in parts)
+def _stack(pictures: list[Picture]) -> Picture:
+    """Stack pictures from top to bottom, centred on white."""
+    width = max(picture.shape[1] for picture in pictures)
     rows = []
-    for part in parts:
-        row = np.full((part.shape[0], width, 3), PAPER, np.uint8)
-        left = (width - part.shape[1]) // 2
-        row[:, left : left + part.shape[1]] = part
+    for picture in pictures:
+        row = np.full((picture.shape[0], width, 3), PAPER, np.uint8)
+        left = (width - picture.shape[1]) // 2
+        row[:, left : left + picture.shape[1]] = picture
         rows.append(row)
     return np.concatenate(rows)

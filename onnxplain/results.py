@@ -1,7 +1,8 @@
-"""Explanations as values, and as files that appear whole or not at all."""
+"""Explanations as values, and as files that are written whole or not at all."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -19,14 +20,14 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Box, Heatmap
 from onnxplain.core.errors import OutputError
-from onnxplain.core.files import replacing, wrapping_write_errors, write_atomic
+from onnxplain.core.files import open_replacement, wrap_write_errors, write_atomic
 from onnxplain.image import Frame, write_png
 from onnxplain.plot import draw_overlay
 
-FORMAT = 1  # of the files; grows when a reader of the old ones would misread the new ones
+FORMAT = 1  # of the files; raised when readers of old files would misread new ones
 
-# How broken archives fail to be read.
-BROKEN = (
+# What reading a damaged archive may raise.
+READ_ERRORS = (
     AttributeError,
     EOFError,
     LookupError,
@@ -38,11 +39,11 @@ BROKEN = (
     zlib.error,
 )
 
-_QUESTION = ("target", "method", "parameters", "fill", "fill_parameters", "seed")
+_QUESTION_KEYS = ("target", "method", "parameters", "fill", "fill_parameters", "seed")
 
 
-class Saved(NamedTuple):
-    """Where an explanation was written; `draw_overlay` is None if its photo was not at hand."""
+class SavedFiles(NamedTuple):
+    """Paths of a saved explanation; `overlay` is None if its photo was not available."""
 
     heatmap: Path
     record: Path
@@ -51,48 +52,48 @@ class Saved(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Why a classifier gave an image's target its score.
+    """Why a classifier gave an image's target its score: a heatmap and how it was made.
 
     Parameters
     ----------
     image : str
-        The path it was given by, or ``image-0``, ``image-1``, ... for arrays.
+        The path of the image, or ``image-0``, ``image-1``, ... for arrays.
     target : int
-        Index of the class that is explained.
+        Index of the explained class.
     target_name : str
-        Its name.
+        Name of that class.
     score : float in [0, 1]
         Probability of the target for the whole image.
     heatmap : (H, W) ndarray of float32
         At the classifier's size; larger = more evidence for the target.
     coarse, order : ndarray or None
-        What the method computed before the heatmap was brought to image size, and the
-        order in which it removed cells, where it has them.
+        The map before it was enlarged to the image, and the order in which the method removed
+        cells, if the method has them.
     method, fill : str
-        Their names in the registry.
+        Names in the registry.
     parameters, fill_parameters : mapping
-        Their hyperparameters.
+        Hyperparameters of the method and the fill.
     seed : int
-        Together with the image's name and the method's it decides every random draw.
+        Together with the names of image and method it decides every random draw.
     evaluations : int
-        Images that were scored; targets of one image may share them.
+        Number of images scored; targets of one image may share them.
     seconds : float
-        From when the image was taken up to its end; images of one call share batches.
+        Time from the start of the image to its end; images of one call share batches.
     inpaints : int
-        Pictures that a fill made for masks, each mask once; 0 where one picture is the fill.
+        Pictures that the fill made, each mask once; 0 if the fill is one picture for all masks.
     inpaint_seconds : float
-        Spent on them by all workers together.
+        Time that all workers together spent on them.
     inpaint_share : float in [0, 1]
-        Share of the workers' time that was.
+        Share of the workers' time that they took.
     provenance : mapping
-        What ran: the classifier (file, sha256, provider, preprocessing), versions, and the
-        size (rows, columns) of the photo and the sha256 of its pixels.
+        What ran: the classifier (file, sha256, provider, preprocessing), versions, and the size
+        (rows, columns) of the photo and the sha256 of its pixels.
     details : mapping
-        Further facts that the method reports.
+        Further facts from the method.
     window : Box or None
-        The part of the photo that the classifier saw, in its pixels; None is all of it.
+        The part that the classifier saw, in pixels of the photo; None means all of it.
     photo : (rows, columns, 3) ndarray of uint8, or None
-        What the overlay is drawn on; None for an explanation read from a file.
+        What the overlay is drawn on; None if the explanation was read from a file.
     """
 
     image: str
@@ -119,14 +120,14 @@ class Explanation:
 
     @cached_property
     def full_heatmap(self) -> Heatmap:
-        """At the photo's own size (rows, columns); 0 where the classifier did not see the photo."""
+        """The heatmap at the photo's size; 0 where the classifier did not see the photo."""
         rows, columns = self.provenance["image_size"]
         height, width = self.heatmap.shape
         window = self.window or Box(0, 0, rows, columns)
         return Frame((rows, columns), (height, width), window).back(self.heatmap)
 
     def record(self) -> dict[str, Any]:
-        """Everything but the arrays, ready for JSON."""
+        """Return everything but the arrays, ready for JSON."""
         return {
             "format": FORMAT,
             "image": self.image,
@@ -148,21 +149,21 @@ class Explanation:
             "provenance": dict(self.provenance),
         }
 
-    def save(self, folder: str | os.PathLike[str]) -> Saved:
+    def save(self, folder: str | os.PathLike[str]) -> SavedFiles:
         """Write ``.npz``, ``.json`` and the overlay ``.png`` into a folder.
 
-        They are named after image, method and target. The files of the same explanation
-        made before are replaced; those of another one never are: the name gets a number.
+        They are named after image, method and target. Files of the same explanation are
+        replaced; files of another explanation are kept, and the new name gets a number.
 
         Parameters
         ----------
         folder : path
-            Is made if it is not there.
+            Made if it does not exist.
 
         Returns
         -------
         saved : Saved
-            The paths.
+            The paths of the files.
 
         Raises
         ------
@@ -170,27 +171,27 @@ class Explanation:
             If the folder cannot be made or written.
         """
         folder = Path(folder)
-        with wrapping_write_errors(folder):
+        with wrap_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            base = _free_name(folder, self)
+            base = _choose_name(folder, self)
             npz, record = folder / f"{base}.npz", folder / f"{base}.json"
             text = json.dumps(self.record(), allow_nan=False, indent=2)
-            with replacing(npz) as file:
-                np.savez(file, allow_pickle=False, record=np.array(text), **self._arrays())
+            with open_replacement(npz) as file:
+                np.savez(file, allow_pickle=False, record=np.array(text), **self._list_arrays())
             png = None
             if self.photo is not None:
                 png = folder / f"{base}.png"
                 write_png(png, self.overlay(self.photo))
-            # The record comes last: where it is, the others are.
+            # The record is written last: if it exists, the other files do.
             write_atomic(record, text.encode() + b"\n")
-        return Saved(npz, record, png)
+        return SavedFiles(npz, record, png)
 
     def overlay(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The heatmap over its photo (rows, columns, 3), with class, score and method above."""
+        """Draw the heatmap over a photo (rows, columns, 3), with class, score and method above."""
         title = f"{self.target_name} {self.score:.3f} · {self.method} with {self.fill}"
         return draw_overlay(photo, self.full_heatmap, title=title, window=self.window)
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
+    def _list_arrays(self) -> dict[str, NDArray[Any]]:
         arrays = {
             "heatmap": self.heatmap,
             "coarse": self.coarse,
@@ -200,15 +201,17 @@ class Explanation:
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:
-    """Make a folder for results if it is not there, and see that it can be written.
+    """Check that results can be written to a folder; make it if needed.
+
+    So the user learns of it before the work, not after.
 
     Raises
     ------
     OutputError
-        If it cannot: before the work, not after it.
+        If the folder cannot be made or written.
     """
     folder = Path(folder)
-    with wrapping_write_errors(folder):
+    with wrap_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".{uuid.uuid4().hex}"
         probe.touch()
@@ -221,12 +224,12 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
     Parameters
     ----------
     path : path
-        What `Explanation.save` wrote.
+        The ``.npz`` that `Explanation.save` wrote.
 
     Returns
     -------
     explanation : Explanation
-        Without the photo.
+        The explanation, without its photo.
 
     Raises
     ------
@@ -236,78 +239,81 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
     path = Path(path)
     try:
         if path.suffix.lower() != ".npz" and path.exists():
-            raise OutputError(f"{path}: is no .npz; give the .npz of an explanation")
+            raise OutputError(f"{path}: is not an .npz; give the .npz of an explanation")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         record = json.loads(str(arrays.pop("record")))
-        written = record.pop("format")
-        if written != FORMAT:
+        version = record.pop("format")
+        if version != FORMAT:
             raise OutputError(
-                f"{path}: has format {written}, and this version reads {FORMAT}; "
+                f"{path}: has format {version}, and this version reads {FORMAT}; "
                 f"read it with the version of onnxplain that wrote it"
             )
         window = record.pop("window")
         return Explanation(**record, **arrays, window=None if window is None else Box(**window))
     except FileNotFoundError as error:
         raise OutputError(f"{path}: no such file; check the path") from error
-    except BROKEN as error:
+    except READ_ERRORS as error:
         raise OutputError(
-            f"{path}: is not a whole explanation written by onnxplain ({error}); "
+            f"{path}: is not a complete explanation written by onnxplain ({error}); "
             f"give the .npz of one, or make it again"
         ) from error
 
 
-def _free_name(folder: Path, explanation: Explanation) -> str:
-    """The first name that is free, or that holds this very explanation."""
+def _choose_name(folder: Path, explanation: Explanation) -> str:
+    """Choose the first file name that is free, or that holds this very explanation."""
     name = "-".join(
         [
-            _cut(Path(explanation.image).stem, 80),
+            _shorten(Path(explanation.image).stem, 80),
             explanation.method,
-            _slug(explanation.target_name) or str(explanation.target),
+            _make_slug(explanation.target_name) or str(explanation.target),
         ]
     )
-    return next(one for one in _numbered(name) if _may_take(folder / f"{one}.json", explanation))
+    return next(
+        candidate
+        for candidate in _number_names(name)
+        if _may_write(folder / f"{candidate}.json", explanation)
+    )
 
 
-def _numbered(name: str) -> Iterator[str]:
+def _number_names(name: str) -> Iterator[str]:
     yield name
-    number = 2
-    while True:
+    for number in itertools.count(2):
         yield f"{name}-{number}"
-        number += 1
 
 
-def _slug(class_name: str) -> str:
-    """The first of a class's names, fit for a file name."""
+def _make_slug(class_name: str) -> str:
+    """Turn the first of a class's names into part of a file name."""
     first = class_name.split(",")[0].lower()
-    return _cut(re.sub(r"\W+", "-", first).strip("-"), 40)
+    return _shorten(re.sub(r"\W+", "-", first).strip("-"), 40)
 
 
-def _cut(name: str, most: int) -> str:
-    """The start of a name, in so many bytes: file systems count those."""
-    while len(os.fsencode(name)) > most:
+def _shorten(name: str, max_bytes: int) -> str:
+    """Cut off the end of a name beyond some bytes, which is what file systems count."""
+    while len(os.fsencode(name)) > max_bytes:
         name = name[:-1]
     return name
 
 
-def _may_take(record: Path, explanation: Explanation) -> bool:
+def _may_write(record: Path, explanation: Explanation) -> bool:
+    """Return whether a record's file does not exist, or holds the same explanation."""
     try:
-        there = json.loads(record.read_bytes())
+        stored = json.loads(record.read_bytes())
     except FileNotFoundError:
         return True
     except ValueError:  # somebody else's file
         return False
-    here = json.loads(json.dumps(explanation.record()))
-    return isinstance(there, dict) and _identity(there) == _identity(here)
+    new = json.loads(json.dumps(explanation.record()))
+    return isinstance(stored, dict) and _identify(stored) == _identify(new)
 
 
-def _identity(record: Mapping[str, Any]) -> list[Any]:
-    """What tells one question from another: image, classifier, target, method, fill, seed."""
+def _identify(record: Mapping[str, Any]) -> list[Any]:
+    """Return what identifies a question: image, classifier, target, method, fill, seed."""
     provenance = record.get("provenance", {})
     model = provenance.get("classifier", {})
     return [
-        Path(record.get("image", "")).name,  # decides what is drawn
-        *(record.get(key) for key in _QUESTION),
+        Path(record.get("image", "")).name,  # decides random draws
+        *(record.get(key) for key in _QUESTION_KEYS),
         *(provenance.get(key) for key in ("pixels_sha256", "preprocessing", "inpainter")),
         *(model.get(key) for key in ("model", "sha256")),
     ]

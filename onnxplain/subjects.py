@@ -1,4 +1,4 @@
-"""Images as users give them, brought before a classifier."""
+"""Images as users give them: named, read, brought to a classifier's size and classified."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from onnxplain.core.data import Case, Image
 from onnxplain.core.errors import ScoreError
 from onnxplain.core.protocols import Classifier
 from onnxplain.core.scores import are_probabilities, to_probabilities
-from onnxplain.image import Frame, from_pillow, place_frame, read_image
+from onnxplain.image import Frame, place_frame, read_image, read_pillow
 
 ImageSource: TypeAlias = str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image
 
 
 class NamedImage(NamedTuple):
-    """An image that is still to be read.
+    """An image that has not been read yet.
 
-    `label` tells it from others in messages and results: its path, or its place in the
-    list. `name` decides random draws and stays when a file moves: the file's name.
+    `label` identifies it in messages and results: its path, or its position in the list.
+    `name` decides random draws and stays the same when a file moves: the file's name.
     """
 
     label: str
@@ -36,22 +36,22 @@ class NamedImage(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One image, and what a classifier makes of it.
+    """An image as a classifier sees it, and its classification.
 
     Parameters
     ----------
     label, name : str
         As in `NamedImage`.
     photo : (rows, columns, 3) ndarray of uint8
-        The photo in its own size.
+        The photo at its own size.
     sha256 : str
-        Of its pixels.
+        Hash of the photo's pixels.
     frame : Frame
         Which part of the photo the classifier sees.
     image : (H, W, 3) ndarray of float32 in [0, 1]
-        That part, at the classifier's size.
+        That part at the classifier's size.
     probabilities : (K,) ndarray of float64
-        Of its classes.
+        Probabilities of all classes.
     """
 
     label: str
@@ -63,93 +63,96 @@ class Subject:
     probabilities: NDArray[np.float64]
 
     def case(self, target: int) -> Case:
-        """The question why it scores as it does for one class."""
+        """Return the question why the image gets its score for one class."""
         return Case(self.name, self.image, target, n_classes=len(self.probabilities))
 
 
 def name_images(images: Iterable[ImageSource]) -> list[NamedImage]:
-    """Every image with what it is called."""
+    """Name every image."""
     if isinstance(images, str | os.PathLike | np.ndarray | PIL.Image.Image):
         raise TypeError("explain_many takes a list of images; explain takes one")
-    return [name_image(one, position) for position, one in enumerate(images)]
+    return [name_image(image, position) for position, image in enumerate(images)]
 
 
 def name_image(source: ImageSource, position: int) -> NamedImage:
-    """An image with what it is called: by its file, or by its place among the others."""
+    """Name an image after its file, or after its position among the others."""
     if not isinstance(source, str | os.PathLike):
         name = f"image-{position}"
         if not isinstance(source, np.ndarray | PIL.Image.Image):
             raise TypeError(
-                f"{name} would be a path, an array (rows, columns, 3) or a Pillow image, got "
+                f"{name} must be a path, an array (rows, columns, 3) or a Pillow image, got "
                 f"{type(source).__name__}"
             )
         return NamedImage(name, name, source)
-    # File names need not be text: what is none becomes a replacement character.
+    # File names need not be valid text: invalid bytes become a replacement character.
     name = os.fsencode(Path(source).name).decode(errors="replace")
     return NamedImage(os.fspath(source), name, source)
 
 
 def read_subject(classifier: Classifier, named: NamedImage, *, max_pixels: int) -> Subject:
-    """Read an image, bring it to the classifier's size and let it be classified.
+    """Read an image, bring it to the classifier's size and classify it.
 
     Raises
     ------
     ImageError
         If the file or the Pillow image cannot be read.
     ScoreError
-        If the classifier answers with what is no number, or no probability where that is
-        what it gives.
+        If the classifier returns NaN or infinite scores, or values outside [0, 1] as
+        probabilities.
     ValueError, TypeError
-        If an array is no image.
+        If an array is not an image.
     """
     if isinstance(named.source, np.ndarray):
         photo = from_array(named.source)
     elif isinstance(named.source, PIL.Image.Image):
-        photo = from_pillow(named.source, named.label)
+        photo = read_pillow(named.source, named.label)
     else:
         photo = read_image(named.source, max_pixels=max_pixels)
     frame, image = fit_to_classifier(classifier, photo)
-    found = classify(classifier, image)
+    probabilities = classify(classifier, image)
     pixels = to_uint8(photo)
-    return Subject(named.label, named.name, pixels, hash_pixels(pixels), frame, image, found)
+    return Subject(
+        named.label, named.name, pixels, hash_pixels(pixels), frame, image, probabilities
+    )
 
 
 def to_uint8(photo: Image) -> NDArray[np.uint8]:
-    """A photo (rows, columns, 3) in 8 bits."""
+    """Convert a photo (rows, columns, 3) to 8 bits."""
     return np.rint(photo * 255).astype(np.uint8)
 
 
 def hash_pixels(pixels: NDArray[np.uint8]) -> str:
-    """What tells one photo's pixels from those of others, whatever file they came from."""
+    """Return the sha256 of a photo's pixels, which does not depend on its file."""
     return hashlib.sha256(pixels.data).hexdigest()
 
 
 def classify(classifier: Classifier, image: Image) -> NDArray[np.float64]:
-    """The probabilities (K,) that a classifier gives an image of its size.
+    """Return the probabilities (K,) that a classifier gives an image of its size.
 
     Raises
     ------
     ScoreError
-        If it answers with what is no number, or no probability where that is what it gives.
+        If it returns NaN or infinite scores, or values outside [0, 1] as probabilities.
     """
     raw = classifier.scores(image[None])
     if not np.isfinite(raw).all():
         raise ScoreError(
-            "the classifier answered with NaN or infinite scores; the model file may be "
-            "damaged, or its preprocessing wrong (see onnxplain inspect)"
+            "the classifier returned NaN or infinite scores; the model file may be damaged, or "
+            "its preprocessing wrong (see onnxplain inspect)"
         )
-    found: NDArray[np.float64] = to_probabilities(raw, classifier.outputs)[0]
-    if not are_probabilities(found):
+    probabilities: NDArray[np.float64] = to_probabilities(raw, classifier.outputs)[0]
+    if not are_probabilities(probabilities):
+        low, high = probabilities.min(), probabilities.max()
         raise ScoreError(
-            f"the classifier's probabilities lie in [{found.min():.4g}, {found.max():.4g}]; "
-            f"they are logits, or a sigmoid or softmax is missing from the model; say what "
-            f"the scores are by --head, or by outputs= of from_callable"
+            f"the classifier's probabilities lie in [{low:.4g}, {high:.4g}]; they are logits, or "
+            f"a sigmoid or softmax is missing from the model; say what the scores are with "
+            f"--head, or with outputs= of from_callable"
         )
-    return found
+    return probabilities
 
 
 def fit_to_classifier(classifier: Classifier, photo: Image) -> tuple[Frame, Image]:
-    """Bring a photo to the classifier's size, and tell which part of it the classifier sees."""
+    """Bring a photo to the classifier's size; return also which part of it remains."""
     rows, columns, _ = photo.shape
     wanted = classifier.preprocessing
     frame = place_frame((rows, columns), classifier.size, wanted.fit, wanted.crop)
@@ -157,7 +160,7 @@ def fit_to_classifier(classifier: Classifier, photo: Image) -> tuple[Frame, Imag
 
 
 def from_array(array: NDArray[Any]) -> Image:
-    """A photo out of an array.
+    """Make a photo from an array.
 
     Parameters
     ----------
@@ -167,7 +170,7 @@ def from_array(array: NDArray[Any]) -> Image:
     Raises
     ------
     ValueError, TypeError
-        If it is none of these.
+        If the array has another shape, range or type.
 
     Examples
     --------
@@ -178,8 +181,8 @@ def from_array(array: NDArray[Any]) -> Image:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3) or not array.size:
         raise ValueError(
-            f"an image array has shape (rows, columns, 3), or (rows, columns) if it is grey; "
-            f"got {array.shape}"
+            f"an image array has shape (rows, columns, 3), or (rows, columns) if it is grey; got "
+            f"{array.shape}"
         )
     if array.dtype == np.uint8:
         photo = array.astype(np.float32) / 255

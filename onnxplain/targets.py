@@ -1,4 +1,4 @@
-"""Which classes of an image are explained: by index, by name, or the most probable ones."""
+"""The classes of an image to explain: by index, by name, or the most probable ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TOP = re.compile(r"top-?(\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """The `n` most probable classes, whichever they are."""
+    """The `n` most probable classes of each image."""
 
     n: int
 
@@ -29,26 +29,28 @@ Targets: TypeAlias = tuple[int | Top, ...]
 
 
 def parse_targets(target: Target, class_names: Sequence[str]) -> Targets:
-    """Look the targets up among a classifier's classes.
+    """Look up targets among the classes of a classifier.
 
     Parameters
     ----------
     target : int, str, or a sequence of them, or None
-        The index of a class; its name, in any case, or one of its names where commas part
-        several; ``'top-3'`` for the three most probable classes of each image. None is the
-        most probable one.
+        The index of a class; its name, or one of its names if commas separate several, in
+        upper or lower case; ``'top-3'`` for the three most probable classes of each image.
+        None is the most probable one.
     class_names : sequence of str
         A name for every class.
 
     Returns
     -------
     targets : tuple
-        Indices of classes, and `Top` where they depend on the image.
+        Indices of classes, or `Top` if they depend on the image.
 
     Raises
     ------
     ValueError
         If there is no such class, or a name fits several.
+    TypeError
+        If a target is neither an index nor a name.
 
     Examples
     --------
@@ -63,32 +65,32 @@ def parse_targets(target: Target, class_names: Sequence[str]) -> Targets:
         raise TypeError(f"target takes an index, a name or a list of them, got {target!r}")
     if not target:
         raise ValueError("target is an empty list; give classes, or None for the predicted one")
-    return tuple(_parse(one, class_names) for one in target)
+    return tuple(_parse_target(element, class_names) for element in target)
 
 
 def choose_targets(targets: Targets, probabilities: NDArray[np.floating]) -> list[int]:
-    """The classes to explain of an image with these probabilities (K,), each once."""
+    """Return the classes to explain, each once, of an image with these probabilities (K,)."""
     ranked = np.argsort(-probabilities, kind="stable").tolist()
     chosen: list[int] = []
-    for one in targets:
-        chosen += ranked[: one.n] if isinstance(one, Top) else [one]
+    for target in targets:
+        chosen += ranked[: target.n] if isinstance(target, Top) else [target]
     return list(dict.fromkeys(chosen))
 
 
 def count_targets(targets: Targets) -> int:
-    """Classes to explain of one image, at most."""
-    return sum(one.n if isinstance(one, Top) else 1 for one in targets)
+    """Return the largest number of classes to explain per image."""
+    return sum(target.n if isinstance(target, Top) else 1 for target in targets)
 
 
-def _parse(target: SupportsIndex | str, class_names: Sequence[str]) -> int | Top:
+def _parse_target(target: SupportsIndex | str, class_names: Sequence[str]) -> int | Top:
     if isinstance(target, str):
-        named = _named(target, class_names)
-        if named is not None:
-            return named
+        by_name = _find_class(target, class_names)
+        if by_name is not None:
+            return by_name
         if top := _TOP.fullmatch(target.strip()):
             return Top(_check_top(int(top[1]), len(class_names)))
         if not re.fullmatch(r"[+-]?\d+", target.strip()):
-            raise ValueError(f"target {describe_unknown(target, _synonyms(class_names))}")
+            raise ValueError(f"target {describe_unknown(target, _list_synonyms(class_names))}")
         target = int(target)
     if not 0 <= index(target) < len(class_names):
         raise ValueError(
@@ -104,22 +106,22 @@ def _check_top(n: int, n_classes: int) -> int:
     return n
 
 
-def _named(name: str, class_names: Sequence[str]) -> int | None:
-    """The class of that whole name, else the one that has it among its names."""
+def _find_class(name: str, class_names: Sequence[str]) -> int | None:
+    """Return the class with this whole name, or else with this among its names."""
     wanted = name.strip().casefold()
-    whole = [i for i, one in enumerate(class_names) if one.casefold() == wanted]
-    among = [i for i, one in enumerate(class_names) if wanted in _split(one.casefold())]
-    found = whole or among
-    if len(found) > 1:
-        listed = ", ".join(f"{i} ({class_names[i]})" for i in found)
+    folded = [class_name.casefold() for class_name in class_names]
+    same = [i for i, class_name in enumerate(folded) if class_name == wanted]
+    indices = same or [i for i, names in enumerate(folded) if wanted in _split_names(names)]
+    if len(indices) > 1:
+        listed = ", ".join(f"{i} ({class_names[i]})" for i in indices)
         raise ValueError(f"target {name!r} fits several classes; give an index: {listed}")
-    return found[0] if found else None
+    return indices[0] if indices else None
 
 
-def _split(class_name: str) -> list[str]:
-    return [part.strip() for part in class_name.split(",")]
+def _split_names(class_name: str) -> list[str]:
+    return [name.strip() for name in class_name.split(",")]
 
 
-def _synonyms(class_names: Iterable[str]) -> list[str]:
-    """Every name in lower case, as suggestions compare with that."""
-    return [part for one in class_names for part in _split(one.lower())]
+def _list_synonyms(class_names: Iterable[str]) -> list[str]:
+    """Return every name in lower case, as suggestions are compared in lower case."""
+    return [name for class_name in class_names for name in _split_names(class_name.lower())]

@@ -1,4 +1,4 @@
-"""What several test files share: where the real models and photos are."""
+"""Where the real models and photos are that several test files use."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-# Collected for doctests like every file here, and imports what only some tests need.
+# Collected for doctests like every file here, but its imports are only needed by some tests.
 collect_ignore = [] if find_spec("torch") else ["reference/torch_methods.py"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def shared(path: str) -> Path:
-    """A real model or photo that is not part of the project; skips the test without it."""
-    found = SHARED / path
-    if not found.exists():
+    """Return the path of a real model or photo outside the project; skip the test without it."""
+    file = SHARED / path
+    if not file.exists():
         pytest.skip(f"needs {path} from the shared models and photos, which are not here")
-    return found
+    return file

@@ -1,4 +1,4 @@
-"""Changed copies of a classifier: what they compute, and what methods make of them."""
+"""Models are found by path or name, and loaded as they are or changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from scipy import stats
 import onnxplain
 from onnxplain import metrics
 from onnxplain.core.errors import ModelError
+from onnxplain.core.scores import to_probabilities
 from onnxplain.graph.surgery import randomise_layers
+from onnxplain.loading import find_model, score_photo
 from tests.helpers import models
 
 SIZE = (48, 48)
@@ -30,70 +32,101 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=[False, True], ids=["one file", "external"])
 def path(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    made, path = models.convnet(SIZE), tmp_path / "net.onnx"
-    # ONNX Runtime wants the shape that Reshape takes, 16 bytes, in the file itself.
-    onnx.save(made, path, save_as_external_data=request.param, location="w", size_threshold=99)
+    model, path = models.convnet(SIZE), tmp_path / "net.onnx"
+    # ONNX Runtime needs the shape that Reshape takes, 16 bytes, in the file itself.
+    onnx.save(model, path, save_as_external_data=request.param, location="w", size_threshold=99)
     return path
 
 
-def test_a_shifted_classifier_computes_the_same_and_is_another(path: Path):
+def test_shifted_classifier_is_another_file_with_the_same_scores(path: Path):
     plain = onnxplain.load(path, batch_size=4, **DESCRIPTION)
-    moved = onnxplain.load_shifted(path, -2.0, **DESCRIPTION)
-    np.testing.assert_array_equal(moved.scores(IMAGE[None]), plain.scores(IMAGE[None]))
-    assert moved.spec.mean == (1.0, 1.0, 1.0)
-    assert moved.provenance["sha256"] != plain.provenance["sha256"]
+    shifted = onnxplain.load_shifted(path, -2.0, **DESCRIPTION)
+    np.testing.assert_array_equal(shifted.scores(IMAGE[None]), plain.scores(IMAGE[None]))
+    assert shifted.spec.mean == (1.0, 1.0, 1.0)
+    assert shifted.provenance["sha256"] != plain.provenance["sha256"]
     grey = onnxplain.Colour(rgb=(0.5, 0.5, 0.5))
-    score = metrics.input_invariance(plain, moved, IMAGE, FAST, fill=grey)
+    score = metrics.input_invariance(plain, shifted, IMAGE, FAST, fill=grey)
     assert (score.value, score.details["score_change"]) == (0, 0)
 
 
-def test_layers_are_randomised_from_the_last_one_down(path: Path, tmp_path: Path):
+def test_layers_are_randomised_from_the_last_to_the_first(path: Path, tmp_path: Path):
     plain = onnxplain.load(path, batch_size=4, **DESCRIPTION)
-    broken = list(onnxplain.load_randomised(path, **DESCRIPTION))
-    assert len(broken) == 3
-    for n, one in enumerate(broken, 1):
-        made = randomise_layers(models.convnet(SIZE), n)
+    randomised = list(onnxplain.load_randomised(path, **DESCRIPTION))
+    assert len(randomised) == 3
+    for n, classifier in enumerate(randomised, 1):
+        model = randomise_layers(models.convnet(SIZE), n)
         expected = onnxplain.load(
-            models.save(made, tmp_path / f"{n}.onnx"), batch_size=4, **DESCRIPTION
+            models.save(model, tmp_path / f"{n}.onnx"), batch_size=4, **DESCRIPTION
         )
-        np.testing.assert_array_equal(one.scores(IMAGE[None]), expected.scores(IMAGE[None]))
-        assert np.abs(one.scores(IMAGE[None]) - plain.scores(IMAGE[None])).max() > 1e-3
-    score = metrics.randomisation(plain, broken, IMAGE, FAST, fill="black")
+        scores = classifier.scores(IMAGE[None])
+        np.testing.assert_array_equal(scores, expected.scores(IMAGE[None]))
+        assert np.abs(scores - plain.scores(IMAGE[None])).max() > 1e-3
+    score = metrics.randomisation(plain, randomised, IMAGE, FAST, fill="black")
     assert len(score.details["spearman"]) == 3
     assert len(list(onnxplain.load_randomised(path, every=2, **DESCRIPTION))) == 2
     with pytest.raises(ValueError, match="every must be >= 1"):
         next(onnxplain.load_randomised(path, every=0, **DESCRIPTION))
 
 
-def test_sanity_checks_go_by_the_gradients_of_each_file(path: Path):
+def test_sanity_checks_use_the_gradients_of_each_file(path: Path):
     plain = onnxplain.load(path, **DESCRIPTION)
-    broken = list(onnxplain.load_randomised(path, **DESCRIPTION))
+    randomised = list(onnxplain.load_randomised(path, **DESCRIPTION))
     method = onnxplain.MP(estimator="gradient", grid=4, n_steps=3)
 
-    def explained(classifier: Any, target: int) -> Any:
+    def explain(classifier: Any, target: int) -> Any:
         return onnxplain.explain(classifier, IMAGE, method, target=target).heatmap
 
-    first, *others = (explained(one, 0) for one in (plain, *broken))
-    score = metrics.randomisation(plain, broken, IMAGE, method, 0)
-    expected = [stats.spearmanr(first, one, axis=None).statistic for one in others]
+    first, *others = (explain(classifier, 0) for classifier in (plain, *randomised))
+    score = metrics.randomisation(plain, randomised, IMAGE, method, 0)
+    expected = [stats.spearmanr(first, other, axis=None).statistic for other in others]
     assert score.details["spearman"] == pytest.approx(expected, abs=1e-6)
     scores = plain.scores(IMAGE[None])
-    maps = [explained(plain, int(target)) for target in (scores.argmax(), scores.argmin())]
+    maps = [explain(plain, int(target)) for target in (scores.argmax(), scores.argmin())]
     expected = stats.spearmanr(*maps, axis=None).statistic
     assert metrics.class_sensitivity(plain, IMAGE, method).value == pytest.approx(
         expected, abs=1e-6
     )
 
 
-def test_a_model_without_weights_cannot_be_randomised(tmp_path: Path):
+def test_model_without_weights_cannot_be_randomised(tmp_path: Path):
     mean = onnx.helper.make_node("GlobalAveragePool", ["image"], ["pooled"])
     flat = onnx.helper.make_node("Flatten", ["pooled"], ["scores"])
-    made = models.model(
+    model = models.model(
         [mean, flat],
         {"image": (onnx.TensorProto.FLOAT, ["N", 3, 8, 8])},
         {"scores": (onnx.TensorProto.FLOAT, ["N", 3])},
         {},
     )
-    path = models.save(made, tmp_path / "mean.onnx")
+    path = models.save(model, tmp_path / "mean.onnx")
     with pytest.raises(ModelError, match=r"mean\.onnx: has no layer with weights"):
         next(onnxplain.load_randomised(path, range=(0, 1), device="cpu"))
+
+
+def test_existing_file_is_its_own_model(path: Path):
+    assert find_model(str(path)) == path
+
+
+def test_file_that_does_not_exist_is_an_error():
+    with pytest.raises(ModelError, match=r"nowhere/model\.onnx: no such file"):
+        onnxplain.load("nowhere/model.onnx")
+
+
+def test_unknown_zoo_model_gets_a_suggestion():
+    with pytest.raises(ModelError, match=r"did you mean 'efficientnet-lite\d'"):
+        onnxplain.load("efficientnet-lite")
+
+
+def test_name_that_is_too_long_for_a_path_is_an_error():
+    with pytest.raises(ModelError, match="cannot be opened"):
+        find_model("n" * 5000)
+
+
+def test_photo_is_scored_at_the_size_of_the_classifier(path: Path):
+    toml = path.with_suffix(".toml")
+    toml.write_text("range = [0, 1]\nmean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\n")
+    photo = np.pad(IMAGE, ((0, 0), (10, 10), (0, 0)))  # whose centre is the image
+    scores = score_photo(path, photo)
+    classifier = onnxplain.load(path, batch_size=1, device="cpu")
+    raw = classifier.scores(IMAGE[None])
+    expected = to_probabilities(raw, classifier.outputs)[0]
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)

@@ -1,10 +1,11 @@
-"""The names of methods and fills."""
+"""Methods and fills are found by name."""
 
 from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from onnxplain.core.params import list_parameters
 
 
 @dataclass(frozen=True)
-class Painter:
-    """An inpainter that paints white."""
+class WhiteInpainter:
+    """An inpainter that fills with white."""
 
     batch_size: int = 1
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -26,14 +27,14 @@ class Painter:
 
 @pytest.fixture
 def fresh_plugins() -> Iterator[None]:
-    registry.all_methods.cache_clear()
-    registry.all_fills.cache_clear()
+    registry.get_methods.cache_clear()
+    registry.get_fills.cache_clear()
     yield
-    registry.all_methods.cache_clear()
-    registry.all_fills.cache_clear()
+    registry.get_methods.cache_clear()
+    registry.get_fills.cache_clear()
 
 
-def test_methods_and_fills_of_the_papers_are_there():
+def test_methods_and_fills_of_the_papers_are_registered():
     assert {"lime", "rise", "sp"} <= set(registry.METHODS)
     assert {"dataset-mean", "black", "blur", "telea", "biharmonic", "inpaint"} <= set(
         registry.FILLS
@@ -43,22 +44,20 @@ def test_methods_and_fills_of_the_papers_are_there():
 
 def test_every_parameter_of_a_registered_class_has_help():
     for cls in (*registry.METHODS.values(), *registry.FILLS.values()):
-        for one in list_parameters(cls):
-            assert one.param.help, (cls, one.name)
+        for parameter in list_parameters(cls):
+            assert parameter.param.help, (cls, parameter.name)
 
 
-def test_generative_names_are_method_and_inpainter():
-    painted = fills.Inpaint(Painter())
-    choice = registry.choose_method_and_fill("lime-g", painted)
-    assert choice == (methods.LIME(), painted, "lime-g", "inpaint")
+def test_generative_name_is_a_method_with_an_inpainter():
+    fill = fills.Inpaint(WhiteInpainter())
+    choice = registry.choose_method_and_fill("lime-g", fill)
+    assert choice == (methods.LIME(), fill, "lime-g", "inpaint")
 
 
-def test_a_method_with_an_inpainter_is_called_generative_however_it_was_spelled():
-    assert (
-        registry.choose_method_and_fill(methods.SP(), fills.Inpaint(Painter())).method_name
-        == "sp-g"
-    )
-    assert registry.choose_method_and_fill("sp", fills.Inpaint(Painter())).method_name == "sp-g"
+def test_method_with_an_inpainter_gets_its_generative_name():
+    fill = fills.Inpaint(WhiteInpainter())
+    for method in (methods.SP(), "sp", "sp-g"):
+        assert registry.choose_method_and_fill(method, fill).method_name == "sp-g"
 
 
 def test_generative_method_without_inpainter_says_how_to_give_one():
@@ -71,13 +70,13 @@ def test_generative_method_with_another_fill_is_refused():
         registry.choose_method_and_fill("rise-g", "blur")
 
 
-def test_names_and_values_choose_the_same():
+def test_names_and_values_choose_the_same_method_and_fill():
     assert registry.choose_method_and_fill("sp", "blur") == registry.choose_method_and_fill(
         methods.SP(), fills.Blur()
     )
 
 
-def test_default_fill_is_that_of_the_paper():
+def test_default_fill_is_the_one_of_the_methods_paper():
     assert registry.choose_method_and_fill("sp").fill == fills.DatasetMean()
     for name, cls in registry.METHODS.items():
         assert registry.choose_method_and_fill(name).fill_name == cls.usual_fill
@@ -97,33 +96,33 @@ def test_unknown_names_get_a_suggestion(method: str, fill: str | None, text: str
         registry.choose_method_and_fill(method, fill)
 
 
-def test_wrong_parameters_get_a_suggestion():
+def test_wrong_parameter_gets_a_suggestion():
     with pytest.raises(ValueError, match="'n_mask' is unknown; did you mean 'n_masks'"):
         registry.make_method("rise", {"n_mask": 4})
 
 
 @pytest.mark.usefixtures("fresh_plugins")
-def test_other_packages_add_methods_and_cannot_replace_ours(monkeypatch: pytest.MonkeyPatch):
+def test_other_packages_can_add_methods_but_not_replace_ours(monkeypatch: pytest.MonkeyPatch):
     offered = [
         importlib.metadata.EntryPoint("mine", "onnxplain.methods:SP", "onnxplain.methods"),
         importlib.metadata.EntryPoint("rise", "onnxplain.methods:SP", "onnxplain.methods"),
     ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: offered)
     assert registry.choose_method_and_fill("mine").method == methods.SP()
-    assert registry.all_methods()["rise"] is methods.RISE
+    assert registry.get_methods()["rise"] is methods.RISE
 
 
 @pytest.mark.usefixtures("fresh_plugins")
-def test_broken_package_leaves_the_others_alone(
+def test_plugin_that_cannot_be_loaded_is_left_out_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     broken = importlib.metadata.EntryPoint("odd", "nowhere:Odd", "onnxplain.fills")
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [broken])
-    assert set(registry.all_fills()) == set(registry.FILLS)
+    assert set(registry.get_fills()) == set(registry.FILLS)
     assert "'odd' of nowhere:Odd cannot be loaded" in caplog.text
 
 
-def test_names_may_carry_parameters():
+def test_names_may_have_parameters():
     assert registry.choose_method_and_fill("rise:n_masks=10", "blur:sigma=5")[:2] == (
         methods.RISE(n_masks=10),
         fills.Blur(sigma=5),
@@ -132,8 +131,50 @@ def test_names_may_carry_parameters():
         registry.choose_method_and_fill("rise:n_mask=10")
 
 
-def test_the_inpainter_is_no_parameter_of_the_fill():
+def test_inpainter_is_not_a_parameter_of_the_fill():
     with pytest.raises(ValueError, match="'inpaint' takes no parameters, got sigma, inpainter"):
         registry.make_fill("inpaint", {"sigma": 3, "inpainter": "nowhere.onnx"}, object())
     with pytest.raises(TypeError, match=r"as load_inpainter\(path\), got 'lama.onnx'"):
         fills.Inpaint("lama.onnx")
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "parameters"),
+    [
+        ("rise", "rise", {}),
+        ("mp:estimator=spsa, n_steps=3", "mp", {"estimator": "spsa", "n_steps": 3}),
+        ({"name": "colour", "rgb": [1, 0, 0.5]}, "colour", {"rgb": (1, 0, 0.5)}),
+        (r"C:\models\net.onnx", r"C:\models\net.onnx", {}),
+        ("models/net.onnx:preset=lama", "models/net.onnx", {"preset": "lama"}),
+    ],
+)
+def test_entry_is_parsed_from_text_or_a_table(given, name, parameters):
+    assert registry.parse_entry(given) == registry.Entry(name, parameters)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ("rise:n_masks", "written key=value and separated by commas; got 'n_masks'"),
+        ("rise:n_masks=", "got 'n_masks='"),
+        ({"n_masks": 3}, "a table with a name"),
+        (3, "takes a name, or a table with a name; got 3"),
+    ],
+)
+def test_wrong_entry_is_refused(given, text):
+    with pytest.raises(ValueError, match=text):
+        registry.parse_entry(given)
+
+
+def test_plan_file_with_an_unknown_key_gets_a_suggestion(tmp_path: Path):
+    plan = tmp_path / "plan.toml"
+    plan.write_text("metods = ['sp']")
+    with pytest.raises(
+        ValueError, match=r"plan\.toml: 'metods' is unknown; did you mean 'methods'"
+    ):
+        registry.read_plan_toml(plan, ["methods", "fills"])
+    plan.write_text("methods = ['sp'")
+    with pytest.raises(ValueError, match=r"plan\.toml: not a readable plan"):
+        registry.read_plan_toml(plan, ["methods"])
+    plan.write_text("methods = ['sp']")
+    assert registry.read_plan_toml(plan, ["methods"]) == {"methods": ["sp"]}

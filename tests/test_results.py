@@ -1,4 +1,4 @@
-"""Explanations as files."""
+"""Explanations are written to files and read back."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def explanation() -> Explanation:
     )
 
 
-def test_what_is_saved_is_read_back(explanation: Explanation, tmp_path: Path):
-    back = load_explanation(explanation.save(tmp_path).heatmap)
-    assert back.record() == explanation.record()
-    assert back.photo is None
-    assert back.window == explanation.window
-    assert back.order is None
+def test_saved_explanation_is_read_back(explanation: Explanation, tmp_path: Path):
+    loaded = load_explanation(explanation.save(tmp_path).heatmap)
+    assert loaded.record() == explanation.record()
+    assert loaded.photo is None
+    assert loaded.window == explanation.window
+    assert loaded.order is None
     for name in ("heatmap", "full_heatmap", "coarse"):
-        np.testing.assert_array_equal(getattr(back, name), getattr(explanation, name))
-        assert getattr(back, name).dtype == np.float32
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(explanation, name))
+        assert getattr(loaded, name).dtype == np.float32
 
 
 def test_files_are_named_after_image_method_and_target(explanation: Explanation, tmp_path: Path):
@@ -68,12 +68,14 @@ def test_files_are_named_after_image_method_and_target(explanation: Explanation,
 def test_npz_needs_no_pickle_and_holds_the_record(explanation: Explanation, tmp_path: Path):
     saved = explanation.save(tmp_path)
     with np.load(saved.heatmap, allow_pickle=False) as stored:
-        inside = json.loads(str(stored["record"]))
-    assert inside == json.loads(saved.record.read_text())
-    assert inside["provenance"]["classifier"]["sha256"] == "ab"
+        record = json.loads(str(stored["record"]))
+    assert record == json.loads(saved.record.read_text())
+    assert record["provenance"]["classifier"]["sha256"] == "ab"
 
 
-def test_overlay_is_a_picture(explanation: Explanation, tmp_path: Path):
+def test_overlay_is_a_picture_at_least_as_large_as_the_photo(
+    explanation: Explanation, tmp_path: Path
+):
     saved = explanation.save(tmp_path)
     assert saved.overlay is not None
     rows, columns, channels = read_image(saved.overlay).shape
@@ -91,7 +93,7 @@ def test_saving_again_replaces_the_files(explanation: Explanation, tmp_path: Pat
 @pytest.mark.parametrize(
     "change",
     [
-        {"image": "photos/coffee.png"},  # the name decides what is drawn
+        {"image": "photos/coffee.png"},  # the name decides random draws
         {"provenance": {**PROVENANCE, "pixels_sha256": "other"}},
         {"provenance": {**PROVENANCE, "classifier": {"sha256": "other"}}},
         {"parameters": {"patch": 5}},
@@ -114,21 +116,21 @@ def test_another_explanation_of_the_same_name_gets_a_number(
     assert first.heatmap.read_bytes() == before
 
 
-def test_a_file_of_somebody_else_is_not_replaced(explanation: Explanation, tmp_path: Path):
+def test_file_that_is_no_record_is_not_replaced(explanation: Explanation, tmp_path: Path):
     for content in ("[1, 2]", "not JSON"):
         (tmp_path / "coffee-sp-espresso.json").write_text(content)
         assert explanation.save(tmp_path).record.name == "coffee-sp-espresso-2.json"
         assert (tmp_path / "coffee-sp-espresso.json").read_text() == content
 
 
-def test_class_names_that_fit_no_file_name_do_no_harm(explanation: Explanation, tmp_path: Path):
+def test_class_names_that_are_no_file_names_do_no_harm(explanation: Explanation, tmp_path: Path):
     evil = replace(explanation, target_name="../../a b/c", image="x" * 300 + ".jpg")
     assert evil.save(tmp_path).heatmap.name == f"{'x' * 80}-sp-a-b-c.npz"
     nameless = replace(explanation, target_name="...")
     assert nameless.save(tmp_path).heatmap.name == "coffee-sp-967.npz"
 
 
-def test_file_where_the_folder_should_be_is_an_error(explanation: Explanation, tmp_path: Path):
+def test_file_in_place_of_the_folder_is_an_error(explanation: Explanation, tmp_path: Path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(OutputError, match=r"out: cannot be written .*give another place"):
         explanation.save(tmp_path / "out")
@@ -141,34 +143,34 @@ def test_checking_a_folder_leaves_nothing_in_it(tmp_path: Path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_failure_while_writing_leaves_no_part(explanation: Explanation, tmp_path: Path):
+def test_failure_while_writing_leaves_no_file(explanation: Explanation, tmp_path: Path):
     unwritable = replace(explanation, details={"bad": float("nan")})
     with pytest.raises(ValueError, match="JSON"):
         unwritable.save(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def _truncated(path: Path, good: bytes) -> None:
+def truncate(path: Path, good: bytes) -> None:
     path.write_bytes(good[: len(good) // 2])
 
 
-def _pickled(path: Path, good: bytes) -> None:
+def write_pickle(path: Path, good: bytes) -> None:
     np.savez(path, heatmap=np.array([{}], dtype=object), record=np.array("{}"), allow_pickle=True)
 
 
-def _foreign(path: Path, good: bytes) -> None:
+def write_foreign_npz(path: Path, good: bytes) -> None:
     np.savez(path, anything=np.zeros(3))
 
 
-def _newer(path: Path, good: bytes) -> None:
+def write_newer_format(path: Path, good: bytes) -> None:
     np.savez(path, record=np.array(json.dumps({"format": 99})))
 
 
-def _text(path: Path, good: bytes) -> None:
+def write_text(path: Path, good: bytes) -> None:
     path.write_text("hello")
 
 
-def _zip(path: Path, good: bytes) -> None:
+def write_zip(path: Path, good: bytes) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("heatmap.npy", b"junk")
 
@@ -176,12 +178,12 @@ def _zip(path: Path, good: bytes) -> None:
 @pytest.mark.parametrize(
     ("spoil", "text"),
     [
-        (_truncated, "is not a whole explanation"),
-        (_pickled, "is not a whole explanation"),
-        (_foreign, "is not a whole explanation"),
-        (_newer, "has format 99, and this version reads 1"),
-        (_text, "is not a whole explanation"),
-        (_zip, "is not a whole explanation"),
+        (truncate, "is not a complete explanation"),
+        (write_pickle, "is not a complete explanation"),
+        (write_foreign_npz, "is not a complete explanation"),
+        (write_newer_format, "has format 99, and this version reads 1"),
+        (write_text, "is not a complete explanation"),
+        (write_zip, "is not a complete explanation"),
     ],
 )
 def test_damaged_files_are_refused(explanation: Explanation, tmp_path: Path, spoil, text):
@@ -196,22 +198,22 @@ def test_missing_file_is_refused(tmp_path: Path):
         load_explanation(tmp_path / "none.npz")
 
 
-def test_an_empty_file_is_no_explanation(tmp_path: Path):
+def test_empty_file_is_refused(tmp_path: Path):
     (tmp_path / "a.npz").write_bytes(b"")
-    with pytest.raises(OutputError, match="not a whole explanation"):
+    with pytest.raises(OutputError, match="not a complete explanation"):
         load_explanation(tmp_path / "a.npz")
 
 
-def test_long_names_are_cut_to_what_file_systems_take(explanation: Explanation, tmp_path: Path):
+def test_long_names_are_cut_to_what_file_systems_allow(explanation: Explanation, tmp_path: Path):
     long = replace(explanation, image=60 * "\U0001f600" + ".png", target_name=60 * "\u5b57")
     assert load_explanation(long.save(tmp_path).heatmap).image == long.image
 
 
-def test_a_file_of_another_kind_is_told(explanation: Explanation, tmp_path: Path):
+def test_file_that_is_not_an_npz_is_refused(explanation: Explanation, tmp_path: Path):
     record = explanation.save(tmp_path).record
-    with pytest.raises(OutputError, match=r"json: is no \.npz; give the \.npz of an explanation"):
+    with pytest.raises(OutputError, match=r"json: is not an \.npz; give the \.npz of"):
         load_explanation(record)
 
 
-def test_an_explanation_is_told_in_few_words(explanation: Explanation):
+def test_repr_of_an_explanation_is_short(explanation: Explanation):
     assert len(repr(explanation)) < 600

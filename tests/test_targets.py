@@ -1,4 +1,4 @@
-"""Which classes are explained."""
+"""Targets are looked up by index, name and rank."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ def test_targets_are_found_by_index_name_and_rank(target, expected):
         ([], "empty list"),
     ],
 )
-def test_wrong_targets_say_what_there_is(target, text):
+def test_wrong_target_is_refused_with_what_there_is(target, text):
     with pytest.raises(ValueError, match=text):
         parse_targets(target, NAMES)
 
 
-def test_list_of_many_classes_is_cut_in_messages():
+def test_message_lists_only_the_first_of_many_classes():
     with pytest.raises(ValueError, match=r"class 19, \.\.\. \(1000 in all\)$"):
         parse_targets("zzz", [f"class {i}" for i in range(1000)])
 
 
-def test_most_probable_classes_are_chosen_each_once():
+def test_each_class_is_chosen_once():
     probabilities = np.array([0.1, 0.4, 0.2, 0.3])
     assert choose_targets((2, Top(2), 1), probabilities) == [2, 1, 3]
 
 
-def test_count_is_the_most_there_can_be():
+def test_count_of_targets_is_an_upper_bound():
     assert count_targets((2, Top(2), 1)) == 4
 
 
 @pytest.mark.parametrize("target", [5.0, b"5", {"a": 1}.get])
-def test_what_is_no_target_is_told(target):
+def test_value_that_is_no_target_is_refused(target):
     with pytest.raises(TypeError, match="takes an index, a name or a list of them, got"):
         parse_targets(target, ["a", "b"])

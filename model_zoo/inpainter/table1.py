@@ -35,9 +35,9 @@ from onnxplain.fills import Blur, DatasetMean, Inpaint, UniformNoise
 from onnxplain.image import place_frame, read_image
 from onnxplain.loading import load_inpainter
 from onnxplain.metrics import ms_ssim
-from onnxplain.metrics.heatmaps.boxes import box_mask
+from onnxplain.metrics.heatmaps.boxes import make_box_mask
 from onnxplain.study.dataset import Item, draw_sample, read_items
-from onnxplain.study.statistics import interval
+from onnxplain.study.statistics import confidence_interval
 from onnxplain.subjects import classify, fit_to_classifier
 
 SIZE = 256  # of the photo's centre square, at which it is filled
@@ -57,7 +57,7 @@ def judge(
     rows, columns, _ = photo.shape
     frame = place_frame((rows, columns), (SIZE, SIZE))
     image = frame.bring(photo)
-    boxes = box_mask([frame.box(box) for box in item.boxes_in((rows, columns))], (SIZE, SIZE))
+    boxes = make_box_mask([frame.box(box) for box in item.boxes_in((rows, columns))], (SIZE, SIZE))
     masks = {"boxes": boxes, "shapes": find_shape(boxes, image)}
     return {
         "photo": item.file,
@@ -136,7 +136,7 @@ def format_table(title: str, mask: str, rows: Sequence[dict[str, Any]]) -> str:
     for name in by_photo[0]:
         values = {key: np.array([fills[name][key] for fills in by_photo]) for key in COLUMNS}
         gaps = inpainted - values["recognised"]
-        low, high = interval(gaps, np.random.default_rng(0))
+        low, high = confidence_interval(gaps, np.random.default_rng(0))
         gap = "" if name == INPAINT else f"{gaps.mean():+.1%} ({low:+.1%} to {high:+.1%})"
         lines.append(
             f"| {name} | {values['recognised'].mean():.1%} | {values['probability'].mean():.3f} "

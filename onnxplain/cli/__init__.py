@@ -1,7 +1,7 @@
-"""The command ``onnxplain``: a file for each command, imported when it is called.
+"""The command ``onnxplain``: one file per command, imported when it is called.
 
-Results go to stdout, progress and logs to stderr. Exit codes: 0, all done; 1, something
-failed; 2, the command line asks for something that does not exist.
+Results go to stdout, progress and logs to stderr. Exit codes: 0, everything is done;
+1, something failed; 2, the command line asks for something that does not exist.
 
 For completion in the shell put ``eval "$(_ONNXPLAIN_COMPLETE=bash_source onnxplain)"``
 into its start-up file (``zsh_source`` and ``fish_source`` for the others).
@@ -15,14 +15,14 @@ import logging
 
 import click
 
-from onnxplain.cli.reporting import reported
+from onnxplain.cli.reporting import report_errors
 from onnxplain.version import __version__
 
 COMMANDS = ("explain", "evaluate", "compare", "merge", "inspect", "export-gradient", "zoo")
 
 
 class _Commands(click.Group):
-    """Finds a command in the module of its name, so that none is imported before its use."""
+    """Finds a command in the module with its name, so that none is imported before its use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -30,20 +30,20 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        with reported():  # imports take long enough to be interrupted
+        with report_errors():  # imports take long enough to be interrupted
             module = importlib.import_module(f"onnxplain.cli.{cmd_name.replace('-', '_')}")
         command = module.command
         assert isinstance(command, click.Command)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the command line; help and version are printed here, where there may be no room."""
-        with reported():
+        """Read the command line; this prints help and version, for which there may be no room."""
+        with report_errors():
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; what it prints may be impossible to write as well."""
-        with reported():
+        """Run a command; there may be no room for what it prints, either."""
+        with report_errors():
             return super().invoke(ctx)
 
 
@@ -56,17 +56,17 @@ class _Commands(click.Group):
     callback=lambda ctx, _, asked: _print_version(ctx) if asked else None,
     help="Show the versions of onnxplain and ONNX Runtime and exit.",
 )
-@click.option("-v", "--verbose", count=True, help="Log what is done to stderr; twice for all.")
+@click.option("-v", "--verbose", count=True, help="Log progress to stderr; twice for all details.")
 def main(verbose: int) -> None:
     """Explain exported image classifiers by removing parts of the image."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
-    # Building a model for the first time takes long enough to say what it does.
+    # Building a model for the first time takes long enough to say so.
     logging.getLogger("onnxplain.zoo").setLevel(min(level, logging.INFO))
 
 
 def _print_version(ctx: click.Context) -> None:
-    """Versions from the installed packages' metadata: nothing heavy is imported."""
+    """Print versions from the metadata of installed packages: nothing heavy is imported."""
     click.echo(f"onnxplain {__version__}")
     for wheel in ("onnxruntime", "onnxruntime-gpu"):
         try:

@@ -1,4 +1,4 @@
-"""``onnxplain compare``: how alike two heatmaps are."""
+"""``onnxplain compare``: how similar two heatmaps are."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 import numpy as np
 
-from onnxplain.cli.reporting import reported
+from onnxplain.cli.reporting import report_errors
 from onnxplain.core.data import Heatmap
 from onnxplain.core.errors import OutputError
-from onnxplain.metrics import SSIM, HOGCorrelation, PairMetric, Spearman, scaled
+from onnxplain.metrics import SSIM, HOGCorrelation, PairMetric, Spearman, scale_to_unit
 from onnxplain.results import load_explanation
 
 
@@ -30,26 +30,27 @@ def command(first: Path, second: Path, scale: bool, as_json: bool) -> None:
     """Compare two heatmaps: SSIM, correlation of HOG features, rank correlation.
 
     FIRST and SECOND are .npz files of onnxplain explain, or .npy files with an array (rows,
-    columns), of one shape. 1 means equal.
+    columns), of the same shape. 1 means equal.
     """
     metrics: tuple[PairMetric, ...] = (SSIM(), HOGCorrelation(), Spearman())
-    with reported(arguments=True):
-        maps = [scaled(one) if scale else one for one in map(_read, (first, second))]
-        found = {metric.name: metric.compare(*maps) for metric in metrics}
+    with report_errors(arguments=True):
+        heatmaps = [_read_heatmap(path) for path in (first, second)]
+        maps = [scale_to_unit(heatmap) if scale else heatmap for heatmap in heatmaps]
+        values = {metric.name: metric.compare(*maps) for metric in metrics}
     if as_json:
-        defined = {name: value if math.isfinite(value) else None for name, value in found.items()}
+        defined = {name: value if math.isfinite(value) else None for name, value in values.items()}
         click.echo(json.dumps(defined))
         return
-    for name, value in found.items():
+    for name, value in values.items():
         click.echo(f"{name:<8}  {value:.4f}" if math.isfinite(value) else f"{name:<8}  undefined")
 
 
-def _read(path: Path) -> Heatmap:
+def _read_heatmap(path: Path) -> Heatmap:
     if path.suffix.lower() == ".npz":
         return load_explanation(path).heatmap
     try:
-        found: Heatmap = np.load(path, allow_pickle=False)
+        heatmap: Heatmap = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         why = error.strerror if isinstance(error, OSError) else "it holds no array of numbers"
-        raise OutputError(f"{path}: is no heatmap in .npy or .npz: {why}") from error
-    return found
+        raise OutputError(f"{path}: is not a heatmap in .npy or .npz: {why}") from error
+    return heatmap

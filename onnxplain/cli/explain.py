@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from onnxplain import registry
-from onnxplain.api import Failure, explain_many
-from onnxplain.cli.explain_plan import Planned, read_explain_plan
-from onnxplain.cli.inpainters import inpainter_flags, inpainter_options
-from onnxplain.cli.models import FILE, max_pixels_option, model_flags, model_options
-from onnxplain.cli.parameters import Family, completed
-from onnxplain.cli.progress import clear_line, progress
-from onnxplain.cli.reporting import Interrupted, describe, reported
+from onnxplain.api import explain_many
+from onnxplain.cli.explain_plan import ExplainPlan, read_explain_plan
+from onnxplain.cli.inpainters import add_inpainter_options, get_inpainter_flags
+from onnxplain.cli.models import FILE, add_model_options, get_model_flags, max_pixels_option
+from onnxplain.cli.outcomes import save_and_print
+from onnxplain.cli.parameters import ParameterOptions, make_name_completer
+from onnxplain.cli.progress import show_progress
+from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
-from onnxplain.core.errors import OutputError
 from onnxplain.core.flow import Method
 from onnxplain.core.protocols import Fill
 from onnxplain.fills import Inpaint
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpainter
 from onnxplain.registry import Entry, parse_entry
-from onnxplain.results import Explanation, Saved, check_folder
+from onnxplain.results import check_folder
 from onnxplain.runtime import OnnxClassifier
 
-METHODS = Family("method", "", registry.all_methods())
-FILLS = Family("fill", "fill-", registry.all_fills())
+METHODS = ParameterOptions("method", "", registry.get_methods())
+FILLS = ParameterOptions("fill", "fill-", registry.get_fills())
 
 
 @click.command(
     cls=SectionedCommand,
-    epilog="""Before the colon stands which methods or fills take a parameter.
+    epilog="""The methods or fills that take a parameter stand before the colon.
 
-Exit code: 0, all explained; 1, something failed, the rest is written; 2, a wrong command line.
+Exit code: 0, everything was explained; 1, something failed, the rest is written; 2, the command
+line is wrong.
 
 \b
 onnxplain explain photo.jpg
@@ -54,17 +53,17 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
 )
 @click.option(
     "--method",
-    shell_complete=completed([*METHODS.classes, *registry.GENERATIVE]),
+    shell_complete=make_name_completer([*METHODS.classes, *registry.GENERATIVE]),
     metavar="NAME[:KEY=VALUE,...]",
     help=f"{', '.join([*METHODS.classes, *registry.GENERATIVE])}; those with -g fill with an "
     "inpainter.  [default: rise]",
 )
 @click.option(
     "--fill",
-    shell_complete=completed(FILLS.classes),
+    shell_complete=make_name_completer(FILLS.classes),
     metavar="NAME[:KEY=VALUE,...]",
     help=f"What stands in for removed pixels: {', '.join(FILLS.classes)}.  "
-    "[default: that of the method's paper]",
+    "[default: the fill of the method's paper]",
 )
 @click.option(
     "-t",
@@ -72,13 +71,13 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
     multiple=True,
     metavar="CLASS",
     help="Index or name of a class, or top-N; may be given several times.  "
-    "[default: the predicted one]",
+    "[default: the predicted class]",
 )
 @click.option(
     "--inpainter",
     type=FILE,
     metavar="MODEL",
-    help="What fills in the -g methods: an ONNX file, described by the table [inpainter] of the "
+    help="The inpainter of the -g methods: an ONNX file, described by the table [inpainter] of the "
     f".toml file beside it or by options, or a name in the zoo.  [default: {DEFAULT_INPAINTER}]",
 )
 @click.option("--seed", type=int, help="Decides every random draw.  [default: 0]")
@@ -98,13 +97,13 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
     metavar="FILE",
     help="A TOML file with method, fill, target and seed; options win over it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object an explanation.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per explanation.")
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
 @max_pixels_option
-@model_options
-@METHODS.options
-@FILLS.options
-@inpainter_options
+@add_model_options
+@METHODS.add_options
+@FILLS.add_options
+@add_inpainter_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -125,46 +124,48 @@ def command(
 
     Writes an overlay, a heatmap and a record of each into a folder, and prints one line each.
     """
-    with reported(arguments=True):
-        plan = read_explain_plan(plan_file) if plan_file else Planned()
-        chosen, implied = _method(ctx, method, plan.method)
-        filled = _fill(ctx, fill, plan.fill, implied, chosen.usual_fill, inpainter)
+    with report_errors(arguments=True):
+        plan = read_explain_plan(plan_file) if plan_file else ExplainPlan()
+        chosen, implied = _choose_method(ctx, method, plan.method)
+        chosen_fill = _choose_fill(ctx, fill, plan.fill, implied, chosen.usual_fill, inpainter)
         check_folder(output)
-        classifier = load(model, **model_flags(ctx))
+        classifier = load(model, **get_model_flags(ctx))
     quiet = quiet or as_json
     if not quiet:
-        click.echo(_what_runs(classifier), err=True)
-    # A method that adapts to what it is told may stop early: the bar shows the most there can be.
+        click.echo(_describe_run(classifier), err=True)
+    # A method that adapts to the scores may stop early: the bar shows the most there can be.
     label = "evaluations, at most" if chosen.adaptive else "evaluations"
-    with progress(shown=not quiet, label=label) as move:
-        with reported(arguments=True):
+    with show_progress(shown=not quiet, label=label) as move:
+        with report_errors(arguments=True):
             outcomes = explain_many(
                 classifier,
                 images,
                 chosen,
                 target=target or plan.target or None,
-                fill=filled,
+                fill=chosen_fill,
                 seed=(plan.seed or 0) if seed is None else seed,
                 max_pixels=max_pixels,
                 on_progress=move,
             )
-        with reported():
-            failed = _finish(outcomes, output, as_json)
-    if failed:
+        with report_errors():
+            n_failed = save_and_print(outcomes, output, as_json=as_json)
+    if n_failed:
         ctx.exit(1)
 
 
-def _method(ctx: click.Context, given: str | None, planned: Entry) -> tuple[Method, str | None]:
-    """The method asked for, else the planned one, and the fill that its name implies."""
-    asked = parse_entry(given) if given else planned
-    base, implied = registry.split_generative(asked.name)
-    parameters = {**asked.parameters, **METHODS.given(ctx, base)}
+def _choose_method(
+    ctx: click.Context, given: str | None, planned: Entry
+) -> tuple[Method, str | None]:
+    """Return the method of the command line or else the plan, and the fill its name implies."""
+    wanted = parse_entry(given) if given else planned
+    base, implied = registry.split_generative(wanted.name)
+    parameters = {**wanted.parameters, **METHODS.get_parameters(ctx, base)}
     if registry.split_generative(planned.name)[0] == base:
         parameters = {**planned.parameters, **parameters}
     return registry.make_method(base, parameters), implied
 
 
-def _fill(
+def _choose_fill(
     ctx: click.Context,
     given: str | None,
     planned: Entry | None,
@@ -172,100 +173,35 @@ def _fill(
     usual: str,
     inpainter: str | None,
 ) -> Fill:
-    """The fill asked for, else the planned one, that of the method's name, or its usual one."""
-    asked = parse_entry(given) if given else planned
-    if implied and asked and asked.name != implied:
-        whose = "--fill" if given else "the plan's fill"
-        raise ValueError(f"a method with -g has the fill {implied!r}, got {whose} {asked.name}")
-    asked = asked or Entry(implied or usual)
-    name = asked.name
-    description = inpainter_flags(ctx)
+    """Return the fill of the command line, the plan, or the method's name, or its usual one."""
+    wanted = parse_entry(given) if given else planned
+    if implied and wanted and wanted.name != implied:
+        source = "--fill" if given else "the plan's fill"
+        raise ValueError(f"a method with -g has the fill {implied!r}, got {source} {wanted.name}")
+    wanted = wanted or Entry(implied or usual)
+    name = wanted.name
+    description = get_inpainter_flags(ctx)
     if (inpainter or description) and name != Inpaint.name:
         raise ValueError(
             "--inpainter and its description are for the -g methods and for --fill inpaint"
         )
-    parameters = {**asked.parameters, **(FILLS.given(ctx, name) if name in FILLS.classes else {})}
+    options = FILLS.get_parameters(ctx, name) if name in FILLS.classes else {}
+    parameters = {**wanted.parameters, **options}
     if planned and planned.name == name:
         parameters = {**planned.parameters, **parameters}
     painter = None
     if name == Inpaint.name:
-        device = model_flags(ctx).get("device", "auto")
+        device = get_model_flags(ctx).get("device", "auto")
         painter = load_inpainter(
             inpainter or DEFAULT_INPAINTER, device=device, description=description
         )
     return registry.make_fill(name, parameters, painter)
 
 
-def _what_runs(classifier: OnnxClassifier) -> str:
+def _describe_run(classifier: OnnxClassifier) -> str:
+    """Say which model runs where, and in which batches."""
     ran = classifier.provenance
     return (
         f"{ran['model']} on {ran['device']} ({ran['provider']}), batches of "
         f"{classifier.batch_size}, {classifier.workers} at a time"
-    )
-
-
-def _finish(outcomes: Iterator[Explanation | Failure], folder: Path, as_json: bool) -> int:
-    """Write and print what comes; how many images failed."""
-    failed = 0
-    written = 0
-    try:
-        for outcome in outcomes:
-            clear_line()
-            if isinstance(outcome, Explanation):
-                try:
-                    saved = outcome.save(folder)
-                except (OutputError, ValueError) as error:
-                    outcome = Failure(outcome.image, error)
-            if isinstance(outcome, Failure):
-                failed += 1
-                click.echo(f"Error: {describe(outcome.image, outcome.error)}", err=True)
-                continue
-            written += 1
-            click.echo(_as_json(outcome, saved) if as_json else _as_line(outcome, saved))
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; {written} explanations are in {folder}") from None
-    return failed
-
-
-def _as_line(explanation: Explanation, saved: Saved) -> str:
-    image, overlay = map(click.format_filename, (explanation.image, str(saved.overlay)))
-    return (
-        f"{image}: {explanation.target_name} ({explanation.target}) "
-        f"{explanation.score:.3f}, {explanation.method} with {explanation.fill}, "
-        f"{explanation.evaluations} evaluations{_inpaints(explanation)} "
-        f"in {explanation.seconds:.1f} s: {overlay}"
-    )
-
-
-def _inpaints(explanation: Explanation) -> str:
-    if not explanation.inpaints:
-        return ""
-    return f" and {explanation.inpaints} inpaints ({explanation.inpaint_share:.0%} of the time)"
-
-
-def _as_json(explanation: Explanation, saved: Saved) -> str:
-    """One JSON object; its keys stay what they are."""
-    classifier = explanation.provenance["classifier"]
-    return json.dumps(
-        {
-            "image": explanation.image,
-            "target": explanation.target,
-            "target_name": explanation.target_name,
-            "score": explanation.score,
-            "method": explanation.method,
-            "parameters": dict(explanation.parameters),
-            "fill": explanation.fill,
-            "fill_parameters": dict(explanation.fill_parameters),
-            "seed": explanation.seed,
-            "heatmap": str(saved.heatmap),
-            "overlay": str(saved.overlay),
-            "record": str(saved.record),
-            "evaluations": explanation.evaluations,
-            "seconds": explanation.seconds,
-            "inpaints": explanation.inpaints,
-            "inpaint_seconds": explanation.inpaint_seconds,
-            "inpaint_share": explanation.inpaint_share,
-            "model": classifier.get("model"),
-            "provider": classifier.get("provider"),
-        }
     )

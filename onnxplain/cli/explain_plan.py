@@ -10,7 +10,7 @@ Example::
     name = "rise"
     n_masks = 8000
 
-A method and a fill are a text or a table, with their parameters.
+Method and fill are a text or a table, with their parameters.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ DEFAULT_METHOD = Entry("rise")
 
 
 @dataclass(frozen=True)
-class Planned:
-    """What a plan file says; None is what it leaves open."""
+class ExplainPlan:
+    """What a plan file says; None where it says nothing."""
 
     method: Entry = DEFAULT_METHOD
     fill: Entry | None = None
@@ -34,30 +34,30 @@ class Planned:
     seed: int | None = None
 
 
-def read_explain_plan(path: Path) -> Planned:
+def read_explain_plan(path: Path) -> ExplainPlan:
     """Read a plan file.
 
     Raises
     ------
     ValueError
-        If it cannot be read, or says what a plan cannot.
+        If the file cannot be read, or holds an unknown key or an impossible value.
     """
-    given: dict[str, Any] = read_plan_toml(path, ("method", "fill", "target", "seed"))
+    fields: dict[str, Any] = read_plan_toml(path, ("method", "fill", "target", "seed"))
     for key in ("method", "fill"):
-        if key not in given:
+        if key not in fields:
             continue
         try:
-            given[key] = parse_entry(given[key])
+            fields[key] = parse_entry(fields[key])
         except ValueError as error:
             raise ValueError(f"{path}: {key}: {error}") from error
-    target = given.get("target", [])
-    given["target"] = tuple(target) if isinstance(target, list) else (target,)
-    if not all(isinstance(one, str) or _whole(one) for one in given["target"]):
+    target = fields.get("target", [])
+    fields["target"] = tuple(target) if isinstance(target, list) else (target,)
+    if not all(isinstance(label, str) or _is_integer(label) for label in fields["target"]):
         raise ValueError(f"{path}: target takes indices and names of classes, got {target!r}")
-    if not _whole(given.get("seed", 0)):
-        raise ValueError(f"{path}: seed takes an integer, got {given['seed']!r}")
-    return Planned(**given)
+    if not _is_integer(fields.get("seed", 0)):
+        raise ValueError(f"{path}: seed takes an integer, got {fields['seed']!r}")
+    return ExplainPlan(**fields)
 
 
-def _whole(value: object) -> bool:
+def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)

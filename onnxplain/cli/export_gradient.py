@@ -7,11 +7,16 @@ from typing import get_args
 
 import click
 
-from onnxplain.cli.models import FILE, check_spares, model_flags, model_options
-from onnxplain.cli.reporting import reported
+from onnxplain.cli.models import (
+    FILE,
+    add_model_options,
+    check_output_is_not_model,
+    get_model_flags,
+)
+from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.core.data import ScoreKind
-from onnxplain.core.files import wrapping_write_errors, write_atomic
+from onnxplain.core.files import wrap_write_errors, write_atomic
 from onnxplain.loading import find_model, gradient_graph
 
 
@@ -37,15 +42,15 @@ from onnxplain.loading import find_model, gradient_graph
     "layers",
     multiple=True,
     metavar="TENSOR",
-    help="An inner tensor that is wanted with its gradient; may be given several times.",
+    help="An inner tensor to output with its gradient; may be given several times.",
 )
 @click.option(
     "--mask",
     type=click.IntRange(min=1),
     metavar="CELLS",
-    help="Differentiate by a mask of CELLS x CELLS in place of the image.",
+    help="Differentiate by a mask of CELLS x CELLS instead of the image.",
 )
-@model_options
+@add_model_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -62,13 +67,13 @@ def command(
     With --mask it also takes a fill, as the model takes images, and a mask (N, CELLS, CELLS) in
     [0, 1] where 1 removes, which is enlarged bilinearly; image and fill have N rows or one.
     """
-    flags = model_flags(ctx)
+    flags = get_model_flags(ctx)
     # The graph is the same on every device, for every batch.
-    described = {key: flags[key] for key in flags if key not in ("device", "batch_size")}
-    with reported(arguments=True):
+    description = {key: flags[key] for key in flags if key not in ("device", "batch_size")}
+    with report_errors(arguments=True):
         path = find_model(model)
-        check_spares(path, output)
-        content = gradient_graph(path, score=score, layers=layers, mask=mask, **described)
-    with reported(), wrapping_write_errors(output):
+        check_output_is_not_model(path, output)
+        content = gradient_graph(path, score=score, layers=layers, mask=mask, **description)
+    with report_errors(), wrap_write_errors(output):
         write_atomic(output, content)
     click.echo(output)

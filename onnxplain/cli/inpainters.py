@@ -1,4 +1,4 @@
-"""The options that describe an inpainter, out of what `InpainterSpec` declares."""
+"""The options that describe an inpainter, from what `InpainterSpec` declares."""
 
 from __future__ import annotations
 
@@ -7,53 +7,53 @@ from typing import Any, TypeVar
 
 import click
 
-from onnxplain.cli.kept import given, keep
-from onnxplain.cli.models import numbers, sides
-from onnxplain.core.params import Declared
-from onnxplain.describe.inpainter.inpainter_spec import FIELDS
-from onnxplain.describe.inpainter.presets import PRESETS
+from onnxplain.cli.kept import get_kept_options, keep_option
+from onnxplain.cli.models import parse_numbers, parse_size
+from onnxplain.core.params import Hyperparameter
+from onnxplain.describe.inpainter.inpainter_spec import INPAINTER_PARAMETERS
+from onnxplain.describe.inpainter.presets import INPAINTER_PRESETS
 
 F = TypeVar("F", bound=Callable[..., object])
 
 PREFIX = "inpainter_"  # names of options share one space
 
 
-def inpainter_options(command: F) -> F:
+def add_inpainter_options(command: F) -> F:
     """Add an option for every field of an inpainter's description, and for its preset."""
-    for one in reversed(FIELDS.values()):
-        command = _option(one)(command)
+    for declared in reversed(INPAINTER_PARAMETERS.values()):
+        command = _make_option(declared)(command)
     return click.option(
         f"{PREFIX}preset",
         "--inpainter-preset",
-        type=click.Choice(list(PRESETS)),
+        type=click.Choice(list(INPAINTER_PRESETS)),
         expose_value=False,
-        callback=keep,
+        callback=keep_option,
         help="The convention of a published inpainter; the options below win over it.",
     )(command)
 
 
-def inpainter_flags(ctx: click.Context) -> dict[str, Any]:
-    """What the command line says of the inpainter."""
-    return given(ctx, PREFIX)
+def get_inpainter_flags(ctx: click.Context) -> dict[str, Any]:
+    """Return what the command line says of the inpainter."""
+    return get_kept_options(ctx, PREFIX)
 
 
-def _option(one: Declared) -> Callable[[F], F]:
-    flag = f"--inpainter-{one.name.replace('_', '-')}"
-    kind: Any = one.type
+def _make_option(declared: Hyperparameter) -> Callable[[F], F]:
+    flag = f"--inpainter-{declared.name.replace('_', '-')}"
+    value_type: Any = declared.type
     metavar = None
-    if one.choices:
-        kind = click.Choice(one.choices)
-    elif one.name == "size":
-        kind, metavar = sides, "N[xN]"
-    elif one.length is not None:
-        kind, metavar = numbers, ",".join("N" * one.length)
+    if declared.choices:
+        value_type = click.Choice(declared.choices)
+    elif declared.name == "size":
+        value_type, metavar = parse_size, "N[xN]"
+    elif declared.length is not None:
+        value_type, metavar = parse_numbers, ",".join("N" * declared.length)
     return click.option(
-        f"{PREFIX}{one.name}",
-        f"{flag}/--no-{flag[2:]}" if one.type is bool else flag,
-        type=None if one.type is bool else kind,
+        f"{PREFIX}{declared.name}",
+        f"{flag}/--no-{flag[2:]}" if declared.type is bool else flag,
+        type=None if declared.type is bool else value_type,
         default=None,
         expose_value=False,
-        callback=keep,
+        callback=keep_option,
         metavar=metavar,
-        help=f"{one.param.help[0].upper()}{one.param.help[1:]}.",
+        help=f"{declared.param.help[0].upper()}{declared.param.help[1:]}.",
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from onnxplain.cli.reporting import reported
+from onnxplain.cli.reporting import report_errors
 from onnxplain.study.rows import merge_rows
 
 
@@ -18,9 +18,9 @@ from onnxplain.study.rows import merge_rows
 def command(output: Path, files: tuple[Path, ...]) -> None:
     """Join the rows (rows.jsonl) of several runs of onnxplain evaluate into OUTPUT.
 
-    Each row is kept once, those that OUTPUT holds already among them. onnxplain evaluate on the
+    Each row is kept once, including those that OUTPUT already holds. onnxplain evaluate on the
     joined rows finds everything done and makes the tables.
     """
-    with reported():
-        n = merge_rows(files, output)
-    click.echo(f"{output}: {n} rows")
+    with report_errors():
+        n_rows = merge_rows(files, output)
+    click.echo(f"{output}: {n_rows} rows")

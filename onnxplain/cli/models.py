@@ -1,4 +1,4 @@
-"""The options that say which model, where it runs and how it is fed."""
+"""The options that say which model runs, where it runs and what it takes."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from onnxplain.cli.kept import given, keep
+from onnxplain.cli.kept import get_kept_options, keep_option
 from onnxplain.core.data import Fit, Interpolation
-from onnxplain.core.spec import Colour, Head, Layout
+from onnxplain.core.spec import ChannelOrder, Head, Layout
 from onnxplain.image import MAX_PIXELS
 
 F = TypeVar("F", bound=Callable[..., object])
 
 PREFIX = "model_"  # names of options share one space
 
-# The shell completes it; whoever reads the file tells what is wrong with it.
+# The shell completes file names; the function that reads a file reports what is wrong with it.
 FILE = click.Path(readable=False)
 
 
-def numbers(text: str) -> tuple[float, ...]:
-    """One number, or several parted by commas."""
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """Parse one number, or several separated by commas."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise click.BadParameter(
-            f"{text!r} is not a number, nor numbers parted by commas"
+            f"{text!r} is not a number, nor numbers separated by commas"
         ) from None
 
 
-def sides(text: str) -> tuple[int, int]:
-    """Pixels: one number, or rows x columns."""
+def parse_size(text: str) -> tuple[int, int]:
+    """Parse a size in pixels: one number, or rows x columns."""
     try:
         rows, columns = (text if "x" in text else f"{text}x{text}").split("x")
         return int(rows), int(columns)
@@ -51,113 +51,125 @@ max_pixels_option = click.option(
 )
 
 
-def model_options(command: F) -> F:
-    """Add the options of `onnxplain.load`, but for the model itself."""
+def add_model_options(command: F) -> F:
+    """Add the options of `onnxplain.load`, except for the model itself."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def model_flags(ctx: click.Context) -> dict[str, Any]:
-    """What the command line says of device, batch size and model."""
-    return given(ctx, PREFIX)
+def get_model_flags(ctx: click.Context) -> dict[str, Any]:
+    """Return what the command line says of device, batch size and model."""
+    return get_kept_options(ctx, PREFIX)
 
 
-def check_spares(model: Path, output: Path) -> None:
-    """Refuse to write over the model that a command reads.
+def check_output_is_not_model(model: Path, output: Path) -> None:
+    """Check that a command does not write over the model that it reads.
 
     Raises
     ------
     ValueError
-        If both are one file, under whatever names.
+        If both are the same file, under whatever names.
     """
     if output.exists() and output.samefile(model):
-        raise ValueError(f"{output}: is the model itself; give another name for what is written")
+        raise ValueError(f"{output}: is the model itself; give another name for the output")
 
 
-def _option(field: str, *flags: str, **settings: Any) -> Callable[[F], F]:
-    """An option that sets one argument of `onnxplain.load`."""
-    return click.option(f"{PREFIX}{field}", *flags, expose_value=False, callback=keep, **settings)
+def _make_option(field: str, *flags: str, **settings: Any) -> Callable[[F], F]:
+    """Make an option that sets one argument of `onnxplain.load`."""
+    return click.option(
+        f"{PREFIX}{field}", *flags, expose_value=False, callback=keep_option, **settings
+    )
 
 
-def _choice(alias: Any) -> click.Choice[str]:
+def _list_choices(alias: Any) -> click.Choice[str]:
     return click.Choice(get_args(alias))
 
 
 _OPTIONS = (
-    _option(
+    _make_option(
         "device",
         "--device",
         metavar="DEVICE",
         help="auto, cpu, cuda, cuda:N or tensorrt.  [default: auto]",
     ),
-    _option(
+    _make_option(
         "batch_size",
         "--batch-size",
         type=int,
         metavar="N",
-        help="Images a call.  [default: measured once]",
+        help="Images per call.  [default: measured once]",
     ),
-    _option(
+    _make_option(
         "preprocessing",
         "--preprocessing",
         metavar="PRESET",
         help="How the model's framework normalises: torchvision, timm, keras-tf, keras-caffe, "
         "keras-torch, lite, unit or bytes.",
     ),
-    _option("layout", "--layout", type=_choice(Layout), help="Order of the input's axes."),
-    _option("colour", "--colour", "--color", type=_choice(Colour), help="Order of the channels."),
-    _option(
+    _make_option(
+        "layout", "--layout", type=_list_choices(Layout), help="Order of the input's axes."
+    ),
+    _make_option(
+        "colour",
+        "--colour",
+        "--color",
+        type=_list_choices(ChannelOrder),
+        help="Order of the channels.",
+    ),
+    _make_option(
         "range",
         "--range",
-        type=numbers,
+        type=parse_numbers,
         metavar="LOW,HIGH",
-        help="What black and white become, as 0,255.",
+        help="What black and white become, for example 0,255.",
     ),
-    _option(
+    _make_option(
         "mean",
         "--mean",
-        type=numbers,
+        type=parse_numbers,
         metavar="M[,M,M]",
-        help="Subtracted after that; one number, or one a channel.",
+        help="Subtracted after that; one number, or one per channel.",
     ),
-    _option(
+    _make_option(
         "std",
         "--std",
-        type=numbers,
+        type=parse_numbers,
         metavar="S[,S,S]",
-        help="Divided by after that; one number, or one a channel.",
+        help="Divisor after that; one number, or one per channel.",
     ),
-    _option(
+    _make_option(
         "size",
         "--size",
-        type=sides,
+        type=parse_size,
         metavar="N[xN]",
         help="Input size in pixels: 224, or 240x320, rows first.",
     ),
-    _option("fit", "--fit", type=_choice(Fit), help="How a photo comes to the input's shape."),
-    _option(
+    _make_option(
+        "fit", "--fit", type=_list_choices(Fit), help="How a photo is brought to the input's shape."
+    ),
+    _make_option(
         "crop",
         "--crop",
         type=float,
         metavar="SHARE",
-        help="With --fit crop, the part of the side that is kept.",
+        help="With --fit crop, the share of the side that is kept.",
     ),
-    _option(
+    _make_option(
         "interpolation",
         "--interpolation",
-        type=_choice(Interpolation),
+        type=_list_choices(Interpolation),
         help="How pixels are resampled.",
     ),
-    _option("head", "--head", type=_choice(Head), help="What the scores are."),
-    _option("input", "--input-name", metavar="NAME", help="The graph's image input."),
-    _option("output", "--output-name", metavar="NAME", help="The graph's score output."),
-    _option(
+    _make_option("head", "--head", type=_list_choices(Head), help="What the scores are."),
+    _make_option("input", "--input-name", metavar="NAME", help="The graph's image input."),
+    _make_option("output", "--output-name", metavar="NAME", help="The graph's score output."),
+    _make_option(
         "labels",
         "--labels",
         "--classes",
         type=FILE,
         metavar="FILE",
-        help="Class names, one a line or as JSON.",
+        help="Class names, one per line or as JSON.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Options of the command line out of what methods and fills declare."""
+"""Options of the command line from the parameters that methods and fills declare."""
 
 from __future__ import annotations
 
@@ -8,96 +8,105 @@ from typing import Any, TypeVar
 
 import click
 
-from onnxplain.cli.kept import given, keep
-from onnxplain.core.params import Declared, list_parameters
+from onnxplain.cli.kept import get_kept_options, keep_option
+from onnxplain.core.params import Hyperparameter, list_parameters
 
 F = TypeVar("F", bound=Callable[..., object])
 
 
 @dataclass(frozen=True)
-class Family:
-    """Things of one kind whose parameters become options.
+class ParameterOptions:
+    """The options for the parameters of all methods, or of all fills.
 
     Parameters
     ----------
-    kind : str
-        What they are, for messages: ``method``, ``fill``.
+    owner : str
+        Says what the classes are, for messages: ``method`` or ``fill``.
     prefix : str
-        Between the dashes and the parameter's name.
+        Stands between the dashes and the parameter's name.
     classes : mapping of str to type
-        The things by name.
+        The methods or fills by name.
     """
 
-    kind: str
+    owner: str
     prefix: str
     classes: Mapping[str, type]
 
-    def options(self, command: F) -> F:
-        """Add an option for every parameter that any of them declares."""
-        for name, takers in reversed(list(self._takers().items())):
-            command = self._option(name, takers)(command)
+    def add_options(self, command: F) -> F:
+        """Add an option to a command for every parameter that any of the classes declares."""
+        for name, takers in reversed(list(self._find_takers().items())):
+            command = self._make_option(name, takers)(command)
         return command
 
-    def given(self, ctx: click.Context, owner: str) -> dict[str, Any]:
-        """The parameters that were given, all of which `owner` must take."""
-        found = given(ctx, f"{self.kind}_")
-        known = {one.name for one in list_parameters(self.classes[owner])}
-        for name in found:
-            if name not in known:
-                takers = ", ".join(self._takers()[name])
-                mine = ", ".join(self._flag(one) for one in sorted(known)) or "none"
+    def get_parameters(self, ctx: click.Context, name: str) -> dict[str, Any]:
+        """Return the parameters that were given for the method or fill `name`.
+
+        Raises
+        ------
+        UsageError
+            If it does not take one of them.
+        """
+        parameters = get_kept_options(ctx, f"{self.owner}_")
+        known = {declared.name for declared in list_parameters(self.classes[name])}
+        for parameter in parameters:
+            if parameter not in known:
+                takers = ", ".join(self._find_takers()[parameter])
+                own = ", ".join(self._make_flag(taken) for taken in sorted(known)) or "none"
                 raise click.UsageError(
-                    f"{self.kind} {owner} takes no {self._flag(name)}, which belongs to "
-                    f"{takers}; its own options: {mine}"
+                    f"{self.owner} {name} takes no {self._make_flag(parameter)}, which belongs to "
+                    f"{takers}; its own options: {own}"
                 )
-        return found
+        return parameters
 
-    def _flag(self, name: str) -> str:
-        return f"--{self.prefix}{name.replace('_', '-')}"
+    def _make_flag(self, parameter: str) -> str:
+        return f"--{self.prefix}{parameter.replace('_', '-')}"
 
-    def _takers(self) -> dict[str, dict[str, Declared]]:
-        """For each parameter, who takes it."""
-        takers: dict[str, dict[str, Declared]] = {}
-        for owner, cls in self.classes.items():
-            for one in list_parameters(cls):
-                takers.setdefault(one.name, {})[owner] = one
+    def _find_takers(self) -> dict[str, dict[str, Hyperparameter]]:
+        """Return for each parameter the names that take it, with its declaration."""
+        takers: dict[str, dict[str, Hyperparameter]] = {}
+        for name, cls in self.classes.items():
+            for declared in list_parameters(cls):
+                takers.setdefault(declared.name, {})[name] = declared
         return takers
 
-    def _option(self, name: str, takers: Mapping[str, Declared]) -> Callable[[F], F]:
+    def _make_option(
+        self, parameter: str, takers: Mapping[str, Hyperparameter]
+    ) -> Callable[[F], F]:
         first = next(iter(takers.values()))
-        flag = self._flag(name)
+        flag = self._make_flag(parameter)
         return click.option(
-            f"{self.kind}_{name}",  # names of options share one space
+            f"{self.owner}_{parameter}",  # names of options share one space
             f"{flag}/--no-{flag[2:]}" if first.type is bool else flag,
             type=first.type,
             nargs=first.length or 1,
             default=None,
             expose_value=False,
-            callback=keep,
+            callback=keep_option,
             metavar="|".join(first.choices) or None,
-            help=_help(takers),
+            help=_format_help(takers),
         )
 
 
-def completed(
+def make_name_completer(
     names: Iterable[str],
 ) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """What the shell completes for an option that takes a name, but is no choice of them."""
-    return lambda ctx, param, incomplete: [one for one in names if one.startswith(incomplete)]
+    """Make the shell completion of an option that takes a name but is not a choice."""
+    return lambda ctx, param, incomplete: [name for name in names if name.startswith(incomplete)]
 
 
-def _help(takers: Mapping[str, Declared]) -> str:
-    """``sp, lime: what it means [default: 3; >= 1]``, owners of one meaning together."""
-    owners: dict[str, list[str]] = {}
-    for owner, one in takers.items():
-        notes = [_default(one), one.param.bounds()]
-        text = f"{one.param.help} [{'; '.join(note for note in notes if note)}]"
-        owners.setdefault(text, []).append(owner)
-    return "  ".join(f"{', '.join(names)}: {text}." for text, names in owners.items())
+def _format_help(takers: Mapping[str, Hyperparameter]) -> str:
+    """Format ``sp, lime: meaning [default: 3; >= 1]``, takers with the same meaning together."""
+    names_by_text: dict[str, list[str]] = {}
+    for name, declared in takers.items():
+        notes = [_format_default(declared), declared.param.bounds()]
+        text = f"{declared.param.help} [{'; '.join(note for note in notes if note)}]"
+        names_by_text.setdefault(text, []).append(name)
+    return "  ".join(f"{', '.join(names)}: {text}." for text, names in names_by_text.items())
 
 
-def _default(one: Declared) -> str:
-    if one.default is None:
+def _format_default(declared: Hyperparameter) -> str:
+    default = declared.default
+    if default is None:
         return ""
-    parts = one.default if isinstance(one.default, tuple) else (one.default,)
+    parts = default if isinstance(default, tuple) else (default,)
     return f"default: {' '.join(str(part) for part in parts)}"

@@ -1,23 +1,75 @@
-"""What ``onnxplain evaluate`` prints and writes of its rows."""
+"""What ``onnxplain evaluate`` prints: a bar, failures as they happen, and the tables."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Self
 
 import click
 
-from onnxplain.cli.progress import clear_line
-from onnxplain.core.files import wrapping_write_errors, write_atomic
-from onnxplain.study import tables
-from onnxplain.study.plan import Plan
-from onnxplain.study.rows import Row, read_rows
-from onnxplain.study.writing import FORMATS, as_parquet, as_text, write_rows_parquet
+from onnxplain.cli.progress import clear_line, show_progress
+from onnxplain.study.evaluate import StudyProgress
+from onnxplain.study.prepare import log as study_log
+from onnxplain.study.result import Study
+from onnxplain.study.rows import Row
+from onnxplain.study.writing import to_text
 
 
-def tell(rows: Iterable[Row]) -> None:
-    """What failed, as it happens."""
+class StudyView:
+    """Shows a running study on stderr: one bar per classifier, notices and failures.
+
+    Parameters
+    ----------
+    quiet : bool
+        Show no bar.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar = ExitStack()
+        self._move: Callable[[int, int, int], None] | None = None
+        self._position = -1
+        self._notices = _NoticePrinter(logging.WARNING)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether all arguments are checked, and the first classifier runs."""
+        return self._move is not None
+
+    def __enter__(self) -> Self:
+        study_log.addHandler(self._notices)
+        study_log.propagate = False
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        study_log.removeHandler(self._notices)
+        study_log.propagate = True
+        self._bar.close()
+
+    def update(self, progress: StudyProgress) -> None:
+        """Print the failures among new rows, and move the bar."""
+        if self._move is None or progress.position != self._position:
+            self._bar.close()
+            bar = show_progress(shown=not self._quiet, label=progress.model)
+            self._move = self._bar.enter_context(bar)
+            self._position = progress.position
+        print_failed_rows(progress.rows)
+        self._move(progress.done, progress.total, progress.inpaints)
+
+
+class _NoticePrinter(logging.Handler):
+    """Prints what is logged as a warning of the command."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        click.echo(f"Warning: {record.getMessage()}", err=True)
+
+
+def print_failed_rows(rows: Iterable[Row]) -> None:
+    """Print what failed."""
     for row in rows:
         if row["status"] == "error":
             clear_line()
@@ -26,57 +78,37 @@ def tell(rows: Iterable[Row]) -> None:
             click.echo(f"Error: {where}: {row['error']}", err=True)
 
 
-def current(path: Path, keys: set[str]) -> Iterator[Row]:
-    """The rows of this study, read one at a time, as their curves would fill memory."""
-    return (row for row in read_rows(path) if row["key"] in keys)
-
-
-def report(
-    rows: Callable[[], Iterator[Row]], plan: Plan, output: Path, *, parquet: bool, quiet: bool
-) -> None:
-    """Print the tables and write them."""
-    columns = tables.gather_values(rows(), share=plan.held_out, seed=plan.seed)
-    made = {
-        "means": tables.summarise(columns, seed=plan.seed),
-        "pairs": tables.compare_pairs(columns, seed=plan.seed),
-        "by-method": tables.by_method(columns),
-    }
-    for name, table in made.items():
-        for suffix, text in FORMATS.items():
-            _write(output / f"{name}.{suffix}", text(table).encode())
-        if parquet:
-            _write(output / f"{name}.parquet", as_parquet(table))
-    if parquet:
-        write_rows_parquet(rows(), output / "rows.parquet")
+def print_study(study: Study, *, quiet: bool) -> None:
+    """Print how the images were classified, and the tables."""
     if not quiet:
-        click.echo("\n".join(_images(rows(), only_correct=plan.only_correct)), err=True)
-    click.echo(as_text(made["means"]))
-    click.echo(as_text(made["pairs"]), nl=False)
+        click.echo("\n".join(_count_images(study)), err=True)
+    click.echo(to_text(study.tables["means"]))
+    click.echo(to_text(study.tables["pairs"]), nl=False)
 
 
-def _images(rows: Iterable[Row], *, only_correct: bool) -> list[str]:
-    """How many images each classifier got right."""
-    last = {row["key"]: (row["model"], _verdict(row)) for row in rows if row["kind"] == "image"}
-    counts = Counter(last.values())
-    told = []
-    for model in dict.fromkeys(model for model, _ in last.values()):
+def _count_images(study: Study) -> list[str]:
+    """Say how many images each classifier got right."""
+    verdicts = {
+        row["key"]: (row["model"], _find_verdict(row))
+        for row in study.iterate_rows()
+        if row["kind"] == "image"
+    }
+    counts = Counter(verdicts.values())
+    lines = []
+    for model in dict.fromkeys(model for model, _ in verdicts.values()):
         line = (
             f"{model}: {counts[model, 'done']} images classified correctly, "
             f"{counts[model, 'wrong']} wrongly, {counts[model, 'error']} failed"
         )
         if n := counts[model, "unlabelled"]:
             line += f"; {n} without a label, of which the predicted class is explained"
-        if only_correct and not counts[model, "done"] and counts[model, "wrong"] and not n:
+        none_right = not counts[model, "done"] and counts[model, "wrong"]
+        if study.plan.only_correct and none_right and not n:
             line += "; --all-images judges those that are classified wrongly as well"
-        told.append(line)
-    return told
+        lines.append(line)
+    return lines
 
 
-def _verdict(row: Row) -> str:
+def _find_verdict(row: Row) -> str:
     unlabelled = row["status"] == "done" and not row.get("labelled", True)
     return "unlabelled" if unlabelled else str(row["status"])
-
-
-def _write(path: Path, content: bytes) -> None:
-    with wrapping_write_errors(path):
-        write_atomic(path, content)

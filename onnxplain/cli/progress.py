@@ -10,42 +10,43 @@ import click
 
 
 @contextmanager
-def progress(
+def show_progress(
     *, shown: bool, label: str = "evaluations"
 ) -> Iterator[Callable[[int, int, int], None]]:
-    """A bar, and the function that moves it: it is told what is done, in all, and inpaints made.
+    """Show a bar, and yield the function that moves it.
 
-    Nothing is shown where stderr is no terminal.
+    The function takes the number of evaluations done, their total, and the number of
+    inpaints. Nothing is shown if stderr is not a terminal.
     """
-    shown = shown and _is_watched()
+    shown = shown and _is_terminal()
     with click.progressbar(
         length=1,
         label=label,
         file=sys.stderr,
         show_pos=True,
         hidden=not shown,
-        item_show_func=_as_text,
+        item_show_func=_format_inpaints,
     ) as bar:
 
         def move(done: int, total: int, inpaints: int) -> None:
             bar.length = total
             bar.current_item = inpaints
             bar.update(done - bar.pos)
-            bar.render_progress()  # there may be inpaints where no evaluation is done
+            bar.render_progress()  # there may be inpaints while no evaluation is done
 
         yield move
 
 
-def _is_watched() -> bool:
-    """Whether stderr is a terminal; Python has none where the shell closed it."""
+def clear_line() -> None:
+    """Make room for a line where the bar is; the bar comes back with the next step."""
+    if _is_terminal():
+        click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _is_terminal() -> bool:
+    """Return whether stderr is a terminal; Python has no stderr if the shell closed it."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def _as_text(inpaints: int | None) -> str | None:
+def _format_inpaints(inpaints: int | None) -> str | None:
     return f"{inpaints} inpaints" if inpaints else None
-
-
-def clear_line() -> None:
-    """Make room for a line where the bar is; it comes back with the next step."""
-    if _is_watched():
-        click.echo("\r\x1b[K", nl=False, err=True)

@@ -23,28 +23,28 @@ class Interrupted(click.ClickException):
 
 
 @contextmanager
-def reported(*, arguments: bool = False) -> Iterator[None]:
-    """Turn errors that a user can put right into messages: exit code 1.
+def report_errors(*, arguments: bool = False) -> Iterator[None]:
+    """Turn errors that a user can put right into messages with exit code 1.
 
     Parameters
     ----------
     arguments : bool
-        The block works on what the command line says, so that wrong values are its fault:
-        exit code 2.
+        Whether the block works on the arguments of the command line. Then a ``ValueError``
+        or ``TypeError`` is a wrong command line, with exit code 2.
     """
     try:
         yield
     except OnnxplainError as error:
         raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted") from None
+    except KeyboardInterrupt as stop:
+        raise Interrupted(f"interrupted; {stop}" if str(stop) else "interrupted") from None
     except MemoryError as error:
         raise click.ClickException(f"not enough memory: {error or 'none is left'}") from error
     except OSError as error:
         if error.errno == errno.EPIPE:
-            raise  # whoever read the output has gone, as head does: click ends without a word
+            raise  # the reader of the output has gone, as head does: click ends silently
         log.debug("", exc_info=error)
-        _drop_what_is_stuck()
+        _empty_full_streams()
         where = "a file or the output"
         if isinstance(error.filename, str | bytes | os.PathLike):  # not None, nor a number
             where = click.format_filename(error.filename)
@@ -55,11 +55,11 @@ def reported(*, arguments: bool = False) -> Iterator[None]:
         raise
 
 
-def _drop_what_is_stuck() -> None:
-    """Empty streams that have no room: Python would try again as it ends, and exit with 120."""
+def _empty_full_streams() -> None:
+    """Empty streams that have no room: Python would flush them again as it ends, and exit 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream is not None:  # as it is where the shell closed it
+            if stream is not None:  # it is None if the shell closed it
                 stream.flush()
         except OSError:
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -67,8 +67,8 @@ def _drop_what_is_stuck() -> None:
             os.close(nowhere)
 
 
-def describe(image: str, error: Exception) -> str:
-    """One line on an image that failed."""
+def format_failure(image: str, error: Exception) -> str:
+    """Describe in one line why an image failed."""
     log.debug("%s", image, exc_info=error)
     text = format_in_one_line(error)
     return text if text.startswith(image) else f"{image}: {text}"

@@ -1,4 +1,4 @@
-"""Help in sections: a command of sixty options is read by what they are about."""
+"""Help in sections: a command with sixty options is read by topic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECTIONS = {
 
 @final
 class SectionedCommand(click.Command):
-    """Lists the options whose names begin alike under a heading of their own."""
+    """Lists options whose names share a prefix under a heading of their own."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections."""
@@ -24,12 +24,12 @@ class SectionedCommand(click.Command):
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None:
-                sections.setdefault(_section(param), []).append(record)
+                sections.setdefault(_find_section(param), []).append(record)
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
 
 
-def _section(param: click.Parameter) -> str:
-    found = (title for prefix, title in SECTIONS.items() if str(param.name).startswith(prefix))
-    return next(found, "Options")
+def _find_section(param: click.Parameter) -> str:
+    titles = (title for prefix, title in SECTIONS.items() if str(param.name).startswith(prefix))
+    return next(titles, "Options")

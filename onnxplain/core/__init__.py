@@ -1,1 +1,34 @@
-"""What methods, fills, metrics and plugins import; it is stable. Read this first."""
+"""The values and protocols that everything else is built from. Read this first.
+
+Methods, fills, metrics and plugins import from here, so this package is stable: every change
+to it is announced in the changelog. It imports nothing else of onnxplain.
+
+Glossary
+--------
+case
+    One question: why does the classifier give this image's target its score?
+flow
+    The generator of a method or metric: it yields queries and returns its value.
+query
+    What a flow yields: masks or images to score, or fills to make.
+reply
+    What the flow gets back: the scores, gradients or images that answer the whole query.
+fill
+    What stands in for removed pixels, as a blur or an inpainter.
+filling
+    A fill prepared for one image.
+planes
+    What a classifier precomputes for one image and one picture as its fill, to compose masks.
+part
+    Some masks of one query with their planes: what the classifier composes and scores.
+slice
+    Consecutive items of one query; several slices fill a batch.
+job
+    What the engine runs: flows over the targets of one image, and their fill.
+outcome
+    How a job ended: the values of its flows, or the error that stopped it, and the effort.
+settle
+    To decide whether a method that left it open uses gradients.
+judge
+    To give a heatmap or a fill its value by a metric.
+"""

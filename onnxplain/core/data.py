@@ -1,8 +1,8 @@
-"""The values that pass between the layers, and the conventions they keep.
+"""The values that pass between the layers, and their conventions.
 
 Images are float32 RGB in [0, 1]; masks are float32 in [0, 1] where **1 removes** and 0
-keeps, ``x_bar = x * (1 - m) + f * m`` [1]_ (eq. 1); heatmaps are float32, larger meaning
-more evidence for the target. Sizes are ``(rows, columns)``.
+keeps, ``x_bar = x * (1 - m) + f * m`` [1]_ (eq. 1); heatmaps are float32, larger values
+meaning more evidence for the target. Sizes are ``(rows, columns)``.
 
 References
 ----------
@@ -24,7 +24,7 @@ Image: TypeAlias = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
 Images: TypeAlias = NDArray[np.float32]  # (N, H, W, 3)
 Mask: TypeAlias = NDArray[np.float32]  # (N, H, W) in [0, 1]; 1 removes
 Heatmap: TypeAlias = NDArray[np.float32]  # (H, W)
-Scores: TypeAlias = NDArray[np.float32]  # (N, K), as the model gives them
+Scores: TypeAlias = NDArray[np.float32]  # (N, K), the raw outputs of the model
 Size: TypeAlias = tuple[int, int]  # (rows, columns)
 Outputs: TypeAlias = Literal["logits", "probabilities"]
 ScoreKind: TypeAlias = Literal["probability", "log-odds", "logit"]
@@ -33,14 +33,14 @@ Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "area"]
 RGB: TypeAlias = tuple[float, float, float]
 
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
-GREY = np.array([0.299, 0.587, 0.114], np.float32)  # weights of red, green and blue
+GREY = np.array([0.299, 0.587, 0.114], np.float32)  # weights of red, green and blue in grey
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle of pixels: rows ``top`` to ``bottom``, columns ``left`` to ``right``.
 
-    The last row and column are exclusive, so ``image[top:bottom, left:right]`` is inside.
+    The end is exclusive: the pixels inside are ``image[top:bottom, left:right]``.
     """
 
     top: float
@@ -51,15 +51,15 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a photo is brought to the size of a classifier.
+    """How a photo is brought to the size of the classifier.
 
     Parameters
     ----------
     fit : {'crop', 'stretch', 'pad'}
-        Take the photo's centre, squeeze the whole photo, or add borders to it.
+        Cut out the photo's centre, squeeze the whole photo, or add borders to it.
     crop : float in (0, 1]
-        With ``fit='crop'``: side of the centre that is kept, relative to the photo's largest
-        centred rectangle of the classifier's aspect.
+        With ``fit='crop'``: side of the centre that is kept, relative to the largest centred
+        rectangle of the photo that has the classifier's aspect ratio.
     interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}
         How pixels are resampled.
     """
@@ -76,15 +76,15 @@ class Case:
     Parameters
     ----------
     name : str
-        Names the image in results; with the seed it decides every random draw.
+        Name of the image in results; together with the seed it decides every random draw.
     image : (H, W, 3) ndarray of float32 in [0, 1]
         The photo at the classifier's size.
     target : int
-        Index of the class that is explained.
+        Index of the class to explain.
     boxes : tuple of Box
-        Where the object is, in pixels of `image`; for the metrics that ask.
+        Where the object is, in pixels of `image`; used by some metrics.
     n_classes : int, optional
-        Classes that the classifier tells apart; one over it is chance level.
+        Number of classes of the classifier; its reciprocal is chance level.
     """
 
     name: str
@@ -102,19 +102,19 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """What a method returns.
+    """The result of a method for one case.
 
     Parameters
     ----------
     heatmap : (H, W) ndarray of float32
         At the size of the case's image; larger = more evidence for the target.
     coarse : ndarray, optional
-        The map before it was brought to image size: (rows, columns) of patches or cells,
-        or one value a segment.
+        The map before it was enlarged to the image: (rows, columns) of patches or cells,
+        or one value per segment.
     order : ndarray of int, optional
         Cells in the order in which the method removed them.
     details : mapping
-        Further facts of the run that JSON can hold.
+        Further facts about the run, of types that JSON can hold.
     """
 
     heatmap: Heatmap
@@ -124,15 +124,15 @@ class Attribution:
 
 
 def make_rng(seed: int, *names: str) -> np.random.Generator:
-    """Random numbers that depend on the seed and the names, and on nothing else.
+    """Make a random generator that depends on the seed and the names, and on nothing else.
 
-    Order of work, batch size, sharding and whatever else runs leave them as they are.
+    So draws do not depend on order, batch size, sharding or what else runs.
 
     Examples
     --------
     >>> float(make_rng(0, "cat", "rise").random()) == float(make_rng(0, "cat", "rise").random())
     True
     """
-    # Names of files need not be text.
+    # File names need not be valid text.
     words = (zlib.crc32(name.encode(errors="surrogateescape")) for name in names)
     return np.random.default_rng([seed, *words])

@@ -1,31 +1,27 @@
-"""What can go wrong, as one tree.
+"""Everything that can go wrong, as one tree.
 
 ::
 
-    OnnxplainError          anything a user can put right; its text says how
-    ├── ImageError          a photo that cannot be read, or is not one
-    ├── ModelError          an ONNX file that cannot be used as it is described
-    │   └── GradientError   one that cannot be differentiated (`onnxplain.gradient`)
-    ├── DeviceError         the asked-for device or provider is not there
-    │   └── OutOfMemory     not even the smallest batch fits on it (`onnxplain.runtime`)
-    ├── ScoreError          a classifier answered with what is no score, or no gradient
-    ├── InpainterError      an inpainter that answers wrongly
-    ├── ZooError            a zoo model that cannot be had or does not check out
-    └── OutputError         a result that cannot be written or read back
+    OnnxplainError              anything that the user can put right; its text says how
+    ├── ImageError              a photo that cannot be read, or a file that is no photo
+    ├── ModelError              an ONNX file that cannot be used as it is described
+    │   └── GradientError       a model that cannot be differentiated (`onnxplain.gradient`)
+    ├── DeviceError             the requested device or provider is not available
+    │   └── OutOfMemory         not even the smallest batch fits (`onnxplain.runtime`)
+    ├── ScoreError              a classifier returned something that is not a score
+    │   └── GradientUnusable    a classifier returned a gradient that cannot be used
+    ├── InpainterError          an inpainter returned something that is not a filled image
+    ├── ZooError                a zoo model that cannot be obtained or fails its checks
+    └── OutputError             a result that cannot be written or read back
 
 Wrong argument values are ``ValueError`` or ``TypeError``, as everywhere in Python.
 """
 
 from __future__ import annotations
 
-BY_SCORES = (
-    "explain it with scores alone (gain=difference of mp2, estimator=spsa of mp, "
-    "estimator=score-function of fido)"
-)
-
 
 class OnnxplainError(Exception):
-    """Base of every error that the user of the package can put right."""
+    """Base class of every error that the user of the package can put right."""
 
 
 class ImageError(OnnxplainError):
@@ -33,19 +29,23 @@ class ImageError(OnnxplainError):
 
 
 class ModelError(OnnxplainError):
-    """An ONNX file that cannot be loaded, or is not what it is said to be."""
+    """An ONNX file that cannot be loaded, or does not match its description."""
 
 
 class DeviceError(OnnxplainError):
-    """The device or execution provider asked for cannot run here."""
+    """The requested device or execution provider cannot run here."""
 
 
 class ScoreError(OnnxplainError):
-    """A classifier answered with scores that are not finite numbers."""
+    """A classifier returned scores or gradients that are not finite numbers."""
+
+
+class GradientUnusable(ScoreError):
+    """A gradient that holds NaN or infinite values; scores alone may still work."""
 
 
 class InpainterError(OnnxplainError):
-    """An inpainter answered with something that is not the image, filled."""
+    """An inpainter returned something that is not the image, filled."""
 
 
 class ZooError(OnnxplainError):
@@ -53,11 +53,11 @@ class ZooError(OnnxplainError):
 
 
 class OutputError(OnnxplainError):
-    """A result that cannot be written, or a written one that cannot be read."""
+    """A result that cannot be written, or a written result that cannot be read."""
 
 
 def format_in_one_line(error: Exception) -> str:
-    """An error in one line; one that is not made for users with its type."""
+    """Return an error's text in one line, with its type unless it was written for users."""
     text = " ".join(str(error).split())
     if isinstance(error, OnnxplainError | ValueError):
         return text

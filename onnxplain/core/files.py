@@ -11,12 +11,25 @@ from typing import BinaryIO
 from onnxplain.core.errors import OutputError
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that then takes the place of `path`: whole or not at all.
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, as `open_replacement` does; make its folder if needed.
 
-    It has another name until it is whole. Whoever reads `path` meanwhile sees the old file
-    or the new one, and two writers leave one of their files. Its folder must exist.
+    Raises
+    ------
+    OSError
+        If the folder cannot be made or the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open_replacement(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def open_replacement(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that replaces `path` when it is complete, and only then.
+
+    Until then it has another name: readers of `path` see the old file or the new one, and of
+    two writers one wins. The folder must exist.
 
     Raises
     ------
@@ -34,13 +47,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def wrapping_write_errors(place: Path) -> Iterator[None]:
-    """Tell the user where results could not be written: a file or a folder.
+def wrap_write_errors(place: Path) -> Iterator[None]:
+    """Turn an ``OSError`` of the block into an error that names the file or folder.
 
     Raises
     ------
     OutputError
-        If the block meets an ``OSError``.
+        If the block raises an ``OSError``.
     """
     try:
         yield
@@ -48,16 +61,3 @@ def wrapping_write_errors(place: Path) -> Iterator[None]:
         raise OutputError(
             f"{place}: cannot be written ({error.strerror or error}); give another place"
         ) from error
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, as `replacing` does; folders are made as needed.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be made or the file cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        file.write(content)

@@ -1,7 +1,7 @@
-"""What an algorithm and the engine say to each other: it asks, it is told, it returns.
+"""The protocol between an algorithm and the engine: queries, replies and flows.
 
-A method or a metric is a frozen dataclass with one generator. It asks by ``yield``, is
-told by ``send`` and returns its value; it knows no session, batch size, device or file.
+A method or a metric is a frozen dataclass with one generator. It asks by ``yield``, gets the
+reply by ``send`` and returns its value; it knows no session, batch size, device or file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskQuery:
-    """Asks for the target's score of the case's image under each mask.
+    """A query for the target's score of the case's image under each mask.
 
     Parameters
     ----------
@@ -32,10 +32,11 @@ class MaskQuery:
     fill : Fill, optional
         What stands in for removed pixels; the job's fill if not given.
     classes : bool
-        Whether the probabilities of every class are wanted too.
+        Whether the reply should also hold the probabilities of every class.
     holes : Masks, optional
-        One a mask, which it lies in: what the fill is made for, if that depends on the mask.
-        Masks that lie in the same holes share one fill. The masks themselves if not given.
+        One hole per mask, which contains the mask: a fill that depends on the mask is made
+        for the hole, so masks in the same hole share one fill. The masks themselves if not
+        given.
     """
 
     masks: Masks
@@ -50,7 +51,7 @@ class MaskQuery:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageQuery:
-    """Asks for the target's score of other images, as crops of the case's image.
+    """A query for the target's score of other images, such as crops of the case's image.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class ImageQuery:
     kind, classes
         As in `MaskQuery`.
     grad : bool
-        Whether d score / d image is wanted too.
+        Whether the reply should also hold d score / d image.
     """
 
     images: Images
@@ -73,7 +74,7 @@ class ImageQuery:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FillQuery:
-    """Asks what stands in for the removed pixels of the case's image under each mask.
+    """A query for what stands in for the pixels that each mask removes from the case's image.
 
     Parameters
     ----------
@@ -95,18 +96,18 @@ Query: TypeAlias = MaskQuery | ImageQuery | FillQuery
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reply:
-    """The answer to a query of N items, in its order.
+    """The answer to a query of N items, in the query's order.
 
     Parameters
     ----------
     scores : (N,) ndarray of float64
-        Empty for a `FillQuery`.
+        Scores of the target; not set for a `FillQuery`.
     classes : (N, K) ndarray of float32, optional
-        Probabilities of every class, where the query wanted them.
+        Probabilities of every class, if the query asked for them.
     grads : (N, H, W, 3) ndarray of float32, optional
-        d score / d image, where the query wanted it.
+        d score / d image, if the query asked for it.
     images : (N, H, W, 3) ndarray of float32, optional
-        What a `FillQuery` asked for.
+        The fills that a `FillQuery` asked for.
     """
 
     scores: NDArray[np.float64]
@@ -121,17 +122,17 @@ Flow: TypeAlias = Generator[Query, Reply, T]
 class Method(Protocol):
     """An explanation method: frozen hyperparameters and one flow.
 
-    `adaptive` tells whether what it asks depends on what it was told. A method that is not
-    adaptive asks the same of an image whatever the target, so several targets share the
-    evaluations of one.
+    A method is `adaptive` if its queries depend on the replies it gets. One that is not
+    adaptive asks the same of an image whatever the target, so several targets of the image
+    share their evaluations.
     """
 
     name: ClassVar[str]
     adaptive: ClassVar[bool]
-    usual_fill: ClassVar[str]  # its paper's, by the name of the registry
+    usual_fill: ClassVar[str]  # the fill of its paper, by its name in the registry
 
     def evaluations(self, size: Size) -> int:
-        """Images that will be scored for one case of that size (at most, if adaptive)."""
+        """Return how many images are scored for a case of that size (at most, if adaptive)."""
         ...
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
@@ -139,25 +140,37 @@ class Method(Protocol):
         ...
 
 
-def start_flow(method: Method, case: Case, seed: int) -> Flow[Attribution]:
-    """A method's flow over one case; what it draws depends on the seed and their names."""
-    return method.flow(case, make_rng(seed, case.name, method.name))
-
-
 @runtime_checkable
 class ByGradient(Protocol):
-    """A method that can ask for gradients, and can do without."""
+    """A method that can use gradients, and can also do without."""
+
+    without_gradients: ClassVar[str]  # the parameter that avoids them, as "estimator=spsa"
 
     @property
     def wants_gradients(self) -> bool:
-        """Whether it would ask for them."""
+        """Whether it uses gradients if the classifier has them."""
         ...
 
     @property
     def needs_gradients(self) -> bool:
-        """Whether it was told to, and so cannot do without."""
+        """Whether its parameters demand gradients, so that it fails without."""
         ...
 
     def settled(self, *, gradients: bool) -> Method:
-        """The same method, decided to use them or not where that was left open."""
+        """Return the same method with the use of gradients decided where it was left open."""
         ...
+
+
+def start_flow(method: Method, case: Case, seed: int) -> Flow[Attribution]:
+    """Start a method's flow over one case; its draws depend on the seed and their names."""
+    return method.flow(case, make_rng(seed, case.name, method.name))
+
+
+def advise_scores_alone(*methods: Method) -> str:
+    """Return how to run the methods without gradients; empty if they do not use any."""
+    choices = {
+        f"{method.name} with {method.without_gradients}"
+        for method in methods
+        if isinstance(method, ByGradient)
+    }
+    return f"explain it with scores alone: {', '.join(sorted(choices))}" if choices else ""

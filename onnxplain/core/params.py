@@ -1,7 +1,7 @@
 """Hyperparameters, declared once: a frozen dataclass whose fields carry a `Param`.
 
-From the one declaration come the range checks, the command-line options, plan files,
-the provenance of results, and the reference of the command line.
+The range checks, the command-line options and their help, the parameters in plan files and
+the provenance of results all come from this one declaration.
 
 >>> @dataclasses.dataclass(frozen=True)
 ... class Blur(Parametrised):
@@ -29,14 +29,14 @@ Scalar = bool | int | float | str
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Param:
-    """What a hyperparameter means, and the range its value lies in.
+    """The meaning and the range of a hyperparameter.
 
     Parameters
     ----------
     help : str
         One line for the command line and the reference.
     ge, gt, le, lt : float, optional
-        Bounds of the value, or of each element of a tuple.
+        Bounds of the value, or of each element if it is a tuple.
     """
 
     help: str
@@ -46,12 +46,12 @@ class Param:
     lt: float | None = None
 
     def bounds(self) -> str:
-        """The range in words, as ``> 0 and <= 1``; empty if there is none."""
+        """Return the range in words, as ``> 0 and <= 1``; empty if there is none."""
         signs = ((">=", self.ge), (">", self.gt), ("<=", self.le), ("<", self.lt))
         return " and ".join(f"{sign} {bound:g}" for sign, bound in signs if bound is not None)
 
     def holds(self, value: float) -> bool:
-        """Whether a number lies within the bounds (NaN never does)."""
+        """Return whether a number lies within the bounds (NaN never does)."""
         return (
             math.isfinite(value)
             and (self.ge is None or value >= self.ge)
@@ -62,8 +62,8 @@ class Param:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Declared:
-    """One declared hyperparameter, as the command line, plans and reports see it.
+class Hyperparameter:
+    """A declared hyperparameter, as the command line, plans and reports see it.
 
     `type` is ``bool``, ``int``, ``float`` or ``str``; `choices` lists the values of a
     ``Literal``; `length` is the number of elements of a tuple; `optional` allows None.
@@ -78,7 +78,7 @@ class Declared:
     optional: bool = False
 
     def check(self, owner: str, value: object) -> None:
-        """Refuse a value of the wrong type or outside the range."""
+        """Raise an error unless a value has the right type and lies within the range."""
         if value is None and self.optional:
             return
         if self.length is not None:
@@ -86,12 +86,12 @@ class Declared:
                 raise TypeError(
                     f"{owner}: {self.name} takes a tuple of {self.length} values, got {value!r}"
                 )
-            for part in value:
-                self._check_one(owner, part)
+            for element in value:
+                self._check_scalar(owner, element)
         else:
-            self._check_one(owner, value)
+            self._check_scalar(owner, value)
 
-    def _check_one(self, owner: str, value: object) -> None:
+    def _check_scalar(self, owner: str, value: object) -> None:
         accepts: tuple[type, ...] = (int, float) if self.type is float else (self.type,)
         is_bool = isinstance(value, bool)
         if not isinstance(value, accepts) or (is_bool and self.type is not bool):
@@ -107,52 +107,56 @@ class Declared:
 
 
 class Parametrised:
-    """Mixin of methods, fills and metrics: checks every declared value when it is built."""
+    """Mixin of methods, fills and metrics that checks every declared value when built."""
 
     __slots__ = ()
 
     def __post_init__(self) -> None:
-        for one in list_parameters(type(self)):
-            value = to_plain(getattr(self, one.name))
-            object.__setattr__(self, one.name, value)
-            one.check(type(self).__name__, value)
+        for parameter in list_parameters(type(self)):
+            value = to_plain(getattr(self, parameter.name))
+            object.__setattr__(self, parameter.name, value)
+            parameter.check(type(self).__name__, value)
 
 
-def list_parameters(cls: type) -> tuple[Declared, ...]:
-    """The hyperparameters that a dataclass declares, in the order of its fields."""
-    return _declared(typing.cast(Hashable, cls))  # mypy takes a class for unhashable
+def list_parameters(cls: type) -> tuple[Hyperparameter, ...]:
+    """Return the hyperparameters that a dataclass declares, in the order of its fields."""
+    return _read_parameters(typing.cast(Hashable, cls))  # mypy takes a class for unhashable
 
 
-@cache  # reading the annotations of a class takes 1 ms, and every row of a study asks
-def _declared(cls: Any) -> tuple[Declared, ...]:
+@cache  # reading the annotations of a class takes 1 ms, and every row of a study needs them
+def _read_parameters(cls: Any) -> tuple[Hyperparameter, ...]:
     hints = typing.get_type_hints(cls, include_extras=True)
-    found = []
+    parameters = []
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
         if typing.get_origin(hint) is not Annotated:
             continue
-        kind, *marks = typing.get_args(hint)
-        param = next((mark for mark in marks if isinstance(mark, Param)), None)
+        hinted, *annotations = typing.get_args(hint)
+        param = next((mark for mark in annotations if isinstance(mark, Param)), None)
         if param is not None:
-            found.append(Declared(field.name, default=field.default, param=param, **_shape(kind)))
-    return tuple(found)
+            parameters.append(
+                Hyperparameter(
+                    field.name, default=field.default, param=param, **_describe_type(hinted)
+                )
+            )
+    return tuple(parameters)
 
 
-def _shape(kind: Any) -> dict[str, Any]:
-    """The fields of `Declared` that follow from a type: its scalar, choices, length, None."""
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        (inner,) = (part for part in typing.get_args(kind) if part is not type(None))
-        return {**_shape(inner), "optional": True}
-    if typing.get_origin(kind) is tuple:
-        parts = typing.get_args(kind)
-        return {"type": parts[0], "length": len(parts)}
-    if typing.get_origin(kind) is Literal:
-        return {"type": str, "choices": typing.get_args(kind)}
-    return {"type": kind}
+def _describe_type(hinted: Any) -> dict[str, Any]:
+    """Return the fields of `Hyperparameter` that follow from a type hint."""
+    if typing.get_origin(hinted) in (typing.Union, types.UnionType):
+        (inner,) = (member for member in typing.get_args(hinted) if member is not type(None))
+        return {**_describe_type(inner), "optional": True}
+    if typing.get_origin(hinted) is tuple:
+        elements = typing.get_args(hinted)
+        return {"type": elements[0], "length": len(elements)}
+    if typing.get_origin(hinted) is Literal:
+        return {"type": str, "choices": typing.get_args(hinted)}
+    return {"type": hinted}
 
 
 def to_plain(value: Any) -> Any:
-    """Python's own numbers for NumPy's, and tuples for lists and arrays.
+    """Return Python's own numbers for NumPy's, and tuples for lists and arrays.
 
     Examples
     --------
@@ -162,27 +166,72 @@ def to_plain(value: Any) -> Any:
     """
     if hasattr(value, "tolist"):  # NumPy's numbers and arrays
         value = value.tolist()
-    return tuple(to_plain(one) for one in value) if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return tuple(to_plain(element) for element in value)
+    return value
 
 
 def get_values(owner: object) -> dict[str, Any]:
-    """The declared hyperparameters of a built value, ready for JSON; none if it declares none."""
+    """Return the declared hyperparameters of a built value by name, ready for JSON."""
     if not dataclasses.is_dataclass(owner):
         return {}
-    return {one.name: getattr(owner, one.name) for one in list_parameters(type(owner))}
+    return {
+        parameter.name: getattr(owner, parameter.name) for parameter in list_parameters(type(owner))
+    }
 
 
 def build(cls: type[T], given: Mapping[str, Any]) -> T:
     """Build a method, fill or metric from named values; a wrong name gets a suggestion."""
-    known = [one.name for one in list_parameters(cls)]
+    known = [parameter.name for parameter in list_parameters(cls)]
     for name in given:
         if name not in known:
             raise ValueError(f"{cls.__name__}: parameter {describe_unknown(name, known)}")
     return cls(**given)
 
 
+def check_is_value(
+    value: object, member: str, example: str, *, noun: str, name: str | None = None
+) -> None:
+    """Check that a method, fill or metric was given as a value, and not as its class.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+    member : str
+        A member that every such value has.
+    example : str
+        How a value is made, for the message.
+    noun : str
+        What the value should be, for the message.
+    name : str, optional
+        An example of a name, for the message, where names are accepted too.
+
+    Raises
+    ------
+    TypeError
+        If it is a class, or has no such member.
+
+    Examples
+    --------
+    >>> check_is_value(Param, "flow", "Deletion()", noun="metric")
+    Traceback (most recent call last):
+        ...
+    TypeError: a metric is a value, as Param(), got the class Param
+    """
+    if isinstance(value, type):
+        example, given = f"{value.__name__}()", f"the class {value.__name__}"
+    elif hasattr(value, member):
+        return
+    else:
+        given = type(value).__name__
+    accepted = f"a value, as {example}" if name is None else f"a value or a name, as {example}"
+    alternative = "" if name is None else f" or {name!r}"
+    raise TypeError(f"a {noun} is {accepted}{alternative}, got {given}")
+
+
 def describe_unknown(name: str, known: Iterable[str]) -> str:
-    """``'x' is unknown; did you mean 'y'?`` or what is known (the first of many)."""
+    """Return ``'x' is unknown; did you mean 'y'?``, or the first of the known names."""
     names = list(known)
     near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     listed = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")

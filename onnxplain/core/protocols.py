@@ -1,6 +1,7 @@
-"""The seams: what a classifier, an inpainter, a fill and a family of masks can do.
+"""The protocols of classifiers, inpainters, fills and families of masks.
 
-Whatever has these members fits, whichever framework it came from. They are read-only.
+Any object with these members will do, whichever framework it comes from. The members are
+read-only.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from onnxplain.core.data import Image, Images, Mask, Outputs, Preprocessing, Sco
 
 
 class Masks(Protocol):
-    """A family of masks, rendered a slice at a time and never held whole."""
+    """A family of masks, rendered one slice at a time so that they never all fill memory."""
 
     @property
     def size(self) -> Size:
@@ -25,38 +26,38 @@ class Masks(Protocol):
     def __len__(self) -> int: ...
 
     def render(self, start: int, stop: int) -> Mask:
-        """The masks `start` to `stop`, shape (stop - start, H, W); 1 removes."""
+        """Render the masks from `start` to `stop`, shape (stop - start, H, W); 1 removes."""
         ...
 
 
 class Part(NamedTuple):
-    """Some masks of one query, with the planes of the image and fill they belong to."""
+    """Some masks of one query, and the planes of the image and fill that they belong to."""
 
-    planes: Any  # what `Classifier.planes` made
+    planes: Any  # from `Classifier.planes`
     masks: Masks
     start: int
     stop: int
 
 
 class Differentiable(Protocol):
-    """The gradients of a classifier; thread-safe like it."""
+    """The gradients of a classifier; thread-safe, as the classifier is."""
 
     def score_grads(
         self, images: Images, targets: NDArray[np.int64], kind: ScoreKind
     ) -> tuple[Scores, Images]:
-        """Raw scores (N, K), and d score / d image (N, H, W, 3).
+        """Return raw scores (N, K), and d score / d image (N, H, W, 3).
 
-        The score is that of each image's target (N,), of the kind asked for.
+        The differentiated score is that of each image's own target (N,), of the given kind.
         """
         ...
 
 
 class Classifier(Protocol):
-    """Scores images; thread-safe, so that `workers` calls may run side by side."""
+    """An image classifier; thread-safe, so that `workers` calls may run side by side."""
 
     @property
     def size(self) -> Size:
-        """Rows and columns of the images it takes."""
+        """Rows and columns of the images that it takes."""
         ...
 
     @property
@@ -71,51 +72,51 @@ class Classifier(Protocol):
 
     @property
     def outputs(self) -> Outputs:
-        """What the scores are: logits or probabilities."""
+        """Whether the scores are logits or probabilities."""
         ...
 
     @property
     def batch_size(self) -> int:
-        """Images it runs at once; where a call brings more it splits them."""
+        """Number of images that it runs at once; it splits calls that bring more."""
         ...
 
     @property
     def workers(self) -> int:
-        """Calls that should run side by side."""
+        """Number of calls that should run side by side."""
         ...
 
     @property
     def provenance(self) -> Mapping[str, Any]:
         """What ran, for the record of a result: model, sha256, provider, versions.
 
-        Where it has the entry ``preprocessing``, that holds all that decides the scores of a
-        photo, and where each value came from.
+        The entry ``preprocessing``, if present, holds everything that decides the scores of a
+        photo, and the source of each value.
         """
         ...
 
     def scores(self, images: Images) -> Scores:
-        """Raw scores (N, K) of images (N, H, W, 3) in [0, 1]."""
+        """Return the raw scores (N, K) of images (N, H, W, 3) in [0, 1]."""
         ...
 
     def planes(self, image: Image, fill: Image) -> Any:
-        """What composing `image` with `fill` needs, made once for many masks."""
+        """Precompute what composing `image` with `fill` needs, once for many masks."""
         ...
 
     def masked_scores(self, parts: Sequence[Part]) -> Scores:
-        """Raw scores of ``x * (1 - m) + f * m`` for every mask of the parts, in order."""
+        """Return raw scores of ``x * (1 - m) + f * m`` for every mask of the parts, in order."""
         ...
 
     def gradients(self) -> Differentiable:
-        """Its gradients; a `ModelError` that says why where it has none."""
+        """Return its gradients; raise a `ModelError` that says why if it has none."""
         ...
 
 
 class Inpainter(Protocol):
-    """Fills holes with what might have been there; thread-safe."""
+    """A model that fills holes with what might have been there; thread-safe."""
 
     @property
     def batch_size(self) -> int:
-        """Images a call should hold."""
+        """Number of images that a call should hold."""
         ...
 
     @property
@@ -124,12 +125,12 @@ class Inpainter(Protocol):
         ...
 
     def inpaint(self, images: Images, masks: Mask) -> Images:
-        """Images (N, H, W, 3) with the holes (N, H, W; 1 = hole) filled, the rest as it was."""
+        """Fill the holes (N, H, W; 1 = hole) of images (N, H, W, 3); keep all other pixels."""
         ...
 
 
-# What a fill becomes for one image: a picture, where what stands in for removed pixels does
-# not depend on which are removed; else the picture for each of some masks (N, H, W).
+# A fill prepared for one image: one picture if it is the same whichever pixels are removed,
+# else a function that makes a picture for each of some masks (N, H, W).
 Prepared: TypeAlias = Image | Callable[[Mask], Images]
 
 
@@ -137,5 +138,5 @@ class Fill(Protocol):
     """What stands in for removed pixels (f of eq. 1)."""
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Prepared:
-        """Make the fill for one image (H, W, 3)."""
+        """Prepare the fill for one image (H, W, 3)."""
         ...

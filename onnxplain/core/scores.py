@@ -1,4 +1,4 @@
-"""From what a model puts out to the score of one class."""
+"""From the raw outputs of a model to the score of one class."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Outputs, ScoreKind
 
-# Below this a probability that came as such is noise of the model's own rounding.
-SMALLEST = 1e-7
-SLACK = 0.01  # of probabilities that were rounded, by float16 or quantisation
+# A probability below this is rounding noise of a model that gives probabilities.
+SMALLEST_PROBABILITY = 1e-7
+SLACK = 0.01  # how far float16 or quantisation may round probabilities out of [0, 1]
 
 
 def to_probabilities(raw: NDArray[np.floating], outputs: Outputs) -> NDArray[np.float64]:
-    """Class probabilities (N, K) from raw outputs (N, K)."""
+    """Turn raw outputs (N, K) into class probabilities (N, K)."""
     wide = raw.astype(np.float64)
     if outputs == "probabilities":
         return wide
@@ -23,26 +23,26 @@ def to_probabilities(raw: NDArray[np.floating], outputs: Outputs) -> NDArray[np.
 
 
 def are_probabilities(values: NDArray[np.floating]) -> bool:
-    """Whether all values lie in [0, 1], up to rounding; NaN does not."""
+    """Return whether all values lie in [0, 1], up to rounding; NaN does not."""
     return bool(values.min() >= -SLACK and values.max() <= 1 + SLACK)
 
 
 def compute_target_scores(
     raw: NDArray[np.floating], target: int, *, outputs: Outputs, kind: ScoreKind = "probability"
 ) -> NDArray[np.float64]:
-    """Score of one class for every row.
+    """Compute the score of one class for every row of raw outputs.
 
     Parameters
     ----------
     raw : (N, K) ndarray
-        What the model put out.
+        The outputs of the model.
     target : int
         The class, 0 to K - 1.
     outputs : {'logits', 'probabilities'}
-        What `raw` is.
+        What `raw` holds.
     kind : {'probability', 'log-odds', 'logit'}
-        Log-odds are ``z_t - logsumexp(z_others)``, in float64 and from the logits where
-        there are any: near a probability of 1 they still tell scores apart where the
+        Log-odds are ``z_t - logsumexp(z_others)``, in float64 and from the logits if the
+        model gives them: near a probability of 1 they still tell scores apart where the
         probability has stopped moving. The logit of a model that gives probabilities is
         their logarithm.
 
@@ -55,7 +55,7 @@ def compute_target_scores(
     wide = raw.astype(np.float64)
     scores: NDArray[np.float64] = wide[:, target]
     if outputs == "probabilities":
-        scores = np.clip(scores, SMALLEST, 1 - SMALLEST)
+        scores = np.clip(scores, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
         scores = np.log(scores) - (np.log1p(-scores) if kind == "log-odds" else 0.0)
     elif kind == "log-odds":
         others = np.delete(wide, target, axis=1)

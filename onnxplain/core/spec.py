@@ -1,4 +1,4 @@
-"""What a classifier file wants and gives, as one value with the source of every entry."""
+"""The inputs and outputs of a classifier file, as one value with the source of every field."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any, Literal, TypeAlias
 from onnxplain.core.data import Fit, Interpolation, Preprocessing, Size
 
 Layout: TypeAlias = Literal["nchw", "nhwc"]
-Colour: TypeAlias = Literal["rgb", "bgr", "grey"]
+ChannelOrder: TypeAlias = Literal["rgb", "bgr", "grey"]
 DType: TypeAlias = Literal["float32", "float16", "uint8"]
 Head: TypeAlias = Literal["logits", "probabilities", "sigmoid", "logit"]
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """How to feed a classifier and read its answer.
+    """How to feed a classifier and how to read its output.
 
     A pixel p in [0, 1] enters the graph as ``(low + p * (high - low) - mean) / std``.
 
     Parameters
     ----------
     input, output : str
-        Names of the graph's image input and score output.
+        Names of the graph's image input and of its score output.
     layout : {'nchw', 'nhwc'}
         Order of the input's axes.
     colour : {'rgb', 'bgr', 'grey'}
@@ -33,32 +33,32 @@ class ModelSpec:
     range : (low, high)
         What 0 and 1 become before `mean` and `std`.
     mean, std : tuple of float
-        In units of `range`, one a channel in the model's channel order.
+        In units of `range`, one per channel in the model's channel order.
     size : (rows, columns)
         Size of the input.
     fit : {'crop', 'stretch', 'pad'}
-        How a photo comes to that size: its centre, the whole of it without keeping its
-        aspect, or the whole of it with borders.
+        How a photo is brought to that size: cut out its centre, squeeze the whole photo, or
+        add borders to it.
     crop : float in (0, 1]
-        With ``fit='crop'``: the side of the centre that is kept, relative to the photo's
-        largest centred rectangle of the input's aspect.
+        With ``fit='crop'``: side of the centre that is kept, relative to the largest centred
+        rectangle of the photo that has the input's aspect ratio.
     interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}
         How pixels are resampled.
     head : {'logits', 'probabilities', 'sigmoid', 'logit'}
-        What the output holds; a sigmoid is one number, the probability of the second of
-        two classes, and a logit is what such a sigmoid is taken of.
+        What the output holds. A sigmoid is one number, the probability of the second of two
+        classes; a logit is the number before that sigmoid.
     output_scale : (scale, zero_point)
         A quantised output q means ``scale * (q - zero_point)``.
     class_names : tuple of str
         A name for every class, in the order of the scores.
     sources : mapping of str
-        For each field, where its value came from.
+        Where the value of each field came from.
     """
 
     input: str
     output: str
     layout: Layout
-    colour: Colour
+    colour: ChannelOrder
     dtype: DType
     range: tuple[float, float]
     mean: tuple[float, ...]
@@ -74,7 +74,7 @@ class ModelSpec:
 
     @property
     def channels(self) -> int:
-        """Colour channels of the input."""
+        """Number of colour channels of the input."""
         return 1 if self.colour == "grey" else 3
 
     @property
@@ -83,9 +83,9 @@ class ModelSpec:
         return Preprocessing(self.fit, self.crop, self.interpolation)
 
     def describe(self) -> dict[str, Any]:
-        """Return all that decides the scores of a photo, and the sources of the values.
+        """Return everything that decides the scores of a photo, and the sources of the values.
 
-        The names of the classes decide nothing, and are left out.
+        Class names are left out, as scores do not depend on them.
         """
         facts = asdict(self)
         del facts["class_names"]

@@ -1,97 +1,131 @@
-"""The fields of a spec as flags and files give them: checked, and brought to one form."""
+"""The fields of a spec as flags and files give them: checked, and brought to one form.
+
+A spec (a classifier's or an inpainter's) has a table of `Field`, one per entry that flags,
+TOML files and metadata may give.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import Any, TypeAlias, get_args
 
 from onnxplain.core.data import Fit, Interpolation
 from onnxplain.core.params import describe_unknown, to_plain
-from onnxplain.core.spec import Colour, DType, Head, Layout
+from onnxplain.core.spec import ChannelOrder, DType, Head, Layout
 
-MAX_SIDE = 4096  # pixels; what is larger takes gigabytes a batch before anything is known
+MAX_SIDE = 4096  # pixels; larger images take gigabytes per batch before anything is known
 
-# Options of the command line that are not spelled as the field.
-OPTIONS = {"input": "--input-name", "output": "--output-name", "class_names": "--labels"}
+Parser: TypeAlias = Callable[[Any], Any]
 
 
-def option(name: str) -> str:
-    """How the command line spells a field.
+@dataclass(frozen=True, slots=True)
+class Field:
+    """An entry of a spec.
 
-    >>> option("output"), option("head")
-    ('--output-name', '--head')
+    Parameters
+    ----------
+    name : str
+        The spec's attribute, and the key in TOML and JSON.
+    option : str
+        The option on the command line.
+    parse : callable
+        Takes a plain value of Python and returns it in the form that the spec holds, or
+        raises a ValueError or TypeError that names the field.
     """
-    return OPTIONS.get(name, f"--{name.replace('_', '-')}")
+
+    name: str
+    option: str
+    parse: Parser
 
 
-def parse(name: str, value: Any) -> Any:
-    """One field's value in the form that `ModelSpec` holds.
+FieldTable: TypeAlias = Mapping[str, Field]
+
+
+@dataclass(frozen=True, slots=True)
+class SpecSource:
+    """Parsed fields of a spec, and the name of the place where they were found."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+def parse_field(fields: FieldTable, name: str, value: Any) -> Any:
+    """Return the value of a field in the form that the spec holds.
 
     Raises
     ------
     ValueError, TypeError
-        If there is no such field, or the value is not one for it.
+        If there is no such field, or the value is not valid for it.
 
     Examples
     --------
-    >>> parse("size", 224), parse("mean", [0.5]), parse("range", (0, 255))
-    ((224, 224), (0.5,), (0.0, 255.0))
-    >>> parse("colour", "gray")
+    >>> parse_field(CLASSIFIER_FIELDS, "size", 224)
+    (224, 224)
+    >>> parse_field(CLASSIFIER_FIELDS, "colour", "gray")
     Traceback (most recent call last):
         ...
     ValueError: colour: 'gray' is unknown; did you mean 'grey'?
     """
-    if name not in FIELDS:
-        raise ValueError(f"field {describe_unknown(name, FIELDS)}")
-    try:
-        return FIELDS[name](to_plain(value))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from error
+    if name not in fields:
+        raise ValueError(f"field {describe_unknown(name, fields)}")
+    return fields[name].parse(to_plain(value))
 
 
-def _numbers(value: Any) -> tuple[float, ...]:
+def parse_fields(fields: FieldTable, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of several fields by name; see `parse_field`."""
+    return {name: parse_field(fields, name, value) for name, value in values.items()}
+
+
+def parse_flag(fields: FieldTable, name: str, value: Any) -> SpecSource:
+    """Return the source that a single flag is, so that its value is known to come from it."""
+    parsed = parse_field(fields, name, value)
+    return SpecSource(f"flag {fields[name].option}", {name: parsed})
+
+
+def _parse_numbers(value: Any) -> tuple[float, ...]:
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = (value,)
     if isinstance(value, str) or not isinstance(value, Sequence) or not value:
         raise ValueError(f"needs one number or several, got {value!r}")
-    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in value):
+    if not all(isinstance(part, int | float) and not isinstance(part, bool) for part in value):
         raise ValueError(f"needs numbers, got {value!r}")
-    numbers = tuple(float(one) for one in value)
-    if not all(math.isfinite(one) for one in numbers):
+    numbers = tuple(float(part) for part in value)
+    if not all(math.isfinite(number) for number in numbers):
         raise ValueError(f"needs finite numbers, got {value!r}")
     return numbers
 
 
-def _channels(value: Any) -> tuple[float, ...]:
-    numbers = _numbers(value)
+def _parse_channels(value: Any) -> tuple[float, ...]:
+    numbers = _parse_numbers(value)
     if len(numbers) not in (1, 3):
-        raise ValueError(f"needs one number a channel, 1 or 3, got {value!r}")
+        raise ValueError(f"needs one number per channel, 1 or 3, got {value!r}")
     return numbers
 
 
-def _deviations(value: Any) -> tuple[float, ...]:
-    numbers = _channels(value)
+def _parse_deviations(value: Any) -> tuple[float, ...]:
+    numbers = _parse_channels(value)
     if min(numbers) <= 0:
         raise ValueError(f"must be > 0, got {value!r}")
     return numbers
 
 
-def _range(value: Any) -> tuple[float, float]:
-    numbers = _numbers(value)
+def _parse_range(value: Any) -> tuple[float, float]:
+    numbers = _parse_numbers(value)
     if len(numbers) != 2 or numbers[0] >= numbers[1]:
         raise ValueError(f"needs a low and a higher number, got {value!r}")
     return numbers[0], numbers[1]
 
 
-def _scale(value: Any) -> tuple[float, float]:
-    numbers = _numbers(value)
+def _parse_scale(value: Any) -> tuple[float, float]:
+    numbers = _parse_numbers(value)
     if len(numbers) != 2 or numbers[0] <= 0:
         raise ValueError(f"needs a scale > 0 and a zero point, got {value!r}")
     return numbers[0], numbers[1]
 
 
-def _size(value: Any) -> tuple[int, int]:
+def _parse_size(value: Any) -> tuple[int, int]:
     sides = (value, value) if isinstance(value, int) else tuple(value)
     whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
     if len(sides) != 2 or not whole or not 1 <= min(sides) <= max(sides) <= MAX_SIDE:
@@ -99,50 +133,66 @@ def _size(value: Any) -> tuple[int, int]:
     return sides
 
 
-def _share(value: Any) -> float:
-    (number,) = _numbers(value)
+def _parse_share(value: Any) -> float:
+    (number,) = _parse_numbers(value)
     if not 0 < number <= 1:
         raise ValueError(f"must be > 0 and <= 1, got {value!r}")
     return number
 
 
-def _text(value: Any) -> str:
+def _parse_name(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(f"needs a name, got {value!r}")
     return value
 
 
-def _texts(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not all(isinstance(one, str) for one in value) or not value:
+def _parse_names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(name, str) for name in value) or not value:
         raise ValueError(f"needs a list of names, got {value!r}")
     return tuple(value)
 
 
-def _choice(alias: Any) -> Callable[[Any], str]:
-    choices: tuple[str, ...] = get_args(alias)
+def _make_choice_parser(literal: Any) -> Parser:
+    """Return a parser that accepts the values of a ``Literal``."""
+    choices: tuple[str, ...] = get_args(literal)
 
-    def check(value: Any) -> str:
+    def parse_choice(value: Any) -> str:
         if value not in choices:
             raise ValueError(describe_unknown(str(value), choices))
         return str(value)
 
-    return check
+    return parse_choice
 
 
-FIELDS: Mapping[str, Callable[[Any], Any]] = {
-    "input": _text,
-    "output": _text,
-    "layout": _choice(Layout),
-    "colour": _choice(Colour),
-    "dtype": _choice(DType),
-    "range": _range,
-    "mean": _channels,
-    "std": _deviations,
-    "size": _size,
-    "fit": _choice(Fit),
-    "crop": _share,
-    "interpolation": _choice(Interpolation),
-    "head": _choice(Head),
-    "output_scale": _scale,
-    "class_names": _texts,
+def _make_field(name: str, parse_value: Parser, option: str | None = None) -> Field:
+    """Return a field whose errors begin with its name."""
+
+    def parse(value: Any) -> Any:
+        try:
+            return parse_value(value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name}: {error}") from error
+
+    return Field(name, option or f"--{name.replace('_', '-')}", parse)
+
+
+CLASSIFIER_FIELDS: FieldTable = {
+    field.name: field
+    for field in (
+        _make_field("input", _parse_name, "--input-name"),
+        _make_field("output", _parse_name, "--output-name"),
+        _make_field("layout", _make_choice_parser(Layout)),
+        _make_field("colour", _make_choice_parser(ChannelOrder)),
+        _make_field("dtype", _make_choice_parser(DType)),
+        _make_field("range", _parse_range),
+        _make_field("mean", _parse_channels),
+        _make_field("std", _parse_deviations),
+        _make_field("size", _parse_size),
+        _make_field("fit", _make_choice_parser(Fit)),
+        _make_field("crop", _parse_share),
+        _make_field("interpolation", _make_choice_parser(Interpolation)),
+        _make_field("head", _make_choice_parser(Head)),
+        _make_field("output_scale", _parse_scale),
+        _make_field("class_names", _parse_names, "--labels"),
+    )
 }

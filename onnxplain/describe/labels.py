@@ -18,16 +18,17 @@ BACKGROUND = "background"
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """Class names in the order of the scores.
+    """Read class names in the order of the scores.
 
-    Text files hold one name a line, with the number of the class behind it or a WordNet id
-    before it if they like. CSV files have a column ``class_name`` (or `NAME_COLUMNS`) and
-    may have ``class_index``. JSON files hold a list, or an object from number to name.
+    Text files hold one name per line, which may be followed by the number of the class or
+    preceded by a WordNet id. CSV files have a column ``class_name`` (or another of
+    `NAME_COLUMNS`) and may have ``class_index``. JSON files hold a list, or an object from
+    number to name.
 
     Raises
     ------
     ModelError
-        If the file cannot be read, or not in any of these ways.
+        If the file cannot be read, or is in none of these forms.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -35,44 +36,54 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         raise ModelError(f"{path}: class names cannot be read: {error}") from error
     if path.suffix.lower() == ".json":
         try:
-            return named(json.loads(text), path.name)
+            return parse_class_names(json.loads(text), path.name)
         except json.JSONDecodeError as error:
             raise ModelError(f"{path.name}: not valid JSON: {error}") from error
     if path.suffix.lower() == ".csv":
-        return _csv_names(text, path.name)
-    return _text_names(text, path.name)
+        return _parse_csv(text, path.name)
+    return _parse_text(text, path.name)
 
 
-def named(value: Any, where: str) -> tuple[str, ...]:
-    """Class names of a list, or of an object from number to name.
+def parse_class_names(value: Any, where: str) -> tuple[str, ...]:
+    """Return the class names of a list, or of an object from number to name.
 
-    >>> named({"1": "dog", "0": "cat"}, "labels.json")
+    Parameters
+    ----------
+    value : object
+        As JSON gives it. A name may be a list whose last entry is the name, and an object may
+        hold the names under ``id2label``.
+    where : str
+        Where the value comes from, for messages.
+
+    Examples
+    --------
+    >>> parse_class_names({"1": "dog", "0": "cat"}, "labels.json")
     ('cat', 'dog')
-    >>> named({"0": ["n02123045", "tabby"]}, "imagenet_class_index.json")
+    >>> parse_class_names({"0": ["n02123045", "tabby"]}, "imagenet_class_index.json")
     ('tabby',)
     """
     if isinstance(value, Mapping) and isinstance(value.get("id2label"), Mapping):
         value = value["id2label"]
     if isinstance(value, Mapping):
         try:
-            by_index = {int(index): one for index, one in value.items()}
+            by_index = {int(index): name for index, name in value.items()}
         except ValueError as error:
             raise ModelError(
                 f"{where}: the keys of class names must be their numbers: {error}"
             ) from error
-        value = _in_order(by_index, where)
+        value = _sort_by_index(by_index, where)
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         raise ModelError(f"{where}: class names must be a list, or an object from number to name")
-    names = [one[-1] if isinstance(one, list) and one else one for one in value]
-    if not all(isinstance(one, str) for one in names):
+    names = [name[-1] if isinstance(name, list) and name else name for name in value]
+    if not all(isinstance(name, str) for name in names):
         raise ModelError(f"{where}: class names must be texts")
     return tuple(names)
 
 
 def fit_class_names(names: Sequence[str], classes: int, where: str) -> tuple[str, ...]:
-    """Class names for `classes` scores.
+    """Return class names for `classes` scores.
 
-    ImageNet's 1000 names serve models of 1001 scores, whose first is the background; one
+    ImageNet's 1000 names serve models of 1001 scores, whose first is the background; a single
     score is the probability of the second of two classes.
 
     Raises
@@ -93,16 +104,17 @@ def fit_class_names(names: Sequence[str], classes: int, where: str) -> tuple[str
     raise ModelError(f"{where}: holds {len(names)} class names, the model has {expected} classes")
 
 
-def one_line(name: str) -> str:
-    r"""A name fit for a line of text, a title or a terminal.
+def make_printable(name: str) -> str:
+    r"""Return a name that is fit for a line of text, a title or a terminal.
 
-    >>> one_line("red\n\x1b[31mpanda")
+    >>> make_printable("red\n\x1b[31mpanda")
     'red [31mpanda'
     """
-    return " ".join("".join(one if one.isprintable() else " " for one in name).split())
+    characters = (character if character.isprintable() else " " for character in name)
+    return " ".join("".join(characters).split())
 
 
-def _in_order(by_index: Mapping[int, Any], where: str) -> list[Any]:
+def _sort_by_index(by_index: Mapping[int, Any], where: str) -> list[Any]:
     if sorted(by_index) != list(range(len(by_index))):
         raise ModelError(
             f"{where}: class numbers must run from 0 to {len(by_index) - 1} without a gap"
@@ -110,39 +122,42 @@ def _in_order(by_index: Mapping[int, Any], where: str) -> list[Any]:
     return [by_index[index] for index in range(len(by_index))]
 
 
-def _csv_names(text: str, where: str) -> tuple[str, ...]:
+def _parse_csv(text: str, where: str) -> tuple[str, ...]:
     reader = csv.DictReader(io.StringIO(text))
     columns = list(reader.fieldnames or ())
-    column = next((one for one in NAME_COLUMNS if one in columns), None)
-    if column is None:
+    name_column = next((column for column in NAME_COLUMNS if column in columns), None)
+    if name_column is None:
         raise ModelError(f"{where}: needs a column {' or '.join(NAME_COLUMNS)}, has {columns}")
-    index = next((one for one in INDEX_COLUMNS if one in columns), None)
+    index_column = next((column for column in INDEX_COLUMNS if column in columns), None)
     rows = []
     for row in reader:
-        for needed in (column, index):
-            if needed and row[needed] is None:  # the row is too short
+        for column in (name_column, index_column):
+            if column and row[column] is None:  # the row is too short
                 raise ModelError(
-                    f"{where}: line {reader.line_num} has nothing in column {needed}; write "
+                    f"{where}: line {reader.line_num} has nothing in column {column}; write "
                     f"{', '.join(columns)}"
                 )
         rows.append(row)
     if not rows:
         raise ModelError(f"{where}: holds no class names")
-    if index is None:
-        return tuple(row[column] for row in rows)
+    if index_column is None:
+        return tuple(row[name_column] for row in rows)
     try:
-        return tuple(_in_order({int(row[index]): row[column] for row in rows}, where))
+        by_index = {int(row[index_column]): row[name_column] for row in rows}
+        return tuple(_sort_by_index(by_index, where))
     except ValueError as error:
-        raise ModelError(f"{where}: column {index} must hold whole numbers: {error}") from error
+        raise ModelError(
+            f"{where}: column {index_column} must hold whole numbers: {error}"
+        ) from error
 
 
-def _text_names(text: str, where: str) -> tuple[str, ...]:
+def _parse_text(text: str, where: str) -> tuple[str, ...]:
     lines = [line.strip() for line in text.rstrip().splitlines()]
     if not any(lines):
         raise ModelError(f"{where}: holds no class names")
     if all(re.search(rf"\s{index}$", line) for index, line in enumerate(lines)):
         bare = [line.rsplit(maxsplit=1)[0] for line in lines]
-        if len(set(bare)) == len(bare):  # else it is a part of the name, as in "digit 0"
+        if len(set(bare)) == len(bare):  # else the number is a part of the name, as in "digit 0"
             lines = bare
     if all(re.match(r"n\d{8}\s+\S", line) for line in lines):
         lines = [line.split(maxsplit=1)[1] for line in lines]

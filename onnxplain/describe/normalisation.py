@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from onnxplain.core.data import IMAGENET_MEAN
-from onnxplain.core.spec import Colour
-from onnxplain.describe.sources import SpecSource
+from onnxplain.core.spec import ChannelOrder
+from onnxplain.describe.fields import SpecSource
 
-NORMALISATION = ("range", "mean", "std")
+NORMALISATION_FIELDS = ("range", "mean", "std")
 
 
 @dataclass(frozen=True, slots=True)
-class Preset:
-    """A normalisation; `mean` and `std` are for red, green and blue.
+class NormalisationPreset:
+    """A normalisation; `mean` and `std` are those of red, green and blue.
 
     `colour` is set where the framework's models want another order than RGB.
     """
@@ -27,10 +27,10 @@ class Preset:
     range: tuple[float, float]
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    colour: Colour | None = None
+    colour: ChannelOrder | None = None
 
-    def fields(self, colour: Colour) -> dict[str, Any]:
-        """The fields of a spec, in the channel order of `colour`."""
+    def fields(self, colour: ChannelOrder) -> dict[str, Any]:
+        """Return the fields of a spec, in the channel order of `colour`."""
         mean, std = self.mean, self.std
         if colour == "bgr":
             mean, std = mean[::-1], std[::-1]
@@ -39,69 +39,70 @@ class Preset:
         return {"range": self.range, "mean": mean, "std": std}
 
 
-_IMAGENET = Preset((0.0, 1.0), IMAGENET_MEAN, (0.229, 0.224, 0.225))
+_IMAGENET = NormalisationPreset((0.0, 1.0), IMAGENET_MEAN, (0.229, 0.224, 0.225))
 
-PRESETS: Mapping[str, Preset] = {
+NORMALISATION_PRESETS: Mapping[str, NormalisationPreset] = {
     "torchvision": _IMAGENET,
     "timm": _IMAGENET,
     "keras-torch": _IMAGENET,
-    "keras-tf": Preset((-1.0, 1.0)),
-    "keras-caffe": Preset((0.0, 255.0), (123.68, 116.779, 103.939), colour="bgr"),
-    "lite": Preset((0.0, 255.0), (127.0,) * 3, (128.0,) * 3),
-    "unit": Preset((0.0, 1.0)),
-    "bytes": Preset((0.0, 255.0)),
+    "keras-tf": NormalisationPreset((-1.0, 1.0)),
+    "keras-caffe": NormalisationPreset((0.0, 255.0), (123.68, 116.779, 103.939), colour="bgr"),
+    "lite": NormalisationPreset((0.0, 255.0), (127.0,) * 3, (128.0,) * 3),
+    "unit": NormalisationPreset((0.0, 1.0)),
+    "bytes": NormalisationPreset((0.0, 255.0)),
 }
 
 
 def find_normalisation(sources: Sequence[SpecSource], flags: int) -> dict[str, tuple[Any, str]]:
-    """Range, mean and std with the source of each; what cannot be known is left out.
+    """Return range, mean and std with the source of each; unknown ones are left out.
 
     Parameters
     ----------
-    sources : sequence of Source
+    sources : sequence of SpecSource
         In the order in which they count.
     flags : int
-        How many of them, at the start, are flags: these are of equal rank.
+        Number of sources at the start that are flags: these are of equal rank.
 
     Returns
     -------
-    found : dict
+    fields : dict of (value, source)
         Empty if no source tells anything. A range alone is the whole normalisation. A mean
         or std that counts before any range tells the range by its size, if it can.
     """
     nowhere = len(sources)
-    range_, mean, std = (_level(sources, name) for name in NORMALISATION)
-    units = min(mean, std)  # the source that decides the units of mean and std
-    if range_ < units and units >= flags:
-        mean = std = units = nowhere
-    elif units == nowhere:
+    range_rank, mean_rank, std_rank = (_rank(sources, name) for name in NORMALISATION_FIELDS)
+    units_rank = min(mean_rank, std_rank)  # of the source that decides the units of mean and std
+    if range_rank < units_rank and units_rank >= flags:
+        mean_rank = std_rank = units_rank = nowhere
+    elif units_rank == nowhere:
         return {}
-    found: dict[str, tuple[Any, str]] = {}
-    for name, level, neutral in (("mean", mean, 0.0), ("std", std, 1.0)):
-        if level < nowhere:
-            found[name] = sources[level].values[name], sources[level].name
+    fields: dict[str, tuple[Any, str]] = {}
+    for name, rank, neutral in (("mean", mean_rank, 0.0), ("std", std_rank, 1.0)):
+        if rank < nowhere:
+            fields[name] = sources[rank].values[name], sources[rank].name
         else:
-            found[name] = (neutral,), "follows from range" if units == nowhere else "default"
-    implied = _implied_range(found["mean"][0], found["std"][0])
-    if units < range_ and range_ >= flags and implied is not None:
-        found["range"] = implied, "follows from mean and std"
-    elif range_ < nowhere:
-        found["range"] = sources[range_].values["range"], sources[range_].name
-    return found
+            origin = "follows from range" if units_rank == nowhere else "default"
+            fields[name] = (neutral,), origin
+    implied = _infer_range(fields["mean"][0], fields["std"][0])
+    if units_rank < range_rank and range_rank >= flags and implied is not None:
+        fields["range"] = implied, "follows from mean and std"
+    elif range_rank < nowhere:
+        fields["range"] = sources[range_rank].values["range"], sources[range_rank].name
+    return fields
 
 
-def _level(sources: Sequence[SpecSource], name: str) -> int:
-    """Where in the order a field is first found; the number of sources if nowhere."""
-    found = (index for index, source in enumerate(sources) if name in source.values)
-    return next(found, len(sources))
+def _rank(sources: Sequence[SpecSource], name: str) -> int:
+    """Return the index of the first source that has a field; the number of sources if none."""
+    ranks = (rank for rank, source in enumerate(sources) if name in source.values)
+    return next(ranks, len(sources))
 
 
-def _implied_range(mean: Sequence[float], std: Sequence[float]) -> tuple[float, float] | None:
-    """The range that a mean and std are in units of, where their size tells.
+def _infer_range(mean: Sequence[float], std: Sequence[float]) -> tuple[float, float] | None:
+    """Return the range whose units a mean and std are in, where their size tells.
 
     A std of 1 tells nothing by itself, and neither does a mean of 0.
     """
-    largest = max(*mean, *(one for one in std if one != 1), 0.0)
+    largest = max(*mean, *(deviation for deviation in std if deviation != 1), 0.0)
     if largest > 2:
         return 0.0, 255.0
     return (0.0, 1.0) if largest > 0 else None

@@ -1,1 +1,1 @@
-"""Runs flows: the only room that forms batches."""
+"""Runs flows: the only package that forms batches."""

@@ -1,258 +1,207 @@
 """One batch: slices of the live flows' queries, rendered, composed and scored.
 
-This is what a worker thread does. It knows nothing of flows, and reads shared values only.
+This is the work of a worker thread. It knows nothing of flows and only reads shared values.
+Slices are prepared one by one, as their masks and fills may be plugins and fail; those that
+are ready are answered by one call of the classifier.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from onnxplain.core.data import Case, Image, Images, Mask, Scores
-from onnxplain.core.errors import BY_SCORES, ModelError, ScoreError
+from onnxplain.core.data import Images, Mask, ScoreKind, Scores
+from onnxplain.core.errors import GradientUnusable, ModelError, ScoreError
 from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery, Query
 from onnxplain.core.protocols import Classifier, Differentiable, Part
-from onnxplain.engine.fillings import Painting
+from onnxplain.engine.fillings import CachedFill
+from onnxplain.engine.slices import Effort, Filling, Slice, SliceAnswer, SliceFailure, SliceResult
 from onnxplain.masks.families import render_masks
 
 T = TypeVar("T")
 
 
-class Filling(NamedTuple):
-    """A fill made for one image."""
+class Call(NamedTuple):
+    """The call that answers a slice: slices of the same call can share a batch."""
 
-    picture: Image | Painting
-    planes: Any  # what the classifier composes from, where the fill is one picture
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Slice:
-    """Items `start` to `stop` of a query about a case."""
-
-    case: Case
-    query: Query
-    filling: Filling | None  # none for images
-    start: int
-    stop: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
+    name: Literal["fill", "masked_scores", "scores", "score_grads"]
+    kind: ScoreKind | None = None  # of the score that is differentiated
 
 
-class Effort(NamedTuple):
-    """What an answer took.
-
-    Parameters
-    ----------
-    inpaints : int
-        Pictures that a fill made for masks.
-    inpaint_seconds : float
-        Spent on them.
-    seconds : float
-        Spent in all. Workers run side by side, so this may be more than has passed.
-    """
-
-    inpaints: int = 0
-    inpaint_seconds: float = 0.0
-    seconds: float = 0.0
-
-    @property
-    def inpaint_share(self) -> float:
-        """Share of the seconds that was spent on pictures; 0 if none was spent."""
-        return self.inpaint_seconds / self.seconds if self.seconds else 0.0
-
-    def plus(self, other: Effort) -> Effort:
-        """Both together."""
-        return Effort(
-            self.inpaints + other.inpaints,
-            self.inpaint_seconds + other.inpaint_seconds,
-            self.seconds + other.seconds,
-        )
-
-
-class Answered(NamedTuple):
-    """What a slice got, of the three those that its query asks for; and what that took."""
-
-    raw: Scores | None = None  # (n, K)
-    grads: Images | None = None  # (n, H, W, 3)
-    images: Images | None = None  # (n, H, W, 3)
-    effort: Effort = Effort()
-
-
-# A fill or an inpainter is a plugin: its failure is its slice's alone.
-Answer = Answered | Exception
-
-
-def sort(query: Query, filling: Filling | None) -> Hashable:
-    """What slices must have in common to share a batch: the call that answers them."""
+def choose_call(query: Query, filling: Filling | None) -> Call:
+    """Choose the call that answers the slices of a query."""
     if isinstance(query, FillQuery):
-        return "fills"
+        return Call("fill")
     if isinstance(query, ImageQuery) and query.grad:
-        return query.kind
-    return "composed" if filling is not None and filling.planes is not None else "pictures"
+        return Call("score_grads", query.kind)
+    return Call("scores" if filling is None or filling.planes is None else "masked_scores")
 
 
-def score(
+def answer_batch(
     classifier: Classifier,
     gradients: Differentiable | None,
     batch: Sequence[Slice],
     turn: AbstractContextManager[Any],
-) -> list[Answer]:
-    """Answer slices of one sort, in order; `turn` is held while the classifier computes."""
+) -> list[SliceResult]:
+    """Answer slices of the same call, in order; hold `turn` while the classifier computes."""
     began = time.perf_counter()
-    answers = _answers(classifier, gradients, batch, turn)
-    return _timed(batch, answers, time.perf_counter() - began)
+    call = choose_call(batch[0].query, batch[0].filling)
+    if call.name == "fill":
+        results = _answer_fills(batch)
+    elif call.name == "masked_scores":
+        results = _score_masks(classifier, batch, turn)
+    else:
+        results = _score_images(classifier, gradients, batch, turn)
+    return _share_time(batch, results, time.perf_counter() - began)
 
 
-def _answers(
-    classifier: Classifier,
-    gradients: Differentiable | None,
-    batch: Sequence[Slice],
-    turn: AbstractContextManager[Any],
-) -> list[Answer]:
-    how = sort(batch[0].query, batch[0].filling)
-    if how == "composed":
-        return _composed(classifier, batch, turn)
-    if how == "fills":
-        return [_try(_filled, piece) for piece in batch]
-    if how != "pictures" and gradients is None:
-        return [ModelError(_NO_GRADIENTS)] * len(batch)
-    made = [_try(_pictures, piece) for piece in batch]
-    pieces = [
-        piece for piece, one in zip(batch, made, strict=True) if not isinstance(one, Exception)
-    ]
-    pictures = [one for one in made if not isinstance(one, Exception)]
-    if not pictures:
-        return [one for one in made if isinstance(one, Exception)]
-    images = np.concatenate([images for images, _ in pictures])
-    with turn:
-        answers = iter(_answer(classifier, gradients, pieces, images))
-    return [
-        one if isinstance(one, Exception) else _with(next(answers), effort=one[1]) for one in made
-    ]
+def _answer_fills(batch: Sequence[Slice]) -> list[SliceResult]:
+    """Make the fills that slices of `FillQuery` ask for."""
+    fills, results = _prepare(batch, lambda piece: _fill_masks(piece, _render(piece)))
+    for piece, (images, effort) in fills.items():
+        results[piece] = SliceAnswer(images=images, effort=effort)
+    return [results[piece] for piece in batch]
 
 
-def _composed(
+def _score_masks(
     classifier: Classifier, batch: Sequence[Slice], turn: AbstractContextManager[Any]
-) -> list[Answer]:
-    parts = [_part(piece) for piece in batch]
+) -> list[SliceResult]:
+    """Score slices of masks that the classifier composes itself."""
+    parts = [_make_part(piece) for piece in batch]
     try:
         with turn:
-            return list(_cut(batch, raw=classifier.masked_scores(parts)))
+            return _split_rows(batch, raw=classifier.masked_scores(parts))
     except Exception:
-        # Masks may come from another package: those that cannot be rendered are theirs alone.
-        masks = [_try(_rendered, piece) for piece in batch]
-        good = [
-            piece for piece, one in zip(batch, masks, strict=True) if not isinstance(one, Exception)
-        ]
-        if len(good) == len(batch):
+        # Masks may be plugins: if some cannot be rendered, the other slices are scored again.
+        rendered, results = _prepare(batch, _render)
+        if not results:
             raise
-    answers = iter(_composed(classifier, good, turn) if good else [])
-    return [one if isinstance(one, Exception) else next(answers) for one in masks]
+    ready = list(rendered)
+    if ready:
+        results.update(zip(ready, _score_masks(classifier, ready, turn), strict=True))
+    return [results[piece] for piece in batch]
 
 
-def _with(answer: Answer, effort: Effort) -> Answer:
-    return answer if isinstance(answer, Exception) else answer._replace(effort=effort)
+def _score_images(
+    classifier: Classifier,
+    gradients: Differentiable | None,
+    batch: Sequence[Slice],
+    turn: AbstractContextManager[Any],
+) -> list[SliceResult]:
+    """Score slices of images, or of masks that are composed here."""
+    composed, results = _prepare(batch, _make_images)
+    if composed:
+        images = np.concatenate([images for images, _ in composed.values()])
+        with turn:
+            scored = _call_classifier(classifier, gradients, list(composed), images)
+        for result, (piece, (_, effort)) in zip(scored, composed.items(), strict=True):
+            results[piece] = _set_effort(result, effort)
+    return [results[piece] for piece in batch]
 
 
-def _timed(batch: Sequence[Slice], answers: Sequence[Answer], seconds: float) -> list[Answer]:
-    """Share the seconds out: fills to those whose they are, the rest by length."""
-    efforts = [Effort() if isinstance(one, Exception) else one.effort for one in answers]
-    shared = seconds - sum(effort.inpaint_seconds for effort in efforts)
-    per_item = shared / sum(len(piece) for piece in batch)
-    return [
-        answer
-        if isinstance(answer, Exception)
-        else answer._replace(
-            effort=effort._replace(seconds=effort.inpaint_seconds + per_item * len(piece))
-        )
-        for piece, answer, effort in zip(batch, answers, efforts, strict=True)
-    ]
-
-
-_NO_GRADIENTS = f"the method asks for gradients and this classifier has none; {BY_SCORES}"
-
-
-def _answer(
+def _call_classifier(
     classifier: Classifier,
     gradients: Differentiable | None,
     pieces: Sequence[Slice],
     images: Images,
-) -> list[Answer]:
-    """Score images that belong to the slices in order."""
+) -> list[SliceResult]:
+    """Score the images of some slices, with gradients if their queries ask for them."""
     query = pieces[0].query
-    if gradients is None or not isinstance(query, ImageQuery) or not query.grad:
-        return list(_cut(pieces, raw=classifier.scores(images)))
+    if not isinstance(query, ImageQuery) or not query.grad:
+        return _split_rows(pieces, raw=classifier.scores(images))
+    if gradients is None:
+        error = ModelError("the method asks for gradients and this classifier has none")
+        return [SliceFailure(error)] * len(pieces)
     targets = np.repeat([piece.case.target for piece in pieces], [len(piece) for piece in pieces])
     try:
         raw, grads = gradients.score_grads(images, targets, query.kind)
-    except ScoreError as error:  # an image's own: the others are asked for again
+    except ScoreError as fault:
         if len(pieces) == 1:
-            return [ScoreError(f"{pieces[0].case.name}: {error}; {BY_SCORES}")]
+            return [SliceFailure(GradientUnusable(f"{pieces[0].case.name}: {fault}"))]
+        # The fault lies with one image: ask for each slice alone.
         ends = np.cumsum([len(piece) for piece in pieces])[:-1]
-        parts = zip(pieces, np.split(images, ends), strict=True)
-        return [_answer(classifier, gradients, [piece], part)[0] for piece, part in parts]
-    return list(_cut(pieces, raw=raw, grads=grads))
+        alone = zip(pieces, np.split(images, ends), strict=True)
+        return [_call_classifier(classifier, gradients, [piece], part)[0] for piece, part in alone]
+    return _split_rows(pieces, raw=raw, grads=grads)
 
 
-def _try(make: Callable[[Slice], T], piece: Slice) -> T | Exception:
-    try:
-        return make(piece)
-    except Exception as error:
-        return error
+def _prepare(
+    batch: Sequence[Slice], prepare: Callable[[Slice], T]
+) -> tuple[dict[Slice, T], dict[Slice, SliceResult]]:
+    """Prepare every slice by itself; return those that are ready, and the failures so far."""
+    ready: dict[Slice, T] = {}
+    results: dict[Slice, SliceResult] = {}
+    for piece in batch:
+        try:
+            ready[piece] = prepare(piece)
+        except Exception as error:
+            results[piece] = SliceFailure(error)
+    return ready, results
 
 
-def _part(piece: Slice) -> Part:
+def _make_part(piece: Slice) -> Part:
     assert isinstance(piece.query, MaskQuery)
     assert piece.filling is not None
     return Part(piece.filling.planes, piece.query.masks, piece.start, piece.stop)
 
 
-def _pictures(piece: Slice) -> tuple[Images, Effort]:
-    """The images of a slice that came as images, or whose fill depends on the mask."""
+def _make_images(piece: Slice) -> tuple[Images, Effort]:
+    """Return the images of a slice; compose masks whose fill depends on the mask."""
     if isinstance(piece.query, ImageQuery):
         return piece.query.images[piece.start : piece.stop], Effort()
     assert isinstance(piece.query, MaskQuery)
-    masks = _rendered(piece)
-    holes = piece.query.holes
-    fill, effort = _fill(
+    masks, holes = _render(piece), piece.query.holes
+    fill, effort = _fill_masks(
         piece, masks if holes is None else render_masks(holes, piece.start, piece.stop)
     )
     return piece.case.image + masks[..., None] * (fill - piece.case.image), effort  # eq. 1
 
 
-def _filled(piece: Slice) -> Answered:
-    """What stands in for what the masks of a slice remove."""
-    assert isinstance(piece.query, FillQuery)
-    fill, effort = _fill(piece, _rendered(piece))
-    return Answered(images=fill, effort=effort)
-
-
-def _rendered(piece: Slice) -> Mask:
+def _render(piece: Slice) -> Mask:
     assert not isinstance(piece.query, ImageQuery)
     return render_masks(piece.query.masks, piece.start, piece.stop)
 
 
-def _fill(piece: Slice, masks: Mask) -> tuple[Images, Effort]:
+def _fill_masks(piece: Slice, masks: Mask) -> tuple[Images, Effort]:
+    """Return the picture that stands in for what each mask removes."""
     assert piece.filling is not None
     picture = piece.filling.picture
-    if not isinstance(picture, Painting):
+    if not isinstance(picture, CachedFill):
         return np.broadcast_to(picture, (len(masks), *picture.shape)), Effort()
-    painted = picture(masks)
-    return painted.images, Effort(painted.made, painted.seconds)
+    filled = picture(masks)
+    return filled.images, Effort(filled.n_made, filled.seconds)
 
 
-def _cut(pieces: Sequence[Slice], *, raw: Scores, grads: Images | None = None) -> list[Answered]:
-    """Give every slice its rows."""
-    answers: list[Answered] = []
+def _split_rows(
+    pieces: Sequence[Slice], *, raw: Scores, grads: Images | None = None
+) -> list[SliceResult]:
+    """Give every slice its rows of the scores and gradients."""
+    answers: list[SliceResult] = []
     row = 0
     for piece in pieces:
         rows = slice(row, row + len(piece))
-        answers.append(Answered(raw[rows], None if grads is None else grads[rows]))
+        answers.append(SliceAnswer(raw[rows], None if grads is None else grads[rows]))
         row += len(piece)
     return answers
+
+
+def _share_time(
+    batch: Sequence[Slice], results: Sequence[SliceResult], seconds: float
+) -> list[SliceResult]:
+    """Share out the time: that of fills to the slices they were made for, the rest by length."""
+    efforts = [result.effort if isinstance(result, SliceAnswer) else Effort() for result in results]
+    shared = seconds - sum(effort.inpaint_seconds for effort in efforts)
+    per_item = shared / sum(len(piece) for piece in batch)
+    return [
+        _set_effort(result, effort._replace(seconds=effort.inpaint_seconds + per_item * len(piece)))
+        for piece, result, effort in zip(batch, results, efforts, strict=True)
+    ]
+
+
+def _set_effort(result: SliceResult, effort: Effort) -> SliceResult:
+    return replace(result, effort=effort) if isinstance(result, SliceAnswer) else result

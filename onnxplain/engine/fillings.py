@@ -1,7 +1,7 @@
-"""Fills that depend on the mask: the same holes are filled once, and what it takes is measured.
+"""Fills that depend on the mask: each hole is filled once, and the work is measured.
 
 An inpainter costs several times what a classifier does, and methods ask for the same holes
-again: LIME of few superpixels, MP2 from step to step, patches that share a fill.
+again: LIME with few superpixels, MP2 from step to step, patches that share a fill.
 """
 
 from __future__ import annotations
@@ -18,136 +18,142 @@ import numpy as np
 
 from onnxplain.core.data import Image, Images, Mask
 
-PAINTINGS = 32  # kept in case another job asks for the same; each holds its image
+MAX_FILLS = 32  # kept in case another job asks for the same; each holds its image
 
 _Promise: TypeAlias = "Future[Image]"
 
 
-class Painted(NamedTuple):
-    """Pictures for some masks, and what they took.
+class FilledImages(NamedTuple):
+    """Pictures for some masks, and the work they took.
 
     Parameters
     ----------
     images : (N, H, W, 3) ndarray of float32
-        One a mask.
-    made : int
-        How many had to be made: not those known already, nor those without a hole.
+        One per mask.
+    n_made : int
+        How many were made: not those in the cache, nor those of masks without a hole.
     seconds : float
-        Spent on making them and on waiting for those that another thread was making.
+        Time spent on making them and on waiting for those that another thread was making.
     """
 
     images: Images
-    made: int
+    n_made: int
     seconds: float
 
 
 @final
-class Pictures:
-    """Pictures that the fills of all live images made, the ones used last; thread-safe.
+class FillingCache:
+    """The pictures that the fills of all live images made, least recently used out first.
+
+    It is thread-safe.
 
     Parameters
     ----------
     n_bytes : int
-        What all that are kept may hold together.
+        Capacity for all pictures together.
     """
 
     def __init__(self, n_bytes: int) -> None:
         self._n_bytes = n_bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[Painting, bytes], tuple[_Promise, int]] = OrderedDict()
-        self._held = 0
-        self._paintings: OrderedDict[Hashable, tuple[Image, Painting]] = OrderedDict()
+        self._pictures: OrderedDict[tuple[CachedFill, bytes], tuple[_Promise, int]] = OrderedDict()
+        self._n_bytes_used = 0
+        self._fills: OrderedDict[Hashable, tuple[Image, CachedFill]] = OrderedDict()
 
-    def painting(self, image: Image, what: Hashable, paint: Callable[[Mask], Images]) -> Painting:
-        """What `paint` makes of an image: one painting for all who ask for the same.
+    def get_fill(
+        self, image: Image, identity: Hashable, fill: Callable[[Mask], Images]
+    ) -> CachedFill:
+        """Return the cached form of a fill prepared for an image: the same for all who ask.
 
-        Several jobs may look at one image, as those of several targets do; `what` is the fill
-        and all that decides what it draws.
+        Several jobs may look at one image, as those of several targets do. `identity` is the
+        fill, and all else that decides what it draws.
         """
-        key = id(image), what  # an image that is kept keeps its id
+        key = id(image), identity  # an image that is kept keeps its id
         with self._lock:
-            if key not in self._paintings:
-                self._paintings[key] = image, Painting(paint, self)
-            self._paintings.move_to_end(key)
-            if len(self._paintings) > PAINTINGS:
-                self._paintings.popitem(last=False)
-            return self._paintings[key][1]
+            if key not in self._fills:
+                self._fills[key] = image, CachedFill(fill, self)
+            self._fills.move_to_end(key)
+            if len(self._fills) > MAX_FILLS:
+                self._fills.popitem(last=False)
+            return self._fills[key][1]
 
     def claim(
-        self, painting: Painting, keys: Sequence[bytes], n_bytes: int
+        self, fill: CachedFill, hashes: Sequence[bytes], n_bytes: int
     ) -> tuple[list[_Promise], list[int]]:
-        """A promise for every key, and the places of those that the caller is to keep.
+        """Return a promise of the picture for every mask, and which the caller has to make.
 
-        Each picture holds `n_bytes`.
+        Masks are given by their hashes, and those to make by their indices. Each picture takes
+        `n_bytes`.
         """
         promises: list[_Promise] = []
-        mine: list[int] = []
+        to_make: list[int] = []
         with self._lock:
-            for i, key in enumerate(keys):
-                place = painting, key
-                if place not in self._kept:
-                    self._kept[place] = Future(), n_bytes
-                    self._held += n_bytes
-                    mine.append(i)
-                self._kept.move_to_end(place)
-                promises.append(self._kept[place][0])
-            while self._held > self._n_bytes:
-                self._held -= self._kept.popitem(last=False)[1][1]
-        return promises, mine
+            for i, mask_hash in enumerate(hashes):
+                key = fill, mask_hash
+                if key not in self._pictures:
+                    self._pictures[key] = Future(), n_bytes
+                    self._n_bytes_used += n_bytes
+                    to_make.append(i)
+                self._pictures.move_to_end(key)
+                promises.append(self._pictures[key][0])
+            while self._n_bytes_used > self._n_bytes:
+                _, (_, freed) = self._pictures.popitem(last=False)
+                self._n_bytes_used -= freed
+        return promises, to_make
 
-    def forget(self, painting: Painting, keys: Iterable[bytes]) -> None:
-        """Give up pictures that could not be made: whoever asks next tries again."""
+    def forget(self, fill: CachedFill, hashes: Iterable[bytes]) -> None:
+        """Drop pictures that could not be made, so that the next to ask tries again."""
         with self._lock:
-            for key in keys:
-                kept = self._kept.pop((painting, key), None)
-                self._held -= 0 if kept is None else kept[1]
+            for mask_hash in hashes:
+                _, freed = self._pictures.pop((fill, mask_hash), (None, 0))
+                self._n_bytes_used -= freed
 
 
 @final
-class Painting:
-    """What a fill makes of one image's masks, asked once for each; thread-safe.
+class CachedFill:
+    """A fill prepared for one image, called once for each mask; thread-safe.
 
     Parameters
     ----------
-    paint : callable
-        The prepared fill: masks (N, H, W) to pictures (N, H, W, 3).
-    pictures : Pictures
-        Where they are kept.
+    fill : callable
+        The prepared fill, which turns masks (N, H, W) into pictures (N, H, W, 3).
+    cache : FillingCache
+        Where the pictures are kept.
     """
 
-    def __init__(self, paint: Callable[[Mask], Images], pictures: Pictures) -> None:
-        self._paint = paint
-        self._pictures = pictures
+    def __init__(self, fill: Callable[[Mask], Images], cache: FillingCache) -> None:
+        self._fill = fill
+        self._cache = cache
 
-    def __call__(self, masks: Mask) -> Painted:
-        """The picture of every mask.
+    def __call__(self, masks: Mask) -> FilledImages:
+        """Return the picture of every mask.
 
-        One that another thread is making is waited for, but only when those that fall to
-        this thread are made: no two wait for each other.
+        A picture that another thread is making is waited for, but only after this thread has
+        made its own: no two threads wait for each other.
         """
         began = time.perf_counter()
-        keys = [hashlib.blake2b(mask.tobytes()).digest() for mask in masks]
+        hashes = [hashlib.blake2b(mask.tobytes()).digest() for mask in masks]
         n_bytes = 3 * masks[0].nbytes if len(masks) else 0
-        promises, mine = self._pictures.claim(self, keys, n_bytes)
-        if mine:
+        promises, to_make = self._cache.claim(self, hashes, n_bytes)
+        if to_make:
             try:
-                made = self._made(masks[mine])
+                pictures = self._make(masks[to_make])
             except BaseException as error:
-                self._pictures.forget(self, [keys[i] for i in mine])
-                for i in mine:
+                self._cache.forget(self, [hashes[i] for i in to_make])
+                for i in to_make:
                     promises[i].set_exception(error)
                 raise
-            for i, picture in zip(mine, made, strict=True):
+            for i, picture in zip(to_make, pictures, strict=True):
                 promises[i].set_result(picture)
         images = np.stack([promise.result() for promise in promises])
-        n_made = int(masks[mine].any(axis=(1, 2)).sum())
-        return Painted(images, n_made, time.perf_counter() - began)
+        n_made = int(masks[to_make].any(axis=(1, 2)).sum())
+        return FilledImages(images, n_made, time.perf_counter() - began)
 
-    def _made(self, masks: Mask) -> Images:
-        made = np.asarray(self._paint(masks), np.float32)
-        if made.shape != (*masks.shape, 3):
+    def _make(self, masks: Mask) -> Images:
+        pictures = np.asarray(self._fill(masks), np.float32)
+        if pictures.shape != (*masks.shape, 3):
             raise ValueError(
-                f"a fill makes a picture (H, W, 3) of every mask: expected shape "
-                f"{(*masks.shape, 3)}, got {made.shape}"
+                f"a fill makes one picture (H, W, 3) per mask: expected shape "
+                f"{(*masks.shape, 3)}, got {pictures.shape}"
             )
-        return made
+        return pictures

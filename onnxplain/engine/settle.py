@@ -1,4 +1,4 @@
-"""Deciding what a method left open: whether it goes by gradients."""
+"""Decide whether methods that left it open use gradients."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import logging
 from collections.abc import Sequence
 
 from onnxplain.core.errors import ModelError
-from onnxplain.core.flow import ByGradient, Method
+from onnxplain.core.flow import ByGradient, Method, advise_scores_alone
 from onnxplain.core.protocols import Classifier, Differentiable
 
 log = logging.getLogger(__name__)
 
 
 def settle_method(method: Method, classifier: Classifier) -> tuple[Method, Differentiable | None]:
-    """Decide what a method left open: by gradients, where it likes them and there are any.
+    """Let a method that wants gradients use them if the classifier has any.
 
     Raises
     ------
     ModelError
-        If there are none and the method cannot do without.
+        If the classifier has none and the method cannot do without.
     """
     (settled,), gradients = settle_methods([method], classifier)
     return settled, gradients
@@ -27,19 +27,30 @@ def settle_method(method: Method, classifier: Classifier) -> tuple[Method, Diffe
 def settle_methods(
     methods: Sequence[Method], classifier: Classifier
 ) -> tuple[list[Method], Differentiable | None]:
-    """Settle methods that explain one classifier; its gradients are made once."""
-    wanting = [one for one in methods if isinstance(one, ByGradient) and one.wants_gradients]
+    """Settle methods that explain the same classifier; make its gradients once.
+
+    Raises
+    ------
+    ModelError
+        If the classifier has none and a method cannot do without.
+    """
+    wanting = [
+        method for method in methods if isinstance(method, ByGradient) and method.wants_gradients
+    ]
     gradients = None
     if wanting:
         try:
             gradients = classifier.gradients()
         except ModelError as error:
-            if any(method.needs_gradients for method in wanting):
-                raise
+            needing = [method for method in wanting if method.needs_gradients]
+            if needing:
+                raise type(error)(f"{error}; {advise_scores_alone(*needing)}") from error
             names = sorted({method.name for method in wanting})
             log.info("%s: without gradients: %s", ", ".join(names), error)
     settled = [
-        one.settled(gradients=gradients is not None) if isinstance(one, ByGradient) else one
-        for one in methods
+        method.settled(gradients=gradients is not None)
+        if isinstance(method, ByGradient)
+        else method
+        for method in methods
     ]
     return settled, gradients

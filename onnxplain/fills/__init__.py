@@ -1,8 +1,8 @@
 """What stands in for removed pixels: f of ``x_bar = x * (1 - m) + f * m``.
 
-A fill that paints the same whatever is removed becomes one picture an image. The ones that
-look at what is left (`Telea`, `NavierStokes`, `Biharmonic`, `Inpaint`) paint for every mask
-anew; they need to know which pixels are missing, and take those with a mask of 0.5 or more.
+A fill that does not depend on what is removed becomes one picture per image. The fills that
+look at what is left (`Telea`, `NavierStokes`, `Biharmonic`, `Inpaint`) paint anew for every
+mask; to them the pixels with a mask of 0.5 or more are missing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The image itself, blurred."""
+"""The image itself, blurred (Fong & Vedaldi, ICCV 2017)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from onnxplain.image import gaussian_blur
 
 @dataclass(frozen=True)
 class Blur(Parametrised):
-    """The image under a Gaussian blur: detail goes, colour and layout stay [1]_.
+    """The image under a Gaussian blur, which removes detail and keeps colour and layout [1]_.
 
     Parameters
     ----------
     sigma : float
-        Standard deviation in pixels; larger removes more.
+        Standard deviation in pixels; larger removes more detail.
 
     References
     ----------
@@ -28,8 +28,10 @@ class Blur(Parametrised):
     """
 
     name: ClassVar[str] = "blur"
-    sigma: Annotated[float, Param("standard deviation in pixels", gt=0, le=1000)] = 10.0
+    sigma: Annotated[
+        float, Param("standard deviation in pixels; larger removes more detail", gt=0, le=1000)
+    ] = 10.0
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """The blurred image (H, W, 3)."""
+        """Return the blurred image (H, W, 3)."""
         return np.clip(gaussian_blur(image, self.sigma), 0, 1)

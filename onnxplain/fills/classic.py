@@ -1,10 +1,10 @@
-"""Inpainting by equations, without a trained model: from the pixels round a hole, inwards."""
+"""Inpainting by equations, without a trained model: from the edge of a hole inwards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +13,23 @@ from onnxplain.core.data import Image, Images, Mask
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.image import inpaint_classical
 
+FillHole: TypeAlias = Callable[[NDArray[np.bool_]], Image]
+
 
 @dataclass(frozen=True)
 class Telea(Parametrised):
-    """Fast marching [1]_: each pixel a weighted mean of known ones, from the edge inwards.
+    """Fast marching [1]_: each pixel is a weighted mean of known pixels, from the edge inwards.
 
     Parameters
     ----------
     radius : float
-        Neighbourhood of a pixel, in pixels; a wider one is smoother and slower.
+        Radius, in pixels, of the neighbourhood that a pixel is filled from; a larger radius
+        is smoother and slower.
 
     Notes
     -----
-    Runs for every mask, on one core, several milliseconds each at 224 x 224 pixels, the more
-    the larger the hole. Filled pixels have 8 bits. Pixels with a mask of 0.5 or more are holes.
+    Runs for every mask on one core and takes several milliseconds at 224 x 224 pixels, longer
+    for larger holes. Filled pixels have 8 bits. Pixels with a mask of 0.5 or more are holes.
 
     References
     ----------
@@ -35,25 +38,30 @@ class Telea(Parametrised):
     """
 
     name: ClassVar[str] = "telea"
-    radius: Annotated[float, Param("neighbourhood of a pixel, in pixels", ge=1)] = 3.0
+    radius: Annotated[
+        float, Param("radius in pixels of the neighbourhood that a pixel is filled from", ge=1)
+    ] = 3.0
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Callable[[Mask], Images]:
-        """A function of masks (N, H, W) to the image's pictures (N, H, W, 3)."""
-        return _each(image, lambda hole: inpaint_classical(image, hole, "telea", self.radius))
+        """Return the function that fills the holes of masks (N, H, W): pictures (N, H, W, 3)."""
+        return _fill_each_hole(
+            image, lambda hole: inpaint_classical(image, hole, "telea", self.radius)
+        )
 
 
 @dataclass(frozen=True)
 class NavierStokes(Parametrised):
-    """Fluid dynamics [1]_: lines of equal brightness go on into the hole.
+    """Fluid dynamics [1]_: lines of equal brightness continue into the hole.
 
     Parameters
     ----------
     radius : float
-        Neighbourhood of a pixel, in pixels; a wider one is smoother and slower.
+        Radius, in pixels, of the neighbourhood that a pixel is filled from; a larger radius
+        is smoother and slower.
 
     Notes
     -----
-    As for `Telea`.
+    Speed, 8 bits and holes are as for `Telea`.
 
     References
     ----------
@@ -62,24 +70,26 @@ class NavierStokes(Parametrised):
     """
 
     name: ClassVar[str] = "navier-stokes"
-    radius: Annotated[float, Param("neighbourhood of a pixel, in pixels", ge=1)] = 3.0
+    radius: Annotated[
+        float, Param("radius in pixels of the neighbourhood that a pixel is filled from", ge=1)
+    ] = 3.0
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Callable[[Mask], Images]:
-        """A function of masks (N, H, W) to the image's pictures (N, H, W, 3)."""
-        return _each(
+        """Return the function that fills the holes of masks (N, H, W): pictures (N, H, W, 3)."""
+        return _fill_each_hole(
             image, lambda hole: inpaint_classical(image, hole, "navier-stokes", self.radius)
         )
 
 
 @dataclass(frozen=True)
 class Biharmonic(Parametrised):
-    """The smoothest surface through the edge of the hole: the biharmonic equation [1]_.
+    """The smoothest surface through the edge of the hole, by the biharmonic equation [1]_.
 
     Notes
     -----
-    Slow: a linear system with one unknown a missing pixel is solved for every mask. SP-sized
-    patches take a good part of a second, half an image many seconds; meant for few masks.
-    Pixels with a mask of 0.5 or more are holes.
+    Slow, and meant for few masks: for every mask a linear system is solved with one unknown per
+    missing pixel. A patch of SP's size takes a good part of a second, half an image many
+    seconds. Pixels with a mask of 0.5 or more are holes.
 
     References
     ----------
@@ -91,34 +101,32 @@ class Biharmonic(Parametrised):
     name: ClassVar[str] = "biharmonic"
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Callable[[Mask], Images]:
-        """A function of masks (N, H, W) to the image's pictures (N, H, W, 3)."""
-        return _each(image, lambda hole: _biharmonic(image, hole))
+        """Return the function that fills the holes of masks (N, H, W): pictures (N, H, W, 3)."""
+        return _fill_each_hole(image, lambda hole: _solve_biharmonic(image, hole))
 
 
-def _each(image: Image, fill: Callable[[NDArray[np.bool_]], Image]) -> Callable[[Mask], Images]:
-    """Fill the hole of every mask; known pixels stay as they are."""
+def _fill_each_hole(image: Image, fill: FillHole) -> Callable[[Mask], Images]:
+    """Return a function that fills the hole of every mask and leaves known pixels as they are."""
 
-    def pictures(masks: Mask) -> Images:
+    def fill_holes(masks: Mask) -> Images:
         holes = masks >= 0.5
-        return np.stack([_one(image, hole, fill) for hole in holes])
+        return np.stack([_fill_hole(image, hole, fill) for hole in holes])
 
-    return pictures
+    return fill_holes
 
 
-def _one(
-    image: Image, hole: NDArray[np.bool_], fill: Callable[[NDArray[np.bool_]], Image]
-) -> Image:
+def _fill_hole(image: Image, hole: NDArray[np.bool_], fill: FillHole) -> Image:
     if not hole.any():
         return image
-    if hole.all():  # no edge to go by
+    if hole.all():  # there is no edge to start from
         return np.broadcast_to(image.mean(axis=(0, 1)), image.shape)
     filled: Image = np.where(hole[..., None], fill(hole), image)
     return filled
 
 
-def _biharmonic(image: Image, hole: NDArray[np.bool_]) -> Image:
+def _solve_biharmonic(image: Image, hole: NDArray[np.bool_]) -> Image:
     from skimage.restoration import inpaint_biharmonic  # slow to import, and rarely needed
 
     filled = inpaint_biharmonic(image, hole, channel_axis=-1, split_into_regions=True)
-    out: Image = np.clip(filled, 0, 1).astype(np.float32)
-    return out
+    picture: Image = np.clip(filled, 0, 1).astype(np.float32)
+    return picture

@@ -13,7 +13,7 @@ from onnxplain.core.params import Param, Parametrised
 
 @dataclass(frozen=True)
 class DatasetMean(Parametrised):
-    """The mean colour of ImageNet, (.485, .456, .406): the gray of the paper [1]_.
+    """The mean colour of ImageNet, (.485, .456, .406): the grey of the paper [1]_.
 
     A classifier trained with the usual normalisation sees zeros there.
 
@@ -26,8 +26,8 @@ class DatasetMean(Parametrised):
     name: ClassVar[str] = "dataset-mean"
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """A picture of that colour, of the image's shape (H, W, 3)."""
-        return plain(image, IMAGENET_MEAN)
+        """Return a picture of that colour, of the image's shape (H, W, 3)."""
+        return make_plain_picture(image, IMAGENET_MEAN)
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Black(Parametrised):
     name: ClassVar[str] = "black"
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """A black picture of the image's shape (H, W, 3)."""
-        return plain(image, (0, 0, 0))
+        """Return a black picture of the image's shape (H, W, 3)."""
+        return make_plain_picture(image, (0, 0, 0))
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class White(Parametrised):
     name: ClassVar[str] = "white"
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """A white picture of the image's shape (H, W, 3)."""
-        return plain(image, (1, 1, 1))
+        """Return a white picture of the image's shape (H, W, 3)."""
+        return make_plain_picture(image, (1, 1, 1))
 
 
 @dataclass(frozen=True)
 class Colour(Parametrised):
-    """Any one colour; mid-grey unless given.
+    """One colour of your choice; mid-grey unless given.
 
     Parameters
     ----------
@@ -71,10 +71,10 @@ class Colour(Parametrised):
     rgb: Annotated[RGB, Param("red, green and blue of the colour", ge=0, le=1)] = (0.5, 0.5, 0.5)
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """A picture of that colour, of the image's shape (H, W, 3)."""
-        return plain(image, self.rgb)
+        """Return a picture of that colour, of the image's shape (H, W, 3)."""
+        return make_plain_picture(image, self.rgb)
 
 
-def plain(image: Image, colour: object) -> Image:
-    """A picture of one colour, of the image's shape (H, W, 3)."""
+def make_plain_picture(image: Image, colour: object) -> Image:
+    """Make a picture of one colour, of the image's shape (H, W, 3)."""
     return np.broadcast_to(np.asarray(colour, np.float32), image.shape).copy()

@@ -1,4 +1,4 @@
-"""The blurred copy that RISE's insertion curves start from."""
+"""The blurred image that RISE's insertion curves start from (Petsiuk et al., BMVC 2018)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from onnxplain.core.data import IMAGENET_MEAN, RGB, Image
 from onnxplain.core.params import Param, Parametrised
 
-# A Gaussian of standard deviation 5 on 11 pixels whose tails are folded back at its ends:
-# nearly a box. A Gaussian that is cut off at 11 pixels is not what the curves of [1]_ used.
+# A Gaussian of standard deviation 5 on 11 pixels whose tails are folded back at its ends, and
+# so nearly a box. The authors' curves do not use a Gaussian that is cut off at 11 pixels.
 HALF = (0.087958145777, 0.088896119777, 0.090474196549, 0.092191117819, 0.093489388443)
 KERNEL = (*HALF, 0.093982063268, *reversed(HALF))
 
 
 @dataclass(frozen=True)
 class FoldedBlur(Parametrised):
-    """The image blurred over 11 pixels, as the insertion curves of RISE's authors start [1]_.
+    """The image blurred over 11 pixels, where the insertion curves of RISE's authors start [1]_.
 
     Parameters
     ----------
-    border : (red, green, blue)
-        Colour beyond the image's border: the mean that the classifier subtracts, since the
-        authors blur the normalised image and pad it with zeros.
+    border : (red, green, blue), each in [0, 1]
+        Colour beyond the border of the image. Give the mean that the classifier subtracts:
+        the authors blur the normalised image and pad it with zeros.
 
     References
     ----------
@@ -33,11 +33,13 @@ class FoldedBlur(Parametrised):
     """
 
     name: ClassVar[str] = "folded-blur"
-    border: Annotated[RGB, Param("colour beyond the border", ge=0, le=1)] = IMAGENET_MEAN
+    border: Annotated[
+        RGB, Param("colour beyond the border of the image: the classifier's mean", ge=0, le=1)
+    ] = IMAGENET_MEAN
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """The blurred image (H, W, 3)."""
-        from scipy.ndimage import correlate1d  # 0.1 s to import, and few fill with it
+        """Return the blurred image (H, W, 3)."""
+        from scipy.ndimage import correlate1d  # 0.1 s to import, and rarely needed
 
         border = np.array(self.border, np.float32)
         blurred = image - border

@@ -1,4 +1,4 @@
-"""What might have been there, as a generative inpainter paints it."""
+"""Likely contents of the holes, painted by a generative inpainter."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from onnxplain.core.protocols import Inpainter
 
 @dataclass(frozen=True, eq=False)
 class Inpaint:
-    """An inpainter paints the holes of every mask: SP-G, LIME-G and so on [1]_.
+    """The image with the holes of each mask painted by an inpainter: SP-G, LIME-G etc. [1]_.
 
     Parameters
     ----------
     inpainter : Inpainter
-        What paints. Only its pixels inside the holes are used.
+        The inpainter. Only its pixels inside the holes are used.
 
     Notes
     -----
-    Pixels with a mask of 0.5 or more are holes. Where a softer mask removes a little of a
-    pixel, the pixel itself stands in: an inpainter does not change what it can see.
+    Pixels with a mask of 0.5 or more are holes. Where a mask below 0.5 removes a little of a
+    pixel, the pixel itself stands in: an inpainter does not change the pixels that it sees.
 
     References
     ----------
@@ -40,29 +40,30 @@ class Inpaint:
     def __post_init__(self) -> None:
         if not hasattr(self.inpainter, "inpaint"):
             raise TypeError(
-                f"Inpaint takes an inpainter, as load_inpainter(path), got {self.inpainter!r}"
+                f"Inpaint takes an inpainter, such as load_inpainter(path), got {self.inpainter!r}"
             )
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Callable[[Mask], Images]:
-        """A function of masks (N, H, W) to the image's pictures (N, H, W, 3)."""
+        """Return the function that paints the holes of masks (N, H, W): pictures (N, H, W, 3)."""
 
         def paint(masks: Mask) -> Images:
             holes = masks >= 0.5
-            out = np.repeat(image[None], len(masks), axis=0)
-            some = np.flatnonzero(holes.any(axis=(1, 2)))
-            for start in range(0, len(some), self.inpainter.batch_size):
-                batch = some[start : start + self.inpainter.batch_size]
-                painted = self._paint(out[batch], holes[batch])
+            filled = np.repeat(image[None], len(masks), axis=0)
+            with_holes = np.flatnonzero(holes.any(axis=(1, 2)))
+            for start in range(0, len(with_holes), self.inpainter.batch_size):
+                batch = with_holes[start : start + self.inpainter.batch_size]
+                painted = self._paint(filled[batch], holes[batch])
                 for i, picture in zip(batch, painted, strict=True):
                     # As wide as the picture: broadcasting its last axis takes three times as long.
                     hole = np.repeat(holes[i][..., None], 3, axis=-1)
-                    _check(picture, hole)
-                    np.copyto(out[i], np.clip(picture, 0, 1), where=hole)
-            return out
+                    _check_finite(picture, hole)
+                    np.copyto(filled[i], np.clip(picture, 0, 1), where=hole)
+            return filled
 
         return paint
 
     def _paint(self, images: Images, holes: NDArray[np.bool_]) -> Images:
+        """Paint one batch, and check the shape of the answer."""
         painted = self.inpainter.inpaint(images, holes.astype(np.float32))
         if painted.shape != images.shape:
             raise InpainterError(
@@ -72,7 +73,7 @@ class Inpaint:
         return painted
 
 
-def _check(picture: Image, hole: NDArray[np.bool_]) -> None:
-    """Refuse pixels in the hole that are no numbers; what is painted elsewhere is not used."""
+def _check_finite(picture: Image, hole: NDArray[np.bool_]) -> None:
+    """Check that the pixels in the hole are finite numbers; the others are not used."""
     if not np.isfinite(picture).all() and not np.isfinite(picture[hole]).all():
         raise InpainterError("the inpainter painted NaN or infinite pixels; check its range")

@@ -1,4 +1,4 @@
-"""Fills with mean colours of the image itself: all of it, its segments, or round each pixel."""
+"""Mean colours of the image itself: of all of it, of each segment, or round each pixel."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 from onnxplain.core.data import Image
 from onnxplain.core.params import Param, Parametrised
-from onnxplain.fills.constant import plain
+from onnxplain.fills.constant import make_plain_picture
 from onnxplain.image import box_blur
-from onnxplain.image.superpixels import superpixels
+from onnxplain.image.superpixels import find_superpixels
 
 
 @dataclass(frozen=True)
@@ -21,22 +21,24 @@ class ChannelMean(Parametrised):
     name: ClassVar[str] = "channel-mean"
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """A picture (H, W, 3) of the mean of each channel."""
-        return plain(image, image.mean(axis=(0, 1), dtype=np.float64))
+        """Return a picture (H, W, 3) of the mean of each channel."""
+        return make_plain_picture(image, image.mean(axis=(0, 1), dtype=np.float64))
 
 
 @dataclass(frozen=True)
 class SegmentMean(Parametrised):
-    """Every superpixel in its mean colour, as LIME's program fills unless told otherwise [1]_.
+    """Every superpixel in its mean colour, which is how LIME's program fills by default [1]_.
 
     Parameters
     ----------
     n_segments : int
-        Superpixels to ask SLIC for; more keep more of the image.
+        Number of superpixels to ask SLIC for; more keep more of the image.
     compactness : float
-        Weight of nearness against likeness of colour; high values give square superpixels.
+        SLIC's weight of nearness against likeness of colour; high values give square
+        superpixels.
     sigma : float
-        Gaussian smoothing before, in pixels.
+        Standard deviation, in pixels, of the smoothing before SLIC; larger gives smoother
+        borders.
 
     References
     ----------
@@ -44,13 +46,17 @@ class SegmentMean(Parametrised):
     """
 
     name: ClassVar[str] = "segment-mean"
-    n_segments: Annotated[int, Param("superpixels to ask SLIC for", ge=1)] = 50
-    compactness: Annotated[float, Param("nearness against likeness of colour", gt=0)] = 30.0
-    sigma: Annotated[float, Param("Gaussian smoothing before, in pixels", ge=0, le=1000)] = 3.0
+    n_segments: Annotated[int, Param("number of superpixels to ask SLIC for", ge=1)] = 50
+    compactness: Annotated[
+        float, Param("SLIC: weight of nearness against likeness of colour", gt=0)
+    ] = 30.0
+    sigma: Annotated[
+        float, Param("SLIC: standard deviation of the smoothing, in pixels", ge=0, le=1000)
+    ] = 3.0
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """A picture (H, W, 3) of the image's superpixels."""
-        segments = superpixels(
+        """Return a picture (H, W, 3) of the superpixels, each in its mean colour."""
+        segments = find_superpixels(
             image,
             n_segments=self.n_segments,
             compactness=self.compactness,
@@ -58,7 +64,7 @@ class SegmentMean(Parametrised):
         )
         labels = segments.ravel()
         counts = np.bincount(labels)
-        means = [np.bincount(labels, image[..., c].ravel()) / counts for c in range(3)]
+        means = [np.bincount(labels, image[..., channel].ravel()) / counts for channel in range(3)]
         picture: Image = np.stack(means, axis=-1).astype(np.float32)[segments]
         return picture
 
@@ -70,12 +76,12 @@ class LocalMean(Parametrised):
     Parameters
     ----------
     window : int
-        Side of the window in pixels; a wider one leaves less detail.
+        Side of the window in pixels; a wider window leaves less detail.
     """
 
     name: ClassVar[str] = "local-mean"
     window: Annotated[int, Param("side of the window in pixels", ge=1, le=10_000)] = 31
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """A picture (H, W, 3) of local means."""
+        """Return a picture (H, W, 3) of the local means."""
         return np.clip(box_blur(image, self.window), 0, 1)

@@ -1,4 +1,4 @@
-"""Random pixels: drawn once an image, so that all its masks reveal the same noise."""
+"""Random pixels, drawn once per image, so that all its masks show the same noise."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from onnxplain.core.params import Param, Parametrised
 
 @dataclass(frozen=True)
 class UniformNoise(Parametrised):
-    """Every channel of every pixel drawn evenly from [0, 1)."""
+    """Every channel of every pixel drawn uniformly from [0, 1)."""
 
     name: ClassVar[str] = "uniform-noise"
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """Noise of the image's shape (H, W, 3)."""
+        """Return noise of the image's shape (H, W, 3)."""
         return rng.random(image.shape, np.float32)
 
 
@@ -29,17 +29,20 @@ class GaussianNoise(Parametrised):
     Parameters
     ----------
     mean : float
-        Of the distribution, before clipping.
+        Mean of the distribution, before clipping.
     sd : float
-        Its standard deviation. With the defaults one value in 22 is clipped.
+        Standard deviation of the distribution, before clipping; larger is rougher. With the
+        defaults one value in 22 is clipped.
     """
 
     name: ClassVar[str] = "gaussian-noise"
-    mean: Annotated[float, Param("mean of the noise", ge=0, le=1)] = 0.5
-    sd: Annotated[float, Param("standard deviation of the noise", gt=0, le=100)] = 0.25
+    mean: Annotated[float, Param("mean of the noise, before clipping to [0, 1]", ge=0, le=1)] = 0.5
+    sd: Annotated[
+        float, Param("standard deviation of the noise, before clipping", gt=0, le=100)
+    ] = 0.25
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """Noise of the image's shape (H, W, 3)."""
+        """Return noise of the image's shape (H, W, 3)."""
         noise: Image = rng.standard_normal(image.shape, np.float32)
         noise *= self.sd
         noise += self.mean

@@ -1,30 +1,32 @@
-"""Gradients of ONNX classifiers as ONNX graphs, of standard operators alone.
+"""Gradients of ONNX classifiers as ONNX graphs of standard operators alone.
 
-A graph is differentiated by walking it backwards with one rule for each operator. The
-result runs wherever the model does: no framework, no training build of a runtime.
+A graph is differentiated by walking it backwards with one rule per operator. The result runs
+wherever the model does, without a framework or a training build of a runtime.
 """
 
-from onnxplain.gradient.blame import first_not_finite
-from onnxplain.gradient.build import Wish, build_gradient, differentiate, gradient_name
+from onnxplain.gradient.blame import find_nonfinite_node
+from onnxplain.gradient.build import GradientRequest, build_gradient, differentiate, gradient_name
 from onnxplain.gradient.check import GradientCheck, check_gradient
 from onnxplain.gradient.facts import Facts, Measure, Shape, measure_facts
 from onnxplain.gradient.heads import SCORE, TARGET
 from onnxplain.gradient.masked import FILL, MASK, CoarseMask
+from onnxplain.gradient.node import Node
 from onnxplain.gradient.refusal import GradientError, Refusal
-from onnxplain.gradient.rules import GROUP, RULES, installed_rules
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.rules import RULES, RULES_GROUP, load_installed_rules
+from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 __all__ = [
     "FILL",
-    "GROUP",
     "MASK",
     "RULES",
+    "RULES_GROUP",
     "SCORE",
     "TARGET",
     "CoarseMask",
     "Facts",
     "GradientCheck",
     "GradientError",
+    "GradientRequest",
     "Grads",
     "Measure",
     "Node",
@@ -32,13 +34,12 @@ __all__ = [
     "Rule",
     "Shape",
     "Tape",
-    "Wish",
     "build_gradient",
     "check_gradient",
     "differentiate",
-    "first_not_finite",
+    "find_nonfinite_node",
+    "first_output_rule",
     "gradient_name",
-    "installed_rules",
+    "load_installed_rules",
     "measure_facts",
-    "single",
 ]

@@ -1,4 +1,4 @@
-"""Where a number that is not finite comes from."""
+"""Search for the node where a number that is not finite arises."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 from onnx import ModelProto, ValueInfoProto
 
 from onnxplain.gradient.facts import Feeds, Measure
-from onnxplain.gradient.tape import read_node
+from onnxplain.gradient.node import read_node
 
 
-def first_not_finite(model: bytes, measure: Measure, feeds: Feeds, value: float) -> str | None:
-    """The first node of a graph that gives a number like `value`, with its operator.
+def find_nonfinite_node(model: bytes, measure: Measure, feeds: Feeds, value: float) -> str | None:
+    """Return the first node of a graph that gives a number like `value`, with its operator.
 
     Parameters
     ----------
@@ -19,25 +19,25 @@ def first_not_finite(model: bytes, measure: Measure, feeds: Feeds, value: float)
     measure : Measure
         Runs models.
     feeds : feeds
-        What made the graph end in such a number.
+        Inputs for which the graph gave such a number.
     value : float
-        NaN, or an infinity: minus infinity is a right answer for some nodes of models whose
-        result is NaN.
+        NaN or an infinity. Only numbers like it count: minus infinity is a right answer of
+        some nodes in models whose result is NaN.
 
     Returns
     -------
     node : str or None
-        Such as ``'conv1' (Conv)``; None if this time all is finite.
+        Such as ``'conv1' (Conv)``; None if all numbers are finite this time.
     """
     probe = ModelProto.FromString(model)
     nodes = [read_node(node) for node in probe.graph.node]
-    listed = {one.name for one in probe.graph.output}
-    names = {name for node in nodes for name in node.outputs if name} - listed
-    probe.graph.output.extend(ValueInfoProto(name=name) for name in sorted(names))
-    found = measure.run(probe.SerializeToString(), feeds)
-    like = np.isnan if np.isnan(value) else np.isinf
+    declared = {output.name for output in probe.graph.output}
+    inner = {name for node in nodes for name in node.outputs if name} - declared
+    probe.graph.output.extend(ValueInfoProto(name=name) for name in sorted(inner))
+    tensors = measure.run(probe.SerializeToString(), feeds)
+    is_alike = np.isnan if np.isnan(value) else np.isinf
     for node in nodes:
-        values = (found[name] for name in node.outputs if name)
-        if any(one.dtype.kind == "f" and like(one).any() for one in values):
+        outputs = (tensors[name] for name in node.outputs if name)
+        if any(output.dtype.kind == "f" and is_alike(output).any() for output in outputs):
             return f"{node.name!r} ({node.operator})"
     return None

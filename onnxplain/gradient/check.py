@@ -1,4 +1,4 @@
-"""Whether a gradient is right, told by the scores alone."""
+"""A test of gradients by differences of scores."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-# Images (N, ...) to their scores (N,) and gradients (N, ...).
+# Maps images (N, ...) to their scores (N,) and gradients (N, ...).
 Differentiated: TypeAlias = Callable[
     [NDArray[np.float32]], tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]
 ]
 STEPS = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6)
-TOLERANCE = 0.1  # kinks of clipped activations take up to 5 % of a right slope
-# Noise crosses more kinks of a real network than its own gradient does, and the slope along it
-# is smaller: where a tenth or more of a gradient is missing the error is larger still.
+TOLERANCE = 0.1  # kinks of clipped activations change a right slope by up to 5 %
+# Noise crosses more kinks of a real network than the network's own gradient does, and the
+# slope along it is smaller. Where a tenth or more of a gradient is missing, the error still
+# exceeds the tolerance.
 ALLOWANCE = 2.5
 ROUNDING = 8 * float(np.finfo(np.float32).eps)  # of a score, relative to it
 
@@ -30,9 +31,9 @@ class GradientCheck:
     analytic : (D,) ndarray
         By the gradient.
     numeric : (D,) ndarray
-        By differences of scores, with the steps that agree best with each other.
+        By differences of scores, with the steps that agree best with one another.
     scale : (D,) ndarray
-        What a difference is judged by: the slope, or what the gradient allows for noise.
+        Size that a difference is compared with: the slope, or the gradient's length for noise.
     """
 
     analytic: NDArray[np.float64]
@@ -41,7 +42,7 @@ class GradientCheck:
 
     @property
     def error(self) -> float:
-        """Largest difference, relative to the scale, or the slope if that is larger."""
+        """Largest difference, relative to the scale or, if that is larger, the slope."""
         scale = np.maximum(self.scale, np.abs(self.numeric))
         scale[scale == 0] = 1
         return float(np.max(np.abs(self.numeric - self.analytic) / scale))
@@ -61,24 +62,28 @@ def check_gradient(
 ) -> GradientCheck:
     """Compare slopes by a gradient with central differences of the scores.
 
-    Half of the directions are the gradient with a random half of its entries set to 0: along
-    them the score changes much more than its rounding does, but they say nothing of where
-    the gradient is 0. The others are noise, which asks of every entry; along it the slope is
-    the gradient's length times a normal number, and small by chance, so that its error is
-    judged by two and a half times that length. Curvature and kinks spoil differences of
-    large steps, rounding those of small ones. Of nine sizes three neighbours are taken whose
-    slopes agree best, whatever the gradient says; two may agree by chance.
+    Half of the directions are the gradient with a random half of its entries set to 0. Along
+    them the score changes much more than its rounding does, but they do not test where the
+    gradient is 0. The others are noise, which tests every entry. The slope along noise is the
+    gradient's length times a normal number, which may be small by chance, so that its error
+    is compared with two and a half times that length. Curvature and kinks spoil differences
+    of large steps, rounding those of small ones. Of nine step sizes, the three neighbours
+    whose slopes agree best are taken, whatever the gradient says; two may agree by chance.
 
     Parameters
     ----------
     function : callable
-        Images to scores and gradients.
+        Maps images to scores and gradients.
     image : ndarray of float32
         Where to compare, without a batch axis.
     rng : Generator
         Draws the directions.
     directions : int
-        How many of each.
+        Number of directions of each kind.
+
+    Returns
+    -------
+    check : GradientCheck
 
     Examples
     --------
@@ -88,31 +93,31 @@ def check_gradient(
     True
     """
     _, (gradient,) = function(image[None])
-    reach = float(np.ptp(image)) or 1.0
+    span = float(np.ptp(image)) or 1.0
     gradient = gradient.astype(np.float64)
     shape, length = gradient.shape, float(np.linalg.norm(gradient))
     masked = [gradient * (rng.random(shape) < 0.5) for _ in range(directions)]
     noise = [rng.normal(size=shape) for _ in range(directions)]
-    along = [v / (float(np.sqrt(np.mean(v**2))) or 1.0) for v in masked + noise]
-    analytic = np.array([np.sum(gradient * v) for v in along])
-    numeric = np.array([_numeric(function, image, reach, v) for v in along])
+    vectors = [v / (float(np.sqrt(np.mean(v**2))) or 1.0) for v in masked + noise]
+    analytic = np.array([np.sum(gradient * v) for v in vectors])
+    numeric = np.array([_measure_slope(function, image, span, v) for v in vectors])
     scale = np.concatenate([np.abs(analytic[:directions]), np.full(directions, ALLOWANCE * length)])
     return GradientCheck(analytic, numeric, scale)
 
 
-def _numeric(
-    function: Differentiated, image: NDArray[np.float32], reach: float, v: NDArray[np.float64]
+def _measure_slope(
+    function: Differentiated, image: NDArray[np.float32], span: float, v: NDArray[np.float64]
 ) -> float:
-    """The slope along a direction; 0 where the score changes no more than its rounding does."""
+    """Return the slope along `v`; 0 where the score changes no more than its rounding does."""
     slopes = []
     for step in STEPS:
-        change = (reach * step * v).astype(np.float32)
+        change = (span * step * v).astype(np.float32)
         above, below = function(np.stack([image + change, image - change]))[0].astype(np.float64)
         if abs(above - below) > ROUNDING * max(abs(above), abs(below)):
-            slopes.append(float((above - below) / (2 * reach * step)))
+            slopes.append(float((above - below) / (2 * span * step)))
     neighbours = list(zip(slopes, slopes[1:], slopes[2:], strict=False))
-    return min(neighbours, key=_spread)[1] if neighbours else 0.0
+    return min(neighbours, key=_measure_spread)[1] if neighbours else 0.0
 
 
-def _spread(slopes: tuple[float, ...]) -> float:
+def _measure_spread(slopes: tuple[float, ...]) -> float:
     return (max(slopes) - min(slopes)) / (abs(slopes[1]) or 1.0)

@@ -1,4 +1,4 @@
-"""The score that is differentiated: one number a row, from the model's output and a target.
+"""The score that is differentiated: one number per row, from the model's output and a target.
 
 =============  ==========================================  =============================
 score          model gives logits z                        model gives probabilities p
@@ -8,10 +8,10 @@ logit          ``z_t``                                     ``log p_t``
 log-odds       ``z_t - logsumexp(z_others)``               ``log p_t - log(1 - p_t)``
 =============  ==========================================  =============================
 
-These are the scores of `onnxplain.core.scores`. A softmax or sigmoid that ends the model, but for
-nodes that shape its result anew, is looked through, so that its logits give the last two
-columns without loss where p is near 0 or 1; other probabilities are kept within 1e-7 and
-1 - 1e-7, and have no gradient beyond.
+These are the scores of `onnxplain.core.scores`. If the model ends in a softmax or sigmoid,
+apart from nodes that only reshape its result, the last two columns are computed from the
+logits before it, without loss where p is near 0 or 1. Other probabilities are kept within
+1e-7 and 1 - 1e-7, and have no gradient beyond.
 """
 
 from __future__ import annotations
@@ -21,19 +21,17 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from onnxplain.core.data import ScoreKind
-from onnxplain.core.scores import SMALLEST
+from onnxplain.core.scores import SMALLEST_PROBABILITY
 from onnxplain.core.spec import Head
-from onnxplain.gradient.facts import attributes
-from onnxplain.gradient.prepare import opset
-from onnxplain.graph.names import collect_tensor_names, find_unused_prefix
+from onnxplain.gradient.node import read_attributes
+from onnxplain.gradient.prepare import read_opset
+from onnxplain.graph.writer import GraphWriter
 
 TARGET, SCORE = "target", "target_score"
 SHAPING = {"Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze"}
-FAR = 1e30  # taken off the target's logit, it leaves the others alone in a logsumexp
+FAR = 1e30  # subtracted from the target's logit, it leaves the others alone in a logsumexp
 
 
 def add_head(
@@ -46,136 +44,131 @@ def add_head(
     model : ModelProto
         Changed in place; keeps no other outputs than `output`.
     output : str
-        Its scores (N, K), with or without axes of length 1 behind, or (N,).
+        Its scores: (N, K), also with further axes of length 1 at the end, or (N,).
     kind : {'probability', 'logit', 'log-odds'}
-        Which score.
+        The score.
     head : {'logits', 'probabilities', 'sigmoid', 'logit'}
         What `output` holds.
     dtype : dtype
         Type of the output.
     """
     graph = model.graph
-    writer = _Writer(model, dtype)
-    end = _end(model, output, head)
+    writer = _HeadWriter(model, dtype)
+    end = _find_end(model, output, head)
     if head in ("logits", "logit"):
-        z = _logits(writer, output, head)
-        score = _from_logits(writer, z, kind)
+        z = _write_logits(writer, output, head)
+        score = _score_logits(writer, z, kind)
     elif end is not None:
-        z = _logits(writer, end.input[0], head)
+        z = _write_logits(writer, end.input[0], head)
         if kind == "logit":
-            z = writer("LogSoftmax", z, axis=1)
-        score = _from_logits(writer, z, kind)
+            z = writer.op("LogSoftmax", z, axis=1)
+        score = _score_logits(writer, z, kind)
     else:
-        p = writer("Flatten", output, axis=1)
+        p = writer.op("Flatten", output, axis=1)
         if head == "sigmoid":
-            p = writer("Concat", writer("Sub", writer.real(1), p), p, axis=1)
-        score = _from_probabilities(writer, p, kind)
-    graph.node.append(helper.make_node("Identity", [score], [SCORE]))
-    graph.input.append(helper.make_tensor_value_info(TARGET, TensorProto.INT64, ["N"]))
+            p = writer.op("Concat", writer.op("Sub", writer.real(1), p), p, axis=1)
+        score = _score_probabilities(writer, p, kind)
     kept = [value for value in graph.output if value.name == output]
     del graph.output[:]
-    code = helper.np_dtype_to_tensor_dtype(dtype)
-    graph.output.extend([*kept, helper.make_tensor_value_info(SCORE, code, ["N"])])
+    graph.output.extend(kept)
+    writer.base.add_input(TARGET, np.int64, ["N"])
+    writer.base.add_output(SCORE, dtype, ["N"], source=score)
 
 
-def _end(model: onnx.ModelProto, output: str, head: Head) -> onnx.NodeProto | None:
-    """The softmax over the classes or the sigmoid that makes the probabilities, if one does.
+def _find_end(model: onnx.ModelProto, output: str, head: Head) -> onnx.NodeProto | None:
+    """Return the softmax over the classes or the sigmoid that a model ends in, if any.
 
-    Nodes that only shape its result anew are looked through, where what they are given is
-    known to hold a row of the classes for each image already.
+    Nodes that only reshape its result may follow it, if its own result is known to hold one
+    row of the classes per image.
     """
     makers = {name: node for node in model.graph.node for name in node.output}
-    node, shaped = makers.get(output), False
+    node, is_shaped = makers.get(output), False
     while node is not None and node.op_type in SHAPING:
-        shaped = shaped or node.op_type != "Identity"
+        is_shaped = is_shaped or node.op_type != "Identity"
         node = makers.get(node.input[0])
     if node is None or node.op_type != ("Sigmoid" if head == "sigmoid" else "Softmax"):
         return None
-    axis = attributes(node).get("axis", -1) if node.op_type == "Softmax" else 1
-    if not shaped:
+    axis = read_attributes(node).get("axis", -1) if node.op_type == "Softmax" else 1
+    if not is_shaped:
         return node if axis in (1, -1) else None
     inferred = onnx.shape_inference.infer_shapes(model).graph
     sizes = {
-        value.name: [one.dim_value for one in value.type.tensor_type.shape.dim]
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in (*inferred.value_info, *inferred.output)
     }
     classes = math.prod(sizes.get(output, [0])[1:])
     inner = sizes.get(node.output[0], [0])
     if classes < 1 or math.prod(inner[1:]) != classes or len(inner) < 2:
         return None
-    over_all = node.op_type == "Sigmoid" or (axis % len(inner) and inner[axis] == classes)
-    return node if over_all else None
+    is_over_all = node.op_type == "Sigmoid" or (axis % len(inner) and inner[axis] == classes)
+    return node if is_over_all else None
 
 
-def _logits(writer: _Writer, z: str, head: Head) -> str:
-    """A row of logits an image; a single one stands beside 0, of which both differ as it says."""
-    z = writer("Flatten", z, axis=1)
+def _write_logits(writer: _HeadWriter, z: str, head: Head) -> str:
+    """Write one row of logits per image.
+
+    A single logit gets a 0 before it: the difference of the two is that logit.
+    """
+    z = writer.op("Flatten", z, axis=1)
     if head not in ("sigmoid", "logit"):
         return z
-    return writer("Concat", writer("Mul", z, writer.real(0)), z, axis=1)
+    return writer.op("Concat", writer.op("Mul", z, writer.real(0)), z, axis=1)
 
 
-def _from_logits(writer: _Writer, z: str, kind: ScoreKind) -> str:
+def _score_logits(writer: _HeadWriter, z: str, kind: ScoreKind) -> str:
     if kind == "probability":
-        return writer.target(writer("Softmax", z, axis=1))
+        return writer.pick_target(writer.op("Softmax", z, axis=1))
     if kind == "logit":
-        return writer.target(z)
-    far = writer("Mul", writer.one_hot(z), writer.real(FAR))
-    others = writer("Sub", z, far)
-    return writer("Sub", writer.target(z), writer.log_sum_exp(others))
+        return writer.pick_target(z)
+    far = writer.op("Mul", writer.one_hot(z), writer.real(FAR))
+    others = writer.op("Sub", z, far)
+    return writer.op("Sub", writer.pick_target(z), writer.log_sum_exp(others))
 
 
-def _from_probabilities(writer: _Writer, p: str, kind: ScoreKind) -> str:
-    score = writer.target(p)
+def _score_probabilities(writer: _HeadWriter, p: str, kind: ScoreKind) -> str:
+    score = writer.pick_target(p)
     if kind == "probability":
         return score
-    score = writer("Clip", score, writer.real(SMALLEST), writer.real(1 - SMALLEST))
-    log = writer("Log", score)
+    score = writer.op(
+        "Clip", score, writer.real(SMALLEST_PROBABILITY), writer.real(1 - SMALLEST_PROBABILITY)
+    )
+    log = writer.op("Log", score)
     if kind == "logit":
         return log
-    return writer("Sub", log, writer("Log", writer("Sub", writer.real(1), score)))
+    return writer.op("Sub", log, writer.op("Log", writer.op("Sub", writer.real(1), score)))
 
 
-class _Writer:
-    """Appends nodes to a model; a call writes one of one output and names it."""
+class _HeadWriter:
+    """Write the nodes of a head at the end of a model."""
 
     def __init__(self, model: onnx.ModelProto, dtype: np.dtype[Any]) -> None:
-        self._graph = model.graph
-        self._opset = opset(model)
+        # Folding merges equal constants, and keeps the name of the later.
+        self.base = GraphWriter(model.graph, prefix="head/", share=False)
+        self.op = self.base.op
+        self._opset = read_opset(model)
         self._dtype = dtype
-        self._prefix = find_unused_prefix("head/", collect_tensor_names(model.graph))
-
-    def __call__(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        name = f"{self._prefix}{kind}_{len(self._graph.node)}"
-        self._graph.node.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
-        return name
-
-    def _store(self, value: NDArray[Any]) -> str:
-        name = f"{self._prefix}constant_{len(self._graph.initializer)}"
-        self._graph.initializer.append(numpy_helper.from_array(value, name))
-        return name
 
     def real(self, value: float) -> str:
-        """A real number."""
-        return self._store(np.array(value, self._dtype))
+        """Store a real number."""
+        return self.base.store(np.array(value, self._dtype))
 
     def ints(self, value: int | list[int]) -> str:
-        """Whole numbers."""
-        return self._store(np.array(value, np.int64))
+        """Store whole numbers."""
+        return self.base.store(np.array(value, np.int64))
 
     def one_hot(self, scores: str) -> str:
-        """1 at each row's target, else 0; shape of the scores (N, K)."""
-        classes = self("Gather", self("Shape", scores), self.ints(1))
-        values = self._store(np.array([0, 1], self._dtype))
-        return self("OneHot", TARGET, classes, values)
+        """Write 1 at each row's target, else 0, in the shape of the scores (N, K)."""
+        classes = self.op("Gather", self.op("Shape", scores), self.ints(1))
+        values = self.base.store(np.array([0, 1], self._dtype))
+        return self.op("OneHot", TARGET, classes, values)
 
-    def target(self, scores: str) -> str:
-        """The target's entry of each row."""
-        chosen = self("Mul", scores, self.one_hot(scores))
-        return self("ReduceSum", chosen, self.ints([1]), keepdims=0)
+    def pick_target(self, scores: str) -> str:
+        """Write the target's entry of each row."""
+        chosen = self.op("Mul", scores, self.one_hot(scores))
+        return self.op("ReduceSum", chosen, self.ints([1]), keepdims=0)
 
     def log_sum_exp(self, a: str) -> str:
-        """Over each row; the axes became an input in opset 18."""
+        """Write the log-sum-exp of each row; its axes became an input in opset 18."""
         if self._opset < 18:
-            return self("ReduceLogSumExp", a, axes=[1], keepdims=0)
-        return self("ReduceLogSumExp", a, self.ints([1]), keepdims=0)
+            return self.op("ReduceLogSumExp", a, axes=[1], keepdims=0)
+        return self.op("ReduceLogSumExp", a, self.ints([1]), keepdims=0)

@@ -1,39 +1,66 @@
-"""Which nodes carry a gradient."""
+"""The nodes and tensors of a graph that a gradient passes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import onnx
 from onnx import TensorProto
 
-from onnxplain.gradient.facts import attributes, reads
+from onnxplain.gradient.node import collect_reads, read_attributes
 from onnxplain.gradient.rules import FLAT
 
 REALS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
 
-def carries(node: onnx.NodeProto) -> bool:
-    """Whether a gradient can pass a node: not through integers, comparisons, roundings."""
+def carries_gradient(node: onnx.NodeProto) -> bool:
+    """Return whether a gradient can pass a node: integers, comparisons and roundings stop it."""
     if node.domain in ("", "ai.onnx") and node.op_type == "Cast":
-        return attributes(node)["to"] in REALS
+        return read_attributes(node)["to"] in REALS
     return node.domain not in ("", "ai.onnx") or node.op_type not in FLAT
 
 
-def reached(graph: onnx.GraphProto, sources: Iterable[str]) -> set[str]:
-    """The tensors that depend on some others in a way that has a gradient."""
-    found = set(sources)
+def find_dependents(graph: onnx.GraphProto, sources: Iterable[str]) -> set[str]:
+    """Return the sources and the tensors that depend on them in a way that has a gradient."""
+    dependents = set(sources)
     for node in graph.node:
-        if carries(node) and reads(node) & found:
-            found.update(filter(None, node.output))
-    return found
+        if carries_gradient(node) and collect_reads(node) & dependents:
+            dependents.update(filter(None, node.output))
+    return dependents
 
 
-def reaching(graph: onnx.GraphProto, target: str, among: Collection[str]) -> list[onnx.NodeProto]:
-    """The nodes, last first, on the paths over some tensors that lead to one."""
-    needed, found = {target}, []
+def list_nodes_back_from(
+    target: str, graph: onnx.GraphProto, among: Collection[str]
+) -> list[onnx.NodeProto]:
+    """Return the nodes on the paths to a target over some tensors, the last node first."""
+    needed, nodes = {target}, []
     for node in reversed(graph.node):
-        if carries(node) and needed & set(node.output) and reads(node) & set(among):
-            needed |= reads(node) & set(among)
-            found.append(node)
-    return found
+        read = collect_reads(node) & set(among)
+        if carries_gradient(node) and needed & set(node.output) and read:
+            needed |= read
+            nodes.append(node)
+    return nodes
+
+
+def list_nodes_for(
+    tensors: Iterable[str | None], nodes: Sequence[onnx.NodeProto]
+) -> list[onnx.NodeProto]:
+    """Return the nodes that compute some tensors, directly or not, in their order."""
+    needed, kept = set(tensors), []
+    for node in reversed(nodes):
+        if needed & set(node.output):
+            needed |= collect_reads(node)
+            kept.append(node)
+    return kept[::-1]
+
+
+def prune(graph: onnx.GraphProto) -> None:
+    """Remove the nodes and constants that no output of a graph depends on."""
+    outputs = {value.name for value in graph.output}
+    nodes = list_nodes_for(outputs, graph.node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    used = outputs.union(*map(collect_reads, nodes))
+    for place in reversed(range(len(graph.initializer))):
+        if graph.initializer[place].name not in used:
+            del graph.initializer[place]

@@ -1,26 +1,30 @@
-"""What can stand in the way of a gradient."""
+"""Errors of models that cannot be differentiated."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
-from onnxplain.core.errors import BY_SCORES, ModelError
+from onnxplain.core.errors import ModelError
 
-ADVICE = f"{BY_SCORES}, or add a rule for the operator (entry point group onnxplain.gradient_rules)"
+ADVICE = "add a rule for the operator (entry point group onnxplain.gradient_rules)"
 
 
 class GradientError(ModelError):
-    """A model, or a node of it, that cannot be differentiated."""
+    """A model, or a node of it, cannot be differentiated."""
 
 
-def check_free(taken: AbstractSet[str], names: Iterable[str]) -> None:
-    """Refuse a model whose tensors have names by which users know those of a gradient graph.
+class Refusal(Exception):
+    """A rule cannot differentiate this use of its operator, for the reason in its text."""
+
+
+def check_names_are_free(taken: AbstractSet[str], names: Iterable[str]) -> None:
+    """Check that a model has no tensor named like an input or output of the gradient graph.
 
     Raises
     ------
     GradientError
-        Naming one that is taken.
+        If a name is taken, naming it.
     """
     for name in names:
         if name in taken:
@@ -28,7 +32,3 @@ def check_free(taken: AbstractSet[str], names: Iterable[str]) -> None:
                 f"the model has a tensor named {name!r}, which the gradient graph needs for "
                 "itself; rename it in the model"
             )
-
-
-class Refusal(Exception):
-    """Raised by a rule that cannot differentiate this use of its operator, and says why."""

@@ -1,1 +1,1 @@
-"""ONNX in, ONNX out: reading, checking and rewriting model files. Knows no session."""
+"""ONNX files in and out: read, check, measure and rewrite model files without a session."""

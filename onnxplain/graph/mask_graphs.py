@@ -1,8 +1,8 @@
-"""Tiny graphs that turn a few numbers a mask into composed inputs, on the device.
+"""Tiny graphs that turn a few numbers per mask into composed inputs, on the device.
 
-What crosses the bus for each evaluation is a patch's corner, a grid's cells and shift, a bit
-a segment or a count of pixels, instead of an image. The composition is folded into two
-planes, ``x = base + mask * delta``: the encoded image, and the encoded fill less that.
+Each evaluation sends a patch's corner, a grid's cells and shift, a bit per segment or a count
+of pixels over the bus instead of an image. The composition is folded into two planes,
+``x = base + mask * delta``: the encoded image, and the encoded fill minus that image.
 
 ========  =============================================  ================================
 family    statics                                        per evaluation
@@ -22,29 +22,21 @@ Every graph also takes ``base`` and ``delta``, (1, C, H, W) or (1, H, W, C) floa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
-
 import numpy as np
-from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import ModelProto
 
 from onnxplain.core.spec import DType, Layout
+from onnxplain.graph.writer import GraphWriter, find_element_type
 from onnxplain.masks.codes import CodeFamily
 
 OPSET = 17
 IR_VERSION = 8
-ELEMENTS: Mapping[DType, int] = {
-    "float32": TensorProto.FLOAT,
-    "float16": TensorProto.FLOAT16,
-    "uint8": TensorProto.UINT8,
-}
 
 
 def build_mask_graph(
     family: CodeFamily, layout: Layout, channels: int, *, dtype: DType = "float32"
 ) -> ModelProto:
-    """The graph that composes the inputs of one family's masks.
+    """Build the graph that composes the inputs of one family's masks.
 
     Parameters
     ----------
@@ -53,195 +45,137 @@ def build_mask_graph(
     layout : {'nchw', 'nhwc'}
         Order of the axes of `base`, `delta` and `x`.
     channels : int
-        Colour channels.
+        Number of colour channels.
     dtype : {'float32', 'float16', 'uint8'}
-        Element type of `x`; uint8 is rounded to the nearest, halves to even, and clipped.
+        Element type of `x`; for uint8 the values are rounded to the nearest, halves to even,
+        and clipped.
 
     Returns
     -------
     model : ModelProto
-        Standard operators of opset 17; its inputs and output as in the module's table.
+        Standard operators of opset 17; inputs and output as in the module's table.
     """
     render = {
-        "patch": _patch,
-        "grid": _grid,
-        "segments": _segments,
-        "cells": _cells,
-        "bits": _bits,
-        "rank": _rank,
+        "patch": _render_patches,
+        "grid": _render_grids,
+        "segments": _render_segments,
+        "cells": _render_cells,
+        "bits": _render_bits,
+        "rank": _render_ranks,
     }[family]
-    nodes, inputs, tensors = render(layout)
-    shape = [1, channels, "H", "W"] if layout == "nchw" else [1, "H", "W", channels]
-    planes = [_input(name, TensorProto.FLOAT, shape) for name in ("base", "delta")]
-    axis = 1 if layout == "nchw" else 3
-    tensors["channel"] = np.array([axis], np.int64)
-    nodes += [
-        _node("Unsqueeze", "mask", "channel", out="spread"),
-        _node("Mul", "spread", "delta", out="change"),
-        _node("Add", "base", "change", out="composed"),
-        *_cast(dtype, tensors),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        f"{family}_masks",
-        [*planes, *inputs],
-        [_input("x", ELEMENTS[dtype], ["N", *shape[1:]])],
-        [numpy_helper.from_array(value, name) for name, value in tensors.items()],
-    )
-    return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
-    )
+    writer = GraphWriter()
+    axes: list[int | str] = [channels, "H", "W"] if layout == "nchw" else ["H", "W", channels]
+    base, delta = (writer.add_input(name, np.float32, [1, *axes]) for name in ("base", "delta"))
+    mask = _unsqueeze(writer, render(writer, layout), 1 if layout == "nchw" else 3)
+    composed = writer.op("Add", base, writer.op("Mul", mask, delta))
+    writer.add_output(_convert(writer, composed, dtype), dtype, ["N", *axes])
+    return writer.build_model(f"{family}_masks", opset=OPSET, ir_version=IR_VERSION)
 
 
-# Each family: nodes that give `mask` (N, H, W) float32, its inputs, and constants.
-_Parts: TypeAlias = tuple[list[NodeProto], list[ValueInfoProto], dict[str, NDArray[Any]]]
+def _convert(writer: GraphWriter, composed: str, dtype: DType) -> str:
+    """Write `x`, the composed values in the model's type."""
+    if dtype == "float32":
+        return writer.op("Identity", composed, out="x")
+    if dtype == "uint8":
+        black, white = (writer.store(np.array(end, np.float32)) for end in (0, 255))
+        composed = writer.op("Clip", writer.op("Round", composed), black, white)
+    return writer.op("Cast", composed, out="x", to=find_element_type(dtype))
 
 
-def _patch(layout: Layout) -> _Parts:
-    """Ones where a pixel's row and column both lie inside the square."""
-    nodes, first = [_node("Shape", "base", out="shape")], 2 if layout == "nchw" else 1
-    tensors: dict[str, NDArray[Any]] = {
-        "zero": np.array(0, np.int32),
-        "one": np.array(1, np.int32),
-        "across": np.array([2], np.int64),
-        "down": np.array([1], np.int64),
-    }
-    for index, (side, axis) in enumerate((("row", "across"), ("column", "down"))):
-        tensors[f"{side}_axis"] = np.array(first + index, np.int64)
-        tensors[f"{side}_place"] = np.array([index], np.int64)
-        nodes += [
-            _node("Gather", "shape", f"{side}_axis", out=f"{side}_long"),
-            _node("Cast", f"{side}_long", out=f"{side}_count", to=TensorProto.INT32),
-            _node("Range", "zero", f"{side}_count", "one", out=f"{side}_index"),
-            _node("Gather", "corners", f"{side}_place", out=f"{side}_from", axis=1),
-            _node("Sub", f"{side}_index", f"{side}_from", out=f"{side}_in"),
-            _node("GreaterOrEqual", f"{side}_in", "zero", out=f"{side}_after"),
-            _node("Less", f"{side}_in", "patch", out=f"{side}_before"),
-            _node("And", f"{side}_after", f"{side}_before", out=f"{side}_bool"),
-            _node("Cast", f"{side}_bool", out=f"{side}_flat", to=TensorProto.FLOAT),
-            _node("Unsqueeze", f"{side}_flat", axis, out=f"{side}_line"),
-        ]
-    nodes.append(_node("Mul", "row_line", "column_line", out="mask"))
-    inputs = [
-        _input("patch", TensorProto.INT32, []),
-        _input("corners", TensorProto.INT32, ["N", 2]),
-    ]
-    return nodes, inputs, tensors
+# The masks of each family: these functions declare its inputs and return the name of a tensor
+# (N, H, W) of float32.
 
 
-def _grid(layout: Layout) -> _Parts:
+def _render_patches(writer: GraphWriter, layout: Layout) -> str:
+    """Write ones where a pixel's row and column both lie inside the square."""
+    first = 2 if layout == "nchw" else 1
+    patch = writer.add_input("patch", np.int32, [])
+    corners = writer.add_input("corners", np.int32, ["N", 2])
+    shape = writer.op("Shape", "base")
+    zero, step = (writer.store(np.array(value, np.int32)) for value in (0, 1))
+    sides = []
+    for side, across in enumerate((2, 1)):  # rows become (N, H, 1), columns (N, 1, W)
+        length = writer.op("Gather", shape, _store_integers(writer, first + side))
+        stop = writer.op("Cast", length, to=find_element_type(np.int32))
+        pixels = writer.op("Range", zero, stop, step)
+        corner = writer.op("Gather", corners, _store_integers(writer, [side]), axis=1)
+        offset = writer.op("Sub", pixels, corner)
+        inside = writer.op(
+            "And", writer.op("GreaterOrEqual", offset, zero), writer.op("Less", offset, patch)
+        )
+        sides.append(_unsqueeze(writer, _cast_to_float(writer, inside), across))
+    return writer.op("Mul", *sides)
+
+
+def _render_grids(writer: GraphWriter, layout: Layout) -> str:
     """Enlarge rows, then columns, each by the matrix of its shift."""
-    nodes = [_node("Cast", "cells", out="values", to=TensorProto.FLOAT)]
-    for side in ("row", "column"):
-        nodes += [
-            _node("Gather", "offsets", f"{side}_place", out=f"{side}_offset", axis=1),
-            _node("Gather", f"{side}_bank", f"{side}_offset", out=f"{side}_matrix", axis=0),
-        ]
-    nodes += [
-        _node("MatMul", "row_matrix", "values", out="tall"),
-        _node("MatMul", "tall", "column_matrix", out="mask"),
-    ]
-    tensors = {"row_place": np.array(0, np.int64), "column_place": np.array(1, np.int64)}
-    inputs = [
-        _input("row_bank", TensorProto.FLOAT, ["cell_rows", "H", "g"]),
-        _input("column_bank", TensorProto.FLOAT, ["cell_columns", "g", "W"]),
-        _input("cells", TensorProto.UINT8, ["N", "g", "g"]),
-        _input("offsets", TensorProto.INT32, ["N", 2]),
-    ]
-    return nodes, inputs, tensors
+    banks = (
+        writer.add_input("row_bank", np.float32, ["cell_rows", "H", "g"]),
+        writer.add_input("column_bank", np.float32, ["cell_columns", "g", "W"]),
+    )
+    cells = writer.add_input("cells", np.uint8, ["N", "g", "g"])
+    offsets = writer.add_input("offsets", np.int32, ["N", 2])
+    row_matrix, column_matrix = (
+        writer.op(
+            "Gather",
+            bank,
+            writer.op("Gather", offsets, _store_integers(writer, side), axis=1),
+            axis=0,
+        )
+        for side, bank in enumerate(banks)
+    )
+    tall = writer.op("MatMul", row_matrix, _cast_to_float(writer, cells))
+    return writer.op("MatMul", tall, column_matrix)
 
 
-def _segments(layout: Layout) -> _Parts:
+def _render_segments(writer: GraphWriter, layout: Layout) -> str:
     """Look up each pixel's segment."""
-    nodes = [
-        _node("Cast", "removed", out="bits", to=TensorProto.FLOAT),
-        _node("Gather", "bits", "labels", out="mask", axis=1),
-    ]
-    inputs = [
-        _input("labels", TensorProto.INT32, ["H", "W"]),
-        _input("removed", TensorProto.UINT8, ["N", "S"]),
-    ]
-    return nodes, inputs, {}
+    labels = writer.add_input("labels", np.int32, ["H", "W"])
+    removed = writer.add_input("removed", np.uint8, ["N", "S"])
+    return writer.op("Gather", _cast_to_float(writer, removed), labels, axis=1)
 
 
-def _cells(layout: Layout) -> _Parts:
+def _render_cells(writer: GraphWriter, layout: Layout) -> str:
     """Look up each pixel's cell."""
-    nodes = [
-        _node("Gather", "cells", "rows", out="tall", axis=1),
-        _node("Gather", "tall", "columns", out="mask", axis=2),
-    ]
-    inputs = [
-        _input("rows", TensorProto.INT32, ["H"]),
-        _input("columns", TensorProto.INT32, ["W"]),
-        _input("cells", TensorProto.FLOAT, ["N", "g", "h"]),
-    ]
-    return nodes, inputs, {}
+    rows = writer.add_input("rows", np.int32, ["H"])
+    columns = writer.add_input("columns", np.int32, ["W"])
+    cells = writer.add_input("cells", np.float32, ["N", "g", "h"])
+    return writer.op("Gather", writer.op("Gather", cells, rows, axis=1), columns, axis=2)
 
 
-def _bits(layout: Layout) -> _Parts:
+def _render_bits(writer: GraphWriter, layout: Layout) -> str:
     """Take bytes apart, the highest bit first, then look up each pixel's cell.
 
-    In float32, whose operators every provider has, and in which bytes are exact.
+    In float32, whose operators every provider has and in which bytes are exact.
     """
-    nodes = [
-        _node("Cast", "bits", out="bytes", to=TensorProto.FLOAT),
-        _node("Unsqueeze", "bytes", "last", out="apart"),
-        _node("Mul", "apart", "places", out="scaled"),
-        _node("Floor", "scaled", out="shifted"),
-        _node("Mul", "shifted", "half", out="halved"),
-        _node("Floor", "halved", out="whole"),
-        _node("Add", "whole", "whole", out="even"),
-        _node("Sub", "shifted", "even", out="bit"),
-        _node("Reshape", "bit", "flat", out="cells"),
-        _node("Unsqueeze", "rows", "down", out="row_starts"),
-        _node("Add", "row_starts", "columns", out="cell"),
-        _node("Gather", "cells", "cell", out="mask", axis=1),
-    ]
-    inputs = [
-        _input("rows", TensorProto.INT32, ["H"]),
-        _input("columns", TensorProto.INT32, ["W"]),
-        _input("bits", TensorProto.UINT8, ["N", "bytes"]),
-    ]
-    tensors: dict[str, NDArray[Any]] = {
-        "last": np.array([2], np.int64),
-        "down": np.array([1], np.int64),
-        "flat": np.array([0, -1], np.int64),
-        "places": (0.5 ** np.arange(7, -1, -1)).astype(np.float32),
-        "half": np.array(0.5, np.float32),
-    }
-    return nodes, inputs, tensors
+    rows = writer.add_input("rows", np.int32, ["H"])
+    columns = writer.add_input("columns", np.int32, ["W"])
+    packed = writer.add_input("bits", np.uint8, ["N", "bytes"])
+    powers = writer.store((0.5 ** np.arange(7, -1, -1)).astype(np.float32))
+    apart = _unsqueeze(writer, _cast_to_float(writer, packed), 2)
+    shifted = writer.op("Floor", writer.op("Mul", apart, powers))
+    half = writer.op("Floor", writer.op("Mul", shifted, writer.store(np.array(0.5, np.float32))))
+    bits = writer.op("Sub", shifted, writer.op("Add", half, half))
+    cells = writer.op("Reshape", bits, _store_integers(writer, [0, -1]))
+    cell_of_pixel = writer.op("Add", _unsqueeze(writer, rows, 1), columns)
+    return writer.op("Gather", cells, cell_of_pixel, axis=1)
 
 
-def _rank(layout: Layout) -> _Parts:
-    """Ones where a pixel goes before the count is reached."""
-    nodes = [
-        _node("Unsqueeze", "removed", "space", out="count"),
-        _node("Less", "rank", "count", out="before"),
-        _node("Cast", "before", out="mask", to=TensorProto.FLOAT),
-    ]
-    inputs = [
-        _input("rank", TensorProto.INT32, ["H", "W"]),
-        _input("removed", TensorProto.INT32, ["N"]),
-    ]
-    return nodes, inputs, {"space": np.array([1, 2], np.int64)}
+def _render_ranks(writer: GraphWriter, layout: Layout) -> str:
+    """Write ones where a pixel goes before the count is reached."""
+    rank = writer.add_input("rank", np.int32, ["H", "W"])
+    removed = writer.add_input("removed", np.int32, ["N"])
+    count = writer.op("Unsqueeze", removed, _store_integers(writer, [1, 2]))
+    return _cast_to_float(writer, writer.op("Less", rank, count))
 
 
-def _cast(dtype: DType, tensors: dict[str, NDArray[Any]]) -> list[NodeProto]:
-    if dtype == "float32":
-        return [_node("Identity", "composed", out="x")]
-    if dtype == "float16":
-        return [_node("Cast", "composed", out="x", to=ELEMENTS[dtype])]
-    tensors |= {"black": np.array(0, np.float32), "white": np.array(255, np.float32)}
-    return [
-        _node("Round", "composed", out="rounded"),
-        _node("Clip", "rounded", "black", "white", out="clipped"),
-        _node("Cast", "clipped", out="x", to=ELEMENTS[dtype]),
-    ]
+def _store_integers(writer: GraphWriter, values: int | list[int]) -> str:
+    return writer.store(np.array(values, np.int64))
 
 
-def _node(op: str, *inputs: str, out: str, **attributes: Any) -> NodeProto:
-    return helper.make_node(op, inputs, [out], **attributes)
+def _unsqueeze(writer: GraphWriter, tensor: str, axis: int) -> str:
+    return writer.op("Unsqueeze", tensor, _store_integers(writer, [axis]))
 
 
-def _input(name: str, element: int, shape: list[Any]) -> ValueInfoProto:
-    return helper.make_tensor_value_info(name, element, shape)
+def _cast_to_float(writer: GraphWriter, tensor: str) -> str:
+    return writer.op("Cast", tensor, to=find_element_type(np.float32))

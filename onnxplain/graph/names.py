@@ -1,4 +1,4 @@
-"""Names of tensors in a graph: which are taken, which are free, who reads one."""
+"""Names of tensors in a graph: which are taken, which are free, and which nodes read one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from onnxplain.graph.shapes import list_subgraphs
 
 
 def collect_tensor_names(graph: GraphProto) -> set[str]:
-    """All names of tensors in a graph and its inner graphs."""
-    names = {each.name for each in (*graph.input, *graph.initializer)}
-    names.update(each.values.name for each in graph.sparse_initializer)
+    """Return all names of tensors in a graph and its inner graphs."""
+    names = {value.name for value in (*graph.input, *graph.initializer)}
+    names.update(sparse.values.name for sparse in graph.sparse_initializer)
     for node in graph.node:
         names.update(node.input, node.output)
         for _, inner in list_subgraphs(node):
@@ -22,21 +22,31 @@ def collect_tensor_names(graph: GraphProto) -> set[str]:
 
 
 def find_unused_name(name: str, taken: AbstractSet[str]) -> str:
-    """A name that is not taken: this one, or with underscores behind."""
+    """Return `name`, with underscores appended while it is taken.
+
+    >>> find_unused_name("x", {"x", "x_"})
+    'x__'
+    """
     while name in taken:
         name += "_"
     return name
 
 
 def find_unused_prefix(prefix: str, taken: AbstractSet[str]) -> str:
-    """What no name begins with, so that all that do are free: this, or with underscores before."""
+    """Return `prefix`, with underscores put before it while a taken name begins with it.
+
+    Every name that begins with the result is free.
+
+    >>> find_unused_prefix("grad/", {"grad/x"})
+    '_grad/'
+    """
     while any(name.startswith(prefix) for name in taken):
         prefix = f"_{prefix}"
     return prefix
 
 
 def rename_uses(nodes: Iterable[NodeProto], old: str, new: str) -> None:
-    """Let every node that reads `old` read `new`, those of inner graphs too."""
+    """Make every node that reads `old` read `new`, including nodes of inner graphs."""
     for node in nodes:
         for place, name in enumerate(node.input):
             if name == old:

@@ -1,8 +1,8 @@
 """Shapes of a graph's tensors, and the values of the few small ones that make up shapes.
 
-Exporters compute many shapes inside the graph (``Shape``, ``Gather``, ``Concat`` ...). Those
-little sums are carried out here, so that what they allot can be known without a session.
-Weights are looked at by shape alone, and none is copied.
+Exporters compute many shapes inside the graph (``Shape``, ``Gather``, ``Concat`` ...). These
+small computations are carried out here, so that the sizes of tensors are known without a
+session. Of weights only the shape is used, and none is copied.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, help
 
 Dims: TypeAlias = tuple[int | None, ...]
 
-STANDARD = ("", "ai.onnx", "ai.onnx.ml")
-# Values are followed for whole numbers and for factors of a Resize, not for weights.
+STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
+# Most elements of a value that is kept: whole numbers, and floats such as a Resize's factors.
 LARGEST_VALUE = 1024
 LARGEST_FLOAT = 16
 WHOLE = (
@@ -29,7 +29,7 @@ WHOLE = (
     TensorProto.INT8,
     TensorProto.BOOL,
 )
-# What input dimensions that the graph leaves open are taken to be, where nothing is said.
+# Size of the input dimensions that the graph leaves open, where no other size is given.
 OPEN_PIXELS = 224
 
 # Fused operators that ONNX Runtime's optimiser writes, and the standard one of equal shape.
@@ -52,16 +52,16 @@ class ShapeMismatch(Exception):
 
 
 class Shapes:
-    """What is known of the tensors so far; `step` adds the outputs of one more node.
+    """The types and small values known so far; `step` adds the outputs of one more node.
 
     Parameters
     ----------
     opsets : mapping of str to int
         Version of each domain that the model imports.
-    types : mapping
-        Types of names known from outside: inputs, initialisers, an enclosing graph.
-    values : mapping
-        Values of the small ones among them.
+    types : mapping of str to TypeProto
+        Types by the names known from outside: inputs, initialisers, an enclosing graph.
+    values : mapping of str to ndarray
+        Values of the small tensors among them.
     """
 
     def __init__(
@@ -80,45 +80,44 @@ class Shapes:
     ) -> Shapes:
         """Start from a model's inputs and initialisers.
 
-        The first dimension of image-like inputs becomes `batch`, others that are open
-        become `size` or a stand-in.
+        The first dimension of inputs becomes `batch` where it is open or 1; other open
+        dimensions become those of `size` (rows, columns) or `OPEN_PIXELS`.
         """
         opsets = {entry.domain: entry.version for entry in proto.opset_import}
         shapes = cls(opsets)
         shapes.add_initializers(proto.graph)
-        for value in list_image_inputs(proto.graph):
-            kind = value.type.tensor_type
-            dims = closed(read_declared_dims(value), batch=batch, size=size)
-            shapes.set(value.name, kind.elem_type, dims)
+        for value in list_fed_inputs(proto.graph):
+            dims = fill_open_dims(read_declared_dims(value), batch=batch, size=size)
+            shapes.set(value.name, value.type.tensor_type.elem_type, dims)
         return shapes
 
     def add_initializers(self, graph: GraphProto) -> None:
-        """Take in a graph's stored tensors."""
+        """Add a graph's stored tensors."""
         for tensor in graph.initializer:
             self.set(tensor.name, tensor.data_type, tuple(tensor.dims))
-            self._keep(tensor)
+            self._keep_value(tensor, tensor.name)
         for sparse in graph.sparse_initializer:
             self.set(sparse.values.name, sparse.values.data_type, tuple(sparse.dims))
 
-    def set(self, name: str, element: int, dims: Dims | None) -> None:
-        """Declare a tensor."""
-        self.types[name] = helper.make_tensor_type_proto(element, dims)
+    def set(self, name: str, element_type: int, dims: Dims | None) -> None:
+        """Set the type of a tensor."""
+        self.types[name] = helper.make_tensor_type_proto(element_type, dims)
 
     def dims(self, name: str) -> Dims | None:
-        """Dimensions of a tensor, None for an unknown one; None if not even their number."""
-        return dims_of(self.types[name]) if name in self.types else None
+        """Return the dimensions of a tensor, None for an open one; None if their number is open."""
+        return read_type_dims(self.types[name]) if name in self.types else None
 
     def count(self, name: str) -> int | None:
-        """Elements of a tensor, or None if that is not known."""
-        return product(self.dims(name))
+        """Return the number of elements of a tensor, or None if it is not known."""
+        return count_elements(self.dims(name))
 
     def bytes(self, name: str) -> int | None:
-        """Size of a tensor, or None if that is not known."""
+        """Return the size of a tensor in bytes, or None if it is not known."""
         count = self.count(name)
-        element = self.types[name].tensor_type.elem_type if count is not None else 0
-        if count is None or element not in helper.get_all_tensor_dtypes():
+        element_type = self.types[name].tensor_type.elem_type if count is not None else 0
+        if count is None or element_type not in helper.get_all_tensor_dtypes():
             return None
-        return count * helper.tensor_dtype_to_np_dtype(element).itemsize
+        return count * helper.tensor_dtype_to_np_dtype(element_type).itemsize
 
     def step(self, node: NodeProto) -> None:
         """Add what is known of a node's outputs.
@@ -126,16 +125,16 @@ class Shapes:
         Raises
         ------
         ShapeMismatch
-            If its inputs cannot go together; its outputs are then unknown.
+            If its inputs do not fit one another; its outputs are then unknown.
         """
-        if node.op_type == "Constant" and node.domain in STANDARD:
-            self._constant(node)
+        if node.op_type == "Constant" and node.domain in STANDARD_DOMAINS:
+            self._add_constant(node)
             return
-        for name, kind in self._infer(node).items():
-            self.types[name] = kind
+        for name, type_proto in self._infer_types(node).items():
+            self.types[name] = type_proto
         self._evaluate(node)
 
-    def _constant(self, node: NodeProto) -> None:
+    def _add_constant(self, node: NodeProto) -> None:
         (attribute,) = node.attribute
         value = helper.get_attribute_value(attribute)
         if attribute.name == "sparse_value":
@@ -147,17 +146,19 @@ class Shapes:
                 value = numpy_helper.from_array(array)
         if isinstance(value, TensorProto):
             self.set(node.output[0], value.data_type, tuple(value.dims))
-            self._keep(value, node.output[0])
+            self._keep_value(value, node.output[0])
 
-    def _keep(self, tensor: TensorProto, name: str = "") -> None:
+    def _keep_value(self, tensor: TensorProto, name: str) -> None:
+        """Keep the value of a stored tensor if it is small and could make up a shape."""
         floats = tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE)
         whole = tensor.data_type in WHOLE
         limit = LARGEST_FLOAT if floats else LARGEST_VALUE if whole else -1
-        inside = tensor.data_location != TensorProto.EXTERNAL
-        if inside and math.prod(tensor.dims) <= limit:
-            self.values[name or tensor.name] = numpy_helper.to_array(tensor)
+        loaded = tensor.data_location != TensorProto.EXTERNAL
+        if loaded and math.prod(tensor.dims) <= limit:
+            self.values[name] = numpy_helper.to_array(tensor)
 
-    def _infer(self, node: NodeProto) -> dict[str, TypeProto]:
+    def _infer_types(self, node: NodeProto) -> dict[str, TypeProto]:
+        """Return the types of a node's outputs by name, as far as ONNX can infer them."""
         op, domain = node.op_type, node.domain if node.domain != "ai.onnx" else ""
         if domain == "com.microsoft" and op in FUSED:
             op, domain = FUSED[op], ""
@@ -168,8 +169,8 @@ class Shapes:
             return {}
         if any(name and name not in self.types for name in node.input):
             return {}
-        known = {name: self.types[name] for name in node.input if name}
-        data = {
+        input_types = {name: self.types[name] for name in node.input if name}
+        input_values = {
             name: numpy_helper.from_array(self.values[name], name)
             for name in node.input
             if name in self.values
@@ -178,79 +179,85 @@ class Shapes:
             node = helper.make_node(op, list(node.input), list(node.output))
         try:
             inferred: dict[str, TypeProto] = onnx.shape_inference.infer_node_outputs(
-                schema, node, known, data
+                schema, node, input_types, input_values
             )
         except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
             raise ShapeMismatch(str(error).splitlines()[0]) from error
         except (ValueError, RuntimeError) as error:  # an element type or text that is none
             raise ShapeMismatch(str(error)) from error
-        return {name: kind for name, kind in inferred.items() if name}
+        return {name: type_proto for name, type_proto in inferred.items() if name}
 
     def _evaluate(self, node: NodeProto) -> None:
-        """Work out a small value, if all that it is made of is known."""
-        if node.domain not in STANDARD or not node.output:
+        """Compute the small values of a node's outputs, if the values of its inputs are known."""
+        if node.domain not in STANDARD_DOMAINS or not node.output:
             return
         if node.op_type == "Shape" and None not in (dims := self.dims(node.input[0]) or (None,)):
-            keys = {a.name: a.i for a in node.attribute}
+            bounds = {attribute.name: attribute.i for attribute in node.attribute}
             self.values[node.output[0]] = np.array(
-                dims[keys.get("start", 0) : keys.get("end")], np.int64
+                dims[bounds.get("start", 0) : bounds.get("end")], np.int64
             )
             return
-        used = [name for name in node.input if name]
-        if not used or any(name not in self.values for name in used):
+        inputs = [name for name in node.input if name]
+        if not inputs or any(name not in self.values for name in inputs):
             return
         counts = [self.count(name) for name in node.output if name]
         if any(count is None or count > LARGEST_VALUE for count in counts):
             return
-        for name, value in zip(node.output, self._run(node, used), strict=False):
+        for name, value in zip(node.output, self._run(node, inputs), strict=False):
             # No texts: operators on them can run for ever.
             if value.dtype.kind in ("iubf" if value.size <= LARGEST_FLOAT else "iub"):
                 self.values[name] = value
 
-    def _run(self, node: NodeProto, used: Sequence[str]) -> list[NDArray[Any]]:
+    def _run(self, node: NodeProto, inputs: Sequence[str]) -> list[NDArray[Any]]:
+        """Run a node on the known values of its inputs; return no results if that fails."""
         from onnx.reference import ReferenceEvaluator
 
         graph = helper.make_graph(
             [node],
             "one",
-            [helper.make_value_info(name, self.types[name]) for name in dict.fromkeys(used)],
+            [helper.make_value_info(name, self.types[name]) for name in dict.fromkeys(inputs)],
             [helper.make_value_info(name, TypeProto()) for name in node.output],
         )
         imports = [helper.make_opsetid(*entry) for entry in self.opsets.items()]
-        one = helper.make_model(graph, opset_imports=imports)
+        model = helper.make_model(graph, opset_imports=imports)
         try:
             with np.errstate(all="ignore"):
-                results = ReferenceEvaluator(one).run(None, {n: self.values[n] for n in used})
+                feeds = {name: self.values[name] for name in inputs}
+                results = ReferenceEvaluator(model).run(None, feeds)
         except Exception:  # whatever an odd node raises, its value is just not known
             return []
         return [np.asarray(result) for result in results]
 
 
-def list_image_inputs(graph: GraphProto) -> list[onnx.ValueInfoProto]:
-    """The inputs that must be fed: old files list their weights among the inputs too."""
+def list_fed_inputs(graph: GraphProto) -> list[onnx.ValueInfoProto]:
+    """List the inputs that must be fed; old files list their weights among the inputs too."""
     stored = {tensor.name for tensor in graph.initializer}
     stored |= {sparse.values.name for sparse in graph.sparse_initializer}
     return [value for value in graph.input if value.name not in stored]
 
 
-def dims_of(kind: TypeProto) -> Dims | None:
-    """Dimensions that a type holds; None where one is open, or all if none are given."""
-    if not kind.HasField("tensor_type") or not kind.tensor_type.HasField("shape"):
+def read_type_dims(type_proto: TypeProto) -> Dims | None:
+    """Return the dimensions that a type holds: None for an open one, or if none are given."""
+    if not type_proto.HasField("tensor_type") or not type_proto.tensor_type.HasField("shape"):
         return None
     return tuple(
-        d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else None
-        for d in kind.tensor_type.shape.dim
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None
+        for dim in type_proto.tensor_type.shape.dim
     )
 
 
 def read_declared_dims(value: onnx.ValueInfoProto) -> Dims | None:
-    """Dimensions of a graph's input or output; exporters write 0 or -1 for open ones."""
-    dims = dims_of(value.type)
+    """Return the dimensions of a graph's input or output; exporters write 0 or -1 for open ones."""
+    dims = read_type_dims(value.type)
     return None if dims is None else tuple(dim or None for dim in dims)
 
 
-def product(dims: Dims | None) -> int | None:
-    """Elements of a tensor of these dimensions, if all are known."""
+def count_elements(dims: Dims | None) -> int | None:
+    """Return the number of elements of a tensor of these dimensions, if all are known.
+
+    >>> count_elements((2, 3)), count_elements((2, None))
+    (6, None)
+    """
     if dims is None:
         return None
     count = 1
@@ -261,26 +268,35 @@ def product(dims: Dims | None) -> int | None:
     return count
 
 
-def closed(
+def fill_open_dims(
     dims: Dims | None, *, batch: int = 1, size: tuple[int, int] | None = None
 ) -> Dims | None:
-    """Dimensions of an input with the batch set and every open one given a value."""
+    """Return the dimensions of an input with the batch set and every open one given a value.
+
+    A fixed batch other than 1 stays.
+
+    >>> fill_open_dims((None, 3, None, None), batch=2, size=(32, 48))
+    (2, 3, 32, 48)
+    """
     if not dims:
         return dims
     rows, columns = size or (OPEN_PIXELS, OPEN_PIXELS)
-    open_as: Dims = (batch, *[OPEN_PIXELS] * (len(dims) - 1))
+    stand_ins: Dims = (batch, *[OPEN_PIXELS] * (len(dims) - 1))
     if len(dims) == 4:
-        last = dims[3] in (1, 3)
-        open_as = (batch, rows, columns, 3) if last else (batch, 3, rows, columns)
+        channels_last = dims[3] in (1, 3)
+        stand_ins = (batch, rows, columns, 3) if channels_last else (batch, 3, rows, columns)
     first = batch if dims[0] in (None, 1) else dims[0]
     return (
         first,
-        *(b if a is None else a for a, b in zip(dims[1:], open_as[1:], strict=True)),
+        *(
+            stand_in if dim is None else dim
+            for dim, stand_in in zip(dims[1:], stand_ins[1:], strict=True)
+        ),
     )
 
 
 def list_subgraphs(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
-    """The graphs that a node holds, with the names of their attributes."""
+    """Yield the graphs that a node holds, each with the name of its attribute."""
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:
             yield attribute.name, attribute.g

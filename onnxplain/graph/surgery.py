@@ -1,4 +1,4 @@
-"""Changes of a graph for sanity checks: a shift that is taken off the input, random weights.
+"""Change a graph for sanity checks: subtract a shift from its input, randomise its weights.
 
 References
 ----------
@@ -10,31 +10,23 @@ References
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from onnx import (
-    GraphProto,
-    ModelProto,
-    NodeProto,
-    TensorProto,
-    ValueInfoProto,
-    helper,
-    numpy_helper,
-)
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from onnxplain.core.data import make_rng
 from onnxplain.core.errors import ModelError
-from onnxplain.graph.names import collect_tensor_names, find_unused_name, rename_uses
+from onnxplain.graph.names import rename_uses
 from onnxplain.graph.shapes import Dims, read_declared_dims
+from onnxplain.graph.writer import GraphWriter
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
 # Operators with weights, and which of their inputs may be weights or a bias.
-WEIGHTS: Mapping[str, tuple[int, ...]] = {
+WEIGHT_INPUTS: Mapping[str, tuple[int, ...]] = {
     "Conv": (1, 2),
     "ConvInteger": (1,),
     "ConvTranspose": (1, 2),
@@ -44,12 +36,14 @@ WEIGHTS: Mapping[str, tuple[int, ...]] = {
     "QLinearConv": (3, 8),
     "QLinearMatMul": (0, 3),
 }
-# What may stand between a stored tensor and the operator that uses it as weights.
+# Operators that may stand between a stored tensor and the operator that uses it as weights.
 BETWEEN = ("Cast", "DequantizeLinear", "Identity", "Reshape", "Transpose")
 
 
-def prepend_sub(model: ModelProto, shift: ArrayLike, *, input: str | None = None) -> ModelProto:
-    """The model that first takes `shift` off its input: f2(x + shift) = f1(x).
+def prepend_subtraction(
+    model: ModelProto, shift: ArrayLike, *, input: str | None = None
+) -> ModelProto:
+    """Return the model that first subtracts `shift` from its input: f2(x + shift) = f1(x).
 
     The subtraction comes before everything else, so padding and missing biases do not
     matter; editing the first layer's bias, as [1]_ does, is exact only without padding.
@@ -58,9 +52,9 @@ def prepend_sub(model: ModelProto, shift: ArrayLike, *, input: str | None = None
     Parameters
     ----------
     model : ModelProto
-        Left as it is.
+        Not changed.
     shift : float or ndarray
-        In the units of the graph's input: a number, a value a channel as (3, 1, 1) for NCHW,
+        In the units of the graph's input: a number, a value per channel as (3, 1, 1) for NCHW,
         or an image. ``x + shift - shift`` is x to the last bit only if nothing is rounded,
         as for multiples of 1/256 and pixels of such values.
     input : str, optional
@@ -74,62 +68,63 @@ def prepend_sub(model: ModelProto, shift: ArrayLike, *, input: str | None = None
     ValueError
         If the shift does not have the shape of the input or one that broadcasts to it.
     """
-    out = ModelProto()
-    out.CopyFrom(model)
-    graph = out.graph
-    opset = next((each.version for each in out.opset_import if each.domain in ("", "ai.onnx")), 0)
+    changed = ModelProto()
+    changed.CopyFrom(model)
+    graph = changed.graph
+    opset = next(
+        (entry.version for entry in changed.opset_import if entry.domain in ("", "ai.onnx")), 0
+    )
     if opset < 7:
         raise ModelError(f"the model uses operator set {opset}; convert it to 7 or later")
     stored = {tensor.name for tensor in graph.initializer}
-    inputs = {each.name: each for each in graph.input if each.name not in stored}
+    inputs = {value.name: value for value in graph.input if value.name not in stored}
     name = input or next(iter(inputs), "")
     if name not in inputs:
         raise ModelError(f"the model has no input {name!r}; it has {', '.join(inputs) or 'none'}")
-    tensor = inputs[name].type.tensor_type
-    if tensor.elem_type not in FLOATS:
-        kind = TensorProto.DataType.Name(tensor.elem_type)
-        raise ModelError(f"input {name!r} holds {kind}; a shift needs floating-point numbers")
-    values = np.asarray(shift, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    tensor_type = inputs[name].type.tensor_type
+    if tensor_type.elem_type not in FLOATS:
+        element_type = TensorProto.DataType.Name(tensor_type.elem_type)
+        raise ModelError(
+            f"input {name!r} holds {element_type}; a shift needs floating-point numbers"
+        )
+    values = np.asarray(shift, helper.tensor_dtype_to_np_dtype(tensor_type.elem_type))
     _check_shift(values.shape, read_declared_dims(inputs[name]) or ())
-    taken = collect_tensor_names(graph)
-    constant, shifted = (
-        find_unused_name(f"{name}_shift", taken),
-        find_unused_name(f"{name}_unshifted", taken),
-    )
+    writer = GraphWriter(graph, at=0)
+    constant = writer.store(values, f"{name}_shift")
+    shifted = writer.find_name(f"{name}_unshifted")
     rename_uses(graph.node, name, shifted)
-    graph.initializer.append(numpy_helper.from_array(values, constant))
-    graph.node.insert(0, helper.make_node("Sub", [name, constant], [shifted]))
-    return out
+    writer.op("Sub", name, constant, out=shifted)
+    return changed
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A node with weights: its name (its output's if it has none) and the stored tensors."""
+    """A node with weights: its name (its output's if it has none) and its stored tensors."""
 
     name: str
     tensors: tuple[str, ...]
 
 
-def weight_layers(model: ModelProto) -> tuple[Layer, ...]:
-    """The layers with weights, in the order in which they run.
+def list_weight_layers(model: ModelProto) -> tuple[Layer, ...]:
+    """List the layers with weights, in the order in which they run.
 
-    Convolutions and matrix products, quantised ones too, with the biases that they take
-    themselves; normalisation that is not folded into them is not a layer, nor is a product
-    of two activations.
+    These are convolutions and matrix products, also quantised ones, with the biases that they
+    take themselves. Normalisation that is not folded into them is not a layer, nor is a
+    product of two activations.
     """
-    stored, producers = _stored(model.graph), _producers(model.graph)
+    stored, producers = _find_stored(model.graph), _find_producers(model.graph)
     layers = []
     for node in model.graph.node:
-        places = (place for place in WEIGHTS.get(node.op_type, ()) if place < len(node.input))
-        found = [_origin(node.input[place], stored, producers) for place in places]
-        tensors = tuple(dict.fromkeys(each for each in found if each is not None))
-        if any(len(stored[each].dims) >= 2 for each in tensors):
+        places = (place for place in WEIGHT_INPUTS.get(node.op_type, ()) if place < len(node.input))
+        origins = [_find_origin(node.input[place], stored, producers) for place in places]
+        tensors = tuple(dict.fromkeys(name for name in origins if name is not None))
+        if any(len(stored[name].dims) >= 2 for name in tensors):
             layers.append(Layer(node.name or node.output[0], tensors))
     return tuple(layers)
 
 
 def randomise_layers(model: ModelProto, n_layers: int, *, seed: int = 0) -> ModelProto:
-    """The model with layers randomised from the last one down [2]_.
+    """Return the model with layers randomised from the last one backwards [2]_.
 
     The values of each weight tensor are put in random order, which keeps their
     distribution and so the scale of the activations; [2]_ draws them anew.
@@ -137,9 +132,9 @@ def randomise_layers(model: ModelProto, n_layers: int, *, seed: int = 0) -> Mode
     Parameters
     ----------
     model : ModelProto
-        With its weights loaded; left as it is.
+        With its weights loaded; not changed.
     n_layers : int
-        How many, from 0 to ``len(weight_layers(model))``.
+        Number of layers, from 0 to ``len(list_weight_layers(model))``.
     seed : int
         With a tensor's name it decides the order of its values: a layer is randomised in the
         same way whatever the number of layers.
@@ -151,14 +146,14 @@ def randomise_layers(model: ModelProto, n_layers: int, *, seed: int = 0) -> Mode
     ModelError
         If its weights lie in external files that were not loaded.
     """
-    layers = weight_layers(model)
+    layers = list_weight_layers(model)
     if not 0 <= n_layers <= len(layers):
         raise ValueError(f"n_layers must be from 0 to {len(layers)}, got {n_layers}")
-    last = layers[len(layers) - n_layers :]
-    chosen = {name for layer in last for name in layer.tensors}
-    out = ModelProto()
-    out.CopyFrom(model)
-    for name, tensor in _stored(out.graph).items():
+    last_layers = layers[len(layers) - n_layers :]
+    chosen = {name for layer in last_layers for name in layer.tensors}
+    changed = ModelProto()
+    changed.CopyFrom(model)
+    for name, tensor in _find_stored(changed.graph).items():
         if name in chosen:
             if tensor.data_location == TensorProto.EXTERNAL:
                 raise ModelError(f"tensor {name!r} lies in another file; load the model with it")
@@ -166,21 +161,24 @@ def randomise_layers(model: ModelProto, n_layers: int, *, seed: int = 0) -> Mode
             order = make_rng(seed, name).permutation(values.size)
             shuffled = values.reshape(-1)[order].reshape(values.shape)
             tensor.CopyFrom(numpy_helper.from_array(shuffled, tensor.name))
-    return out
+    return changed
 
 
 def _check_shift(shape: tuple[int, ...], dims: Dims) -> None:
-    """Refuse a shift that is not of the input's shape or broadcast to it."""
+    """Raise an error unless a shift has the input's shape or one that broadcasts to it."""
     fits = len(shape) <= len(dims) and all(
-        own in (1, real) or real is None
-        for own, real in zip(reversed(shape), reversed(dims), strict=False)
+        side in (1, dim) or dim is None
+        for side, dim in zip(reversed(shape), reversed(dims), strict=False)
     )
     if not fits:
-        raise ValueError(f"a shift of shape {shape} does not fit an input of shape {dims}")
+        raise ValueError(
+            f"a shift of shape {shape} does not fit an input of shape {dims}; give a number or an "
+            f"array that broadcasts to the input"
+        )
 
 
-def _stored(graph: GraphProto) -> dict[str, TensorProto]:
-    """Tensors that a graph holds, as initialisers or constants, by the name they are read by."""
+def _find_stored(graph: GraphProto) -> dict[str, TensorProto]:
+    """Return the tensors that a graph holds, initialisers and constants, by their names."""
     stored = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
@@ -188,58 +186,17 @@ def _stored(graph: GraphProto) -> dict[str, TensorProto]:
     return stored
 
 
-def _producers(graph: GraphProto) -> dict[str, NodeProto]:
+def _find_producers(graph: GraphProto) -> dict[str, NodeProto]:
     return {name: node for node in graph.node for name in node.output}
 
 
-def _origin(
+def _find_origin(
     name: str, stored: Mapping[str, TensorProto], producers: Mapping[str, NodeProto]
 ) -> str | None:
-    """The stored tensor that a value is made of, if it is made of one alone."""
+    """Return the stored tensor that a value is made of, if it is made of one alone."""
     while name not in stored:
         node = producers.get(name)
         if node is None or node.op_type not in BETWEEN:
             return None
         name = node.input[0]
     return name
-
-
-def find_features_tensor(model: ModelProto) -> str:
-    """The tensor that a classifier's last layer with weights turns into scores.
-
-    Raises
-    ------
-    ModelError
-        If no layer has weights.
-    """
-    layers = weight_layers(model)
-    if not layers:
-        raise ModelError("no layer of the model has weights; name the tensor of the features")
-    last = layers[-1]
-    node = next(one for one in model.graph.node if last.name in (one.name, one.output[0]))
-    weights = WEIGHTS[node.op_type]
-    free = (name for place, name in enumerate(node.input) if place not in weights)
-    # A product's factors may both be weights by their place: what is stored is no feature.
-    stored = {*last.tensors, *(tensor.name for tensor in model.graph.initializer)}
-    found = next(free, None) or next(name for name in node.input if name not in stored)
-    return str(found)
-
-
-def keep_only_output(model: ModelProto, tensor: str) -> ModelProto:
-    """The model whose only output is one of its tensors.
-
-    Raises
-    ------
-    ModelError
-        If no node makes a tensor of that name.
-    """
-    made = [name for node in model.graph.node for name in node.output if name]
-    if tensor not in made:
-        near = difflib.get_close_matches(tensor, made, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"its last are {made[-3:]}"
-        raise ModelError(f"no node of the model makes a tensor {tensor!r}; {hint}")
-    out = ModelProto()
-    out.CopyFrom(model)
-    del out.graph.output[:]
-    out.graph.output.append(ValueInfoProto(name=tensor))  # ONNX Runtime finds its type
-    return out

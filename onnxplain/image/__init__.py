@@ -1,22 +1,22 @@
 """Photos in and out, and the geometry between a photo and a classifier's input.
 
-The only place that calls OpenCV and that reads image files. Sizes are ``(rows, columns)``
+This is the only place that calls OpenCV and reads image files. Sizes are ``(rows, columns)``
 everywhere; the ``(width, height)`` of OpenCV and Pillow does not leave this package.
 
 OpenCV's number of threads belongs to the whole process and is left alone: two workers that
-enlarged masks side by side were as quick with all of OpenCV's threads as with one.
+enlarged masks side by side were as fast with all of OpenCV's threads as with one.
 """
 
 from __future__ import annotations
 
-from onnxplain.image.files import MAX_PIXELS, example_photo, from_pillow, read_image, write_png
+from onnxplain.image.files import MAX_PIXELS, load_example_photo, read_image, read_pillow, write_png
 from onnxplain.image.frame import Frame, place_frame
 from onnxplain.image.process import (
     Classical,
-    apply_inferno,
     box_blur,
     gaussian_blur,
     inpaint_classical,
+    list_inferno_colours,
 )
 from onnxplain.image.resample import resize
 
@@ -24,14 +24,14 @@ __all__ = [
     "MAX_PIXELS",
     "Classical",
     "Frame",
-    "apply_inferno",
     "box_blur",
-    "example_photo",
-    "from_pillow",
     "gaussian_blur",
     "inpaint_classical",
+    "list_inferno_colours",
+    "load_example_photo",
     "place_frame",
     "read_image",
+    "read_pillow",
     "resize",
     "write_png",
 ]

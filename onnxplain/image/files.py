@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeGuard
 
 import cv2
 import numpy as np
-import PIL.ExifTags
 import PIL.Image
-import PIL.ImageFile
 from numpy.typing import NDArray
-from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from onnxplain.core.data import Image
 from onnxplain.core.errors import ImageError
-from onnxplain.core.files import replacing, wrapping_write_errors
+from onnxplain.core.files import open_replacement, wrap_write_errors
+from onnxplain.image.decoding import decode_copy, decode_photo
 
 # Photo formats only: Pillow also knows formats that start other programs (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
@@ -33,16 +29,16 @@ _DECODERS = threading.Lock()
 def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:
     """Read a photo, upright, as the eye sees it.
 
-    The EXIF orientation is applied; transparent pixels are laid over white; grey, palette
-    and CMYK become RGB (embedded colour profiles are not applied, as in the usual training
-    pipelines); 16 bits a channel keep their precision; of several frames the first is read.
+    The EXIF orientation is applied, and transparent pixels are laid over white. Grey, palette
+    and CMYK become RGB; embedded colour profiles are not applied, as in the usual training
+    pipelines. 16 bits per channel keep their precision. Of several frames the first is read.
 
     Parameters
     ----------
     path : path
         A JPEG, PNG, TIFF, WebP, BMP, GIF, PPM, JPEG 2000 or AVIF file.
     max_pixels : int
-        Refuse a photo with more pixels; its header is read before its pixels are.
+        Largest number of pixels; a larger photo is refused before its pixels are read.
 
     Returns
     -------
@@ -56,12 +52,12 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     path = Path(path)
     _check_file(path)
     try:
-        with _quiet(max_pixels), PIL.Image.open(path, formats=FORMATS) as photo:
-            return _rgb(photo)
+        with _limiting_pixels(max_pixels), PIL.Image.open(path, formats=FORMATS) as photo:
+            return decode_photo(photo)
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
-        given = str(error).partition(")")[0].lower()
+        size = str(error).partition(")")[0].lower()
         raise ImageError(
-            f"{path}: {given}) exceeds the limit of {max_pixels}; "
+            f"{path}: {size}) exceeds the limit of {max_pixels}; "
             "pass a higher --max-pixels, or give a smaller photo"
         ) from error
     except PIL.UnidentifiedImageError as error:
@@ -70,18 +66,18 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
         raise ImageError(f"{path}: cannot be read as an image: {error or repr(error)}") from error
 
 
-def from_pillow(photo: PIL.Image.Image, name: str) -> Image:
-    """The pixels of a Pillow image, as `read_image` gives those of its file.
+def read_pillow(photo: PIL.Image.Image, name: str) -> Image:
+    """Read the pixels of a Pillow image as `read_image` reads its file.
 
-    So an orientation in its EXIF data is applied, and transparent pixels are laid over white.
-    Its size is the matter of whoever opened it.
+    The orientation in its EXIF data is applied, and transparent pixels are laid over white.
+    There is no limit on its size.
 
     Parameters
     ----------
     photo : PIL.Image.Image
         Opened or made, of any mode that Pillow turns into RGB.
     name : str
-        What messages call it.
+        Its name in error texts.
 
     Returns
     -------
@@ -94,16 +90,12 @@ def from_pillow(photo: PIL.Image.Image, name: str) -> Image:
 
     Notes
     -----
-    Of colours of 16 bits Pillow keeps 8 when it decodes them: the others are lost if that
-    happened before.
+    Pillow keeps 8 bits of 16-bit colours when it decodes them. If that happened before, the
+    other bits are lost.
     """
     try:
-        with _quiet(None):
-            if not _is_deep(photo):
-                return _rgb(photo)
-            # A copy is decoded, or the same image would hold 8 bits when it comes again.
-            with PIL.Image.open(io.BytesIO(_content(photo)), formats=FORMATS) as copy:
-                return _rgb(copy)
+        with _limiting_pixels(None):
+            return decode_copy(photo, FORMATS)
     except Exception as error:  # as in `read_image`
         raise ImageError(f"{name}: cannot be read as an image: {error or repr(error)}") from error
 
@@ -124,12 +116,29 @@ def write_png(path: str | os.PathLike[str], picture: NDArray[np.uint8]) -> None:
         If the folder is missing or cannot be written.
     """
     path = Path(path)
-    with wrapping_write_errors(path), replacing(path) as file:
+    with wrap_write_errors(path), open_replacement(path) as file:
         PIL.Image.fromarray(picture).save(file, "PNG")
 
 
+def load_example_photo() -> Image:
+    """Load the photo of a cup of coffee that comes with scikit-image.
+
+    It is for trying out models on a real photo: in noise, and in plain areas, values lie on
+    the kinks of a network.
+
+    Returns
+    -------
+    photo : (400, 600, 3) ndarray of float32 in [0, 1]
+        RGB.
+    """
+    import skimage.data  # 0.1 s to import, and rarely needed
+
+    pixels = skimage.data.coffee()  # type: ignore[no-untyped-call]  # of skimage
+    return np.asarray(pixels, np.float32) / np.float32(255)
+
+
 def _check_file(path: Path) -> None:
-    """Refuse what is no readable file with something in it."""
+    """Raise an error unless the path is a readable file with something in it."""
     try:
         if path.is_dir():
             raise ImageError(f"{path}: is a folder; give the image files in it")
@@ -146,8 +155,8 @@ def _check_file(path: Path) -> None:
 
 
 @contextmanager
-def _quiet(max_pixels: int | None) -> Iterator[None]:
-    """Make Pillow refuse more pixels, and keep the decoders' other warnings to themselves.
+def _limiting_pixels(max_pixels: int | None) -> Iterator[None]:
+    """Make Pillow refuse more pixels, and silence the other warnings of the decoders.
 
     Limit, filters and log level belong to the whole process, hence the lock.
     """
@@ -162,104 +171,3 @@ def _quiet(max_pixels: int | None) -> Iterator[None]:
         finally:
             PIL.Image.MAX_IMAGE_PIXELS = limit
             cv2.utils.logging.setLogLevel(level)
-
-
-def _rgb(photo: PIL.Image.Image) -> Image:
-    """The pixels of an opened photo, upright, opaque, RGB."""
-    content = _content(photo) if _is_deep(photo) else None  # Pillow closes what it has decoded
-    photo.load()  # refuses what is truncated, which OpenCV does not
-    deep = None if content is None else _decode_deep(content)
-    pixels = _pixels(photo) if deep is None else deep
-    if not pixels.size:
-        raise ValueError("it has no pixels")
-    if photo.format != "TIFF":  # Pillow and OpenCV turn TIFF themselves
-        pixels = _upright(pixels, photo.getexif().get(PIL.ExifTags.Base.Orientation, 1))
-    if pixels.shape[2] == 4:
-        alpha = pixels[..., 3:]
-        pixels = pixels[..., :3] * alpha + (np.float32(1) - alpha)
-    return np.ascontiguousarray(pixels)
-
-
-def _upright(pixels: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
-    """Undo an EXIF orientation: 5 to 8 are transposed, the others mirrored at most."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return pixels
-
-
-def _pixels(photo: PIL.Image.Image) -> NDArray[np.float32]:
-    """What Pillow decoded, as (H, W, 3 or 4) in [0, 1]."""
-    if photo.mode.startswith(("I", "F")):
-        grey = np.asarray(photo).astype(np.float32)
-        grey = grey / np.float32(_white(photo)) if photo.mode.startswith("I") else grey
-        if not (grey.min() >= 0 and grey.max() <= 1):
-            raise ValueError(
-                f"pixels lie outside the range of mode {photo.mode}; save it with 8 or 16 bits"
-            )
-        return np.repeat(grey[..., None], 3, axis=2)
-    mode = "RGBA" if photo.has_transparency_data else "RGB"
-    return np.asarray(photo.convert(mode)).astype(np.float32) / np.float32(255)
-
-
-def _white(photo: PIL.Image.Image) -> int:
-    """What white is in a grey photo of whole numbers."""
-    if isinstance(photo, TiffImageFile) and photo.tag_v2.get(BITSPERSAMPLE) == (12,):
-        return 4095
-    # The numbers of PNG and PGM have 16 bits, whatever the mode.
-    if photo.mode == "I" and photo.format not in ("PNG", "PPM"):
-        raise ValueError(
-            "its pixels are whole numbers of 32 bits, or signed, and nothing says which is white; "
-            "save it with 8 or 16 bits"
-        )
-    return 65535
-
-
-def _is_deep(photo: PIL.Image.Image) -> TypeGuard[PIL.ImageFile.ImageFile]:
-    """Whether a PNG or TIFF has colours of 16 bits that Pillow has not yet made 8."""
-    if not isinstance(photo, PIL.ImageFile.ImageFile) or photo.fp is None or photo.tell() != 0:
-        return False  # OpenCV finds the first frame alone
-    if photo.mode.startswith(("I", "F")) or not photo.tile:  # tiles are what is to be decoded
-        return False
-    if photo.format == "PNG":
-        return _content(photo, 25)[24] == 16  # IHDR is the first chunk
-    return isinstance(photo, TiffImageFile) and photo.tag_v2.get(BITSPERSAMPLE, (8,))[0] == 16
-
-
-def _content(photo: PIL.ImageFile.ImageFile, length: int = -1) -> bytes:
-    """The first bytes of an opened file, or all; Pillow goes on where it was."""
-    assert photo.fp is not None
-    place = photo.fp.tell()
-    photo.fp.seek(0)
-    content = photo.fp.read(length)
-    photo.fp.seek(place)
-    return content
-
-
-def _decode_deep(content: bytes) -> NDArray[np.float32] | None:
-    """The 16-bit pixels of a file, (H, W, 3 or 4) in [0, 1]; None where OpenCV has no decoder."""
-    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
-        return None
-    order = [2, 1, 0, 3][: decoded.shape[2]]
-    return decoded[..., order].astype(np.float32) / np.float32(65535)
-
-
-def example_photo() -> Image:
-    """Return the photo of a cup of coffee that comes with scikit-image.
-
-    It tries out models on a real photo: in noise, and in plain areas, values lie on the kinks
-    of a network.
-
-    Returns
-    -------
-    photo : (400, 600, 3) ndarray of float32 in [0, 1]
-        RGB.
-    """
-    import skimage.data  # 0.1 s to import, and rarely needed
-
-    pixels = skimage.data.coffee()  # type: ignore[no-untyped-call]  # of skimage
-    return np.asarray(pixels, np.float32) / np.float32(255)

@@ -1,4 +1,4 @@
-"""How a photo comes to a classifier's size, and how maps and boxes find their way back."""
+"""How a photo is brought to a classifier's size, and how maps and boxes are brought back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onnxplain.image.resample import resample_box
 class Frame:
     """The window of a photo that fills a classifier's input.
 
-    Pixels, boxes and maps all go by this one window, so they stay together.
+    Pixels, boxes and maps all use the same window, so they stay aligned.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ class Frame:
     size : (rows, columns)
         Size of the classifier's input.
     window : Box
-        What fills the input, in pixels of the photo with fractions; where it reaches past
-        the photo, the input has black borders.
+        The part of the photo that fills the input, in pixels and fractions; where it reaches
+        past the photo, the input has black borders.
     """
 
     original: Size
@@ -33,7 +33,7 @@ class Frame:
     window: Box
 
     def bring(self, image: Image, interpolation: Interpolation = "bilinear") -> Image:
-        """The photo at the classifier's size, antialiased where it shrinks.
+        """Bring the photo to the classifier's size, antialiased where it shrinks.
 
         Parameters
         ----------
@@ -45,12 +45,12 @@ class Frame:
         Returns
         -------
         image : ndarray of float32 in [0, 1]
-            Of the size `size`; borders are black.
+            Of size `size`; borders are black.
 
         Raises
         ------
         ValueError
-            If the photo is of another size.
+            If the photo has another size.
         """
         if image.shape[:2] != self.original:
             raise ValueError(f"Frame: made for a photo of {self.original}, got {image.shape[:2]}")
@@ -58,53 +58,53 @@ class Frame:
         place = self.box(seen)
         top, left, bottom, right = map(round, (place.top, place.left, place.bottom, place.right))
         part = resample_box(image, seen, (bottom - top, right - left), interpolation)
-        out = np.zeros((*self.size, 3), np.float32)
-        out[top:bottom, left:right] = np.clip(part, 0, 1)  # bicubic overshoots
-        return out
+        brought = np.zeros((*self.size, 3), np.float32)
+        brought[top:bottom, left:right] = np.clip(part, 0, 1)  # bicubic overshoots
+        return brought
 
     def back(self, heatmap: Heatmap) -> Heatmap:
-        """A map at the classifier's size, at the photo's size.
+        """Bring a map from the classifier's size back to the photo's size.
 
         Each pixel of the photo takes the bilinear value of the map at its centre, averaged
-        over the pixel where the map shrinks. Pixels outside the window were not seen by the
-        classifier and get 0.
+        over the pixel where the map shrinks. The classifier did not see pixels outside the
+        window; they get 0.
         """
         if heatmap.shape != self.size:
             raise ValueError(f"Frame: takes maps of {self.size}, got {heatmap.shape}")
-        w = self.window
-        rows = _weights(self.original[0], self.size[0], w.top, w.bottom)
-        columns = _weights(self.original[1], self.size[1], w.left, w.right)
+        window = self.window
+        rows = _weigh_pixels(self.original[0], self.size[0], window.top, window.bottom)
+        columns = _weigh_pixels(self.original[1], self.size[1], window.left, window.right)
         return rows @ heatmap.astype(np.float32, copy=False) @ columns.T
 
     def box(self, box: Box) -> Box:
-        """A box of the photo in pixels of the classifier's input, clipped to it.
+        """Bring a box of the photo to pixels of the classifier's input, clipped to it.
 
-        A box outside the window becomes one without area, on the border.
+        A box outside the window loses its area and lies on the border.
         """
-        w = self.window
+        window = self.window
         rows, columns = self.size
-        y, x = rows / (w.bottom - w.top), columns / (w.right - w.left)
+        y, x = rows / (window.bottom - window.top), columns / (window.right - window.left)
         return _clip(
             Box(
-                (box.top - w.top) * y,
-                (box.left - w.left) * x,
-                (box.bottom - w.top) * y,
-                (box.right - w.left) * x,
+                (box.top - window.top) * y,
+                (box.left - window.left) * x,
+                (box.bottom - window.top) * y,
+                (box.right - window.left) * x,
             ),
             self.size,
         )
 
     def box_back(self, box: Box) -> Box:
-        """A box of the classifier's input in pixels of the photo, clipped to it."""
-        w = self.window
+        """Bring a box of the classifier's input back to pixels of the photo, clipped to it."""
+        window = self.window
         rows, columns = self.size
-        y, x = (w.bottom - w.top) / rows, (w.right - w.left) / columns
+        y, x = (window.bottom - window.top) / rows, (window.right - window.left) / columns
         return _clip(
             Box(
-                w.top + box.top * y,
-                w.left + box.left * x,
-                w.top + box.bottom * y,
-                w.left + box.right * x,
+                window.top + box.top * y,
+                window.left + box.left * x,
+                window.top + box.bottom * y,
+                window.left + box.right * x,
             ),
             self.original,
         )
@@ -121,8 +121,8 @@ def place_frame(original: Size, size: Size, fit: Fit = "crop", crop: float = 1.0
         Size of the classifier's input.
     fit : {'crop', 'stretch', 'pad'}
         ``'crop'``: the largest centred rectangle of the input's aspect, its sides times
-        `crop`, which is a resize and a centre crop in one step; ``'stretch'``: the whole
-        photo, its aspect not kept; ``'pad'``: the whole photo, its aspect kept to the nearest
+        `crop`: a resize and a centre crop in one step; ``'stretch'``: the whole photo,
+        without keeping its aspect; ``'pad'``: the whole photo, its aspect kept to the nearest
         pixel, with black borders on two sides.
     crop : float in (0, 1]
         For ``'crop'``; 224/256 = 0.875 is the usual value.
@@ -141,29 +141,35 @@ def place_frame(original: Size, size: Size, fit: Fit = "crop", crop: float = 1.0
         sides = (0.0, float(original[0])), (0.0, float(original[1]))
     elif fit == "crop":
         scale = crop * min(original[0] / size[0], original[1] / size[1])
-        sides = _centred(original[0], size[0] * scale), _centred(original[1], size[1] * scale)
+        sides = (
+            _centre_axis(original[0], size[0] * scale),
+            _centre_axis(original[1], size[1] * scale),
+        )
     else:
         scale = max(original[0] / size[0], original[1] / size[1])
-        sides = _padded(original[0], size[0], scale), _padded(original[1], size[1], scale)
+        sides = _pad_axis(original[0], size[0], scale), _pad_axis(original[1], size[1], scale)
     (top, bottom), (left, right) = sides
     return Frame(original, size, Box(top, left, bottom, right))
 
 
-def _centred(length: int, kept: float) -> tuple[float, float]:
-    """The middle `kept` pixels of `length`."""
+def _centre_axis(length: int, kept: float) -> tuple[float, float]:
+    """Return where the middle `kept` pixels of `length` begin and end."""
     start = max((length - kept) / 2, 0.0)
     return start, length - start
 
 
-def _padded(length: int, room: int, scale: float) -> tuple[float, float]:
-    """The stretch of a photo's axis that fills `room` pixels, `length` becoming whole pixels."""
+def _pad_axis(length: int, room: int, scale: float) -> tuple[float, float]:
+    """Return the ends of the window on an axis that fills `room` pixels, borders included.
+
+    The photo's own `length` becomes a whole number of pixels.
+    """
     kept = max(round(length / scale), 1)
     before = (room - kept) // 2
     return -before * length / kept, (room - before) * length / kept
 
 
 def _clip(box: Box, size: Size) -> Box:
-    """The part of a box inside a picture."""
+    """Return the part of a box inside a picture."""
     rows, columns = map(float, size)
     return Box(
         min(max(box.top, 0.0), rows),
@@ -173,11 +179,11 @@ def _clip(box: Box, size: Size) -> Box:
     )
 
 
-def _weights(n_out: int, n_in: int, start: float, stop: float) -> NDArray[np.float32]:
-    """What each of `n_in` values, spread over `start` to `stop`, gives to `n_out` pixels.
+def _weigh_pixels(n_out: int, n_in: int, start: float, stop: float) -> NDArray[np.float32]:
+    """Weigh `n_in` values, spread over `start` to `stop`, for each of `n_out` pixels.
 
-    The triangle of bilinear interpolation, widened where values outnumber pixels; rows sum to
-    1, and are 0 for pixels whose centres lie outside.
+    The weights are the triangle of bilinear interpolation, widened where values outnumber
+    pixels; rows sum to 1, and are 0 for pixels whose centres lie outside.
     """
     scale = n_in / (stop - start)
     centre = (np.arange(n_out) + 0.5 - start) * scale

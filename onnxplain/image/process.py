@@ -1,4 +1,4 @@
-"""Blur, classical inpainting and a colour map, as OpenCV has them."""
+"""OpenCV's blur, classical inpainting and colour map."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def gaussian_blur(image: Image, sigma: float) -> Image:
         Standard deviation in pixels, above 0.
     """
     side = 2 * int(4 * sigma + 0.5) + 1
-    blurred: Any = cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REFLECT)
-    out: Image = blurred
-    return out
+    raw: Any = cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REFLECT)
+    blurred: Image = raw
+    return blurred
 
 
 def box_blur(image: Image, window: int) -> Image:
-    """The mean of the `window` x `window` pixels round each pixel; the border is mirrored."""
-    blurred: Any = cv2.blur(image, (window, window), borderType=cv2.BORDER_REFLECT)
-    out: Image = blurred
-    return out
+    """Average the `window` x `window` pixels around each pixel; the border is mirrored."""
+    raw: Any = cv2.blur(image, (window, window), borderType=cv2.BORDER_REFLECT)
+    blurred: Image = raw
+    return blurred
 
 
 def inpaint_classical(
     image: Image, hole: NDArray[np.bool_], algorithm: Classical, radius: float
 ) -> Image:
-    """Fill a hole from its surroundings; OpenCV works on 8 bits, so filled pixels have those.
+    """Fill a hole from its surroundings, in the 8 bits per channel that OpenCV works with.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def inpaint_classical(
     Returns
     -------
     filled : (H, W, 3) ndarray of float32 in [0, 1]
-        Known pixels may be rounded to 8 bits.
+        Known pixels may be rounded to 8 bits, too.
 
     References
     ----------
@@ -67,14 +67,14 @@ def inpaint_classical(
        inpainting, CVPR 2001, doi:10.1109/CVPR.2001.990497
     """
     coarse = np.round(image * 255).astype(np.uint8)
-    filled: Any = cv2.inpaint(coarse, hole.astype(np.uint8), radius, _INPAINT[algorithm])
-    out: Image = filled.astype(np.float32) / np.float32(255)
-    return out
+    inpainted: Any = cv2.inpaint(coarse, hole.astype(np.uint8), radius, _INPAINT[algorithm])
+    filled: Image = inpainted.astype(np.float32) / np.float32(255)
+    return filled
 
 
-def apply_inferno() -> NDArray[np.float32]:
-    """The colour map *inferno*: 256 colours (256, 3) in [0, 1], evenly spaced to the eye."""
+def list_inferno_colours() -> NDArray[np.float32]:
+    """List the 256 colours (256, 3) in [0, 1] of the map *inferno*, evenly spaced to the eye."""
     levels = np.arange(256, dtype=np.uint8)[:, None]
-    colours: Any = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)
-    out: NDArray[np.float32] = colours[:, 0, ::-1].astype(np.float32) / np.float32(255)
-    return out
+    bgr: Any = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)
+    colours: NDArray[np.float32] = bgr[:, 0, ::-1].astype(np.float32) / np.float32(255)
+    return colours

@@ -34,7 +34,7 @@ def resize(
     interpolation: Interpolation = "bilinear",
     antialias: bool = False,
 ) -> NDArray[F]:
-    """Resample to `size`, pixel centres at half-integers.
+    """Resample to `size`, with pixel centres at half-integers.
 
     Parameters
     ----------
@@ -62,24 +62,25 @@ def resize(
         whole = Box(0, 0, array.shape[0], array.shape[1])
         return resample_box(array, whole, size, interpolation).astype(array.dtype)
     rows, columns = size
-    resized: Any = cv2.resize(array, (columns, rows), interpolation=_OPENCV[interpolation])
-    out: NDArray[F] = resized.reshape(*size, *array.shape[2:])  # OpenCV drops an axis of one
-    return out
+    resampled: Any = cv2.resize(array, (columns, rows), interpolation=_OPENCV[interpolation])
+    resized: NDArray[F] = resampled.reshape(*size, *array.shape[2:])  # OpenCV drops axes of 1
+    return resized
 
 
 def resample_box(
     array: NDArray[Any], box: Box, size: Size, interpolation: Interpolation
 ) -> NDArray[np.float32]:
-    """The part of a picture inside `box` (in pixels, fractions allowed), antialiased.
+    """Resample the part of a picture inside `box` (in pixels, fractions allowed), antialiased.
 
-    Pixels outside the box but within reach of the filter count, so that the result is the
-    resized whole picture, cut.
+    Pixels outside the box but within reach of the filter count, so that the result is a
+    cut-out of the resized whole picture.
     """
     rows, columns = size
     edges = (box.left, box.top, box.right, box.bottom)
     channels = np.atleast_3d(array).astype(np.float32, copy=False)
-    out = np.empty((rows, columns, channels.shape[2]), np.float32)
+    resampled = np.empty((rows, columns, channels.shape[2]), np.float32)
     for c in range(channels.shape[2]):
         plane = PIL.Image.fromarray(np.ascontiguousarray(channels[..., c]))
-        out[..., c] = np.asarray(plane.resize((columns, rows), _PILLOW[interpolation], box=edges))
-    return out.reshape(*size, *array.shape[2:])
+        scaled = plane.resize((columns, rows), _PILLOW[interpolation], box=edges)
+        resampled[..., c] = np.asarray(scaled)
+    return resampled.reshape(*size, *array.shape[2:])

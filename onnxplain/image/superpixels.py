@@ -1,4 +1,4 @@
-"""Superpixels: parts of an image that look alike and lie together."""
+"""Superpixels: connected parts of an image that look alike."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Image
 
 
-def superpixels(
+def find_superpixels(
     image: Image, *, n_segments: int, compactness: float, sigma: float
 ) -> NDArray[np.int64]:
-    """SLIC superpixels of an image, labelled without gaps.
+    """Find the SLIC superpixels of an image, labelled without gaps.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of float32 in [0, 1]
         RGB.
     n_segments : int
-        How many to ask for; SLIC gives about that many.
+        Number of segments to ask for; SLIC returns about that many.
     compactness : float
         Weight of nearness against likeness of colour.
     sigma : float
@@ -27,9 +27,9 @@ def superpixels(
     Returns
     -------
     segments : (H, W) ndarray of int64
-        Labels 0 to S - 1. The same image gives the same labels: SLIC draws nothing.
+        Labels 0 to S - 1. The same image gives the same labels: SLIC draws no random numbers.
     """
-    from skimage.segmentation import slic  # 0.1 s to import, and only LIME needs it
+    from skimage.segmentation import slic  # 0.1 s to import, and rarely needed
 
     labels = slic(image, n_segments=n_segments, compactness=compactness, sigma=sigma, start_label=0)
     _, segments = np.unique(labels, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Explanation methods: one paper, one file."""
+"""Explanation methods, one paper per file, in folders by what they ask of the model."""
 
 from onnxplain.methods.masks.fido import FIDO
 from onnxplain.methods.masks.mp import MP

@@ -1,4 +1,4 @@
-"""What every metric gives: a number with its direction and unit, and the facts behind it."""
+"""The result of a metric, and the members that every metric has."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Direction: TypeAlias = Literal["lower", "higher"]
 
 @dataclass(frozen=True, eq=False)
 class MetricResult:
-    """What a metric found.
+    """A metric's value and the facts behind it.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class MetricResult:
 
 
 class MetricIdentity(Protocol):
-    """What tells a metric's rows from those of others."""
+    """The entries of a row of results that identify its metric."""
 
     name: ClassVar[str]
     direction: ClassVar[Direction]  # which values are better
@@ -44,14 +44,14 @@ class MetricIdentity(Protocol):
 class Metric(MetricIdentity, Protocol):
     """A metric of one heatmap: frozen hyperparameters and one flow.
 
-    It asks like a method does, by ``yield``, and so shares the batches of whatever else runs.
+    The flow asks by ``yield``, as a method does, and so shares batches with all other flows.
     """
 
     usual_fill: ClassVar[str | None]  # its paper's, by name; None where it judges the method's
     looks_at_boxes: ClassVar[bool]
 
     def evaluations(self, size: Size) -> int:
-        """Images that will be scored for one heatmap of that size, at most."""
+        """Return the most images that are scored for one heatmap of this size."""
         ...
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
@@ -63,17 +63,17 @@ class PairMetric(MetricIdentity, Protocol):
     """A metric of how alike two heatmaps are."""
 
     def compare(self, first: ArrayLike, second: ArrayLike) -> float:
-        """Likeness of two maps of one shape; NaN where it is not defined."""
+        """Return how alike two maps of one shape are; NaN where it is not defined."""
         ...
 
 
-def none_if_undefined(value: float) -> float | None:
-    """The value, or None where it is not defined: JSON has no NaN."""
+def nan_to_none(value: float) -> float | None:
+    """Return the value, or None for NaN and infinity, which JSON does not have."""
     return value if math.isfinite(value) else None
 
 
 def to_row(metric: MetricIdentity, score: MetricResult) -> dict[str, Any]:
-    """One row of a table of results, which JSON can hold.
+    """Return a result as a row of a table, which JSON can hold.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def to_row(metric: MetricIdentity, score: MetricResult) -> dict[str, Any]:
     """
     return {
         "metric": metric.name,
-        "value": none_if_undefined(score.value),
+        "value": nan_to_none(score.value),
         "direction": metric.direction,
         "unit": metric.unit,
         "parameters": get_values(metric),
@@ -92,7 +92,7 @@ def to_row(metric: MetricIdentity, score: MetricResult) -> dict[str, Any]:
 
 
 def check_heatmap(heatmap: ArrayLike, size: Size) -> NDArray[np.float64]:
-    """The heatmap in float64, or an error that says what is wrong with it.
+    """Return the heatmap in float64 after checking it.
 
     Raises
     ------
@@ -101,7 +101,9 @@ def check_heatmap(heatmap: ArrayLike, size: Size) -> NDArray[np.float64]:
     """
     wide = np.asarray(heatmap, np.float64)
     if not wide.size:
-        raise ValueError("the metric judges a heatmap, got none; only metrics of fills need none")
+        raise ValueError(
+            "the metric judges a heatmap, got none; give one (only metrics of fills need none)"
+        )
     if wide.shape != size:
         raise ValueError(
             f"the heatmap has shape {wide.shape} and the image {size}; "
@@ -113,7 +115,13 @@ def check_heatmap(heatmap: ArrayLike, size: Size) -> NDArray[np.float64]:
 
 
 def check_map_size(heatmap: ArrayLike) -> Size:
-    """Rows and columns of a heatmap, or an error that tells its shape."""
+    """Return the rows and columns of a heatmap.
+
+    Raises
+    ------
+    ValueError
+        If it does not have two axes.
+    """
     shape = np.shape(heatmap)
     if len(shape) != 2:
         raise ValueError(f"a heatmap has shape (rows, columns), got {shape}")

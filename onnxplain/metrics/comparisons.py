@@ -1,4 +1,4 @@
-"""Metrics that explain again: with other parameters, fills, classes, inputs or weights.
+"""Metrics that explain an image again: with other parameters, fills, classes or weights.
 
 Offered as `onnxplain.metrics.class_sensitivity` and so on. The maps of one classifier are
 made in one run of the engine.
@@ -14,16 +14,15 @@ from typing import Any
 import numpy as np
 
 from onnxplain.core.data import Heatmap, make_rng
-from onnxplain.core.flow import Method, start_flow
+from onnxplain.core.flow import Method
 from onnxplain.core.params import build, describe_unknown
 from onnxplain.core.protocols import Fill
 from onnxplain.engine.run import Job, collect_values, make_jobs
 from onnxplain.engine.settle import settle_method, settle_methods
-from onnxplain.metrics.base import MetricResult, none_if_undefined
+from onnxplain.metrics.base import MetricResult, nan_to_none
 from onnxplain.metrics.fills.neutrality import FillScore
-from onnxplain.metrics.fills.perturbed import LabelBias, with_labels
 from onnxplain.metrics.heatmaps.chance import RandomHeatmap
-from onnxplain.metrics.judging import AnyClassifier, Asked, ask
+from onnxplain.metrics.judging import AnyClassifier, PreparedCase, prepare_case
 from onnxplain.metrics.stability.sanity import ClassSensitivity, InputInvariance, Randomisation
 from onnxplain.metrics.stability.similarity import SSIM, Spearman
 from onnxplain.metrics.stability.sweeps import SWEEPS, Sweep, rank_correlations, sensitivity
@@ -39,47 +38,50 @@ def sweep(
     *,
     fill: Fill | str | None = None,
 ) -> dict[str, MetricResult]:
-    """How alike the maps of one image are over a sweep of parameters or seeds.
+    """Measure how alike the maps of one image are over a sweep of parameters or seeds.
 
     Parameters
     ----------
     classifier, image, target
         As in `judge`.
     which : Sweep or str
-        A sweep, or the name of one of `SWEEPS`: those of the paper's tables S1 and S2, and
-        ``random``, the baseline: heatmaps that have nothing to do with one another.
+        A sweep, or its name in `SWEEPS`: those of the paper's tables S1 and S2, and the
+        baseline ``random``: heatmaps that have nothing to do with one another.
     fill : Fill or str, optional
         What stands in for removed pixels; that of the method's paper if not given. With an
-        inpainter it is the row of the G-method.
+        inpainter the result is the row of the G-method.
 
     Returns
     -------
-    scores : dict of Score
-        By metric: ``ssim``, ``hog`` and ``spearman``; each the mean over all pairs.
+    scores : dict of MetricResult
+        By metric, ``ssim``, ``hog`` and ``spearman``: each the mean over all pairs.
     """
     if isinstance(which, str) and which not in SWEEPS:
         raise ValueError(f"sweep {describe_unknown(which, SWEEPS)}")
     plan = SWEEPS[which] if isinstance(which, str) else which
-    known, case, _ = ask(classifier, image, target)
-    variants = [_method(plan.method, variant) for variant in plan.variants]
-    methods, gradients = settle_methods(variants, known)
+    prepared = prepare_case(classifier, image, target)
+    variants = [_make_swept_method(plan.method, variant) for variant in plan.variants]
+    methods, gradients = settle_methods(variants, prepared.classifier)
     jobs = [
         job
         for method in methods
         for seed in plan.seeds
-        for job in make_jobs(method, [case], choose_method_and_fill(method, fill).fill, seed)
+        for job in make_jobs(
+            method, [prepared.case], choose_method_and_fill(method, fill).fill, seed
+        )
     ]
-    maps = [found.heatmap for found in collect_values(known, jobs, gradients=gradients)]
-    return {m.name: sensitivity(m, maps, rescale=plan.rescale) for m in plan.metrics}
+    attributions = collect_values(prepared.classifier, jobs, gradients=gradients)
+    maps = [attribution.heatmap for attribution in attributions]
+    return {metric.name: sensitivity(metric, maps, rescale=plan.rescale) for metric in plan.metrics}
 
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """What fills carry by themselves, and how far the maps depend on them.
+    """The evidence that fills carry by themselves, and how far the maps depend on them.
 
     Parameters
     ----------
-    fills : dict of Score
+    fills : dict of MetricResult
         `FillScore` of each: the target's probability, the top class and the entropy.
     rank_correlations : dict of dict of float
         Spearman correlation of the maps made with each two fills.
@@ -107,62 +109,32 @@ def baseline_audit(
     method : Method or str
         Explains the image once with every fill, with the same random draws.
     fills : mapping of Fill, or sequence of str
-        By the names that the audit is to call them, or names of the registry.
+        By the names that the audit gives them, or names of the registry.
     """
     if isinstance(fills, str):
-        raise TypeError(f"fills are several, as ['black', 'blur'], got {fills!r}")
+        raise TypeError(f"fills takes several, as ['black', 'blur'], got {fills!r}")
     if not isinstance(fills, Mapping):
         fills = {name: make_fill(name, {}) for name in fills}
-    known, case, _ = ask(classifier, image, target)
-    settled, gradients = settle_method(choose_method_and_fill(method).method, known)
+    prepared = prepare_case(classifier, image, target)
+    case = prepared.case
+    settled, gradients = settle_method(choose_method_and_fill(method).method, prepared.classifier)
     jobs = [job for fill in fills.values() for job in make_jobs(settled, [case], fill, seed)]
-    maps = collect_values(known, jobs, gradients=gradients)
-    empty = np.zeros(case.size, np.float32)
+    attributions = collect_values(prepared.classifier, jobs, gradients=gradients)
+    no_heatmap = np.zeros(case.size, np.float32)
     metric = FillScore()
-    alone = [
-        Job((case,), (metric.flow(case, empty, make_rng(seed)),), fill, seed)
+    fill_jobs = [
+        Job((case,), (metric.flow(case, no_heatmap, make_rng(seed)),), fill, seed)
         for fill in fills.values()
     ]
     return Audit(
-        dict(zip(fills, collect_values(known, alone), strict=True)),
-        rank_correlations({n: m.heatmap for n, m in zip(fills, maps, strict=True)}),
+        dict(zip(fills, collect_values(prepared.classifier, fill_jobs), strict=True)),
+        rank_correlations(
+            {
+                name: attribution.heatmap
+                for name, attribution in zip(fills, attributions, strict=True)
+            }
+        ),
     )
-
-
-def label_bias(
-    classifier: AnyClassifier,
-    images: Iterable[ImageSource],
-    method: Method | str,
-    *,
-    fill: Fill | str | None = None,
-    top: int = LabelBias.top,
-    seed: int = 0,
-) -> MetricResult:
-    """Share of a method's perturbed samples that fall into the few most common classes.
-
-    Parameters
-    ----------
-    classifier, seed
-        As in `judge`.
-    images : iterable of ndarray or path
-        Their samples are pooled.
-    method : Method or str
-        Explains the predicted class of each.
-    fill : Fill or str, optional
-        As in `sweep`.
-    top : int
-        How many of the most common classes are counted.
-    """
-    labels = []
-    choice = choose_method_and_fill(method, fill)
-    for position, image in enumerate(images):
-        known, case, _ = ask(classifier, image, position=position)
-        settled, gradients = settle_method(choice.method, known)
-        flow = with_labels(start_flow(settled, case, seed))
-        job = Job((case,), (flow,), choice.fill, seed)
-        ((_, found),) = collect_values(known, [job], gradients=gradients)
-        labels.append(found)
-    return LabelBias(top=top).judge(np.concatenate(labels) if labels else [])
 
 
 def class_sensitivity(
@@ -173,19 +145,32 @@ def class_sensitivity(
     fill: Fill | str | None = None,
     seed: int = 0,
 ) -> MetricResult:
-    """Rank correlation of a method's maps for the most and the least probable class.
+    """Return the rank correlation of the maps for the most and the least probable class.
 
-    Its details name the two classes. Other parameters are those of `judge`, and `fill` as in
-    `sweep`; a method that is not adaptive evaluates the image once for both.
+    A method that is not adaptive evaluates the image once for both.
+
+    Parameters
+    ----------
+    classifier, image, seed
+        As in `judge`.
+    method : Method or str
+        Makes the two maps.
+    fill : Fill or str, optional
+        As in `sweep`.
+
+    Returns
+    -------
+    score : MetricResult
+        Its details name the two classes.
     """
     choice = choose_method_and_fill(method, fill)
-    known, case, probabilities = ask(classifier, image)
-    settled, gradients = settle_method(choice.method, known)
-    most, least = int(probabilities.argmax()), int(probabilities.argmin())
-    cases = [replace(case, target=target) for target in (most, least)]
+    prepared = prepare_case(classifier, image)
+    settled, gradients = settle_method(choice.method, prepared.classifier)
+    most, least = int(prepared.probabilities.argmax()), int(prepared.probabilities.argmin())
+    cases = [replace(prepared.case, target=target) for target in (most, least)]
     jobs = make_jobs(settled, cases, choice.fill, seed)
-    first, second = (found.heatmap for found in collect_values(known, jobs, gradients=gradients))
-    value = ClassSensitivity().compare(first, second)
+    first, second = collect_values(prepared.classifier, jobs, gradients=gradients)
+    value = ClassSensitivity().compare(first.heatmap, second.heatmap)
     return MetricResult(value, {"most_probable": most, "least_probable": least})
 
 
@@ -199,34 +184,34 @@ def input_invariance(
     fill: Fill | str | None = None,
     seed: int = 0,
 ) -> MetricResult:
-    """Largest difference of a method's maps of two classifiers that compute the same.
+    """Return the largest difference of a method's maps of two equivalent classifiers.
 
     Parameters
     ----------
     first, second : Classifier or callable
-        The second one takes the same images and adds a shift to what enters its graph,
-        which the graph takes off again: `onnxplain.load_shifted`.
+        The second takes the same images and adds a shift to the input of its graph, which
+        the graph subtracts again: `onnxplain.load_shifted`.
     image, target, seed
         As in `judge`; the target is predicted by the first.
     method : Method or str
-        What is put to the test, together with the fill. What it leaves open, as whether it
-        goes by gradients, is decided by the first.
+        Tested together with the fill. The first classifier decides what the method leaves
+        open, as whether it uses gradients.
     fill : Fill or str, optional
         As in `sweep`.
 
     Returns
     -------
-    score : Score
+    score : MetricResult
         Its details hold the rank correlation and SSIM of the maps, and how much the score
-        of the image itself changed: what the shift alone does to the arithmetic.
+        of the image itself changed: the effect of the shift on the arithmetic alone.
     """
-    plain = ask(first, image, target)
-    moved = ask(second, image, plain.case.target)
-    maps = list(_maps((plain, moved), method, fill, seed))
-    before, after = (asked.probabilities[plain.case.target] for asked in (plain, moved))
+    plain = prepare_case(first, image, target)
+    shifted = prepare_case(second, image, plain.case.target)
+    maps = list(_make_maps((plain, shifted), method, fill, seed))
+    before, after = (prepared.probabilities[plain.case.target] for prepared in (plain, shifted))
     details = {
-        "spearman": none_if_undefined(Spearman().compare(*maps)),
-        "ssim": none_if_undefined(SSIM().compare(*maps)),
+        "spearman": nan_to_none(Spearman().compare(*maps)),
+        "ssim": nan_to_none(SSIM().compare(*maps)),
         "score_change": float(abs(after - before)),
     }
     return MetricResult(InputInvariance().compare(*maps), details)
@@ -242,44 +227,50 @@ def randomisation(
     fill: Fill | str | None = None,
     seed: int = 0,
 ) -> MetricResult:
-    """How much of a method's map is left when the classifier's layers are randomised.
+    """Measure how much of a map is left when the classifier's layers are randomised.
 
     Parameters
     ----------
     classifier, image, target, seed
         As in `judge`; the target is predicted by `classifier`.
     randomised : iterable of Classifier or callable
-        With ever more of the last layers randomised, made one at a time:
-        `onnxplain.load_randomised`.
+        With more and more of the last layers randomised; taken one at a time, as
+        `onnxplain.load_randomised` makes them.
     method : Method or str
-        What is put to the test. What it leaves open, as whether it goes by gradients, is
-        decided by `classifier`.
+        Tested together with the fill. `classifier` decides what the method leaves open, as
+        whether it uses gradients.
     fill : Fill or str, optional
         As in `sweep`.
     """
-    whole = ask(classifier, image, target)
-    broken = (ask(each, image, whole.case.target) for each in randomised)
-    original, *maps = _maps(chain([whole], broken), method, fill, seed)
+    whole = prepare_case(classifier, image, target)
+    broken = (prepare_case(other, image, whole.case.target) for other in randomised)
+    original, *maps = _make_maps(chain([whole], broken), method, fill, seed)
     return Randomisation().judge(original, maps)
 
 
-def _maps(
-    questions: Iterable[Asked], method: Method | str, fill: Fill | str | None, seed: int
+def _make_maps(
+    prepared_cases: Iterable[PreparedCase],
+    method: Method | str,
+    fill: Fill | str | None,
+    seed: int,
 ) -> Iterator[Heatmap]:
-    """The map of each classifier, by its own gradients if the first one has any."""
+    """Yield the map of each classifier, by its own gradients if the first has any."""
     choice = choose_method_and_fill(method, fill)
     settled = choice.method
-    for known, case, _ in questions:
-        settled, gradients = settle_method(settled, known)
+    for classifier, case, _ in prepared_cases:
+        settled, gradients = settle_method(settled, classifier)
         jobs = make_jobs(settled, [case], choice.fill, seed)
-        (found,) = collect_values(known, jobs, gradients=gradients)
-        yield found.heatmap
+        (attribution,) = collect_values(classifier, jobs, gradients=gradients)
+        yield attribution.heatmap
 
 
-def _method(name: str, parameters: Mapping[str, Any]) -> Method:
+def _make_swept_method(name: str, parameters: Mapping[str, Any]) -> Method:
+    """Make the method of a sweep, which may be the random heatmap."""
     if name == RandomHeatmap.name:
         return build(RandomHeatmap, parameters)
     base, implied = split_generative(name)
     if implied:
-        raise ValueError(f"a sweep names a method, as {base!r}, got {name!r}; give the fill apart")
+        raise ValueError(
+            f"a sweep names a method, as {base!r}, got {name!r}; give the inpainter as the fill"
+        )
     return make_method(base, parameters)

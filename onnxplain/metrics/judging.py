@@ -1,15 +1,13 @@
-"""Judge heatmaps made anywhere, for any classifier, by any metric.
+"""Judge heatmaps of any origin, for any classifier, by any metric.
 
-Each call asks one question of one image; what judges many images at once gives the engine
-many flows.
+Each call judges one image; a study runs many images in one engine.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,20 +17,18 @@ from onnxplain.core.protocols import Classifier, Fill
 from onnxplain.engine.run import Job, collect_values
 from onnxplain.image import MAX_PIXELS
 from onnxplain.metrics.base import Metric, MetricResult
-from onnxplain.metrics.heatmaps.chance import random_heatmap
+from onnxplain.metrics.heatmaps.chance import draw_random_heatmap
+from onnxplain.metrics.naming import to_metric
 from onnxplain.registry import DEFAULT_FILL, to_fill
-from onnxplain.runtime.callable import as_array, from_callable
+from onnxplain.runtime.callable import convert_to_array, from_callable
 from onnxplain.subjects import ImageSource, name_image, read_subject
 from onnxplain.targets import choose_targets, parse_targets
 
-T = TypeVar("T")
 AnyClassifier: TypeAlias = Classifier | Callable[[Any], Any]
-
-log = logging.getLogger(__name__)
 
 
 def judge(
-    metric: Metric,
+    metric: Metric | str,
     classifier: AnyClassifier,
     image: ImageSource,
     heatmap: ArrayLike | None,
@@ -46,22 +42,23 @@ def judge(
 
     Parameters
     ----------
-    metric : Metric
-        A metric with its parameters, as ``Deletion(step=500)``.
+    metric : Metric or str
+        A metric with its parameters, as ``Deletion(step=500)``, or its name in `METRICS` with
+        parameters, as ``"deletion:step=500"``; ``fill=blur`` there is a fill of its own.
     classifier : Classifier or callable
         From `onnxplain.load` or `onnxplain.from_callable`; or a function of any framework
         that takes images (N, rows, columns, 3), float32 RGB in [0, 1], of the size of
         `image`, and returns probabilities (N, K).
     image : ndarray or path
-        (rows, columns, 3), uint8 or float in [0, 1]; it is brought to the classifier's size
-        as `onnxplain.explain` does it.
+        (rows, columns, 3), uint8 or float in [0, 1]; brought to the classifier's size as in
+        `onnxplain.explain`.
     heatmap : (H, W) array, or Explanation
         At the classifier's size; larger means more evidence for the target. None for the
         metrics of fills, which do not look at it.
     target : int or str, optional
         Index or name of the class that the heatmap explains; the predicted one if not given.
     boxes : sequence of Box
-        Where the object is, in pixels of `image`, for metrics that ask.
+        Where the object is, in pixels of `image`, for metrics that look at boxes.
     fill : Fill or str, optional
         What stands in for removed pixels where the metric has no fill of its own; that of
         its paper if not given, else the dataset mean.
@@ -70,7 +67,7 @@ def judge(
 
     Returns
     -------
-    score : Score
+    score : MetricResult
         In the metric's unit; the curve and other facts are in its details.
 
     Raises
@@ -82,30 +79,29 @@ def judge(
 
     Examples
     --------
-    >>> from onnxplain.metrics import Deletion
     >>> def redness(images):
     ...     red = images[..., 0].mean(axis=(1, 2))
     ...     return np.stack([red, 1 - red], axis=1)
     >>> photo = np.zeros((8, 8, 3), np.uint8)
     >>> photo[:, :4, 0] = 255
     >>> red = photo[..., 0]
-    >>> good = judge(Deletion(step=16), redness, photo, red, target=0, fill="black")
-    >>> bad = judge(Deletion(step=16), redness, photo, 255 - red, target=0, fill="black")
+    >>> good = judge("deletion:step=16", redness, photo, red, target=0, fill="black")
+    >>> bad = judge("deletion:step=16", redness, photo, 255 - red, target=0, fill="black")
     >>> good.value, bad.value
     (0.125, 0.375)
     """
-    _check_metric(metric)
-    known, case, _ = ask(classifier, image, target, boxes)
-    given: ArrayLike = [] if heatmap is None else getattr(heatmap, "heatmap", heatmap)
-    flow = metric.flow(case, np.asarray(given), make_rng(seed, case.name, metric.name))
-    (score,) = collect_values(
-        known, [Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed)]
-    )
+    metric = to_metric(metric)
+    prepared = prepare_case(classifier, image, target, boxes)
+    case = prepared.case
+    array: ArrayLike = [] if heatmap is None else getattr(heatmap, "heatmap", heatmap)
+    flow = metric.flow(case, np.asarray(array), make_rng(seed, case.name, metric.name))
+    job = Job((case,), (flow,), choose_fill(fill or metric.usual_fill), seed)
+    (score,) = collect_values(prepared.classifier, [job])
     return score
 
 
 def random_baseline(
-    metric: Metric,
+    metric: Metric | str,
     classifier: AnyClassifier,
     image: ImageSource,
     target: int | str | None = None,
@@ -115,82 +111,88 @@ def random_baseline(
     fill: Fill | str | None = None,
     seed: int = 0,
 ) -> MetricResult:
-    """What a metric gives for heatmaps of independent uniform noise: their mean score.
+    """Return the mean score of heatmaps of independent uniform noise.
 
-    Its details hold the score of each of the `n_maps` maps and their standard deviation. The
-    other parameters are those of `judge`.
+    Parameters
+    ----------
+    metric, classifier, image, target, boxes, fill, seed
+        As in `judge`.
+    n_maps : int
+        Heatmaps that are drawn and judged.
+
+    Returns
+    -------
+    score : MetricResult
+        Its details hold the value of each map and their standard deviation.
     """
-    _check_metric(metric)
+    metric = to_metric(metric)
     if n_maps < 1:
         raise ValueError(f"n_maps must be >= 1, got {n_maps}")
-    known, case, _ = ask(classifier, image, target, boxes)
+    prepared = prepare_case(classifier, image, target, boxes)
+    case = prepared.case
     jobs = []
     for i in range(n_maps):
         rng = make_rng(seed, case.name, metric.name, f"random-{i}")
-        flow = metric.flow(case, random_heatmap(case.size, rng), rng)
-        jobs.append(Job((case,), (flow,), fill_of(fill or metric.usual_fill), seed))
-    values = [score.value for score in collect_values(known, jobs)]
+        flow = metric.flow(case, draw_random_heatmap(case.size, rng), rng)
+        jobs.append(Job((case,), (flow,), choose_fill(fill or metric.usual_fill), seed))
+    values = [score.value for score in collect_values(prepared.classifier, jobs)]
     details = {"values": values, "deviation": float(np.std(values))}
     return MetricResult(float(np.mean(values)), details)
 
 
-def _check_metric(metric: object) -> None:
-    if isinstance(metric, type) or not hasattr(metric, "flow"):
-        made_by = f"{metric.__name__}()" if isinstance(metric, type) else "Deletion()"
-        raise TypeError(f"a metric is a value, as {made_by}, got {metric!r}")
-
-
-class Asked(NamedTuple):
-    """A question to a classifier, and what it makes of the image itself."""
+class PreparedCase(NamedTuple):
+    """An image and a target, ready for a classifier, with the probabilities of its classes."""
 
     classifier: Classifier
     case: Case
     probabilities: NDArray[np.float64]  # (K,)
 
 
-def ask(
+def prepare_case(
     classifier: AnyClassifier,
     image: ImageSource,
     target: int | str | None = None,
     boxes: Sequence[Box] = (),
     *,
     position: int = 0,
-) -> Asked:
+) -> PreparedCase:
     """Make a function a classifier, bring the image to its size and choose the target.
 
-    What is drawn for an array depends on its `position` among others, as in `explain_many`.
+    The name of an array, and so its random draws, depends on its `position` among several,
+    as in `onnxplain.explain_many`.
     """
-    if odd := [box for box in boxes if not isinstance(box, Box)]:
-        raise TypeError(f"a box is an onnxplain.Box(top, left, bottom, right), got {odd[0]!r}")
-    known = _known(classifier, image) if callable(classifier) else classifier
-    subject = read_subject(known, name_image(image, position), max_pixels=MAX_PIXELS)
-    chosen = choose_targets(parse_targets(target, known.class_names), subject.probabilities)
-    if len(chosen) != 1:
-        raise ValueError(f"the question is about one class, got target={target!r}")
-    inside = tuple(subject.frame.box(box) for box in boxes)
-    n_classes = len(known.class_names)
-    case = replace(subject.case(chosen[0]), boxes=inside, n_classes=n_classes)
-    return Asked(known, case, subject.probabilities)
+    if others := [box for box in boxes if not isinstance(box, Box)]:
+        raise TypeError(f"a box is an onnxplain.Box(top, left, bottom, right), got {others[0]!r}")
+    if callable(classifier):
+        classifier = _make_classifier(classifier, image)
+    subject = read_subject(classifier, name_image(image, position), max_pixels=MAX_PIXELS)
+    targets = choose_targets(parse_targets(target, classifier.class_names), subject.probabilities)
+    if len(targets) != 1:
+        raise ValueError(f"a metric judges the map of one class, got target={target!r}")
+    boxes_seen = tuple(subject.frame.box(box) for box in boxes)
+    n_classes = len(classifier.class_names)
+    case = replace(subject.case(targets[0]), boxes=boxes_seen, n_classes=n_classes)
+    return PreparedCase(classifier, case, subject.probabilities)
 
 
-def fill_of(fill: Fill | str | None) -> Fill:
-    """A fill, by name if it is one; the default if it is None."""
+def choose_fill(fill: Fill | str | None) -> Fill:
+    """Return a fill, made from its name where a text is given; the default fill for None."""
     return to_fill(DEFAULT_FILL if fill is None else fill)
 
 
-def _known(function: Callable[[Any], Any], image: ImageSource) -> Classifier:
-    """A function of images of the size of the given one, as a classifier."""
+def _make_classifier(function: Callable[[Any], Any], image: ImageSource) -> Classifier:
+    """Make a classifier from a function that takes images of the size of this image."""
     if not isinstance(image, np.ndarray) or image.ndim != 3:
         raise TypeError(
             "a function as the classifier takes images of one size: give the image as an array "
             "(rows, columns, 3), or make a classifier with onnxplain.from_callable"
         )
     rows, columns, _ = image.shape
-    answer = as_array(function(np.zeros((1, rows, columns, 3), np.float32)))
+    scores = convert_to_array(function(np.zeros((1, rows, columns, 3), np.float32)))
     # The comparison is False for NaN too.
-    if answer.ndim != 2 or not (answer.min() >= 0 and answer.max() <= 1):
+    if scores.ndim != 2 or not (scores.min() >= 0 and scores.max() <= 1):
         raise ValueError(
-            f"the classifier must return probabilities (N, K) in [0, 1], got shape {answer.shape}"
+            f"the classifier must return probabilities (N, K) in [0, 1], got shape {scores.shape}"
             " or values outside; give logits through onnxplain.from_callable(outputs='logits')"
         )
-    return from_callable(function, size=(rows, columns), n_classes=answer.shape[1])
+    return from_callable(function, size=(rows, columns), n_classes=scores.shape[1])

@@ -1,4 +1,4 @@
-"""Which batch sizes a model takes: found out by running it, never believed."""
+"""Which batch sizes a model takes: tested by running it, whatever it declares."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime.composing.host import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.session import Session, get_ort_version, open_session
+from onnxplain.runtime.ort import get_ort_version
+from onnxplain.runtime.session import Session, open_session
 from onnxplain.version import __version__
 
-if TYPE_CHECKING:  # they import onnx, which takes 0.2 s and which not every use needs
+if TYPE_CHECKING:  # they import onnx, which takes 0.2 s and is not always needed
+    from onnxplain.graph.batch_proof import BatchProof
     from onnxplain.graph.load import ModelFile
-    from onnxplain.graph.rebatch import BatchProof
 
 CPU = Device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSupport:
-    """How many images a call of a model may hold.
+    """The number of images that a call of a model may hold.
 
     Parameters
     ----------
     fixed : int or None
-        The only number that works; None if any does.
+        The only number that works; None if any number does.
     text : str
         How that was found out.
     rewritten : bool
-        Whether it is the graph made dynamic that takes any number.
+        Whether only the graph that was made dynamic takes any number.
     """
 
     fixed: int | None
@@ -43,10 +44,10 @@ class BatchSupport:
 
 
 def find_batch_support(model: ModelFile, spec: ModelSpec) -> BatchSupport:
-    """Find out which batch sizes a model takes; remembered in the cache folder.
+    """Find out which batch sizes a model takes; the answer is remembered in the cache folder.
 
-    A declared dynamic batch is put to the proof, since declarations lie. A fixed batch of
-    1 is made dynamic and put to the proof. Where that fails, the model runs at batch 1.
+    A batch that is declared dynamic is tested, since declarations lie. A fixed batch of 1 is
+    made dynamic and tested. If the test fails, the model runs at batch 1.
 
     Raises
     ------
@@ -54,58 +55,66 @@ def find_batch_support(model: ModelFile, spec: ModelSpec) -> BatchSupport:
         If the model cannot be run at all.
     """
     key = model.sha256, spec.input, spec.output, str(spec.size), get_ort_version(), __version__
-    if (known := recall("batch", key)) is not None:
-        return BatchSupport(known["fixed"], known["text"], known["rewritten"])
-    found = _find_out(model, spec)
-    facts = {"fixed": found.fixed, "text": found.text, "rewritten": found.rewritten}
+    if (remembered := recall("batch", key)) is not None:
+        return BatchSupport(remembered["fixed"], remembered["text"], remembered["rewritten"])
+    support = _test_batches(model, spec)
+    facts = {"fixed": support.fixed, "text": support.text, "rewritten": support.rewritten}
     remember("batch", key, facts)
-    return found
+    return support
 
 
-def open_batched(model: ModelFile, spec: ModelSpec, batch: BatchSupport, device: Device) -> Session:
-    """A session of the graph that takes the batch: the file's own, or the rewritten one."""
-    return _rewritten(model, spec, device) if batch.rewritten else _original(model, device)
+def open_batched(
+    model: ModelFile, spec: ModelSpec, support: BatchSupport, device: Device
+) -> Session:
+    """Open the graph that takes the batch: the file's own, or the rewritten one."""
+    if support.rewritten:
+        return _open_rewritten(model, spec, device)
+    return _open_original(model, device)
 
 
-def _original(model: ModelFile, device: Device) -> Session:
+def _open_original(model: ModelFile, device: Device) -> Session:
     return open_session(model.content, device, name=model.path.name)
 
 
-def _rewritten(model: ModelFile, spec: ModelSpec, device: Device) -> Session:
-    from onnxplain.graph.rebatch import dynamic_batch
+def _open_rewritten(model: ModelFile, spec: ModelSpec, device: Device) -> Session:
+    from onnxplain.graph.rebatch import make_batch_dynamic
 
-    content = dynamic_batch(model.proto, spec).SerializeToString()
+    content = make_batch_dynamic(model.proto, spec).SerializeToString()
     return open_session(content, device, name=model.path.name, folder=model.folder)
 
 
-def _find_out(model: ModelFile, spec: ModelSpec) -> BatchSupport:
-    from onnxplain.graph.rebatch import batch_axis
+def _test_batches(model: ModelFile, spec: ModelSpec) -> BatchSupport:
+    from onnxplain.graph.batch_proof import read_fixed_batch
 
-    declared = batch_axis(model.proto, spec.input)
+    declared = read_fixed_batch(model.proto, spec.input)
     if declared not in (None, 1):
         return BatchSupport(declared, f"the graph fixes it at {declared}")
-    original = _original(model, CPU)
+    original = _open_original(model, CPU)
     if declared is None:
-        proof = _prove(original, original, spec)
+        proof = _compare_batched(original, original, spec)
         if proof.proved:
             return BatchSupport(None, f"dynamic, as declared; {proof.reason}")
         return BatchSupport(1, f"declared dynamic, but {proof.reason}")
     try:
-        made = _rewritten(model, spec, CPU)
+        rewritten = _open_rewritten(model, spec, CPU)
     except ModelError as error:
         return BatchSupport(1, f"the graph fixes it at 1, and could not be made dynamic: {error}")
-    proof = _prove(original, made, spec)
+    proof = _compare_batched(original, rewritten, spec)
     if proof.proved:
         return BatchSupport(None, f"fixed at 1, made dynamic; {proof.reason}", rewritten=True)
     return BatchSupport(1, f"fixed at 1; made dynamic, {proof.reason}")
 
 
-def _prove(single: Session, batched: Session, spec: ModelSpec) -> BatchProof:
-    """Compare on CPU, whatever the device: there TF32 blurs what is to be told apart."""
-    from onnxplain.graph.rebatch import probe_images, prove_batch
+def _compare_batched(single: Session, batched: Session, spec: ModelSpec) -> BatchProof:
+    """Compare answers to a batch with answers to single images, on CPU.
 
-    def scores(session: Session, rows: NDArray[Any]) -> NDArray[Any]:
+    On a GPU, TF32 would blur the differences that count.
+    """
+    from onnxplain.graph.batch_proof import make_probe_images, prove_batch
+
+    def score(session: Session, rows: NDArray[Any]) -> NDArray[Any]:
         return session.run({spec.input: rows}, [spec.output])[0]
 
-    inputs = HostComposer(ModelSpace.of(spec)).enter(probe_images(spec.size))
-    return prove_batch(lambda x: scores(single, x), lambda x: scores(batched, x), inputs)
+    images = make_probe_images(spec.size)
+    rows = HostComposer(ModelSpace.of(spec)).enter(images, len(images))
+    return prove_batch(lambda x: score(single, x), lambda x: score(batched, x), rows)

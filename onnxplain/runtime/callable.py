@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Image, Images, Outputs, Preprocessing, Scores, Size
-from onnxplain.core.errors import BY_SCORES, ModelError, ScoreError
+from onnxplain.core.errors import ModelError, ScoreError
 from onnxplain.core.protocols import Differentiable, Part
+from onnxplain.runtime.composing.composer import count_masks, cut_parts
 from onnxplain.runtime.composing.host import HostComposer, Planes
 from onnxplain.runtime.composing.space import ModelSpace, check_images
 
@@ -30,27 +31,27 @@ def from_callable(
     workers: int = 1,
     name: str = "callable",
 ) -> CallableClassifier:
-    """Make a function a classifier.
+    """Make a classifier from a function.
 
     Parameters
     ----------
     function : callable
         Takes images (N, H, W, 3), float32 RGB in [0, 1], and returns scores (N, K). The
-        array is used again after the call: copy what must outlive it.
+        array of images is used again after the call: copy it to keep it.
     size : (rows, columns)
         Size of the images it takes.
     class_names : sequence of str, optional
         A name for each of the K classes.
     n_classes : int, optional
-        K, where there are no names; classes are then called "0", "1", ...
+        K, if there are no names; classes are then called "0", "1", ...
     outputs : {'probabilities', 'logits'}
         What the scores are.
     batch_size : int
-        At most so many images a call.
+        Most images per call.
     workers : int
         Calls side by side; more than one only if the function is thread-safe.
     name : str
-        What results call the classifier.
+        Name of the classifier in results.
 
     Raises
     ------
@@ -68,45 +69,25 @@ def from_callable(
     """
     if not callable(function):
         raise TypeError(f"function must be callable, got {type(function).__name__}")
-    if class_names is None:
-        if n_classes is None:
-            raise ValueError("from_callable needs class_names, or n_classes where there are none")
-        class_names = tuple(str(index) for index in range(n_classes))
-    if n_classes not in (None, len(class_names)):
-        raise ValueError(f"n_classes is {n_classes}, but class_names has {len(class_names)} names")
-    if len(class_names) < 2:
-        raise ValueError(
-            f"a classifier has two classes or more, got {len(class_names)}; where the function "
-            f"gives one probability p, let it return 1 - p and p"
-        )
     if outputs not in ("probabilities", "logits"):
         raise ValueError(f"outputs is 'probabilities' or 'logits', got {outputs!r}")
     if isinstance(size, int) or len(size) != 2:
         raise TypeError(f"size is (rows, columns), got {size!r}")
+    names = _name_classes(class_names, n_classes)
     rows, columns = size
-    for what, value in (
-        ("rows of size", rows),
-        ("columns of size", columns),
-        ("batch_size", batch_size),
-        ("workers", workers),
-    ):
-        if not isinstance(value, SupportsIndex):
-            raise TypeError(f"{what} takes an integer, got {value!r}")
-        if index(value) < 1:
-            raise ValueError(f"{what} must be >= 1, got {value}")
     return CallableClassifier(
         function,
-        (index(rows), index(columns)),
-        tuple(class_names),
+        (_check_count("rows of size", rows), _check_count("columns of size", columns)),
+        names,
         outputs,
-        index(batch_size),
-        index(workers),
+        _check_count("batch_size", batch_size),
+        _check_count("workers", workers),
         name,
     )
 
 
-def as_array(answer: Any) -> NDArray[Any]:
-    """What a function of any framework answers, as an array."""
+def convert_to_array(answer: Any) -> NDArray[Any]:
+    """Convert the answer of a function of any framework to an array."""
     if hasattr(answer, "detach"):  # a tensor of PyTorch, which may have a gradient or a device
         answer = answer.detach().cpu()
     return np.asarray(answer)
@@ -114,7 +95,7 @@ def as_array(answer: Any) -> NDArray[Any]:
 
 @final
 class CallableClassifier:
-    """A `Classifier` made by `from_callable`."""
+    """A `Classifier` that calls a function; made by `from_callable`."""
 
     def __init__(
         self,
@@ -140,45 +121,56 @@ class CallableClassifier:
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """What ran."""
+        """What ran, for the record of a result."""
         return {"model": self.name, "provider": "callable", "batch_size": self.batch_size}
 
     def scores(self, images: Images) -> Scores:
-        """Raw scores (N, K) of images (N, H, W, 3) in [0, 1].
+        """Compute the raw scores (N, K) of images (N, H, W, 3) in [0, 1].
 
         Raises
         ------
         ScoreError
-            If the function answers with another shape or with something that is no number.
-            NaN and infinite scores pass: the engine stops the one job that they belong to.
+            If the function returns another shape, or something that is not a number. NaN
+            and infinite scores pass: the engine stops the one job that they belong to.
         """
         check_images(images, self.size)
-        chunks = [
-            self._call(self._composer.enter(images[start : start + self.batch_size]))
-            for start in range(0, len(images), self.batch_size)
-        ]
-        return np.concatenate(chunks)
+        return self._score(
+            len(images),
+            lambda start, stop: self._composer.enter(images[start:stop], stop - start),
+        )
 
     def planes(self, image: Image, fill: Image) -> Planes:
-        """What composing `image` with `fill` needs, made once for many masks."""
+        """Prepare composing `image` with `fill`, once for many masks."""
         return self._composer.planes(image, fill)
 
     def masked_scores(self, parts: Sequence[Part]) -> Scores:
-        """Raw scores of ``x * (1 - m) + f * m`` for every mask of the parts, in order."""
-        images = self._composer.compose(parts)
-        chunks = [
-            self._call(images[start : start + self.batch_size])
-            for start in range(0, len(images), self.batch_size)
-        ]
-        return np.concatenate(chunks)
+        """Compute the raw scores of ``x * (1 - m) + f * m`` for every mask of the parts, in order.
+
+        Raises
+        ------
+        ScoreError
+            As `scores`.
+        """
+        return self._score(
+            count_masks(parts),
+            lambda start, stop: self._composer.compose(cut_parts(parts, start, stop), stop - start),
+        )
 
     def gradients(self) -> Differentiable:
-        """Refused: a function tells nothing of its slope."""
-        raise ModelError(f"{self.name}: a function has no gradient; {BY_SCORES}")
+        """Raise a `ModelError`: a function says nothing of its slope."""
+        raise ModelError(f"{self.name}: a function has no gradient")
+
+    def _score(self, n: int, make_batch: Callable[[int, int], NDArray[np.float32]]) -> Scores:
+        """Score n images, batch by batch."""
+        batches = [
+            self._call(make_batch(start, min(start + self.batch_size, n)))
+            for start in range(0, n, self.batch_size)
+        ]
+        return np.concatenate(batches)
 
     def _call(self, images: NDArray[np.float32]) -> Scores:
         with self._turn:
-            answer = as_array(self._function(images))
+            answer = convert_to_array(self._function(images))
         expected = len(images), len(self.class_names)
         if answer.dtype.kind not in "fiu" or answer.shape != expected:
             raise ScoreError(
@@ -186,3 +178,28 @@ class CallableClassifier:
                 f"got {answer.dtype} of shape {answer.shape}"
             )
         return answer.astype(np.float32)  # a copy: the function may return its own buffer
+
+
+def _name_classes(class_names: Sequence[str] | None, n_classes: int | None) -> tuple[str, ...]:
+    """Return the names of the classes; numbers where only their count is given."""
+    if class_names is None:
+        if n_classes is None:
+            raise ValueError("from_callable needs class_names, or n_classes where there are none")
+        class_names = tuple(str(number) for number in range(n_classes))
+    if n_classes not in (None, len(class_names)):
+        raise ValueError(f"n_classes is {n_classes}, but class_names has {len(class_names)} names")
+    if len(class_names) < 2:
+        raise ValueError(
+            f"a classifier has two classes or more, got {len(class_names)}; if the function "
+            f"returns one probability p, let it return 1 - p and p"
+        )
+    return tuple(class_names)
+
+
+def _check_count(name: str, value: Any) -> int:
+    """Return a whole number of at least 1; raise an error if the value is something else."""
+    if not isinstance(value, SupportsIndex):
+        raise TypeError(f"{name} takes an integer, got {value!r}")
+    if index(value) < 1:
+        raise ValueError(f"{name} must be >= 1, got {value}")
+    return index(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 from onnxplain.core.data import Image, Images, Outputs, Preprocessing, Scores, Size
 from onnxplain.core.errors import ModelError
@@ -13,18 +13,16 @@ from onnxplain.core.protocols import Differentiable, Part
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import head, tuning
 from onnxplain.runtime.batch_support import BatchSupport
-from onnxplain.runtime.composing.host import HostComposer, Planes
-from onnxplain.runtime.composing.space import ModelSpace, check_images
+from onnxplain.runtime.composing.composer import Composer, count_masks, cut_parts
+from onnxplain.runtime.composing.space import check_images
+from onnxplain.runtime.ort import get_ort_version
 from onnxplain.runtime.runner import Runner
-from onnxplain.runtime.session import Session, get_ort_version
-
-if TYPE_CHECKING:  # it imports onnx, which takes a while and is needed on a GPU only
-    from onnxplain.runtime.composing.device import DeviceComposer, DevicePlanes
+from onnxplain.runtime.session import Session
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """What results say of a model: its name and the sha256 of its file."""
+class ModelIdentity:
+    """How results identify a model: its name and the sha256 of its file."""
 
     name: str
     sha256: str
@@ -39,46 +37,45 @@ class OnnxClassifier:
     session : Session
         The loaded graph.
     spec : ModelSpec
-        How to feed it and read its answer.
-    identity : Identity
+        How to feed it and read its output.
+    identity : ModelIdentity
         Name and sha256.
-    batch : Batch
+    batch : BatchSupport
         Which batch sizes the graph takes.
     batch_size : int
-        Images a call.
+        Images per call.
     workers : int
         Calls side by side.
     on_fall : callable
-        Told the new batch size when memory has run out.
+        Called with the new batch size when memory has run out.
     differentiate : callable
         Makes its gradients for a batch size.
-    composer : DeviceComposer, optional
-        Composes masks on the session's device; NumPy does if it is not given.
+    composer : Composer
+        Composes masks with an image, on the host or on the session's device.
     """
 
     def __init__(
         self,
         session: Session,
         spec: ModelSpec,
-        identity: Identity,
+        identity: ModelIdentity,
         batch: BatchSupport,
         *,
         batch_size: int,
         workers: int,
         on_fall: Callable[[int], None],
         differentiate: Callable[[int], Differentiable],
-        composer: DeviceComposer | None = None,
+        composer: Composer,
     ) -> None:
         self.spec = spec
         self.batch = batch
         self.workers = workers
         self._identity = identity
         self._session = session
-        self._device = composer
+        self._composer = composer
         self._differentiate = differentiate
         self._gradients: Differentiable | ModelError | None = None
         self._differentiating = threading.Lock()
-        self._host = HostComposer(ModelSpace.of(spec))
         self._runner = Runner(
             session, spec, batch_size, fixed=batch.fixed is not None, on_fall=on_fall
         )
@@ -101,11 +98,11 @@ class OnnxClassifier:
     @property
     def outputs(self) -> Outputs:
         """What the scores are: logits or probabilities."""
-        return head.outputs(self.spec)
+        return head.get_outputs(self.spec)
 
     @property
     def batch_size(self) -> int:
-        """Images a call should hold; it falls when memory runs out."""
+        """Images that a call should hold; it falls when memory runs out."""
         return self._runner.batch_size
 
     @property
@@ -115,12 +112,12 @@ class OnnxClassifier:
 
     @property
     def placement(self) -> Mapping[str, int]:
-        """How many nodes of the optimised graph each provider runs."""
+        """Number of nodes of the optimised graph that each provider runs."""
         return self._session.placement
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """What ran: model, sha256, provider, versions; for the record of a result."""
+        """What ran, for the record of a result: model, sha256, provider, versions."""
         return {
             "model": self._identity.name,
             "sha256": self._identity.sha256,
@@ -131,12 +128,12 @@ class OnnxClassifier:
             "batch": self.batch.text,
             "batch_size": self.batch_size,
             "workers": self.workers,
-            "composed_by": "graph" if self._device else "host",
+            "composed_by": self._composer.composed_by,
             "preprocessing": self.spec.describe(),
         }
 
     def scores(self, images: Images) -> Scores:
-        """Raw scores (N, K) of images (N, H, W, 3) in [0, 1].
+        """Compute the raw scores (N, K) of images (N, H, W, 3) in [0, 1].
 
         Raises
         ------
@@ -146,48 +143,41 @@ class OnnxClassifier:
             If the model cannot be run, or not even one image fits into memory.
         """
         check_images(images, self.size)
-        return self._runner.in_batches(
+        return self._runner.score(
             len(images),
-            lambda start, stop: self._runner.run(self._host.enter(images[start:stop])),
+            lambda start, stop, width: self._composer.enter(images[start:stop], width),
         )
 
-    def planes(self, image: Image, fill: Image) -> Planes | DevicePlanes:
-        """What composing `image` with `fill` needs, made once for many masks."""
-        planes = self._host.planes(image, fill)
-        return self._device.upload(planes) if self._device else planes
+    def planes(self, image: Image, fill: Image) -> Any:
+        """Prepare composing `image` with `fill`, once for many masks."""
+        return self._composer.planes(image, fill)
 
     def masked_scores(self, parts: Sequence[Part]) -> Scores:
-        """Raw scores of ``x * (1 - m) + f * m`` for every mask of the parts, in order.
+        """Compute the raw scores of ``x * (1 - m) + f * m`` for every mask of the parts, in order.
 
-        On the device if all masks can be told to it in a few numbers, else on the host.
+        Raises
+        ------
+        ModelError, DeviceError
+            As `scores`.
         """
-        device, runner = self._device, self._runner
-        if device and all(device.takes(part.masks) for part in parts):
-
-            def call(start: int, stop: int) -> Scores:
-                width = runner.width(stop - start)
-                raw = device.run(cut(parts, start, stop), width)
-                return runner.read(raw, width)[: stop - start]
-
-            return runner.in_batches(sum(part.stop - part.start for part in parts), call)
-        if device:
-            parts = [part._replace(planes=part.planes.host) for part in parts]
-        rows = self._host.compose(parts)
-        return runner.in_batches(len(rows), lambda start, stop: runner.run(rows[start:stop]))
+        return self._runner.score(
+            count_masks(parts),
+            lambda start, stop, width: self._composer.compose(cut_parts(parts, start, stop), width),
+        )
 
     def gradients(self) -> Differentiable:
-        """Its gradients, as an ONNX graph made from its own when they are first asked for.
+        """Return its gradients: an ONNX graph that is built on the first call.
 
         Raises
         ------
         GradientError
-            If it has none, naming the node that stands in the way.
+            If the model has none, naming the node that stands in the way.
         """
         with self._differentiating:
             if self._gradients is None:
                 try:
                     self._gradients = self._differentiate(self._runner.batch_size)
-                except ModelError as error:  # it takes long to find out: once is enough
+                except ModelError as error:  # finding out takes long: once is enough
                     # Without its causes, whose frames hold the graph several times.
                     self._gradients = type(error)(str(error))
         if isinstance(self._gradients, ModelError):
@@ -197,30 +187,18 @@ class OnnxClassifier:
     def measure(
         self, batch_sizes: Sequence[int] = (), *, seconds: float = 0.5
     ) -> tuple[tuning.Rate, ...]:
-        """Evaluations a second by batch size, all workers side by side.
+        """Measure evaluations per second by batch size, all workers side by side.
 
         Parameters
         ----------
         batch_sizes : sequence of int
-            In rising order; those that the batch size is chosen from if none are given.
+            In rising order. If none are given: the sizes that the batch size is chosen from.
         seconds : float
-            For each of them.
+            Time for each size.
         """
         if not batch_sizes:
             fixed, device = self.batch.fixed, self._session.device
-            batch_sizes = tuning.candidates(device) if fixed is None else (fixed,)
-        return tuning.measure(
+            batch_sizes = tuning.list_batch_sizes(device) if fixed is None else (fixed,)
+        return tuning.measure_rates(
             self._session, self.spec, batch_sizes, workers=self.workers, seconds=seconds
         )
-
-
-def cut(parts: Sequence[Part], start: int, stop: int) -> list[Part]:
-    """The masks `start` to `stop` of all parts, counted through."""
-    found, first = [], 0
-    for part in parts:
-        n = part.stop - part.start
-        low, high = max(start - first, 0), min(stop - first, n)
-        if low < high:
-            found.append(part._replace(start=part.start + low, stop=part.start + high))
-        first += n
-    return found

@@ -1,4 +1,4 @@
-"""Where models run: what the user may ask for, and whether it can be had."""
+"""Where models run: the devices a user may ask for, and whether they are available."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Device:
 
     @classmethod
     def parse(cls, text: str) -> Device:
-        """Read a device as users write it.
+        """Parse a device as users write it.
 
         Raises
         ------
@@ -44,8 +44,8 @@ class Device:
         match text:
             case "auto" | "cpu" | "cuda" | "tensorrt":
                 return cls(text)
-        if found := re.fullmatch(r"cuda:(\d{1,3})", text):
-            return cls("cuda", int(found[1]))
+        if match := re.fullmatch(r"cuda:(\d{1,3})", text):
+            return cls("cuda", int(match[1]))
         raise ValueError(f"device is auto, cpu, cuda, cuda:N or tensorrt, got {text!r}")
 
     def __str__(self) -> str:
@@ -53,10 +53,10 @@ class Device:
 
 
 @functools.cache
-def cuda_devices() -> int | None:
-    """CUDA devices that the driver sees; None without a driver.
+def count_cuda_devices() -> int | None:
+    """Count the CUDA devices that the driver sees; return None if there is no driver.
 
-    The driver is asked itself: ONNX Runtime lists its CUDA provider on machines that have
+    The driver itself is asked: ONNX Runtime lists its CUDA provider on machines that have
     no GPU, and complains on stderr when it is tried.
     """
     library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
@@ -70,39 +70,39 @@ def cuda_devices() -> int | None:
     return count.value
 
 
-def obstacle(device: Device, providers: list[str]) -> str | None:
-    """Why a device cannot be had here and what to do, None if nothing speaks against it.
+def find_obstacle(device: Device, providers: list[str]) -> str | None:
+    """Say why a device is not available here and what to do; None if nothing is in the way.
 
     Parameters
     ----------
     device : Device
         Any but ``auto``.
     providers : list of str
-        What the installed ONNX Runtime was built with.
+        The execution providers that the installed ONNX Runtime was built with.
     """
     if device.where == "cpu":
         return None
     if PROVIDERS[device.where] not in providers:
-        return "the installed onnxruntime is built without it; " + _wheels()
-    count = cuda_devices()
+        return "the installed onnxruntime is built without it; " + _suggest_packages()
+    count = count_cuda_devices()
     if count is None:
         return "there is no NVIDIA driver on this machine; install it, or use --device cpu"
     if device.index >= count:
-        have = f"cuda:0 to cuda:{count - 1}" if count else "none"
-        return f"the driver offers {have}; check nvidia-smi and CUDA_VISIBLE_DEVICES"
+        devices = f"cuda:0 to cuda:{count - 1}" if count else "no device"
+        return f"the driver offers {devices}; check nvidia-smi and CUDA_VISIBLE_DEVICES"
     return None
 
 
-def advice(device: Device) -> str:
-    """What most likely stands in the way when a session came back without its provider."""
+def suggest_fix(device: Device) -> str:
+    """Say what most likely has to be installed when a session comes back without its provider."""
     if device.where == "tensorrt":
         return "TensorRT's libraries were not found; install TensorRT, or use --device cuda"
-    return _wheels()
+    return _suggest_packages()
 
 
-def _wheels() -> str:
-    """What to do about the installed packages."""
-    if both_wheels():
+def _suggest_packages() -> str:
+    """Say which packages to install or remove."""
+    if has_both_wheels():
         return (
             "the packages onnxruntime and onnxruntime-gpu are both installed and overwrite "
             "each other: pip uninstall both, then pip install 'onnxplain[cuda]'"
@@ -110,12 +110,12 @@ def _wheels() -> str:
     return "install the CUDA and cuDNN libraries with pip install 'onnxplain[cuda]'"
 
 
-def both_wheels() -> bool:
-    """Whether both packages of ONNX Runtime are installed, which own one folder."""
-    return _installed("onnxruntime") and _installed("onnxruntime-gpu")
+def has_both_wheels() -> bool:
+    """Whether both packages of ONNX Runtime are installed; they write to the same folder."""
+    return _is_installed("onnxruntime") and _is_installed("onnxruntime-gpu")
 
 
-def _installed(package: str) -> bool:
+def _is_installed(package: str) -> bool:
     import importlib.metadata  # slow, and for a message only
 
     try:

@@ -1,4 +1,4 @@
-"""What ONNX Runtime raises, as the package's own errors: all of its are bare `Exception`."""
+"""Translates ONNX Runtime's errors, all of which are bare `Exception`, into the package's own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from onnxplain.core.errors import DeviceError, ModelError
-from onnxplain.runtime.device import Device, advice
+from onnxplain.runtime.device import Device, suggest_fix
 
 _OUT_OF_MEMORY = re.compile(
     r"failed to allocate memory|available memory of|out of memory|ALLOC_FAILED|bad.alloc",
@@ -16,7 +16,7 @@ _OUT_OF_MEMORY = re.compile(
 )
 _GPU = re.compile(r"(CUDA|CUDNN|CUBLAS|CUFFT) (failure|error)|TensorRT librar", re.IGNORECASE)
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-_PLACE = re.compile(r"/\S+\.(?:cc|cu|h|hpp):\d+ \S.*?\)(?: const)? ")
+_SOURCE_LINE = re.compile(r"/\S+\.(?:cc|cu|h|hpp):\d+ \S.*?\)(?: const)? ")
 
 
 class OutOfMemory(DeviceError):
@@ -24,8 +24,8 @@ class OutOfMemory(DeviceError):
 
 
 @contextlib.contextmanager
-def translated(name: str, device: Device, doing: Literal["load", "run"]) -> Iterator[None]:
-    """Turn what goes wrong inside into one of our errors.
+def translating_errors(name: str, device: Device, doing: Literal["load", "run"]) -> Iterator[None]:
+    """Turn any error that is raised inside into one of the package's own.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def translated(name: str, device: Device, doing: Literal["load", "run"]) -> Iter
     device : Device
         Where it runs.
     doing : {'load', 'run'}
-        What is done with it.
+        What is being done with the model.
 
     Raises
     ------
@@ -48,15 +48,15 @@ def translated(name: str, device: Device, doing: Literal["load", "run"]) -> Iter
     try:
         yield
     except Exception as error:
-        text = _essence(error)
+        text = _shorten(error)
         if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
             raise OutOfMemory(f"{name}: out of memory on {device}: {text}") from error
         if device.where != "cpu" and _GPU.search(str(error)):
-            raise DeviceError(f"--device {device} fails: {text}; {advice(device)}") from error
+            raise DeviceError(f"--device {device} fails: {text}; {suggest_fix(device)}") from error
         raise ModelError(f"{name}: ONNX Runtime cannot {doing} it: {text}") from error
 
 
-def _essence(error: Exception) -> str:
-    """ONNX Runtime's message in one line, without its code and source places."""
-    text = " ".join(_PLACE.sub("", _CODE.sub("", str(error))).split())
+def _shorten(error: Exception) -> str:
+    """Return ONNX Runtime's message in one line, without its code and source lines."""
+    text = " ".join(_SOURCE_LINE.sub("", _CODE.sub("", str(error))).split())
     return text[:400] or repr(error)

@@ -18,7 +18,6 @@ from onnxplain.runtime.batch_support import find_batch_support
 from onnxplain.runtime.composing.host import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.runner import pad_rows
 from onnxplain.runtime.session import Session, open_session
 from onnxplain.runtime.tuning import count_cores
 
@@ -32,14 +31,14 @@ def load_features(
     device: str = "auto",
     flags: Mapping[str, Any] | None = None,
 ) -> OnnxFeatures:
-    """Make a function of images out of a tensor inside a classifier.
+    """Make a function of images from a tensor inside a classifier.
 
     Parameters
     ----------
     path : path
         The classifier's ONNX file.
     tensor : str, optional
-        Name of the tensor; what the last layer with weights turns into scores if not given.
+        Name of the tensor; if not given, the input of the last layer with weights.
     device, flags
         As for `load_classifier`.
 
@@ -48,25 +47,25 @@ def load_features(
     ModelError
         If there is no such tensor, or the file is no classifier.
     DeviceError
-        If the device cannot be had.
+        If the device is not available.
     """
     from onnxplain.describe.resolve import resolve_spec
+    from onnxplain.graph.inner_tensors import find_features_tensor, keep_only_output
     from onnxplain.graph.load import read_model
-    from onnxplain.graph.rebatch import dynamic_batch
-    from onnxplain.graph.surgery import find_features_tensor, keep_only_output
+    from onnxplain.graph.rebatch import make_batch_dynamic
 
-    wanted = Device.parse(device)
+    parsed = Device.parse(device)
     model = read_model(Path(path))
     spec = resolve_spec(model, flags or {})
     batch = find_batch_support(model, spec)
-    proto = dynamic_batch(model.proto, spec) if batch.rewritten else model.proto
+    proto = make_batch_dynamic(model.proto, spec) if batch.rewritten else model.proto
     try:
         name = tensor or find_features_tensor(proto)
         content = keep_only_output(proto, name).SerializeToString()
     except ModelError as error:
         raise ModelError(f"{model.path.name}: {error}") from error
     session = open_session(
-        content, wanted, name=model.path.name, folder=model.folder, threads=count_cores()
+        content, parsed, name=model.path.name, folder=model.folder, threads=count_cores()
     )
     return OnnxFeatures(session, spec, name, batch.fixed)
 
@@ -88,15 +87,17 @@ class OnnxFeatures:
         return self.spec.size
 
     def __call__(self, images: Images) -> NDArray[np.float32]:
-        """Features (N, D) of images (N, H, W, 3) in [0, 1].
+        """Compute the features (N, D) of images (N, H, W, 3) in [0, 1].
 
         Convolutional features (N, D, rows, columns) are averaged over the image, those of
         N sequences (N, tokens, D) over the tokens.
 
         Raises
         ------
+        ValueError
+            If the images have another number of axes or channels.
         ModelError
-            If the tensor is not one vector, map or sequence an image.
+            If the tensor is not one vector, map or sequence per image.
         """
         if images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"features are taken of images (N, H, W, 3), got {images.shape}")
@@ -109,16 +110,15 @@ class OnnxFeatures:
         n = len(images)
         if images.shape[1:3] != self.size:
             images = np.stack([resize(image, self.size, antialias=True) for image in images])
-        images = pad_rows(images, self._fixed or n)
-        feeds = {self.spec.input: self._composer.enter(images)}
-        (answer,) = self._session.run(feeds, [self.tensor])
-        if answer.ndim not in (2, 3, 4) or len(answer) != len(images):
+        rows = self._composer.enter(images, self._fixed or n)
+        (answer,) = self._session.run({self.spec.input: rows}, [self.tensor])
+        if answer.ndim not in (2, 3, 4) or len(answer) != len(rows):
             raise ModelError(
                 f"{self._session.name}: {self.tensor!r} has shape {answer.shape} for "
-                f"{len(images)} image(s); features are (N, D), (N, D, rows, columns) or "
+                f"{len(rows)} image(s); features are (N, D), (N, D, rows, columns) or "
                 f"(N, tokens, D)"
             )
         # ONNX's convolutions have their channels second, whatever the input's layout.
         axes = {2: (), 3: (1,), 4: (2, 3)}[answer.ndim]
-        found: NDArray[np.float32] = answer[:n].astype(np.float32).mean(axis=axes)
-        return found
+        features: NDArray[np.float32] = answer[:n].astype(np.float32).mean(axis=axes)
+        return features

@@ -1,4 +1,4 @@
-"""Gradients of classifiers in plain ONNX Runtime: the model's own and its derivative in one."""
+"""Gradients of classifiers in plain ONNX Runtime: a model and its derivative in one graph."""
 
 from __future__ import annotations
 
@@ -10,32 +10,18 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import GREY, Images, ScoreKind, Scores
-from onnxplain.core.errors import BY_SCORES, ModelError, ScoreError
+from onnxplain.core.data import Images, ScoreKind, Scores
+from onnxplain.core.errors import ScoreError
 from onnxplain.core.spec import ModelSpec
-from onnxplain.gradient import (
-    FILL,
-    MASK,
-    TARGET,
-    CoarseMask,
-    GradientError,
-    Wish,
-    build_gradient,
-    first_not_finite,
-)
-from onnxplain.gradient import gradient_name as named
-from onnxplain.graph.load import ModelFile, load_weights
-from onnxplain.graph.rebatch import batch_axis
+from onnxplain.gradient import TARGET, find_nonfinite_node, gradient_name
+from onnxplain.graph.load import ModelFile
 from onnxplain.runtime import head
-from onnxplain.runtime.batch_support import find_batch_support
 from onnxplain.runtime.composing.space import ModelSpace, check_images
 from onnxplain.runtime.device import Device
+from onnxplain.runtime.gradient_building import build_batched_gradient, build_gradient_model
 from onnxplain.runtime.measure import RuntimeMeasure
 from onnxplain.runtime.runner import BatchSize, pad_rows
 from onnxplain.runtime.session import Session, open_session
-
-# Two batch sizes, other than 1, to see which dimensions grow with the batch.
-PROBES = (2, 3)
 
 FIRST: ScoreKind = "log-odds"  # the score that most methods explain
 
@@ -49,13 +35,13 @@ class OnnxGradient:
     session : Session
         The loaded gradient graph.
     spec : ModelSpec
-        How to feed the classifier and read its answer.
+        How to feed the classifier and read its output.
     batch_size : int
-        Most images a call, to begin with; half as many where memory ends.
+        Most images per call, to begin with; halved when memory runs out.
     fixed : bool
         Whether a call takes that number only.
     rebuild : callable
-        Gives the graph once more, to find out where a bad number comes from.
+        Builds the graph once more, to find out where a bad number comes from.
     """
 
     def __init__(
@@ -77,7 +63,7 @@ class OnnxGradient:
     def score_grads(
         self, images: Images, targets: NDArray[np.integer[Any]]
     ) -> tuple[Scores, Images]:
-        """Scores of images, and the gradients of the score of each one's target.
+        """Compute the scores of images, and the gradient of the score of each image's target.
 
         Parameters
         ----------
@@ -95,7 +81,7 @@ class OnnxGradient:
         Raises
         ------
         ValueError
-            If an image or a target is not what the model takes.
+            If the model does not take such images or targets.
         ScoreError
             If a gradient is not finite, naming the image, the value and where it arises.
         OutOfMemory
@@ -108,23 +94,28 @@ class OnnxGradient:
                 f"targets are one class, 0 to {classes - 1}, for each of {len(images)} images, "
                 f"got {targets!r}"
             )
-        names = (self.spec.output, named(self.spec.input))
+        names = (self.spec.output, gradient_name(self.spec.input))
 
         def run(start: int, stop: int) -> list[NDArray[Any]]:
-            values = self._session.run(self._feeds(images[start:stop], targets[start:stop]), names)
-            return [value[: stop - start] for value in values]
+            feeds = self._make_feeds(images[start:stop], targets[start:stop])
+            return [value[: stop - start] for value in self._session.run(feeds, names)]
 
-        parts = self._batches.each(len(images), run)
-        scores, gradients = (np.concatenate(one) for one in zip(*parts, strict=True))
+        batches = self._batches.run_batches(len(images), run)
+        scores, gradients = (np.concatenate(values) for values in zip(*batches, strict=True))
         for name, values in zip(names, (scores, gradients), strict=True):
             self._check_finite(name, values, images, targets)
-        return head.scores(scores, len(images), self.spec), leave(self._space, gradients)
+        return head.decode_scores(scores, len(images), self.spec), self._space.leave(gradients)
 
-    def _feeds(self, images: Images, targets: NDArray[np.integer[Any]]) -> dict[str, NDArray[Any]]:
-        """At most a batch of images, filled up with the last one where the batch is fixed."""
+    def _make_feeds(
+        self, images: Images, targets: NDArray[np.integer[Any]]
+    ) -> dict[str, NDArray[Any]]:
+        """Make the inputs for at most one batch, padded with the last image if it is fixed."""
         n = self._batches.size if self._batches.fixed else len(images)
-        rows, wanted = self._space.enter(images), targets.astype(np.int64)
-        return {self.spec.input: pad_rows(rows, n), TARGET: pad_rows(wanted, n)}
+        rows = self._space.enter(images)
+        return {
+            self.spec.input: pad_rows(rows, n),
+            TARGET: pad_rows(targets.astype(np.int64), n),
+        }
 
     def _check_finite(
         self,
@@ -133,13 +124,14 @@ class OnnxGradient:
         images: Images,
         targets: NDArray[np.integer[Any]],
     ) -> None:
+        """Raise an error that names the first bad image and node, unless all values are finite."""
         bad = ~np.isfinite(values.reshape(len(values), -1))
         if not bad.any():
             return
         row = int(bad.any(axis=1).argmax())
         value = values[row].ravel()[bad[row].argmax()]
-        feeds = self._feeds(images[row : row + 1], targets[row : row + 1])
-        where = first_not_finite(self._rebuild(), RuntimeMeasure(), feeds, float(value))
+        feeds = self._make_feeds(images[row : row + 1], targets[row : row + 1])
+        where = find_nonfinite_node(self._rebuild(), RuntimeMeasure(), feeds, float(value))
         raise ScoreError(
             f"{name} of image {row} holds {value}{f', first at node {where}' if where else ''}"
         )
@@ -149,25 +141,25 @@ class OnnxGradient:
 class OnnxGradients:
     """A classifier's gradients of any kind of score: a `Differentiable`.
 
-    Each kind is a graph of its own, built and loaded when it is first asked for. They differ
-    behind the model's scores alone, so that the first, which is built at once, tells whether
-    the model has gradients: no other look at it could know what building refuses.
+    Each kind is a graph of its own, built and loaded when it is first needed. The kinds
+    differ only behind the model's scores, so the first one, which is built at once, shows
+    whether the model has gradients at all; nothing but building shows what building refuses.
 
     Parameters
     ----------
     file : ModelFile
         The classifier.
     spec : ModelSpec
-        How to feed it and read its answer.
+        How to feed it and read its output.
     device : Device
         Where it runs.
     batch_size : int
-        Most images a call.
+        Most images per call.
 
     Raises
     ------
     GradientError
-        If it has none, naming the node that stands in the way.
+        If the model has no gradients, naming the node that stands in the way.
     """
 
     def __init__(self, file: ModelFile, spec: ModelSpec, device: Device, batch_size: int) -> None:
@@ -178,7 +170,7 @@ class OnnxGradients:
     def score_grads(
         self, images: Images, targets: NDArray[np.int64], kind: ScoreKind
     ) -> tuple[Scores, Images]:
-        """Raw scores (N, K), and d score / d image (N, H, W, 3) of each image's target."""
+        """Compute raw scores (N, K), and d score / d image (N, H, W, 3) of each image's target."""
         with self._loading:
             if kind not in self._loaded:
                 self._loaded[kind] = self._load(kind=kind)
@@ -200,7 +192,7 @@ def load_gradient(
     GradientError
         If it cannot be differentiated, naming the node and what to do.
     """
-    content, fixed = _built(file, spec, kind=kind)
+    content, fixed = build_batched_gradient(file, spec, kind=kind)
     name = f"gradient of {file.path.name}"
     session = open_session(content, device, name=name, tf32=False)
     return OnnxGradient(
@@ -208,118 +200,5 @@ def load_gradient(
         spec,
         batch_size=fixed or batch_size,
         fixed=fixed is not None,
-        rebuild=partial(gradient_model, file, spec, kind=kind),
+        rebuild=partial(build_gradient_model, file, spec, kind=kind),
     )
-
-
-def gradient_model(
-    file: ModelFile,
-    spec: ModelSpec,
-    *,
-    kind: ScoreKind = "probability",
-    layers: tuple[str, ...] = (),
-    mask: int | None = None,
-) -> bytes:
-    """The gradient graph of a classifier, as the content of an ONNX file.
-
-    Parameters
-    ----------
-    file : ModelFile
-        The classifier.
-    spec : ModelSpec
-        Its input, output and what the output holds.
-    kind : {'probability', 'logit', 'log-odds'}
-        Which score of the target is differentiated.
-    layers : tuple of str
-        Inner tensors wanted with their gradients.
-    mask : int, optional
-        Cells a side, from 1 to the image's shorter one, of a mask that composes the image with
-        a fill, and whose gradient is wanted in place of the image's.
-
-    Returns
-    -------
-    model : bytes
-        Inputs: the model's own, and ``target`` (N,) of int64; with `mask` also ``fill``, of the
-        image's shape and in the model's space, and ``mask`` (N, cells, cells) in [0, 1], where
-        1 removes; image and fill have N rows or one. Outputs: the model's own,
-        ``target_score`` (N,), ``d_score/d_NAME`` for the image or the mask, and each layer.
-
-    Raises
-    ------
-    ValueError
-        If the mask has no cell or more than the image has pixels.
-    GradientError
-        If the model cannot be differentiated.
-    """
-    return _built(file, spec, kind=kind, layers=layers, mask=mask)[0]
-
-
-def _built(
-    file: ModelFile,
-    spec: ModelSpec,
-    *,
-    kind: ScoreKind,
-    layers: tuple[str, ...] = (),
-    mask: int | None = None,
-) -> tuple[bytes, int | None]:
-    """The gradient graph, and the only batch that it takes; None if it takes any."""
-    if mask is not None and not 1 <= mask <= min(spec.size):
-        raise ValueError(f"a mask has 1 to {min(spec.size)} cells a side, got {mask}")
-    coarse = None if mask is None else CoarseMask(mask, spec.layout, spec.size)
-    wish = Wish(spec.input, spec.output, head=spec.head, kind=kind, tensors=layers, mask=coarse)
-    try:
-        model = load_weights(file)
-    except ModelError as error:
-        raise GradientError(f"{error}, or {BY_SCORES}") from error
-
-    def build(*rows: int) -> bytes:
-        examples = [_example(spec, n, coarse) for n in rows]
-        try:
-            built = build_gradient(model, wish, RuntimeMeasure(), examples)
-        except GradientError as error:
-            raise GradientError(f"{file.path.name}: {error}") from error
-        data: bytes = built.SerializeToString()
-        return data
-
-    declared = batch_axis(file.proto, spec.input)
-    if declared is not None:
-        return build(declared), declared
-    try:
-        return build(*PROBES), None
-    except GradientError:
-        if not _one_at_a_time(file, spec):
-            raise
-    return build(1), 1
-
-
-def _one_at_a_time(file: ModelFile, spec: ModelSpec) -> bool:
-    """Whether a model takes one image a call, though it declares a dynamic batch."""
-    try:
-        return find_batch_support(file, spec).fixed == 1
-    except ModelError:  # it does not run at all: what building it met with tells more
-        return False
-
-
-def _example(spec: ModelSpec, rows: int, mask: CoarseMask | None) -> dict[str, NDArray[np.float32]]:
-    """Something to feed a gradient graph, of so many rows."""
-    space, rng = ModelSpace.of(spec), np.random.default_rng(0)
-    images = space.enter(rng.random((rows, *spec.size, 3), np.float32))
-    if mask is None:
-        return {spec.input: images}
-    cells = rng.random((rows, mask.cells, mask.cells), np.float32)
-    return {spec.input: images[:1], FILL: 1 - images[:1], MASK: cells}
-
-
-def leave(space: ModelSpace, gradients: NDArray[np.float32]) -> Images:
-    """Gradients with respect to what enters a model as those with respect to the images.
-
-    The adjoint of `ModelSpace.enter`.
-    """
-    if space.layout == "nchw":
-        gradients = gradients.transpose(0, 2, 3, 1)
-    gradients = gradients * np.array(space.gain, np.float32)
-    if space.colour == "grey":
-        gradients = gradients * GREY
-    elif space.colour == "bgr":
-        gradients = gradients[..., ::-1]
-    return np.ascontiguousarray(gradients, np.float32)

@@ -1,4 +1,4 @@
-"""From what a graph puts out to scores (N, K)."""
+"""From the output of a graph to scores (N, K)."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 
 
-def outputs(spec: ModelSpec) -> Outputs:
-    """What the scores of a model are."""
+def get_outputs(spec: ModelSpec) -> Outputs:
+    """Return what the scores of a model are: logits or probabilities."""
     return "logits" if spec.head in ("logits", "logit") else "probabilities"
 
 
-def scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
-    """The scores of n images.
+def decode_scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
+    """Decode the scores of n images.
 
-    Axes of size 1 are dropped, integers dequantised, the one number of a sigmoid becomes two
-    probabilities, and a single logit two, of which the first is 0.
+    Axes of size 1 are dropped and integers dequantised. The one number of a sigmoid becomes
+    two probabilities, and a single logit becomes two logits, of which the first is 0.
 
     Raises
     ------
     ModelError
-        If the output does not hold one number a class for each image.
+        If the output does not hold one number per class for each image.
     """
     classes = len(spec.class_names)
     width = 1 if spec.head in ("sigmoid", "logit") else classes
     if raw.size != n * width:
         raise ModelError(
             f"output {spec.output!r} has shape {raw.shape} for {n} image(s), but {width} "
-            f"number(s) an image were expected for {classes} classes; choose another "
+            f"number(s) per image were expected for {classes} classes; choose another "
             f"output, or give the right class names (see onnxplain inspect)"
         )
     flat = raw.reshape(n, width)
     if flat.dtype.kind in "iu":
         scale, zero = spec.output_scale
         flat = (flat.astype(np.float32) - zero) * scale
-    result = flat.astype(np.float32)
+    scores = flat.astype(np.float32)
     if width == classes:
-        return result
-    first = 1 - result if spec.head == "sigmoid" else np.zeros_like(result)
-    return np.hstack([first, result])
+        return scores
+    first = 1 - scores if spec.head == "sigmoid" else np.zeros_like(scores)
+    return np.hstack([first, scores])

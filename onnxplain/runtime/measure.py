@@ -1,4 +1,4 @@
-"""What building a gradient asks of ONNX Runtime: folding constants, and running a graph."""
+"""ONNX Runtime as a tool for building gradients: it folds constants and runs graphs."""
 
 from __future__ import annotations
 
@@ -10,54 +10,57 @@ from typing import Any, final
 from numpy.typing import NDArray
 
 from onnxplain.gradient import GradientError
-from onnxplain.runtime.session import SILENT, runtime
+from onnxplain.runtime.device import PROVIDERS
+from onnxplain.runtime.ort import SILENT, import_runtime
 
-# What multiplies scales into weights.
+# The optimisations that multiply scales into weights.
 MERGING = ("ConvAddFusion", "ConvBNFusion", "ConvMulFusion")
 
 
 @final
 class RuntimeMeasure:
-    """What building a gradient asks of a runtime (see `onnxplain.gradient.Measure`)."""
+    """What building a gradient needs of a runtime (see `onnxplain.gradient.Measure`)."""
 
     def fold(self, model: bytes, *, merge: bool = True) -> bytes:
         """Fold constants with ONNX Runtime's basic optimisations.
 
-        They write standard operators only, and nothing that belongs to this machine.
+        They write standard operators only, and nothing that is specific to this machine.
         """
-        ort = runtime()
-        options = self._options(ort.GraphOptimizationLevel.ORT_ENABLE_BASIC)
+        level = import_runtime().GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options = _make_options(level)
         with tempfile.TemporaryDirectory(prefix="onnxplain-") as folder:
             path = Path(folder) / "folded.onnx"
             options.optimized_model_filepath = str(path)
-            self._session(model, options, () if merge else MERGING)
+            _open_raw(model, options, () if merge else MERGING)
             return path.read_bytes()
 
     def run(self, model: bytes, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """All outputs of a model, by name."""
-        options = self._options(runtime().GraphOptimizationLevel.ORT_DISABLE_ALL)
-        session = self._session(model, options)
-        names = [one.name for one in session.get_outputs()]
-        taken = {one.name for one in session.get_inputs()}
+        """Compute all outputs of a model, by name."""
+        level = import_runtime().GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = _open_raw(model, _make_options(level))
+        names = [output.name for output in session.get_outputs()]
+        inputs = {entry.name for entry in session.get_inputs()}
         try:
-            values = session.run(names, {k: v for k, v in feeds.items() if k in taken})
+            values = session.run(names, {name: feeds[name] for name in feeds if name in inputs})
         except Exception as error:
             raise GradientError(
                 f"the model cannot be run to measure its shapes: {error}"
             ) from error
         return dict(zip(names, values, strict=True))
 
-    def _options(self, level: Any) -> Any:
-        options = runtime().SessionOptions()
-        options.graph_optimization_level = level
-        options.log_severity_level = SILENT
-        return options
 
-    def _session(self, model: bytes, options: Any, disabled: Sequence[str] = ()) -> Any:
-        cpu = ["CPUExecutionProvider"]
-        try:
-            return runtime().InferenceSession(
-                model, options, providers=cpu, disabled_optimizers=list(disabled)
-            )
-        except Exception as error:
-            raise GradientError(f"ONNX Runtime cannot load the model: {error}") from error
+def _make_options(level: Any) -> Any:
+    options = import_runtime().SessionOptions()
+    options.graph_optimization_level = level
+    options.log_severity_level = SILENT
+    return options
+
+
+def _open_raw(model: bytes, options: Any, disabled: Sequence[str] = ()) -> Any:
+    """Open a session of ONNX Runtime's own on CPU."""
+    try:
+        return import_runtime().InferenceSession(
+            model, options, providers=[PROVIDERS["cpu"]], disabled_optimizers=list(disabled)
+        )
+    except Exception as error:
+        raise GradientError(f"ONNX Runtime cannot load the model: {error}") from error

@@ -1,4 +1,4 @@
-"""From a path to a classifier: read, describe, find out about batches, open."""
+"""From a path to a classifier: read and describe the file, test batches, open a session."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import tuning
 from onnxplain.runtime.batch_support import find_batch_support, open_batched
-from onnxplain.runtime.classifier import Identity, OnnxClassifier
+from onnxplain.runtime.classifier import ModelIdentity, OnnxClassifier
+from onnxplain.runtime.composing.composer import Composer
+from onnxplain.runtime.composing.host import HostComposer
+from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.session import Session, get_ort_version
+from onnxplain.runtime.ort import get_ort_version
+from onnxplain.runtime.session import Session
 
-if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and which not every use needs
+if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
     from onnxplain.graph.load import ModelFile
     from onnxplain.runtime.gradient import OnnxGradients
 
-Compose: TypeAlias = Literal["auto", "host", "graph"]
+ComposingPlace: TypeAlias = Literal["auto", "host", "graph"]
 
 
 def load_classifier(
@@ -29,7 +33,7 @@ def load_classifier(
     device: str = "auto",
     batch_size: int | None = None,
     flags: Mapping[str, Any] | None = None,
-    compose: Compose = "auto",
+    compose: ComposingPlace = "auto",
 ) -> OnnxClassifier:
     """Load an ONNX classifier.
 
@@ -38,32 +42,32 @@ def load_classifier(
     path : path
         The ONNX file.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``. What is asked for runs, or
-        it is an error; ``auto`` takes CUDA where there is a device for it.
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``. The device asked for runs, or
+        an error is raised; ``auto`` takes CUDA where there is a device for it.
     batch_size : int, optional
-        Images a call; measured, and remembered in the cache folder, if not given.
+        Images per call; if not given, it is measured and remembered in the cache folder.
     flags : mapping, optional
-        What the file does not tell: fields of `ModelSpec`, ``labels``, ``preprocessing``.
+        What the file does not say: fields of `ModelSpec`, ``labels``, ``preprocessing``.
     compose : {'auto', 'host', 'graph'}
-        Where masks are composed: in NumPy, or in graphs on the device. By itself, graphs on
-        GPUs; on CPU they are no faster.
+        Where masks are composed: in NumPy, or in graphs on the device. ``auto`` takes graphs
+        on GPUs; on CPU they are no faster.
 
     Raises
     ------
     ModelError
         If the file cannot be read, is no classifier, or is not described well enough.
     DeviceError
-        If the device cannot be had.
+        If the device is not available.
     ValueError
         If an argument is out of range.
     """
     from onnxplain.describe.resolve import resolve_spec
     from onnxplain.graph.load import read_model
 
-    wanted = Device.parse(device)
+    parsed = Device.parse(device)
     model = read_model(Path(path))
     spec = resolve_spec(model, flags or {})
-    return open_classifier(model, spec, device=wanted, batch_size=batch_size, compose=compose)
+    return open_classifier(model, spec, device=parsed, batch_size=batch_size, compose=compose)
 
 
 def open_classifier(
@@ -72,7 +76,7 @@ def open_classifier(
     *,
     device: Device,
     batch_size: int | None = None,
-    compose: Compose = "auto",
+    compose: ComposingPlace = "auto",
 ) -> OnnxClassifier:
     """Open a model that was read and described; otherwise as `load_classifier`."""
     if batch_size is not None and batch_size < 1:
@@ -80,48 +84,52 @@ def open_classifier(
     batch = find_batch_support(model, spec)
     if batch_size is not None and batch.fixed not in (None, batch_size):
         raise ModelError(
-            f"{model.path.name}: batch size {batch_size} was asked for, but it runs with "
-            f"{batch.fixed} only ({batch.text}); leave the batch size away"
+            f"{model.path.name}: batch size {batch_size} was asked for, but the model runs with "
+            f"{batch.fixed} only ({batch.text}); leave out the batch size"
         )
     session = open_batched(model, spec, batch, device)
-    on_cpu = session.device.where == "cpu"
-    workers = tuning.count_cores() if on_cpu else 1
+    workers = tuning.count_cores() if session.device.where == "cpu" else 1
     size = "x".join(map(str, spec.size))
     key = model.sha256, size, str(session.device), get_ort_version(), str(workers)
-    composer = None
-    if compose == "graph" or (compose == "auto" and not on_cpu):
-        from onnxplain.runtime.composing.device import DeviceComposer
-
-        composer = DeviceComposer(session, spec)
     return OnnxClassifier(
         session,
         spec,
-        Identity(model.path.name, model.sha256),
+        ModelIdentity(model.path.name, model.sha256),
         batch,
-        batch_size=batch.fixed or batch_size or _batch_size(session, spec, key, workers),
+        batch_size=batch.fixed or batch_size or _find_batch_size(session, spec, key, workers),
         workers=workers,
         # A size that was asked for says nothing about which is the fastest.
-        on_fall=lambda size: None if batch_size else _keep(key, size),
-        composer=composer,
-        differentiate=lambda batch_size: _gradients(model, spec, session.device, batch_size),
+        on_fall=lambda size: None if batch_size else _remember_batch_size(key, size),
+        differentiate=lambda batch_size: _load_gradients(model, spec, session.device, batch_size),
+        composer=_make_composer(session, spec, compose),
     )
 
 
-def _gradients(model: ModelFile, spec: ModelSpec, device: Device, batch_size: int) -> OnnxGradients:
+def _make_composer(session: Session, spec: ModelSpec, compose: ComposingPlace) -> Composer:
+    if compose == "graph" or (compose == "auto" and session.device.where != "cpu"):
+        from onnxplain.runtime.composing.device import DeviceComposer  # it imports onnx, as above
+
+        return DeviceComposer(session, spec)
+    return HostComposer(ModelSpace.of(spec))
+
+
+def _load_gradients(
+    model: ModelFile, spec: ModelSpec, device: Device, batch_size: int
+) -> OnnxGradients:
     from onnxplain.runtime.gradient import OnnxGradients  # it imports onnx, as above
 
     return OnnxGradients(model, spec, device, batch_size)
 
 
-def _batch_size(session: Session, spec: ModelSpec, key: tuple[str, ...], workers: int) -> int:
-    """The fastest batch size, as remembered or measured now."""
-    known = recall("batch-size", key)
-    if known is not None:
-        return int(known["batch_size"])
-    size = tuning.choose(session, spec, workers=workers)
-    _keep(key, size)
+def _find_batch_size(session: Session, spec: ModelSpec, key: tuple[str, ...], workers: int) -> int:
+    """Find the fastest batch size: as remembered, or measured now."""
+    remembered = recall("batch-size", key)
+    if remembered is not None:
+        return int(remembered["batch_size"])
+    size = tuning.choose_batch_size(session, spec, workers=workers)
+    _remember_batch_size(key, size)
     return size
 
 
-def _keep(key: tuple[str, ...], size: int) -> None:
+def _remember_batch_size(key: tuple[str, ...], size: int) -> None:
     remember("batch-size", key, {"batch_size": size})

@@ -1,4 +1,4 @@
-"""Runs a classifier's session batch by batch; where memory ends, with smaller batches."""
+"""Runs a classifier's session batch by batch, in smaller batches when memory runs out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onnxplain.core.data import Scores
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import head
 from onnxplain.runtime.failures import OutOfMemory
-from onnxplain.runtime.session import Session
+from onnxplain.runtime.session import Rows, Session
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def pad_rows(rows: NDArray[Any], n: int) -> NDArray[Any]:
-    """Rows, and the last one again until there are at least n."""
+    """Repeat the last row until there are at least n rows."""
     missing = n - len(rows)
     if missing <= 0:
         return rows
@@ -31,20 +31,20 @@ def pad_rows(rows: NDArray[Any], n: int) -> NDArray[Any]:
 
 @final
 class BatchSize:
-    """How many images a call of a session holds: half as many where memory ends.
+    """The number of images per call of a session, halved when memory runs out.
 
     Several threads may use it.
 
     Parameters
     ----------
     size : int
-        Images a call, to begin with.
+        Images per call, to begin with.
     fixed : bool
         Whether the graph takes that number only.
     on_cpu : bool
-        Whether the session runs there.
+        Whether the session runs on the CPU.
     on_fall : callable, optional
-        Told the new batch size when memory has run out.
+        Called with the new batch size when memory has run out.
     """
 
     def __init__(
@@ -61,25 +61,25 @@ class BatchSize:
         self._on_fall = on_fall
         self._lock = threading.Lock()
 
-    def each(self, n: int, call: Callable[[int, int], T]) -> list[T]:
-        """What `call` gives for the images `start` to `stop` of n, batch by batch.
+    def run_batches(self, n: int, run: Callable[[int, int], T]) -> list[T]:
+        """Return the results of ``run(start, stop)`` for n images, batch by batch.
 
         Raises
         ------
         OutOfMemory
             If not even the smallest batch fits.
         """
-        found, start = [], 0
+        results, start = [], 0
         while start < n:
             limit = self.size
             stop = min(start + limit, n)
             try:
-                found.append(call(start, stop))
+                results.append(run(start, stop))
             except OutOfMemory as error:
                 self._halve(limit, error)
             else:
                 start = stop
-        return found
+        return results
 
     def _halve(self, tried: int, error: OutOfMemory) -> None:
         """Take half of the batch size that was tried, unless another thread has done so."""
@@ -107,11 +107,11 @@ class Runner:
     spec : ModelSpec
         Its input and output.
     batch_size : int
-        Images a call, to begin with.
+        Images per call, to begin with.
     fixed : bool
         Whether the graph takes that number only.
     on_fall : callable
-        Told the new batch size when memory has run out.
+        Called with the new batch size when memory has run out.
     """
 
     def __init__(
@@ -130,35 +130,43 @@ class Runner:
 
     @property
     def batch_size(self) -> int:
-        """Images a call should hold."""
+        """Images that a call should hold."""
         return self._batches.size
 
-    def width(self, n: int) -> int:
-        """Images that a call holds when n are wanted.
+    def score(self, n: int, make_batch: Callable[[int, int, int], Rows]) -> Scores:
+        """Score n images, batch by batch.
 
-        On a GPU that is one number for all calls: another shape would make cuDNN look for
-        its algorithms again, and choose others.
-        """
-        always_full = self._batches.fixed or self.session.device.where != "cpu"
-        return max(n, self._batches.size) if always_full else n
+        Parameters
+        ----------
+        n : int
+            Number of images.
+        make_batch : callable
+            ``make_batch(start, stop, width)`` makes the images from `start` to `stop` as the
+            model takes them, in a batch of `width` rows.
 
-    def run(self, rows: NDArray[Any]) -> Scores:
-        """Scores of some images, as the model takes them, in one call."""
-        n = len(rows)
-        width = self.width(n)  # once: another thread may halve it meanwhile
-        (raw,) = self.session.run({self.spec.input: pad_rows(rows, width)}, [self.spec.output])
-        return self.read(raw, width)[:n]
-
-    def read(self, raw: NDArray[Any], width: int) -> Scores:
-        """The scores of a call of so many images."""
-        return head.scores(raw, width, self.spec)
-
-    def in_batches(self, n: int, call: Callable[[int, int], Scores]) -> Scores:
-        """Scores of n images; `call` gives those of images `start` to `stop`.
+        Returns
+        -------
+        scores : (n, K) ndarray of float32
 
         Raises
         ------
         OutOfMemory
             If not even the smallest batch fits.
         """
-        return np.concatenate(self._batches.each(n, call))
+
+        def run(start: int, stop: int) -> Scores:
+            width = self._get_width(stop - start)  # once: another thread may halve the size
+            feeds = {self.spec.input: make_batch(start, stop, width)}
+            (raw,) = self.session.run(feeds, [self.spec.output])
+            return head.decode_scores(raw, width, self.spec)[: stop - start]
+
+        return np.concatenate(self._batches.run_batches(n, run))
+
+    def _get_width(self, n: int) -> int:
+        """Return the number of rows of a call that scores n images.
+
+        On a GPU it is the same for all calls: another shape would make cuDNN search for
+        its algorithms again, and choose others.
+        """
+        always_full = self._batches.fixed or self.session.device.where != "cpu"
+        return max(n, self._batches.size) if always_full else n

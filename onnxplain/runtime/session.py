@@ -1,29 +1,30 @@
-"""ONNX Runtime sessions: what was asked for is what runs, or an error that says why."""
+"""ONNX Runtime sessions: the device asked for is the device that runs, or an error says why."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.errors import DeviceError
-from onnxplain.runtime.device import PROVIDERS, Device, advice, obstacle
-from onnxplain.runtime.failures import translated
+from onnxplain.runtime.device import PROVIDERS, Device, find_obstacle, suggest_fix
+from onnxplain.runtime.failures import translating_errors
+from onnxplain.runtime.ort import (
+    import_runtime,
+    list_providers,
+    make_options,
+    preload_cuda,
+    silencing,
+)
 
 log = logging.getLogger(__name__)
-
-# ONNX Runtime tells of failures in exceptions too, and those become ours.
-SILENT, WARNINGS = 4, 2
 
 DTYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
@@ -37,7 +38,7 @@ DTYPES: dict[str, type[np.generic]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class TensorInfo:
     """An input or output: name, shape (None where it may vary), element type (None: other)."""
 
     name: str
@@ -45,7 +46,7 @@ class Tensor:
     dtype: type[np.generic] | None
 
 
-class Place(NamedTuple):
+class DevicePlace(NamedTuple):
     """A tensor in the memory of a device."""
 
     address: int
@@ -53,17 +54,20 @@ class Place(NamedTuple):
     shape: tuple[int, ...]
 
 
+Rows: TypeAlias = NDArray[Any] | DevicePlace  # a batch, on the host or on the device
+
+
 @final
 class Session:
-    """A loaded model on a device; `run` may be called from several threads at once."""
+    """A loaded model on a device; several threads may call it at once."""
 
     def __init__(self, raw: Any, device: Device, name: str, *, tf32: bool) -> None:
         self._raw = raw
         self.device = device
         self.name = name
         self.tf32 = tf32
-        self.inputs = tuple(_tensor(one) for one in raw.get_inputs())
-        self.outputs = tuple(_tensor(one) for one in raw.get_outputs())
+        self.inputs = tuple(_describe_tensor(argument) for argument in raw.get_inputs())
+        self.outputs = tuple(_describe_tensor(argument) for argument in raw.get_outputs())
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -72,15 +76,22 @@ class Session:
 
     @property
     def placement(self) -> Mapping[str, int]:
-        """How many nodes of the optimised graph each provider runs."""
-        assigned = self._raw.get_provider_graph_assignment_info()
+        """Number of nodes of the optimised graph that each provider runs."""
         counts: dict[str, int] = {}
-        for part in assigned:
-            counts[part.ep_name] = counts.get(part.ep_name, 0) + len(part.get_nodes())
+        for subgraph in self._raw.get_provider_graph_assignment_info():
+            nodes = len(subgraph.get_nodes())
+            counts[subgraph.ep_name] = counts.get(subgraph.ep_name, 0) + nodes
         return counts
 
-    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[Any]]:
-        """The named outputs for the inputs given.
+    def run(self, feeds: Mapping[str, Rows], outputs: Sequence[str]) -> list[NDArray[Any]]:
+        """Compute the named outputs.
+
+        Parameters
+        ----------
+        feeds : mapping
+            A value for each input: an array, or a place on the session's device.
+        outputs : sequence of str
+            Names of the outputs.
 
         Raises
         ------
@@ -89,29 +100,29 @@ class Session:
         ModelError
             If the model cannot be run on these inputs.
         """
-        with translated(self.name, self.device, "run"):
-            answers: list[NDArray[Any]] = self._raw.run(list(outputs), dict(feeds))
+        with translating_errors(self.name, self.device, "run"):
+            answers: list[NDArray[Any]]
+            if not any(isinstance(value, DevicePlace) for value in feeds.values()):
+                answers = self._raw.run(list(outputs), dict(feeds))
+                return answers
+            binding = self._bind(feeds)
+            for output in outputs:
+                binding.bind_output(output, "cpu")
+            self._raw.run_with_iobinding(binding)
+            answers = [value.numpy() for value in binding.get_outputs()]
             return answers
 
-    def upload(self, array: NDArray[Any]) -> Any:
-        """A copy of an array in the memory of the session's device."""
-        kind, index = self._memory
-        with translated(self.name, self.device, "run"):
-            return runtime().OrtValue.ortvalue_from_numpy(array, kind, index)
-
-    def run_on_device(
-        self, inputs: Mapping[str, Any], output: str, into: Place | None = None
-    ) -> NDArray[Any] | None:
-        """Run without copying what is on the device already.
+    def run_into(self, inputs: Mapping[str, Any], output: str, place: DevicePlace) -> None:
+        """Compute an output and write it to a place on the device.
 
         Parameters
         ----------
         inputs : mapping
-            Arrays, which are copied to the device; what `upload` gave; or places.
+            Arrays, which are copied to the device; results of `upload`; or places.
         output : str
             Name of the output.
-        into : Place, optional
-            Where on the device it is written; it is returned as an array if not given.
+        place : DevicePlace
+            Where it is written.
 
         Raises
         ------
@@ -119,25 +130,29 @@ class Session:
             As `run`.
         """
         kind, index = self._memory
-        with translated(self.name, self.device, "run"):
-            binding = self._raw.io_binding()
-            for name, value in inputs.items():
-                if isinstance(value, np.ndarray):
-                    binding.bind_cpu_input(name, np.ascontiguousarray(value))
-                elif isinstance(value, Place):
-                    place = value.dtype, value.shape, value.address
-                    binding.bind_input(name, kind, index, *place)
-                else:
-                    binding.bind_ortvalue_input(name, value)
-            if into is None:
-                binding.bind_output(output, "cpu")
-            else:
-                binding.bind_output(output, kind, index, into.dtype, into.shape, into.address)
+        with translating_errors(self.name, self.device, "run"):
+            binding = self._bind(inputs)
+            binding.bind_output(output, kind, index, place.dtype, place.shape, place.address)
             self._raw.run_with_iobinding(binding)
-            if into is not None:
-                return None
-            answer: NDArray[Any] = binding.get_outputs()[0].numpy()
-            return answer
+
+    def upload(self, array: NDArray[Any]) -> Any:
+        """Copy an array to the memory of the session's device."""
+        kind, index = self._memory
+        with translating_errors(self.name, self.device, "run"):
+            return import_runtime().OrtValue.ortvalue_from_numpy(array, kind, index)
+
+    def _bind(self, inputs: Mapping[str, Any]) -> Any:
+        """Bind inputs that may be on the device already."""
+        kind, index = self._memory
+        binding = self._raw.io_binding()
+        for name, value in inputs.items():
+            if isinstance(value, np.ndarray):
+                binding.bind_cpu_input(name, np.ascontiguousarray(value))
+            elif isinstance(value, DevicePlace):
+                binding.bind_input(name, kind, index, value.dtype, value.shape, value.address)
+            else:
+                binding.bind_ortvalue_input(name, value)
+        return binding
 
     @property
     def _memory(self) -> tuple[str, int]:
@@ -161,20 +176,20 @@ def open_session(
     model : bytes or Path
         The file's content, or its path.
     device : Device
-        ``auto`` takes CUDA where it can be had and says in the log what it took.
+        ``auto`` takes CUDA where it is available, and logs which device it took.
     name : str
-        What errors call the model.
+        Name of the model in error texts.
     folder : Path, optional
-        Where the external data of a model given by its content lie.
+        Folder of the external data of a model that is given by its content.
     threads : int
-        Threads within one run, on CPU. One, with a worker thread a core, is the fastest.
+        Threads within one run, on CPU. One, with a worker thread per core, is the fastest.
     tf32 : bool
         On CUDA: multiply with 10 bits of mantissa, where the hardware can.
 
     Raises
     ------
     DeviceError
-        If the device cannot be had; nothing falls back in silence.
+        If the device is not available; there is no silent fallback.
     ModelError
         If ONNX Runtime cannot load the model.
     """
@@ -182,7 +197,7 @@ def open_session(
     if device.where != "auto":
         return load(device)
     cuda = Device("cuda")
-    if why := obstacle(cuda, runtime().get_available_providers()):
+    if why := find_obstacle(cuda, import_runtime().get_available_providers()):
         log.info("device auto: cpu (%s)", why)
         return load(Device("cpu"))
     try:
@@ -194,19 +209,6 @@ def open_session(
     return session
 
 
-def runtime() -> ModuleType:
-    """The onnxruntime package, imported when it is first needed: that takes 0.1 s or more."""
-    import onnxruntime
-
-    module: ModuleType = onnxruntime
-    return module
-
-
-def get_ort_version() -> str:
-    """ONNX Runtime's version."""
-    return str(runtime().__version__)
-
-
 def _open(
     model: bytes | Path,
     device: Device,
@@ -216,80 +218,27 @@ def _open(
     threads: int,
     tf32: bool,
 ) -> Session:
-    ort = runtime()
-    if why := obstacle(device, ort.get_available_providers()):
-        raise DeviceError(f"--device {device} cannot be had: {why}")
-    complaints = "" if device.where == "cpu" else _preload()
+    """Load a model on a device that is not ``auto``."""
+    ort = import_runtime()
+    if why := find_obstacle(device, ort.get_available_providers()):
+        raise DeviceError(f"--device {device} is not available: {why}")
+    complaints = "" if device.where == "cpu" else preload_cuda()
     source = model if isinstance(model, bytes) else os.fspath(model)
-    with translated(name, device, "load"), _quiet(ort):
+    with translating_errors(name, device, "load"), silencing(ort):
         raw = ort.InferenceSession(
             source,
-            _options(ort, threads, folder),
-            providers=_providers(device, tf32=tf32),
+            make_options(ort, threads, folder),
+            providers=list_providers(device, tf32=tf32),
             enable_fallback=0,
         )
-    # Only a created session tells: a provider that fails to load is left out in silence.
+    # Only a created session shows it: a provider that fails to load is left out silently.
     if raw.get_providers()[0] != PROVIDERS[device.where]:
-        reason = "; ".join(filter(None, (advice(device), complaints)))
-        raise DeviceError(f"--device {device} cannot be had: {reason}")
+        reason = "; ".join(filter(None, (suggest_fix(device), complaints)))
+        raise DeviceError(f"--device {device} is not available: {reason}")
     return Session(raw, device, name, tf32=tf32 and device.where != "cpu")
 
 
-def _options(ort: ModuleType, threads: int, folder: Path | None) -> Any:
-    options = ort.SessionOptions()
-    options.log_severity_level = SILENT
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # The blocked layout of CPU convolutions exists at this level only: half the time.
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    # Threads that spin after a run take the cores from other sessions.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    if folder is not None:
-        key = "session.model_external_initializers_file_folder_path"
-        options.add_session_config_entry(key, os.fspath(folder))
-    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    return options
-
-
-def _providers(device: Device, *, tf32: bool) -> list[str | tuple[str, dict[str, str]]]:
-    if device.where == "cpu":
-        return [PROVIDERS["cpu"]]
-    cuda = {
-        "device_id": str(device.index),
-        # The default search tries every algorithm again for each new batch size.
-        "cudnn_conv_algo_search": "HEURISTIC",
-        "cudnn_conv_use_max_workspace": "1",
-        "arena_extend_strategy": "kSameAsRequested",
-        "use_tf32": str(int(tf32)),
-    }
-    listed: list[str | tuple[str, dict[str, str]]] = [
-        (PROVIDERS["cuda"], cuda),
-        PROVIDERS["cpu"],
-    ]
-    if device.where == "tensorrt":
-        listed.insert(0, (PROVIDERS["tensorrt"], {"device_id": str(device.index)}))
-    return listed
-
-
-@contextlib.contextmanager
-def _quiet(ort: ModuleType) -> Iterator[None]:
-    """Keep ONNX Runtime off stderr while a session is made; failures are raised as errors."""
-    ort.set_default_logger_severity(SILENT)
-    try:
-        yield
-    finally:
-        ort.set_default_logger_severity(WARNINGS)
-
-
-@cache
-def _preload() -> str:
-    """Load the CUDA libraries that came as wheels; what could not be loaded, in words."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        runtime().preload_dlls()
-    return " ".join(printed.getvalue().split())
-
-
-def _tensor(raw: Any) -> Tensor:
-    shape = tuple(size if isinstance(size, int) else None for size in raw.shape)
-    return Tensor(raw.name, shape, DTYPES.get(raw.type))
+def _describe_tensor(argument: Any) -> TensorInfo:
+    """Describe an input or output of ONNX Runtime's session."""
+    shape = tuple(side if isinstance(side, int) else None for side in argument.shape)
+    return TensorInfo(argument.name, shape, DTYPES.get(argument.type))

@@ -1,4 +1,4 @@
-"""The batch size by a short measurement of the loaded model."""
+"""The batch size, chosen by a short measurement of the loaded model."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ log = logging.getLogger(__name__)
 CPU_SIZES = (1, 2, 4, 8)
 GPU_SIZES = (8, 16, 32, 64, 128)
 
-ROUNDS, SECONDS = 2, 0.08  # of each batch size: the better of so many short runs
-LONGEST = 0.25  # seconds of a call beyond which larger batches are not tried
-GOOD_ENOUGH = 0.97  # of the best rate: within it, what the engine does a batch decides
+ROUNDS, SECONDS = 2, 0.08  # short runs of each batch size, of which the best counts
+LONGEST = 0.25  # seconds per call beyond which larger batches are not tried
+GOOD_ENOUGH = 0.97  # share of the best rate; above it, the engine's cost per batch decides
 
 
 class Rate(NamedTuple):
-    """What one batch size achieves."""
+    """The speed of one batch size."""
 
     batch_size: int
-    per_second: float  # evaluations a second, all workers together
+    per_second: float  # evaluations per second, all workers together
 
 
 def count_cores() -> int:
-    """Cores that this process may use."""
+    """Count the cores that this process may use."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def candidates(device: Device) -> tuple[int, ...]:
-    """The batch sizes to choose from."""
+def list_batch_sizes(device: Device) -> tuple[int, ...]:
+    """List the batch sizes to choose from."""
     return CPU_SIZES if device.where == "cpu" else GPU_SIZES
 
 
-def measure(
+def measure_rates(
     session: Session,
     spec: ModelSpec,
     batch_sizes: Sequence[int],
@@ -58,7 +58,7 @@ def measure(
     workers: int,
     seconds: float,
 ) -> tuple[Rate, ...]:
-    """Evaluations a second by batch size, with all workers side by side, on noise.
+    """Measure evaluations per second by batch size on noise, all workers side by side.
 
     Parameters
     ----------
@@ -67,26 +67,25 @@ def measure(
     spec : ModelSpec
         Its input and output.
     batch_sizes : sequence of int
-        In rising order. Where memory ends or a call takes longer than `LONGEST`, the
-        larger ones are left out.
+        In rising order. After a size for which memory runs out or a call takes longer than
+        `LONGEST`, the larger ones are left out.
     workers : int
         Calls side by side.
     seconds : float
-        For each batch size.
+        Time for each batch size.
     """
-    space = ModelSpace.of(spec)
     noise = np.random.default_rng(0).random((1, *spec.size, 3), np.float32)
-    one = HostComposer(space).enter(noise)
+    row = HostComposer(ModelSpace.of(spec)).enter(noise, 1)
     rates: list[Rate] = []
     with ThreadPoolExecutor(workers) as pool:
         for batch_size in batch_sizes:
-            feeds = {spec.input: np.repeat(one, batch_size, axis=0)}
+            feeds = {spec.input: np.repeat(row, batch_size, axis=0)}
             run = partial(session.run, feeds, [spec.output])
             try:
                 began = time.perf_counter()
                 run()  # the first call of a shape allocates
                 longest = time.perf_counter() - began
-                calls = _calls_per_second(run, pool, workers, seconds)
+                calls = _count_calls_per_second(run, pool, workers, seconds)
             except OutOfMemory as error:
                 log.info("batch size %d: %s", batch_size, error)
                 break
@@ -96,23 +95,23 @@ def measure(
     return tuple(rates)
 
 
-def choose(session: Session, spec: ModelSpec, *, workers: int) -> int:
-    """The largest batch size whose rate comes close to the best one.
+def choose_batch_size(session: Session, spec: ModelSpec, *, workers: int) -> int:
+    """Choose the largest batch size whose rate comes close to the best one.
 
     Forming, composing and answering a batch costs the engine about the same for any size.
     """
-    sizes = candidates(session.device)
+    sizes = list_batch_sizes(session.device)
     best: dict[int, float] = {}
     for _ in range(ROUNDS):
-        for size, rate in measure(session, spec, sizes, workers=workers, seconds=SECONDS):
+        for size, rate in measure_rates(session, spec, sizes, workers=workers, seconds=SECONDS):
             best[size] = max(rate, best.get(size, 0.0))
-    if not best:  # not even the smallest fits; running it tells so, or finds a smaller one
+    if not best:  # not even the smallest fits; the first run reports it, or halves the size
         return sizes[0]
     enough = GOOD_ENOUGH * max(best.values())
     return max(size for size, rate in best.items() if rate >= enough)
 
 
-def _calls_per_second(
+def _count_calls_per_second(
     run: Callable[[], object], pool: ThreadPoolExecutor, workers: int, seconds: float
 ) -> float:
     began = time.perf_counter()

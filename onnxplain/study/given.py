@@ -18,10 +18,10 @@ from onnxplain.metrics.base import check_heatmap
 
 @dataclass(frozen=True)
 class Given(Parametrised):
-    """The heatmap ``FOLDER/PATH.npy`` for the image ``PATH.jpg``, of the classifier's size.
+    """The heatmap ``FOLDER/PATH.npy`` for the image ``PATH.jpg``, at the classifier's size.
 
-    Its path is that below the folder of images. Where there is no such heatmap it is the one
-    of the image's name, ``FOLDER/NAME.npy``.
+    The path is relative to the folder of images. If there is no such heatmap, the one with
+    the image's name is taken: ``FOLDER/NAME.npy``.
 
     Parameters
     ----------
@@ -36,40 +36,40 @@ class Given(Parametrised):
     folder: Annotated[str, Param("folder of heatmaps, PATH.npy for PATH.jpg")] = "heatmaps"
 
     def evaluations(self, size: Size) -> int:
-        """None."""
+        """Return 0: the classifier is not asked."""
         return 0
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Read the heatmap of a case that is named by its image's path; asks nothing.
+        """Read the heatmap of a case that is named by its image's path; ask nothing.
 
         Raises
         ------
         ValueError
-            If there is none, or none that can be used.
+            If there is no heatmap, or it cannot be used.
         """
         yield from ()
         path = self.path(case.name)
         try:
-            found = check_heatmap(np.load(path, allow_pickle=False), case.size)
+            heatmap = check_heatmap(np.load(path, allow_pickle=False), case.size)
         except OSError as error:
             raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
         except (ValueError, TypeError, EOFError) as error:
-            raise ValueError(f"{path}: is no heatmap of {case.size}: {error}") from error
-        return Attribution(found.astype(np.float32))
+            raise ValueError(f"{path}: is not a heatmap of {case.size}: {error}") from error
+        return Attribution(heatmap.astype(np.float32))
 
     def path(self, image: str) -> Path:
-        """Where the heatmap of an image is; the image's path is that below its folder."""
+        """Return where the heatmap of an image is; `image` is relative to the images' folder."""
         path = Path(self.folder) / PurePosixPath(image).with_suffix(".npy")
         return path if path.is_file() else Path(self.folder) / path.name
 
     def check(self, images: Iterable[str]) -> None:
-        """Refuse before any work is done what would judge one heatmap for several images.
+        """Check before any work is done that no heatmap would be judged for several images.
 
         Parameters
         ----------
         images : iterable of str
-            Paths of all images below their folder, those too that are not judged now: the
-            heatmap may be theirs.
+            Paths of all images below their folder, also of those that are not judged now:
+            the heatmap may be theirs.
 
         Raises
         ------
@@ -78,8 +78,8 @@ class Given(Parametrised):
         """
         if not Path(self.folder).is_dir():
             raise ValueError(
-                f"given:folder={self.folder}: is no folder; it holds heatmaps, PATH.npy for the "
-                f"image PATH.jpg"
+                f"given:folder={self.folder}: is not a folder; it holds heatmaps, PATH.npy for "
+                f"the image PATH.jpg"
             )
         first: dict[Path, str] = {}
         for image in images:
@@ -87,11 +87,11 @@ class Given(Parametrised):
             if path.is_file() and first.setdefault(path, image) != image:
                 raise ValueError(
                     f"{path} would be the heatmap of {first[path]} and of {image}; in "
-                    f"{self.folder} give each the path of its image, but for the ending .npy"
+                    f"{self.folder} give each the path of its image, with the ending .npy"
                 )
 
     def sha256(self, image: str) -> str | None:
-        """Of the file, on which results depend; None if it cannot be read."""
+        """Return the checksum of the file, on which results depend; None if it is unreadable."""
         try:
             return hashlib.sha256(self.path(image).read_bytes()).hexdigest()
         except OSError:

@@ -9,27 +9,27 @@ from pathlib import Path
 import numpy as np
 
 from onnxplain.core.data import Heatmap, Size
-from onnxplain.core.files import wrapping_write_errors, write_atomic
+from onnxplain.core.files import wrap_write_errors, write_atomic
 
 
 @dataclass(frozen=True)
 class Keeper:
-    """A folder of heatmaps, each called after all that it depends on."""
+    """A folder of heatmaps, each named after everything that it depends on."""
 
     folder: Path
 
     def find(self, name: str, size: Size) -> Heatmap | None:
-        """A kept heatmap; None if there is none, or none that is whole."""
+        """Read a kept heatmap (H, W); None if there is none, or it is damaged."""
         try:
-            found = np.load(self.folder / f"{name}.npy", allow_pickle=False)
+            heatmap = np.load(self.folder / f"{name}.npy", allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
-        whole = found.shape == size and found.dtype == np.float32
-        return found if whole else None
+        is_whole = heatmap.shape == size and heatmap.dtype == np.float32
+        return heatmap if is_whole else None
 
     def keep(self, name: str, heatmap: Heatmap) -> None:
         """Write a heatmap (H, W), whole or not at all."""
         content = io.BytesIO()
         np.save(content, heatmap, allow_pickle=False)
-        with wrapping_write_errors(self.folder):
+        with wrap_write_errors(self.folder):
             write_atomic(self.folder / f"{name}.npy", content.getvalue())

@@ -1,4 +1,4 @@
-"""Plans: which classifiers, methods, fills and metrics a study compares, from TOML or words.
+"""Plans: which classifiers, methods, fills and metrics a study compares, from TOML or values.
 
 Example::
 
@@ -11,30 +11,30 @@ Example::
     limit = 100
     seed = 1
 
-A name with parameters can also be one text: ``rise:n_masks=2000,p_keep=0.3``.
+A name with parameters can also be one text: ``rise:n_masks=2000,p_keep=0.3``. In Python a
+method, fill, metric or classifier can be given as a value, too.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from onnxplain import registry
 from onnxplain.core.flow import Method
-from onnxplain.core.params import build, describe_unknown, get_values
-from onnxplain.core.protocols import Fill, Inpainter
-from onnxplain.fills import Inpaint
-from onnxplain.metrics import RandomHeatmap
+from onnxplain.core.protocols import Classifier, Fill, Inpainter
+from onnxplain.metrics import Metric
 from onnxplain.registry import Entry, parse_entry, read_plan_toml
-from onnxplain.study.given import Given
 
 T = TypeVar("T")
 
-# They remove nothing, so one fill is as good as all.
-UNFILLED: Mapping[str, type[Method]] = {cls.name: cls for cls in (RandomHeatmap, Given)}
+# How something is named: as a text, as a table of TOML, or as either was read.
+Name: TypeAlias = str | Mapping[str, Any] | Entry
+
+_LISTS = ("models", "methods", "fills", "metrics")
+_PATHS = ("images", "annotations", "wnids")
 
 
 @dataclass(frozen=True)
@@ -45,29 +45,36 @@ class Plan:
     ----------
     images, annotations, wnids : str, optional
         As `onnxplain.study.dataset.read_items` takes them.
-    models, methods, fills, metrics : tuple of Entry
-        Every method runs with every fill; with its paper's where there are none. A model's
-        parameters are those of `onnxplain.load`.
-    inpainter : str, optional
-        What fills in the ``-g`` methods.
+    models : tuple of Entry or Classifier
+        Names or files with parameters of `onnxplain.load`, or loaded classifiers; the default
+        classifier if empty.
+    methods : tuple of Entry or Method
+        Names with parameters, or values.
+    fills : tuple of Entry or Fill
+        Every method runs with every fill; with that of its paper if there are none.
+    metrics : tuple of Entry or Metric
+        Names with parameters, or values.
+    inpainter : str, Entry or Inpainter, optional
+        The inpainter of the ``-g`` methods: its name or file, with the parameters of its
+        description, or a loaded one.
     seed : int
         Decides every random draw, the sample and which images are held out.
     limit : int, optional
-        Images to take, before those that are classified wrongly are left out.
+        Number of images to take, before wrongly classified ones are left out.
     held_out : float in [0, 1)
         Share of the images on which thresholds are chosen.
     only_correct : bool
-        Whether images are left out whose label is not the predicted class.
+        Whether to leave out images whose label is not the predicted class.
     """
 
     images: str | None = None
     annotations: str | None = None
     wnids: str | None = None
-    models: tuple[Entry, ...] = ()
-    methods: tuple[Entry, ...] = (Entry("random"), Entry("rise"))
-    fills: tuple[Entry, ...] = ()
-    metrics: tuple[Entry, ...] = (Entry("deletion"), Entry("insertion"))
-    inpainter: str | None = None
+    models: tuple[Entry | Classifier, ...] = ()
+    methods: tuple[Entry | Method, ...] = (Entry("random"), Entry("rise"))
+    fills: tuple[Entry | Fill, ...] = ()
+    metrics: tuple[Entry | Metric, ...] = (Entry("deletion"), Entry("insertion"))
+    inpainter: str | Entry | Inpainter | None = None
     seed: int = 0
     limit: int | None = None
     held_out: float = 1 / 3
@@ -80,25 +87,9 @@ class Plan:
             raise ValueError(f"limit must be >= 1, got {self.limit}")
         if not 0 <= self.held_out < 1:
             raise ValueError(f"held_out must be >= 0 and < 1, got {self.held_out}")
-        for what in ("methods", "metrics"):
-            if not getattr(self, what):
-                raise ValueError(f"{what} is empty; name at least one")
-
-
-class NamedFill(NamedTuple):
-    """A fill, and what decides its pictures, for keys and tables."""
-
-    fill: Fill
-    name: str
-    parameters: Mapping[str, Any]
-
-
-class Explainer(NamedTuple):
-    """A method with its fill."""
-
-    method: Method
-    name: str
-    fill: NamedFill
+        for field in ("methods", "metrics"):
+            if not getattr(self, field):
+                raise ValueError(f"{field} is empty; name at least one")
 
 
 def read_plan(path: Path) -> Plan:
@@ -107,95 +98,63 @@ def read_plan(path: Path) -> Plan:
     Raises
     ------
     ValueError
-        If it cannot be read, or says what a plan cannot.
+        If the file cannot be read, or holds an unknown key or an impossible value.
     """
-    kinds: dict[str, Any] = {
-        **dict.fromkeys(("images", "annotations", "wnids", "inpainter"), str),
+    types: dict[str, Any] = {
+        **dict.fromkeys((*_PATHS, "inpainter"), str),
         **dict.fromkeys(("seed", "limit"), int),
-        **dict.fromkeys(("models", "methods", "fills", "metrics"), list),
+        **dict.fromkeys(_LISTS, list),
         "held_out": (int, float),
         "only_correct": bool,
     }
-    given: dict[str, Any] = {}
-    for key, value in read_plan_toml(path, kinds).items():
-        if not isinstance(value, kinds[key]) or (kinds[key] is int and isinstance(value, bool)):
+    fields: dict[str, Any] = {}
+    for key, value in read_plan_toml(path, types).items():
+        if not isinstance(value, types[key]) or (types[key] is int and isinstance(value, bool)):
             raise ValueError(f"{path}: {key} cannot be {value!r}")
         try:
-            given[key] = tuple(map(parse_entry, value)) if isinstance(value, list) else value
+            fields[key] = tuple(map(parse_entry, value)) if isinstance(value, list) else value
         except ValueError as error:
             raise ValueError(f"{path}: {key}: {error}") from error
-    return Plan(**given)
+    return Plan(**fields)
 
 
-def no_inpainter() -> NoReturn:
-    """Refuse a fill that paints."""
-    raise ValueError("the fill 'inpaint' needs an inpainter, and there is none")
-
-
-def make_explainers(
-    plan: Plan, inpainter: Callable[[], Inpainter] = no_inpainter
-) -> list[Explainer]:
-    """Every method of a plan with every fill.
+def make_plan(plan: Plan | str | os.PathLike[str] | None, fields: Mapping[str, Any]) -> Plan:
+    """Make a plan from arguments, which win over a plan or plan file.
 
     Parameters
     ----------
-    plan : Plan
-        Its methods and fills.
-    inpainter : callable
-        Gives the inpainter; called only if a fill needs it.
+    plan : Plan, path or None
+        Holds the fields that are not given.
+    fields : mapping
+        Fields of `Plan`; None stands for one that is not given. Methods, fills, metrics and
+        models may be texts, tables or values, one or several.
 
     Raises
     ------
     ValueError, TypeError
-        If there is no such method, fill or parameter, or two are the same.
+        If the plan file cannot be read, or a field has an impossible value.
     """
-    found = []
-    for wanted in plan.methods:
-        if wanted.name in UNFILLED:
-            method = build(UNFILLED[wanted.name], wanted.parameters)
-            usual = make_named_fill(Entry(method.usual_fill), inpainter)
-            found.append(Explainer(method, method.name, usual))
-            continue
-        base, implied = registry.split_generative(wanted.name)
-        method = registry.make_method(base, wanted.parameters)
-        fills = (Entry(implied),) if implied else plan.fills or (Entry(method.usual_fill),)
-        for each in fills:
-            name = registry.generative_name(base) if each.name == Inpaint.name else base
-            found.append(Explainer(method, name, make_named_fill(each, inpainter)))
-    check_distinct([(e.name, repr(e.method), e.fill.name, e.fill.parameters) for e in found])
-    return found
+    base = Plan() if plan is None else plan if isinstance(plan, Plan) else read_plan(Path(plan))
+    given = {name: value for name, value in fields.items() if value is not None}
+    for name in _LISTS:
+        if name in given:
+            given[name] = tuple(map(_to_entry, _list_values(given[name])))
+    for name in _PATHS:
+        if name in given:
+            given[name] = os.fspath(given[name])
+    if isinstance(given.get("inpainter"), os.PathLike):
+        given["inpainter"] = os.fspath(given["inpainter"])
+    return replace(base, **given)
 
 
-def call_loader(load: Callable[..., T], model: str, **parameters: Any) -> T:
-    """What a loading function gives; a parameter that it does not take is told as a plan's.
-
-    Raises
-    ------
-    ValueError
-        If there is no such parameter.
-    """
-    _, *known = inspect.signature(load).parameters
-    for name in parameters:
-        if name not in known:
-            raise ValueError(f"model {model}: parameter {describe_unknown(name, known)}")
-    return load(model, **parameters)
+def _list_values(given: T | Iterable[T]) -> Iterable[T]:
+    """Return the values of a list, or the one value that stands for a list of itself."""
+    single = isinstance(given, str | Mapping | os.PathLike) or not isinstance(given, Iterable)
+    return [given] if single else given  # type: ignore[return-value, list-item] # by `single`
 
 
-def make_named_fill(wanted: Entry, inpainter: Callable[[], Inpainter]) -> NamedFill:
-    """A fill, with the inpainter if it paints."""
-    painter = inpainter() if wanted.name == Inpaint.name else None
-    fill = registry.make_fill(wanted.name, wanted.parameters, painter)
-    parameters = get_values(fill)
-    if painter is not None:
-        ran = painter.provenance
-        parameters = {"inpainter": ran.get("inpainter"), "sha256": ran.get("sha256")}
-        if described := ran.get("described"):  # the same file, fed otherwise, paints otherwise
-            parameters["described"] = described
-    return NamedFill(fill, wanted.name, parameters)
-
-
-def check_distinct(names: list[Any]) -> None:
-    """Refuse two that are the same, by the first of what names them."""
-    for i, name in enumerate(names):
-        if name in names[:i]:
-            raise ValueError(f"{name[0]} is asked for twice with the same parameters")
+def _to_entry(given: Any) -> Any:
+    """Return a name as an entry, and a value as it is."""
+    if isinstance(given, os.PathLike):
+        return Entry(os.fspath(given))
+    return parse_entry(given) if isinstance(given, str | Mapping) else given

@@ -1,4 +1,4 @@
-"""What a row of a study says, and on what its key depends."""
+"""What a row of a study says, and what its key depends on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from onnxplain.core.params import get_values
 from onnxplain.core.protocols import Classifier
 from onnxplain.metrics import MetricResult, to_row
 from onnxplain.study.dataset import Item
+from onnxplain.study.explainers import Explainer
 from onnxplain.study.given import Given
 from onnxplain.study.judges import Judge
-from onnxplain.study.plan import Explainer
-from onnxplain.study.rows import Row, key_of
+from onnxplain.study.rows import Row, make_key
 from onnxplain.subjects import Subject
 from onnxplain.version import __version__
 
@@ -26,15 +26,15 @@ class Question:
     Parameters
     ----------
     classifier : Classifier
-        What is explained.
+        The classifier that is explained.
     item : Item
         Its label is the index of the class; None asks for the predicted one.
     sha256 : str or None
-        Of the photo's pixels; None if it cannot be read.
+        Checksum of the photo's pixels; None if the photo cannot be read.
     seed : int
         Decides all draws.
     predicted : int, optional
-        Index of the class that the classifier predicts, where that is known.
+        Index of the class that the classifier predicts, where it is known.
     """
 
     classifier: Classifier
@@ -45,65 +45,71 @@ class Question:
 
     @property
     def target(self) -> int | None:
-        """Index of the class; None where it is to be predicted."""
+        """Index of the class; None while it is still to be predicted."""
         return self.predicted if self.item.label is None else int(self.item.label)
 
     def image_key(self) -> str:
-        """The key of the row that tells how the image is classified."""
-        return key_of({**self._identity(), "file": self.item.file, "kind": "image"})
+        """Return the key of the row on how the image is classified."""
+        return make_key({**self._identify_image(), "file": self.item.file, "kind": "image"})
 
     def heatmap_key(self, explainer: Explainer) -> str:
-        """What a kept heatmap is called."""
-        return key_of(self._heatmap(explainer))
+        """Return the name of a kept heatmap."""
+        return make_key(self._identify_heatmap(explainer))
 
     def score_key(self, explainer: Explainer, judge: Judge) -> str:
-        """The key of the row of one metric."""
+        """Return the key of the row of one metric."""
         boxes = [astuple(box) for box in self.item.boxes], self.item.size
-        return key_of(
+        return make_key(
             {
-                **self._heatmap(explainer),
-                "file": self.item.file,  # two files of the same pixels are two images
-                **_metric(judge),
+                **self._identify_heatmap(explainer),
+                "file": self.item.file,  # two files with the same pixels are two images
+                **_describe_metric(judge),
                 "boxes": boxes if judge.metric.looks_at_boxes else None,
             }
         )
 
-    def image_row(self, found: Subject | Exception) -> Row:
-        """How the image is classified: ``done`` if right, else ``wrong``; or the error."""
-        facts = {"key": self.image_key(), "kind": "image", **self._facts()}
-        if isinstance(found, Exception):
-            return {**facts, "status": "error", "error": format_in_one_line(found)}
-        predicted, target = int(found.probabilities.argmax()), self.target
+    def image_row(self, outcome: Subject | Exception) -> Row:
+        """Make the row on how the image is classified, or why it could not be.
+
+        Its status is ``done`` if the class is right, ``wrong`` if not, ``error`` if it failed.
+        """
+        facts = {"key": self.image_key(), "kind": "image", **self._describe()}
+        if isinstance(outcome, Exception):
+            return {**facts, "status": "error", "error": format_in_one_line(outcome)}
+        predicted, target = int(outcome.probabilities.argmax()), self.target
         assert target is not None
         return {
             **facts,
             "status": "done" if predicted == target else "wrong",
             "predicted": predicted,
             "predicted_name": self.classifier.class_names[predicted],
-            "score": float(found.probabilities[target]),
+            "score": float(outcome.probabilities[target]),
         }
 
-    def score_row(self, explainer: Explainer, judge: Judge, found: MetricResult | Exception) -> Row:
-        """What a metric found, or the error."""
-        failed = isinstance(found, Exception)
-        score = MetricResult(float("nan")) if isinstance(found, Exception) else found
+    def score_row(
+        self, explainer: Explainer, judge: Judge, outcome: MetricResult | Exception
+    ) -> Row:
+        """Make the row of a metric: its result, or why there is none."""
+        failed = isinstance(outcome, Exception)
+        score = MetricResult(float("nan")) if isinstance(outcome, Exception) else outcome
         result = to_row(judge.metric, score)
         return {
             "key": self.score_key(explainer, judge),
             "kind": "score",
-            **self._facts(),
+            **self._describe(),
             "status": "error" if failed else "done",
             "seed": self.seed,
-            **_explainer(explainer),
-            **_metric(judge),
+            **_describe_explainer(explainer),
+            **_describe_metric(judge),
             "direction": result["direction"],
             "unit": result["unit"],
             "value": result["value"],
-            **({"error": format_in_one_line(found)} if isinstance(found, Exception) else {}),
+            **({"error": format_in_one_line(outcome)} if isinstance(outcome, Exception) else {}),
             "details": result["details"],
         }
 
-    def _facts(self) -> Row:
+    def _describe(self) -> Row:
+        """Return what all rows of an image say."""
         ran, names = self.classifier.provenance, self.classifier.class_names
         return {
             "version": __version__,
@@ -117,7 +123,7 @@ class Question:
             "target_name": None if self.target is None else names[self.target],
         }
 
-    def _identity(self) -> dict[str, Any]:
+    def _identify_image(self) -> dict[str, Any]:
         ran = self.classifier.provenance
         return {
             "version": __version__,
@@ -127,19 +133,19 @@ class Question:
             "target": self.item.label,  # not the predicted one: a key is known beforehand
         }
 
-    def _heatmap(self, explainer: Explainer) -> dict[str, Any]:
+    def _identify_heatmap(self, explainer: Explainer) -> dict[str, Any]:
         # The file's name decides draws, as it does in onnxplain explain.
         name, method = self.item.path.name, explainer.method
         return {
-            **self._identity(),
+            **self._identify_image(),
             "name": name,
             "seed": self.seed,
-            **_explainer(explainer),
+            **_describe_explainer(explainer),
             "given": method.sha256(self.item.file) if isinstance(method, Given) else None,
         }
 
 
-def _explainer(explainer: Explainer) -> dict[str, Any]:
+def _describe_explainer(explainer: Explainer) -> dict[str, Any]:
     return {
         "method": explainer.name,
         "method_parameters": get_values(explainer.method),
@@ -148,7 +154,7 @@ def _explainer(explainer: Explainer) -> dict[str, Any]:
     }
 
 
-def _metric(judge: Judge) -> dict[str, Any]:
+def _describe_metric(judge: Judge) -> dict[str, Any]:
     return {
         "metric": judge.metric.name,
         "metric_parameters": {**get_values(judge.metric), **judge.model},

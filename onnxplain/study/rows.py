@@ -1,4 +1,4 @@
-"""Rows of results in JSON Lines: appended as they are done, found again by their content."""
+"""Rows of results in JSON Lines: appended as work is done, found again by their keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from onnxplain.core.errors import OutputError
-from onnxplain.core.files import replacing, wrapping_write_errors
+from onnxplain.core.files import open_replacement, wrap_write_errors
 
 Row: TypeAlias = dict[str, Any]
 
@@ -18,17 +18,17 @@ KEY_LENGTH = 32  # hexadecimal digits: 128 bits
 _HEAD = b'{"key": "'  # how every row that is written here begins
 
 
-def key_of(identity: Mapping[str, Any]) -> str:
-    """A name for a piece of work that is the same wherever it is done.
+def make_key(identity: Mapping[str, Any]) -> str:
+    """Make a name for a piece of work that is the same wherever the work is done.
 
     Parameters
     ----------
     identity : mapping
-        All that the result depends on, which JSON can hold.
+        Everything that the result depends on, as JSON can hold it.
 
     Examples
     --------
-    >>> key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
+    >>> make_key({"a": 1, "b": 2}) == make_key({"b": 2, "a": 1})
     True
     """
     text = json.dumps(identity, sort_keys=True, allow_nan=False)
@@ -41,67 +41,67 @@ class RowFile:
     Parameters
     ----------
     path : path
-        Is made if it is not there. A last row that was cut off when its writer was killed
-        is removed.
+        Is created if it does not exist. A last row that was cut off when its writer was
+        killed is removed.
 
     Attributes
     ----------
     done : dict
-        By key the ``status`` of each row in the file; the last of those of one key.
+        The ``status`` of each row in the file by its key; the last row of a key counts.
 
     Raises
     ------
     OutputError
-        If the file cannot be read or written, or holds what is no row; it is then left as
-        it is.
+        If the file cannot be read or written, or has a line that is not a row; the file is
+        then left as it is.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with wrapping_write_errors(path):
+        with wrap_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         self.done: dict[str, str] = {row["key"]: row["status"] for row in read_rows(path)}
-        with wrapping_write_errors(path):
-            _end_line(path)
+        with wrap_write_errors(path):
+            _end_last_line(path)
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows; when this returns, a killed process does not lose them."""
         rows = list(rows)
-        text = b"".join(map(_line, rows))
-        with wrapping_write_errors(self.path), self.path.open("ab") as file:
+        text = b"".join(map(_to_line, rows))
+        with wrap_write_errors(self.path), self.path.open("ab") as file:
             file.write(text)
         self.done.update((row["key"], row["status"]) for row in rows)
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file in order, one at a time; a last row that was cut off is left out.
+    """Yield the rows of a file in order; a last row that was cut off is left out.
 
     Raises
     ------
     OutputError
-        If the file cannot be read, or another line is no row.
+        If the file cannot be read, or another line is not a row.
     """
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                row = _parsed(line)
+                row = _parse_line(line)
                 if row is not None:
                     yield row
                 elif not _is_cut_off(line):
                     raise OutputError(
-                        f"{path}: line {number} is no row of an evaluation; remove the line, or "
-                        f"give another file"
+                        f"{path}: line {number} is not a row of an evaluation; remove the line, "
+                        f"or give another file"
                     )
     except OSError as error:
         raise OutputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def merge_rows(paths: Iterable[Path], output: Path) -> int:
-    """Write the rows of several files into one, each key once; how many there are.
+    """Write the rows of several files into one, each key once, and return their number.
 
-    What the one holds already is among them. Of a key whose work failed in one file and was
-    done in another, the done row is kept.
+    Rows that the output holds already are kept. If the work of a key failed in one file and
+    was done in another, the done row is kept.
 
     Raises
     ------
@@ -111,30 +111,31 @@ def merge_rows(paths: Iterable[Path], output: Path) -> int:
     paths = list(paths)
     if output.exists():
         paths.insert(0, output)
-    done = {row["key"] for row in _all(paths) if row["status"] != "error"}
+    done = {row["key"] for row in _read_all_rows(paths) if row["status"] != "error"}
     written: set[str] = set()
-    with wrapping_write_errors(output):
+    with wrap_write_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(output) as file:
-            for row in _all(paths):
+        with open_replacement(output) as file:
+            for row in _read_all_rows(paths):
                 key = row["key"]
                 if key in written or (row["status"] == "error" and key in done):
                     continue
                 written.add(key)
-                file.write(_line(row))
+                file.write(_to_line(row))
     return len(written)
 
 
-def _all(paths: Iterable[Path]) -> Iterator[Row]:
+def _read_all_rows(paths: Iterable[Path]) -> Iterator[Row]:
     for path in paths:
         yield from read_rows(path)
 
 
-def _line(row: Row) -> bytes:
+def _to_line(row: Row) -> bytes:
     return f"{json.dumps(row, allow_nan=False)}\n".encode()
 
 
-def _parsed(line: bytes) -> Row | None:
+def _parse_line(line: bytes) -> Row | None:
+    """Return the row in a line; None if the line is not a row."""
     try:
         row = json.loads(line)
     except ValueError:
@@ -146,9 +147,9 @@ def _parsed(line: bytes) -> Row | None:
 
 
 def _is_cut_off(line: bytes) -> bool:
-    """Whether it is the beginning of a row, as a writer leaves it that is killed.
+    """Return whether a line is the beginning of a row, as a writer that is killed leaves it.
 
-    What anybody else wrote need not end with a newline either, and is not ours to remove.
+    What others wrote may lack its last newline too, and is not ours to remove.
     """
     if not (line.startswith(_HEAD) or _HEAD.startswith(line)):
         return False
@@ -159,20 +160,20 @@ def _is_cut_off(line: bytes) -> bool:
     return False
 
 
-def _end_line(path: Path) -> None:
-    """End the last line of a file of rows: a whole row by a newline, another one by removing it."""
-    start = _whole(path)
+def _end_last_line(path: Path) -> None:
+    """End the last line of a file: add a newline to a whole row, remove a row that was cut off."""
+    start = _find_last_line(path)
     with path.open("r+b") as file:
         file.seek(start)
         last = file.read()
-        if last and _parsed(last) is None:
+        if last and _parse_line(last) is None:
             file.truncate(start)
         elif last:
             file.write(b"\n")
 
 
-def _whole(path: Path) -> int:
-    """Bytes up to the end of the last whole line."""
+def _find_last_line(path: Path) -> int:
+    """Return the number of bytes before a last line that lacks its newline."""
     end = path.stat().st_size
     with path.open("rb") as file:
         while end > 0:

@@ -19,67 +19,72 @@ RESAMPLES = 10_000
 _NUMBERS = 2_000_000  # drawn at a time: memory does not grow with the number of values
 
 
-def interval(
+def confidence_interval(
     values: ArrayLike, rng: np.random.Generator, *, level: float = 0.95
 ) -> tuple[float, float]:
-    """Confidence interval of the mean: percentiles of resampled means [1]_.
+    """Compute a confidence interval of the mean from percentiles of resampled means [1]_.
 
     Parameters
     ----------
     values : (N,) array
-        One an image, at least one.
+        One per image, at least one.
     rng : numpy.random.Generator
         Draws the resamples.
     level : float in (0, 1)
         How often such an interval holds the mean.
+
+    Returns
+    -------
+    low, high : float
+        In the unit of the values.
     """
     wide = np.asarray(values, np.float64)
     n = len(wide)
     means = np.concatenate(
-        [wide[rng.integers(0, n, (rows, n))].mean(axis=1) for rows in _rows(RESAMPLES, n)]
+        [wide[rng.integers(0, n, (rows, n))].mean(axis=1) for rows in _split_rows(RESAMPLES, n)]
     )
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def sign_flip(differences: ArrayLike, rng: np.random.Generator) -> float:
-    """Two-sided p-value of paired differences whose mean would be 0 by chance [2]_.
+def sign_flip_test(differences: ArrayLike, rng: np.random.Generator) -> float:
+    """Compute the two-sided p-value of paired differences whose true mean would be 0 [2]_.
 
     Under that hypothesis every difference might as well have the other sign. All
-    combinations of signs are tried where there are few enough, else `RESAMPLES` drawn ones.
+    combinations of signs are tried if there are few enough, else `RESAMPLES` drawn ones.
 
     Parameters
     ----------
     differences : (N,) array
-        One an image, at least one.
+        One per image, at least one.
     rng : numpy.random.Generator
         Draws the signs.
 
     Examples
     --------
-    >>> sign_flip([1.0, 1.0, 1.0], np.random.default_rng(0))
+    >>> sign_flip_test([1.0, 1.0, 1.0], np.random.default_rng(0))
     0.25
     """
     wide = np.asarray(differences, np.float64)
     n = len(wide)
-    # Sums that are equal but for their rounding count as equal.
+    # Sums that differ by their rounding alone count as equal.
     bound = abs(wide.sum()) - 1e-9 * np.abs(wide).sum()
     if 2**n <= RESAMPLES:
         bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
         return float((np.abs((1 - 2 * bits) @ wide) >= bound).mean())
     as_far = sum(
         int((np.abs((1 - 2 * rng.integers(0, 2, (rows, n))) @ wide) >= bound).sum())
-        for rows in _rows(RESAMPLES, n)
+        for rows in _split_rows(RESAMPLES, n)
     )
-    return (as_far + 1) / (RESAMPLES + 1)  # what was seen is one of the combinations
+    return (as_far + 1) / (RESAMPLES + 1)  # the observed signs are one of the combinations
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values of several tests, adjusted for their number [3]_.
+def adjust_by_holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust the p-values of several tests for their number [3]_.
 
     Examples
     --------
-    >>> holm([0.01, 0.04, 0.03])
+    >>> adjust_by_holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
     adjusted = [0.0] * len(p_values)
@@ -90,8 +95,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _rows(total: int, width: int) -> Iterator[int]:
-    """Parts of `total` rows that are not too large."""
+def _split_rows(total: int, width: int) -> Iterator[int]:
+    """Split `total` rows of `width` numbers into parts that are not too large."""
     part = max(_NUMBERS // max(width, 1), 1)
     for start in range(0, total, part):
         yield min(part, total - start)

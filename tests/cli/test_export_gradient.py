@@ -10,7 +10,7 @@ import onnxruntime as ort
 from tests.cli.conftest import Run
 
 
-def test_the_exported_graph_gives_scores_and_their_slope_by_the_image(
+def test_exported_graph_gives_scores_and_their_slope_by_the_image(
     run: Run, model: Path, tmp_path: Path
 ):
     out = tmp_path / "gradient.onnx"
@@ -37,14 +37,14 @@ def test_the_exported_graph_gives_scores_and_their_slope_by_the_image(
     np.testing.assert_allclose(numeric, along, rtol=0.02, atol=1e-3)
 
 
-def test_a_file_that_cannot_be_written_is_one_message(run: Run, model: Path, tmp_path: Path):
+def test_file_that_cannot_be_written_is_one_message(run: Run, model: Path, tmp_path: Path):
     (tmp_path / "file").write_text("no folder")
     result = run("export-gradient", model, "-o", tmp_path / "file" / "gradient.onnx")
     assert result.exit_code == 1
     assert "cannot be written" in result.stderr
 
 
-def test_the_model_itself_is_not_written_over(run: Run, model: Path):
+def test_model_itself_is_not_overwritten(run: Run, model: Path):
     before = model.read_bytes()
     Path("link.onnx").symlink_to(model)
     for name in (model, "link.onnx"):
@@ -54,23 +54,23 @@ def test_the_model_itself_is_not_written_over(run: Run, model: Path):
     assert model.read_bytes() == before
 
 
-def test_an_unknown_layer_is_refused_by_name(run: Run, model: Path, tmp_path: Path):
+def test_unknown_layer_is_an_error_that_names_it(run: Run, model: Path, tmp_path: Path):
     result = run("export-gradient", model, "-o", tmp_path / "g.onnx", "--layer", "no_such_tensor")
     assert result.exit_code != 0
     assert "no_such_tensor" in result.stderr
     assert not (tmp_path / "g.onnx").exists()
 
 
-def test_the_exported_graph_gives_slopes_by_a_coarse_mask(run: Run, model: Path, tmp_path: Path):
+def test_exported_graph_gives_slopes_by_a_coarse_mask(run: Run, model: Path, tmp_path: Path):
     out = tmp_path / "gradient.onnx"
     result = run("export-gradient", model, "-o", out, "--score", "logit", "--mask", "3")
     assert result.exit_code == 0, result.stderr
     session = ort.InferenceSession(str(out), providers=["CPUExecutionProvider"])
     image, *others = session.get_inputs()
-    assert {one.name for one in others} == {"target", "fill", "mask"}
+    assert {port.name for port in others} == {"target", "fill", "mask"}
     rng = np.random.default_rng(0)
-    picture, fill = (rng.random((1, *image.shape[1:]), np.float32) for _ in range(2))
-    feeds = {image.name: picture, "fill": fill, "target": np.ones(9, np.int64)}
+    photo, fill = (rng.random((1, *image.shape[1:]), np.float32) for _ in range(2))
+    feeds = {image.name: photo, "fill": fill, "target": np.ones(9, np.int64)}
     half = np.full((9, 3, 3), 0.5, np.float32)
     step = 0.01 * np.eye(9, dtype=np.float32).reshape(9, 3, 3)
     value, slope = session.run(["target_score", "d_score/d_mask"], {**feeds, "mask": half})
@@ -81,7 +81,7 @@ def test_the_exported_graph_gives_slopes_by_a_coarse_mask(run: Run, model: Path,
     np.testing.assert_allclose((up - down) / 0.02, slope[0].ravel(), rtol=0.02, atol=1e-3)
 
 
-def test_a_mask_finer_than_the_image_is_refused(run: Run, model: Path, tmp_path: Path):
+def test_mask_finer_than_the_image_is_an_error(run: Run, model: Path, tmp_path: Path):
     result = run("export-gradient", model, "-o", tmp_path / "g.onnx", "--mask", "999")
     assert result.exit_code == 2
     assert "cells a side, got 999" in result.stderr

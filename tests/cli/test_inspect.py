@@ -34,14 +34,14 @@ KEYS = [
 def test_json_has_these_keys_and_every_value_a_source(run: Run, model: Path):
     result = run("inspect", model, "--json")
     assert result.exit_code == 0
-    found = json.loads(result.stdout)
-    assert list(found) == KEYS
-    assert set(found["spec"]) == set(ModelSpec.__dataclass_fields__) - {"sources"}
-    assert all(one["source"] for one in found["spec"].values())
-    assert found["spec"]["range"] == {"value": [0, 1], "source": "tiny.toml"}
-    assert found["providers"] == ["CPUExecutionProvider"]
-    assert sum(found["placement"].values()) > 0
-    assert all(rate["per_second"] > 0 for rate in found["rates"])
+    inspected = json.loads(result.stdout)
+    assert list(inspected) == KEYS
+    assert set(inspected["spec"]) == set(ModelSpec.__dataclass_fields__) - {"sources"}
+    assert all(field["source"] for field in inspected["spec"].values())
+    assert inspected["spec"]["range"] == {"value": [0, 1], "source": "tiny.toml"}
+    assert inspected["providers"] == ["CPUExecutionProvider"]
+    assert sum(inspected["placement"].values()) > 0
+    assert all(rate["per_second"] > 0 for rate in inspected["rates"])
 
 
 def test_text_names_sources_and_rates(run: Run, model: Path):
@@ -52,34 +52,36 @@ def test_text_names_sources_and_rates(run: Run, model: Path):
     assert "evaluations a second by batch size:" in shown
 
 
-def test_photo_is_answered_under_each_preprocessing(run: Run, model: Path, photo: Path):
-    found = json.loads(run("inspect", model, "--image", photo, "--label", "dog", "--json").stdout)
-    names = [answer["preprocessing"] for answer in found["answers"]]
+def test_photo_is_classified_under_each_preprocessing(run: Run, model: Path, photo: Path):
+    inspected = json.loads(
+        run("inspect", model, "--image", photo, "--label", "dog", "--json").stdout
+    )
+    names = [answer["preprocessing"] for answer in inspected["answers"]]
     assert names[0] == "as described"
     assert len(names) == len(set(names)) > 5
-    for answer in found["answers"]:
+    for answer in inspected["answers"]:
         best = answer["best"]
-        assert [one["rank"] for one in best] == [1, 2, 3]
-        assert best == sorted(best, key=lambda one: -one["probability"])
+        assert [seen["rank"] for seen in best] == [1, 2, 3]
+        assert best == sorted(best, key=lambda seen: -seen["probability"])
         assert answer["label"]["name"] == "dog"
         assert answer["label"] in best
     assert "the label" in run("inspect", model, "--image", photo, "--label", 1).stdout
 
 
-def test_photo_helps_where_preprocessing_is_not_known(
+def test_photo_helps_if_the_preprocessing_is_unknown(
     run: Run, folder: Path, photo: Path, own_cache: None
 ):
     onnx.save(models.additive(models.weights((16, 16))), "plain.onnx")
     result = run("inspect", "plain.onnx", "--image", photo, "--json")
     assert result.exit_code == 1
     assert "pass --preprocessing" in result.stderr
-    found = json.loads(result.stdout)
-    assert found["spec"] is None
-    assert "pass --preprocessing" in found["problem"]
-    assert found["answers"]
+    inspected = json.loads(result.stdout)
+    assert inspected["spec"] is None
+    assert "pass --preprocessing" in inspected["problem"]
+    assert inspected["answers"]
 
 
-def test_what_is_written_describes_the_model_from_then_on(
+def test_written_spec_describes_the_model_from_then_on(
     run: Run, folder: Path, photo: Path, own_cache: None
 ):
     onnx.save(models.additive(models.weights((16, 16))), "plain.onnx")
@@ -90,7 +92,7 @@ def test_what_is_written_describes_the_model_from_then_on(
     assert json.loads(again.stdout)["spec"]["range"]["source"] == "plain.toml"
 
 
-def test_no_file_is_replaced_by_a_spec_unless_that_is_asked_for(run: Run, model: Path):
+def test_spec_replaces_a_file_only_with_force(run: Run, model: Path):
     graph, own = model.read_bytes(), model.with_suffix(".toml")
     for words in ((), ("--force",)):
         result = run("inspect", model, "--write-spec", model, *words)
@@ -112,7 +114,7 @@ def test_spec_that_cannot_be_written_is_an_error(run: Run, model: Path):
     assert "/proc/none.toml: cannot be written" in result.stderr
 
 
-def test_both_wheels_are_warned_of(run: Run, model: Path, monkeypatch: pytest.MonkeyPatch):
+def test_both_wheels_together_are_a_warning(run: Run, model: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(importlib.metadata, "version", lambda package: "1.31")
     result = run("inspect", model, "--json")
     (warning,) = json.loads(result.stdout)["warnings"]
@@ -139,16 +141,16 @@ def test_bad_photo_is_an_error(run: Run, model: Path, photo: Path):
     assert "exceeds the limit" in run("inspect", model, "--image", photo, "--max-pixels", 5).stderr
 
 
-def test_it_tells_whether_there_is_a_gradient_and_that_it_is_right(run: Run, model: Path):
-    told = json.loads(run("inspect", model, "--json").stdout)["gradients"]
-    assert told.startswith("yes")
+def test_gradient_is_reported_and_checked(run: Run, model: Path):
+    gradients = json.loads(run("inspect", model, "--json").stdout)["gradients"]
+    assert gradients.startswith("yes")
     checked = json.loads(run("inspect", model, "--check-gradient", "--json").stdout)["gradients"]
     assert "agree within" in checked
     assert "DISAGREE" not in checked
 
 
-def test_it_names_the_node_that_a_rule_refuses(run: Run, model: Path):
-    """A cast to float64 has a rule, which refuses this one."""
+def test_node_that_a_rule_refuses_is_named(run: Run, model: Path):
+    """The rule of a cast to float64 refuses this cast."""
     proto = onnx.load(model)
     first = proto.graph.node[0]
     image, first.input[0] = first.input[0], "narrow"
@@ -161,6 +163,6 @@ def test_it_names_the_node_that_a_rule_refuses(run: Run, model: Path):
     del proto.graph.node[:]
     proto.graph.node.extend(nodes)
     onnx.save(proto, model)
-    told = json.loads(run("inspect", model, "--json").stdout)["gradients"]
-    assert told.startswith("none: tiny.onnx: node 'widen' (Cast)")
-    assert "gain=difference of mp2" in told
+    gradients = json.loads(run("inspect", model, "--json").stdout)["gradients"]
+    assert gradients.startswith("none: tiny.onnx: node 'widen' (Cast)")
+    assert "add a rule for the operator" in gradients

@@ -24,16 +24,16 @@ PAINTER_KEYS = [
 ]
 
 
-def test_inpainter_is_known_by_its_ports_and_shown_with_sources_and_checks(
+def test_inpainter_is_recognised_by_its_ports_and_shown_with_sources_and_checks(
     run: Run, folder: Path, own_cache: None
 ):
     onnx.save(painters.plain(multiple=8), "painter.onnx")
-    found = json.loads(run("inspect", "painter.onnx", "--json").stdout)
-    assert list(found) == PAINTER_KEYS
-    assert set(found["spec"]) == set(InpainterSpec.__dataclass_fields__) - {"sources"}
-    assert found["spec"]["multiple"] == {"value": 8, "source": "behaviour"}
-    assert found["spec"]["layout"] == {"value": "nchw", "source": "graph"}
-    assert {one["name"]: one["passed"] for one in found["checks"]} == {
+    inspected = json.loads(run("inspect", "painter.onnx", "--json").stdout)
+    assert list(inspected) == PAINTER_KEYS
+    assert set(inspected["spec"]) == set(InpainterSpec.__dataclass_fields__) - {"sources"}
+    assert inspected["spec"]["multiple"] == {"value": 8, "source": "behaviour"}
+    assert inspected["spec"]["layout"] == {"value": "nchw", "source": "graph"}
+    assert {check["name"]: check["passed"] for check in inspected["checks"]} == {
         "size": True,
         "determinism": True,
         "polarity": True,
@@ -49,7 +49,7 @@ def test_inpainter_is_known_by_its_ports_and_shown_with_sources_and_checks(
     assert "polarity            yes  what is in the hole shows by" in shown
 
 
-def test_options_describe_an_inpainter_and_what_is_written_describes_it_from_then_on(
+def test_options_describe_an_inpainter_and_the_written_spec_does_from_then_on(
     run: Run, folder: Path, own_cache: None
 ):
     onnx.save(painters.migan_generator(), "painter.onnx")
@@ -65,7 +65,7 @@ def test_options_describe_an_inpainter_and_what_is_written_describes_it_from_the
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "says"),
+    ("words", "code", "problem"),
     [
         (("--inpainter-output-range", "0,255"), 1, "write output_range = [0, 1]"),
         (("--inpainter-hole", 0), 1, "write hole = 1.0 and known = 0.0"),
@@ -77,13 +77,13 @@ def test_options_describe_an_inpainter_and_what_is_written_describes_it_from_the
         (("--layout", "nhwc"), 2, "painter.onnx is an inpainter"),
     ],
 )
-def test_inpainter_that_is_wrongly_described_is_an_error(
-    run: Run, folder: Path, own_cache: None, words: tuple[object, ...], code: int, says: str
+def test_wrong_description_of_an_inpainter_is_an_error(
+    run: Run, folder: Path, own_cache: None, words: tuple[object, ...], code: int, problem: str
 ):
     onnx.save(painters.plain(), "painter.onnx")
     result = run("inspect", "painter.onnx", *words)
     assert result.exit_code == code
-    assert says in " ".join(result.stderr.split())
+    assert problem in " ".join(result.stderr.split())
 
 
 def test_classifier_described_as_inpainter_is_an_error(run: Run, model: Path):

@@ -9,26 +9,22 @@ import numpy as np
 import pytest
 
 import onnxplain
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, parse_lines
 from tests.conftest import shared
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 COFFEE, CAT = EXAMPLES / "coffee.jpg", EXAMPLES / "cat.jpg"
 
 
-def objects(text: str) -> list[dict[str, object]]:
-    return [json.loads(line) for line in text.splitlines()]
-
-
 def test_default_classifier_sees_the_coffee_in_the_cup(run: Run):
     words = ("--method", "sp", "--patch", 56, "--stride", 28, "--json")
     result = run("explain", COFFEE, *words)
     assert result.exit_code == 0, result.stderr
-    (one,) = objects(result.stdout)
-    assert one["target_name"] == "espresso"
-    assert one["score"] > 0.8
-    assert one["model"] == "efficientnet-lite0.onnx"
-    heatmap = onnxplain.load_explanation(one["heatmap"]).full_heatmap
+    (explained,) = parse_lines(result.stdout)
+    assert explained["target_name"] == "espresso"
+    assert explained["score"] > 0.8
+    assert explained["model"] == "efficientnet-lite0.onnx"
+    heatmap = onnxplain.load_explanation(explained["heatmap"]).full_heatmap
     assert heatmap.shape == (400, 600)
     row, column = np.unravel_index(heatmap.argmax(), heatmap.shape)
     assert 50 < row < 270  # the cup
@@ -41,12 +37,12 @@ def test_two_photos_and_two_targets_in_three_lines_of_python(tmp_path: Path):
     saved = explanation.save("out")
     assert saved.overlay is not None
     assert saved.overlay.is_file()
-    found = list(
+    explanations = list(
         onnxplain.explain_many(
             classifier, [COFFEE, CAT], onnxplain.LIME(n_samples=20), target=["tabby", "espresso"]
         )
     )
-    assert [one.target_name for one in found] == ["tabby", "espresso"] * 2  # type: ignore[union-attr]
+    assert [explained.target_name for explained in explanations] == ["tabby", "espresso"] * 2  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -63,38 +59,26 @@ def test_models_of_other_frameworks_are_explained(run: Run, model: str, words: t
     few = ("--method", "lime", "--n-samples", 8, "--json")
     result = run("explain", CAT, "-m", path, *words, *few)
     assert result.exit_code == 0, result.stderr
-    (one,) = objects(result.stdout)
-    assert 0 < one["score"] <= 1
-    assert one["evaluations"] == 8
+    (explained,) = parse_lines(result.stdout)
+    assert 0 < explained["score"] <= 1
+    assert explained["evaluations"] == 8
 
 
 def test_quantised_model_sees_the_coffee(run: Run):
     path = shared("models/mobilenet_v2_1.0_224_quant.onnx")
     names = shared("data/eval/imagenet_classes.csv")
     words = ("--method", "lime", "--n-samples", 8, "--labels", names, "--json")
-    (one,) = objects(run("explain", COFFEE, "-m", path, *words).stdout)
-    assert one["target_name"] == "espresso"
-    assert one["target"] == 968  # class 0 is the background
+    (explained,) = parse_lines(run("explain", COFFEE, "-m", path, *words).stdout)
+    assert explained["target_name"] == "espresso"
+    assert explained["target"] == 968  # class 0 is the background
 
 
 def test_inspect_shows_the_preprocessing_that_fits(run: Run):
     words = ("--image", COFFEE, "--label", "espresso", "--json")
-    found = json.loads(run("inspect", "efficientnet-lite0", *words).stdout)
-    answers = {one["preprocessing"]: one["label"]["probability"] for one in found["answers"]}
+    inspected = json.loads(run("inspect", "efficientnet-lite0", *words).stdout)
+    answers = {
+        answer["preprocessing"]: answer["label"]["probability"] for answer in inspected["answers"]
+    }
     assert answers["as described"] == pytest.approx(answers["lite, rgb"], abs=1e-6)
     assert answers["as described"] > answers["lite, bgr"]
     assert answers["as described"] > answers["bytes, rgb"]
-
-
-def test_zoo_lists_the_default_first_and_builds(run: Run):
-    listed = objects(run("zoo", "list", "--json").stdout)
-    assert [one["name"] for one in listed][:3] == [f"efficientnet-lite{i}" for i in range(3)]
-    assert "efficientnet-lite0" in run("zoo", "list").stdout.splitlines()[0]
-    (built,) = objects(run("zoo", "build", "efficientnet-lite0", "--json").stdout)
-    assert Path(built["path"]).is_file()
-
-
-def test_zoo_has_no_such_model(run: Run):
-    result = run("zoo", "build", "efficientnet-lite9")
-    assert result.exit_code == 1
-    assert "'efficientnet-lite9' is unknown; did you mean 'efficientnet-lite" in result.stderr

@@ -1,3 +1,5 @@
+"""Hyperparameters are declared once, on the dataclass."""
+
 import re
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -9,6 +11,7 @@ from onnxplain.core.params import (
     Param,
     Parametrised,
     build,
+    check_is_value,
     describe_unknown,
     get_values,
     list_parameters,
@@ -29,8 +32,8 @@ class Sample(Parametrised):
     check: Annotated[bool, Param("whether to check")] = True
 
 
-def test_every_field_is_declared_once_with_its_type_default_and_help():
-    by_name = {one.name: one for one in list_parameters(Sample)}
+def test_each_parameter_has_type_default_choices_and_help():
+    by_name = {parameter.name: parameter for parameter in list_parameters(Sample)}
     assert list(by_name) == ["n", "share", "how", "colour", "limit", "check"]
     assert (by_name["n"].type, by_name["n"].default, by_name["n"].param.help) == (int, 3, "a count")
     assert by_name["how"].choices == ("fast", "slow")
@@ -39,7 +42,7 @@ def test_every_field_is_declared_once_with_its_type_default_and_help():
     assert by_name["check"].type is bool
 
 
-def test_values_are_what_the_owner_was_built_with():
+def test_values_are_those_the_owner_was_built_with():
     assert get_values(Sample(n=5)) == {
         "n": 5,
         "share": 0.5,
@@ -51,7 +54,7 @@ def test_values_are_what_the_owner_was_built_with():
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"n": 0}, "Sample: n must be >= 1, got 0"),
         ({"share": 0.0}, "Sample: share must be > 0 and <= 1, got 0.0"),
@@ -61,31 +64,48 @@ def test_values_are_what_the_owner_was_built_with():
         ({"limit": 0}, "Sample: limit must be >= 1, got 0"),
     ],
 )
-def test_a_value_outside_its_range_is_refused_with_range_and_value(given, said):
-    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+def test_value_outside_its_range_is_refused_with_range_and_value(given, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Sample(**given)
 
 
 @pytest.mark.parametrize("given", [{"n": 1.5}, {"n": True}, {"share": "1"}, {"colour": (1.0, 0.0)}])
-def test_a_value_of_the_wrong_type_is_refused(given):
+def test_value_of_the_wrong_type_is_refused(given):
     with pytest.raises(TypeError, match=f"Sample: {next(iter(given))} takes"):
         Sample(**given)
 
 
-def test_a_wrong_parameter_name_gets_a_suggestion():
+def test_wrong_parameter_name_gets_a_suggestion():
     with pytest.raises(ValueError, match="parameter 'shar' is unknown; did you mean 'share'"):
         build(Sample, {"shar": 0.2})
     assert build(Sample, {"share": 0.2}) == Sample(share=0.2)
 
 
-def test_a_name_that_resembles_nothing_gets_the_whole_list():
+def test_name_similar_to_none_gets_the_whole_list():
     assert describe_unknown("zzz", ["sp", "lime"]) == "'zzz' is unknown; choose from sp, lime"
 
 
-def test_numbers_and_lists_of_numpy_become_pythons_own():
+def test_numpy_numbers_and_lists_become_pythons_own():
     method = RISE(n_masks=np.int64(10), p_keep=np.float32(0.25))
     assert (type(method.n_masks), type(method.p_keep)) == (int, float)
     assert method == RISE(n_masks=10, p_keep=0.25)
     assert Colour(rgb=[1, 0, np.float64(0.5)]) == Colour(rgb=(1, 0, 0.5))
     with pytest.raises(TypeError, match=r"n_masks takes int, got 10\.5"):
         RISE(n_masks=np.float64(10.5))
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "message"),
+    [
+        (RISE, "rise", "a method is a value or a name, as RISE() or 'rise', got the class RISE"),
+        (3, "rise", "a method is a value or a name, as SP() or 'rise', got int"),
+        (3, None, "a method is a value, as SP(), got int"),
+    ],
+)
+def test_class_in_place_of_a_value_is_refused_with_how_to_make_one(value, name, message):
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        check_is_value(value, "flow", "SP()", noun="method", name=name)
+
+
+def test_value_with_the_member_is_accepted():
+    check_is_value(RISE(), "flow", "SP()", noun="method")

@@ -1,3 +1,5 @@
+"""Scores of one class from the raw outputs of a model."""
+
 import numpy as np
 import pytest
 import scipy.special
@@ -5,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from onnxplain.core.scores import compute_target_scores, to_probabilities
+from onnxplain.core.scores import are_probabilities, compute_target_scores, to_probabilities
 
 LOGITS = arrays(
     np.float32,
@@ -15,7 +17,7 @@ LOGITS = arrays(
 
 
 @given(LOGITS)
-def test_probabilities_of_logits_are_scipys_softmax(raw):
+def test_probabilities_of_logits_equal_scipys_softmax(raw):
     np.testing.assert_allclose(
         to_probabilities(raw, "logits"),
         scipy.special.softmax(raw.astype(float), axis=1),
@@ -32,7 +34,7 @@ def test_log_odds_of_logits_and_of_their_probabilities_agree(raw):
     np.testing.assert_allclose(from_logits[sure], from_probabilities[sure], rtol=1e-6, atol=1e-6)
 
 
-def test_log_odds_tell_scores_apart_where_the_probability_has_stopped_moving():
+def test_log_odds_differ_where_the_probability_has_stopped_moving():
     raw = np.array([[60.0, 0.0], [61.0, 0.0]], np.float32)
     assert np.diff(compute_target_scores(raw, 0, outputs="logits"))[0] == 0
     assert np.diff(compute_target_scores(raw, 0, outputs="logits", kind="log-odds"))[
@@ -40,15 +42,29 @@ def test_log_odds_tell_scores_apart_where_the_probability_has_stopped_moving():
     ] == pytest.approx(1)
 
 
-def test_log_odds_of_a_saturated_probability_stay_finite():
+def test_log_odds_of_a_saturated_probability_are_finite():
     raw = np.array([[0.0, 1.0]], np.float32)
     for target in (0, 1):
         scores = compute_target_scores(raw, target, outputs="probabilities", kind="log-odds")
         assert np.isfinite(scores).all()
 
 
-def test_the_logit_is_the_models_own_and_of_a_probability_its_logarithm():
+def test_logit_is_the_models_own_or_the_logarithm_of_a_probability():
     raw = np.array([[0.25, 0.75]], np.float32)
     assert compute_target_scores(raw, 1, outputs="logits", kind="logit")[0] == 0.75
     scores = compute_target_scores(raw, 1, outputs="probabilities", kind="logit")
     assert scores[0] == pytest.approx(np.log(0.75))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.0, 1.0], True),
+        ([-0.009, 1.009], True),  # rounded by float16 or quantisation
+        ([0.5, 1.02], False),
+        ([-0.02, 0.5], False),
+        ([0.5, float("nan")], False),
+    ],
+)
+def test_probabilities_lie_in_0_to_1_up_to_rounding(values, expected):
+    assert are_probabilities(np.array(values)) is expected

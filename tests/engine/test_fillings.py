@@ -1,4 +1,4 @@
-"""Pictures for masks are made once each, whoever asks, and none is waited for in vain."""
+"""The picture of each mask is made once, whoever asks, and nobody waits for it in vain."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from onnxplain.core.data import Images, Mask
-from onnxplain.engine.fillings import Painting, Pictures
+from onnxplain.engine.fillings import MAX_FILLS, CachedFill, FillingCache
 
 MASKS = (np.random.default_rng(0).random((6, 4, 5)) > 0.5).astype(np.float32)
 
 
 @dataclass
 class Fill:
-    """The mask itself as a picture; remembers what it was asked for."""
+    """Turns the mask itself into a picture; remembers the masks."""
 
     asked: list[Mask] = field(default_factory=list)
 
@@ -30,135 +30,153 @@ class Fill:
         return sum(map(len, self.asked))
 
 
-def kept(n_pictures: int = 100) -> Pictures:
-    """Room for so many pictures."""
-    return Pictures(n_pictures * 3 * MASKS[0].nbytes)
+def make_cache(n_pictures: int = 100) -> FillingCache:
+    """Make a cache for this number of pictures."""
+    return FillingCache(n_pictures * 3 * MASKS[0].nbytes)
 
 
-def expected(masks: Mask) -> Images:
+def paint(masks: Mask) -> Images:
     return Fill()(masks)
 
 
-def test_a_mask_is_asked_once_within_a_call_and_across_calls() -> None:
+def test_each_mask_is_filled_once_within_a_call_and_across_calls() -> None:
     fill = Fill()
-    painting = Painting(fill, kept())
+    cached = CachedFill(fill, make_cache())
     first = MASKS[[0, 1, 0, 2, 1]]
     then = MASKS[[2, 3, 0]]
-    one, two = painting(first), painting(then)
-    np.testing.assert_array_equal(one.images, expected(first))
-    np.testing.assert_array_equal(two.images, expected(then))
-    assert (one.made, two.made) == (3, 1)
+    filled, filled_again = cached(first), cached(then)
+    np.testing.assert_array_equal(filled.images, paint(first))
+    np.testing.assert_array_equal(filled_again.images, paint(then))
+    assert (filled.n_made, filled_again.n_made) == (3, 1)
     np.testing.assert_array_equal(np.concatenate(fill.asked), MASKS[[0, 1, 2, 3]])
 
 
-def test_masks_that_differ_in_one_value_are_different() -> None:
+def test_masks_that_differ_in_one_value_are_filled_separately() -> None:
     masks = np.repeat(MASKS[:1], 2, axis=0)
     masks[1, 3, 4] = 0.25
-    np.testing.assert_array_equal(Painting(Fill(), kept())(masks).images, expected(masks))
+    np.testing.assert_array_equal(CachedFill(Fill(), make_cache())(masks).images, paint(masks))
 
 
-def test_pictures_without_a_hole_do_not_count() -> None:
+def test_masks_without_a_hole_do_not_count_as_made() -> None:
     masks = np.concatenate([np.zeros_like(MASKS[:1]), MASKS[:2]])
-    found = Painting(Fill(), kept())(masks)
-    assert found.made == 2
-    np.testing.assert_array_equal(found.images, expected(masks))
+    filled = CachedFill(Fill(), make_cache())(masks)
+    assert filled.n_made == 2
+    np.testing.assert_array_equal(filled.images, paint(masks))
 
 
-def test_no_more_pictures_are_kept_than_told() -> None:
+def test_cache_keeps_no_more_pictures_than_its_capacity() -> None:
     fill = Fill()
-    painting = Painting(fill, kept(2))
-    painting(MASKS[:3])
-    np.testing.assert_array_equal(painting(MASKS[:3]).images, expected(MASKS[:3]))
+    cached = CachedFill(fill, make_cache(2))
+    cached(MASKS[:3])
+    np.testing.assert_array_equal(cached(MASKS[:3]).images, paint(MASKS[:3]))
     assert fill.n_asked == 4  # the first was given up, the others were not
-    np.testing.assert_array_equal(painting(MASKS).images, expected(MASKS))
+    np.testing.assert_array_equal(cached(MASKS).images, paint(MASKS))
 
 
-def test_what_was_used_last_is_kept_whoever_asked_for_it() -> None:
-    """One image has all the room, and shares it with those that come."""
-    room, fill, other = kept(3), Fill(), Fill()
-    one, two = Painting(fill, room), Painting(other, room)
-    one(MASKS[:3])
-    one(MASKS[:1])
-    assert two(MASKS[:1]).made == 1  # gives up the second
-    assert one(MASKS[[0, 2]]).made == 0
-    assert one(MASKS[1:2]).made == 1
+def test_cache_shared_by_fills_drops_the_least_recently_used_picture() -> None:
+    cache, fill, other = make_cache(3), Fill(), Fill()
+    first, second = CachedFill(fill, cache), CachedFill(other, cache)
+    first(MASKS[:3])
+    first(MASKS[:1])
+    assert second(MASKS[:1]).n_made == 1  # drops the picture of the second mask
+    assert first(MASKS[[0, 2]]).n_made == 0
+    assert first(MASKS[1:2]).n_made == 1
     assert (fill.n_asked, other.n_asked) == (4, 1)
 
 
-def test_threads_that_ask_for_the_same_masks_share_one_making() -> None:
+def test_threads_that_ask_for_the_same_masks_share_the_work() -> None:
     fill = Fill()
     both_inside = threading.Barrier(2, timeout=10)
 
-    def paint(masks: Mask) -> Images:
-        both_inside.wait()  # each makes what the other waits for
+    def fill_masks(masks: Mask) -> Images:
+        both_inside.wait()  # each makes a picture that the other waits for
         return fill(masks)
 
-    painting = Painting(paint, kept())
+    cached = CachedFill(fill_masks, make_cache())
     asked = MASKS[[0, 1]], MASKS[[2, 1, 0]]
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(painting, asked, timeout=10)
-    np.testing.assert_array_equal(first.images, expected(asked[0]))
-    np.testing.assert_array_equal(second.images, expected(asked[1]))
-    assert fill.n_asked == first.made + second.made == 3
+        first, second = pool.map(cached, asked, timeout=10)
+    np.testing.assert_array_equal(first.images, paint(asked[0]))
+    np.testing.assert_array_equal(second.images, paint(asked[1]))
+    assert fill.n_asked == first.n_made + second.n_made == 3
 
 
-def test_an_error_reaches_whoever_waits_for_the_picture() -> None:
+def test_error_reaches_all_threads_that_wait_for_the_picture() -> None:
     began, go_on = threading.Event(), threading.Event()
 
-    def paint(masks: Mask) -> Images:
+    def fill_masks(masks: Mask) -> Images:
         began.set()
         assert go_on.wait(10)
         raise RuntimeError("out of paint")
 
-    painting = Painting(paint, kept())
+    cached = CachedFill(fill_masks, make_cache())
     with ThreadPoolExecutor(2) as pool:
-        maker = pool.submit(painting, MASKS[:1])
+        maker = pool.submit(cached, MASKS[:1])
         assert began.wait(10)
-        waiting = pool.submit(painting, MASKS[:1])
+        waiting = pool.submit(cached, MASKS[:1])
         go_on.set()
         for future in (maker, waiting):
             with pytest.raises(RuntimeError, match="out of paint"):
                 future.result(10)
 
 
-def test_a_fill_that_makes_too_few_pictures_is_an_error() -> None:
+def test_fill_that_makes_too_few_pictures_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"got \(5, 4, 5, 3\)"):
-        Painting(lambda masks: expected(masks[1:]), kept())(MASKS)
+        CachedFill(lambda masks: paint(masks[1:]), make_cache())(MASKS)
 
 
-def test_what_could_not_be_made_is_tried_again_when_it_is_asked_for_again() -> None:
+def test_picture_that_could_not_be_made_is_tried_again() -> None:
     fill, broken = Fill(), [True]
 
-    def paint(masks: Mask) -> Images:
+    def fill_masks(masks: Mask) -> Images:
         if broken.pop() if broken else False:
             raise MemoryError
         return fill(masks)
 
-    room = kept(3)
-    painting = Painting(paint, room)
+    cache = make_cache(3)
+    cached = CachedFill(fill_masks, cache)
     with pytest.raises(MemoryError):
-        painting(MASKS[:2])
-    np.testing.assert_array_equal(painting(MASKS[1:3]).images, expected(MASKS[1:3]))
-    painting(MASKS[:1])
-    assert painting(MASKS[:3]).made == 0  # those that failed take no room
+        cached(MASKS[:2])
+    np.testing.assert_array_equal(cached(MASKS[1:3]).images, paint(MASKS[1:3]))
+    cached(MASKS[:1])
+    assert cached(MASKS[:3]).n_made == 0  # failed pictures take no room
 
 
-def test_no_one_waits_for_ever_where_the_masks_cannot_be_gathered() -> None:
+def test_nobody_waits_for_ever_if_the_masks_cannot_be_gathered() -> None:
     class Unready(np.ndarray):
         def __getitem__(self, key: object) -> object:
             if not isinstance(key, list):
                 return super().__getitem__(key)
             raise MemoryError
 
-    painting = Painting(Fill(), kept())
+    cached = CachedFill(Fill(), make_cache())
     with pytest.raises(MemoryError):
-        painting(MASKS[:2].view(Unready))
-    np.testing.assert_array_equal(painting(MASKS[:2]).images, expected(MASKS[:2]))
+        cached(MASKS[:2].view(Unready))
+    np.testing.assert_array_equal(cached(MASKS[:2]).images, paint(MASKS[:2]))
 
 
-def test_pictures_come_as_float32_and_of_the_size_of_the_masks() -> None:
-    wide = Painting(lambda masks: Fill()(masks).astype(np.float64), kept())
+def test_pictures_are_float32_and_of_the_size_of_the_masks() -> None:
+    wide = CachedFill(lambda masks: Fill()(masks).astype(np.float64), make_cache())
     assert wide(MASKS[:2]).images.dtype == np.float32
-    thin = Painting(lambda masks: Fill()(masks)[..., :1], kept())
+    thin = CachedFill(lambda masks: Fill()(masks)[..., :1], make_cache())
     with pytest.raises(ValueError, match=r"expected shape \(2, 4, 5, 3\), got \(2, 4, 5, 1\)"):
         thin(MASKS[:2])
+
+
+def test_same_fill_of_the_same_image_is_cached_once_and_another_identity_apart() -> None:
+    cache, image = make_cache(), np.zeros((4, 5, 3), np.float32)
+    cached = cache.get_fill(image, "blur", paint)
+    assert cache.get_fill(image, "blur", paint) is cached
+    assert cache.get_fill(image, "noise", paint) is not cached
+    assert cache.get_fill(image.copy(), "blur", paint) is not cached
+
+
+def test_only_the_fills_used_last_are_kept() -> None:
+    cache, image = make_cache(), np.zeros((4, 5, 3), np.float32)
+    first, second = (cache.get_fill(image, identity, paint) for identity in ("first", "second"))
+    for i in range(MAX_FILLS - 2):
+        cache.get_fill(image, i, paint)
+    assert cache.get_fill(image, "first", paint) is first
+    cache.get_fill(image, "one too many", paint)
+    assert cache.get_fill(image, "first", paint) is first
+    assert cache.get_fill(image, "second", paint) is not second

@@ -1,3 +1,5 @@
+"""Flows that share batches get what they would get alone."""
+
 import threading
 from dataclasses import dataclass, replace
 from itertools import count
@@ -11,8 +13,8 @@ from hypothesis import strategies as st
 from onnxplain.core.data import Attribution, Case, make_rng
 from onnxplain.core.errors import ModelError, ScoreError
 from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery, start_flow
-from onnxplain.engine.run import Job, make_jobs, run
-from onnxplain.masks.families import ArrayMasks, PatchMasks, Unions
+from onnxplain.engine.run import Job, collect_values, make_jobs, run
+from onnxplain.masks.families import ArrayMasks, PatchMasks, UnionMasks
 from onnxplain.methods import LIME, MP2, RISE, SP
 from onnxplain.runtime import from_callable
 from tests.helpers.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
@@ -26,7 +28,7 @@ IMAGES = RNG.random((5, *SIZE, 3), np.float32)
 
 @dataclass(frozen=True)
 class Greedy:
-    """Asks for a few masks at a time, and the next ones depend on the scores."""
+    """Asks about a few masks at a time, which depend on the scores before."""
 
     name: ClassVar[str] = "greedy"
     adaptive: ClassVar[bool] = True
@@ -67,7 +69,7 @@ class Descent:
 
 @dataclass(frozen=True)
 class Sharing:
-    """Patches that are filled as if a block of them were removed."""
+    """Patches that are filled as if a whole block of patches were removed."""
 
     name: ClassVar[str] = "sharing"
     adaptive: ClassVar[bool] = False
@@ -78,7 +80,7 @@ class Sharing:
     def flow(self, case, rng):
         corners = np.stack(np.indices((3, 3)), axis=-1).reshape(-1, 2) * 6
         patches = PatchMasks(corners, 4, case.size)
-        holes = Unions(patches, np.arange(9) // 4)
+        holes = UnionMasks(patches, np.arange(9) // 4)
         reply = yield MaskQuery(patches, holes=holes)
         return Attribution(np.resize(reply.scores, case.size).astype(np.float32))
 
@@ -95,7 +97,7 @@ GRADIENTS = CurvedGradients(WEIGHTS)
 FILLS = [Picture(0.5), ShiftedWhereRemoved()]
 
 
-def job(i, method, fill, target=1, seed=0):
+def make_job(i, method, fill, target=1, seed=0):
     case = Case(f"photo{i}", IMAGES[i], target)
     return Job((case,), (start_flow(method, case, seed),), fill, seed)
 
@@ -111,65 +113,67 @@ def job(i, method, fill, target=1, seed=0):
         max_size=7,
     ),
 )
-def test_flows_that_share_batches_get_what_an_unbatched_driver_gives(
+def test_flows_that_share_batches_get_the_results_of_an_unbatched_driver(
     batch_size, workers, live, picks
 ):
     net = Net(curved(WEIGHTS), SIZE, batch_size=batch_size, workers=workers)
-    jobs = [job(i, method, fill) for i, method, fill in picks]
-    outcomes = {id(one.job): one for one in run(net, jobs, gradients=GRADIENTS, live=live)}
+    jobs = [make_job(i, method, fill) for i, method, fill in picks]
+    outcomes = {outcome.job: outcome for outcome in run(net, jobs, gradients=GRADIENTS, live=live)}
     assert max(net.calls, default=0) <= batch_size
     by_gradient = sum(isinstance(method, Descent) * 6 for _, method, _ in picks)
-    assert sum(net.calls) + by_gradient == sum(one.evaluations for one in outcomes.values())
-    for asked, (i, method, fill) in zip(jobs, picks, strict=True):
-        got = outcomes[id(asked)]
-        plain = job(i, method, fill)
+    assert sum(net.calls) + by_gradient == sum(outcome.evaluations for outcome in outcomes.values())
+    for job, (i, method, fill) in zip(jobs, picks, strict=True):
+        outcome = outcomes[job]
+        plain = make_job(i, method, fill)
         expected = driver.run(
             Net(curved(WEIGHTS), SIZE), plain.cases[0], plain.flows[0], fill, gradients=GRADIENTS
         )
-        assert got.evaluations == method.evaluations(SIZE)
-        # float32 scores of one image differ in the last digit between batch sizes
-        np.testing.assert_allclose(got.values[0].heatmap, expected.heatmap, rtol=1e-5, atol=1e-6)
+        assert outcome.evaluations == method.evaluations(SIZE)
+        # float32 scores of an image differ in the last digit between batch sizes
+        np.testing.assert_allclose(
+            outcome.values[0].heatmap, expected.heatmap, rtol=1e-5, atol=1e-6
+        )
 
 
-def test_batches_are_full_when_many_flows_ask_little():
+def test_batches_are_full_if_many_flows_ask_little_each():
     net = Net(curved(WEIGHTS), SIZE, batch_size=8)
-    list(run(net, [job(i % 5, Greedy(), FILLS[0]) for i in range(16)]))
+    list(run(net, [make_job(i % 5, Greedy(), FILLS[0]) for i in range(16)]))
     assert sum(net.calls) == 16 * 16
     assert np.mean(net.calls[:20]) >= 7.5
 
 
-def test_targets_of_a_method_that_does_not_adapt_share_its_evaluations():
+def test_targets_share_the_evaluations_of_a_method_that_is_not_adaptive():
     net = Net(curved(WEIGHTS), SIZE)
     method = SP(patch=5, stride=4)
     cases = [Case("photo0", IMAGES[0], target) for target in (0, 1)]
     (together,) = run(net, make_jobs(method, cases, FILLS[0], 0))
     assert sum(net.calls) == method.evaluations(SIZE)
     for target in (0, 1):
-        (alone,) = run(net, [job(0, method, FILLS[0], target)])
+        (alone,) = run(net, [make_job(0, method, FILLS[0], target)])
         np.testing.assert_array_equal(together.values[target].heatmap, alone.values[0].heatmap)
 
 
 def test_progress_counts_every_evaluation_once():
-    counted = []
+    counts = []
     net = Net(curved(WEIGHTS), SIZE, batch_size=5, workers=2)
-    jobs = [job(i, METHODS[i % 4], FILLS[0]) for i in range(5)]
-    list(run(net, jobs, on_progress=lambda evaluations, _: counted.append(evaluations)))
-    assert sum(counted) == sum(METHODS[i % 4].evaluations(SIZE) for i in range(5))
+    jobs = [make_job(i, METHODS[i % 4], FILLS[0]) for i in range(5)]
+    list(run(net, jobs, on_progress=lambda evaluations, _: counts.append(evaluations)))
+    assert sum(counts) == sum(METHODS[i % 4].evaluations(SIZE) for i in range(5))
 
 
-def test_masks_in_the_same_holes_share_one_inpaint_and_progress_counts_it():
-    told = []
+def test_masks_in_the_same_hole_share_one_inpaint_and_progress_counts_it():
+    progress = []
     net = Net(curved(WEIGHTS), SIZE, batch_size=2, workers=2)
-    jobs = [job(0, Sharing(), FILLS[1])]
-    (outcome,) = run(net, jobs, on_progress=lambda *both: told.append(both))
+    jobs = [make_job(0, Sharing(), FILLS[1])]
+    (outcome,) = run(net, jobs, on_progress=lambda *counts: progress.append(counts))
     assert outcome.effort.inpaints == 3  # blocks of 4, 4 and 1 patches
-    assert np.sum(told, axis=0).tolist() == [9, 3]
+    assert np.sum(progress, axis=0).tolist() == [9, 3]
     assert 0 < outcome.effort.inpaint_seconds < outcome.effort.seconds
     assert 0 < outcome.effort.inpaint_share < 1
 
 
 @pytest.mark.parametrize(("fill", "expected"), [(FILLS[1], 4), (FILLS[0], 0)])
-def test_fills_that_are_asked_for_count_as_inpaints_and_a_picture_does_not(fill, expected):
+def test_fill_queries_count_as_inpaints_only_if_the_fill_depends_on_the_mask(fill, expected):
     masks = ArrayMasks(np.random.default_rng(3).random((4, *SIZE), np.float32))
 
     def flow():
@@ -177,13 +181,13 @@ def test_fills_that_are_asked_for_count_as_inpaints_and_a_picture_does_not(fill,
         again = yield FillQuery(masks)
         np.testing.assert_array_equal(first.images, again.images)
 
-    told = []
+    progress = []
     jobs = [Job((Case("photo0", IMAGES[0], 1),), (flow(),), fill)]
     net = Net(curved(WEIGHTS), SIZE)
-    (outcome,) = run(net, jobs, on_progress=lambda *both: told.append(both))
+    (outcome,) = run(net, jobs, on_progress=lambda *counts: progress.append(counts))
     assert outcome.error is None
     assert outcome.effort.inpaints == expected
-    assert np.sum(told, axis=0).tolist() == [0, expected]
+    assert np.sum(progress, axis=0).tolist() == [0, expected]
 
 
 @dataclass(frozen=True)
@@ -194,60 +198,61 @@ class Broken:
         return image
 
 
-def test_a_job_that_fails_does_not_stop_the_others():
+def collect_errors(outcomes):
+    return {outcome.job.cases[0].name: outcome.error for outcome in outcomes}
+
+
+def test_job_that_fails_does_not_stop_the_others():
     net = Net(curved(WEIGHTS), SIZE)
-    outcomes = list(run(net, [job(i, METHODS[1], Broken()) for i in range(3)]))
-    errors = {one.job.cases[0].name: one.error for one in outcomes}
+    errors = collect_errors(run(net, [make_job(i, METHODS[1], Broken()) for i in range(3)]))
     assert isinstance(errors["photo1"], ValueError)
     assert errors["photo0"] is errors["photo2"] is None
 
 
-def test_scores_that_are_not_finite_end_their_job_and_name_the_image():
+def test_scores_that_are_not_finite_fail_their_job_and_name_the_image():
     def function(images):
         scores = np.array(curved(WEIGHTS)(images))
         scores[(images == IMAGES[1]).all(axis=(1, 2, 3))] = np.nan
         return scores
 
-    outcomes = list(run(Net(function, SIZE), [job(i, METHODS[0], FILLS[0]) for i in range(3)]))
-    errors = {one.job.cases[0].name: one.error for one in outcomes}
+    jobs = [make_job(i, METHODS[0], FILLS[0]) for i in range(3)]
+    errors = collect_errors(run(Net(function, SIZE), jobs))
     assert isinstance(errors["photo1"], ScoreError)
     assert "photo1" in str(errors["photo1"])
     assert "NaN" in str(errors["photo1"])
     assert errors["photo0"] is errors["photo2"] is None
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_gradients_that_are_not_finite_end_their_job_and_name_image_and_value(told):
-    """Whether the gradients tell, as those of ONNX graphs do, or just hold such a value."""
+@pytest.mark.parametrize("raises", [False, True])
+def test_gradients_that_are_not_finite_fail_their_job_and_name_image_and_value(raises):
+    """Whether they raise an error, as those of ONNX graphs do, or just hold such a value."""
 
     @dataclass(frozen=True)
     class Gradients:
         def score_grads(self, images, targets, kind):
             raw, grads = CurvedGradients(WEIGHTS).score_grads(images, targets, kind)
             bad = (images == IMAGES[1]).all(axis=(1, 2, 3))
-            if told and bad.any():
+            if raises and bad.any():
                 raise ScoreError(f"d_score of image {bad.argmax()} holds nan, first at node 'sqrt'")
             grads[bad, 2, 3, 1] = np.nan
             return raw, grads
 
     method = MP2(grid=4, gain="gradient", chance=1e-6, max_area=0.5)
-    jobs = [
-        Job((case,), (method.flow(case, make_rng(0)),), FILLS[0])
-        for case in (Case(f"photo{i}", IMAGES[i], 1) for i in range(3))
-    ]
-    outcomes = list(run(Net(curved(WEIGHTS), SIZE), jobs, gradients=Gradients()))
-    errors = {one.job.cases[0].name: one.error for one in outcomes}
+    cases = [Case(f"photo{i}", IMAGES[i], 1) for i in range(3)]
+    jobs = make_jobs(method, cases, FILLS[0], 0)
+    errors = collect_errors(run(Net(curved(WEIGHTS), SIZE), jobs, gradients=Gradients()))
     assert isinstance(errors["photo1"], ScoreError)
     where = (
         "d_score of image 0 holds nan, first at node 'sqrt'"
-        if told
-        else "the gradient by the image is nan at row 2, column 3, green"
+        if raises
+        else "the gradient with respect to the image is nan at row 2, column 3, green"
     )
-    assert f"photo1: {where}" in str(errors["photo1"])
+    advice = "explain it with scores alone: mp2 with gain=difference"
+    assert str(errors["photo1"]) == f"photo1: {where}; {advice}"
     assert errors["photo0"] is errors["photo2"] is None
 
 
-def test_a_classifier_that_cannot_run_closes_every_flow_that_was_begun():
+def test_classifier_that_cannot_run_closes_every_flow_that_has_begun():
     begun, closed = [], []
 
     def flow(case):
@@ -276,33 +281,31 @@ def test_workers_score_side_by_side():
         return curved(WEIGHTS)(images)
 
     net = Net(function, SIZE, batch_size=2, workers=2)
-    (outcome,) = run(net, [job(0, LIME(n_samples=8, n_segments=4), FILLS[0])])
+    (outcome,) = run(net, [make_job(0, LIME(n_samples=8, n_segments=4), FILLS[0])])
     assert outcome.error is None
 
 
-def test_a_method_that_wants_gradients_of_a_classifier_without_is_told_what_to_do():
-    (outcome,) = run(Net(curved(WEIGHTS), SIZE), [job(0, Descent(), FILLS[0])])
+def test_method_that_asks_for_gradients_that_do_not_exist_fails():
+    (outcome,) = run(Net(curved(WEIGHTS), SIZE), [make_job(0, Descent(), FILLS[0])])
     assert isinstance(outcome.error, ModelError)
-    assert "gain=difference" in str(outcome.error)
+    assert "asks for gradients and this classifier has none" in str(outcome.error)
 
 
-def test_targets_of_a_method_that_adapts_share_what_is_filled_for_their_image():
+def test_targets_of_an_adaptive_method_share_the_fills_of_their_image():
     net = Net(curved(WEIGHTS), SIZE)
     photo = IMAGES[0]
     cases = [Case("photo", photo, target) for target in (0, 1)]
     fill = ShiftedWhereRemoved()
-    jobs = [Job((case,), (asks_for_holes(case),), fill) for case in cases]
-    made = [one.effort.inpaints for one in run(net, jobs)]
-    assert sum(made) == 3
-    other = Job((replace(cases[0], name="other"),), (asks_for_holes(cases[0]),), fill)
-    assert sum(one.effort.inpaints for one in run(net, [*fresh(jobs, fill), other])) == 6
+
+    def make_hole_jobs(cases):
+        return [Job((case,), (ask_about_holes(case),), fill) for case in cases]
+
+    assert sum(outcome.effort.inpaints for outcome in run(net, make_hole_jobs(cases))) == 3
+    cases.append(replace(cases[0], name="other"))
+    assert sum(outcome.effort.inpaints for outcome in run(net, make_hole_jobs(cases))) == 6
 
 
-def fresh(jobs, fill):
-    return [Job(one.cases, (asks_for_holes(one.cases[0]),), fill) for one in jobs]
-
-
-def asks_for_holes(case):
+def ask_about_holes(case):
     masks = np.zeros((3, *case.size), np.float32)
     for i, mask in enumerate(masks):
         mask[i : i + 4, :5] = 1
@@ -310,22 +313,22 @@ def asks_for_holes(case):
     return reply.scores
 
 
-def test_a_classifier_that_computes_one_call_at_a_time_is_filled_for_meanwhile():
+def test_next_batch_is_filled_while_the_classifier_computes_one_call_at_a_time():
     computing, filled, inside = threading.Event(), threading.Event(), threading.Lock()
-    painting, scored = count(1), []
+    n_filled, scored = count(1), []
 
     @dataclass(frozen=True)
     class Second:
-        """Paints the second batch while the classifier computes the first."""
+        """Fills the second batch while the classifier computes the first."""
 
         def prepare(self, image, rng):
-            def paint(masks):
-                if next(painting) == 2:
+            def fill_masks(masks):
+                if next(n_filled) == 2:
                     assert computing.wait(10)
                     filled.set()
                 return np.repeat(1 - image[None], len(masks), axis=0)
 
-            return paint
+            return fill_masks
 
     def scores(images):
         assert inside.acquire(blocking=False), "two calls at a time"
@@ -336,7 +339,7 @@ def test_a_classifier_that_computes_one_call_at_a_time_is_filled_for_meanwhile()
         return curved(WEIGHTS)(images)
 
     net = Net(scores, SIZE, batch_size=2, workers=1)
-    (outcome,) = run(net, [job(0, SP(patch=5, stride=4), Second())])
+    (outcome,) = run(net, [make_job(0, SP(patch=5, stride=4), Second())])
     assert outcome.error is None
     assert scored == [True]
 
@@ -344,29 +347,29 @@ def test_a_classifier_that_computes_one_call_at_a_time_is_filled_for_meanwhile()
 def test_results_do_not_depend_on_what_else_runs():
     net = Net(curved(WEIGHTS), SIZE)
     method = RISE(n_masks=20, grid=3)
-    (alone,) = run(net, [job(2, method, FILLS[0])])
-    together = list(run(net, [job(i, method, FILLS[0]) for i in (4, 2, 1)]))
-    same = next(one for one in together if one.job.cases[0].name == "photo2")
+    (alone,) = run(net, [make_job(2, method, FILLS[0])])
+    together = list(run(net, [make_job(i, method, FILLS[0]) for i in (4, 2, 1)]))
+    same = next(outcome for outcome in together if outcome.job.cases[0].name == "photo2")
     np.testing.assert_allclose(same.values[0].heatmap, alone.values[0].heatmap, rtol=1e-5)
 
 
-def test_every_class_is_told_only_to_those_who_ask():
+def test_reply_holds_all_classes_only_if_the_query_asks_for_them():
     masks = ArrayMasks(np.random.default_rng(3).random((7, *SIZE), np.float32))
 
     def flow():
         plain = yield MaskQuery(masks)
-        every = yield MaskQuery(masks, classes=True)
-        return plain, every
+        full = yield MaskQuery(masks, classes=True)
+        return plain, full
 
     case = Case("photo0", IMAGES[0], 1)
     (outcome,) = run(Net(curved(WEIGHTS), SIZE), [Job((case,), (flow(),), FILLS[0])])
-    ((plain, every),) = outcome.values
+    ((plain, full),) = outcome.values
     assert plain.classes is None
-    np.testing.assert_allclose(every.classes[:, 1], every.scores, rtol=1e-6)
-    np.testing.assert_allclose(every.classes.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(full.classes[:, 1], full.scores, rtol=1e-6)
+    np.testing.assert_allclose(full.classes.sum(axis=1), 1, rtol=1e-6)
 
 
-def test_the_first_image_is_scored_while_the_next_is_read():
+def test_first_image_is_scored_while_the_next_is_read():
     scored = threading.Event()
 
     def function(images):
@@ -384,7 +387,7 @@ def test_the_first_image_is_scored_while_the_next_is_read():
 
 
 class OddMasks:
-    """Masks of another package, which cannot be rendered, or come out as fewer."""
+    """Masks of another package, which cannot be rendered, or are too few."""
 
     size = SIZE
 
@@ -400,25 +403,23 @@ class OddMasks:
         return np.zeros((1, *SIZE), np.float32)
 
 
-def asking(query):
+def ask(query):
     yield query
-    return "told"
+    return "done"
 
 
 @pytest.mark.parametrize("fill", [Picture(0.5), ShiftedWhereRemoved()])
 @pytest.mark.parametrize(
-    ("fault", "says"), [("raises", "no masks today"), ("fewer", r"render\(0, 3\) gives masks")]
+    ("fault", "message"), [("raises", "no masks today"), ("fewer", r"render\(0, 3\) gives masks")]
 )
-def test_masks_that_cannot_be_rendered_are_their_jobs_failure_alone(fill, fault, says):
+def test_masks_that_cannot_be_rendered_fail_their_job_alone(fill, fault, message):
     net, case = from_callable(curved(WEIGHTS), size=SIZE, n_classes=2), Case("photo", IMAGES[0], 1)
     fine = ArrayMasks(np.ones((3, *SIZE), np.float32))
-    jobs = [
-        Job((case,), (asking(MaskQuery(masks)),), fill) for masks in (fine, OddMasks(fault), fine)
-    ]
-    outcomes = {one.job: one for one in run(net, jobs)}
+    jobs = [Job((case,), (ask(MaskQuery(masks)),), fill) for masks in (fine, OddMasks(fault), fine)]
+    outcomes = {outcome.job: outcome for outcome in run(net, jobs)}
     first, broken, last = (outcomes[job] for job in jobs)
-    assert first.values == last.values == ("told",)
-    with pytest.raises((RuntimeError, ValueError), match=says):
+    assert first.values == last.values == ("done",)
+    with pytest.raises((RuntimeError, ValueError), match=message):
         raise broken.error
 
 
@@ -431,14 +432,14 @@ def test_masks_that_cannot_be_rendered_are_their_jobs_failure_alone(fill, fault,
     ],
     ids=lambda query: type(query).__name__,
 )
-def test_a_query_about_nothing_is_refused(query):
-    job = Job((Case("photo", IMAGES[0], 1),), (asking(query),), Picture(0.5))
+def test_empty_query_fails_its_job(query):
+    job = Job((Case("photo", IMAGES[0], 1),), (ask(query),), Picture(0.5))
     (outcome,) = run(Net(curved(WEIGHTS), SIZE), [job])
-    with pytest.raises(ValueError, match="one mask or image or more, got none"):
+    with pytest.raises(ValueError, match="at least one mask or image, got none"):
         raise outcome.error
 
 
-def test_a_flow_that_fails_to_stop_and_a_case_of_another_classifier_fail_alone():
+def test_flow_that_fails_to_stop_and_case_of_another_classifier_fail_alone():
     def stubborn():
         try:
             yield ImageQuery(np.ones((1, 2, 2, 3), np.float32))
@@ -450,10 +451,36 @@ def test_a_flow_that_fails_to_stop_and_a_case_of_another_classifier_fail_alone()
     case = Case("photo", IMAGES[0], 1)
     jobs = [
         Job((case,), (stubborn(),), Picture(0.5)),
-        Job((replace(case, target=9),), (asking(MaskQuery(fine)),), Picture(0.5)),
-        Job((case,), (asking(MaskQuery(fine)),), Picture(0.5)),
+        Job((replace(case, target=9),), (ask(MaskQuery(fine)),), Picture(0.5)),
+        Job((case,), (ask(MaskQuery(fine)),), Picture(0.5)),
     ]
-    outcomes = {one.job: one for one in run(net, jobs)}
+    outcomes = {outcome.job: outcome for outcome in run(net, jobs)}
     assert isinstance(outcomes[jobs[0]].error, ValueError)
     assert isinstance(outcomes[jobs[1]].error, IndexError)
-    assert outcomes[jobs[2]].values == ("told",)
+    assert outcomes[jobs[2]].values == ("done",)
+
+
+def test_values_of_all_jobs_are_collected_in_order():
+    net = Net(curved(WEIGHTS), SIZE)
+    case = Case("photo", IMAGES[0], 1)
+
+    def count_down(n):
+        for _ in range(n):
+            yield MaskQuery(ArrayMasks(np.ones((1, *SIZE), np.float32)))
+        return n
+
+    jobs = [Job((case,), (count_down(n),), FILLS[0]) for n in (5, 1, 3)]
+    assert collect_values(net, jobs) == [5, 1, 3]
+
+
+def test_error_of_the_first_job_that_failed_is_raised_by_collecting():
+    net = Net(curved(WEIGHTS), SIZE)
+    case = Case("photo", IMAGES[0], 1)
+
+    def fail(message):
+        raise RuntimeError(message)
+        yield
+
+    jobs = [Job((case,), (fail(message),), FILLS[0]) for message in ("first", "second")]
+    with pytest.raises(RuntimeError, match="first"):
+        collect_values(net, jobs)

@@ -1,19 +1,20 @@
-"""What is measured of a graph, and models brought to what is measured."""
+"""Shapes and constants that are measured of a graph."""
 
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-from onnxplain.gradient import Facts, GradientError, measure_facts
-from onnxplain.gradient.prepare import prepare
-from tests.helpers.gradients import Plain, ints, make_model, normal
+from onnxplain.gradient import Facts, GradientError, GradientRequest, build_gradient, measure_facts
+from onnxplain.gradient.facts import read_real_type, read_stored_tensors
+from onnxplain.runtime.measure import RuntimeMeasure
+from tests.helpers.gradient_networks import CLASSES, DX, make_relu_network, run_gradient
+from tests.helpers.gradients import PlainMeasure, draw_normal, ints, make_model
 
 
-def measured(sizes: tuple[int, ...] = (2, 3)) -> Facts:
-    """Of a model with windows, a computed bound, a scalar and a value that is data."""
+def measure_example(sizes: tuple[int, ...] = (2, 3)) -> Facts:
+    """Measure a model with windows, a computed bound, a scalar and a value that is data."""
     node = helper.make_node
     nodes = [
         node("Reshape", ["x", "pairs"], ["windows"]),
@@ -25,13 +26,13 @@ def measured(sizes: tuple[int, ...] = (2, 3)) -> Facts:
         node("ReduceSum", ["x"], ["total"], keepdims=0),
     ]
     constants = {"pairs": ints(-1, 2), "one": ints(1), "zero": ints(0)}
-    feeds = [{"x": normal(n, 4, seed=n).astype("f")} for n in sizes]
+    feeds = [{"x": draw_normal(n, 4, seed=n).astype("f")} for n in sizes]
     model = make_model(nodes, feeds[0], constants, ["total"])
-    return measure_facts(model, Plain(), feeds, np.dtype(np.float32))
+    return measure_facts(model, PlainMeasure(), feeds, np.dtype(np.float32))
 
 
 def test_dimensions_that_differ_between_two_batch_sizes_grow() -> None:
-    facts = measured()
+    facts = measure_example()
     assert facts.shapes["x"] == (None, 4)
     assert facts.shapes["windows"] == (None, 2)
     assert facts.shapes["total"] == ()
@@ -39,63 +40,82 @@ def test_dimensions_that_differ_between_two_batch_sizes_grow() -> None:
 
 
 def test_only_an_axis_as_long_as_the_batch_is_the_batch() -> None:
-    assert {"x", "cut", "at"} <= measured().rows
-    assert "windows" not in measured().rows
+    assert {"x", "cut", "at"} <= measure_example().rows
+    assert "windows" not in measure_example().rows
 
 
-def test_one_batch_size_makes_every_dimension_fixed() -> None:
-    facts = measured((1,))
+def test_single_batch_size_fixes_every_dimension() -> None:
+    facts = measure_example((1,))
     assert facts.shapes["windows"] == (2, 2)
     assert facts.rows == set()
 
 
-def test_bounds_computed_from_shapes_are_constants_and_data_is_not() -> None:
-    facts = measured()
+def test_bounds_computed_from_shapes_are_constants_and_data_are_not() -> None:
+    facts = measure_example()
     np.testing.assert_array_equal(facts.constants["stop"], [4])
     assert "at" not in facts.constants
 
 
-def test_one_example_does_not_make_a_constant_of_data() -> None:
-    facts = measured((1,))
+def test_data_of_a_single_example_are_no_constants() -> None:
+    facts = measure_example((1,))
     np.testing.assert_array_equal(facts.constants["stop"], [4])
     assert "at" not in facts.constants
 
 
 def test_large_constants_are_not_read() -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
-    feeds = {"x": normal(2, 100).astype("f")}
-    model = make_model(nodes, feeds, {"w": normal(100, 100).astype("f")}, ["y"])
-    facts = measure_facts(model, Plain(), [feeds], np.dtype(np.float32))
+    feeds = {"x": draw_normal(2, 100).astype("f")}
+    model = make_model(nodes, feeds, {"w": draw_normal(100, 100).astype("f")}, ["y"])
+    facts = measure_facts(model, PlainMeasure(), [feeds], np.dtype(np.float32))
     assert facts.shapes["w"] == (100, 100)
     assert "w" not in facts.constants
 
 
-def test_functions_of_a_model_are_inlined() -> None:
-    twice = helper.make_function(
-        "mine", "Twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])],
-        [helper.make_opsetid("", 18)],
-    )  # fmt: skip
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])
-    call = helper.make_node("Twice", ["x"], ["y"], domain="mine")
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("mine", 1)]
-    graph = helper.make_graph([call], "g", [x], [y])
-    model = helper.make_model(graph, functions=[twice], opset_imports=opsets, ir_version=9)
-    assert [node.op_type for node in prepare(model).graph.node] == ["Add"]
+def test_gradient_follows_the_row_that_the_image_chooses() -> None:
+    """It is that of the row that this image's sums choose, not the example's."""
+    node = helper.make_node
+    nodes = [
+        node("ReduceSum", ["x", "two"], ["sums"], keepdims=0),
+        node("ArgMax", ["sums"], ["at"], axis=1, keepdims=0),
+        node("Gather", ["x", "at"], ["row"], axis=1),
+        node("Flatten", ["row"], ["y"]),
+    ]
+    x = np.zeros((1, 5, CLASSES), np.float32)
+    x[0, 1] = 1
+    model = make_model(nodes, {"x": x}, {"two": ints(2)}, ["y"])
+    example = {"x": x[:, ::-1].copy()}
+    request = GradientRequest("x", "y", kind="logit")
+    gradient = build_gradient(model, request, RuntimeMeasure(), [example])
+    expected = np.zeros_like(x)
+    expected[0, 1, 2] = 1
+    np.testing.assert_array_equal(run_gradient(gradient, x, [2])[DX], expected)
 
 
-def test_an_old_model_that_cannot_be_converted_is_refused_with_advice() -> None:
-    nodes = [helper.make_node("Odd", ["x"], ["y"])]
-    model = make_model(nodes, {"x": normal(1, 2).astype("f")}, {}, ["y"], opset=9)
-    with pytest.raises(GradientError, match=r"opset 9 .*export it with opset 17"):
-        prepare(model)
+def test_images_of_whole_numbers_have_no_gradient() -> None:
+    model = make_relu_network()
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    with pytest.raises(GradientError, match="'x' holds uint8, which has no gradient"):
+        build_gradient(model, GradientRequest("x", "y"), RuntimeMeasure(), [])
 
 
-def test_preparing_leaves_the_model_itself_alone() -> None:
-    nodes = [helper.make_node("Relu", ["x"], ["y"])]
-    model = make_model(nodes, {"x": normal(1, 2).astype(np.float16)}, {}, ["y"], opset=13)
-    model.graph.initializer.append(numpy_helper.from_array(np.ones(3, np.float16), "w"))
-    before = onnx.ModelProto()
-    before.CopyFrom(model)
-    prepare(model)
-    assert model == before
+def test_unknown_input_is_refused_with_the_names_of_the_others() -> None:
+    with pytest.raises(GradientError, match="no input named 'picture'; its inputs are x"):
+        read_real_type(make_relu_network().graph, "picture")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_real_type_is_that_of_the_input(dtype: type) -> None:
+    model = make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": np.zeros(2, dtype)}, {}, [])
+    assert read_real_type(model.graph, "x") == dtype
+
+
+def test_stored_tensors_are_initialisers_and_constant_nodes() -> None:
+    nodes = [
+        helper.make_node("Constant", [], ["list"], value_ints=[3, 4]),
+        helper.make_node("Constant", [], ["number"], value_float=0.5),
+    ]
+    model = make_model(nodes, {}, {"matrix": np.ones((70, 70), np.float32)}, [])
+    shapes, small = read_stored_tensors(model.graph)
+    assert shapes == {"matrix": (70, 70), "list": (2,), "number": ()}
+    np.testing.assert_array_equal(small["list"], [3, 4])
+    assert (small["number"], "matrix" in small) == (0.5, False)

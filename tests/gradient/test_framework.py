@@ -1,4 +1,4 @@
-"""Small networks of several kinds against torch's own gradient, by both of its exporters."""
+"""Gradients of small networks against torch's own, exported by both of its exporters."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxplain.gradient import SCORE, Wish, build_gradient, gradient_name
+from onnxplain.gradient import SCORE, GradientRequest, build_gradient, gradient_name
 from onnxplain.runtime.measure import RuntimeMeasure
-from tests.helpers.gradients import Plain, ints
+from tests.helpers.gradients import PlainMeasure, ints
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.framework, pytest.mark.slow]
@@ -22,7 +22,7 @@ SIDE = 12
 
 
 class Residual(nn.Module):
-    """A block as in ResNet: batch normalisation, a strided shortcut, max-pooling before."""
+    """As in ResNet: max-pooling, batch normalisation, a strided shortcut."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Residual(nn.Module):
 
 
 class Inverted(nn.Module):
-    """As in MobileNetV3: a kernel for each channel, squeeze and excitation, hard swish."""
+    """As in MobileNetV3: a kernel per channel, squeeze and excitation, hard swish."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Inverted(nn.Module):
 
 
 class Dense(nn.Module):
-    """As in DenseNet: concatenation and average pooling, with dilation and reflection."""
+    """As in DenseNet: concatenation, average pooling, dilation, reflection."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Shifted(nn.Module):
 NETWORKS = [Residual, Inverted, Dense, Attention, Shifted]
 
 
-def network(kind: type) -> Any:
+def make_network(kind: type) -> Any:
     torch.manual_seed(0)
     net = nn.Sequential(kind(), nn.Linear(12, 5))
     for module in net.modules():
@@ -126,7 +126,7 @@ def export(net: Any, dynamo: bool) -> onnx.ModelProto:
     file, x = io.BytesIO(), torch.randn(2, 3, SIDE, SIDE)
     names: dict[str, Any] = {"input_names": ["x"], "output_names": ["y"]}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporters warn of their own future
+        warnings.simplefilter("ignore")  # the exporters warn of their own deprecation
         if dynamo:
             batch = ({0: torch.export.Dim("N")},)
             program = torch.onnx.export(net, (x,), dynamo=True, dynamic_shapes=batch,
@@ -143,18 +143,18 @@ def export(net: Any, dynamo: bool) -> onnx.ModelProto:
 @pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("dynamo", [False, True], ids=["torchscript", "dynamo"])
 def test_gradient_is_that_of_torch_in_float64(kind: type, dynamo: bool) -> None:
-    """Random values are far from kinks compared with float32's rounding: 1e-5 holds."""
+    """Random values lie far from kinks compared with float32's rounding, so 1e-5 holds."""
     if dynamo:
         pytest.importorskip("onnxscript")
-    net = network(kind)
+    net = make_network(kind)
     model = export(net, dynamo)
     x = torch.randn(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     targets = [0, 4, 2]
     examples = [{"x": x[:n].numpy()} for n in (2, 3)]
-    wish = Wish("x", "y", kind="log-odds")
-    built = build_gradient(model, wish, RuntimeMeasure(), examples)
+    request = GradientRequest("x", "y", kind="log-odds")
+    gradient = build_gradient(model, request, RuntimeMeasure(), examples)
     feeds = {"x": x.numpy(), "target": ints(*targets)}
-    found = Plain().run(built.SerializeToString(), feeds)
+    outputs = PlainMeasure().run(gradient.SerializeToString(), feeds)
 
     wide = x.double().requires_grad_()
     z = net.double()(wide)
@@ -164,6 +164,6 @@ def test_gradient_is_that_of_torch_in_float64(kind: type, dynamo: bool) -> None:
     ]
     torch.stack(scores).sum().backward()
     expected = wide.grad.numpy()
-    np.testing.assert_allclose(found[SCORE], [float(s.detach()) for s in scores], rtol=1e-4)
-    error = np.linalg.norm(found[gradient_name("x")] - expected) / np.linalg.norm(expected)
+    np.testing.assert_allclose(outputs[SCORE], [float(s.detach()) for s in scores], rtol=1e-4)
+    error = np.linalg.norm(outputs[gradient_name("x")] - expected) / np.linalg.norm(expected)
     assert error < 1e-5

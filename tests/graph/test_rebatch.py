@@ -1,4 +1,4 @@
-"""A fixed batch is carried through a graph, and no batch is believed without a proof."""
+"""Graphs of batch 1 take any batch after rewriting, and give every image its own answer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,14 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
 from onnxplain.core.errors import ModelError
+from onnxplain.graph.batch_proof import (
+    BatchProof,
+    make_probe_images,
+    prove_batch,
+    read_fixed_batch,
+)
 from onnxplain.graph.load import read_model
-from onnxplain.graph.rebatch import BatchProof, batch_axis, dynamic_batch, probe_images, prove_batch
+from onnxplain.graph.rebatch import make_batch_dynamic
 from tests.conftest import shared
 from tests.helpers import models
 
@@ -25,32 +31,34 @@ ort.set_default_logger_severity(4)
 node = helper.make_node
 
 
-def runner(proto: ModelProto) -> Callable[[NDArray[Any]], NDArray[Any]]:
+def open_runner(proto: ModelProto) -> Callable[[NDArray[Any]], NDArray[Any]]:
     session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda x: session.run(None, {name: x})[0]
 
 
-def encoded(proto: ModelProto) -> NDArray[Any]:
-    """Probe images as the graph takes them: -1..1, or 0..255 for uint8."""
+def encode_probes(proto: ModelProto) -> NDArray[Any]:
+    """Return probe images as the graph takes them: -1..1, or 0..255 for uint8."""
     stored = {tensor.name for tensor in proto.graph.initializer}
-    kind = next(v for v in proto.graph.input if v.name not in stored).type.tensor_type
-    dims = [d.dim_value for d in kind.shape.dim]
-    last = dims[3] in (1, 3)
-    size = (dims[1], dims[2]) if last else (dims[2], dims[3])
-    images = probe_images(size)[..., : dims[3] if last else dims[1]]
-    if not last:
+    image = next(value for value in proto.graph.input if value.name not in stored)
+    dims = [dim.dim_value for dim in image.type.tensor_type.shape.dim]
+    channels_last = dims[3] in (1, 3)
+    size = (dims[1], dims[2]) if channels_last else (dims[2], dims[3])
+    images = make_probe_images(size)[..., : dims[3] if channels_last else dims[1]]
+    if not channels_last:
         images = images.transpose(0, 3, 1, 2)
-    if kind.elem_type == TensorProto.UINT8:
+    if image.type.tensor_type.elem_type == TensorProto.UINT8:
         return np.rint(images * 255).astype(np.uint8)
     return np.ascontiguousarray(images * 2 - 1)
 
 
-def proof(proto: ModelProto) -> BatchProof:
-    return prove_batch(runner(proto), runner(dynamic_batch(proto)), encoded(proto))
+def prove_rewritten(proto: ModelProto) -> BatchProof:
+    return prove_batch(
+        open_runner(proto), open_runner(make_batch_dynamic(proto)), encode_probes(proto)
+    )
 
 
-def fixed_nets() -> dict[str, ModelProto]:
+def make_fixed_nets() -> dict[str, ModelProto]:
     w = models.weights((8, 6))
     return {
         "conv": models.convnet(batch=1),
@@ -62,14 +70,14 @@ def fixed_nets() -> dict[str, ModelProto]:
         "opset 9": models.additive(w, batch=1, flatten="one-row", opset=9),
         "opset 21": models.additive(w, batch=1, flatten="one-row", opset=21),
         "quantised": models.quantised(w),
-        "class token": class_token(),
-        "resize to sizes": resized(),
-        "heads merged with the batch": attention(),
+        "class token": make_class_token_net(),
+        "resize to sizes": make_resizing_net(),
+        "heads merged with the batch": make_attention_net(),
     }
 
 
-def class_token() -> ModelProto:
-    """A constant of batch 1 is joined to the tokens of the image, and read out again."""
+def make_class_token_net() -> ModelProto:
+    """Make a net that joins a constant of batch 1 to the image's tokens and reads it out."""
     rng = np.random.default_rng(0)
     return models.model(
         [
@@ -89,7 +97,7 @@ def class_token() -> ModelProto:
     )
 
 
-def resized() -> ModelProto:
+def make_resizing_net() -> ModelProto:
     return models.model(
         [
             node("Resize", ["image", "", "", "sizes"], ["large"], mode="linear"),
@@ -101,8 +109,8 @@ def resized() -> ModelProto:
     )
 
 
-def attention() -> ModelProto:
-    """Tokens first, batch second, heads merged with the batch: PyTorch's old attention."""
+def make_attention_net() -> ModelProto:
+    """Make PyTorch's old attention: tokens first, batch second, heads merged with the batch."""
     rng = np.random.default_rng(0)
     shapes = {
         "to_tokens": [1, 8, 16],
@@ -137,26 +145,27 @@ def attention() -> ModelProto:
     )
 
 
-@pytest.mark.parametrize("name", fixed_nets())
-def test_fixed_batches_become_dynamic_and_are_proved(name: str) -> None:
-    proto = fixed_nets()[name]
-    assert batch_axis(proto) == 1
+@pytest.mark.parametrize("name", make_fixed_nets())
+def test_graphs_of_batch_1_become_dynamic_and_are_proved(name: str) -> None:
+    proto = make_fixed_nets()[name]
+    assert read_fixed_batch(proto) == 1
     before = proto.SerializeToString()
-    assert proof(proto).proved, proof(proto).reason
+    proof = prove_rewritten(proto)
+    assert proof.proved, proof.reason
     assert proto.SerializeToString() == before
-    assert batch_axis(dynamic_batch(proto)) is None
+    assert read_fixed_batch(make_batch_dynamic(proto)) is None
 
 
 def test_rewritten_graphs_keep_their_answers_at_every_batch_size() -> None:
-    proto = attention()
+    proto = make_attention_net()
     x = np.random.default_rng(1).normal(size=(7, 3, 4, 4)).astype(np.float32)
-    single, batched = runner(proto), runner(dynamic_batch(proto))
-    want = np.concatenate([single(x[i : i + 1]) for i in range(7)])
-    for size in (1, 2, 7):
-        np.testing.assert_allclose(batched(x[:size]), want[:size], rtol=1e-5)
+    run_single, run_batched = open_runner(proto), open_runner(make_batch_dynamic(proto))
+    expected = np.concatenate([run_single(x[i : i + 1]) for i in range(7)])
+    for size in (1, 2, 7):  # float32 sums in another order
+        np.testing.assert_allclose(run_batched(x[:size]), expected[:size], rtol=1e-5)
 
 
-def test_a_batch_that_is_squeezed_away_cannot_be_carried() -> None:
+def test_batch_that_is_squeezed_away_is_an_error_that_names_the_node() -> None:
     proto = models.model(
         [
             node("GlobalAveragePool", ["image"], ["pooled"]),
@@ -169,70 +178,7 @@ def test_a_batch_that_is_squeezed_away_cannot_be_carried() -> None:
         {"flat": np.array([-1]), "first": np.array([0, 1]), "zero": np.array([0])},
     )
     with pytest.raises(ModelError, match="does not reach the output 'scores', lost at Gather"):
-        dynamic_batch(proto)
-
-
-def test_a_declared_batch_that_lies_is_not_proved() -> None:
-    proto = models.lying_batch()
-    assert batch_axis(proto) is None
-    images = probe_images((16, 16)).transpose(0, 3, 1, 2)
-    found = prove_batch(runner(proto), runner(proto), images)
-    assert not found.proved
-    assert "differ" in found.reason
-    assert found.error > 0.01
-
-
-def test_a_declared_batch_that_does_not_run_is_not_proved() -> None:
-    proto = models.convnet(one_row=True)
-    images = probe_images((16, 16)).transpose(0, 3, 1, 2)
-    found = prove_batch(runner(proto), runner(proto), images)
-    assert not found.proved
-    assert "does not run at batch 3" in found.reason
-
-
-def test_a_declared_batch_that_holds_is_proved() -> None:
-    proto = models.convnet()
-    run = runner(proto)
-    assert prove_batch(run, run, probe_images((16, 16)).transpose(0, 3, 1, 2)).proved
-
-
-def test_an_answer_for_one_of_three_images_is_not_proved() -> None:
-    run = runner(models.convnet())
-    images = probe_images((16, 16)).transpose(0, 3, 1, 2)
-    found = prove_batch(run, lambda x: run(x[:1]), images)
-    assert not found.proved
-    assert "shape (1, 5)" in found.reason
-
-
-@pytest.mark.parametrize("proto", [models.saturated(), models.constant((16, 16), [1.0, 2.0])])
-def test_agreement_of_answers_that_never_change_is_no_proof(proto: ModelProto) -> None:
-    run = runner(proto)
-    found = prove_batch(run, run, probe_images((16, 16)).transpose(0, 3, 1, 2))
-    assert not found.proved
-    assert "hardly differ" in found.reason
-
-
-def test_rows_that_are_exchanged_are_not_proved() -> None:
-    run = runner(models.convnet())
-    images = probe_images((16, 16)).transpose(0, 3, 1, 2)
-    assert not prove_batch(run, lambda x: run(x[[1, 0, 2]]), images).proved
-
-
-def test_infinite_answers_are_no_proof() -> None:
-    images = probe_images((4, 4))
-
-    def run(x: NDArray[Any]) -> NDArray[Any]:
-        return np.full((len(x), 2), np.nan)
-
-    assert not prove_batch(run, run, images).proved
-
-
-def test_probe_images_are_images() -> None:
-    images = probe_images((5, 7))
-    assert images.shape == (7, 5, 7, 3)
-    assert images.dtype == np.float32
-    assert images.min() >= 0
-    assert images.max() <= 1
+        make_batch_dynamic(proto)
 
 
 @pytest.mark.parametrize(
@@ -240,35 +186,39 @@ def test_probe_images_are_images() -> None:
     ["fer_quant.onnx", "mobilenet_v1_0.25_128_quant.onnx", "mobilenet_v2_1.0_224_quant.onnx"],
 )
 def test_real_graphs_of_batch_1_become_dynamic(name: str) -> None:
-    assert proof(read_model(shared(f"models/{name}")).proto).proved
+    assert prove_rewritten(read_model(shared(f"models/{name}")).proto).proved
 
 
-def test_light_graphs_of_onnx_take_a_batch_but_constant_weights_prove_nothing() -> None:
+def test_onnx_light_graphs_take_a_batch_but_their_constant_weights_prove_nothing() -> None:
     light = Path(onnx.__file__).parent / "backend/test/data/light"
     for name in ("light_shufflenet", "light_squeezenet"):
-        found = proof(onnx.load(light / f"{name}.onnx"))
-        assert not found.proved
-        assert found.error < 1e-4, name
-        assert "hardly differ" in found.reason
+        proof = prove_rewritten(onnx.load(light / f"{name}.onnx"))
+        assert not proof.proved
+        assert proof.error < 1e-4, name
+        assert "hardly differ" in proof.reason
 
 
-def test_external_tensors_need_not_be_loaded_to_be_rebatched(tmp_path: Path) -> None:
+def test_rewriting_does_not_need_external_tensors(tmp_path: Path) -> None:
     stored, proto = (models.convnet(batch=1, one_row=True) for _ in range(2))
     path = tmp_path / "net.onnx"
-    # shapes of a reshape are small and stay inside, as exporters leave them
+    # The targets of reshapes are small and stay inside, as exporters leave them.
     onnx.save_model(stored, path, save_as_external_data=True, location="w", size_threshold=100)
-    made = dynamic_batch(read_model(path).proto)
-    assert any(t.data_location == TensorProto.EXTERNAL for t in made.graph.initializer)
-    rebatched = models.save(made, tmp_path / "rebatched.onnx")
-    session = ort.InferenceSession(rebatched, providers=["CPUExecutionProvider"])
-    found = prove_batch(runner(proto), lambda x: session.run(None, {"image": x})[0], encoded(proto))
-    assert found.proved
+    rewritten = make_batch_dynamic(read_model(path).proto)
+    assert any(
+        tensor.data_location == TensorProto.EXTERNAL for tensor in rewritten.graph.initializer
+    )
+    rewritten_path = models.save(rewritten, tmp_path / "rewritten.onnx")
+    session = ort.InferenceSession(rewritten_path, providers=["CPUExecutionProvider"])
+    proof = prove_batch(
+        open_runner(proto), lambda x: session.run(None, {"image": x})[0], encode_probes(proto)
+    )
+    assert proof.proved
 
 
 @pytest.mark.slow
 @pytest.mark.framework
 @pytest.mark.parametrize("batch_first", [True, False])
-def test_a_transformer_that_pytorch_exported_becomes_dynamic(batch_first: bool) -> None:
+def test_transformer_exported_by_pytorch_becomes_dynamic(batch_first: bool) -> None:
     torch = pytest.importorskip("torch")
 
     class Transformer(torch.nn.Module):  # type: ignore[misc, name-defined]
@@ -292,4 +242,4 @@ def test_a_transformer_that_pytorch_exported_becomes_dynamic(batch_first: bool) 
         warnings.simplefilter("ignore")
         net = Transformer().eval()
         torch.onnx.export(net, (torch.zeros(1, 3, 32, 32),), file, dynamo=False, opset_version=17)
-    assert proof(onnx.load_from_string(file.getvalue())).proved
+    assert prove_rewritten(onnx.load_from_string(file.getvalue())).proved

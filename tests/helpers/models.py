@@ -32,7 +32,7 @@ def weights(size: tuple[int, int], classes: int = 3, seed: int = 0) -> NDArray[n
 def additive_scores(
     w: NDArray[np.float32], images: NDArray[np.float32], head: str = "logits"
 ) -> NDArray[np.float64]:
-    """What `additive` answers: the weighted sum over the pixels, in float64.
+    """The scores of `additive`: the weighted sum over the pixels, in float64.
 
     `head`: ``logits``, ``probabilities`` (softmax) or ``sigmoid``.
     """
@@ -84,16 +84,16 @@ def additive(
     output_rank: int = 2,
     opset: int = 17,
 ) -> ModelProto:
-    """Scores that are a weighted sum of the pixels, plus one number a class.
+    """Scores that are a weighted sum of the pixels, plus one number per class.
 
     Parameters
     ----------
     w : (K, H, W, 3) or (K, H, W, 1) ndarray
         Weights over pixels in [0, 1]; one channel for grey models.
     layout, colour, dtype, range, mean, std
-        How the graph wants its input; folded into the weights, so the answer is the same.
+        How the graph takes its input; folded into the weights, so that scores are the same.
     head : {'logits', 'probabilities', 'sigmoid'}
-        A sigmoid is applied to each class by itself.
+        A sigmoid is applied to each class separately.
     batch : int or str
         The declared first dimension.
     flatten : {'flatten', 'one-row', 'copy', 'minus-one'}
@@ -235,21 +235,21 @@ def convnet(
 
 def quantised(w: NDArray[np.float32], *, scale: float = 1 / 256, zero: int = 0) -> ModelProto:
     """uint8 NHWC in, uint8 probabilities out, batch 1, as converted from TFLite."""
-    made = additive(w, layout="nhwc", dtype="uint8", range=(0, 255), head="probabilities", batch=1)
-    graph = made.graph
+    proto = additive(w, layout="nhwc", dtype="uint8", range=(0, 255), head="probabilities", batch=1)
+    graph = proto.graph
     graph.node[-1].output[0] = "p"
     for name, value in (("s", np.float32(scale)), ("zp", np.uint8(zero))):
         graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
     graph.node.append(helper.make_node("QuantizeLinear", ["p", "s", "zp"], ["scores"]))
     graph.output[0].type.tensor_type.elem_type = TensorProto.UINT8
-    onnx.checker.check_model(made)
-    return made
+    onnx.checker.check_model(proto)
+    return proto
 
 
 def lying_batch(size: tuple[int, int] = (16, 16)) -> ModelProto:
-    """Declares a dynamic batch, and answers every row with the scores of the first image."""
-    made = convnet(size)
-    graph = made.graph
+    """Declares a dynamic batch, and gives every row the scores of the first image."""
+    proto = convnet(size)
+    graph = proto.graph
     graph.node[-1].output[0] = "all"
     graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), "first"))
     graph.initializer.append(numpy_helper.from_array(np.array(0, np.float32), "zero"))
@@ -260,21 +260,21 @@ def lying_batch(size: tuple[int, int] = (16, 16)) -> ModelProto:
             helper.make_node("Add", ["one", "none"], ["scores"]),
         ]
     )
-    onnx.checker.check_model(made)
-    return made
+    onnx.checker.check_model(proto)
+    return proto
 
 
 def saturated(size: tuple[int, int] = (16, 16)) -> ModelProto:
     """Probabilities of exactly 1 and 0, whatever the image."""
-    made = constant(size, [100.0, -100.0, -100.0])
-    made.graph.node[-1].output[0] = "z"
-    made.graph.node.append(helper.make_node("Softmax", ["z"], ["scores"], axis=1))
-    onnx.checker.check_model(made)
-    return made
+    proto = constant(size, [100.0, -100.0, -100.0])
+    proto.graph.node[-1].output[0] = "z"
+    proto.graph.node.append(helper.make_node("Softmax", ["z"], ["scores"], axis=1))
+    onnx.checker.check_model(proto)
+    return proto
 
 
 def segmenter(size: tuple[int, int] = (16, 16)) -> ModelProto:
-    """A score for every class at every pixel: no classifier."""
+    """A score for every class at every pixel: not a classifier."""
     w = np.ones((4, 3, 1, 1), np.float32)
     return model(
         [helper.make_node("Conv", ["image", "w"], ["map"])],
@@ -285,7 +285,7 @@ def segmenter(size: tuple[int, int] = (16, 16)) -> ModelProto:
 
 
 def text_model() -> ModelProto:
-    """Scores of token numbers: no image goes in."""
+    """Scores of token numbers: takes no image."""
     table = np.ones((50, 2), np.float32)
     nodes = [
         helper.make_node("Gather", ["table", "input_ids"], ["embedded"]),
@@ -376,7 +376,7 @@ def model(
     ir_version: int = 8,
     check: bool = True,
 ) -> ModelProto:
-    """A checked model of the nodes; inputs and outputs are (element type, dimensions)."""
+    """Make a checked model of the nodes; inputs and outputs are (element type, dimensions)."""
     graph = helper.make_graph(
         nodes,
         "tiny",
@@ -384,26 +384,53 @@ def model(
         [helper.make_tensor_value_info(name, *kind) for name, kind in outputs.items()],
         [numpy_helper.from_array(value, name) for name, value in (tensors or {}).items()],
     )
-    made = helper.make_model(
+    proto = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version
     )
     if check:
-        onnx.checker.check_model(made)
-    return made
+        onnx.checker.check_model(proto)
+    return proto
 
 
-def save(made: ModelProto, path: Path, *, external: bool = False) -> Path:
-    """Write a model; with `external` its tensors go to ``<name>.data`` beside it."""
+def save(proto: ModelProto, path: Path, *, external: bool = False, threshold: int = 0) -> Path:
+    """Write a model; with `external` its tensors go to ``<name>.data`` beside it.
+
+    Tensors of fewer bytes than `threshold` stay inside, as exporters leave shapes.
+    """
     if external:
         copy = ModelProto()
-        copy.CopyFrom(made)  # which onnx would change
+        copy.CopyFrom(proto)  # onnx would change the original
         onnx.save_model(
             copy,
             path,
             save_as_external_data=True,
             location=path.name + ".data",
-            size_threshold=0,
+            size_threshold=threshold,
         )
+        assert path.with_name(path.name + ".data").stat().st_size > 0
     else:
-        path.write_bytes(made.SerializeToString())
+        path.write_bytes(proto.SerializeToString())
     return path
+
+
+def begin_with(nodes: Sequence[NodeProto], proto: ModelProto) -> ModelProto:
+    """Put nodes that take ``image`` and make ``begun`` in front of a model."""
+    for node in proto.graph.node:
+        node.input[:] = ["begun" if name == "image" else name for name in node.input]
+    later = [*proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend([*nodes, *later])
+    return proto
+
+
+def widen(proto: ModelProto) -> ModelProto:
+    """Put a way through float64 in front of a model.
+
+    Casts to float64 have a gradient rule, which refuses these once it sees them.
+    """
+    nodes = [
+        helper.make_node("Cast", ["image"], ["wide"], name="widen", to=TensorProto.DOUBLE),
+        helper.make_node("Abs", ["wide"], ["same"]),
+        helper.make_node("Cast", ["same"], ["begun"], to=TensorProto.FLOAT),
+    ]
+    return begin_with(nodes, proto)

@@ -16,7 +16,7 @@ from onnxplain.core.protocols import Differentiable, Part
 
 @dataclass(eq=False)
 class Net:
-    """The plainest possible `Classifier`: a function of images, composed the obvious way."""
+    """The plainest possible `Classifier`: a function of images, with masks composed plainly."""
 
     function: Any  # (N, H, W, 3) -> (N, K)
     size: Size
@@ -24,7 +24,7 @@ class Net:
     outputs: Outputs = "probabilities"
     batch_size: int = 4
     workers: int = 1
-    calls: list[int] = field(default_factory=list)  # images in each call
+    calls: list[int] = field(default_factory=list)  # number of images in each call
     slopes: Differentiable | None = None
 
     @property
@@ -57,7 +57,7 @@ class Net:
 
 
 def additive(weights: NDArray[np.float32]) -> Any:
-    """Scores of class 1 are the weighted sum of all pixels: every part has its own effect."""
+    """A score of class 1 that is the weighted sum of all pixels: parts do not interact."""
 
     def function(images: Images) -> Scores:
         score = np.einsum("nhwc,hwc->n", images.astype(np.float64), weights)
@@ -96,7 +96,7 @@ class CurvedGradients:
 
 @dataclass(frozen=True)
 class Picture:
-    """A fill that is a given value everywhere."""
+    """A fill of one value everywhere."""
 
     value: float = 0.0
 
@@ -106,7 +106,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class ShiftedWhereRemoved:
-    """A fill that depends on the mask: the image, moved by how much is removed."""
+    """A fill that depends on the mask: the image plus the share of pixels removed."""
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Any:
         return lambda masks: np.clip(image + masks.mean(axis=(1, 2))[:, None, None, None], 0, 1)

@@ -1,19 +1,21 @@
 """Inpainters as their authors' programs export them, each in its own convention.
 
-All paint the same: half the mean of the known pixels plus `TINT`, in RGB in [0, 1], so that a
-wrong range, channel order or mask shows in what is painted. Around it stand the steps that the
-published graphs are documented to take.
+All paint the same colour: half the mean of the known pixels plus `TINT`, in RGB in [0, 1], so
+that a wrong range, channel order or mask shows. Around it are the steps that the published
+graphs are documented to take.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
+from onnxplain.runtime import OnnxInpainter, load_inpainter
 from tests.helpers import models
 
 TINT = np.array([0.1, 0.2, 0.4], np.float32)
@@ -21,14 +23,29 @@ FLOAT, BYTE = TensorProto.FLOAT, TensorProto.UINT8
 Dim = int | str
 
 
-def painted(image: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """What every graph here paints into the hole (H, W) of an image (H, W, 3)."""
-    mean: NDArray[np.float64] = image[~hole].astype(np.float64).mean(axis=0) / 2 + TINT
-    return mean
+def compute_colour(image: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The colour that every graph here paints into the hole (H, W) of an image (H, W, 3)."""
+    colour: NDArray[np.float64] = image[~hole].astype(np.float64).mean(axis=0) / 2 + TINT
+    return colour
+
+
+def load_painter(model: ModelProto, folder: Path, **flags: Any) -> OnnxInpainter:
+    """Load a graph as ``painter.onnx`` in a folder, on CPU."""
+    path = models.save(model, folder / "painter.onnx")
+    return load_inpainter(path, device="cpu", flags=flags)
+
+
+def make_rectangles(n: int, size: tuple[int, int]) -> NDArray[np.float32]:
+    """A hole per image, each elsewhere, an eighth to a half of the sides."""
+    masks = np.zeros((n, *size), np.float32)
+    for k in range(n):
+        top, left = (side * (k + 1) // 8 for side in size)
+        masks[k, top : top + size[0] // 2 - k, left : left + size[1] // 3] = 1
+    return masks
 
 
 class Graph:
-    """Nodes and constants, each call giving the name of its result."""
+    """Nodes and constants; each call returns the name of its result."""
 
     def __init__(self, channels: int) -> None:
         self.nodes: list[Any] = []
@@ -41,23 +58,23 @@ class Graph:
         return name
 
     def op(self, kind: str, *inputs: Any, **attributes: Any) -> str:
-        """A node; numbers among its inputs become constants."""
-        names = [one if isinstance(one, str) else self.const(one) for one in inputs]
+        """Add a node; numbers among its inputs become constants."""
+        names = [entry if isinstance(entry, str) else self.const(entry) for entry in inputs]
         self.nodes.append(helper.make_node(kind, names, [f"t{len(self.nodes)}"], **attributes))
         return str(self.nodes[-1].output[0])
 
     def cut(self, x: str, start: int, stop: int, axis: int) -> str:
-        bounds = [self.const([one], np.int64) for one in (start, stop, axis)]
+        bounds = [self.const([number], np.int64) for number in (start, stop, axis)]
         return self.op("Slice", x, *bounds)
 
-    def turned(self, x: str) -> str:
-        """BGR to RGB and back."""
+    def reverse_channels(self, x: str) -> str:
+        """Turn BGR to RGB or back."""
         return self.op("Gather", x, self.const([2, 1, 0], np.int64), axis=self.axis)
 
     def per_channel(self, values: Sequence[float]) -> str:
         return self.const(np.reshape(values, (3, 1, 1) if self.axis == 1 else (1, 1, 3)))
 
-    def painted(self, rgb: str, hole: str) -> str:
+    def paint(self, rgb: str, hole: str) -> str:
         """Half the mean of the pixels where the hole is 0, plus the tint: (N, 3, 1, 1)."""
         space = self.const([2, 3] if self.axis == 1 else [1, 2], np.int64)
         known = self.op("Sub", 1.0, hole)
@@ -67,11 +84,11 @@ class Graph:
         half = self.op("Mul", self.op("Div", total, area), 0.5)
         return self.op("Add", half, self.per_channel(TINT.tolist()))
 
-    def composed(self, x: str, new: str, hole: str) -> str:
+    def compose(self, x: str, new: str, hole: str) -> str:
         kept = self.op("Mul", x, self.op("Sub", 1.0, hole))
         return self.op("Add", kept, self.op("Mul", new, hole))
 
-    def scaled(self, x: str, factor: float, shift: float) -> str:
+    def scale(self, x: str, factor: float, shift: float) -> str:
         return self.op("Add", self.op("Mul", x, factor), shift)
 
     def model(
@@ -82,7 +99,7 @@ class Graph:
         first: dict[str, tuple[int, Sequence[Any]]] | None = None,
         last: dict[str, tuple[int, Sequence[Any]]] | None = None,
     ) -> ModelProto:
-        """The model whose last node gives its output; others come `first` and `last`."""
+        """Make the model; its last node gives its output, others come `first` and `last`."""
         name, kind, dims = output
         self.nodes[-1].output[0] = name
         outputs = {**(first or {}), name: (kind, dims), **(last or {})}
@@ -102,12 +119,12 @@ def deepfill_server(
     hole = g.op("Cast", g.op("Greater", g.cut(mask, 0, 1, 3), 127.5), to=FLOAT)
     if first_mask:
         hole = g.cut(hole, 0, 1, 0)
-    signed = g.scaled(x, 1 / 127.5, -1.0)
-    new = g.painted(g.turned(g.scaled(signed, 0.5, 0.5)), hole)
-    complete = g.composed(signed, g.turned(g.scaled(new, 2.0, -1.0)), hole)
-    bytes_ = g.scaled(complete, 127.5, 127.5)
+    signed = g.scale(x, 1 / 127.5, -1.0)
+    new = g.paint(g.reverse_channels(g.scale(signed, 0.5, 0.5)), hole)
+    complete = g.compose(signed, g.reverse_channels(g.scale(new, 2.0, -1.0)), hole)
+    bytes_ = g.scale(complete, 127.5, 127.5)
     if turned_back:
-        bytes_ = g.turned(bytes_)
+        bytes_ = g.reverse_channels(bytes_)
     g.op("Cast", g.op("Clip", bytes_, 0.0, 255.0), to=BYTE)
     return g.model({"input": (FLOAT, [batch, 256, 512, 3])}, ("output", BYTE, [batch, 256, 256, 3]))
 
@@ -120,9 +137,9 @@ def deepfill_network() -> ModelProto:
     known = g.op("ReduceSum", g.op("Sub", 1.0, hole), g.const([1, 2], np.int64), keepdims=1)
     total = g.op("ReduceSum", x, g.const([1, 2], np.int64), keepdims=1)
     mean = g.op("Div", total, g.op("Max", known, 1.0))
-    rgb = g.scaled(g.turned(mean), 0.5, 0.5)
+    rgb = g.scale(g.reverse_channels(mean), 0.5, 0.5)
     new = g.op("Add", g.op("Mul", rgb, 0.5), g.per_channel(TINT.tolist()))
-    wide = g.op("Add", g.scaled(g.turned(new), 2.0, -1.0), g.op("Mul", x, 0.0))
+    wide = g.op("Add", g.scale(g.reverse_channels(new), 2.0, -1.0), g.op("Mul", x, 0.0))
     g.op("Clip", wide, -1.0, 1.0)
     return g.model({"x": (FLOAT, ["N", "H", "W", 5])}, ("stage2", FLOAT, ["N", "H", "W", 3]))
 
@@ -134,8 +151,8 @@ def deepfill_torch() -> ModelProto:
     space = g.const([2, 3], np.int64)
     area = g.op("ReduceSum", g.op("Sub", 1.0, hole), space, keepdims=1)
     mean = g.op("Div", g.op("ReduceSum", "x", space, keepdims=1), g.op("Max", area, 1.0))
-    half = g.op("Mul", g.scaled(mean, 0.5, 0.5), 0.5)
-    new = g.scaled(g.op("Add", half, g.per_channel(TINT.tolist())), 2.0, -1.0)
+    half = g.op("Mul", g.scale(mean, 0.5, 0.5), 0.5)
+    new = g.scale(g.op("Add", half, g.per_channel(TINT.tolist())), 2.0, -1.0)
     coarse, flow = g.op("Mul", "x", 0.0), g.op("Add", "x", 0.0)
     g.op("Add", new, coarse)
     dims = ["N", 3, "H", "W"]
@@ -153,9 +170,11 @@ def lama(
     """LaMa with its composite: [0, 1] in, 0..255 out; Carve's export, and OpenCV's with BGR."""
     g = Graph(channels=1)
     hole = g.op("Cast", g.op("Greater", "mask", 0.0), to=FLOAT)
-    rgb = "image" if colour == "rgb" else g.turned("image")
-    new = g.painted(rgb, hole)
-    g.op("Mul", g.composed("image", new if colour == "rgb" else g.turned(new), hole), scale)
+    rgb = "image" if colour == "rgb" else g.reverse_channels("image")
+    new = g.paint(rgb, hole)
+    g.op(
+        "Mul", g.compose("image", new if colour == "rgb" else g.reverse_channels(new), hole), scale
+    )
     return g.model(
         {"image": (FLOAT, [batch, 3, *size]), "mask": (FLOAT, [batch, 1, *size])},
         ("output", FLOAT, [batch, 3, *size]),
@@ -163,11 +182,11 @@ def lama(
 
 
 def bytes_in_floats(batch: Dim = "N", *, full: float = 1.0) -> ModelProto:
-    """0..255 in and out, in floats, with its composite; `full` is a hole."""
+    """0..255 in and out, in floats, with its composite; `full` is the value of a hole."""
     g = Graph(channels=1)
     hole = g.op("Mul", "mask", 1 / full)
-    new = g.op("Mul", g.painted(g.op("Mul", "image", 1 / 255), hole), 255.0)
-    g.op("Add", g.composed("image", new, hole), 0.0)
+    new = g.op("Mul", g.paint(g.op("Mul", "image", 1 / 255), hole), 255.0)
+    g.op("Add", g.compose("image", new, hole), 0.0)
     return g.model(
         {"image": (FLOAT, [batch, 3, "H", "W"]), "mask": (FLOAT, [batch, 1, "H", "W"])},
         ("output", FLOAT, [batch, 3, "H", "W"]),
@@ -178,7 +197,7 @@ def all_new(loss: float = 0.05) -> ModelProto:
     """[0, 1] in, 0..255 out; known pixels are painted anew, too, and lose a share of themselves."""
     g = Graph(channels=1)
     rough = g.op("Mul", "image", 1 - loss)
-    g.op("Mul", g.composed(rough, g.painted("image", "mask"), "mask"), 255.0)
+    g.op("Mul", g.compose(rough, g.paint("image", "mask"), "mask"), 255.0)
     return g.model(
         {"image": (FLOAT, ["N", 3, "H", "W"]), "mask": (FLOAT, ["N", 1, "H", "W"])},
         ("output", FLOAT, ["N", 3, "H", "W"]),
@@ -193,10 +212,10 @@ def migan_pipeline() -> ModelProto:
     x = g.op("Cast", image, to=FLOAT)
     known = g.op("Mul", g.op("Cast", "mask", to=FLOAT), 1 / 255)
     hole = g.op("Sub", 1.0, known)
-    new = g.op("Mul", g.painted(g.op("Mul", x, 1 / 255), hole), 255.0)
+    new = g.op("Mul", g.paint(g.op("Mul", x, 1 / 255), hole), 255.0)
     dilated = g.op("MaxPool", hole, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
     soft = g.op("AveragePool", dilated, kernel_shape=[5, 5], pads=[2, 2, 2, 2])
-    rounded = g.op("Round", g.composed(x, new, soft))
+    rounded = g.op("Round", g.compose(x, new, soft))
     g.op("Cast", g.op("Clip", rounded, 0.0, 255.0), to=BYTE)
     return g.model(
         {"image": (BYTE, ["N", 3, "H", "W"]), "mask": (BYTE, ["N", 1, "H", "W"])},
@@ -210,14 +229,14 @@ def migan_generator(*, keeps: float = 0.0) -> ModelProto:
     Known pixels keep a share of themselves, or are as new as the others.
     """
     g = Graph(channels=1)
-    known, x = g.scaled(g.cut("input", 0, 1, 1), 1.0, 0.5), g.cut("input", 1, 4, 1)
+    known, x = g.scale(g.cut("input", 0, 1, 1), 1.0, 0.5), g.cut("input", 1, 4, 1)
     space = g.const([2, 3], np.int64)
     area = g.op("Max", g.op("ReduceSum", known, space, keepdims=1), 1.0)
     mean = g.op("Div", g.op("ReduceSum", x, space, keepdims=1), area)
-    half = g.op("Mul", g.scaled(mean, 0.5, 0.5), 0.5)
-    new = g.scaled(g.op("Add", half, g.per_channel(TINT.tolist())), 2.0, -1.0)
+    half = g.op("Mul", g.scale(mean, 0.5, 0.5), 0.5)
+    new = g.scale(g.op("Add", half, g.per_channel(TINT.tolist())), 2.0, -1.0)
     if keeps:
-        new = g.composed(g.op("Mul", x, keeps), new, g.op("Sub", 1.0, known))
+        new = g.compose(g.op("Mul", x, keeps), new, g.op("Sub", 1.0, known))
     g.op("Add", new, g.op("Mul", x, 0.0))
     return g.model({"input": (FLOAT, ["N", 4, "H", "W"])}, ("output", FLOAT, ["N", 3, "H", "W"]))
 
@@ -234,18 +253,18 @@ def plain(
     channels: int = 1,
     threshold: float | None = None,
 ) -> ModelProto:
-    """The plain convention but for what is asked: good and faulty graphs.
+    """The plain convention except for the arguments: good and faulty graphs.
 
     Parameters
     ----------
     hole : (hole, known)
-        What the mask holds.
+        Values of the mask.
     multiple : int
         Sides must be multiples of it: pixels go to channels and back.
     first_mask : bool
         The first mask of a batch is taken for all.
     reads_hole : bool
-        What is in the hole shows in what is painted.
+        The pixels in the hole influence what is painted.
     noise : float
         Deviation of random numbers in the hole.
     empty : float
@@ -258,7 +277,7 @@ def plain(
     g = Graph(channels=1)
     inside, outside = hole
     mask = g.cut("mask", 0, 1, 1) if channels > 1 else "mask"
-    m = g.scaled(mask, 1 / (inside - outside), -outside / (inside - outside))
+    m = g.scale(mask, 1 / (inside - outside), -outside / (inside - outside))
     if threshold is not None:
         m = g.op("Cast", g.op("Greater", mask, threshold), to=FLOAT)
     if first_mask:
@@ -268,13 +287,13 @@ def plain(
         x = g.op("SpaceToDepth", x, blocksize=multiple)
         x = g.op("DepthToSpace", x, blocksize=multiple)
     seen = g.op("Mul", m, 0.0) if reads_hole else m
-    new = g.painted(x, seen)
+    new = g.paint(x, seen)
     if noise:
         new = g.op("Add", new, g.op("RandomNormalLike", x, scale=noise))
     if not empty:
         area = g.op("ReduceSum", g.op("Sub", 1.0, m), g.const([2, 3], np.int64), keepdims=1)
         new = g.op("Mul", new, g.op("Div", area, area))
-    g.op("Add", g.composed(x, new, m), 0.0)
+    g.op("Add", g.compose(x, new, m), 0.0)
     return g.model(
         {
             "image": (FLOAT, [batch, 3, "H", "W"]),
@@ -297,9 +316,9 @@ def separate(
 ) -> ModelProto:
     """Image and mask of other forms.
 
-    Bytes are 0..255 for the image and 255 for a hole, if it is not `full`; `mask_axis` is that
-    of the mask's channel. The image has `mean` and `std` in the graph's channel order, the
-    answer is RGB in [0, 1] or bytes.
+    Bytes are 0..255 for the image, and a hole is 255 unless `full` is given; `mask_axis`:
+    whether the mask has an axis of channels. The image has `mean` and `std` in the graph's
+    channel order; the output is RGB in [0, 1] or bytes.
     """
     white, usual = (255.0 if kind == BYTE else 1.0 for kind in (dtype, mask_dtype))
     g = Graph(channels=1)
@@ -309,12 +328,12 @@ def separate(
         x = g.op("Transpose", x, perm=[0, 3, 1, 2])
     x = g.op("Add", g.op("Mul", x, g.per_channel(std)), g.per_channel(mean))
     if colour == "bgr":
-        x = g.turned(x)
+        x = g.reverse_channels(x)
     if not mask_axis:
         m = g.op("Unsqueeze", m, g.const([1], np.int64))
     elif layout == "nhwc":
         m = g.op("Transpose", m, perm=[0, 3, 1, 2])
-    answer = g.composed(x, g.painted(x, m), m)
+    answer = g.compose(x, g.paint(x, m), m)
     if layout == "nhwc":
         answer = g.op("Transpose", answer, perm=[0, 2, 3, 1])
     scaled = g.op("Mul", answer, white)
@@ -331,10 +350,10 @@ def separate(
 
 
 def fixed_rows(rows: int) -> ModelProto:
-    """The plain convention, but pictures have so many rows, which its ports do not tell."""
+    """The plain convention, but pictures must have `rows` rows, which its ports do not say."""
     g = Graph(channels=1)
     pixels = g.op("Add", "image", np.zeros((rows, 1)))
-    g.op("Add", g.composed(pixels, g.painted(pixels, "mask"), "mask"), 0.0)
+    g.op("Add", g.compose(pixels, g.paint(pixels, "mask"), "mask"), 0.0)
     return g.model(
         {"image": (FLOAT, ["N", 3, "H", "W"]), "mask": (FLOAT, ["N", 1, "H", "W"])},
         ("output", FLOAT, ["N", 3, "H", "W"]),
@@ -342,7 +361,7 @@ def fixed_rows(rows: int) -> ModelProto:
 
 
 def halving() -> ModelProto:
-    """Answers with a picture of half the size that it declares."""
+    """Gives a picture of half the size that it declares."""
     g = Graph(channels=1)
     joined = g.op("Mul", "image", g.op("Sub", 1.0, "mask"))
     g.op("AveragePool", joined, kernel_shape=[2, 2], strides=[2, 2])
@@ -353,7 +372,7 @@ def halving() -> ModelProto:
 
 
 def copying() -> ModelProto:
-    """Takes an image alone and answers with it."""
+    """Takes an image without a mask and returns it."""
     g = Graph(channels=1)
     g.op("Identity", "image")
     return g.model({"image": (FLOAT, ["N", 3, "H", "W"])}, ("output", FLOAT, ["N", 3, "H", "W"]))

@@ -1,7 +1,7 @@
 """Operators in plain NumPy, for onnx's reference evaluator.
 
-The evaluator's own round to float32 (Erf, Gelu, GroupNormalization), are wrong for groups or
-channels (Conv, ConvTranspose, LRN), or take long (pooling).
+The evaluator's own operators round to float32 (Erf, Gelu, GroupNormalization), are wrong for
+groups or channels (Conv, ConvTranspose, LRN), or are slow (pooling).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class GroupNormalization(OpRun):
         xh = ((parts - parts.mean(2, keepdims=True)) / spread).reshape(x.shape)
         shape = (1, -1) + (1,) * (x.ndim - 2)
         repeats = x.shape[1] // len(scale)
-        scale, bias = (np.repeat(one, repeats).reshape(shape) for one in (scale, bias))
+        scale, bias = (np.repeat(vector, repeats).reshape(shape) for vector in (scale, bias))
         return ((xh * scale + bias).astype(x.dtype),)
 
 
@@ -98,12 +98,12 @@ class Geometry:
             self.after.append(max(0, (out - 1) * step + span - size - low, high))
             self.outputs.append(out)
 
-    def padded(self, x: Array, value: float) -> Array:
+    def pad(self, x: Array, value: float) -> Array:
         spatial = zip(self.before, self.after, strict=True)
         return np.pad(x, [(0, 0), (0, 0), *spatial], constant_values=value)
 
-    def offsets(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-        """Each place of the kernel, and what it reads of the padded input."""
+    def list_reads(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+        """Yield each place of the kernel with the slices of the padded input that it reads."""
         for place in itertools.product(*map(range, self.kernel)):
             yield (
                 place,
@@ -131,10 +131,10 @@ class Conv(OpRun):
     ) -> tuple[Array]:
         group = group or 1
         g = Geometry(x.shape, w.shape[2:], strides, dilations, pads, auto_pad)
-        padded = g.padded(x, 0)
+        padded = g.pad(x, 0)
         y = np.zeros((len(x), group, len(w) // group, *g.outputs), x.dtype)
         kernels = w.reshape(group, len(w) // group, *w.shape[1:])
-        for place, window in g.offsets():
+        for place, window in g.list_reads():
             read = padded[:, :, *window].reshape(len(x), group, -1, *g.outputs)
             y += np.einsum("ngc...,gmc->ngm...", read, kernels[:, :, :, *place])
         y = y.reshape(len(x), len(w), *g.outputs)
@@ -194,12 +194,12 @@ class MaxPool(OpRun):
     ) -> tuple[Array, ...]:
         g = Geometry(x.shape, kernel_shape, strides, dilations, pads, auto_pad, ceil_mode)
         flat = np.arange(x.size).reshape(x.shape)
-        values, places = g.padded(x, -np.inf), g.padded(flat, -1)
-        reads = np.stack([values[:, :, *window] for _, window in g.offsets()])
-        found = np.stack([places[:, :, *window] for _, window in g.offsets()])
+        values, places = g.pad(x, -np.inf), g.pad(flat, -1)
+        reads = np.stack([values[:, :, *window] for _, window in g.list_reads()])
+        sources = np.stack([places[:, :, *window] for _, window in g.list_reads()])
         first = reads.argmax(0)[None]
         y = np.take_along_axis(reads, first, 0)[0].astype(x.dtype)
-        index = np.take_along_axis(found, first, 0)[0]
+        index = np.take_along_axis(sources, first, 0)[0]
         return (y, index) if len(self.onnx_node.output) > 1 else (y,)
 
 

@@ -10,14 +10,16 @@ from onnx import ModelProto
 from onnxplain.core.protocols import Differentiable
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime.batch_support import BatchSupport
-from onnxplain.runtime.classifier import Identity, OnnxClassifier
+from onnxplain.runtime.classifier import ModelIdentity, OnnxClassifier
 from onnxplain.runtime.composing.device import DeviceComposer
+from onnxplain.runtime.composing.host import HostComposer
+from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import Session, open_session
 
 SIZE = (12, 10)
 
-# What `tests.helpers.models.additive` and `encode` call it, for every kind of input.
+# Arguments of `tests.helpers.models.additive` and `encode` for every kind of input.
 CONVENTIONS: dict[str, dict[str, Any]] = {
     "nchw": {},
     "nhwc": {"layout": "nhwc"},
@@ -55,17 +57,18 @@ def spec_of(
         fit="crop",
         crop=1.0,
         interpolation="bilinear",
-        head=head,  # type: ignore[arg-type]  # a literal by the caller's word
+        head=head,  # type: ignore[arg-type]  # the tests pass literals
         output_scale=output_scale,
         class_names=tuple(f"class {k}" for k in range(classes)),
     )
 
 
 def session_of(model: ModelProto) -> Session:
+    """A session of a model on CPU."""
     return open_session(model.SerializeToString(), Device("cpu"), name="tiny.onnx")
 
 
-def _no_gradients(batch_size: int) -> Differentiable:
+def _refuse_gradients(batch_size: int) -> Differentiable:
     raise AssertionError("this test asks for no gradients")
 
 
@@ -78,17 +81,20 @@ def classifier_of(
     workers: int = 1,
     on_device: bool = False,
 ) -> OnnxClassifier:
+    """A classifier that runs a model on CPU; `on_device`: mask graphs compose its input."""
     session = session_of(model)
     return OnnxClassifier(
         session,
         spec,
-        Identity("tiny.onnx", "0" * 64),
+        ModelIdentity("tiny.onnx", "0" * 64),
         BatchSupport(fixed, "as the test says"),
         batch_size=batch_size,
         workers=workers,
         on_fall=lambda _: None,
-        differentiate=_no_gradients,
-        composer=DeviceComposer(session, spec) if on_device else None,
+        differentiate=_refuse_gradients,
+        composer=(
+            DeviceComposer(session, spec) if on_device else HostComposer(ModelSpace.of(spec))
+        ),
     )
 
 

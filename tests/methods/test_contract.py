@@ -1,4 +1,4 @@
-"""What every registered method must keep, listed nowhere by hand."""
+"""What every registered method must keep; no method is listed by hand."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ RNG = np.random.default_rng(6)
 SIZE = (20, 24)
 IMAGES = RNG.random((3, *SIZE, 3), np.float32)
 WEIGHTS = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
-# Small enough to be quick; whatever a method declares of these is set.
+# Small enough to be quick; a method gets those of these parameters that it declares.
 SMALL = {
     "patch": 5,
     "n_samples": 8,
@@ -30,9 +30,9 @@ SMALL = {
 }
 
 
-def small(name):
+def make_small(name):
     cls = METHODS[name]
-    names = {one.name for one in list_parameters(cls)}
+    names = {parameter.name for parameter in list_parameters(cls)}
     return cls(**{key: value for key, value in SMALL.items() if key in names})
 
 
@@ -41,19 +41,19 @@ def run(method, indices, seed=0, fill=Picture(0.5), **net):  # noqa: B008  (a fr
     for i in indices:
         case = Case(f"photo{i}", IMAGES[i], 1, n_classes=2)
         jobs += make_jobs(method, [case], fill, seed)
-    made = engine.run(Net(curved(WEIGHTS), SIZE, **net), jobs, gradients=CurvedGradients(WEIGHTS))
-    outcomes = {one.job.cases[0].name: one for one in made}
-    for one in outcomes.values():
-        if one.error:
-            raise one.error
-    return outcomes
+    gradients = CurvedGradients(WEIGHTS)
+    outcomes = list(engine.run(Net(curved(WEIGHTS), SIZE, **net), jobs, gradients=gradients))
+    for outcome in outcomes:
+        if outcome.error:
+            raise outcome.error
+    return {outcome.job.cases[0].name: outcome for outcome in outcomes}
 
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("fill", [Picture(0.5), ShiftedWhereRemoved()], ids=["picture", "by mask"])
-def test_the_heatmap_is_finite_float32_of_the_images_size_with_any_fill(name, fill):
+def test_the_heatmap_is_finite_float32_of_the_images_size_for_any_fill(name, fill):
     before = IMAGES.copy()
-    outcome = run(small(name), [0], fill=fill)["photo0"]
+    outcome = run(make_small(name), [0], fill=fill)["photo0"]
     heatmap = outcome.values[0].heatmap
     assert heatmap.shape == SIZE
     assert heatmap.dtype == np.float32
@@ -62,26 +62,26 @@ def test_the_heatmap_is_finite_float32_of_the_images_size_with_any_fill(name, fi
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_evaluations_are_known_before_or_bounded(name):
-    method = small(name)
+def test_evaluations_are_announced_exactly_or_bounded_if_adaptive(name):
+    method = make_small(name)
     if isinstance(method, ByGradient):
         method = method.settled(gradients=False)
-    found = run(method, [0])["photo0"].evaluations
+    evaluations = run(method, [0])["photo0"].evaluations
     expected = method.evaluations(SIZE)
-    assert found <= expected if method.adaptive else found == expected
+    assert evaluations <= expected if method.adaptive else evaluations == expected
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_same_seed_gives_the_same_map_whatever_the_order_batch_and_company(name):
-    method = small(name)
+def test_the_same_seed_gives_the_same_map_in_any_order_batch_and_company(name):
+    method = make_small(name)
     alone = run(method, [1])["photo1"].values[0].heatmap
     together = run(method, [2, 1, 0], batch_size=7, workers=2)["photo1"].values[0].heatmap
     np.testing.assert_allclose(alone, together, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_methods_are_frozen_values_named_as_registered_with_a_reference(name):
-    method = small(name)
+def test_methods_are_frozen_values_with_their_registered_name_and_a_reference(name):
+    method = make_small(name)
     assert method.name == name
     assert method.usual_fill in FILLS
     assert method == dataclasses.replace(method)
@@ -93,23 +93,26 @@ def test_methods_are_frozen_values_named_as_registered_with_a_reference(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_declared_parameter_has_help_and_is_described(name):
-    for one in list_parameters(METHODS[name]):
-        assert one.param.help
-        assert one.name in METHODS[name].__doc__
+    for parameter in list_parameters(METHODS[name]):
+        assert parameter.param.help
+        assert parameter.name in METHODS[name].__doc__
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_bound_is_enforced(name):
-    for one in list_parameters(METHODS[name]):
-        low = one.param.ge if one.param.ge is not None else one.param.gt
-        if low is not None and one.type in (int, float):
-            with pytest.raises(ValueError, match=one.name):
-                METHODS[name](**{one.name: one.type(low - 1)})
+    for parameter in list_parameters(METHODS[name]):
+        bounds = parameter.param
+        low = bounds.ge if bounds.ge is not None else bounds.gt
+        if low is not None and parameter.type in (int, float):
+            with pytest.raises(ValueError, match=parameter.name):
+                METHODS[name](**{parameter.name: parameter.type(low - 1)})
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if isinstance(small(name), ByGradient)])
-def test_a_method_by_gradient_settles_for_what_there_is(name):
-    method = small(name)
+@pytest.mark.parametrize(
+    "name", [name for name in METHODS if isinstance(make_small(name), ByGradient)]
+)
+def test_a_method_that_can_use_gradients_settles_for_what_there_is(name):
+    method = make_small(name)
     assert method.wants_gradients
     assert not method.needs_gradients
     assert method.settled(gradients=True).needs_gradients

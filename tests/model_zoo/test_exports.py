@@ -16,10 +16,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import skimage.data
-from PIL import Image
 
 from onnxplain.loading import find_model, load
 from onnxplain.subjects import fit_to_classifier
+from tests.helpers.lite_photos import prepare_photos
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "model_zoo"
 FACE = slice(50, 190), slice(160, 300)  # rows and columns of the photo "astronaut"
@@ -42,21 +42,6 @@ def run_script(script: str, folder: Path, *packages: str) -> str:
     return process.stdout
 
 
-def prepare_photos() -> np.ndarray:
-    """Return real photos, (N, 3, 224, 224) with the normalisation of EfficientNet-Lite."""
-    originals = (
-        skimage.data.coffee(),
-        skimage.data.chelsea(),
-        skimage.data.stereo_motorcycle()[0],
-        skimage.data.astronaut(),
-    )
-    small = [
-        np.asarray(Image.fromarray(photo).resize((224, 224), Image.Resampling.BILINEAR))
-        for photo in originals
-    ]
-    return (np.stack(small).astype(np.float32).transpose(0, 3, 1, 2) - 127) / 128
-
-
 def classify(path: Path, photo: np.ndarray) -> tuple[str, float]:
     """Return the top class and its score, by the file and the spec beside it alone."""
     classifier = load(path, device="cpu", batch_size=1)
@@ -76,7 +61,7 @@ def test_both_torch_exporters_and_the_zoo_give_the_same_logits(tmp_path: Path) -
     assert all(
         f"{name}: largest difference" in output for name in ["efficientnet-lite0.onnx", *names]
     )
-    x = prepare_photos()
+    x = prepare_photos(224)
     logits = []
     for path in [find_model("efficientnet-lite0"), *paths]:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

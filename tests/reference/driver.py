@@ -25,31 +25,32 @@ def run(
     """Answer every query of a flow by scoring its images one by one."""
     prepared = {}
 
-    def filled(query, i):
-        using = query.fill or fill
-        if using not in prepared:
-            prepared[using] = using.prepare(case.image, make_rng(seed, case.name, "fill"))
+    def fill_mask(query, i):
+        """Return mask `i` (H, W, 1) of a query and the picture that fills it."""
+        used = query.fill or fill
+        if used not in prepared:
+            prepared[used] = used.prepare(case.image, make_rng(seed, case.name, "fill"))
         mask = query.masks.render(i, i + 1)
         holes = query.holes if isinstance(query, MaskQuery) else None
         hole = mask if holes is None else holes.render(i, i + 1)
-        stand_in = prepared[using]
-        return mask[0, ..., None], stand_in(hole)[0] if callable(stand_in) else stand_in
+        picture = prepared[used]
+        return mask[0, ..., None], picture(hole)[0] if callable(picture) else picture
 
     def answer(query):
         if isinstance(query, FillQuery):
-            pictures = [filled(query, i)[1] for i in range(len(query))]
+            pictures = [fill_mask(query, i)[1] for i in range(len(query))]
             return Reply(np.empty(0), images=np.array(pictures))
         scores, classes, grads = [], [], []
         for i in range(len(query)):
             if isinstance(query, ImageQuery):
-                picture = query.images[i]
+                image = query.images[i]
             else:
-                mask, stand_in = filled(query, i)
-                picture = case.image * (1 - mask) + stand_in * mask
-            picture = picture[None].astype(np.float32)
-            raw = classifier.scores(picture)
+                mask, picture = fill_mask(query, i)
+                image = case.image * (1 - mask) + picture * mask  # eq. 1
+            image = image[None].astype(np.float32)
+            raw = classifier.scores(image)
             if isinstance(query, ImageQuery) and query.grad:
-                raw, grad = gradients.score_grads(picture, np.array([case.target]), query.kind)
+                raw, grad = gradients.score_grads(image, np.array([case.target]), query.kind)
                 grads.append(grad[0])
             scores.append(
                 compute_target_scores(
@@ -57,8 +58,11 @@ def run(
                 )[0]
             )
             classes.append(to_probabilities(raw, classifier.outputs)[0].astype(np.float32))
-        every = np.array(classes) if query.classes else None
-        return Reply(np.array(scores), every, np.array(grads) if grads else None)
+        return Reply(
+            np.array(scores),
+            np.array(classes) if query.classes else None,
+            np.array(grads) if grads else None,
+        )
 
     try:
         query = next(flow)

@@ -1,7 +1,7 @@
 """SP, LIME and RISE as plain loops over one masked image at a time.
 
-Written from the papers; no masks, engine or fast path of the package is used. `score` takes
-one image (H, W, 3) and gives one number; `fill` is a picture of the same shape.
+Written from the papers, without the masks, the engine or any fast path of the package.
+`score` takes an image (H, W, 3) and returns a number; `fill` is a picture of the same shape.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Array = NDArray[np.float64]
 
 
 def compose(image: Array, fill: Array, removed: Array) -> Array:
-    """Eq. 1 of Agarwal & Nguyen; `removed` (H, W), 1 removes."""
+    """Compose image and fill by eq. 1 of Agarwal & Nguyen; where `removed` (H, W) is 1, fill."""
     return image * (1 - removed[..., None]) + fill * removed[..., None]
 
 
 def sp_coarse(score: Score, image: Array, fill: Array, patch: int, stride: int) -> Array:
-    """s(x) - s(x with a patch removed), for every position of the patch."""
+    """Return ``s(x) - s(x with a patch removed)`` for every position of the patch."""
     rows, columns, _ = image.shape
     n_rows, n_columns = (rows - patch) // stride + 1, (columns - patch) // stride + 1
     drops = np.zeros((n_rows, n_columns))
@@ -35,7 +35,7 @@ def sp_coarse(score: Score, image: Array, fill: Array, patch: int, stride: int) 
 
 
 def sp_accumulate(coarse: Array, patch: int, stride: int, shape: tuple[int, int]) -> Array:
-    """Mean, at each pixel, of the drops of all patches that cover it; 0 where none does."""
+    """Average at each pixel the drops of all patches that cover it; 0 where none does."""
     total, count = np.zeros(shape), np.zeros(shape)
     for r in range(coarse.shape[0]):
         for c in range(coarse.shape[1]):
@@ -46,7 +46,7 @@ def sp_accumulate(coarse: Array, patch: int, stride: int, shape: tuple[int, int]
 
 
 def sp_center(coarse: Array, patch: int, stride: int, shape: tuple[int, int]) -> Array:
-    """Bilinear interpolation between the patches' centres, clamped outside them."""
+    """Interpolate bilinearly between the centres of the patches, and clamp outside them."""
     heat = np.zeros(shape)
     for y in range(shape[0]):
         for x in range(shape[1]):
@@ -63,7 +63,7 @@ def sp_center(coarse: Array, patch: int, stride: int, shape: tuple[int, int]) ->
 def lime(
     score: Score, image: Array, fill: Array, segments: NDArray[np.int64], kept: NDArray[np.uint8]
 ) -> Array:
-    """Coefficients of LIME's weighted ridge regression (alpha 1, kernel width .25)."""
+    """Return the coefficients of LIME's weighted ridge regression (alpha 1, kernel width .25)."""
     n_samples, n_segments = kept.shape
     scores, weights = np.zeros(n_samples), np.zeros(n_samples)
     for i in range(n_samples):
@@ -75,7 +75,7 @@ def lime(
         norm = np.sqrt(kept[i].sum()) * np.sqrt(n_segments)
         distance = 1 - kept[i].sum() / norm if kept[i].any() else 1.0
         weights[i] = np.sqrt(np.exp(-(distance**2) / 0.25**2))
-    # The intercept as one more column, left out of the penalty.
+    # The intercept is one more column, which the penalty leaves out.
     design = np.column_stack([kept, np.ones(n_samples)]).astype(np.float64)
     penalty = np.diag([1.0] * n_segments + [0.0])
     w = np.diag(weights)
@@ -83,7 +83,7 @@ def lime(
 
 
 def rise_mask(cells: NDArray[np.uint8], offset: NDArray[np.int64], size: tuple[int, int]) -> Array:
-    """One mask of RISE from its grid: enlarged bilinearly, then shifted."""
+    """Make a mask of RISE from its grid: enlarge it bilinearly, then shift it."""
     grid = len(cells)
     cell = [int(np.ceil(side / grid)) for side in size]
     large = skimage.transform.resize(
@@ -106,7 +106,7 @@ def rise(
     coverage: bool,
     p_keep: float,
 ) -> Array:
-    """Sum of score times mask, over the sum of masks or over N p (eq. 6)."""
+    """Divide the sum of score times mask by the sum of masks, or by N p (eq. 6)."""
     size = image.shape[:2]
     total, count = np.zeros(size), np.zeros(size)
     for cells, offset in zip(kept, offsets, strict=True):

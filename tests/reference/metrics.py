@@ -15,7 +15,7 @@ MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 
 def rise_curve(score, image, heatmap, mode, step):
-    """RISE's CausalMetric: pixels are copied from a start image to a finish image.
+    """Compute RISE's CausalMetric: pixels are copied from a start to a finish image.
 
     It works on the normalised image; deletion ends in zeros, insertion starts from a blur.
     """
@@ -44,8 +44,8 @@ def rise_curve(score, image, heatmap, mode, step):
     return scores, (scores.sum() - scores[0] / 2 - scores[-1] / 2) / n_steps
 
 
-def box_at(heatmap, alpha):
-    """The box around what survives ``heat * (heat >= alpha * max)``, or None."""
+def find_box(heatmap, alpha):
+    """Return the box around what survives ``heat * (heat >= alpha * max)``, or None."""
     heat = np.where(heatmap < 0, 0, heatmap)
     if heat.max() <= 0:
         return None
@@ -56,7 +56,7 @@ def box_at(heatmap, alpha):
 
 
 def pixel_iou(first, second):
-    """IoU of two boxes of whole pixels, by counting pixels."""
+    """Return the IoU of two boxes of whole pixels, by counting pixels."""
     a, b = (
         {(r, c) for r in range(box[0], box[2]) for c in range(box[1], box[3])}
         for box in (first, second)
@@ -65,7 +65,7 @@ def pixel_iou(first, second):
 
 
 def region_perturbation(score, image, heatmap, fill, patch, steps, most_first):
-    """Samek et al., eq. 11 and 12: scores of the images along the sequence, and their AOPC."""
+    """Return the scores of the images along the sequence, and their AOPC (Samek, eq. 11, 12)."""
     rows, columns, _ = image.shape
     regions = []
     for top in range(0, rows, patch):
@@ -78,19 +78,19 @@ def region_perturbation(score, image, heatmap, fill, patch, steps, most_first):
     for _, where in regions[:steps]:
         x[where] = fill[where]
         scores.append(score(x))
-    total = sum(scores[0] - each for each in scores)
+    total = sum(scores[0] - later for later in scores)
     return scores, total / len(scores)
 
 
 def ms_ssim(first, second):
-    """Wang, Simoncelli & Bovik on one channel, by windows cut out one at a time."""
+    """Compute MS-SSIM (Wang, Simoncelli & Bovik) on one channel, window by window."""
     weights = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333]
     line = np.exp(-0.5 * ((np.arange(11) - 5) / 1.5) ** 2)
     window = np.outer(line, line) / np.outer(line, line).sum()
     value = 1.0
     for scale, weight in enumerate(weights):
         if scale:
-            first, second = (zoomed(plane) for plane in (first, second))
+            first, second = (halve(plane) for plane in (first, second))
         terms = []
         for r in range(first.shape[0] - 10):
             for c in range(first.shape[1] - 10):
@@ -106,6 +106,6 @@ def ms_ssim(first, second):
     return value
 
 
-def zoomed(plane):
-    """Half the size, for even sides: each pixel the mean of four."""
+def halve(plane):
+    """Halve the size, for even sides: each pixel is the mean of four."""
     return (plane[::2, ::2] + plane[1::2, ::2] + plane[::2, 1::2] + plane[1::2, 1::2]) / 4

@@ -1,4 +1,4 @@
-"""MP, MP2 and FIDO with PyTorch's autograd, as plain loops; masks keep here, as in the papers."""
+"""MP, MP2 and FIDO as plain loops with PyTorch's autograd; as in the papers, masks keep."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import torch.nn.functional as F
 
 
 def log_odds(images, weights):
-    """The net `tests.helpers.nets.curved`: images (N, H, W, 3) to log-odds of class 1."""
+    """Return the log-odds (N,) of class 1 of the net `tests.helpers.nets.curved`."""
     return torch.sin(torch.einsum("nhwc,hwck->nk", images, weights)).sum(dim=1)
 
 
 def mp(image, fill, weights, rng, *, steps, grid, jitter, l1, tv, beta, lr, binary=False):
-    """Fong & Vedaldi's eq. 3 and 4, with the constants of Agarwal & Nguyen's program."""
+    """Minimise Fong & Vedaldi's eq. 3 and 4, as Agarwal & Nguyen's program does."""
     size = image.shape[:2]
     keep = torch.tensor(rng.random((grid, grid)), requires_grad=True)
     optimiser = torch.optim.Adam([keep], lr=lr)
 
-    def large(picture):
+    def enlarge(picture):
         batch = picture.permute(2, 0, 1)[None]
         enlarged = [side + jitter for side in size]
         out = F.interpolate(batch, size=enlarged, mode="bilinear", align_corners=False)
         return out[0].permute(1, 2, 0)
 
-    image, fill = large(image), large(fill)
+    image, fill = enlarge(image), enlarge(fill)
     for _ in range(steps):
         dy, dx = rng.integers(0, jitter, 2)
         x, f = (p[dy : dy + size[0], dx : dx + size[1]] for p in (image, fill))
@@ -46,7 +46,7 @@ def mp(image, fill, weights, rng, *, steps, grid, jitter, l1, tv, beta, lr, bina
 
 
 def mp2(image, fill, weights, *, steps, grid):
-    """Agarwal & Nguyen's sec. 3.3: two cells a step, by the derivative of the log-odds."""
+    """Remove two cells per step by the derivative of the log-odds (Agarwal & Nguyen, sec. 3.3)."""
     size, keep, order, gains = image.shape[:2], torch.ones((grid, grid)).double(), [], []
     for _ in range(steps):
         mask = keep.clone().requires_grad_()
@@ -61,7 +61,7 @@ def mp2(image, fill, weights, *, steps, grid):
 
 
 def fido(image, fill, weights, rng, *, steps, grid, samples, lr, reg, warm_up, temperature, keep):
-    """Chang et al.'s preservation (`keep`) or deletion objective, concrete relaxation."""
+    """Optimise Chang et al.'s preservation (`keep`) or deletion objective by relaxed masks."""
     size = image.shape[:2]
     logits = torch.zeros((grid, grid), dtype=torch.float64, requires_grad=True)  # of dropping
     optimiser = torch.optim.Adam([logits], lr=lr)
@@ -84,5 +84,5 @@ def fido(image, fill, weights, rng, *, steps, grid, samples, lr, reg, warm_up, t
 
 
 def tensor(array):
-    """Float64 tensor of an array."""
+    """Turn an array into a tensor of float64."""
     return torch.from_numpy(np.asarray(array, np.float64))

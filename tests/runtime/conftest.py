@@ -1,4 +1,4 @@
-"""What tests measure is measured shortly, and kept out of the user's cache folder."""
+"""Measurements of tests are short, and stay out of the user's cache folder."""
 
 from __future__ import annotations
 
@@ -17,5 +17,6 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A cache folder that the test may look into."""
     monkeypatch.setenv("ONNXPLAIN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"

@@ -1,4 +1,4 @@
-"""Any function on images is a classifier, and says what is wrong when it is none."""
+"""Any function on images is a classifier, and an error says what is wrong with its answers."""
 
 from __future__ import annotations
 
@@ -10,61 +10,64 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxplain.core.errors import ScoreError
+from onnxplain.core.errors import ModelError, ScoreError
 from onnxplain.core.protocols import Classifier, Part
 from onnxplain.runtime import from_callable
 from tests.helpers import models
+from tests.helpers.masks import compose_plainly, make_families
 from tests.helpers.specs import SIZE, photos
-from tests.runtime.composing.test_host import families, obvious
 
 W = models.weights(SIZE)
 
 
-def linear(images: Any) -> Any:
+def score_linearly(images: Any) -> Any:
     return models.additive_scores(W, images)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 32])
-def test_function_is_called_with_images_and_its_scores_are_returned(batch_size: int) -> None:
+def test_the_function_is_called_with_images_and_its_scores_are_returned(batch_size: int) -> None:
     calls = []
 
     def function(images: Any) -> Any:
         calls.append((images.shape, images.dtype))
-        return linear(images)
+        return score_linearly(images)
 
     classifier: Classifier = from_callable(
         function, size=SIZE, n_classes=3, outputs="logits", batch_size=batch_size
     )
     images = photos(9)
-    np.testing.assert_allclose(classifier.scores(images), linear(images), rtol=1e-6, atol=1e-6)
+    expected = score_linearly(images)
+    np.testing.assert_allclose(classifier.scores(images), expected, rtol=1e-6, atol=1e-6)
     assert sum(shape[0] for shape, _ in calls) == 9
     assert all(shape[0] <= batch_size and shape[1:] == (*SIZE, 3) for shape, _ in calls)
     assert all(dtype == np.float32 for _, dtype in calls)
 
 
-@pytest.mark.parametrize("family", families())
+@pytest.mark.parametrize("family", make_families())
 def test_masks_are_composed(family: str) -> None:
     image, fill = photos(2)
-    masks = families()[family]
-    classifier = from_callable(linear, size=SIZE, n_classes=3, outputs="logits", batch_size=2)
-    got = classifier.masked_scores([Part(classifier.planes(image, fill), masks, 0, 5)])
-    expected = linear(obvious([(image, fill, masks, 0, 5)], {"layout": "nhwc"}))
-    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
+    masks = make_families()[family]
+    classifier = from_callable(
+        score_linearly, size=SIZE, n_classes=3, outputs="logits", batch_size=2
+    )
+    scores = classifier.masked_scores([Part(classifier.planes(image, fill), masks, 0, 5)])
+    composed = compose_plainly([(image, fill, masks, 0, 5)], {"layout": "nhwc"})
+    np.testing.assert_allclose(scores, score_linearly(composed), rtol=0, atol=1e-5)
 
 
-def test_function_may_return_views_and_write_to_what_it_gets() -> None:
-    def corner(images: Any) -> Any:
+def test_the_function_may_return_views_and_write_to_its_argument() -> None:
+    def read_corner(images: Any) -> Any:
         images *= 2
         return images[:, 0, 0]
 
     images = photos(4)
     before = images.copy()
-    classifier = from_callable(corner, size=SIZE, n_classes=3, batch_size=2)
+    classifier = from_callable(read_corner, size=SIZE, n_classes=3, batch_size=2)
     np.testing.assert_allclose(classifier.scores(images), 2 * before[:, 0, 0])
     np.testing.assert_array_equal(images, before)
 
 
-def test_integer_scores_and_lists_are_numbers_too() -> None:
+def test_integers_and_lists_are_scores_too() -> None:
     classifier = from_callable(lambda x: [[1, 2]] * len(x), size=SIZE, class_names=["a", "b"])
     assert classifier.scores(photos(2)).tolist() == [[1, 2], [1, 2]]
     assert classifier.class_names == ("a", "b")
@@ -80,7 +83,7 @@ def test_integer_scores_and_lists_are_numbers_too() -> None:
         (None, "got object of shape"),
     ],
 )
-def test_answers_of_another_kind_are_refused(answer: Any, says: str) -> None:
+def test_answers_of_another_shape_or_type_are_refused(answer: Any, says: str) -> None:
     classifier = from_callable(lambda x: answer, size=SIZE, n_classes=3, name="mine")
     with pytest.raises(ScoreError, match=rf"mine: scores must be numbers.*{says}"):
         classifier.scores(photos(2))
@@ -100,25 +103,25 @@ def test_answers_of_another_kind_are_refused(answer: Any, says: str) -> None:
 )
 def test_arguments_out_of_range_are_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        from_callable(linear, **{"size": SIZE, **options})
+        from_callable(score_linearly, **{"size": SIZE, **options})
 
 
-def test_what_is_no_function_is_refused() -> None:
+def test_arguments_of_another_type_are_refused() -> None:
     with pytest.raises(TypeError, match="function must be callable, got str"):
         from_callable("model.onnx", size=SIZE, n_classes=3)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(TypeError, match=r"size is \(rows, columns\), got 224"):
-        from_callable(linear, size=224, n_classes=3)  # type: ignore[arg-type]  # on purpose
+        from_callable(score_linearly, size=224, n_classes=3)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(TypeError, match=r"batch_size takes an integer, got 2\.5"):
-        from_callable(linear, size=SIZE, n_classes=3, batch_size=2.5)  # type: ignore[arg-type]
+        from_callable(score_linearly, size=SIZE, n_classes=3, batch_size=2.5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"rows of size takes an integer, got 32\.0"):
-        from_callable(linear, size=(32.0, 32), n_classes=3)  # type: ignore[arg-type]
+        from_callable(score_linearly, size=(32.0, 32), n_classes=3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_no_more_calls_run_side_by_side_than_told(workers: int) -> None:
+def test_no_more_calls_run_side_by_side_than_workers(workers: int) -> None:
     inside, most, lock = 0, 0, threading.Lock()
 
-    def slow(images: Any) -> Any:
+    def score_slowly(images: Any) -> Any:
         nonlocal inside, most
         with lock:
             inside += 1
@@ -126,9 +129,9 @@ def test_no_more_calls_run_side_by_side_than_told(workers: int) -> None:
         time.sleep(0.01)
         with lock:
             inside -= 1
-        return linear(images)
+        return score_linearly(images)
 
-    classifier = from_callable(slow, size=SIZE, n_classes=3, workers=workers)
+    classifier = from_callable(score_slowly, size=SIZE, n_classes=3, workers=workers)
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda _: classifier.scores(photos(1)), range(12)))
     assert most == workers
@@ -142,3 +145,9 @@ def test_a_tensor_with_a_gradient_is_an_answer() -> None:
     )
     images = photos(2)
     np.testing.assert_allclose(classifier.scores(images), images.mean((1, 2)), rtol=1e-5)
+
+
+def test_a_function_has_no_gradients_and_says_what_to_do() -> None:
+    classifier = from_callable(score_linearly, size=SIZE, n_classes=3, name="mine")
+    with pytest.raises(ModelError, match="mine: a function has no gradient"):
+        classifier.gradients()

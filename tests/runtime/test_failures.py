@@ -6,7 +6,7 @@ import pytest
 
 from onnxplain.core.errors import DeviceError, ModelError
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.failures import OutOfMemory, translated
+from onnxplain.runtime.failures import OutOfMemory, translating_errors
 
 ARENA = (
     "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Conv node. "
@@ -28,7 +28,7 @@ CASES: list[tuple[str, type[Exception], str]] = [
 
 @pytest.mark.parametrize(("text", "error", "device"), CASES)
 def test_texts_become_the_right_error(text: str, error: type[Exception], device: str) -> None:
-    with pytest.raises(error) as caught, translated("a.onnx", Device.parse(device), "run"):
+    with pytest.raises(error) as caught, translating_errors("a.onnx", Device.parse(device), "run"):
         raise Exception(text)  # noqa: TRY002  # as ONNX Runtime does
     assert type(caught.value) is error
     for noise in ("[ONNXRuntimeError]", "/onnxruntime_src", "BFCArena", "\n"):

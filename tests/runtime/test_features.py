@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import onnxplain
 from onnxplain.core.errors import ModelError
-from onnxplain.graph.surgery import find_features_tensor, keep_only_output
+from onnxplain.graph.inner_tensors import find_features_tensor, keep_only_output
 from onnxplain.image import resize
 from tests.helpers import models
 
@@ -19,25 +19,28 @@ IMAGES = np.random.default_rng(3).random((11, 16, 16, 3), np.float32)
 FLAGS: dict[str, Any] = {"range": (0, 1)}
 
 
-def net(tmp_path: Path, **options: Any) -> Path:
+def save_net(tmp_path: Path, **options: Any) -> Path:
     return models.save(models.convnet(**options), tmp_path / "net.onnx")
 
 
 @pytest.mark.parametrize("batch", ["N", 1, 2])
 def test_scores_are_the_last_layer_of_the_features(tmp_path: Path, batch: Any):
-    path = net(tmp_path, batch=batch)
+    path = save_net(tmp_path, batch=batch)
     features = onnxplain.load_features(path, device="cpu", **FLAGS)
     classifier = onnxplain.load(path, device="cpu", batch_size=None, **FLAGS)
-    found = features(IMAGES)
-    assert (features.tensor, found.shape) == ("flat", (11, 8))
-    made = models.convnet()
-    stored = {one.name: np.frombuffer(one.raw_data, np.float32) for one in made.graph.initializer}
-    scores = found @ stored["w3"].reshape(8, 5) + stored["b3"]
+    values = features(IMAGES)
+    assert (features.tensor, values.shape) == ("flat", (11, 8))
+    model = models.convnet()
+    stored = {
+        tensor.name: np.frombuffer(tensor.raw_data, np.float32)
+        for tensor in model.graph.initializer
+    }
+    scores = values @ stored["w3"].reshape(8, 5) + stored["b3"]
     np.testing.assert_allclose(scores, classifier.scores(IMAGES), atol=1e-5)
 
 
-def test_maps_are_averaged_over_the_image_and_images_brought_to_size(tmp_path: Path):
-    path = net(tmp_path)
+def test_maps_are_averaged_over_the_image_and_images_are_resized(tmp_path: Path):
+    path = save_net(tmp_path)
     features = onnxplain.load_features(path, "r2", device="cpu", **FLAGS)
     last = onnxplain.load_features(path, device="cpu", **FLAGS)
     np.testing.assert_allclose(features(IMAGES), last(IMAGES), atol=1e-6)
@@ -46,8 +49,8 @@ def test_maps_are_averaged_over_the_image_and_images_brought_to_size(tmp_path: P
     np.testing.assert_array_equal(features(large), features(small))
 
 
-def test_a_tensor_that_is_not_there_is_told(tmp_path: Path):
-    path = net(tmp_path)
+def test_a_tensor_that_is_not_there_is_an_error_with_a_suggestion(tmp_path: Path):
+    path = save_net(tmp_path)
     with pytest.raises(ModelError, match=r"net.onnx: no node .* 'flat2'; did you mean flat"):
         onnxplain.load_features(path, "flat2", device="cpu", **FLAGS)
     with pytest.raises(ValueError, match="images"):
@@ -63,7 +66,7 @@ def test_a_tensor_that_is_not_there_is_told(tmp_path: Path):
         (helper.make_node("Gemm", ["x", "w", "b"], ["y"], name="head"), "x"),
     ],
 )
-def test_features_are_what_the_last_layer_takes(node: Any, expected: str):
+def test_features_are_the_input_of_the_last_layer(node: Any, expected: str):
     graph = helper.make_graph(
         [node, helper.make_node("Softmax", ["y"], ["scores"])],
         "g",
@@ -74,26 +77,25 @@ def test_features_are_what_the_last_layer_takes(node: Any, expected: str):
     assert find_features_tensor(helper.make_model(graph)) == expected
 
 
-def test_the_model_that_was_given_stays_as_it_was():
-    made = models.convnet()
-    before = made.SerializeToString()
-    assert [one.name for one in keep_only_output(made, "c1").graph.output] == ["c1"]
-    assert made.SerializeToString() == before
+def test_keeping_an_output_leaves_the_given_model_unchanged():
+    model = models.convnet()
+    before = model.SerializeToString()
+    assert [output.name for output in keep_only_output(model, "c1").graph.output] == ["c1"]
+    assert model.SerializeToString() == before
 
 
-def test_features_of_a_model_that_computes_in_halves(tmp_path: Path):
+def test_a_model_that_computes_in_float16_has_features(tmp_path: Path):
     w = models.weights((16, 16))
-    made = models.additive(w, dtype="float16")
-    # Without its cast all of it is float16, and the file does not say so of inner tensors.
-    del made.graph.node[0]
-    made.graph.node[0].input[0] = "image"
-    for one in made.graph.initializer:
-        if one.data_type == TensorProto.FLOAT:
-            one.CopyFrom(
-                numpy_helper.from_array(numpy_helper.to_array(one).astype(np.float16), one.name)
-            )
-    made.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
-    path = models.save(made, tmp_path / "half.onnx")
-    found = onnxplain.load_features(path, "flat", device="cpu", **FLAGS)(IMAGES)
-    want = models.encode(IMAGES, dtype="float16").reshape(len(IMAGES), -1)
-    np.testing.assert_allclose(found, want, atol=1e-3)
+    model = models.additive(w, dtype="float16")
+    # Without its cast everything is float16, and the file does not say so of inner tensors.
+    del model.graph.node[0]
+    model.graph.node[0].input[0] = "image"
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            halves = numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(halves, tensor.name))
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+    path = models.save(model, tmp_path / "half.onnx")
+    features = onnxplain.load_features(path, "flat", device="cpu", **FLAGS)(IMAGES)
+    expected = models.encode(IMAGES, dtype="float16").reshape(len(IMAGES), -1)
+    np.testing.assert_allclose(features, expected, atol=1e-3)

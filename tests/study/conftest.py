@@ -1,8 +1,10 @@
-"""A few small photos, and classifiers that know what they show."""
+"""Small photos, a classifier that knows what they show, and helpers for studies and rows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -10,14 +12,23 @@ import pytest
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Box, Images, Scores
+from onnxplain.registry import parse_entry
 from onnxplain.study.dataset import Item
+from onnxplain.study.explainers import make_explainers
+from onnxplain.study.judges import make_judges
+from onnxplain.study.plan import Plan
+from onnxplain.study.rows import Row, RowFile, read_rows
+from onnxplain.study.run import Step, study_classifier
 from tests.helpers.nets import Net
 
 SIZE = (16, 16)
+METHODS = ("sp:patch=4,stride=4", "rise:n_masks=30,grid=4")
+METRICS = ("deletion:step=32", "localisation")
+SHARE, SEED = 0.4, 2
 
 
 def red_part(images: Images) -> Scores:
-    """Class 1 ("yes") is as probable as the image is red, with some pixels counting more."""
+    """Score class 1 ("yes") by how red the image is; some pixels count more."""
     weights = np.linspace(0.5, 1.5, 256).reshape(SIZE)
     score = (images[..., 0] * weights).mean(axis=(1, 2))
     return np.stack([1 - score, score], axis=1)
@@ -35,7 +46,7 @@ def save(path: Path, pixels: NDArray[np.uint8]) -> Path:
 
 
 def reddish(seed: int, rows: int = 20, columns: int = 24) -> NDArray[np.uint8]:
-    """A photo of class 1: noise with much red."""
+    """Make a photo of class 1: noise with much red."""
     pixels = np.random.default_rng(seed).integers(0, 256, (rows, columns, 3), np.uint8)
     pixels[..., 0] = pixels[..., 0] // 3 + 160
     return pixels
@@ -49,3 +60,76 @@ def items(tmp_path: Path) -> list[Item]:
         Item(f"{i}.png", save(tmp_path / f"{i}.png", reddish(i)), 1, (box,), (20, 24))
         for i in range(5)
     ]
+
+
+class Painter:
+    """An inpainter that changes nothing."""
+
+    batch_size = 1
+    provenance = {"inpainter": "painter.onnx", "sha256": "abc"}  # noqa: RUF012
+
+    def inpaint(self, images, masks):
+        return images
+
+
+def fail_to_load() -> Any:
+    raise AssertionError("no fill here needs an inpainter")
+
+
+def build_plan(
+    methods: Sequence[str] = METHODS, metrics: Sequence[str] = METRICS, **fields: Any
+) -> Plan:
+    return Plan(
+        methods=tuple(map(parse_entry, methods)),
+        metrics=tuple(map(parse_entry, metrics)),
+        **fields,
+    )
+
+
+def run_steps(
+    net: Net, items: Sequence[Item], path: Path, plan: Plan, **options: Any
+) -> tuple[Step, ...]:
+    explainers, judges = make_explainers(plan, fail_to_load), make_judges(plan)
+    store = RowFile(path)
+    return tuple(study_classifier(net, items, explainers, judges, store, seed=plan.seed, **options))
+
+
+def index_rows(path: Path) -> dict[str, Row]:
+    """Return the rows of a file by key, of which no two are equal."""
+    rows = list(read_rows(path))
+    assert len({row["key"] for row in rows}) == len(rows)
+    return {row["key"]: row for row in rows}
+
+
+def find_rows(path: Path, **wanted: object) -> list[Row]:
+    return [
+        row
+        for row in read_rows(path)
+        if all(row.get(name) == value for name, value in wanted.items())
+    ]
+
+
+def make_score(image: int, value: float | None, method: str = "sp", **fields: Any) -> Row:
+    """Make a row that judges a heatmap."""
+    return {
+        "kind": "score",
+        "status": "done",
+        "model": "net",
+        "model_sha256": "0",
+        "preprocessing": {},
+        "image": f"{image}.png",
+        "target": 1,
+        "method": method,
+        "fill": "black",
+        "method_parameters": {"patch": 5},
+        "fill_parameters": {},
+        "metric": "deletion",
+        "metric_fill": "black",
+        "metric_parameters": {"step": 9},
+        "metric_fill_parameters": {},
+        "direction": "lower",
+        "unit": "share",
+        "value": value,
+        "details": {},
+        **fields,
+    }

@@ -7,42 +7,42 @@ from pathlib import Path
 import pytest
 
 from onnxplain.core.errors import OutputError
-from onnxplain.study.rows import Row, RowFile, key_of, merge_rows, read_rows
+from onnxplain.study.rows import Row, RowFile, make_key, merge_rows, read_rows
 
 
-def made(key: str, status: str = "done", **more: object) -> Row:
+def make_row(key: str, status: str = "done", **more: object) -> Row:
     return {"key": key, "status": status, **more}
 
 
-def test_rows_are_there_for_the_next_process(tmp_path: Path):
+def test_rows_are_read_by_the_next_process(tmp_path: Path):
     path = tmp_path / "deep" / "rows.jsonl"
-    RowFile(path).append([made("a", text="é"), made("b", "error")])
-    RowFile(path).append([made("b")])
+    RowFile(path).append([make_row("a", text="é"), make_row("b", "error")])
+    RowFile(path).append([make_row("b")])
     assert RowFile(path).done == {"a": "done", "b": "done"}
-    assert list(read_rows(path)) == [made("a", text="é"), made("b", "error"), made("b")]
+    assert list(read_rows(path)) == [make_row("a", text="é"), make_row("b", "error"), make_row("b")]
 
 
-def test_line_cut_off_anywhere_is_dropped_and_the_file_goes_on(tmp_path: Path):
+def test_line_cut_off_anywhere_is_removed_and_rows_are_added(tmp_path: Path):
     path = tmp_path / "rows.jsonl"
-    RowFile(path).append([made("a"), made("b", text="x" * 70_000)])
+    RowFile(path).append([make_row("a"), make_row("b", text="x" * 70_000)])
     whole = path.read_bytes()
     first = whole.index(b"\n") + 1
     for cut in (0, 1, 12, first - 2, first, first + 1, first + 66_000, len(whole) - 2):
         path.write_bytes(whole[:cut])
         store = RowFile(path)
         assert list(store.done) == (["a"] if cut >= first else [])
-        store.append([made("c")])
+        store.append([make_row("c")])
         assert [row["key"] for row in read_rows(path)] == [*(["a"] if cut >= first else []), "c"]
 
 
 def test_whole_last_row_counts_without_its_newline(tmp_path: Path):
     path, other = tmp_path / "rows.jsonl", tmp_path / "other.jsonl"
-    RowFile(path).append([made("a"), made("b")])
+    RowFile(path).append([make_row("a"), make_row("b")])
     path.write_bytes(path.read_bytes()[:-1])
     assert [row["key"] for row in read_rows(path)] == ["a", "b"]
     assert merge_rows([path], other) == 2
     store = RowFile(path)
-    store.append([made("c")])
+    store.append([make_row("c")])
     assert list(store.done) == [row["key"] for row in read_rows(path)] == ["a", "b", "c"]
 
 
@@ -51,16 +51,16 @@ FOREIGN = ['{"mine": 1}', "title = 1", "{ ", '{"key": "a"}', '{"key": ["a"], "st
 
 @pytest.mark.parametrize("end", ["", "\n"])
 @pytest.mark.parametrize("line", FOREIGN)
-def test_file_of_somebody_else_is_an_error_and_stays(tmp_path: Path, line: str, end: str):
+def test_foreign_file_is_an_error_and_stays_unchanged(tmp_path: Path, line: str, end: str):
     foreign, rows = tmp_path / "notes.json", tmp_path / "rows.jsonl"
     foreign.write_text(line + end)
-    RowFile(rows).append([made("a")])
+    RowFile(rows).append([make_row("a")])
     for use in (
         lambda: RowFile(foreign),
         lambda: merge_rows([rows], foreign),
         lambda: merge_rows([foreign], rows),
     ):
-        with pytest.raises(OutputError, match=r"notes.json: line 1 is no row of an evaluation"):
+        with pytest.raises(OutputError, match=r"notes.json: line 1 is not a row of an evaluation"):
             use()
     assert foreign.read_text() == line + end
     assert [row["key"] for row in read_rows(rows)] == ["a"]
@@ -69,10 +69,10 @@ def test_file_of_somebody_else_is_an_error_and_stays(tmp_path: Path, line: str, 
 @pytest.mark.parametrize("line", ["{", "[]", '{"key": "a"}', "7"])
 def test_other_damage_is_an_error_that_names_the_line(tmp_path: Path, line: str):
     path = tmp_path / "rows.jsonl"
-    RowFile(path).append([made("a")])
+    RowFile(path).append([make_row("a")])
     with path.open("a") as file:
         file.write(f"{line}\n")
-    with pytest.raises(OutputError, match="line 2 is no row of an evaluation"):
+    with pytest.raises(OutputError, match="line 2 is not a row of an evaluation"):
         RowFile(path)
 
 
@@ -82,43 +82,45 @@ def test_folder_that_cannot_be_written_is_an_error(tmp_path: Path):
         RowFile(tmp_path / "file" / "rows.jsonl")
 
 
-def test_merge_keeps_each_key_once_and_prefers_what_worked(tmp_path: Path):
-    one, two = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
-    RowFile(one).append([made("a"), made("b", "error"), made("c", "error", n=1)])
-    RowFile(two).append([made("b"), made("a"), made("c", "error", n=2), made("d")])
-    assert merge_rows([one, two], tmp_path / "all" / "rows.jsonl") == 4
+def test_merge_keeps_each_key_once_and_prefers_done_rows(tmp_path: Path):
+    first, second = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    RowFile(first).append([make_row("a"), make_row("b", "error"), make_row("c", "error", n=1)])
+    RowFile(second).append(
+        [make_row("b"), make_row("a"), make_row("c", "error", n=2), make_row("d")]
+    )
+    assert merge_rows([first, second], tmp_path / "all" / "rows.jsonl") == 4
     assert list(read_rows(tmp_path / "all" / "rows.jsonl")) == [
-        made("a"),
-        made("c", "error", n=1),
-        made("b"),
-        made("d"),
+        make_row("a"),
+        make_row("c", "error", n=1),
+        make_row("b"),
+        make_row("d"),
     ]
 
 
-def test_merge_may_write_over_what_it_reads(tmp_path: Path):
-    one, two = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
-    RowFile(one).append([made("a")])
-    RowFile(two).append([made("b")])
-    merge_rows([one, two], one)
-    assert [row["key"] for row in read_rows(one)] == ["a", "b"]
+def test_merge_may_overwrite_a_file_that_it_reads(tmp_path: Path):
+    first, second = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    RowFile(first).append([make_row("a")])
+    RowFile(second).append([make_row("b")])
+    merge_rows([first, second], first)
+    assert [row["key"] for row in read_rows(first)] == ["a", "b"]
 
 
-def test_merge_keeps_what_its_output_holds(tmp_path: Path):
-    one, two = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
-    RowFile(one).append([made("a"), made("b", "error")])
-    RowFile(two).append([made("b"), made("c")])
-    assert merge_rows([two], one) == 3
-    assert [row["key"] for row in read_rows(one)] == ["a", "b", "c"]
-    assert all(row["status"] == "done" for row in read_rows(one))
+def test_merge_keeps_the_rows_of_its_output(tmp_path: Path):
+    first, second = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    RowFile(first).append([make_row("a"), make_row("b", "error")])
+    RowFile(second).append([make_row("b"), make_row("c")])
+    assert merge_rows([second], first) == 3
+    assert [row["key"] for row in read_rows(first)] == ["a", "b", "c"]
+    assert all(row["status"] == "done" for row in read_rows(first))
 
 
-def test_merge_writes_under_a_name_of_its_own_until_all_is_there(tmp_path: Path):
-    """Two merges into one file wrote into one part of it, which names of full length had not."""
-    one, output = tmp_path / "1.jsonl", tmp_path / ("n" * 255)
-    RowFile(one).append([made("a")])
-    merge_rows([one], output)
+def test_merge_writes_under_another_name_until_it_is_done(tmp_path: Path):
+    """Two merges into one file must not share a part, and the name may have full length."""
+    source, output = tmp_path / "1.jsonl", tmp_path / ("n" * 255)
+    RowFile(source).append([make_row("a")])
+    merge_rows([source], output)
     assert [row["key"] for row in read_rows(output)] == ["a"]
-    assert {path.name for path in tmp_path.iterdir()} == {one.name, output.name}
+    assert {path.name for path in tmp_path.iterdir()} == {source.name, output.name}
 
 
 def test_merge_of_a_missing_file_is_an_error(tmp_path: Path):
@@ -126,8 +128,10 @@ def test_merge_of_a_missing_file_is_an_error(tmp_path: Path):
         merge_rows([tmp_path / "none"], tmp_path / "all")
 
 
-def test_keys_differ_where_anything_does():
+def test_keys_differ_if_anything_does():
     identity = {"seed": 0, "parameters": {"a": 1, "b": (1, 2)}, "name": "x"}
-    assert key_of(identity) == key_of({"name": "x", "parameters": {"b": [1, 2], "a": 1}, "seed": 0})
+    assert make_key(identity) == make_key(
+        {"name": "x", "parameters": {"b": [1, 2], "a": 1}, "seed": 0}
+    )
     others = [{**identity, "seed": 1}, {**identity, "name": "y"}, {**identity, "parameters": {}}]
-    assert len({key_of(one) for one in (identity, *others)}) == 4
+    assert len({make_key(other) for other in (identity, *others)}) == 4

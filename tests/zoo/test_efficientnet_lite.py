@@ -1,26 +1,32 @@
-"""The graph against the network written out in NumPy, and against PyTorch's own."""
+"""The graph equals the network written out in NumPy, and the original in PyTorch."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnxruntime
 import pytest
-import skimage.data
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 
 from onnxplain.core.errors import ZooError
 from onnxplain.zoo.catalogue import list_models
-from onnxplain.zoo.efficientnet_lite import FEATURES, INPUT, STAGES, Variant, blocks, build_graph
+from onnxplain.zoo.efficientnet_lite import (
+    FEATURES,
+    INPUT,
+    STAGES,
+    Variant,
+    build_graph,
+    list_blocks,
+)
 from onnxplain.zoo.fetch import fetch_weights
 from onnxplain.zoo.legacy_pth import StateDict, read_state_dict
+from tests.helpers.lite_photos import prepare_photos
 
 Array = NDArray[np.float64]
 SMALL = Variant(width=0.25, depth=0.5, size=33)  # odd: SAME padding is not symmetric
 
 
-def random_state(variant: Variant, classes: int = 5) -> StateDict:
-    """Weights of the right names and shapes, with activations of the order of 1."""
+def draw_state(variant: Variant, classes: int = 5) -> StateDict:
+    """Return weights of the right names and shapes, with activations of the order of 1."""
     rng = np.random.default_rng(0)
     state: StateDict = {}
 
@@ -38,7 +44,7 @@ def random_state(variant: Variant, classes: int = 5) -> StateDict:
 
     conv("_conv_stem", "_bn0", 32, 3, 3, 3)
     channels = 32
-    for i, (kernel, _, expand, channels, after) in enumerate(blocks(variant)):
+    for i, (kernel, _, expand, channels, after) in enumerate(list_blocks(variant)):
         wide, name = channels * expand, f"_blocks.{i}."
         if expand != 1:
             conv(f"{name}_expand_conv", f"{name}_bn0", wide, channels, 1, 1)
@@ -51,9 +57,11 @@ def random_state(variant: Variant, classes: int = 5) -> StateDict:
     return state
 
 
-def slow_conv(x: Array, weight: Array, stride: int) -> Array:
-    """A convolution of (C, H, W) as the definition of SAME has it: output pixel i looks at
-    input pixels i * stride - before + 0 ... k - 1, zero outside."""
+def convolve_slowly(x: Array, weight: Array, stride: int) -> Array:
+    """Convolve (C, H, W) by the definition of SAME.
+
+    Output pixel i is made of input pixels i * stride - before + 0 ... k - 1, zero outside.
+    """
     outputs, per_group, k, _ = weight.shape
     groups = len(x) // per_group
     out = -(-x.shape[1] // stride)
@@ -71,11 +79,11 @@ def slow_conv(x: Array, weight: Array, stride: int) -> Array:
     return result
 
 
-def slow_network(state: StateDict, variant: Variant, x: Array) -> Array:
-    """Logits of one image (3, H, W), batch normalisation apart."""
+def run_slow_network(state: StateDict, variant: Variant, x: Array) -> Array:
+    """Return the logits of an image (3, H, W), with batch normalisation as a step of its own."""
 
     def layer(x: Array, name: str, norm: str, stride: int = 1, relu: bool = True) -> Array:
-        x = slow_conv(x, state[f"{name}.weight"].astype(np.float64), stride)
+        x = convolve_slowly(x, state[f"{name}.weight"].astype(np.float64), stride)
         mean, variance, gain, shift = (
             state[f"{norm}.{part}"].astype(np.float64)[:, None, None]
             for part in ("running_mean", "running_var", "weight", "bias")
@@ -84,7 +92,7 @@ def slow_network(state: StateDict, variant: Variant, x: Array) -> Array:
         return np.clip(x, 0, 6) if relu else x
 
     x = layer(x, "_conv_stem", "_bn0", 2)
-    for i, block in enumerate(blocks(variant)):
+    for i, block in enumerate(list_blocks(variant)):
         name, before = f"_blocks.{i}.", x
         if f"{name}_expand_conv.weight" in state:
             x = layer(x, f"{name}_expand_conv", f"{name}_bn0")
@@ -104,16 +112,16 @@ def run(model: bytes, x: NDArray[np.float32]) -> NDArray[np.float32]:
 @pytest.mark.parametrize("size", [33, 40, 46])
 def test_graph_equals_the_network_written_out(size: int) -> None:
     variant = Variant(SMALL.width, SMALL.depth, size)
-    state = random_state(variant)
+    state = draw_state(variant)
     x = np.random.default_rng(1).normal(size=(2, 3, size, size)).astype(np.float32)
-    found = run(build_graph(state, variant).SerializeToString(), x)
-    expected = np.stack([slow_network(state, variant, one.astype(np.float64)) for one in x])
-    assert np.ptp(expected, axis=0).max() > 0.1  # the two images are told apart
-    np.testing.assert_allclose(found, expected, atol=1e-4)  # float32 sums of up to 1280 terms
+    logits = run(build_graph(state, variant).SerializeToString(), x)
+    expected = np.stack([run_slow_network(state, variant, image.astype(np.float64)) for image in x])
+    assert np.ptp(expected, axis=0).max() > 0.1  # the two images get different logits
+    np.testing.assert_allclose(logits, expected, atol=1e-4)  # float32 sums of up to 1280 terms
 
 
-def test_the_state_is_left_as_it_was() -> None:
-    state = random_state(SMALL)
+def test_given_state_is_not_changed() -> None:
+    state = draw_state(SMALL)
     names = list(state)
     build_graph(state, SMALL)
     assert list(state) == names
@@ -122,10 +130,10 @@ def test_the_state_is_left_as_it_was() -> None:
 def test_variants_grow_as_published() -> None:
     """The numbers of blocks and the channels of the last stage in the published networks."""
     shapes = {
-        model.name: (len(found), found[-1].channels_out)
+        model.name: (len(blocks), blocks[-1].channels_out)
         for model in list_models()
         if model.recipe
-        for found in [list(blocks(model.recipe.variant))]
+        for blocks in [list(list_blocks(model.recipe.variant))]
     }
     assert shapes == {
         "efficientnet-lite0": (16, 320),
@@ -134,8 +142,8 @@ def test_variants_grow_as_published() -> None:
     }
 
 
-def test_weights_of_another_network_are_refused() -> None:
-    state = random_state(SMALL)
+def test_weights_of_another_network_are_an_error() -> None:
+    state = draw_state(SMALL)
     with pytest.raises(ZooError, match=r"_conv_stem\.weight is missing"):
         build_graph({}, SMALL)
     with pytest.raises(ZooError, match=r"has shape \(.*\), not \("):
@@ -144,28 +152,12 @@ def test_weights_of_another_network_are_refused() -> None:
         build_graph({**state, "_extra": np.zeros(1)}, SMALL)
 
 
-def test_last_activation_has_a_name() -> None:
-    """Methods that weigh activation maps ask for it."""
-    nodes = build_graph(random_state(SMALL), SMALL).graph.node
+def test_last_activation_map_is_named_features() -> None:
+    """Methods that weight activation maps ask for it by name."""
+    nodes = build_graph(draw_state(SMALL), SMALL).graph.node
     pool = next(node for node in nodes if node.op_type == "GlobalAveragePool")
     assert list(pool.input) == [FEATURES]
     assert sum(stage.stride == 2 for stage in STAGES) == 4  # a cell is 32 pixels wide
-
-
-def photos(size: int) -> NDArray[np.float32]:
-    """Real photos at a square size, as the network wants them."""
-    originals = (
-        skimage.data.coffee(),
-        skimage.data.chelsea(),
-        skimage.data.stereo_motorcycle()[0],
-        skimage.data.astronaut(),
-    )
-    small = [
-        np.asarray(Pillow.fromarray(photo).resize((size, size), Pillow.Resampling.BILINEAR))
-        for photo in originals
-    ]
-    pixels = np.stack(small).astype(np.float32).transpose(0, 3, 1, 2)
-    return (pixels - 127) / 128
 
 
 @pytest.mark.framework
@@ -174,14 +166,14 @@ def test_graph_equals_the_original_in_torch(name: str) -> None:
     """With the network code of PyPI's efficientnet-lite-pytorch 0.1.0, on real photos."""
     torch = pytest.importorskip("torch")
     original = pytest.importorskip("efficientnet_lite_pytorch")
-    entry = next(model for model in list_models() if model.name == name)
-    assert entry.recipe is not None
-    state = read_state_dict(fetch_weights(entry.recipe.source))
+    model = next(model for model in list_models() if model.name == name)
+    assert model.recipe is not None
+    state = read_state_dict(fetch_weights(model.recipe.source))
     network = original.EfficientNet.from_name(name)
     network.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
-    x = photos(entry.recipe.variant.size)
+    x = prepare_photos(model.recipe.variant.size)
     with torch.no_grad():
         expected = network.eval()(torch.from_numpy(x)).numpy()
-    found = run(build_graph(state, entry.recipe.variant).SerializeToString(), x)
-    assert found.argmax(1).tolist() == expected.argmax(1).tolist()
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    logits = run(build_graph(state, model.recipe.variant).SerializeToString(), x)
+    assert logits.argmax(1).tolist() == expected.argmax(1).tolist()
+    np.testing.assert_allclose(logits, expected, atol=1e-4)

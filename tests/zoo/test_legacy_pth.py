@@ -1,4 +1,4 @@
-"""The reader against files assembled byte by byte, against PyTorch, and against hostile ones."""
+"""State dicts are read from files assembled byte by byte, of PyTorch, and hostile ones."""
 
 from __future__ import annotations
 
@@ -39,8 +39,15 @@ def name(module: str, attribute: str) -> bytes:
 EMPTY_ORDERED = name("collections", "OrderedDict") + EMPTY_TUPLE + REDUCE
 
 
-def storage(key: str, length: int, kind: str = "FloatStorage", module: str = "torch") -> bytes:
-    described = [text("storage"), name(module, kind), text(key), text("cpu"), number(length), NONE]
+def storage(key: str, length: int, type_name: str = "FloatStorage", module: str = "torch") -> bytes:
+    described = [
+        text("storage"),
+        name(module, type_name),
+        text(key),
+        text("cpu"),
+        number(length),
+        NONE,
+    ]
     return MARK + b"".join(described) + TUPLE + PERSISTENT
 
 
@@ -100,7 +107,7 @@ def test_tensors_are_views_of_their_storage() -> None:
         tensor(text("storage"), (6,), (1,)),
     ],
 )
-def test_tensors_that_do_not_fit_their_storage_are_refused(view: bytes) -> None:
+def test_tensors_that_do_not_fit_their_storage_are_errors(view: bytes) -> None:
     with pytest.raises(ZooError, match="not a readable state dict"):
         read_state_dict(legacy_file({"weight": view}, {"0": SIX}))
 
@@ -118,7 +125,7 @@ def test_tensors_that_do_not_fit_their_storage_are_refused(view: bytes) -> None:
         ("onnxplain.zoo.legacy_pth", "_Unpickler"),
     ],
 )
-def test_other_names_are_refused_before_they_are_called(
+def test_other_names_are_errors_before_they_are_called(
     module: str, attribute: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     call = name(module, attribute) + MARK + text("echo it ran") + TUPLE + REDUCE
@@ -127,27 +134,27 @@ def test_other_names_are_refused_before_they_are_called(
     assert "it ran" not in capfd.readouterr().out
 
 
-def test_other_values_than_tensors_are_refused() -> None:
+def test_values_other_than_tensors_are_errors() -> None:
     with pytest.raises(ZooError, match="'epoch' is not a named tensor"):
         read_state_dict(legacy_file({"epoch": number(3)}, {}))
 
 
-def test_every_truncation_is_refused() -> None:
+def test_every_truncation_is_an_error() -> None:
     for length in range(len(GOOD)):
         with pytest.raises(ZooError, match="not a readable state dict"):
             read_state_dict(GOOD[:length])
 
 
-def test_data_after_the_end_is_refused() -> None:
+def test_data_after_the_end_is_an_error() -> None:
     with pytest.raises(ZooError, match="more data"):
         read_state_dict(GOOD + b"\0")
 
 
-MEMO = ord("r")  # with four wild bytes behind it the unpickler asks for gigabytes
+MEMO = ord("r")  # followed by four wild bytes it makes the unpickler ask for gigabytes
 
 
 @given(st.data())
-def test_a_damaged_file_is_read_or_refused_but_never_crashes(data: st.DataObject) -> None:
+def test_damaged_file_is_read_or_is_an_error_but_never_crashes(data: st.DataObject) -> None:
     damaged = bytearray(GOOD)
     for _ in range(data.draw(st.integers(1, 3))):
         value = data.draw(st.integers(0, 255).filter(lambda byte: byte != MEMO))
@@ -160,7 +167,7 @@ def test_a_damaged_file_is_read_or_refused_but_never_crashes(data: st.DataObject
 
 
 @pytest.mark.framework
-def test_reads_what_torch_writes() -> None:
+def test_state_written_by_torch_is_read() -> None:
     torch = pytest.importorskip("torch")
     base = torch.arange(24, dtype=torch.float32).reshape(4, 6)
     state = {
@@ -183,7 +190,7 @@ def test_reads_what_torch_writes() -> None:
 
 
 @pytest.mark.framework
-def test_the_newer_zip_format_is_refused() -> None:
+def test_newer_zip_format_is_an_error() -> None:
     torch = pytest.importorskip("torch")
     file = io.BytesIO()
     torch.save({"a": torch.zeros(2)}, file)

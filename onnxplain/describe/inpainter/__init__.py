@@ -1,1 +1,1 @@
-"""Inpainters described by data: what a graph wants, where that is said, what it shows."""
+"""What an inpainter's graph takes and gives: described by data, presets and the graph."""

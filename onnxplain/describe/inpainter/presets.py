@@ -1,7 +1,7 @@
 """The conventions of published inpainters, by name.
 
-What differs between the files that people made of one model (size, batch) is left to the
-graph and its behaviour; what their programs do around the graph stands here.
+A preset holds what the authors' programs do around the graph. What differs between files of
+one model (size, batch) is left to the graph and its behaviour.
 
 References
 ----------
@@ -20,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# Image and mask side by side, bytes of BGR. Some exports turn the channels of the answer
-# round and some do not, which the known pixels show.
+# Image and mask side by side, bytes of BGR. Some exports reverse the channels of the answer
+# and some do not; the known pixels show which.
 _SERVER: Mapping[str, Any] = {
     "pack": "width",
     "layout": "nhwc",
@@ -37,7 +37,7 @@ _SIGNED: Mapping[str, Any] = {
     "output_range": (-1.0, 1.0),
 }
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {
+INPAINTER_PRESETS: Mapping[str, Mapping[str, Any]] = {
     # A float32 image in [0, 1], a mask with 1 in holes, the answer in [0, 1].
     "plain": {
         "pack": "separate",
@@ -49,7 +49,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "output_range": (0.0, 1.0),
     },
     "deepfill-v1": _SERVER,
-    # The same graph, which takes the first mask for every image of a batch.
+    # The same graph; it uses the first mask for every image of a batch.
     "deepfill-v2": {**_SERVER, "batch": 1},
     "deepfill-v1-network": {
         **_SIGNED,
@@ -60,7 +60,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "hole": 1.0,
         "known": 0.0,
     },
-    # daa233's port to PyTorch: coarse, fine and flow come out, and the first mask counts.
+    # daa233's port to PyTorch: its outputs are coarse, fine and flow, and the first mask counts.
     "deepfill-v1-torch": {
         **_SIGNED,
         "pack": "separate",
@@ -71,7 +71,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "output": "1",
         "output_colour": "rgb",
     },
-    # Carve's export; the original's answer lies in [0, 1].
+    # Carve's export; the answer of the original lies in [0, 1].
     "lama": {
         "pack": "separate",
         "colour": "rgb",
@@ -90,7 +90,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "output_colour": "bgr",
         "output_range": (0.0, 255.0),
     },
-    # The pipeline squeezes its batch away.
+    # The pipeline squeezes the batch away.
     "migan": {
         "pack": "separate",
         "colour": "rgb",
@@ -101,7 +101,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "output_colour": "rgb",
         "output_range": (0.0, 255.0),
     },
-    # Takes the mask minus one half, of a mask that is 1 where the image is known.
+    # Takes a mask of 1 where the image is known and 0 in holes, minus one half.
     "migan-generator": {
         **_SIGNED,
         "pack": "channels",

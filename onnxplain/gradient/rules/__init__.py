@@ -1,8 +1,8 @@
-"""One rule for each operator, grouped by family.
+"""One rule per operator, grouped by family.
 
 A rule takes the tape, the forward node and the names of the gradients of its outputs (None
 where there is none), and returns the names of the gradients of its inputs. A rule set is a
-mapping from operator to rule, so that one is changed by ``{**RULES, "Relu": guided}``.
+mapping from operator to rule, so that ``{**RULES, "Relu": guided}`` replaces a rule.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from onnxplain.gradient.rules import (
     indexing,
     layout,
     linear,
+    norms,
     pooling,
     reduction,
     resize,
 )
-from onnxplain.gradient.rules import norms as normalisation
 from onnxplain.gradient.tape import Rule
 
-GROUP = "onnxplain.gradient_rules"
+RULES_GROUP = "onnxplain.gradient_rules"
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     activation.RULES
@@ -34,7 +34,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     | indexing.RULES
     | layout.RULES
     | linear.RULES
-    | normalisation.RULES
+    | norms.RULES
     | pooling.RULES
     | reduction.RULES
     | resize.RULES
@@ -80,15 +80,20 @@ FLAT = frozenset(
 )
 
 
-def installed_rules(found: Mapping[str, EntryPoint] | None = None) -> Mapping[str, Rule]:
-    """The project's rules and those that installed packages add or put in their place.
+def load_installed_rules(entries: Mapping[str, EntryPoint] | None = None) -> Mapping[str, Rule]:
+    """Return the project's rules with those that installed packages add or replace.
 
     Parameters
     ----------
-    found : mapping of EntryPoint, optional
+    entries : mapping of EntryPoint, optional
         By operator; those of the group ``onnxplain.gradient_rules`` if not given. The name
-        of an entry point is the operator, as ``Conv`` or ``domain::Name``.
+        of an entry point is the operator, such as ``Conv`` or ``domain::Name``.
+
+    Returns
+    -------
+    rules : mapping of Rule
+        By operator.
     """
-    if found is None:
-        found = {one.name: one for one in entry_points(group=GROUP)}
-    return {**RULES, **{operator: one.load() for operator, one in found.items()}}
+    if entries is None:
+        entries = {entry.name: entry for entry in entry_points(group=RULES_GROUP)}
+    return {**RULES, **{operator: entry.load() for operator, entry in entries.items()}}

@@ -1,8 +1,8 @@
 """Operators that act on every element alone: gradient = g times the derivative.
 
-Masks are taken from the output where that tells as much as the input, so that the runtime
-can still fuse the activation with what goes before it. At a kink the derivative is that
-of the flat side (0 for Relu at 0), as in PyTorch.
+Masks are taken from the output where it tells as much as the input, so that the runtime can
+still fuse the activation with what goes before it. At a kink the derivative is that of the
+flat side (0 for Relu at 0), as in PyTorch.
 """
 
 # ruff: noqa: D103 (a rule is described by the operator it is named after)
@@ -15,75 +15,72 @@ from typing import TypeAlias
 
 import numpy as np
 
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.node import Node
+from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 Derivative: TypeAlias = Callable[[Tape, Node], str]
 
-# Attributes are float32: so must be a bound, also times STEEP.
+# Attributes are float32, so a bound must be float32 too, also times STEEP.
 STEEP = 2.0**100
 LARGEST = 2.0**26
 
 
-def times(derivative: Derivative) -> Rule:
-    """The rule of an elementwise operator, from its derivative."""
+def make_elementwise_rule(derivative: Derivative) -> Rule:
+    """Make the rule of an elementwise operator from its derivative."""
 
-    @single
+    @first_output_rule
     def rule(tape: Tape, node: Node, g: str) -> Grads:
         return [tape.mul(g, derivative(tape, node))]
 
     return rule
 
 
-def above(tape: Tape, a: str, bound: float) -> str:
-    """1 where ``a > bound``, else 0 (and in between within 2^-100 of the bound).
+def mask_above(tape: Tape, a: str, bound: float) -> str:
+    """Write 1 where ``a > bound``, else 0 (and in between within 2^-100 of the bound).
 
-    One operator, which unlike comparisons and casts the CPU provider computes in the blocked
-    layout of its convolutions. Products with a power of two are exact.
+    A single operator, which the CPU provider, unlike comparisons and casts, computes in the
+    blocked layout of its convolutions. Products with a power of two are exact.
     """
     return tape.op("HardSigmoid", a, alpha=STEEP, beta=-STEEP * bound)
 
 
-def below(tape: Tape, a: str, bound: float) -> str:
-    """1 where ``a < bound``, else 0."""
+def mask_below(tape: Tape, a: str, bound: float) -> str:
+    """Write 1 where ``a < bound``, else 0."""
     return tape.op("HardSigmoid", a, alpha=-STEEP, beta=STEEP * bound)
 
 
-def positive(tape: Tape, a: str) -> str:
-    """1 where ``a > 0``."""
-    return above(tape, a, 0)
+def mask_positive(tape: Tape, a: str) -> str:
+    """Write 1 where ``a > 0``, else 0."""
+    return mask_above(tape, a, 0)
 
 
-def inside(tape: Tape, a: str) -> str:
-    """1 where ``0 < a < 1``."""
-    return tape.mul(above(tape, a, 0), below(tape, a, 1))
+def mask_unit_interval(tape: Tape, a: str) -> str:
+    """Write 1 where ``0 < a < 1``, else 0."""
+    return tape.mul(mask_above(tape, a, 0), mask_below(tape, a, 1))
 
 
-def one_less(tape: Tape, a: str) -> str:
-    """``1 - a`` of an `a` between 0 and 1, in the blocked layout too."""
+def complement(tape: Tape, a: str) -> str:
+    """Write ``1 - a`` for an `a` between 0 and 1, also in the blocked layout."""
     return tape.op("HardSigmoid", a, alpha=-1.0, beta=1.0)
 
 
-def between(tape: Tape, mask: str, low: float, high: float) -> str:
-    """`low` where a mask is 0, `high` where it is 1; in the blocked layout in [0, 1].
+def select(tape: Tape, mask: str, low: float, high: float) -> str:
+    """Write `low` where a mask is 0 and `high` where it is 1.
 
-    Of a sum above 1 nothing is left, so that 1 comes out exactly.
+    In the blocked layout if both are in [0, 1]. A sum above 1 is cut off, so that 1 comes out
+    exactly.
     """
     if 0 <= low <= high <= 1:
         return tape.op("HardSigmoid", mask, alpha=1.0 if high == 1 else high - low, beta=float(low))
     return tape.add(tape.scale(mask, high - low), tape.real(low))
 
 
-def mix(tape: Tape, mask: str, inside: float, outside: str) -> str:
-    """A number where a mask is 1, and a tensor that is 0 there elsewhere."""
-    return tape.add(tape.scale(mask, inside), outside)
-
-
 def relu(tape: Tape, node: Node) -> str:
-    return positive(tape, node.y)
+    return mask_positive(tape, node.y)
 
 
 def sigmoid(tape: Tape, node: Node) -> str:
-    return tape.mul(node.y, one_less(tape, node.y))
+    return tape.mul(node.y, complement(tape, node.y))
 
 
 def tanh(tape: Tape, node: Node) -> str:
@@ -91,16 +88,20 @@ def tanh(tape: Tape, node: Node) -> str:
 
 
 def leaky_relu(tape: Tape, node: Node) -> str:
-    """The output has the sign of the input, where the slope is not negative."""
+    """Take the sign from the output, which has that of the input unless the slope is negative."""
     alpha = node.attributes.get("alpha", 0.01)
-    return between(tape, positive(tape, node.y if alpha >= 0 else node.x), alpha, 1)
+    return select(tape, mask_positive(tape, node.y if alpha >= 0 else node.x), alpha, 1)
 
 
 def _exponential(tape: Tape, node: Node, alpha: float, gamma: float) -> str:
-    """Derivative of ``gamma * (x if x > 0 else alpha * (exp(x) - 1))``, from the output."""
-    mask = positive(tape, node.x)
+    """Write the derivative of ``gamma * (x if x > 0 else alpha * (exp(x) - 1))``.
+
+    From the output: below 0 it is ``y + gamma * alpha``.
+    """
+    mask = mask_positive(tape, node.x)
     left = tape.add(node.y, tape.real(gamma * alpha))
-    return mix(tape, mask, gamma, tape.mul(one_less(tape, mask), left))
+    left = tape.mul(complement(tape, mask), left)
+    return tape.add(tape.scale(mask, gamma), left)
 
 
 def elu(tape: Tape, node: Node) -> str:
@@ -119,20 +120,20 @@ def celu(tape: Tape, node: Node) -> str:
 
 
 def hard_sigmoid(tape: Tape, node: Node) -> str:
-    return between(tape, inside(tape, node.y), 0, node.attributes.get("alpha", 0.2))
+    return select(tape, mask_unit_interval(tape, node.y), 0, node.attributes.get("alpha", 0.2))
 
 
 def hard_swish(tape: Tape, node: Node) -> str:
     """``x * h(x)`` with ``h = clip(x / 6 + 1/2, 0, 1)``: h + x h'."""
     h = tape.op("HardSigmoid", node.x, alpha=1 / 6, beta=0.5)
-    return tape.add(h, tape.mul(node.x, between(tape, inside(tape, h), 0, 1 / 6)))
+    return tape.add(h, tape.mul(node.x, select(tape, mask_unit_interval(tape, h), 0, 1 / 6)))
 
 
 def swish(tape: Tape, node: Node) -> str:
     """``x * s(alpha x)``: ``s + alpha y (1 - s)``."""
     alpha = node.attributes.get("alpha", 1.0)
     s = tape.op("Sigmoid", tape.scale(node.x, alpha))
-    return tape.add(s, tape.scale(tape.mul(node.y, one_less(tape, s)), alpha))
+    return tape.add(s, tape.scale(tape.mul(node.y, complement(tape, s)), alpha))
 
 
 def mish(tape: Tape, node: Node) -> str:
@@ -150,9 +151,9 @@ def gelu(tape: Tape, node: Node) -> str:
 
 
 def gauss_gate(tape: Tape, u: str, gate: str) -> str:
-    """Derivative by x of ``x * gate`` with ``gate = 1 + erf(u)`` and u a multiple of x.
+    """Write the derivative by x of ``x * gate``, ``gate = 1 + erf(u)``, u a multiple of x.
 
-    ``gate + u 2/sqrt(pi) exp(-u^2)``, the factor moved into the exponent.
+    It is ``gate + u 2/sqrt(pi) exp(-u^2)``; the factor is moved into the exponent.
     """
     exponent = tape.sub(tape.real(math.log(2 / math.sqrt(math.pi))), tape.mul(u, u))
     return tape.add(gate, tape.mul(u, tape.op("Exp", exponent)))
@@ -161,11 +162,11 @@ def gauss_gate(tape: Tape, u: str, gate: str) -> str:
 def _tanh_gelu(tape: Tape, x: str) -> str:
     """``x (1 + t) / 2`` with ``t = tanh(u)``, ``u = k (x + c x^3)``."""
     k, c = math.sqrt(2 / math.pi), 0.044715
-    one, square = tape.real(1), tape.mul(x, x)
-    t = tape.op("Tanh", tape.mul(tape.scale(x, k), tape.add(one, tape.scale(square, c))))
-    du = tape.scale(tape.add(one, tape.scale(square, 3 * c)), k)
-    slope = tape.mul(tape.sub(one, tape.mul(t, t)), du)
-    return tape.scale(tape.add(tape.add(one, t), tape.mul(x, slope)), 0.5)
+    unit, square = tape.real(1), tape.mul(x, x)
+    t = tape.op("Tanh", tape.mul(tape.scale(x, k), tape.add(unit, tape.scale(square, c))))
+    du = tape.scale(tape.add(unit, tape.scale(square, 3 * c)), k)
+    slope = tape.mul(tape.sub(unit, tape.mul(t, t)), du)
+    return tape.scale(tape.add(tape.add(unit, t), tape.mul(x, slope)), 0.5)
 
 
 def erf(tape: Tape, node: Node) -> str:
@@ -179,69 +180,69 @@ def softsign(tape: Tape, node: Node) -> str:
 
 
 def thresholded_relu(tape: Tape, node: Node) -> str:
-    return above(tape, node.x, node.attributes.get("alpha", 1.0))
+    return mask_above(tape, node.x, node.attributes.get("alpha", 1.0))
 
 
-@single
+@first_output_rule
 def clip(tape: Tape, node: Node, g: str) -> Grads:
     """The strict inequalities hold for the output where they hold for the input."""
     low, high = node.input(1), node.input(2)
     masks = []
     if low:
-        masks.append(_side(tape, node.y, low, above, "Greater"))
+        masks.append(_mask_side(tape, node.y, low, mask_above, "Greater"))
     if high:
-        masks.append(_side(tape, node.y, high, below, "Less"))
+        masks.append(_mask_side(tape, node.y, high, mask_below, "Less"))
     if not masks:
         return [g]
     return [tape.mul(g, masks[0] if len(masks) == 1 else tape.mul(*masks))]
 
 
-def _side(
-    tape: Tape, y: str, bound: str, steep: Callable[[Tape, str, float], str], operator: str
+def _mask_side(
+    tape: Tape, y: str, bound: str, mask: Callable[[Tape, str, float], str], operator: str
 ) -> str:
     value = tape.constant(bound)
     if value is not None and abs(value.item()) <= LARGEST and np.float32(value) == value:
-        return steep(tape, y, value.item())
+        return mask(tape, y, value.item())
     return tape.mask(tape.op(operator, y, bound))
 
 
-@single
+@first_output_rule
 def neg(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.neg(g)]
 
 
-@single
-def passed(tape: Tape, node: Node, g: str) -> Grads:
+@first_output_rule
+def identity(tape: Tape, node: Node, g: str) -> Grads:
     """Identity, and Dropout in a network that is not being trained."""
     return [g]
 
 
 RULES: dict[str, Rule] = {
-    "Abs": times(lambda tape, node: tape.op("Sign", node.x)),
-    "Celu": times(celu),
+    "Abs": make_elementwise_rule(lambda tape, node: tape.op("Sign", node.x)),
+    "Celu": make_elementwise_rule(celu),
     "Clip": clip,
-    "Cos": times(lambda tape, node: tape.neg(tape.op("Sin", node.x))),
-    "Dropout": passed,
-    "Elu": times(elu),
-    "Erf": times(erf),
-    "Exp": times(lambda tape, node: node.y),
-    "Gelu": times(gelu),
-    "HardSigmoid": times(hard_sigmoid),
-    "HardSwish": times(hard_swish),
-    "Identity": passed,
-    "LeakyRelu": times(leaky_relu),
-    "Log": times(lambda tape, node: tape.op("Reciprocal", node.x)),
-    "Mish": times(mish),
+    "Cos": make_elementwise_rule(lambda tape, node: tape.neg(tape.op("Sin", node.x))),
+    "Dropout": identity,
+    "Elu": make_elementwise_rule(elu),
+    "Erf": make_elementwise_rule(erf),
+    "Exp": make_elementwise_rule(lambda tape, node: node.y),
+    "Gelu": make_elementwise_rule(gelu),
+    "HardSigmoid": make_elementwise_rule(hard_sigmoid),
+    "HardSwish": make_elementwise_rule(hard_swish),
+    "Identity": identity,
+    "LeakyRelu": make_elementwise_rule(leaky_relu),
+    "Log": make_elementwise_rule(lambda tape, node: tape.op("Reciprocal", node.x)),
+    "Mish": make_elementwise_rule(mish),
     "Neg": neg,
-    "Reciprocal": times(lambda tape, node: tape.neg(tape.mul(node.y, node.y))),
-    "Relu": times(relu),
-    "Selu": times(selu),
-    "Sigmoid": times(sigmoid),
-    "Sin": times(lambda tape, node: tape.op("Cos", node.x)),
-    "Softplus": times(lambda tape, node: tape.op("Sigmoid", node.x)),
-    "Softsign": times(softsign),
-    "Sqrt": times(lambda tape, node: tape.div(tape.real(0.5), node.y)),
-    "Swish": times(swish),
-    "Tanh": times(tanh),
-    "ThresholdedRelu": times(thresholded_relu),
+    "Reciprocal": make_elementwise_rule(lambda tape, node: tape.neg(tape.mul(node.y, node.y))),
+    "Relu": make_elementwise_rule(relu),
+    "Selu": make_elementwise_rule(selu),
+    "Sigmoid": make_elementwise_rule(sigmoid),
+    "Sin": make_elementwise_rule(lambda tape, node: tape.op("Cos", node.x)),
+    "Softplus": make_elementwise_rule(lambda tape, node: tape.op("Sigmoid", node.x)),
+    "Softsign": make_elementwise_rule(softsign),
+    "Sqrt": make_elementwise_rule(lambda tape, node: tape.div(tape.real(0.5), node.y)),
+    "Swish": make_elementwise_rule(swish),
+    "Tanh": make_elementwise_rule(tanh),
+    "ThresholdedRelu": make_elementwise_rule(thresholded_relu),
 }

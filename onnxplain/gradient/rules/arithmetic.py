@@ -1,4 +1,4 @@
-"""Operators of several tensors that broadcast: what was repeated is summed."""
+"""Operators of several tensors that broadcast: gradients are summed over repetitions."""
 
 # ruff: noqa: D103 (a rule is described by the operator it is named after)
 
@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from onnxplain.gradient.node import Node
 from onnxplain.gradient.refusal import Refusal
-from onnxplain.gradient.rules.activation import gauss_gate, one_less, positive
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.rules.activation import complement, gauss_gate, mask_positive
+from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 
-def each(tape: Tape, node: Node, gradient: Callable[[str], str]) -> Grads:
-    """Gradients of the inputs that need one, summed over what was broadcast."""
+def unbroadcast_wanted(tape: Tape, node: Node, gradient: Callable[[str], str]) -> Grads:
+    """Write the gradients of the inputs that need one, summed over what was broadcast."""
     shape = tape.shape(node.y)
     return [
         tape.unbroadcast(gradient(name), shape, name) if tape.wants(name) else None
@@ -20,23 +21,23 @@ def each(tape: Tape, node: Node, gradient: Callable[[str], str]) -> Grads:
     ]
 
 
-@single
+@first_output_rule
 def add(tape: Tape, node: Node, g: str) -> Grads:
-    return each(tape, node, lambda name: g)
+    return unbroadcast_wanted(tape, node, lambda name: g)
 
 
-@single
+@first_output_rule
 def sub(tape: Tape, node: Node, g: str) -> Grads:
     a, b = add(tape, node, [g])
     return [a, tape.neg(b) if b else None]
 
 
-@single
+@first_output_rule
 def mul(tape: Tape, node: Node, g: str) -> Grads:
     a, b = node.inputs
     shape = tape.shape(node.y)
     for x, gate in ((a, b), (b, a)):
-        slope = _gated(tape, node, x, gate)
+        slope = _differentiate_gated(tape, node, x, gate)
         if slope:
             grad = tape.unbroadcast(tape.mul(g, slope), shape, x)
             return [grad if name == x else None for name in node.inputs]
@@ -46,8 +47,8 @@ def mul(tape: Tape, node: Node, g: str) -> Grads:
     ]
 
 
-def _gated(tape: Tape, node: Node, x: str, gate: str) -> str | None:
-    """Derivative of ``x * gate(x)`` in one, for gates that exporters write out.
+def _differentiate_gated(tape: Tape, node: Node, x: str, gate: str) -> str | None:
+    """Write the whole derivative of ``x * gate(x)`` for gates that exporters write out.
 
     It takes four passes over memory where the parts take six (swish) or ten (GELU).
     """
@@ -55,17 +56,17 @@ def _gated(tape: Tape, node: Node, x: str, gate: str) -> str | None:
     if maker is None or not tape.wants(x) or x == gate:
         return None
     if maker.operator == "Sigmoid" and maker.x == x:
-        return tape.add(gate, tape.mul(node.y, one_less(tape, gate)))
+        return tape.add(gate, tape.mul(node.y, complement(tape, gate)))
     if maker.operator == "Add":
-        for one, erf in (maker.inputs, maker.inputs[::-1]):
-            u = _multiple_in_erf(tape, x, erf)
-            if u and _number(tape, one) == 1:
+        for constant, erf in (maker.inputs, maker.inputs[::-1]):
+            u = _find_multiple_in_erf(tape, x, erf)
+            if u and _read_number(tape, constant) == 1:
                 return gauss_gate(tape, u, gate)
     return None
 
 
-def _multiple_in_erf(tape: Tape, x: str, erf: str) -> str | None:
-    """The multiple of `x` by a number of which `erf` is the error function."""
+def _find_multiple_in_erf(tape: Tape, x: str, erf: str) -> str | None:
+    """Return the constant multiple of `x` of which `erf` is the error function, if it is one."""
     maker = tape.producer(erf)
     if maker is None or maker.operator != "Erf":
         return None
@@ -73,17 +74,17 @@ def _multiple_in_erf(tape: Tape, x: str, erf: str) -> str | None:
     if scaled is None or scaled.operator not in ("Div", "Mul") or x not in scaled.inputs:
         return None
     factor = scaled.inputs[1 - scaled.inputs.index(x)]
-    divided = scaled.operator == "Mul" or scaled.x == x
-    return maker.x if divided and _number(tape, factor) is not None else None
+    is_multiple = scaled.operator == "Mul" or scaled.x == x
+    return maker.x if is_multiple and _read_number(tape, factor) is not None else None
 
 
-def _number(tape: Tape, name: str) -> float | None:
-    """A constant of one element."""
+def _read_number(tape: Tape, name: str) -> float | None:
+    """Return a constant of one element; None for other tensors."""
     value = tape.constant(name)
     return value.item() if value is not None and value.size == 1 else None
 
 
-@single
+@first_output_rule
 def div(tape: Tape, node: Node, g: str) -> Grads:
     a, b = node.inputs
     quotient, shape = tape.div(g, b), tape.shape(node.y)
@@ -93,7 +94,7 @@ def div(tape: Tape, node: Node, g: str) -> Grads:
     return [da, tape.unbroadcast(tape.neg(tape.mul(quotient, node.y)), shape, b)]
 
 
-@single
+@first_output_rule
 def power(tape: Tape, node: Node, g: str) -> Grads:
     x, exponent = node.inputs
     if tape.wants(exponent):
@@ -108,42 +109,39 @@ def power(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.unbroadcast(tape.mul(g, slope), tape.shape(node.y), x), None]
 
 
-@single
+@first_output_rule
 def where(tape: Tape, node: Node, g: str) -> Grads:
     condition, a, b = node.inputs
     shape = tape.shape(node.y)
-    sides = ((a, condition), (b, tape.op("Not", condition)))
-    return [
-        None,
-        *(
-            tape.unbroadcast(tape.mul(g, tape.mask(side)), shape, name)
-            if tape.wants(name)
-            else None
-            for name, side in sides
-        ),
-    ]
+    grads: list[str | None] = [None]
+    for name, side in ((a, condition), (b, tape.op("Not", condition))):
+        grad = None
+        if tape.wants(name):
+            grad = tape.unbroadcast(tape.mul(g, tape.mask(side)), shape, name)
+        grads.append(grad)
+    return grads
 
 
-@single
+@first_output_rule
 def extreme(tape: Tape, node: Node, g: str) -> Grads:
     """Max and Min: ties share the gradient."""
     masks = {name: tape.mask(tape.op("Equal", name, node.y)) for name in node.inputs}
     share = tape.div(g, tape.add(*(masks[name] for name in node.inputs)))
-    return each(tape, node, lambda name: tape.mul(share, masks[name]))
+    return unbroadcast_wanted(tape, node, lambda name: tape.mul(share, masks[name]))
 
 
-@single
+@first_output_rule
 def mean(tape: Tape, node: Node, g: str) -> Grads:
-    return each(tape, node, lambda name: tape.scale(g, 1 / len(node.inputs)))
+    return unbroadcast_wanted(tape, node, lambda name: tape.scale(g, 1 / len(node.inputs)))
 
 
-@single
+@first_output_rule
 def prelu(tape: Tape, node: Node, g: str) -> Grads:
     x, slope = node.inputs
     if tape.wants(slope):
         raise Refusal("its slope depends on the image")
-    mask = positive(tape, x)
-    return [tape.mul(g, tape.add(mask, tape.mul(one_less(tape, mask), slope))), None]
+    mask = mask_positive(tape, x)
+    return [tape.mul(g, tape.add(mask, tape.mul(complement(tape, mask), slope))), None]
 
 
 RULES: dict[str, Rule] = {

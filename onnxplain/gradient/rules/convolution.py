@@ -1,8 +1,8 @@
-"""Convolutions, with respect to their input.
+"""Convolutions, differentiated by their input.
 
 On the CPU provider a convolution is faster than a transposed one, above all where each
-channel has its own kernel, so stride 1 goes back as a convolution with the kernel turned
-around; other strides as a transposed one, which takes the very weights of the forward.
+channel has its own kernel. So the gradient at stride 1 is a convolution with the kernel
+turned around; at other strides it is a transposed one with the forward weights themselves.
 """
 
 # ruff: noqa: D103 (a rule is described by the operator it is named after)
@@ -12,15 +12,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from onnxplain.gradient.node import Node
 from onnxplain.gradient.refusal import Refusal
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 
 @dataclass(frozen=True)
 class Window:
-    """How the windows of a convolution or pooling lie on its input.
+    """Where the windows of a convolution or pooling lie on its input.
 
-    `before` are the pads before, `inputs` and `outputs` the spatial sizes.
+    `before` holds the pads before the input; `inputs` and `outputs` are the spatial sizes.
     """
 
     kernel: Sequence[int]
@@ -32,7 +33,7 @@ class Window:
 
     @property
     def spans(self) -> list[int]:
-        """Input places from the first to the last that a window reads."""
+        """Number of input places from the first to the last that a window reads."""
         return [
             dilation * (size - 1) + 1
             for dilation, size in zip(self.dilations, self.kernel, strict=True)
@@ -40,7 +41,7 @@ class Window:
 
     @property
     def after(self) -> list[int]:
-        """Pads after that the last window reads; negative where it ends before the input."""
+        """Pads after the input that the last window reads; negative where it ends before."""
         return [
             (out - 1) * stride + span - size - before
             for out, stride, span, size, before in zip(
@@ -52,27 +53,27 @@ class Window:
 def read_window(
     node: Node, kernel: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]
 ) -> Window:
-    """The window of a node, its automatic pads worked out."""
+    """Return the window of a node, with its automatic pads worked out."""
     rank = len(kernel)
     strides = node.attributes.get("strides", [1] * rank)
     dilations = node.attributes.get("dilations", [1] * rank)
-    bare = Window(kernel, strides, dilations, [0] * rank, inputs, outputs)
+    unpadded = Window(kernel, strides, dilations, [0] * rank, inputs, outputs)
     automatic = node.attributes.get("auto_pad", "NOTSET")
     before = node.attributes.get("pads", [0] * rank)[:rank]
     if automatic in ("SAME_UPPER", "SAME_LOWER"):
-        both = [max(total, 0) for total in bare.after]
-        before = [total // 2 if automatic == "SAME_UPPER" else -(-total // 2) for total in both]
+        totals = [max(total, 0) for total in unpadded.after]
+        before = [total // 2 if automatic == "SAME_UPPER" else -(-total // 2) for total in totals]
     elif automatic == "VALID":
         before = [0] * rank
     return Window(kernel, strides, dilations, before, inputs, outputs)
 
 
 def adjoint(tape: Tape, g: str, weight: str, shape: Sequence[int], group: int, w: Window) -> str:
-    """Gradient of a convolution's input; `shape` is that of the weight (M, C / group, ...)."""
+    """Write the gradient of a convolution's input; `shape`: the weight's (M, C / group, ...)."""
     lead = [span - 1 - before for span, before in zip(w.spans, w.before, strict=True)]
     trail = [span - 1 - after for span, after in zip(w.spans, w.after, strict=True)]
     if set(w.strides) == {1} and min(*lead, *trail, 0) >= 0:
-        turned = _turned(tape, weight, shape, group)
+        turned = _turn_around(tape, weight, shape, group)
         return tape.op(
             "Conv", g, turned, group=group, dilations=[*w.dilations], pads=[*lead, *trail]
         )
@@ -88,8 +89,8 @@ def adjoint(tape: Tape, g: str, weight: str, shape: Sequence[int], group: int, w
     )
 
 
-def _turned(tape: Tape, weight: str, shape: Sequence[int], group: int) -> str:
-    """Input and output channels swapped within groups, and every kernel turned around."""
+def _turn_around(tape: Tape, weight: str, shape: Sequence[int], group: int) -> str:
+    """Swap input and output channels within groups and turn every kernel around."""
     out, per_group, *kernel = shape
     axes = range(len(kernel))
     if group == 1:
@@ -101,33 +102,35 @@ def _turned(tape: Tape, weight: str, shape: Sequence[int], group: int) -> str:
     return tape.flip(weight, [2 + axis for axis in axes if kernel[axis] > 1])
 
 
-def _weight_shape(tape: Tape, node: Node) -> list[int]:
+def _read_weight_shape(tape: Tape, node: Node) -> list[int]:
     weight = node.inputs[1]
     if tape.wants(weight):
         raise Refusal("its weights depend on the image")
     return tape.sizes(weight, range(len(tape.shape(weight))))
 
 
-def _spatial(tape: Tape, name: str) -> list[int]:
+def _read_spatial_sizes(tape: Tape, name: str) -> list[int]:
     return tape.sizes(name, range(2, len(tape.shape(name))))
 
 
-@single
+@first_output_rule
 def conv(tape: Tape, node: Node, g: str) -> Grads:
-    shape = _weight_shape(tape, node)
-    window = read_window(node, shape[2:], _spatial(tape, node.x), _spatial(tape, node.y))
+    shape = _read_weight_shape(tape, node)
+    inputs, outputs = (_read_spatial_sizes(tape, name) for name in (node.x, node.y))
+    window = read_window(node, shape[2:], inputs, outputs)
     group = node.attributes.get("group", 1)
     return [adjoint(tape, g, node.inputs[1], shape, group, window)]
 
 
-@single
+@first_output_rule
 def conv_transpose(tape: Tape, node: Node, g: str) -> Grads:
     """The convolution of which it is the adjoint."""
-    shape = _weight_shape(tape, node)
+    shape = _read_weight_shape(tape, node)
     if node.attributes.get("output_shape"):
         raise Refusal("it is given its output_shape in place of pads")
-    # What is its input is that convolution's output.
-    w = read_window(node, shape[2:], _spatial(tape, node.y), _spatial(tape, node.x))
+    # Its input is the output of that convolution.
+    inputs, outputs = (_read_spatial_sizes(tape, name) for name in (node.y, node.x))
+    w = read_window(node, shape[2:], inputs, outputs)
     back = tape.op(
         "Conv",
         g,

@@ -1,4 +1,4 @@
-"""Operators that pick or add places along axes: Slice, Gather, Pad and their kin."""
+"""Operators that pick or add places along axes: Slice, Gather, Pad and the like."""
 
 # ruff: noqa: D103 (a rule is described by the operator it is named after)
 
@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from onnxplain.gradient.facts import Array
+from onnxplain.gradient.node import Node
 from onnxplain.gradient.refusal import Refusal
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 
 def place(tape: Tape, g: str, positions: Sequence[int], size: int, axis: int, rank: int) -> str:
-    """Put the entries along an axis at different positions of one of `size`, 0 elsewhere.
+    """Put the entries along an axis at different positions of an axis of `size`, 0 elsewhere.
 
     One row of zeros is added, and every position takes its own entry or that row.
     """
@@ -25,7 +26,7 @@ def place(tape: Tape, g: str, positions: Sequence[int], size: int, axis: int, ra
     return tape.op("Gather", tape.pad(g, [0] * rank, after), tape.ints(sources), axis=axis)
 
 
-@single
+@first_output_rule
 def slice_(tape: Tape, node: Node, g: str) -> Grads:
     rank = len(tape.shape(node.x))
     starts, stops = (tape.integers(node.inputs[k], "bounds") for k in (1, 2))
@@ -34,7 +35,7 @@ def slice_(tape: Tape, node: Node, g: str) -> Grads:
     before, after = [0] * rank, [0] * rank
     for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
         axis %= rank
-        if _whole(tape, node, axis, start, step):
+        if _keeps_growing_axis(tape, node, axis, start, step):
             continue
         (size,) = tape.sizes(node.x, [axis])
         end = None if step < 0 and stop < -size else stop
@@ -46,13 +47,13 @@ def slice_(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.pad(g, before, after)]
 
 
-def _whole(tape: Tape, node: Node, axis: int, start: int, step: int) -> bool:
-    """Whether a slice keeps all of an axis that grows with the batch."""
-    kept = tape.shape(node.y)[axis] is None and tape.shape(node.x)[axis] is None
-    return kept and start == 0 and step == 1
+def _keeps_growing_axis(tape: Tape, node: Node, axis: int, start: int, step: int) -> bool:
+    """Return whether a slice keeps all of an axis that grows with the batch."""
+    grows = tape.shape(node.y)[axis] is None and tape.shape(node.x)[axis] is None
+    return grows and start == 0 and step == 1
 
 
-@single
+@first_output_rule
 def gather(tape: Tape, node: Node, g: str) -> Grads:
     rank = len(tape.shape(node.x))
     axis = node.attributes.get("axis", 0) % rank
@@ -60,7 +61,7 @@ def gather(tape: Tape, node: Node, g: str) -> Grads:
     if index is None:
         return [_scatter(tape, node, g, axis), None]
     (size,) = tape.sizes(node.x, [axis])
-    positions = [int(one) % size for one in index.ravel()]
+    positions = [int(position) % size for position in index.ravel()]
     if index.ndim == 0:
         g = tape.unsqueeze(g, [axis])
     elif index.ndim > 1:
@@ -79,9 +80,10 @@ def gather(tape: Tape, node: Node, g: str) -> Grads:
 
 def _scatter(tape: Tape, node: Node, g: str, axis: int) -> str:
     """Add up at positions that are known only when the model runs, as is the axis' length."""
-    rank, many = len(tape.shape(node.x)), len(tape.shape(node.inputs[1]))
-    order = [axis, *(one for one in range(rank) if one != axis)]
-    to_front = [*range(axis, axis + many), *range(axis), *range(axis + many, rank - 1 + many)]
+    rank, index_rank = len(tape.shape(node.x)), len(tape.shape(node.inputs[1]))
+    order = [axis, *(other for other in range(rank) if other != axis)]
+    behind = axis + index_rank
+    to_front = [*range(axis, behind), *range(axis), *range(behind, rank - 1 + index_rank)]
     zeros = tape.transpose(tape.zeros_like(node.x), order)
     # Negative positions count from the end: (i + L) mod L.
     size = tape.op("Gather", tape.op("Shape", node.x), tape.ints(axis))
@@ -93,10 +95,10 @@ def _scatter(tape: Tape, node: Node, g: str, axis: int) -> str:
         tape.transpose(g, to_front),
         reduction="add",
     )
-    return tape.transpose(total, [order.index(one) for one in range(rank)])
+    return tape.transpose(total, [order.index(place) for place in range(rank)])
 
 
-@single
+@first_output_rule
 def gather_elements(tape: Tape, node: Node, g: str) -> Grads:
     axis = node.attributes.get("axis", 0)
     zeros = tape.zeros_like(node.x)
@@ -104,7 +106,7 @@ def gather_elements(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.op("ScatterElements", zeros, index, g, axis=axis, reduction="add"), None]
 
 
-@single
+@first_output_rule
 def gather_nd(tape: Tape, node: Node, g: str) -> Grads:
     if node.attributes.get("batch_dims", 0):
         raise Refusal("it has batch_dims")
@@ -112,7 +114,7 @@ def gather_nd(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.op("ScatterND", zeros, node.inputs[1], g, reduction="add"), None]
 
 
-@single
+@first_output_rule
 def pad(tape: Tape, node: Node, g: str) -> Grads:
     rank = len(tape.shape(node.x))
     pads = tape.integers(node.inputs[1], "pads")
@@ -124,14 +126,17 @@ def pad(tape: Tape, node: Node, g: str) -> Grads:
             continue
         (size,) = tape.sizes(node.x, [axis])
         if mode == "constant":
-            g = _uncover(tape, g, axis, rank, (before, after, size))
+            g = _undo_constant_pad(tape, g, axis, rank, (before, after, size))
         else:
-            g = tape.contract(g, tape.real(_sources(mode, before, after, size)), axis, rank)
+            matrix = _make_pad_matrix(mode, before, after, size)
+            g = tape.contract(g, tape.real(matrix), axis, rank)
     return [g]
 
 
-def _uncover(tape: Tape, g: str, axis: int, rank: int, extent: tuple[int, int, int]) -> str:
-    """Cut off what was added on an axis, and give zeros to what negative pads cut off."""
+def _undo_constant_pad(
+    tape: Tape, g: str, axis: int, rank: int, extent: tuple[int, int, int]
+) -> str:
+    """Cut off the padding of an axis, and put zeros where negative pads cut off."""
     before, after, size = extent
     start, stop = max(before, 0), max(before, 0) + size + min(before, 0) + min(after, 0)
     if before > 0 or after > 0:
@@ -141,8 +146,8 @@ def _uncover(tape: Tape, g: str, axis: int, rank: int, extent: tuple[int, int, i
     return tape.pad(g, lost_before, lost_after)
 
 
-def _sources(mode: str, before: int, after: int, size: int) -> Array:
-    """Matrix (padded, size) that tells which entry each padded one repeats."""
+def _make_pad_matrix(mode: str, before: int, after: int, size: int) -> Array:
+    """Return the matrix (padded, size) with a 1 at the entry that each padded one repeats."""
     if min(before, after) < 0:
         raise Refusal(f"it cuts off with negative pads in mode {mode!r}")
     places = np.arange(size)

@@ -1,4 +1,4 @@
-"""Operators that move values and keep each: their gradients move them back."""
+"""Operators that move values without changing them: their gradients move them back."""
 
 # ruff: noqa: D103 (a rule is described by the operator it is named after)
 
@@ -6,24 +6,25 @@ from __future__ import annotations
 
 from onnx import TensorProto
 
+from onnxplain.gradient.node import Node
 from onnxplain.gradient.refusal import Refusal
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 
-@single
+@first_output_rule
 def reshape(tape: Tape, node: Node, g: str) -> Grads:
     """Reshape, Flatten, Squeeze, Unsqueeze."""
     return [tape.reshape_like(g, node.x)]
 
 
-@single
+@first_output_rule
 def transpose(tape: Tape, node: Node, g: str) -> Grads:
     rank = len(tape.shape(node.x))
     order = node.attributes.get("perm", range(rank)[::-1])
     return [tape.transpose(g, [list(order).index(axis) for axis in range(rank)])]
 
 
-@single
+@first_output_rule
 def concat(tape: Tape, node: Node, g: str) -> Grads:
     axis = node.attributes["axis"] % len(tape.shape(node.y))
     grads: list[str | None] = []
@@ -44,55 +45,57 @@ def split(tape: Tape, node: Node, grads: Grads) -> Grads:
     return [tape.op("Concat", *parts, axis=node.attributes.get("axis", 0))]
 
 
-@single
+@first_output_rule
 def expand(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.unbroadcast(g, tape.shape(node.y), node.x)]
 
 
-@single
+@first_output_rule
 def tile(tape: Tape, node: Node, g: str) -> Grads:
-    """Sum over the copies: each axis L is seen as (copies, L)."""
-    copies = tape.integers(node.inputs[1], "repeats")
+    """Sum over the copies: each axis of length L is seen as (copies, L)."""
+    repeats = tape.integers(node.inputs[1], "repeats")
     shape: list[int | None] = []
-    for many, size in zip(copies, tape.shape(node.x), strict=True):
-        shape += [many, size]
-    repeated = [2 * axis for axis in range(len(copies))]
-    if copies[0] != 1 and shape[1] is None:
+    for copies, size in zip(repeats, tape.shape(node.x), strict=True):
+        shape += [copies, size]
+    repeated = [2 * axis for axis in range(len(repeats))]
+    if repeats[0] != 1 and shape[1] is None:
         raise Refusal("it repeats the batch")
     return [tape.sum(tape.reshape(g, shape), repeated, keep=False)]
 
 
-@single
+@first_output_rule
 def depth_to_space(tape: Tape, node: Node, g: str) -> Grads:
     block, mode = node.attributes["blocksize"], node.attributes.get("mode", "DCR")
     if mode == "DCR":
         return [tape.op("SpaceToDepth", g, blocksize=block)]
     channels, rows, columns = tape.sizes(node.x, (1, 2, 3))
-    split_up = tape.reshape(g, [None, channels // block**2, rows, block, columns, block])
-    return [tape.reshape_like(tape.transpose(split_up, [0, 1, 3, 5, 2, 4]), node.x)]
+    blocks = tape.reshape(g, [None, channels // block**2, rows, block, columns, block])
+    return [tape.reshape_like(tape.transpose(blocks, [0, 1, 3, 5, 2, 4]), node.x)]
 
 
-@single
+@first_output_rule
 def space_to_depth(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.op("DepthToSpace", g, blocksize=node.attributes["blocksize"])]
 
 
-@single
+@first_output_rule
 def cast(tape: Tape, node: Node, g: str) -> Grads:
-    """Between numbers of the graph's one type: those of 16 bits were widened (see `prepare`)."""
+    """Only to the graph's own type: numbers of 16 bits were widened (see `prepare`)."""
     if node.attributes["to"] != tape.code:
-        wanted, own = (TensorProto.DataType.Name(one) for one in (node.attributes["to"], tape.code))
-        raise Refusal(f"it goes on in {wanted.lower()}, where the image is {own.lower()}")
+        target, own = (
+            TensorProto.DataType.Name(code).lower() for code in (node.attributes["to"], tape.code)
+        )
+        raise Refusal(f"it converts to {target}, where the image is {own}")
     return [g]
 
 
-@single
+@first_output_rule
 def trilu(tape: Tape, node: Node, g: str) -> Grads:
     upper = node.attributes.get("upper", 1)
     return [tape.op("Trilu", g, *filter(None, node.inputs[1:]), upper=upper), None]
 
 
-@single
+@first_output_rule
 def cumsum(tape: Tape, node: Node, g: str) -> Grads:
     exclusive = node.attributes.get("exclusive", 0)
     reverse = 1 - node.attributes.get("reverse", 0)

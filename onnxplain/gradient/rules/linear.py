@@ -5,49 +5,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onnxplain.gradient.facts import Shape
+from onnxplain.gradient.node import Node
 from onnxplain.gradient.refusal import Refusal
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 
-def _swapped(tape: Tape, name: str, rank: int) -> str:
-    """A matrix with its last two axes swapped."""
+def _swap_last_axes(tape: Tape, name: str, rank: int) -> str:
     return tape.transpose(name, [*range(rank - 2), rank - 1, rank - 2])
 
 
-@single
+@first_output_rule
 def matmul(tape: Tape, node: Node, g: str) -> Grads:
     """``dA = G B'`` and ``dB = A' G``; a vector is a matrix of one row or column."""
     a, b = node.inputs
     shape_a, shape_b, shape_y = tape.shape(a), tape.shape(b), tape.shape(node.y)
     row, column = a, b
     if len(shape_b) == 1:
-        g, column, shape_b, shape_y = (
-            tape.unsqueeze(g, [-1]),
-            tape.unsqueeze(b, [1]),
-            (*shape_b, 1),
-            (*shape_y, 1),
-        )
+        shape_b, shape_y = (*shape_b, 1), (*shape_y, 1)
+        g, column = tape.unsqueeze(g, [-1]), tape.unsqueeze(b, [1])
     if len(shape_a) == 1:
         shape_a, shape_y = (1, *shape_a), (*shape_y[:-1], 1, shape_y[-1])
         g, row = tape.unsqueeze(g, [-2]), tape.unsqueeze(a, [0])
     grads: list[str | None] = [None, None]
     if tape.wants(a):
-        product = tape.op("MatMul", g, _swapped(tape, column, len(shape_b)))
+        product = tape.op("MatMul", g, _swap_last_axes(tape, column, len(shape_b)))
         grads[0] = _fit(tape, product, (*shape_y[:-1], shape_a[-1]), a)
     if tape.wants(b):
-        product = tape.op("MatMul", _swapped(tape, row, len(shape_a)), g)
+        product = tape.op("MatMul", _swap_last_axes(tape, row, len(shape_a)), g)
         grads[1] = _fit(tape, product, (*shape_y[:-2], shape_b[-2], shape_y[-1]), b)
     return grads
 
 
 def _fit(tape: Tape, product: str, shape: Shape, name: str) -> str:
+    """Sum a product of a shape to that of an operand."""
     if len(tape.shape(name)) > 1:
         return tape.unbroadcast(product, shape, name)
     # A vector: sum over the stacks of matrices, then drop the row or column it was given.
     return tape.reshape_like(tape.sum(product, range(len(shape) - 2)), name)
 
 
-@single
+@first_output_rule
 def gemm(tape: Tape, node: Node, g: str) -> Grads:
     """``y = alpha A B + beta C``, A and B transposed or not."""
     a, b, c = node.inputs[0], node.inputs[1], node.input(2)
@@ -56,21 +53,21 @@ def gemm(tape: Tape, node: Node, g: str) -> Grads:
     grads: list[str | None] = [None, None, None]
     if tape.wants(a):
         left, right, flips = (b, g, (flip_b, 1)) if flip_a else (g, b, (0, 1 - flip_b))
-        grads[0] = _product(tape, left, right, flips, alpha)
+        grads[0] = _multiply(tape, left, right, flips, alpha)
     if tape.wants(b):
         left, right, flips = (g, a, (1, flip_a)) if flip_b else (a, g, (1 - flip_a, 0))
-        grads[1] = _product(tape, left, right, flips, alpha)
+        grads[1] = _multiply(tape, left, right, flips, alpha)
     if c and tape.wants(c):
         scaled = tape.scale(g, node.attributes.get("beta", 1.0))
         grads[2] = tape.unbroadcast(scaled, tape.shape(node.y), c)
     return grads
 
 
-def _product(tape: Tape, a: str, b: str, flips: tuple[int, int], alpha: float) -> str:
+def _multiply(tape: Tape, a: str, b: str, flips: tuple[int, int], alpha: float) -> str:
     return tape.op("Gemm", a, b, transA=flips[0], transB=flips[1], alpha=alpha)
 
 
-@single
+@first_output_rule
 def einsum(tape: Tape, node: Node, g: str) -> Grads:
     """The gradient of one operand is an Einsum of the others with the output's gradient."""
     equation = node.attributes["equation"].replace(" ", "")
@@ -89,23 +86,25 @@ def einsum(tape: Tape, node: Node, g: str) -> Grads:
         if not set(term) <= set("".join(other_terms)):
             raise Refusal(f"its equation {equation!r} sums an index of one operand alone")
         others = [*node.inputs[:index], *node.inputs[index + 1 :]]
-        sizes = _sizes(tape, other_terms, [node.y, *others])
-        made = tuple(sizes[one] for one in term)
-        if any(size == 1 and own != 1 for size, own in zip(made, tape.shape(name), strict=True)):
+        sizes = _read_index_sizes(tape, other_terms, [node.y, *others])
+        shape = tuple(sizes[letter] for letter in term)
+        if any(size == 1 and own != 1 for size, own in zip(shape, tape.shape(name), strict=True)):
             raise Refusal(f"its equation {equation!r} repeats an index along which it sums")
         product = tape.op("Einsum", g, *others, equation=f"{','.join(other_terms)}->{term}")
-        grads.append(tape.unbroadcast(product, made, name))
+        grads.append(tape.unbroadcast(product, shape, name))
     return grads
 
 
-def _sizes(tape: Tape, terms: Sequence[str], names: Sequence[str]) -> dict[str, int | None]:
-    """Size of each index; an operand of size 1 is repeated along it."""
-    found: dict[str, int | None] = {}
+def _read_index_sizes(
+    tape: Tape, terms: Sequence[str], names: Sequence[str]
+) -> dict[str, int | None]:
+    """Return the size of each index; an operand of size 1 is repeated along it."""
+    sizes: dict[str, int | None] = {}
     for term, name in zip(terms, names, strict=True):
         for index, size in zip(term, tape.shape(name), strict=True):
-            if found.get(index, 1) == 1:
-                found[index] = size
-    return found
+            if sizes.get(index, 1) == 1:
+                sizes[index] = size
+    return sizes
 
 
 RULES: dict[str, Rule] = {"Einsum": einsum, "Gemm": gemm, "MatMul": matmul}

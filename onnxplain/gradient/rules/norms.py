@@ -8,44 +8,46 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from onnxplain.gradient.node import Node
 from onnxplain.gradient.refusal import Refusal
-from onnxplain.gradient.rules.reduction import inverse
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.rules.reduction import invert_norm
+from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 
-@single
+@first_output_rule
 def softmax(tape: Tape, node: Node, g: str) -> Grads:
     t = tape.mul(g, node.y)
     return [tape.sub(t, tape.mul(node.y, tape.sum(t, [node.attributes.get("axis", -1)])))]
 
 
-@single
+@first_output_rule
 def log_softmax(tape: Tape, node: Node, g: str) -> Grads:
     total = tape.sum(g, [node.attributes.get("axis", -1)])
     return [tape.sub(g, tape.mul(tape.op("Exp", node.y), total))]
 
 
-def _mean(tape: Tape, a: str, axes: Sequence[int], count: int) -> str:
+def _average(tape: Tape, a: str, axes: Sequence[int], count: int) -> str:
     return tape.scale(tape.sum(a, axes), 1 / count)
 
 
-def _deviation(tape: Tape, square: str, epsilon: float) -> str:
-    """``1 / sqrt(variance + epsilon)``."""
-    return tape.op("Reciprocal", tape.op("Sqrt", tape.add(square, tape.real(epsilon))))
+def _invert_deviation(tape: Tape, variance: str, epsilon: float) -> str:
+    """Write ``1 / sqrt(variance + epsilon)``."""
+    return tape.op("Reciprocal", tape.op("Sqrt", tape.add(variance, tape.real(epsilon))))
 
 
-def standardised(
+def standardise_back(
     tape: Tape, x: str, g: str, axes: Sequence[int], count: int, epsilon: float
 ) -> str:
-    """Gradient through ``xh = (x - mean) / sigma`` of `x`, `g` being that of `xh`.
+    """Write the gradient of `x` from the gradient `g` of ``xh = (x - mean) / sigma``.
 
     ``(g - mean(g) - xh mean(g xh)) / sigma``, means over `axes` of `count` values.
     """
-    centred = tape.sub(x, _mean(tape, x, axes, count))
-    inverse = _deviation(tape, _mean(tape, tape.mul(centred, centred), axes, count), epsilon)
+    centred = tape.sub(x, _average(tape, x, axes, count))
+    variance = _average(tape, tape.mul(centred, centred), axes, count)
+    inverse = _invert_deviation(tape, variance, epsilon)
     xh = tape.mul(centred, inverse)
-    along = tape.mul(xh, _mean(tape, tape.mul(g, xh), axes, count))
-    return tape.mul(tape.sub(tape.sub(g, _mean(tape, g, axes, count)), along), inverse)
+    along = tape.mul(xh, _average(tape, tape.mul(g, xh), axes, count))
+    return tape.mul(tape.sub(tape.sub(g, _average(tape, g, axes, count)), along), inverse)
 
 
 def _check_parameters(tape: Tape, node: Node) -> None:
@@ -53,7 +55,7 @@ def _check_parameters(tape: Tape, node: Node) -> None:
         raise Refusal("its scale or bias depend on the image")
 
 
-@single
+@first_output_rule
 def layer_normalization(tape: Tape, node: Node, g: str) -> Grads:
     _check_parameters(tape, node)
     rank = len(tape.shape(node.x))
@@ -61,42 +63,42 @@ def layer_normalization(tape: Tape, node: Node, g: str) -> Grads:
     count = int(np.prod(tape.sizes(node.x, axes)))
     scaled = tape.mul(g, node.inputs[1])
     epsilon = node.attributes.get("epsilon", 1e-5)
-    return [standardised(tape, node.x, scaled, axes, count, epsilon)]
+    return [standardise_back(tape, node.x, scaled, axes, count, epsilon)]
 
 
-@single
+@first_output_rule
 def rms_normalization(tape: Tape, node: Node, g: str) -> Grads:
     """As layer normalisation without the mean."""
     _check_parameters(tape, node)
     rank = len(tape.shape(node.x))
     axes = list(range(node.attributes.get("axis", -1) % rank, rank))
     count = int(np.prod(tape.sizes(node.x, axes)))
-    square = _mean(tape, tape.mul(node.x, node.x), axes, count)
-    inverse = _deviation(tape, square, node.attributes.get("epsilon", 1e-5))
+    square = _average(tape, tape.mul(node.x, node.x), axes, count)
+    inverse = _invert_deviation(tape, square, node.attributes.get("epsilon", 1e-5))
     xh, scaled = tape.mul(node.x, inverse), tape.mul(g, node.inputs[1])
-    along = tape.mul(xh, _mean(tape, tape.mul(scaled, xh), axes, count))
+    along = tape.mul(xh, _average(tape, tape.mul(scaled, xh), axes, count))
     return [tape.mul(tape.sub(scaled, along), inverse)]
 
 
-def _per_channel(tape: Tape, name: str, rank: int) -> str:
-    """A vector of one value a channel, ready to broadcast over (N, C, ...)."""
+def _align_channels(tape: Tape, name: str, rank: int) -> str:
+    """Make a vector of one value per channel broadcast over (N, C, ...)."""
     return tape.unsqueeze(name, range(1, rank - 1))
 
 
-@single
+@first_output_rule
 def instance_normalization(tape: Tape, node: Node, g: str) -> Grads:
     _check_parameters(tape, node)
     rank = len(tape.shape(node.x))
     axes = list(range(2, rank))
     count = int(np.prod(tape.sizes(node.x, axes)))
-    scaled = tape.mul(g, _per_channel(tape, node.inputs[1], rank))
+    scaled = tape.mul(g, _align_channels(tape, node.inputs[1], rank))
     epsilon = node.attributes.get("epsilon", 1e-5)
-    return [standardised(tape, node.x, scaled, axes, count, epsilon)]
+    return [standardise_back(tape, node.x, scaled, axes, count, epsilon)]
 
 
-@single
+@first_output_rule
 def group_normalization(tape: Tape, node: Node, g: str) -> Grads:
-    """Over (N, groups, the rest); the scale has one value a channel, or a group before 21."""
+    """Over (N, groups, rest); the scale has a value per channel, before opset 21 per group."""
     _check_parameters(tape, node)
     groups, rank = node.attributes["num_groups"], len(tape.shape(node.x))
     channels, *space = tape.sizes(node.x, range(1, rank))
@@ -104,26 +106,26 @@ def group_normalization(tape: Tape, node: Node, g: str) -> Grads:
     scale = node.inputs[1]
     per_channel = tape.sizes(scale, [0]) == [channels]
     if per_channel:
-        g = tape.mul(g, _per_channel(tape, scale, rank))
+        g = tape.mul(g, _align_channels(tape, scale, rank))
     x, g = (tape.reshape(name, [None, groups, count]) for name in (node.x, g))
     if not per_channel:
         g = tape.mul(g, tape.unsqueeze(scale, [1]))
     epsilon = node.attributes.get("epsilon", 1e-5)
-    return [tape.reshape_like(standardised(tape, x, g, [2], count, epsilon), node.x)]
+    return [tape.reshape_like(standardise_back(tape, x, g, [2], count, epsilon), node.x)]
 
 
-@single
+@first_output_rule
 def batch_normalization(tape: Tape, node: Node, g: str) -> Grads:
     if node.attributes.get("training_mode", 0):
         raise Refusal("it is in training mode; export the model for inference")
     _check_parameters(tape, node)
     scale, variance = node.inputs[1], node.inputs[4]
-    inverse = _deviation(tape, variance, node.attributes.get("epsilon", 1e-5))
+    inverse = _invert_deviation(tape, variance, node.attributes.get("epsilon", 1e-5))
     factor = tape.mul(scale, inverse)
-    return [tape.mul(g, _per_channel(tape, factor, len(tape.shape(node.x))))]
+    return [tape.mul(g, _align_channels(tape, factor, len(tape.shape(node.x))))]
 
 
-@single
+@first_output_rule
 def lrn(tape: Tape, node: Node, g: str) -> Grads:
     """``y = x S^-beta``, ``S = bias + alpha / size * (sum of squares over near channels)``.
 
@@ -145,15 +147,15 @@ def lrn(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.sub(own, tape.scale(tape.mul(node.x, shared), 2 * alpha * beta / size))]
 
 
-@single
+@first_output_rule
 def lp_normalization(tape: Tape, node: Node, g: str) -> Grads:
     """``y = x / ||x||``: ``(g - y sum(g y)) / ||x||`` for the Euclidean norm."""
     if node.attributes.get("p", 2) != 2:
-        raise Refusal("it divides by another norm than the Euclidean one")
+        raise Refusal("its norm is not the Euclidean one")
     axis = node.attributes.get("axis", -1)
     norm = tape.op("Sqrt", tape.sum(tape.mul(node.x, node.x), [axis]))
     along = tape.mul(node.y, tape.sum(tape.mul(g, node.y), [axis]))
-    return [tape.mul(tape.sub(g, along), inverse(tape, norm))]
+    return [tape.mul(tape.sub(g, along), invert_norm(tape, norm))]
 
 
 RULES: dict[str, Rule] = {

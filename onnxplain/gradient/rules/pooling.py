@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from onnxplain.gradient.node import Node
 from onnxplain.gradient.refusal import Refusal
 from onnxplain.gradient.rules.convolution import Window, adjoint, read_window
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 
-def _window(tape: Tape, node: Node) -> Window:
-    axes = range(2, len(tape.shape(node.x)))
-    inputs, outputs = tape.sizes(node.x, axes), tape.sizes(node.y, axes)
-    return read_window(node, node.attributes["kernel_shape"], inputs, outputs)
-
-
-@single
+@first_output_rule
 def max_pool(tape: Tape, node: Node, g: str) -> Grads:
-    """Every output's gradient is added at the place it came from; of ties, the first."""
+    """Add every output's gradient at the place the maximum came from, the first of ties."""
     if node.attributes.get("storage_order", 0):
         raise Refusal("its indices are stored column by column")
     places = node.outputs[1] if len(node.outputs) > 1 and node.outputs[1] else ""
@@ -29,35 +24,41 @@ def max_pool(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.reshape_like(total, node.x)]
 
 
-@single
+@first_output_rule
 def average_pool(tape: Tape, node: Node, g: str) -> Grads:
-    """Each window's share, summed over the windows that read a place.
+    """Sum each window's share over the windows that read a place.
 
     Each channel becomes an image of its own, so that one kernel of ones serves all.
     """
-    w = _window(tape, node)
+    w = _read_pool_window(tape, node)
     rank = len(w.kernel)
-    lone = tape.reshape(tape.mul(g, _shares(tape, node, w)), [None, 1, *w.outputs])
-    ones = [1, 1, *w.kernel]
-    back = adjoint(tape, lone, tape.real(np.ones(ones)), ones, 1, w)
+    lone = tape.reshape(tape.mul(g, _write_shares(tape, node, w)), [None, 1, *w.outputs])
+    shape = [1, 1, *w.kernel]
+    back = adjoint(tape, lone, tape.real(np.ones(shape)), shape, 1, w)
     channels = tape.sizes(node.x, [1])
     return [tape.reshape(back, [None, *channels, *w.inputs][: 2 + rank])]
 
 
-def _shares(tape: Tape, node: Node, w: Window) -> str:
-    """One over what each window divides by, shape (1, 1, ...).
+def _read_pool_window(tape: Tape, node: Node) -> Window:
+    axes = range(2, len(tape.shape(node.x)))
+    inputs, outputs = tape.sizes(node.x, axes), tape.sizes(node.y, axes)
+    return read_window(node, node.attributes["kernel_shape"], inputs, outputs)
 
-    The pooling of ones is the number of places a window reads over that divisor, whatever
-    the runtime makes of count_include_pad and ceil_mode.
+
+def _write_shares(tape: Tape, node: Node, w: Window) -> str:
+    """Write one over the divisor of each window, shape (1, 1, ...).
+
+    The pooling of ones is the number of places a window reads over that divisor, however
+    the runtime treats count_include_pad and ceil_mode.
     """
     pooled = tape.op("AveragePool", tape.real(np.ones([1, 1, *w.inputs])), **node.attributes)
-    read = np.ones([1, 1])
+    n_read = np.ones([1, 1])
     for axis, size in enumerate(w.inputs):
         starts = np.arange(w.outputs[axis]) * w.strides[axis] - w.before[axis]
-        reads = starts[:, None] + np.arange(w.kernel[axis]) * w.dilations[axis]
-        count = ((reads >= 0) & (reads < size)).sum(1)
-        read = read[..., None] * count
-    return tape.mul(pooled, tape.real(1 / read))
+        places = starts[:, None] + np.arange(w.kernel[axis]) * w.dilations[axis]
+        count = ((places >= 0) & (places < size)).sum(1)
+        n_read = n_read[..., None] * count
+    return tape.mul(pooled, tape.real(1 / n_read))
 
 
 RULES: dict[str, Rule] = {"AveragePool": average_pool, "MaxPool": max_pool}

@@ -10,13 +10,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from onnxplain.gradient.rules.activation import one_less, positive
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.node import Node
+from onnxplain.gradient.rules.activation import complement, mask_positive
+from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 
 @dataclass(frozen=True)
 class Reduced:
-    """A reduction, with output and gradient brought to the rank of the input."""
+    """A reduction over axes, its output and gradient in the rank of the input."""
 
     axes: list[int]
     y: str
@@ -26,12 +27,12 @@ class Reduced:
 Spread: TypeAlias = Callable[[Tape, Node, Reduced], str]
 
 
-def over(spread: Spread) -> Rule:
-    """The rule of a Reduce operator, from what it does once all have the same rank."""
+def make_reduce_rule(spread: Spread) -> Rule:
+    """Make the rule of a Reduce operator from its gradient at equal ranks."""
 
-    @single
+    @first_output_rule
     def rule(tape: Tape, node: Node, g: str) -> Grads:
-        axes, y = _axes(tape, node), node.y
+        axes, y = _read_axes(tape, node), node.y
         if not node.attributes.get("keepdims", 1):
             y, g = tape.unsqueeze(y, axes), tape.unsqueeze(g, axes)
         return [spread(tape, node, Reduced(axes, y, g))]
@@ -39,10 +40,10 @@ def over(spread: Spread) -> Rule:
     return rule
 
 
-def pooled(spread: Spread) -> Rule:
-    """The rule of a global pooling."""
+def make_global_pool_rule(spread: Spread) -> Rule:
+    """Make the rule of a global pooling from its gradient."""
 
-    @single
+    @first_output_rule
     def rule(tape: Tape, node: Node, g: str) -> Grads:
         axes = list(range(2, len(tape.shape(node.x))))
         return [spread(tape, node, Reduced(axes, node.y, g))]
@@ -50,7 +51,7 @@ def pooled(spread: Spread) -> Rule:
     return rule
 
 
-def _axes(tape: Tape, node: Node) -> list[int]:
+def _read_axes(tape: Tape, node: Node) -> list[int]:
     rank = len(tape.shape(node.x))
     given = node.attributes.get("axes")
     if node.input(1):
@@ -80,13 +81,13 @@ def l1(tape: Tape, node: Node, to: Reduced) -> str:
 
 
 def l2(tape: Tape, node: Node, to: Reduced) -> str:
-    return tape.mul(node.x, tape.mul(to.g, inverse(tape, to.y)))
+    return tape.mul(node.x, tape.mul(to.g, invert_norm(tape, to.y)))
 
 
-def inverse(tape: Tape, norm: str) -> str:
-    """``1 / norm``, and 0 at 0: the slope that PyTorch takes where a norm has its kink."""
-    mask = positive(tape, norm)
-    return tape.div(mask, tape.add(norm, one_less(tape, mask)))
+def invert_norm(tape: Tape, norm: str) -> str:
+    """Write ``1 / norm``, and 0 at 0, where PyTorch too takes the slope 0 at a norm's kink."""
+    mask = mask_positive(tape, norm)
+    return tape.div(mask, tape.add(norm, complement(tape, mask)))
 
 
 def sum_square(tape: Tape, node: Node, to: Reduced) -> str:
@@ -98,20 +99,20 @@ def log_sum(tape: Tape, node: Node, to: Reduced) -> str:
 
 
 def log_sum_exp(tape: Tape, node: Node, to: Reduced) -> str:
-    """The softmax."""
+    """Its derivative is the softmax."""
     return tape.mul(tape.op("Exp", tape.sub(node.x, to.y)), to.g)
 
 
 RULES: dict[str, Rule] = {
-    "GlobalAveragePool": pooled(mean),
-    "GlobalMaxPool": pooled(extreme),
-    "ReduceL1": over(l1),
-    "ReduceL2": over(l2),
-    "ReduceLogSum": over(log_sum),
-    "ReduceLogSumExp": over(log_sum_exp),
-    "ReduceMax": over(extreme),
-    "ReduceMean": over(mean),
-    "ReduceMin": over(extreme),
-    "ReduceSum": over(total),
-    "ReduceSumSquare": over(sum_square),
+    "GlobalAveragePool": make_global_pool_rule(mean),
+    "GlobalMaxPool": make_global_pool_rule(extreme),
+    "ReduceL1": make_reduce_rule(l1),
+    "ReduceL2": make_reduce_rule(l2),
+    "ReduceLogSum": make_reduce_rule(log_sum),
+    "ReduceLogSumExp": make_reduce_rule(log_sum_exp),
+    "ReduceMax": make_reduce_rule(extreme),
+    "ReduceMean": make_reduce_rule(mean),
+    "ReduceMin": make_reduce_rule(extreme),
+    "ReduceSum": make_reduce_rule(total),
+    "ReduceSumSquare": make_reduce_rule(sum_square),
 }

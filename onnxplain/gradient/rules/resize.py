@@ -1,7 +1,7 @@
-"""Resize is linear and works axis by axis: a matrix for each, got from Resize itself.
+"""Resize is linear and works axis by axis: one matrix per axis, computed by Resize itself.
 
 Resizing the rows of an identity matrix gives the matrix of one axis, whatever the mode and
-the coordinate convention; the runtime computes it once, when it loads the model.
+the coordinate convention. The runtime computes it once, when it loads the model.
 """
 
 # ruff: noqa: D103 (a rule is described by the operator it is named after)
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from onnxplain.gradient.node import Node
 from onnxplain.gradient.refusal import Refusal
-from onnxplain.gradient.tape import Grads, Node, Rule, Tape, single
+from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 KEPT = (
     "antialias",
@@ -23,7 +24,7 @@ KEPT = (
 )
 
 
-@single
+@first_output_rule
 def resize(tape: Tape, node: Node, g: str) -> Grads:
     if node.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         raise Refusal("it crops (tf_crop_and_resize)")
@@ -35,15 +36,15 @@ def resize(tape: Tape, node: Node, g: str) -> Grads:
         if before[axis] == after[axis]:
             continue
         (size,), (new,) = tape.sizes(node.x, [axis]), tape.sizes(node.y, [axis])
-        g = tape.contract(g, _matrix(tape, node, axis, size, new), axis, rank)
+        g = tape.contract(g, _write_matrix(tape, node, axis, size, new), axis, rank)
     return [g]
 
 
-def _matrix(tape: Tape, node: Node, axis: int, size: int, new: int) -> str:
-    """Matrix (new, size) whose rows tell how each new place mixes the old ones."""
+def _write_matrix(tape: Tape, node: Node, axis: int, size: int, new: int) -> str:
+    """Write the matrix (new, size) whose rows say how each new place mixes the old ones."""
     identity = tape.real(np.eye(size)[None, None])
     kept = {name: node.attributes[name] for name in KEPT if name in node.attributes}
-    scale = _scale(tape, node, axis)
+    scale = _read_scale(tape, node, axis)
     if scale is None:
         sizes = tape.ints([1, 1, size, new])
         resized = tape.op("Resize", identity, "", "", sizes, **kept)
@@ -53,14 +54,15 @@ def _matrix(tape: Tape, node: Node, axis: int, size: int, new: int) -> str:
     return tape.transpose(tape.reshape(resized, [size, new]), [1, 0])
 
 
-def _scale(tape: Tape, node: Node, axis: int) -> float | None:
-    """The scale of an axis if the node is given scales; None if it is given sizes."""
+def _read_scale(tape: Tape, node: Node, axis: int) -> float | None:
+    """Return the scale of an axis if the node has scales; None if it has sizes."""
     if not node.input(2) or tape.shape(node.input(2)) == (0,):
         return None
     scales = tape.constant(node.input(2))
     if scales is None:
         raise Refusal("its scales depend on the image")
-    axes = [one % len(tape.shape(node.x)) for one in node.attributes.get("axes", [])]
+    rank = len(tape.shape(node.x))
+    axes = [own % rank for own in node.attributes.get("axes", [])]
     return float(scales[axes.index(axis) if axes else axis])
 
 

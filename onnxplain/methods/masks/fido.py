@@ -1,8 +1,8 @@
 """FIDO: fill-in the dropout (Chang, Creager, Goldenberg & Duvenaud, ICLR 2019).
 
 A probability of being dropped is learned for every pixel: so that as little as possible is
-kept while the class stays (preservation), or as little as possible is dropped while it goes
-(deletion). With a contextual inpainter as the fill it is FIDO-CA.
+kept while the class stays (preservation), or as little as possible is dropped while the
+class goes (deletion). With a contextual inpainter as the fill it is FIDO-CA.
 
 References
 ----------
@@ -18,16 +18,14 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxplain.core.data import Attribution, Case, Size
-from onnxplain.core.flow import FillQuery, Flow, ImageQuery, MaskQuery
+from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised
-from onnxplain.masks.enlarge import Enlarge
+from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import ArrayMasks, CellMasks
-from onnxplain.methods.masks.optim import Adam, check_grid, sigmoid
-
-Array = NDArray[np.float64]
+from onnxplain.methods.masks.optim import Adam, Array, check_grid, sigmoid
+from onnxplain.methods.masks.questions import ask_fills, ask_slopes, project_slope
 
 
 @dataclass(frozen=True)
@@ -37,26 +35,30 @@ class FIDO(Parametrised):
     Parameters
     ----------
     objective : {'preservation', 'deletion'}
-        The smallest part that keeps the class, or the smallest whose loss destroys it.
+        What is sought: the smallest part that keeps the class, or the smallest part whose
+        loss destroys it.
     grid : int
-        Cells a side; their logits are enlarged bilinearly.
+        Cells per side of the mask, whose logits are enlarged bilinearly.
     n_steps : int
-        Steps of Adam, whose learning rate falls linearly to 0.
+        Steps of Adam; the learning rate falls linearly to 0 over them.
     n_samples : int
-        Masks drawn a step.
+        Masks drawn per step, an even number; more are less noisy.
     learning_rate : float
-        At the first step.
+        Learning rate at the first step.
     sparsity : float
-        Weight of the expected number of pixels kept (dropped, for deletion).
+        Weight of the expected number of pixels kept (dropped, for deletion); larger gives a
+        smaller part.
     warm_up : int
-        Steps over which that weight rises from 0.
+        Steps over which `sparsity` rises from 0 to its value; 0 starts with its value.
     temperature : float
-        Of the concrete relaxation [2]_: lower is nearer to binary masks, with steeper
-        gradients.
+        Temperature of the concrete relaxation [2]_; lower is nearer to binary masks, with
+        steeper gradients.
     estimator : {'auto', 'gradient', 'score-function'}
-        Through the relaxed masks, of a classifier that has gradients; or from the scores of
-        binary masks of cells, in antithetic pairs with the mean of the other pairs as the
-        baseline [3]_, of any. ``auto`` is the former where it can be had.
+        How the score is differentiated. ``gradient`` goes through the relaxed masks and needs
+        a classifier with gradients. ``score-function`` needs only the scores of binary masks
+        of cells, drawn in antithetic pairs with the mean of the other pairs as the baseline
+        [3]_, and works with any classifier. ``auto`` is ``gradient`` if the classifier has
+        gradients, else ``score-function``.
 
     Notes
     -----
@@ -68,19 +70,28 @@ class FIDO(Parametrised):
     name: ClassVar[str] = "fido"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = "blur"
+    without_gradients: ClassVar[str] = "estimator=score-function"
 
     objective: Annotated[
-        Literal["preservation", "deletion"], Param("keep the class, or destroy it")
+        Literal["preservation", "deletion"],
+        Param("seek the smallest part that keeps the class, or whose loss destroys it"),
     ] = "preservation"
-    grid: Annotated[int, Param("cells a side", ge=2)] = 56
+    grid: Annotated[int, Param("cells per side of the mask", ge=2)] = 56
     n_steps: Annotated[int, Param("steps of Adam", ge=1)] = 300
-    n_samples: Annotated[int, Param("masks drawn a step, an even number", ge=4)] = 8
-    learning_rate: Annotated[float, Param("learning rate at the first step", gt=0)] = 0.05
-    sparsity: Annotated[float, Param("weight of the pixels kept or dropped", ge=0)] = 1e-3
-    warm_up: Annotated[int, Param("steps over which that weight rises", ge=0)] = 30
-    temperature: Annotated[float, Param("of the concrete relaxation", gt=0)] = 0.1
+    n_samples: Annotated[int, Param("masks drawn per step, an even number", ge=4)] = 8
+    learning_rate: Annotated[
+        float, Param("learning rate of Adam at the first step; falls to 0", gt=0)
+    ] = 0.05
+    sparsity: Annotated[
+        float, Param("weight of the pixels kept or dropped; larger gives a smaller part", ge=0)
+    ] = 1e-3
+    warm_up: Annotated[int, Param("steps over which sparsity rises from 0", ge=0)] = 30
+    temperature: Annotated[float, Param("with gradient: lower is nearer to binary masks", gt=0)] = (
+        0.1
+    )
     estimator: Annotated[
-        Literal["auto", "gradient", "score-function"], Param("how the derivative is found")
+        Literal["auto", "gradient", "score-function"],
+        Param("how the score is differentiated; auto: by gradients if there are any"),
     ] = "auto"
 
     def __post_init__(self) -> None:
@@ -90,41 +101,42 @@ class FIDO(Parametrised):
 
     @property
     def wants_gradients(self) -> bool:
-        """Whether it would ask for gradients."""
+        """Whether it asks for gradients if it can."""
         return self.estimator != "score-function"
 
     @property
     def needs_gradients(self) -> bool:
-        """Whether it cannot do without."""
+        """Whether it cannot do without gradients."""
         return self.estimator == "gradient"
 
     def settled(self, *, gradients: bool) -> FIDO:
-        """The same with ``auto`` decided."""
+        """Return the same method with ``auto`` decided."""
         if self.estimator != "auto":
             return self
         return replace(self, estimator="gradient" if gradients else "score-function")
 
     def evaluations(self, size: Size) -> int:
-        """One a mask, forward and backward with ``gradient``."""
+        """Count the evaluations: one per mask, forward and backward with ``gradient``."""
         return self.n_steps * self.n_samples
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case; draws the masks."""
+        """Explain one case; draw the masks."""
         if self.estimator == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
         check_grid(self.grid, case.size, "FIDO")
-        enlarge = Enlarge.bilinear(self.grid, case.size)
+        enlarge = Enlargement.bilinear(self.grid, case.size)
         logits = np.zeros((self.grid, self.grid))  # of being dropped
         adam, scores = Adam(), []
         sign = -1.0 if self.objective == "preservation" else 1.0
-        differentiate = self._concrete if self.estimator == "gradient" else self._score_function
+        differentiate = self._differentiate if self.estimator == "gradient" else self._estimate
         for step in range(self.n_steps):
             score, by_logit = yield from differentiate(case, logits, enlarge, rng)
             weight = self.sparsity * (min(step / self.warm_up, 1) if self.warm_up else 1)
             dropped = sigmoid(enlarge.pixels(logits))
             by_sparsity = enlarge.cells(dropped * (1 - dropped))
             learning_rate = self.learning_rate * (1 - step / self.n_steps)
-            change, adam = adam.update(sign * (by_logit + weight * by_sparsity), learning_rate)
+            slope = sign * (by_logit + weight * by_sparsity)  # eq. 1 and 2
+            change, adam = adam.update(slope, learning_rate)
             logits = logits + change
             scores.append(score)
         coarse = (sign * (sigmoid(logits) - 0.5)).astype(np.float32)
@@ -133,33 +145,30 @@ class FIDO(Parametrised):
             heatmap, coarse, details={"estimator": self.estimator, "log_odds": scores}
         )
 
-    def _concrete(
-        self, case: Case, logits: Array, enlarge: Enlarge, rng: np.random.Generator
+    def _differentiate(
+        self, case: Case, logits: Array, enlarge: Enlargement, rng: np.random.Generator
     ) -> Flow[tuple[float, Array]]:
-        """Mean log-odds under relaxed masks, and their derivative by the logits."""
+        """Return the mean log-odds under relaxed masks, and their derivative by the logits."""
         u = rng.uniform(1e-6, 1 - 1e-6, (self.n_samples, *case.size))
         noise = np.log(u) - np.log1p(-u)
         dropped = sigmoid((enlarge.pixels(logits) + noise) / self.temperature)
-        hard = ArrayMasks(np.round(dropped).astype(np.float32))
-        fill = (yield FillQuery(hard)).images
-        assert fill is not None
-        delta = fill - case.image
+        fills = yield from ask_fills(ArrayMasks(np.round(dropped).astype(np.float32)))
+        delta = fills - case.image
         composed = case.image + dropped[..., None].astype(np.float32) * delta
-        reply = yield ImageQuery(composed, kind="log-odds", grad=True)
-        assert reply.grads is not None
-        by_mask = np.einsum("nhwc,nhwc->nhw", reply.grads, delta, dtype=np.float64)
+        scores, slopes = yield from ask_slopes(composed, "log-odds")
+        by_mask = project_slope(slopes, delta)
         by_pixel = by_mask * dropped * (1 - dropped) / self.temperature
-        return float(reply.scores.mean()), enlarge.cells(by_pixel.mean(axis=0))
+        return float(scores.mean()), enlarge.cells(by_pixel.mean(axis=0))
 
-    def _score_function(
-        self, case: Case, logits: Array, enlarge: Enlarge, rng: np.random.Generator
+    def _estimate(
+        self, case: Case, logits: Array, enlarge: Enlargement, rng: np.random.Generator
     ) -> Flow[tuple[float, Array]]:
-        """Mean log-odds under binary masks, and an estimate of their derivative."""
+        """Return the mean log-odds under binary masks, and an estimate of their derivative."""
         u = rng.random((self.n_samples // 2, *logits.shape))
         probability = sigmoid(logits)
         dropped = np.concatenate([u, 1 - u]) < probability
         scores = (yield MaskQuery(CellMasks(dropped, case.size), kind="log-odds")).scores
-        # The baseline leaves out a sample's own pair, which depends on it.
+        # The baseline of a sample leaves out the sample's own pair, which depends on it.
         pairs = np.tile(scores.reshape(2, -1).sum(axis=0), 2)
         others = (scores.sum() - pairs) / (len(scores) - 2)
         by_logit = np.einsum("n,nij->ij", scores - others, dropped - probability) / len(scores)

@@ -1,27 +1,33 @@
-"""What methods that optimise a mask share: Adam, total variation, enlarging and its adjoint."""
+"""What methods that optimise a mask share: Adam, total variation, and checks of the grid."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Size
 
-Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Adam:
-    """One state of the Adam optimiser (Kingma & Ba, ICLR 2015, alg. 1).
+    """A state of the Adam optimiser [1]_ (alg. 1), with its usual constants.
 
     Parameters
     ----------
     step : int
-        Steps taken.
+        Steps taken so far.
     mean, square : ndarray or float
         Running means of the gradient and of its square.
+
+    References
+    ----------
+    .. [1] Kingma & Ba, Adam: a method for stochastic optimization, ICLR 2015,
+       :arXiv:`1412.6980`
     """
 
     step: int = 0
@@ -29,7 +35,7 @@ class Adam:
     square: Array | float = 0.0
 
     def update(self, grad: Array, learning_rate: float) -> tuple[Array, Adam]:
-        """The change to add to the parameters, and the next state."""
+        """Return the change to add to the parameters, and the next state."""
         beta1, beta2, epsilon = 0.9, 0.999, 1e-8
         after = replace(
             self,
@@ -43,14 +49,14 @@ class Adam:
 
 
 def total_variation(cells: Array, power: float) -> tuple[float, Array]:
-    """``sum |difference of neighbours| ** power`` over rows and columns, and its gradient.
+    """Return ``sum |difference of neighbours| ** power`` over rows and columns, and its gradient.
 
     Parameters
     ----------
     cells : (g, h) ndarray of float64
         A mask.
     power : float
-        3 in Fong & Vedaldi, ICCV 2017 (eq. 4).
+        At least 1; 3 in Fong & Vedaldi, ICCV 2017 (eq. 4).
     """
     total, grad = 0.0, np.zeros_like(cells)
     for axis in (0, 1):
@@ -65,12 +71,12 @@ def total_variation(cells: Array, power: float) -> tuple[float, Array]:
 
 
 def check_grid(grid: int, size: Size, owner: str) -> None:
-    """Refuse a mask of more cells a side than the image has pixels.
+    """Check that a mask has no more cells per side than the image has pixels.
 
     Raises
     ------
     ValueError
-        If it has.
+        If it has more; the message names the method, `owner`.
     """
     if grid > min(size):
         raise ValueError(
@@ -79,6 +85,6 @@ def check_grid(grid: int, size: Size, owner: str) -> None:
 
 
 def sigmoid(x: Array) -> Array:
-    """``1 / (1 + exp(-x))``, without overflow."""
+    """Return ``1 / (1 + exp(-x))``, computed without overflow."""
     result: Array = 0.5 * (1 + np.tanh(0.5 * x))
     return result

@@ -1,1 +1,1 @@
-"""Methods that ask for scores alone."""
+"""Methods that ask for scores only."""

@@ -1,8 +1,8 @@
 """LIME on superpixels (Ribeiro, Singh & Guestrin, KDD 2016).
 
-Superpixels are removed at random, and a weighted linear model of which ones were kept is
-fitted to the scores: its coefficients are the superpixels' evidence. With an inpainter as
-the fill it is LIME-G [2]_.
+Superpixels are removed at random, and a weighted linear model is fitted that predicts the
+scores from which superpixels were kept: its coefficients are the superpixels' evidence. With
+an inpainter as the fill it is LIME-G [2]_.
 
 References
 ----------
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Attribution, Case, Size
 from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised
-from onnxplain.image.superpixels import superpixels
+from onnxplain.image.superpixels import find_superpixels
 from onnxplain.masks.families import SegmentMasks
 
 
@@ -34,23 +34,28 @@ class LIME(Parametrised):
     Parameters
     ----------
     n_samples : int
-        Random sets of superpixels that are scored; the first one keeps all of them.
+        Random sets of superpixels that are scored; the first set keeps all of them. More are
+        less noisy.
     n_segments : int
-        Superpixels asked of SLIC, which gives about that many.
+        Number of superpixels to ask SLIC for, which gives about that many. More find smaller
+        parts and need more samples.
     compactness, sigma : float
-        SLIC's weight of nearness against likeness of colour, and its smoothing in pixels.
+        SLIC's weight of nearness against likeness of colour (high values give square
+        superpixels), and the standard deviation of its smoothing in pixels.
     distance : {'cosine', 'l2'}
-        Distance of a sample from the image, between the vectors of kept superpixels.
+        Distance of a sample from the image, measured between the vectors of kept superpixels.
     kernel_width : float, optional
-        Samples at distance d weigh ``sqrt(exp(-d**2 / kernel_width**2))``. If not given, 0.25
-        for ``cosine``, and ``0.75 * sqrt(S)`` for ``l2`` between vectors of S superpixels, as in
-        the authors' package for vectors of S features.
+        Samples at distance d weigh ``sqrt(exp(-d**2 / kernel_width**2))``: a small width
+        looks only at samples that keep nearly everything. If not given, 0.25 for ``cosine``,
+        and ``0.75 * sqrt(S)`` for ``l2`` between vectors of S superpixels, as in the authors'
+        package for vectors of S features.
     regression : {'ridge', 'lasso'}
-        Penalty of the linear model; its intercept is not penalised.
+        Penalty of the linear model; its intercept is not penalised. ``lasso`` sets small
+        coefficients to 0.
     alpha : float, optional
-        Weight of the penalty, in scikit-learn's meaning of each regression. If not given, 1
-        for ``ridge`` and 0.01 for ``lasso``, whose loss is a mean over the samples: from 1/4
-        on it leaves no coefficient.
+        Weight of the penalty, as scikit-learn defines it for each regression; larger values
+        shrink the coefficients. If not given, 1 for ``ridge`` and 0.01 for ``lasso``, whose
+        loss is a mean over the samples: from 1/4 on it leaves no coefficient.
 
     Notes
     -----
@@ -63,28 +68,33 @@ class LIME(Parametrised):
     adaptive: ClassVar[bool] = False
     usual_fill: ClassVar[str] = "dataset-mean"
 
-    n_samples: Annotated[int, Param("sets of superpixels that are scored", ge=2)] = 1000
-    n_segments: Annotated[int, Param("superpixels asked of SLIC", ge=2)] = 50
-    compactness: Annotated[float, Param("SLIC: weight of nearness against colour", gt=0)] = 30.0
-    sigma: Annotated[float, Param("SLIC: smoothing beforehand, in pixels", ge=0)] = 3.0
+    n_samples: Annotated[int, Param("random sets of superpixels that are scored", ge=2)] = 1000
+    n_segments: Annotated[int, Param("number of superpixels to ask SLIC for", ge=2)] = 50
+    compactness: Annotated[
+        float, Param("SLIC: weight of nearness against likeness of colour", gt=0)
+    ] = 30.0
+    sigma: Annotated[float, Param("SLIC: standard deviation of the smoothing, in pixels", ge=0)] = (
+        3.0
+    )
     distance: Annotated[Literal["cosine", "l2"], Param("distance of a sample from the image")] = (
         "cosine"
     )
     kernel_width: Annotated[
-        float | None, Param("width of the kernel over it; 0.25 or by superpixels if none", gt=0)
+        float | None,
+        Param("width of the kernel over the distance; fits the distance if not given", gt=0),
     ] = None
     regression: Annotated[Literal["ridge", "lasso"], Param("penalty of the linear model")] = "ridge"
     alpha: Annotated[
-        float | None, Param("weight of the penalty; 1 or, for lasso, 0.01 if not given", ge=0)
+        float | None, Param("weight of the penalty; 1 (ridge) or 0.01 (lasso) if not given", ge=0)
     ] = None
 
     def evaluations(self, size: Size) -> int:
-        """One a sample."""
+        """Count the evaluations: one per sample."""
         return self.n_samples
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case; draws the samples."""
-        segments = superpixels(
+        """Explain one case; draw the samples."""
+        segments = find_superpixels(
             case.image,
             n_segments=self.n_segments,
             compactness=self.compactness,
@@ -95,19 +105,20 @@ class LIME(Parametrised):
         reply = yield MaskQuery(SegmentMasks(segments, 1 - kept))
         fit, alpha = (weighted_ridge, 1.0) if self.regression == "ridge" else (weighted_lasso, 0.01)
         alpha = alpha if self.alpha is None else self.alpha
-        coefficients, intercept = fit(kept, reply.scores, self._weights(kept), alpha)
+        coefficients, intercept = fit(kept, reply.scores, self._weigh(kept), alpha)
         coarse = coefficients.astype(np.float32)
         details = {"intercept": intercept, "n_segments": len(coarse)}
         return Attribution(coarse[segments], coarse=coarse, details=details)
 
-    def _weights(self, kept: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def _weigh(self, kept: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Weigh each sample by its distance from the image."""
         n_kept, n_segments = kept.sum(axis=1, dtype=np.float64), kept.shape[1]
         if self.distance == "cosine":
-            # Between a row of n ones among S entries and S ones it is 1 - sqrt(n / S).
-            distance, usual = 1 - np.sqrt(n_kept / n_segments), 0.25
+            # Between a row with n ones among S entries and the row of S ones.
+            distance, default_width = 1 - np.sqrt(n_kept / n_segments), 0.25
         else:
-            distance, usual = np.sqrt(n_segments - n_kept), 0.75 * np.sqrt(n_segments)
-        width = self.kernel_width or usual
+            distance, default_width = np.sqrt(n_segments - n_kept), 0.75 * np.sqrt(n_segments)
+        width = self.kernel_width or default_width
         weights: NDArray[np.float64] = np.sqrt(np.exp(-((distance / width) ** 2)))
         return weights
 
@@ -120,7 +131,7 @@ def weighted_ridge(
     Parameters
     ----------
     z : (N, S) ndarray of {0, 1}
-        What each sample kept.
+        The superpixels that each sample kept.
     y, weights : (N,) ndarray of float64
         Score and weight of each sample.
     alpha : float
@@ -132,7 +143,7 @@ def weighted_ridge(
     b : float
         The intercept, which is not penalised.
     """
-    z_mean, y_mean, z_centred, y_centred = _centred(z, y, weights)
+    z_mean, y_mean, z_centred, y_centred = _centre(z, y, weights)
     weighted = z_centred * weights[:, None]
     gram = weighted.T @ z_centred + alpha * np.eye(z.shape[1])
     # Without a penalty a superpixel that was always kept leaves it singular.
@@ -152,10 +163,11 @@ def weighted_lasso(
 ) -> tuple[NDArray[np.float64], float]:
     """Minimise ``sum_i w_i (y_i - b - z_i beta)^2 / (2 sum w) + alpha |beta|_1``.
 
-    Coordinate descent, `sweeps` times over all coefficients at most (the paper's 1000), or
-    until none moves by more than `tolerance`. Arguments and returns as `weighted_ridge`.
+    Coordinate descent goes over all coefficients at most `sweeps` times (the paper's 1000),
+    or until none moves by more than `tolerance`. Other arguments and returns as for
+    `weighted_ridge`.
     """
-    z_mean, y_mean, z_centred, y_centred = _centred(z, y, weights)
+    z_mean, y_mean, z_centred, y_centred = _centre(z, y, weights)
     weighted = z_centred * (weights / weights.sum())[:, None]
     gram = weighted.T @ z_centred
     target = weighted.T @ y_centred
@@ -170,10 +182,13 @@ def weighted_lasso(
     return beta, float(y_mean - z_mean @ beta)
 
 
-def _centred(
+def _centre(
     z: NDArray[np.uint8], y: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], np.float64, NDArray[np.float64], NDArray[np.float64]]:
-    """Weighted means, and what is left without them: takes the intercept out of the fit."""
+    """Subtract the weighted means, which takes the intercept out of the fit.
+
+    Returns the means of `z` and `y`, and both without them.
+    """
     z_mean: NDArray[np.float64] = np.average(z, axis=0, weights=weights)
     y_mean: np.float64 = np.average(y, weights=weights)
     return z_mean, y_mean, z - z_mean, y - y_mean

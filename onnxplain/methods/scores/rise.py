@@ -1,7 +1,7 @@
 """RISE: randomised input sampling (Petsiuk, Das & Saenko, BMVC 2018).
 
-The image is seen through many random smooth masks; a pixel's evidence is the mean score of
-the masks that keep it.
+The classifier sees the image through many random smooth masks; the evidence of a pixel is
+the mean score of the masks that keep it.
 
 References
 ----------
@@ -30,18 +30,19 @@ class RISE(Parametrised):
     Parameters
     ----------
     n_masks : int
-        Random masks; the map's noise falls with their square root.
+        Number of random masks; four times as many halve the noise of the map.
     grid : int
-        Cells a side of the coarse random grid; more find smaller parts and need more masks.
+        Cells per side of the coarse random grid; more find smaller parts and need more masks.
     p_keep : float
-        Probability that a cell is kept.
+        Probability that a cell is kept; lower leaves less of the image in every mask.
     normalise : {'coverage', 'expectation'}
-        What each pixel's weighted sum is divided by: the sum of the masks there, which has
-        no bias at the borders, or ``n_masks * p_keep``, as the authors' program does.
+        What each pixel's weighted sum is divided by. ``coverage``: the sum of the masks there,
+        which has no bias at the borders. ``expectation``: ``n_masks * p_keep``, as in the
+        authors' program.
 
     Notes
     -----
-    The heatmap is the mean probability where a pixel is kept, in [0, 1] with ``coverage`` and
+    The heatmap is the mean probability while a pixel is kept, in [0, 1] with ``coverage`` and
     about that with ``expectation``; only its differences mean something. A pixel that no mask
     keeps is 0. The paper uses 4000 masks for VGG-16 and 8000 for ResNet-50.
     """
@@ -50,32 +51,32 @@ class RISE(Parametrised):
     adaptive: ClassVar[bool] = False
     usual_fill: ClassVar[str] = "dataset-mean"
 
-    n_masks: Annotated[int, Param("random masks", ge=1)] = 4000
-    grid: Annotated[int, Param("cells a side of the random grid", ge=1)] = 7
+    n_masks: Annotated[int, Param("number of random masks", ge=1)] = 4000
+    grid: Annotated[int, Param("cells per side of the random grid", ge=1)] = 7
     p_keep: Annotated[float, Param("probability that a cell is kept", gt=0, lt=1)] = 0.5
     normalise: Annotated[
         Literal["coverage", "expectation"], Param("what each pixel's sum is divided by")
     ] = "coverage"
 
     def evaluations(self, size: Size) -> int:
-        """One a mask."""
+        """Count the evaluations: one per mask."""
         return self.n_masks
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case; draws the masks."""
+        """Explain one case; draw the masks."""
         check_grid(self.grid, case.size, "RISE")
         removed = rng.random((self.n_masks, self.grid, self.grid), np.float32) >= self.p_keep
         cell = [-(-side // self.grid) for side in case.size]
         offsets = rng.integers(0, cell, (self.n_masks, 2))
         masks = GridMasks(removed.astype(np.uint8), offsets, case.size)
         scores = (yield MaskQuery(masks)).scores
-        # Sums over what is kept, 1 - m: the masks of the paper are the complement of ours.
+        # The paper's masks are the complement of ours: its sums go over 1 - m.
         kept_score = scores.sum() - masks.weighted_sum(scores)
         if self.normalise == "coverage":
             kept = self.n_masks - masks.weighted_sum(np.ones(self.n_masks))
         else:
             kept = np.full(case.size, self.n_masks * self.p_keep)
-        # A pixel that hardly any mask kept has no mean to speak of.
+        # The mean of a pixel that hardly any mask kept is noise.
         seen = kept > 1e-6 * self.n_masks
         heatmap = np.divide(kept_score, kept, out=np.zeros(case.size), where=seen)  # eq. 6
         return Attribution(heatmap.astype(np.float32))

@@ -1,1 +1,1 @@
-"""Metrics of fills."""
+"""Metrics of fills: what they leave of an object, and what they add to an image."""

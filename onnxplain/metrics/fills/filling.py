@@ -1,8 +1,8 @@
-"""How well a fill removes an object: what is left to see, and how unlike the photo it is.
+"""How well a fill removes an object: what is left to recognise, and how the image differs.
 
 The object is removed and filled. A classifier, best another than the one explained, should
-no longer know it; the filled image should differ from the photo (MS-SSIM, or any distance
-of two images); and filled images should look like photos (Fréchet distance of features).
+no longer recognise it, and the filled image should differ from the photo (MS-SSIM, or any
+distance of two images).
 
 References
 ----------
@@ -28,12 +28,12 @@ from onnxplain.image import resize
 from onnxplain.masks.families import ArrayMasks
 from onnxplain.metrics.base import Direction, MetricResult
 from onnxplain.metrics.fills.multiscale import ms_ssim
-from onnxplain.metrics.heatmaps.boxes import box_mask, object_boxes
+from onnxplain.metrics.heatmaps.boxes import clip_object_boxes, make_box_mask
 
-# Distance of each pair of images (N, H, W, 3) in [0, 1], shape (N,): ST-LPIPS, for one.
+# Distance of each pair of images (N, H, W, 3) in [0, 1], shape (N,); for example ST-LPIPS.
 Distance: TypeAlias = Callable[[Images, Images], ArrayLike]
 # Probabilities (N, K) of images (N, H, W, 3) in [0, 1].
-Recognise: TypeAlias = Callable[[Images], ArrayLike]
+Recogniser: TypeAlias = Callable[[Images], ArrayLike]
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class StillRecognised(Parametrised):
     """Whether a classifier's top class is still the target when the object is removed.
 
     The mean over images is the accuracy row of table 1 of [1]_, there of Inception-v3, which
-    is not the classifier explained. What is removed are the case's boxes.
+    is not the classifier explained. The case's boxes are removed.
 
     Parameters
     ----------
     fill : Fill, optional
         What stands in for the object; the job's fill if not given.
     recognise : callable, optional
-        Another classifier, from `recogniser` or any function that takes images
-        (N, H, W, 3) of the case's size and gives probabilities (N, K) of the same classes.
+        Another classifier, from `make_recogniser`, or any function that takes images
+        (N, H, W, 3) of the case's size and returns probabilities (N, K) of the same classes.
         Without it the classifier explained is asked.
     """
 
@@ -60,23 +60,23 @@ class StillRecognised(Parametrised):
     looks_at_boxes: ClassVar[bool] = True
 
     fill: Fill | None = None
-    recognise: Recognise | None = None
+    recognise: Recogniser | None = None
 
     def evaluations(self, size: Size) -> int:
-        """One for the photo and one for the filled image, by one classifier or the other."""
+        """Return two: the photo and the filled image, by either classifier."""
         return 2
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge the fill; does not look at the heatmap."""
+        """Judge the fill; the heatmap is not looked at."""
         if self.recognise is None:
-            mask = object_mask(case, self.name)
+            mask = make_object_mask(case, self.name)
             both = ArrayMasks(np.stack([np.zeros_like(mask), mask]))
             reply = yield MaskQuery(both, fill=self.fill, classes=True)
             classes: NDArray[Any] | None = reply.classes
             assert classes is not None
         else:
-            after = yield from filled(case, self.fill, self.name)
-            classes = _recognised(self.recognise, np.stack([case.image, after]), case)
+            after = yield from fill_object(case, self.fill, self.name)
+            classes = _recognise(self.recognise, np.stack([case.image, after]), case)
         top_before, top_after = (int(top) for top in classes.argmax(axis=1))
         details = {
             "top_before": top_before,
@@ -90,12 +90,14 @@ class StillRecognised(Parametrised):
 
 @dataclass(frozen=True)
 class FilledSimilarity(Parametrised):
-    """MS-SSIM of the photo and the image whose object is removed; 1 where nothing changed.
+    """MS-SSIM of the photo and the image whose object is removed.
+
+    It is 1 where nothing changed.
 
     Parameters
     ----------
     fill : Fill, optional
-        What stands in for the object, which are the case's boxes; the job's if not given.
+        What stands in for the object, which the case's boxes mark; the job's if not given.
     """
 
     name: ClassVar[str] = "ms-ssim"
@@ -107,25 +109,26 @@ class FilledSimilarity(Parametrised):
     fill: Fill | None = None
 
     def evaluations(self, size: Size) -> int:
-        """None: the classifier is not asked."""
+        """Return 0: the classifier is not asked."""
         return 0
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge the fill; does not look at the heatmap."""
-        after = yield from filled(case, self.fill, self.name)
+        """Judge the fill; the heatmap is not looked at."""
+        after = yield from fill_object(case, self.fill, self.name)
         return MetricResult(ms_ssim(case.image, after))
 
 
 @dataclass(frozen=True)
 class FilledDistance(Parametrised):
-    """A distance of the photo and the image whose object is removed.
+    """Distance between the photo and the image whose object is removed.
 
     Parameters
     ----------
     distance : callable
-        Takes two (N, H, W, 3) arrays in [0, 1] and returns (N,) distances.
+        From `onnxplain.load_distance`, or any function of two arrays (N, H, W, 3) in [0, 1]
+        that returns (N,) distances.
     fill : Fill, optional
-        What stands in for the object, which are the case's boxes; the job's if not given.
+        What stands in for the object, which the case's boxes mark; the job's if not given.
     """
 
     name: ClassVar[str] = "filled-distance"
@@ -138,38 +141,36 @@ class FilledDistance(Parametrised):
     fill: Fill | None = None
 
     def evaluations(self, size: Size) -> int:
-        """None: the classifier is not asked."""
+        """Return 0: the classifier is not asked."""
         return 0
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge the fill; does not look at the heatmap."""
-        after = yield from filled(case, self.fill, self.name)
-        found = np.asarray(self.distance(case.image[None], after[None]), np.float64)
-        if found.size != 1 or not np.isfinite(found).all():
-            raise ValueError(f"the distance of two images must be one finite number, got {found}")
-        return MetricResult(found.item())
+        """Judge the fill; the heatmap is not looked at."""
+        after = yield from fill_object(case, self.fill, self.name)
+        distances = np.asarray(self.distance(case.image[None], after[None]), np.float64)
+        if distances.size != 1 or not np.isfinite(distances).all():
+            raise ValueError(
+                f"the distance of two images must be one finite number, got {distances}"
+            )
+        return MetricResult(distances.item())
 
 
-@dataclass(frozen=True)
-class FrechetDistance(Parametrised):
-    """Fréchet distance between photos and the images whose objects are removed.
+def make_still_recognised(
+    by: Classifier | Callable[[Images], ArrayLike] | None = None,
+) -> StillRecognised:
+    """Make the metric that asks another classifier than the one explained.
 
-    It judges sets of images by their features, and tells how much filled images look like
-    photos: FID where the features are those of Inception-v3.
+    Parameters
+    ----------
+    by : Classifier or callable, optional
+        Another classifier of the same classes, or a function of images that returns their
+        probabilities; the classifier explained if not given.
     """
-
-    name: ClassVar[str] = "frechet"
-    direction: ClassVar[Direction] = "lower"
-    unit: ClassVar[str] = "of the features, squared"
-
-    def judge(self, first: ArrayLike, second: ArrayLike) -> MetricResult:
-        """Judge features (N, D) and (M, D); see `frechet_distance`."""
-        value = frechet_distance(first, second)
-        return MetricResult(value, {"images": [len(np.asarray(first)), len(np.asarray(second))]})
+    return StillRecognised(recognise=by if by is None or callable(by) else make_recogniser(by))
 
 
-def recogniser(classifier: Classifier) -> Recognise:
-    """A classifier as what recognises images, which are resized to its size."""
+def make_recogniser(classifier: Classifier) -> Recogniser:
+    """Make a function that gives a classifier's probabilities for images of any size."""
     size, outputs = classifier.size, classifier.outputs
 
     def recognise(images: Images) -> NDArray[np.float64]:
@@ -180,78 +181,34 @@ def recogniser(classifier: Classifier) -> Recognise:
     return recognise
 
 
-def _recognised(recognise: Recognise, images: Images, case: Case) -> NDArray[Any]:
+def _recognise(recognise: Recogniser, images: Images, case: Case) -> NDArray[Any]:
+    """Return the probabilities that a recogniser gives, after checking them."""
     classes = np.asarray(recognise(images))
     expected = len(images), case.n_classes or classes.shape[-1]
     if classes.shape != expected:
         raise ValueError(
-            f"what recognises filled images must know the classes of the classifier explained, "
-            f"and give scores of shape {expected}, got {classes.shape}"
+            f"the classifier that recognises filled images must know the classes of the one "
+            f"explained, and give scores of shape {expected}, got {classes.shape}"
         )
     if not are_probabilities(classes):
         raise ValueError(
-            f"what recognises filled images must give probabilities in [0, 1], got values from "
-            f"{classes.min():g} to {classes.max():g}"
+            f"the classifier that recognises filled images must give probabilities in [0, 1], "
+            f"got values from {classes.min():g} to {classes.max():g}"
         )
     return classes
 
 
-def object_mask(case: Case, metric: str) -> NDArray[np.float32]:
-    """The pixels (H, W) of a case's boxes as a mask; 1 removes."""
-    return box_mask(object_boxes(case.boxes, case.size, metric), case.size).astype(np.float32)
+def make_object_mask(case: Case, metric: str) -> NDArray[np.float32]:
+    """Return the pixels (H, W) of a case's boxes as a mask; 1 removes."""
+    boxes = clip_object_boxes(case.boxes, case.size, metric)
+    return make_box_mask(boxes, case.size).astype(np.float32)
 
 
-def filled(case: Case, fill: Fill | None, metric: str) -> Flow[Image]:
-    """The image with the object removed (eq. 1 of [1]_)."""
-    mask = object_mask(case, metric)
+def fill_object(case: Case, fill: Fill | None, metric: str) -> Flow[Image]:
+    """Return the image with its object removed and filled (eq. 1 of [1]_)."""
+    mask = make_object_mask(case, metric)
     reply = yield FillQuery(ArrayMasks(mask[None]), fill=fill)
     assert reply.images is not None
     removed = mask[..., None]
     composed: Image = case.image * (1 - removed) + reply.images[0] * removed
     return composed
-
-
-def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
-    """Fréchet distance of two Gaussians fitted to features, 0 for the same features.
-
-    ``|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))`` [1]_, the FID where the features are those
-    of Inception-v3.
-
-    Parameters
-    ----------
-    first, second : (N, D) and (M, D) arrays
-        Features of images. With fewer images than features the covariances are singular and
-        the distance is biased upwards: compare only equal N.
-
-    Returns
-    -------
-    distance : float
-        At least 0; lower is more alike.
-
-    Raises
-    ------
-    ValueError
-        If the arrays do not hold two rows or more of equal length, of finite numbers.
-
-    References
-    ----------
-    .. [1] Dowson & Landau, The Fréchet distance between multivariate normal distributions,
-       J. Multivariate Anal. 12, 1982, :doi:`10.1016/0047-259X(82)90077-X`
-    .. [2] Heusel et al., GANs trained by a two time-scale update rule converge to a local
-       Nash equilibrium, NeurIPS 2017, :arXiv:`1706.08500`
-    """
-    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
-        raise ValueError(
-            f"features are (N, D) and (M, D) with two rows or more, got {a.shape} and {b.shape}"
-        )
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ValueError("features hold NaN or infinite values; give finite ones")
-    cov_a, cov_b = np.atleast_2d(np.cov(a.T)), np.atleast_2d(np.cov(b.T))
-    # C1 C2 has the eigenvalues of the symmetric root(C1) C2 root(C1): no complex numbers.
-    eigenvalues, vectors = np.linalg.eigh(cov_a)
-    root = (vectors * np.sqrt(np.maximum(eigenvalues, 0))) @ vectors.T
-    shared = np.linalg.eigvalsh(root @ cov_b @ root)
-    apart = ((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum()
-    spread = np.trace(cov_a) + np.trace(cov_b) - 2 * np.sqrt(np.maximum(shared, 0)).sum()
-    return float(max(apart + spread, 0.0))

@@ -20,7 +20,7 @@ K1, K2 = 0.01, 0.03
 
 
 def ms_ssim(first: Image, second: Image) -> float:
-    """Likeness of two images, 1 for equal ones.
+    """Return the multi-scale structural similarity of two images; 1 for equal ones.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ def ms_ssim(first: Image, second: Image) -> float:
 
     Notes
     -----
-    Windows are 11 x 11 Gaussians of standard deviation 1.5 that lie wholly inside; a scale
-    is the mean of 2 x 2 pixels of the one before, an odd side being padded with a zero at
+    Windows are 11 x 11 Gaussians of standard deviation 1.5 that lie wholly inside. A scale
+    is the mean of 2 x 2 pixels of the scale before; an odd side is padded with a zero at
     either end.
     """
     smallest = (2 * RADIUS) * 2 ** (len(WEIGHTS) - 1)
     if first.shape != second.shape or first.ndim != 3 or min(first.shape[:2]) <= smallest:
         raise ValueError(
-            f"MS-SSIM takes two images of one shape (H, W, C), sides above {smallest} pixels, "
+            f"MS-SSIM takes two images of one shape (H, W, C) with sides above {smallest} pixels, "
             f"got {first.shape} and {second.shape}"
         )
     x, y = first.astype(np.float64), second.astype(np.float64)
@@ -54,17 +54,17 @@ def ms_ssim(first: Image, second: Image) -> float:
     for scale, weight in enumerate(WEIGHTS):
         if scale:
             x, y = _halve(x), _halve(y)
-        luminance, contrast = _terms(x, y)
+        luminance, contrast = _compare_windows(x, y)
         # Only the smallest scale compares luminance (eq. 7).
         term = luminance * contrast if scale == len(WEIGHTS) - 1 else contrast
         value *= np.maximum(term.mean(axis=(0, 1)), 0) ** weight
     return float(value.mean())
 
 
-def _terms(
+def _compare_windows(
     x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Luminance, and contrast times structure, at every window (eqs. 1 to 3)."""
+    """Return luminance, and contrast times structure, at every window (eqs. 1 to 3)."""
     mean_x, mean_y = _smooth(x), _smooth(y)
     var_x, var_y = _smooth(x * x) - mean_x**2, _smooth(y * y) - mean_y**2
     covariance = _smooth(x * y) - mean_x * mean_y
@@ -74,7 +74,7 @@ def _terms(
 
 
 def _smooth(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gaussian windows that lie wholly inside: both sides shrink by 10."""
+    """Average by Gaussian windows that lie wholly inside: both sides shrink by 10."""
     kernel = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * SIGMA**2))
     kernel /= kernel.sum()
     for axis in (0, 1):
@@ -83,6 +83,7 @@ def _smooth(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _halve(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average blocks of 2 x 2 pixels."""
     rows, columns, channels = x.shape
     x = np.pad(x, ((rows % 2, rows % 2), (columns % 2, columns % 2), (0, 0)))
     rows, columns = x.shape[0] // 2, x.shape[1] // 2

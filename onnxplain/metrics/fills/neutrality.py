@@ -1,8 +1,8 @@
 """How neutral a fill is: what the classifier sees in it alone (Brunke et al., 2020).
 
 A fill is meant to carry no evidence. Its score for the target, its top class and the
-entropy over the classes tell how far it does; `rank_correlations` of the maps made with
-several fills tells how much the choice matters.
+entropy over the classes show how far it does carry some; `rank_correlations` of the maps
+made with several fills shows how much the choice matters.
 
 References
 ----------
@@ -28,10 +28,10 @@ from onnxplain.metrics.base import Direction, MetricResult
 
 @dataclass(frozen=True)
 class FillScore(Parametrised):
-    """Score of the target when the whole image is removed; near 1 / K for a neutral fill.
+    """Score of the target when the whole image is removed.
 
-    Its details hold the top class, its probability and the entropy in nats, which is at most
-    ``log(K)``. It judges the fill and does not look at the heatmap.
+    It is near 1 / K for a neutral fill. Its details hold the top class, its probability and
+    the entropy in nats, which is at most ``log(K)``. The heatmap is not looked at.
 
     Parameters
     ----------
@@ -48,11 +48,11 @@ class FillScore(Parametrised):
     fill: Fill | None = None
 
     def evaluations(self, size: Size) -> int:
-        """One."""
+        """Return 1: the fill alone."""
         return 1
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge the fill; draws nothing itself."""
+        """Judge the fill; the metric itself draws nothing."""
         everything = ArrayMasks(np.ones((1, *case.size), np.float32))
         reply = yield MaskQuery(everything, fill=self.fill, classes=True)
         assert reply.classes is not None
@@ -68,12 +68,12 @@ class FillScore(Parametrised):
 
 
 def entropy(probabilities: NDArray[np.floating]) -> float:
-    """Entropy in nats of probabilities that sum to one.
+    """Return the entropy in nats of probabilities that sum to one.
 
     Examples
     --------
     >>> round(entropy(np.array([0.5, 0.5, 0.0])), 4)
     0.6931
     """
-    wide = probabilities[probabilities > 0].astype(np.float64)
-    return float(-(wide * np.log(wide)).sum())
+    positive = probabilities[probabilities > 0].astype(np.float64)
+    return float(-(positive * np.log(positive)).sum())

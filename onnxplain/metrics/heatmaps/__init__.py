@@ -1,1 +1,1 @@
-"""Metrics of one heatmap."""
+"""Metrics of one heatmap: curves, regions, boxes and crops."""

@@ -1,7 +1,7 @@
 """From a heatmap to a box: thresholds at a share of the maximum, and the best such share.
 
-Localisation and the saliency metric both judge the box around what a heatmap marks. Where
-to cut is a parameter ``alpha`` that is chosen on held-out images, never on those reported.
+Localisation and the saliency metric both judge the box around what a heatmap marks. The
+threshold ``alpha`` is chosen on held-out images, never on those reported.
 
 References
 ----------
@@ -29,17 +29,19 @@ Around: TypeAlias = Literal["all", "largest"]
 ALPHAS = tuple(i / 20 for i in range(20))
 
 
-def threshold_box(heatmap: NDArray[np.float64], alpha: float, around: Around = "all") -> Box | None:
-    """The smallest box around the pixels of at least ``alpha * max``.
+def find_box_above_threshold(
+    heatmap: NDArray[np.float64], alpha: float, around: Around = "all"
+) -> Box | None:
+    """Return the smallest box around the pixels of at least ``alpha * max``.
 
     Parameters
     ----------
     heatmap : (H, W) ndarray
-        Only positive values count: they are evidence for the target.
+        Only positive values count, as evidence for the target.
     alpha : float in [0, 1]
         Share of the maximum; 0 keeps every positive pixel.
     around : {'all', 'largest'}
-        All those pixels, or their largest component of side by side pixels.
+        All these pixels, or their largest component, connected side by side.
 
     Returns
     -------
@@ -59,34 +61,40 @@ def threshold_box(heatmap: NDArray[np.float64], alpha: float, around: Around = "
     return Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
 
 
-def clip(boxes: Sequence[Box], size: Size) -> tuple[Box, ...]:
-    """The parts of boxes that lie in the image; boxes wholly outside are dropped."""
+def clip_boxes(boxes: Sequence[Box], size: Size) -> tuple[Box, ...]:
+    """Cut boxes at the border of the image; boxes wholly outside are dropped."""
     rows, columns = size
     inside = [
-        Box(max(b.top, 0), max(b.left, 0), min(b.bottom, rows), min(b.right, columns))
-        for b in boxes
+        Box(max(box.top, 0), max(box.left, 0), min(box.bottom, rows), min(box.right, columns))
+        for box in boxes
     ]
-    return tuple(b for b in inside if b.bottom > b.top and b.right > b.left)
+    return tuple(box for box in inside if box.bottom > box.top and box.right > box.left)
 
 
-def object_boxes(boxes: Sequence[Box], size: Size, metric: str) -> tuple[Box, ...]:
-    """The boxes of a case inside its image, or an error where there are none."""
+def clip_object_boxes(boxes: Sequence[Box], size: Size, metric: str) -> tuple[Box, ...]:
+    """Cut a case's boxes at the border of its image.
+
+    Raises
+    ------
+    ValueError
+        If no box is left; it names the metric.
+    """
     if not boxes:
         raise ValueError(
-            f"{metric} needs a box around the object, and none is given; give boxes=, or "
+            f"{metric} needs a box around the object, got none; give boxes=, or "
             f"--annotations with xmin, ymin, xmax, ymax"
         )
-    inside = clip(boxes, size)
+    inside = clip_boxes(boxes, size)
     if not inside:
         raise ValueError(
-            f"{metric} needs a box around the object inside the image of {size}, as the "
-            f"classifier sees it; got {tuple(boxes)!r}"
+            f"{metric} needs a box around the object inside the image of {size} that the "
+            f"classifier sees, got {tuple(boxes)!r}; give a box that overlaps it"
         )
     return inside
 
 
 def iou(first: Box, second: Box) -> float:
-    """Intersection over union of two boxes, in [0, 1].
+    """Return the intersection over union of two boxes, in [0, 1].
 
     Examples
     --------
@@ -100,43 +108,48 @@ def iou(first: Box, second: Box) -> float:
 
 
 def area(box: Box) -> float:
-    """Area in pixels."""
+    """Return the area of a box in pixels."""
     return (box.bottom - box.top) * (box.right - box.left)
 
 
-def box_mask(boxes: Sequence[Box], size: Size) -> NDArray[np.bool_]:
-    """The pixels (H, W) whose centres lie in any of the boxes, which lie in the image.
+def make_box_mask(boxes: Sequence[Box], size: Size) -> NDArray[np.bool_]:
+    """Return the mask (H, W) of pixels whose centres lie in any of the boxes.
 
-    A box so thin that it holds no centre has the pixels of its middle: an object is never
-    nothing.
+    The boxes lie in the image. A box too thin to hold a pixel's centre gets the pixel of its
+    middle, so that an object always has pixels.
     """
     rows, columns = size
     mask = np.zeros(size, np.bool_)
     for box in boxes:
-        mask[np.ix_(_pixels(box.top, box.bottom, rows), _pixels(box.left, box.right, columns))] = 1
+        inside = (
+            _find_pixels(box.top, box.bottom, rows),
+            _find_pixels(box.left, box.right, columns),
+        )
+        mask[np.ix_(*inside)] = True
     return mask
 
 
-def _pixels(start: float, stop: float, side: int) -> NDArray[np.intp]:
+def _find_pixels(start: float, stop: float, side: int) -> NDArray[np.intp]:
+    """Return the pixels of one axis whose centres lie between two edges, or the middle one."""
     centres = np.arange(side) + 0.5
     inside = np.flatnonzero((centres >= start) & (centres < stop))
     return inside if inside.size else np.array([min(int((start + stop) / 2), side - 1)])
 
 
-def alphas_with(alpha: float) -> tuple[float, ...]:
-    """The grid of thresholds, and the one asked for."""
+def list_alphas(alpha: float) -> tuple[float, ...]:
+    """Return the grid of thresholds, with one more if it is not in the grid."""
     return tuple(sorted({*ALPHAS, alpha}))
 
 
-def best_alpha(scores: Sequence[MetricResult], direction: Direction) -> float:
-    """The threshold with the best mean over held-out images; the lowest of equal ones.
+def choose_alpha(scores: Sequence[MetricResult], direction: Direction) -> float:
+    """Choose the threshold with the best mean over held-out images; the lowest of equal ones.
 
     Parameters
     ----------
-    scores : sequence of Score
-        Of one metric with an alpha grid, one an image.
+    scores : sequence of MetricResult
+        One per image, of one metric with a grid of alphas.
     direction : {'lower', 'higher'}
-        The metric's.
+        The metric's: which values are better.
 
     Raises
     ------
@@ -146,8 +159,8 @@ def best_alpha(scores: Sequence[MetricResult], direction: Direction) -> float:
     grids = {tuple(score.details["alphas"]) for score in scores}
     if len(grids) != 1:
         raise ValueError(
-            f"best_alpha takes scores over one grid of alphas, got {len(grids)} grids "
-            f"in {len(scores)} scores"
+            f"alpha is chosen from scores over one grid of alphas, got {len(grids)} grids "
+            f"in {len(scores)} scores; judge every image with the same alpha"
         )
     (grid,) = grids
     means = np.mean([score.details["values"] for score in scores], axis=0)
@@ -155,13 +168,13 @@ def best_alpha(scores: Sequence[MetricResult], direction: Direction) -> float:
     return float(grid[best])
 
 
-def at_alpha(score: MetricResult, alpha: float) -> float:
-    """The value of a score at another threshold of its grid.
+def get_value_at_alpha(score: MetricResult, alpha: float) -> float:
+    """Return the value of a score at another threshold of its grid.
 
     Raises
     ------
     ValueError
-        If `alpha` is not one of the grid.
+        If `alpha` is not in the grid.
     """
     grid = list(score.details["alphas"])
     if alpha not in grid:

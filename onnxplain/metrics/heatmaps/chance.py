@@ -1,4 +1,4 @@
-"""The random heatmap: what every metric gives for a map that knows nothing."""
+"""The random heatmap, the baseline of every metric."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from onnxplain.core.params import Parametrised
 class RandomHeatmap(Parametrised):
     """Independent uniform values in [0, 1), as a method: the baseline of every metric.
 
-    It is the "Baseline" column of tables 3 and 4 of [1]_; for localisation that is the box
-    around the whole image, which the metric reports itself.
+    It is the "Baseline" column of tables 3 and 4 of [1]_. For localisation that column is the
+    box around the whole image, which the metric reports itself.
 
     References
     ----------
@@ -30,15 +30,15 @@ class RandomHeatmap(Parametrised):
     usual_fill: ClassVar[str] = "dataset-mean"
 
     def evaluations(self, size: Size) -> int:
-        """None."""
+        """Return 0: the classifier is not asked."""
         return 0
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Draw a heatmap; asks nothing."""
+        """Draw a heatmap without a query."""
         yield from ()
-        return Attribution(random_heatmap(case.size, rng))
+        return Attribution(draw_random_heatmap(case.size, rng))
 
 
-def random_heatmap(size: Size, rng: np.random.Generator) -> Heatmap:
-    """Independent uniform values in [0, 1), shape (H, W)."""
+def draw_random_heatmap(size: Size, rng: np.random.Generator) -> Heatmap:
+    """Draw independent uniform values in [0, 1), shape (H, W)."""
     return rng.random(size, np.float32)

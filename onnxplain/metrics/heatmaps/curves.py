@@ -1,7 +1,7 @@
 """Deletion and insertion curves (Petsiuk, Das & Saenko, BMVC 2018).
 
 Pixels are removed from the image, or brought back to a blurred copy, the most salient
-first; the area under the curve of the target's probability is the score.
+first; the score is the area under the curve of the target's probability.
 
 References
 ----------
@@ -26,7 +26,7 @@ from onnxplain.core.protocols import Fill
 from onnxplain.masks.families import RankMasks
 from onnxplain.metrics.base import Direction, MetricResult, check_heatmap
 
-STEPS = 28  # steps of a curve where nobody says how large they are
+DEFAULT_STEPS = 28  # of a curve where no step is given
 
 Ties: TypeAlias = Literal["row-major", "random"]
 
@@ -39,17 +39,17 @@ class Deletion(Parametrised):
     ----------
     step : int, optional
         Pixels removed between two points of the curve; a 28th of the image if not given, which
-        at 224 px is 8 rows, as in [1]_.
+        is 8 rows at 224 px, as in [1]_.
     ties : {'row-major', 'random'}
-        Which pixels of equal value go first: those before in reading order, or any.
+        Which pixels of equal value go first: in reading order, or in a random one.
     fill : Fill, optional
         What stands in for removed pixels; the job's fill if not given. Mean grey in [1]_.
 
     Notes
     -----
     The authors' program sorts equal values arbitrarily and scores the class that the model
-    ranks first; here it is the case's target. As there, the last step may be smaller than
-    the others and still weighs the same.
+    ranks first; here it is the case's target. As in the program, the last step may be smaller
+    than the others and still has the same weight.
     """
 
     name: ClassVar[str] = "deletion"
@@ -65,15 +65,15 @@ class Deletion(Parametrised):
     fill: Fill | None = None
 
     def evaluations(self, size: Size) -> int:
-        """One a point of the curve."""
-        return len(_counts(size, self.step))
+        """Return one per point of the curve."""
+        return len(_count_pixels_gone(size, self.step))
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; draws only for random ties."""
-        counts = _counts(case.size, self.step)
-        rank = ranks(check_heatmap(heatmap, case.size), self.ties, rng)
+        """Judge one heatmap; nothing is drawn but random ties."""
+        counts = _count_pixels_gone(case.size, self.step)
+        rank = rank_pixels(check_heatmap(heatmap, case.size), self.ties, rng)
         reply = yield MaskQuery(RankMasks(rank, counts), fill=self.fill)
-        return _score(reply.scores, counts)
+        return _make_result(reply.scores, counts)
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class Insertion(Parametrised):
     step : int, optional
         Pixels brought back between two points of the curve; a 28th of the image if not given.
     ties : {'row-major', 'random'}
-        Which pixels of equal value go first: those before in reading order, or any.
+        Which pixels of equal value go first: in reading order, or in a random one.
     fill : Fill, optional
-        The picture that the curve starts from; the job's fill if not given. In [1]_ the
+        The picture that the curve starts from; the job's fill if not given. In [1]_ it is the
         blurred copy that `onnxplain.FoldedBlur` makes.
     """
 
@@ -104,21 +104,23 @@ class Insertion(Parametrised):
     fill: Fill | None = None
 
     def evaluations(self, size: Size) -> int:
-        """One a point of the curve."""
-        return len(_counts(size, self.step))
+        """Return one per point of the curve."""
+        return len(_count_pixels_gone(size, self.step))
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; draws only for random ties."""
-        counts = _counts(case.size, self.step)
-        rank = ranks(check_heatmap(heatmap, case.size), self.ties, rng)
-        # What is not back yet is removed: the pixels of highest rank.
+        """Judge one heatmap; nothing is drawn but random ties."""
+        counts = _count_pixels_gone(case.size, self.step)
+        rank = rank_pixels(check_heatmap(heatmap, case.size), self.ties, rng)
+        # The pixels that are not back yet, those of highest rank, are removed.
         masks = RankMasks(rank.size - 1 - rank, rank.size - counts)
         reply = yield MaskQuery(masks, fill=self.fill)
-        return _score(reply.scores, counts)
+        return _make_result(reply.scores, counts)
 
 
-def ranks(heatmap: NDArray[np.float64], ties: Ties, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Rank of each pixel, 0 for the most salient, shape (H, W)."""
+def rank_pixels(
+    heatmap: NDArray[np.float64], ties: Ties, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return the rank of each pixel, 0 for the most salient, shape (H, W)."""
     falling = -heatmap.ravel()
     if ties == "random":
         order = np.lexsort((rng.permutation(falling.size), falling))
@@ -129,8 +131,8 @@ def ranks(heatmap: NDArray[np.float64], ties: Ties, rng: np.random.Generator) ->
     return rank.reshape(heatmap.shape)
 
 
-def area_under(scores: ArrayLike) -> float:
-    """Area under a curve of evenly spaced points over [0, 1], by trapezia.
+def area_under_curve(scores: ArrayLike) -> float:
+    """Return the area under a curve of evenly spaced points over [0, 1], by trapezia.
 
     Parameters
     ----------
@@ -144,27 +146,27 @@ def area_under(scores: ArrayLike) -> float:
 
     Examples
     --------
-    >>> area_under([1.0, 0.5, 0.0])
+    >>> area_under_curve([1.0, 0.5, 0.0])
     0.5
     """
     wide = np.asarray(scores, np.float64)
     if wide.ndim != 1 or len(wide) < 2:
-        raise ValueError(f"a curve takes two scores or more in a row, got shape {wide.shape}")
+        raise ValueError(f"a curve takes an array of two scores or more, got shape {wide.shape}")
     return float((wide.sum() - (wide[0] + wide[-1]) / 2) / (len(wide) - 1))
 
 
-def _counts(size: Size, step: int | None) -> NDArray[np.int64]:
-    """Pixels gone at each point of the curve: 0, step, 2 step, ..., all."""
+def _count_pixels_gone(size: Size, step: int | None) -> NDArray[np.int64]:
+    """Return the pixels gone at each point of the curve: 0, step, 2 step, ..., all."""
     pixels = size[0] * size[1]
-    step = step or -(-pixels // STEPS)
+    step = step or -(-pixels // DEFAULT_STEPS)
     if step >= pixels > 1:
         raise ValueError(
-            f"a curve with a step of {step} pixels has no point between the image of {size[0]} x "
-            f"{size[1]} and nothing of it, whatever the heatmap; give a smaller step, or none"
+            f"a curve with a step of {step} pixels has no point between the whole image of "
+            f"{size[0]} x {size[1]} and nothing of it; give a smaller step, or none"
         )
     return np.minimum(np.arange(-(-pixels // step) + 1) * step, pixels)
 
 
-def _score(scores: NDArray[np.float64], counts: NDArray[np.int64]) -> MetricResult:
+def _make_result(scores: NDArray[np.float64], counts: NDArray[np.int64]) -> MetricResult:
     details = {"curve": scores.tolist(), "share": (counts / counts[-1]).tolist()}
-    return MetricResult(area_under(scores), details)
+    return MetricResult(area_under_curve(scores), details)

@@ -25,11 +25,11 @@ from onnxplain.core.params import Param, Parametrised
 from onnxplain.metrics.base import Direction, MetricResult, check_heatmap, check_map_size
 from onnxplain.metrics.heatmaps.boxes import (
     Around,
-    alphas_with,
-    box_mask,
+    clip_object_boxes,
+    find_box_above_threshold,
     iou,
-    object_boxes,
-    threshold_box,
+    list_alphas,
+    make_box_mask,
 )
 
 Truth: TypeAlias = Literal["any", "union"]
@@ -42,20 +42,20 @@ class LocalisationError(Parametrised):
     Parameters
     ----------
     alpha : float
-        The box is around the pixels of at least alpha times the maximum. 0.2 is that of
-        [3]_; choose it by `best_alpha` on held-out images, as [1]_ does.
+        The box is drawn around the pixels of at least alpha times the maximum. 0.2 as in
+        [3]_; choose it by `choose_alpha` on held-out images, as [1]_ does.
     truth : {'any', 'union'}
-        Compare with the ground-truth box that fits best, as ImageNet does, or with all of
-        them taken as one region.
+        Compare with the ground-truth box that fits best, as ImageNet does, or with the
+        union of all boxes.
     around : {'all', 'largest'}
-        Box around all those pixels, or around their largest component.
+        Box around all these pixels, or around their largest component.
     overlap : float
         A hit is an intersection over union above this.
 
     Notes
     -----
-    A heatmap without positive values has no box and misses. The score's details hold the
-    overlap and the error at every alpha of the grid, and the overlap of the whole image
+    A heatmap without positive values has no box and misses. The details of the result hold
+    the overlap and the error at every alpha of the grid, and the overlap of the whole image
     with the object: the baseline that a method must beat.
     """
 
@@ -71,11 +71,11 @@ class LocalisationError(Parametrised):
     overlap: Annotated[float, Param("a hit overlaps by more than this", ge=0, lt=1)] = 0.5
 
     def evaluations(self, size: Size) -> int:
-        """None: only the boxes are looked at."""
+        """Return 0: the classifier is not asked."""
         return 0
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; asks nothing."""
+        """Judge one heatmap without a query."""
         yield from ()
         check_heatmap(heatmap, case.size)
         return self.judge(heatmap, case.boxes)
@@ -89,33 +89,35 @@ class LocalisationError(Parametrised):
             If no box lies in the heatmap, or the heatmap is not finite.
         """
         size = check_map_size(heatmap)
-        wide, boxes = check_heatmap(heatmap, size), object_boxes(boxes, size, self.name)
-        alphas = alphas_with(self.alpha)
-        found = [threshold_box(wide, alpha, self.around) for alpha in alphas]
-        overlaps = [overlap_with(box, boxes, size, self.truth) for box in found]
+        wide, boxes = check_heatmap(heatmap, size), clip_object_boxes(boxes, size, self.name)
+        alphas = list_alphas(self.alpha)
+        marked = [find_box_above_threshold(wide, alpha, self.around) for alpha in alphas]
+        overlaps = [measure_overlap(box, boxes, size, self.truth) for box in marked]
         values = [float(overlap <= self.overlap) for overlap in overlaps]
-        at = alphas.index(self.alpha)
-        box = found[at]
+        index = alphas.index(self.alpha)
+        box = marked[index]
         details = {
             "alpha": self.alpha,
             "alphas": list(alphas),
             "values": values,
             "overlaps": overlaps,
             "box": None if box is None else list(astuple(box)),
-            "whole_image_overlap": overlap_with(Box(0, 0, *size), boxes, size, self.truth),
+            "whole_image_overlap": measure_overlap(Box(0, 0, *size), boxes, size, self.truth),
         }
-        return MetricResult(values[at], details)
+        return MetricResult(values[index], details)
 
 
-def overlap_with(box: Box | None, boxes: Sequence[Box], size: Size, truth: Truth = "any") -> float:
-    """Intersection over union of a box and the object, in [0, 1]; 0 for no box.
+def measure_overlap(
+    box: Box | None, boxes: Sequence[Box], size: Size, truth: Truth = "any"
+) -> float:
+    """Return the intersection over union of a box and the object, in [0, 1]; 0 for no box.
 
     Parameters
     ----------
     box : Box or None
-        What was found.
+        The box around what a heatmap marks.
     boxes : sequence of Box
-        The object's; inside the image.
+        The object's boxes, inside the image.
     size : (rows, columns)
         Size of the image.
     truth : {'any', 'union'}
@@ -124,6 +126,6 @@ def overlap_with(box: Box | None, boxes: Sequence[Box], size: Size, truth: Truth
     if box is None:
         return 0.0
     if truth == "any":
-        return max(iou(box, each) for each in boxes)
-    found, real = box_mask([box], size), box_mask(boxes, size)
-    return float((found & real).sum() / (found | real).sum())
+        return max(iou(box, true_box) for true_box in boxes)
+    marked, true = make_box_mask([box], size), make_box_mask(boxes, size)
+    return float((marked & true).sum() / (marked | true).sum())

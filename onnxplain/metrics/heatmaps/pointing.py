@@ -21,7 +21,7 @@ from onnxplain.core.data import Box, Case, Heatmap, Size
 from onnxplain.core.flow import Flow
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.metrics.base import Direction, MetricResult, check_heatmap, check_map_size
-from onnxplain.metrics.heatmaps.boxes import box_mask, object_boxes
+from onnxplain.metrics.heatmaps.boxes import clip_object_boxes, make_box_mask
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class PointingGame(Parametrised):
     Notes
     -----
     Where several pixels share the maximum, as in a binary map, the value is the share of
-    them that hit: what drawing one of them at random hits on average. [1]_ takes any one.
+    these pixels that hit: the mean for a maximum drawn at random. [1]_ takes any of them.
     """
 
     name: ClassVar[str] = "pointing"
@@ -48,11 +48,11 @@ class PointingGame(Parametrised):
     tolerance: Annotated[float, Param("pixels by which the maximum may miss", ge=0)] = 15.0
 
     def evaluations(self, size: Size) -> int:
-        """None: only the boxes are looked at."""
+        """Return 0: the classifier is not asked."""
         return 0
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; asks nothing."""
+        """Judge one heatmap without a query."""
         yield from ()
         check_heatmap(heatmap, case.size)
         return self.judge(heatmap, case.boxes)
@@ -67,11 +67,11 @@ class PointingGame(Parametrised):
         """
         size = check_map_size(heatmap)
         wide = check_heatmap(heatmap, size)
-        target = box_mask(object_boxes(boxes, size, self.name), size)
+        target = make_box_mask(clip_object_boxes(boxes, size, self.name), size)
         near = distance_transform_edt(~target) <= self.tolerance
         top = wide == wide.max()
         row, column = np.unravel_index(wide.argmax(), wide.shape)
-        # The share of the image that would hit is what a random map scores on average.
+        # A random map scores on average the share of the image that would hit.
         details = {
             "maximum": [int(row), int(column)],
             "n_maxima": int(top.sum()),
@@ -81,12 +81,12 @@ class PointingGame(Parametrised):
 
 
 def pointing_accuracy(hits: Sequence[float], classes: Sequence[int]) -> float:
-    """Mean over the classes of the mean over each class's images, as [1]_ reports it.
+    """Return the mean over classes of the mean over each class's images, as [1]_ reports it.
 
     Raises
     ------
     ValueError
-        If there are no hits, or not one class for each.
+        If there are no hits, or not as many classes as hits.
 
     Examples
     --------
@@ -94,8 +94,8 @@ def pointing_accuracy(hits: Sequence[float], classes: Sequence[int]) -> float:
     0.8333333333333333
     """
     if not hits or len(hits) != len(classes):
-        raise ValueError(f"take one class a hit, got {len(hits)} hits and {len(classes)} classes")
+        raise ValueError(f"give one class per hit, got {len(hits)} hits and {len(classes)} classes")
     by_class: dict[int, list[float]] = defaultdict(list)
     for hit, index in zip(hits, classes, strict=True):
         by_class[index].append(hit)
-    return float(np.mean([np.mean(each) for each in by_class.values()]))
+    return float(np.mean([np.mean(class_hits) for class_hits in by_class.values()]))

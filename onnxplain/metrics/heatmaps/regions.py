@@ -31,7 +31,7 @@ Order: TypeAlias = Literal["most", "least"]
 
 @dataclass(frozen=True)
 class _Regions(Parametrised):
-    """What the three have in common; `MoRF` tells the parameters."""
+    """The shared part of the three metrics; `MoRF` describes the parameters."""
 
     usual_fill: ClassVar[str | None] = "uniform-noise"
     looks_at_boxes: ClassVar[bool] = False
@@ -41,17 +41,20 @@ class _Regions(Parametrised):
     fill: Fill | None = None
 
     def evaluations(self, size: Size) -> int:
-        """One a step, and one for the image itself."""
-        return len(self._counts(size))
+        """Return one per step, and one for the image itself."""
+        return len(self._list_counts(size))
 
-    def _counts(self, size: Size) -> NDArray[np.int64]:
+    def _list_counts(self, size: Size) -> NDArray[np.int64]:
+        """Return the regions gone at each point of the curve: 0, 1, 2, ..."""
         regions = -(-size[0] // self.patch) * -(-size[1] // self.patch)
         return np.arange(min(self.steps, regions) + 1)
 
-    def _curve(self, case: Case, heatmap: Heatmap, order: Order) -> Flow[NDArray[np.float64]]:
-        """The scores after 0, 1, 2, ... regions are gone."""
-        rank = region_ranks(check_heatmap(heatmap, case.size), self.patch, order)
-        reply = yield MaskQuery(RankMasks(rank, self._counts(case.size)), fill=self.fill)
+    def _measure_curve(
+        self, case: Case, heatmap: Heatmap, order: Order
+    ) -> Flow[NDArray[np.float64]]:
+        """Return the scores after 0, 1, 2, ... regions are gone."""
+        rank = rank_regions(check_heatmap(heatmap, case.size), self.patch, order)
+        reply = yield MaskQuery(RankMasks(rank, self._list_counts(case.size)), fill=self.fill)
         return reply.scores
 
 
@@ -62,7 +65,7 @@ class MoRF(_Regions):
     Parameters
     ----------
     patch : int
-        Side of the regions in pixels, which tile the image; those at its lower and right
+        Side in pixels of the regions that tile the image; those at its lower and right
         border are cut off. 9 in [1]_.
     steps : int
         Regions removed, or all of them if there are fewer; 100 in [1]_.
@@ -76,8 +79,8 @@ class MoRF(_Regions):
     unit: ClassVar[str] = "mean drop of probability"
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; draws nothing."""
-        curve = yield from self._curve(case, heatmap, "most")
+        """Judge one heatmap; nothing is drawn."""
+        curve = yield from self._measure_curve(case, heatmap, "most")
         return MetricResult(aopc(curve), {"curve": curve.tolist()})
 
 
@@ -85,7 +88,7 @@ class MoRF(_Regions):
 class LeRF(_Regions):
     """Mean drop of the score while the least relevant regions are removed first.
 
-    Parameters are those of `MoRF`.
+    The parameters are those of `MoRF`.
     """
 
     name: ClassVar[str] = "lerf"
@@ -93,16 +96,16 @@ class LeRF(_Regions):
     unit: ClassVar[str] = "mean drop of probability"
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; draws nothing."""
-        curve = yield from self._curve(case, heatmap, "least")
+        """Judge one heatmap; nothing is drawn."""
+        curve = yield from self._measure_curve(case, heatmap, "least")
         return MetricResult(aopc(curve), {"curve": curve.tolist()})
 
 
 @dataclass(frozen=True)
 class ABPC(_Regions):
-    """Area between the two curves: the AOPC of MoRF less that of LeRF.
+    """Area between the curves of MoRF and LeRF.
 
-    Parameters are those of `MoRF`.
+    It is the AOPC of the first less that of the second. The parameters are those of `MoRF`.
     """
 
     name: ClassVar[str] = "abpc"
@@ -110,13 +113,13 @@ class ABPC(_Regions):
     unit: ClassVar[str] = "mean difference of probability"
 
     def evaluations(self, size: Size) -> int:
-        """Two a step, and two for the image itself."""
+        """Return two per step, and two for the image itself."""
         return 2 * super().evaluations(size)
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; draws nothing."""
-        most = yield from self._curve(case, heatmap, "most")
-        least = yield from self._curve(case, heatmap, "least")
+        """Judge one heatmap; nothing is drawn."""
+        most = yield from self._measure_curve(case, heatmap, "most")
+        least = yield from self._measure_curve(case, heatmap, "least")
         details = {
             "morf": aopc(most),
             "lerf": aopc(least),
@@ -127,7 +130,7 @@ class ABPC(_Regions):
 
 
 def aopc(curve: NDArray[np.float64]) -> float:
-    """``1 / (L + 1) * sum_k (f(x_0) - f(x_k))`` over the L + 1 points of a curve (eq. 12).
+    """Return ``1 / (L + 1) * sum_k (f(x_0) - f(x_k))`` over the L + 1 points of a curve (eq. 12).
 
     Examples
     --------
@@ -137,17 +140,18 @@ def aopc(curve: NDArray[np.float64]) -> float:
     return float((curve[0] - curve).mean())
 
 
-def region_ranks(heatmap: NDArray[np.float64], patch: int, order: Order) -> NDArray[np.int64]:
-    """For each pixel the rank of its region, 0 for the one that goes first; shape (H, W).
+def rank_regions(heatmap: NDArray[np.float64], patch: int, order: Order) -> NDArray[np.int64]:
+    """Return for each pixel the rank of its region, 0 for the first to go; shape (H, W).
 
     Regions of equal relevance go in reading order.
     """
     rows, columns = (np.arange(side) // patch for side in heatmap.shape)
     region = rows[:, None] * (columns[-1] + 1) + columns
     relevance = np.bincount(region.ravel(), heatmap.ravel()) / np.bincount(region.ravel())
-    relevance = relevance.astype(np.float32)  # equal means of regions of other sizes round apart
-    going = np.argsort(-relevance if order == "most" else relevance, kind="stable")
-    rank = np.empty(len(going), np.int64)
-    rank[going] = np.arange(len(going))
+    # In float64 equal means of regions of different sizes may differ by rounding.
+    relevance = relevance.astype(np.float32)
+    sequence = np.argsort(-relevance if order == "most" else relevance, kind="stable")
+    rank = np.empty(len(sequence), np.int64)
+    rank[sequence] = np.arange(len(sequence))
     ranks: NDArray[np.int64] = rank[region]
     return ranks

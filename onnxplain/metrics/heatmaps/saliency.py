@@ -1,6 +1,6 @@
-"""The saliency metric (Dabkowski & Gal, NeurIPS 2017): a small crop should do.
+"""The saliency metric (Dabkowski & Gal, NeurIPS 2017): a small crop should suffice.
 
-The box around what the heatmap marks is cut out and enlarged to the classifier's size; the
+The box around what the heatmap marks is cut out and enlarged to the classifier's size. The
 smaller it is and the surer the classifier is of the target, the lower the score.
 
 References
@@ -23,34 +23,36 @@ from onnxplain.core.flow import Flow, ImageQuery
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.image import resize
 from onnxplain.metrics.base import Direction, MetricResult, check_heatmap
-from onnxplain.metrics.heatmaps.boxes import Around, alphas_with, area, threshold_box
+from onnxplain.metrics.heatmaps.boxes import Around, area, find_box_above_threshold, list_alphas
 
-# A crop's probability of 0 would make the metric infinite; how often it is met is counted.
-SMALLEST = 1e-12
+# A crop's probability of 0 would make the metric infinite; the details count these crops.
+SMALLEST_SCORE = 1e-12
 
 
 @dataclass(frozen=True)
 class SaliencyMetric(Parametrised):
-    """``log(max(a, 0.05)) - log(s)``, for a crop of area share a and target score s.
+    """How small a crop suffices: ``log(max(a, 0.05)) - log(s)``.
+
+    a is the crop's share of the image's area, s the crop's score for the target.
 
     Parameters
     ----------
     alpha : float
-        The crop is around the pixels of at least alpha times the maximum; choose it by
-        `best_alpha` on held-out images, as [2]_ does.
+        The crop surrounds the pixels of at least alpha times the maximum; choose it by
+        `choose_alpha` on held-out images, as [2]_ does.
     around : {'all', 'largest'}
-        Box around all those pixels, or around their largest component.
+        Box around all these pixels, or around their largest component.
     smallest_area : float
-        Share of the image below which a smaller crop is not better.
+        Share of the image below which a smaller crop counts as no better.
     grid : bool
-        Score the crops of every alpha of the grid, from which `best_alpha` chooses; without
-        it only the one at `alpha` is scored.
+        Score the crops of every alpha of the grid, for `choose_alpha`; otherwise only the
+        crop at `alpha` is scored.
 
     Notes
     -----
-    The crop is cut from the image at the classifier's size and enlarged bicubically. The
-    last row and column belong to it; a program that is often used loses them. A heatmap
-    without positive values marks nothing, and its crop is the whole image.
+    The crop is cut from the image at the classifier's size and enlarged bicubically. It
+    includes the last row and column, which an often used program loses. A heatmap without
+    positive values marks nothing, and its crop is the whole image.
     """
 
     name: ClassVar[str] = "saliency"
@@ -67,42 +69,42 @@ class SaliencyMetric(Parametrised):
     grid: Annotated[bool, Param("score every alpha of the grid")] = True
 
     def evaluations(self, size: Size) -> int:
-        """One a distinct crop."""
-        return len(alphas_with(self.alpha)) if self.grid else 1
+        """Return one per crop; equal crops are scored once."""
+        return len(list_alphas(self.alpha)) if self.grid else 1
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; draws nothing."""
+        """Judge one heatmap; nothing is drawn."""
         wide = check_heatmap(heatmap, case.size)
-        alphas = alphas_with(self.alpha) if self.grid else (self.alpha,)
+        alphas = list_alphas(self.alpha) if self.grid else (self.alpha,)
         whole = Box(0, 0, *case.size)
-        boxes = [threshold_box(wide, alpha, self.around) or whole for alpha in alphas]
+        boxes = [find_box_above_threshold(wide, alpha, self.around) or whole for alpha in alphas]
         distinct = list(dict.fromkeys(boxes))
-        crops = np.stack([crop(case.image, box) for box in distinct])
+        crops = np.stack([crop_and_enlarge(case.image, box) for box in distinct])
         reply = yield ImageQuery(crops)
         scores = dict(zip(distinct, reply.scores.tolist(), strict=True))
         shares = {box: area(box) / area(whole) for box in distinct}
         values = [
-            float(np.log(max(shares[box], self.smallest_area)) - np.log(max(s, SMALLEST)))
-            for box, s in ((box, scores[box]) for box in boxes)
+            float(np.log(max(shares[box], self.smallest_area)) - np.log(max(score, SMALLEST_SCORE)))
+            for box, score in ((box, scores[box]) for box in boxes)
         ]
-        at = alphas.index(self.alpha)
+        index = alphas.index(self.alpha)
         details = {
             "alpha": self.alpha,
             "alphas": list(alphas),
             "values": values,
             "scores": [scores[box] for box in boxes],
             "areas": [shares[box] for box in boxes],
-            "box": list(astuple(boxes[at])),
+            "box": list(astuple(boxes[index])),
             "marks_nothing": bool(wide.max() <= 0),
-            "clipped": sum(scores[box] < SMALLEST for box in boxes),
+            "clipped": sum(scores[box] < SMALLEST_SCORE for box in boxes),
         }
-        return MetricResult(values[at], details)
+        return MetricResult(values[index], details)
 
 
-def crop(image: Image, box: Box) -> Image:
-    """The pixels inside a box of whole pixels, enlarged to the size of the image."""
+def crop_and_enlarge(image: Image, box: Box) -> Image:
+    """Cut a box of whole pixels out of an image and enlarge it to the image's size."""
     top, left, bottom, right = (int(edge) for edge in astuple(box))
     inside = np.ascontiguousarray(image[top:bottom, left:right])
     rows, columns, _ = image.shape
-    # A cubic swings past the range of its pixels; colours must not.
+    # Bicubic interpolation overshoots the range of the pixels; colours must not.
     return np.clip(resize(inside, (rows, columns), "bicubic"), 0, 1)

@@ -1,1 +1,1 @@
-"""Metrics that compare heatmaps."""
+"""Metrics of how heatmaps or samples change: similarities, sweeps and sanity checks."""

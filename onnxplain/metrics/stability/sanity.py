@@ -1,7 +1,7 @@
-"""Sanity checks: a heatmap must follow the class and the weights, and nothing else.
+"""Sanity checks: a heatmap must depend on the class and the weights, and nothing else.
 
-Each compares maps that were made elsewhere: of two classes, of two models that compute the
-same (`onnxplain.load_shifted`), or of a model whose layers are randomised one after the other
+Each compares maps made elsewhere: of two classes, of two models that compute the same
+(`onnxplain.load_shifted`), or of a model whose layers are randomised one after the other
 (`onnxplain.load_randomised`).
 
 References
@@ -24,15 +24,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from onnxplain.core.params import Parametrised
-from onnxplain.metrics.base import Direction, MetricResult, PairMetric, none_if_undefined
-from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearman, scaled
+from onnxplain.metrics.base import Direction, MetricResult, PairMetric, nan_to_none
+from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearman, scale_to_unit
 
 
 @dataclass(frozen=True)
 class ClassSensitivity(Parametrised):
     """Rank correlation of the maps for the most and the least probable class [1]_.
 
-    A map that does not depend on the class has 1; about 0 is good.
+    1 for a map that does not depend on the class; about 0 is good.
     """
 
     name: ClassVar[str] = "class-sensitivity"
@@ -40,7 +40,7 @@ class ClassSensitivity(Parametrised):
     unit: ClassVar[str] = "correlation"
 
     def compare(self, first: ArrayLike, second: ArrayLike) -> float:
-        """Correlation in [-1, 1]; NaN where a map is constant."""
+        """Return the correlation, in [-1, 1]; NaN where a map is constant."""
         return Spearman().compare(first, second)
 
 
@@ -48,8 +48,8 @@ class ClassSensitivity(Parametrised):
 class InputInvariance(Parametrised):
     """Largest difference of the maps of two models that compute the same [2]_.
 
-    One takes the image, the other the image moved by a constant that it takes off first. A
-    reliable method gives 0, up to the rounding of the sum.
+    One model takes the image, the other the image shifted by a constant, which it subtracts
+    first. A reliable method gives 0, up to the rounding of the sum.
     """
 
     name: ClassVar[str] = "input-invariance"
@@ -57,16 +57,16 @@ class InputInvariance(Parametrised):
     unit: ClassVar[str] = "of the heatmap"
 
     def compare(self, first: ArrayLike, second: ArrayLike) -> float:
-        """Largest absolute difference of two maps of one shape."""
+        """Return the largest absolute difference of two maps of one shape."""
         a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
         if a.shape != b.shape:
-            raise ValueError(f"two maps of one shape are compared, got {a.shape} and {b.shape}")
+            raise ValueError(f"the two maps must have one shape, got {a.shape} and {b.shape}")
         return float(np.abs(a - b).max())
 
 
 @dataclass(frozen=True)
 class Randomisation(Parametrised):
-    """Mean rank correlation of a map with those of ever more randomised models [3]_.
+    """Mean rank correlation of a map with those of more and more randomised models [3]_.
 
     A method that explains the model loses the map as the model loses its weights.
     """
@@ -78,8 +78,9 @@ class Randomisation(Parametrised):
     def judge(self, original: ArrayLike, randomised: Sequence[ArrayLike]) -> MetricResult:
         """Compare a map with those of the models with 1, 2, ... of the last layers randomised.
 
-        Its details hold each one's rank correlation, SSIM and HOG correlation, of the maps over
-        their largest absolute value; the first for the last layer alone. None is not defined.
+        Its details hold rank correlation, SSIM and HOG correlation with each map, the first
+        for the last layer alone; None where a value is not defined. All maps are divided by
+        their largest absolute value first.
 
         Raises
         ------
@@ -89,10 +90,12 @@ class Randomisation(Parametrised):
         if not randomised:
             raise ValueError("randomisation takes one randomised map or more, got none")
         metrics: tuple[PairMetric, ...] = (Spearman(), SSIM(), HOGCorrelation())
-        first, others = scaled(original), [scaled(one) for one in randomised]
-        values = {m.name: [m.compare(first, one) for one in others] for m in metrics}
+        first, others = scale_to_unit(original), [scale_to_unit(other) for other in randomised]
+        values = {
+            metric.name: [metric.compare(first, other) for other in others] for metric in metrics
+        }
         ranks = [value for value in values["spearman"] if np.isfinite(value)]
         details = {
-            name: [none_if_undefined(value) for value in each] for name, each in values.items()
+            name: [nan_to_none(value) for value in by_depth] for name, by_depth in values.items()
         }
         return MetricResult(float(np.mean(ranks)) if ranks else float("nan"), details)

@@ -32,7 +32,7 @@ class SSIM(Parametrised):
     ----------
     data_range : float
         Width of the range that the maps' values lie in: 2 for [-1, 1], 1 for [0, 1]. It is
-        the range of the method, not of the one map, so that faint maps are not blown up.
+        the range of the method, not of the single map, so that faint maps are not amplified.
     window : int
         Side of the window in pixels, odd; 5 in [1]_.
     """
@@ -50,10 +50,10 @@ class SSIM(Parametrised):
             raise ValueError(f"SSIM: window must be odd, got {self.window}")
 
     def compare(self, first: ArrayLike, second: ArrayLike) -> float:
-        """Structural similarity of two maps (H, W), in [-1, 1]; NaN of less than a window."""
+        """Return the similarity of two maps (H, W), in [-1, 1]; NaN for less than a window."""
         from skimage.metrics import structural_similarity  # 0.3 s to import
 
-        a, b = _two_maps(first, second)
+        a, b = _check_maps(first, second)
         if min(a.shape) < self.window:
             return float("nan")
         value = structural_similarity(  # type: ignore[no-untyped-call]  # has no types of its own
@@ -69,7 +69,7 @@ class HOGCorrelation(Parametrised):
     Parameters
     ----------
     cell : int
-        Side in pixels of the cells whose gradients are counted; 16 in [1]_. The rest is as
+        Side in pixels of the cells whose gradients are counted; 16 in [1]_. All else is as
         in scikit-image: 9 unsigned directions, blocks of 3 x 3 cells, L2-Hys.
     """
 
@@ -80,10 +80,10 @@ class HOGCorrelation(Parametrised):
     cell: Annotated[int, Param("side of a cell in pixels", ge=1)] = 16
 
     def compare(self, first: ArrayLike, second: ArrayLike) -> float:
-        """Correlation in [-1, 1]; NaN of less than 3 x 3 cells, or a map without gradients."""
+        """Return the correlation, in [-1, 1]; NaN for less than 3 x 3 cells or a flat map."""
         from skimage.feature import hog  # 0.3 s to import
 
-        a, b = _two_maps(first, second)
+        a, b = _check_maps(first, second)
         if min(a.shape) < 3 * self.cell:
             return float("nan")
         cell = (self.cell, self.cell)
@@ -92,9 +92,9 @@ class HOGCorrelation(Parametrised):
 
 @dataclass(frozen=True)
 class Spearman(Parametrised):
-    """Correlation of the ranks of the maps' pixels; with sign, ties sharing their mean rank.
+    """Correlation of the ranks of the maps' pixels, with sign; ties share their mean rank.
 
-    As it only looks at ranks, it is the same for any increasing function of a map.
+    As only ranks count, it is the same for any increasing function of a map.
     """
 
     name: ClassVar[str] = "spearman"
@@ -102,15 +102,15 @@ class Spearman(Parametrised):
     unit: ClassVar[str] = "correlation"
 
     def compare(self, first: ArrayLike, second: ArrayLike) -> float:
-        """Rank correlation in [-1, 1]; NaN where a map is constant."""
+        """Return the rank correlation, in [-1, 1]; NaN where a map is constant."""
         from scipy.stats import rankdata  # 0.5 s to import
 
-        a, b = _two_maps(first, second)
+        a, b = _check_maps(first, second)
         return correlation(rankdata(a.ravel()), rankdata(b.ravel()))
 
 
 def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Pearson correlation of two vectors; NaN where one is constant.
+    """Return the Pearson correlation of two vectors; NaN where one is constant.
 
     Examples
     --------
@@ -122,10 +122,10 @@ def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> floa
     return float(np.clip(a @ b / norm, -1, 1)) if norm > 0 else float("nan")
 
 
-def scaled(heatmap: ArrayLike) -> NDArray[np.float64]:
-    """The map over its largest absolute value, so within [-1, 1]; a map of zeros stays.
+def scale_to_unit(heatmap: ArrayLike) -> NDArray[np.float64]:
+    """Divide a map by its largest absolute value, so that it lies in [-1, 1]; zeros stay.
 
-    As [1]_ does before comparing maps whose values have no range of their own, like LIME's
+    [1]_ does so before it compares maps whose values have no range of their own, like LIME's
     coefficients.
     """
     wide = np.asarray(heatmap, np.float64)
@@ -133,11 +133,12 @@ def scaled(heatmap: ArrayLike) -> NDArray[np.float64]:
     return wide / top if top > 0 else wide
 
 
-def _two_maps(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[np.float64], ...]:
+def _check_maps(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[np.float64], ...]:
+    """Return two maps in float64 after checking shapes and values."""
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if a.ndim != 2 or a.shape != b.shape:
         raise ValueError(
-            f"two maps of one shape (H, W) are compared, got {a.shape} and {b.shape}; "
+            f"the two maps must have one shape (H, W), got {a.shape} and {b.shape}; "
             "resize them to the image first"
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):

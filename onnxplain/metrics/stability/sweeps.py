@@ -1,7 +1,7 @@
-"""How much heatmaps of one image change with what should not matter.
+"""How much heatmaps of one image change with parameters and seeds that should not matter.
 
 A sweep explains an image several times, over one hyperparameter or over seeds; all pairs
-of its maps are compared. The audit of fills is the same with a fill a map.
+of its maps are compared. The audit of fills does the same over fills.
 
 References
 ----------
@@ -23,26 +23,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from onnxplain.metrics.base import MetricResult, PairMetric, none_if_undefined
-from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearman, scaled
+from onnxplain.metrics.base import MetricResult, PairMetric, nan_to_none
+from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearman, scale_to_unit
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Which maps of an image are compared.
+    """The maps of an image that are compared.
 
     Parameters
     ----------
     method : str
         Name of the method.
     variants : tuple of mapping
-        The method's parameters, one mapping a map.
+        The method's parameters, one mapping per map.
     seeds : tuple of int
-        Every variant is explained with each of them.
+        Every variant explains the image with each seed.
     rescale : bool
         Whether each map is divided by its largest absolute value first.
     data_range : float
-        Width of the range of the maps' values after that, for SSIM.
+        Width of the range of the maps' values after rescaling, for SSIM.
     """
 
     method: str
@@ -53,12 +53,12 @@ class Sweep:
 
     @property
     def metrics(self) -> tuple[PairMetric, ...]:
-        """The three similarities of [1]_."""
+        """The three similarities of [1]_ that compare the maps."""
         return SSIM(data_range=self.data_range), HOGCorrelation(), Spearman()
 
 
-# Sec. 4.4 of [1]_. With an inpainter as the fill they are the rows of the G-methods; random
-# maps are ours, as what heatmaps that have nothing in common get.
+# Sec. 4.4 of [1]_. With an inpainter as the fill they are the rows of the G-methods. Random
+# maps are our addition: the values for heatmaps that have nothing in common.
 SWEEPS: Mapping[str, Sweep] = {
     "sp": Sweep("sp", tuple({"patch": p, "stride": 3} for p in (5, 17, 29, 41, 53))),
     "lime-50": Sweep("lime", ({"n_segments": 50, "n_samples": 500},), tuple(range(5)), True),
@@ -71,12 +71,12 @@ SWEEPS: Mapping[str, Sweep] = {
 def sensitivity(
     metric: PairMetric, maps: Sequence[ArrayLike], *, rescale: bool = False
 ) -> MetricResult:
-    """Mean likeness over all pairs of the maps of one image.
+    """Return the mean likeness over all pairs of the maps of one image.
 
     Parameters
     ----------
     metric : PairMetric
-        What compares two maps.
+        Compares two maps.
     maps : sequence of (H, W) arrays
         Two or more, at the size of the image.
     rescale : bool
@@ -84,9 +84,10 @@ def sensitivity(
 
     Returns
     -------
-    score : Score
+    score : MetricResult
         Its details hold every pair's value (None where it is not defined), how many are not
-        defined, and the standard deviation over the others. The value is NaN if none is.
+        defined, and the standard deviation over the others. The value is NaN if no pair's
+        value is defined.
 
     Raises
     ------
@@ -95,47 +96,47 @@ def sensitivity(
     """
     if len(maps) < 2:
         raise ValueError(f"sensitivity compares two maps or more, got {len(maps)}")
-    ready = [scaled(one) for one in maps] if rescale else list(maps)
-    pairs = [metric.compare(a, b) for a, b in combinations(ready, 2)]
-    found = [value for value in pairs if np.isfinite(value)]
+    compared = [scale_to_unit(heatmap) for heatmap in maps] if rescale else list(maps)
+    pairs = [metric.compare(first, second) for first, second in combinations(compared, 2)]
+    defined = [value for value in pairs if np.isfinite(value)]
     details = {
-        "pairs": [none_if_undefined(value) for value in pairs],
-        "undefined": len(pairs) - len(found),
-        "deviation": float(np.std(found)) if found else None,
+        "pairs": [nan_to_none(value) for value in pairs],
+        "undefined": len(pairs) - len(defined),
+        "deviation": float(np.std(defined)) if defined else None,
     }
-    return MetricResult(float(np.mean(found)) if found else float("nan"), details)
+    return MetricResult(float(np.mean(defined)) if defined else float("nan"), details)
 
 
-def over_images(scores: Sequence[MetricResult]) -> MetricResult:
-    """Tables S1 and S2 of [1]_: mean of the images' means, and root of their mean variance.
+def average_over_images(scores: Sequence[MetricResult]) -> MetricResult:
+    """Combine images as tables S1 and S2 of [1]_: mean of means, root of the mean variance.
 
-    Images none of whose pairs is defined are left out and counted.
+    Images without a defined pair are left out and counted.
 
     Raises
     ------
     ValueError
         If no image is left.
     """
-    found = [score for score in scores if np.isfinite(score.value)]
-    if not found:
+    defined = [score for score in scores if np.isfinite(score.value)]
+    if not defined:
         raise ValueError(f"none of the {len(scores)} images has a pair of maps to compare")
-    variances = [score.details["deviation"] ** 2 for score in found]
+    variances = [score.details["deviation"] ** 2 for score in defined]
     details = {
         "deviation": float(np.sqrt(np.mean(variances))),
         "undefined": sum(score.details["undefined"] for score in scores),
-        "images": len(found),
-        "left_out": len(scores) - len(found),
+        "images": len(defined),
+        "left_out": len(scores) - len(defined),
     }
-    return MetricResult(float(np.mean([score.value for score in found])), details)
+    return MetricResult(float(np.mean([score.value for score in defined])), details)
 
 
 def rank_correlations(maps: Mapping[str, ArrayLike]) -> dict[str, dict[str, float]]:
-    """Spearman correlation between the maps of one image under several fills, as [3]_ asks.
+    """Return the Spearman correlations of the maps of one image under several fills [3]_.
 
     Parameters
     ----------
     maps : mapping of (H, W) arrays
-        One a fill.
+        By fill.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""Composing masks with an image, on the host or on the device."""
+"""Composing masks with an image and its fill, on the host or on the device."""

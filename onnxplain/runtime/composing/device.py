@@ -1,7 +1,8 @@
-"""Composing on the model's device: a few numbers a mask cross the bus, no images.
+"""Composing on the model's device: a few numbers per mask cross the bus, and no images.
 
 A small session per family of masks writes the composed images straight into the buffer that
-the classifier's session reads, both on the same device. An image's planes are uploaded once.
+the classifier's session reads, both on the same device. The planes of an image are uploaded
+once.
 """
 
 from __future__ import annotations
@@ -10,21 +11,22 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, Literal, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxplain.core.data import Image, Images
 from onnxplain.core.protocols import Masks, Part
 from onnxplain.core.spec import ModelSpec
 from onnxplain.graph.mask_graphs import build_mask_graph
-from onnxplain.masks.codes import CodeFamily, Codes, codes
-from onnxplain.runtime.composing.host import Planes
+from onnxplain.masks.codes import CodeFamily, Codes, encode_masks
+from onnxplain.runtime.composing.host import HostComposer, Planes
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.session import Place, Session, open_session
+from onnxplain.runtime.session import DevicePlace, Rows, Session, open_session
 
-# Families of masks whose unchanging inputs stay on the device; the engine keeps fewer alive.
+# Family values whose statics stay on the device; the engine keeps fewer alive.
 KEPT = 64
 
 
@@ -37,7 +39,7 @@ class DevicePlanes(NamedTuple):
 
 
 class _Buffer(threading.local):
-    """One thread's batch on the device."""
+    """The batch of one thread on the device."""
 
     value: Any = None
     rows: int = 0
@@ -45,91 +47,96 @@ class _Buffer(threading.local):
 
 @final
 class DeviceComposer:
-    """Composes masks and scores them without the images leaving the device.
+    """A `Composer` whose images never leave the device; masks without codes come by the host.
 
     Parameters
     ----------
     session : Session
-        The loaded classifier.
+        The loaded classifier, on whose device masks are composed.
     spec : ModelSpec
         Its input and output.
     """
 
+    composed_by: Literal["graph"] = "graph"
+
     def __init__(self, session: Session, spec: ModelSpec) -> None:
+        space = ModelSpace.of(spec)
         self._session = session
         self._spec = spec
-        self._shape = ModelSpace.of(spec).shape
+        self._host = HostComposer(space)
+        self._shape = space.shape
         self._dtype = np.dtype(spec.dtype)
         self._renderers: dict[CodeFamily, Session] = {}
-        # Masks are kept with their inputs, so that none can take the identity of another.
+        # Masks are kept with their statics, so that no other masks can take their identity.
         self._statics: OrderedDict[int, tuple[Masks, Mapping[str, Any]]] = OrderedDict()
         self._lock = threading.Lock()
         self._buffer = _Buffer()
 
-    def upload(self, planes: Planes) -> DevicePlanes:
-        """Bring an image's planes to the device."""
+    def planes(self, image: Image, fill: Image) -> DevicePlanes:
+        """Bring an image and its fill (H, W, 3) into the model's space and to the device."""
+        planes = self._host.planes(image, fill)
         base, delta = (self._session.upload(plane[None]) for plane in planes)
         return DevicePlanes(planes, base, delta)
 
-    def takes(self, masks: Masks) -> bool:
-        """Whether these masks can be told in a few numbers."""
-        return codes(masks, 0, 0) is not None
+    def compose(self, parts: Sequence[Part], width: int) -> Rows:
+        """Compose the images of all parts in order; see `Composer.compose`.
 
-    def run(self, parts: Sequence[Part], width: int) -> NDArray[Any]:
-        """The model's output for the masks of all parts, in a call of `width` images.
-
-        Rows beyond the masks hold what was there before, and so do their outputs.
+        The batch is composed on the host if any of its masks have no codes. On the device,
+        rows beyond the masks hold what was there before.
         """
-        whole = self._room(width)
-        row = 0
-        for part in parts:
+        codes = _encode(parts)
+        if codes is None:
+            on_host = [part._replace(planes=part.planes.host) for part in parts]
+            return self._host.compose(on_host, width)
+        address, row = self._get_address(width), 0
+        for part, part_codes in zip(parts, codes, strict=True):
             n = part.stop - part.start
-            self._render(part, self._rows(whole, row, n))
+            self._render(part, part_codes, self._get_place(address, row, n))
             row += n
-        batch = self._rows(whole, 0, width)
-        output = self._session.run_on_device({self._spec.input: batch}, self._spec.output)
-        assert output is not None
-        return output
+        return self._get_place(address, 0, width)
 
-    def _render(self, part: Part, place: Place) -> None:
-        """Compose a part's images into a place on the device."""
-        coded = codes(part.masks, part.start, part.stop)
-        assert coded is not None  # by `takes`
+    def enter(self, images: Images, width: int) -> NDArray[Any]:
+        """Bring images (N, H, W, 3) into the form the model takes, on the host."""
+        return self._host.enter(images, width)
+
+    def _render(self, part: Part, codes: Codes, place: DevicePlace) -> None:
+        """Compose the images of a part into a place on the device."""
         planes = {"base": part.planes.base, "delta": part.planes.delta}
-        inputs = {**planes, **self._statics_of(coded), **coded.per_evaluation}
-        self._renderer(coded.family).run_on_device(inputs, "x", place)
+        inputs = {**planes, **self._get_statics(part.masks, codes), **codes.per_evaluation}
+        self._get_renderer(codes.family).run_into(inputs, "x", place)
 
-    def _rows(self, address: int, first: int, n: int) -> Place:
-        """Images `first` to `first + n` of a batch on the device."""
-        image = math.prod(self._shape) * self._dtype.itemsize
-        return Place(address + first * image, self._dtype, (n, *self._shape))
+    def _get_place(self, address: int, first: int, n: int) -> DevicePlace:
+        """Return the place of n images of a batch at an address, from the image `first` on."""
+        image_bytes = math.prod(self._shape) * self._dtype.itemsize
+        return DevicePlace(address + first * image_bytes, self._dtype, (n, *self._shape))
 
-    def _renderer(self, family: CodeFamily) -> Session:
+    def _get_renderer(self, family: CodeFamily) -> Session:
+        """Return the session that composes a family of masks, opened when first needed."""
         with self._lock:
             if family not in self._renderers:
                 spec, device = self._spec, self._session.device
                 if device.where == "tensorrt":  # an engine takes minutes to build
                     device = Device("cuda", device.index)
-                made = build_mask_graph(family, spec.layout, spec.channels, dtype=spec.dtype)
+                graph = build_mask_graph(family, spec.layout, spec.channels, dtype=spec.dtype)
                 self._renderers[family] = open_session(
-                    made.SerializeToString(), device, name=f"{family} masks", tf32=False
+                    graph.SerializeToString(), device, name=f"{family} masks", tf32=False
                 )
             return self._renderers[family]
 
-    def _statics_of(self, coded: Codes) -> Mapping[str, Any]:
-        """The inputs that are the same for all masks of a value, on the device."""
-        masks = coded.masks
+    def _get_statics(self, masks: Masks, codes: Codes) -> Mapping[str, Any]:
+        """Return the inputs that all of the masks share, on the device: uploaded once."""
         with self._lock:
             if id(masks) not in self._statics:
-                uploaded = {name: self._session.upload(v) for name, v in coded.statics.items()}
+                statics = codes.statics()
+                uploaded = {name: self._session.upload(value) for name, value in statics.items()}
                 self._statics[id(masks)] = masks, uploaded
                 if len(self._statics) > KEPT:
                     self._statics.popitem(last=False)
             self._statics.move_to_end(id(masks))
             return self._statics[id(masks)][1]
 
-    def _room(self, rows: int) -> int:
-        """Address of this thread's buffer on the device, for so many images at least."""
+    def _get_address(self, rows: int) -> int:
+        """Return the address of this thread's buffer on the device, of `rows` images or more."""
         if self._buffer.rows < rows:
             # Given back before the larger one is made, which may fail.
             self._buffer.value, self._buffer.rows = None, 0
@@ -137,3 +144,14 @@ class DeviceComposer:
             self._buffer.value, self._buffer.rows = self._session.upload(empty), rows
         address: int = self._buffer.value.data_ptr()
         return address
+
+
+def _encode(parts: Sequence[Part]) -> list[Codes] | None:
+    """Encode the masks of all parts; return None if some have no codes."""
+    codes = []
+    for part in parts:
+        encoded = encode_masks(part.masks, part.start, part.stop)
+        if encoded is None:
+            return None
+        codes.append(encoded)
+    return codes

@@ -1,7 +1,7 @@
-"""Composing on the host: everything affine is folded into two planes an image and fill.
+"""Composing on the host: everything affine is folded into two planes per image and fill.
 
-A pixel enters a model as ``a * p + b``, one a and b a channel, so with image x, fill f and
-mask m
+A pixel p enters a model as ``a * p + b``, with one a and b per channel, so with image x,
+fill f and mask m
 
     a * (x * (1 - m) + f * m) + b  =  (a * x + b)  +  m * a * (f - x)
                                         base          m * delta
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, Literal, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,8 @@ class Planes(NamedTuple):
     delta: NDArray[np.float32]  # the fill less the image
 
 
-class _Held(threading.local):
-    """One thread's buffers."""
+class _Buffers(threading.local):
+    """The buffers of one thread."""
 
     inside: NDArray[np.float32] = np.empty(0, np.float32)
     ready: NDArray[Any] = np.empty(0)
@@ -41,37 +41,49 @@ class _Held(threading.local):
 
 @final
 class HostComposer:
-    """Renders and composes masks into a buffer that each thread reuses."""
+    """A `Composer` that renders masks and blends them in NumPy, in a buffer per thread.
+
+    Parameters
+    ----------
+    space : ModelSpace
+        How images enter the model.
+    """
+
+    composed_by: Literal["host"] = "host"
 
     def __init__(self, space: ModelSpace) -> None:
         self._space = space
-        self._held = _Held()
+        self._buffers = _Buffers()
 
     def planes(self, image: Image, fill: Image) -> Planes:
         """Bring an image and its fill (H, W, 3) into the model's space."""
         base, other = self._space.enter(np.stack([image, fill]))
         return Planes(base, other - base)
 
-    def compose(self, parts: Sequence[Part]) -> NDArray[Any]:
-        """The composed images of all parts in order, as the model takes them.
+    def compose(self, parts: Sequence[Part], width: int) -> NDArray[Any]:
+        """Compose the images of all parts in order; see `Composer.compose`.
 
-        The array is valid until the thread composes again.
+        Rows beyond the masks repeat the last image.
         """
-        inside, ready = self._buffers(sum(part.stop - part.start for part in parts))
+        inside, ready = self._get_buffers(width)
         row = 0
         for part in parts:
             masks = render_masks(part.masks, part.start, part.stop)
             self._blend(part.planes, masks, inside[row : row + len(masks)])
             row += len(masks)
-        return self._cast(inside, ready)
+        return self._finish(row, inside, ready)
 
-    def enter(self, images: Images) -> NDArray[Any]:
-        """Images (N, H, W, 3) as the model takes them; valid like what `compose` returns."""
-        inside, ready = self._buffers(len(images))
-        inside[:] = self._space.enter(images)
-        return self._cast(inside, ready)
+    def enter(self, images: Images, width: int) -> NDArray[Any]:
+        """Bring images (N, H, W, 3) into the form the model takes; see `Composer.enter`.
+
+        Rows beyond the images repeat the last one.
+        """
+        inside, ready = self._get_buffers(width)
+        inside[: len(images)] = self._space.enter(images)
+        return self._finish(len(images), inside, ready)
 
     def _blend(self, planes: Planes, masks: Mask, out: NDArray[np.float32]) -> None:
+        """Write ``base + mask * delta`` for every mask."""
         # One mask after the other, so that an image is still in the cache when base is added.
         channels_last = self._space.layout == "nhwc"
         for mask, image in zip(masks, out, strict=True):
@@ -84,16 +96,20 @@ class HostComposer:
                 np.multiply(planes.delta, mask, out=image)
             image += planes.base
 
-    def _cast(self, inside: NDArray[np.float32], ready: NDArray[Any]) -> NDArray[Any]:
+    def _finish(
+        self, filled: int, inside: NDArray[np.float32], ready: NDArray[Any]
+    ) -> NDArray[Any]:
+        """Cast the rows that are filled to the model's element type, and repeat the last one."""
         if ready is not inside:
-            self._space.cast(inside, ready)
+            self._space.cast(inside[:filled], ready[:filled])
+        ready[filled:] = ready[filled - 1]
         return ready
 
-    def _buffers(self, n: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Buffers of the calling thread for n images: float32, and in the model's element type."""
-        held = self._held
-        if len(held.inside) < n:
-            held.inside = np.empty((n, *self._space.shape), np.float32)
-            held.ready = np.empty((n, *self._space.shape), self._space.dtype)
-        inside = held.inside[:n]
-        return inside, inside if self._space.dtype == "float32" else held.ready[:n]
+    def _get_buffers(self, width: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Return this thread's buffers of `width` images: float32, and of the model's type."""
+        buffers = self._buffers
+        if len(buffers.inside) < width:
+            buffers.inside = np.empty((width, *self._space.shape), np.float32)
+            buffers.ready = np.empty((width, *self._space.shape), self._space.dtype)
+        inside = buffers.inside[:width]
+        return inside, inside if self._space.dtype == "float32" else buffers.ready[:width]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import GREY, Images, Size
-from onnxplain.core.spec import Colour, DType, Layout, ModelSpec
+from onnxplain.core.spec import ChannelOrder, DType, Layout, ModelSpec
 
 
 @final
@@ -24,19 +24,19 @@ class ModelSpace:
     layout, colour, dtype
         As in `ModelSpec`.
     gain, bias : tuple of float
-        One a channel, in the model's order.
+        One value per channel, in the model's order.
     """
 
     size: Size
     layout: Layout = "nhwc"
-    colour: Colour = "rgb"
+    colour: ChannelOrder = "rgb"
     dtype: DType = "float32"
     gain: tuple[float, ...] = (1.0, 1.0, 1.0)
     bias: tuple[float, ...] = (0.0, 0.0, 0.0)
 
     @classmethod
     def of(cls, spec: ModelSpec) -> ModelSpace:
-        """The space that a specification describes."""
+        """Make the space that a specification describes."""
         low, high = spec.range
         gain = tuple((high - low) / std for std in spec.std)
         bias = tuple((low - mean) / std for mean, std in zip(spec.mean, spec.std, strict=True))
@@ -44,14 +44,14 @@ class ModelSpace:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of one image."""
+        """Shape of one image in the model's layout."""
         rows, columns = self.size
         channels = len(self.gain)
         nchw = self.layout == "nchw"
         return (channels, rows, columns) if nchw else (rows, columns, channels)
 
     def enter(self, images: Images) -> NDArray[np.float32]:
-        """Images (N, H, W, 3) as the model takes them, before the cast to its element type."""
+        """Bring images (N, H, W, 3) into the space, before the cast to its element type."""
         if self.colour == "grey":
             channels = (images @ GREY)[..., None]
         else:
@@ -61,10 +61,24 @@ class ModelSpace:
             inside = inside.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(inside, np.float32)
 
-    def cast(self, inside: NDArray[np.float32], out: NDArray[Any]) -> None:
-        """Write `inside` to `out` in the model's element type; `inside` is used up.
+    def leave(self, gradients: NDArray[np.float32]) -> Images:
+        """Turn gradients by what enters the model into gradients by the images (N, H, W, 3).
 
-        What becomes integer is clipped and rounded half to even.
+        The adjoint of `enter`.
+        """
+        if self.layout == "nchw":
+            gradients = gradients.transpose(0, 2, 3, 1)
+        gradients = gradients * np.array(self.gain, np.float32)
+        if self.colour == "grey":
+            gradients = gradients * GREY
+        elif self.colour == "bgr":
+            gradients = gradients[..., ::-1]
+        return np.ascontiguousarray(gradients, np.float32)
+
+    def cast(self, inside: NDArray[np.float32], out: NDArray[Any]) -> None:
+        """Write `inside` to `out` in the model's element type; `inside` is overwritten.
+
+        Values that become integers are clipped and rounded half to even.
         """
         if self.dtype == "uint8":
             np.clip(inside, 0, 255, out=inside)
@@ -73,7 +87,7 @@ class ModelSpace:
 
 
 def check_images(images: Images, size: Size) -> None:
-    """Refuse what is not (N, H, W, 3) float32 of the classifier's size."""
+    """Raise an error unless images are float32 (N, H, W, 3) of the classifier's size."""
     if images.ndim != 4 or images.shape[1:] != (*size, 3) or images.dtype != np.float32:
         raise ValueError(
             f"images must be float32 of shape (N, {size[0]}, {size[1]}, 3), "

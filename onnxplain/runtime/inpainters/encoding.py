@@ -1,4 +1,4 @@
-"""One run of an inpainter's graph: images and holes as its description has them, and back."""
+"""One run of an inpainter's graph: images and holes in the form it describes, and back."""
 
 from __future__ import annotations
 
@@ -10,86 +10,89 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Images
 from onnxplain.core.errors import InpainterError
-from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec, Order
+from onnxplain.describe.inpainter.inpainter_spec import ChannelOrder, InpainterSpec
 from onnxplain.runtime.inpainters.fitting import Holes
 from onnxplain.runtime.runner import pad_rows
 from onnxplain.runtime.session import Session
 
-Raw: TypeAlias = NDArray[np.float32]  # (N, H, W, 3): the answer's own numbers and channel order
+Raw: TypeAlias = NDArray[np.float32]  # (N, H, W, 3) in the graph's own range and channel order
 
 
-def answer(session: Session, spec: InpainterSpec, images: Images, holes: Holes) -> Raw:
-    """What the graph makes of images (N, H, W, 3) at a size it takes, in its own numbers.
+def run_graph(session: Session, spec: InpainterSpec, images: Images, holes: Holes) -> Raw:
+    """Run the graph on images (N, H, W, 3) of a size that it takes; return its own numbers.
 
-    A graph of one batch gets copies of the last image beside the others.
+    Copies of the last image fill the batch of a graph with a fixed batch.
 
     Raises
     ------
     InpainterError
-        If the answer has another shape, or is not finite.
+        If the output has another shape, or is not finite.
     ModelError
         If the graph cannot be run on such images.
     """
     n = len(images)
-    axis = fixed_batch(session, spec)
-    images, holes = pad_rows(images, axis or n), pad_rows(holes, axis or n)
-    (given,) = session.run(encode(spec, images, holes), [spec.output])
+    fixed = get_fixed_batch(session, spec)
+    images, holes = pad_rows(images, fixed or n), pad_rows(holes, fixed or n)
+    (output,) = session.run(encode_inputs(spec, images, holes), [spec.output])
     rows, columns = images.shape[1:3]
     shape = (rows, columns, 3) if spec.output_layout == "nhwc" else (3, rows, columns)
-    if given.shape != (len(images), *shape):
+    if output.shape != (len(images), *shape):
         raise InpainterError(
-            f"{session.name}: output {spec.output!r} has shape {given.shape}, where "
+            f"{session.name}: output {spec.output!r} has shape {output.shape}, where "
             f"{(len(images), *shape)} was expected, as images of {rows} x {columns} go in"
         )
-    if not np.isfinite(given[:n]).all():
+    if not np.isfinite(output[:n]).all():
         raise InpainterError(
             f"{session.name}: painted NaN or infinite pixels; it may want another range than "
             f"[{spec.range[0]:g}, {spec.range[1]:g}], or other masks than {spec.hole:g} in holes "
             f"and {spec.known:g} elsewhere"
         )
-    ordered = given[:n].astype(np.float32, copy=False)
-    return ordered if spec.output_layout == "nhwc" else ordered.transpose(0, 2, 3, 1)
+    raw = output[:n].astype(np.float32, copy=False)
+    return raw if spec.output_layout == "nhwc" else raw.transpose(0, 2, 3, 1)
 
 
-def fixed_batch(session: Session, spec: InpainterSpec) -> int | None:
-    """The only number of images that the graph takes, None if any."""
-    return next(one.shape[0] for one in session.inputs if one.name == spec.image_input)
+def get_fixed_batch(session: Session, spec: InpainterSpec) -> int | None:
+    """Return the only number of images that the graph takes; None if it takes any."""
+    return next(tensor.shape[0] for tensor in session.inputs if tensor.name == spec.image_input)
 
 
-def encode(spec: InpainterSpec, images: Images, holes: Holes) -> Mapping[str, NDArray[Any]]:
-    """Images and holes as the graph takes them, by the names of its inputs."""
+def encode_inputs(spec: InpainterSpec, images: Images, holes: Holes) -> Mapping[str, NDArray[Any]]:
+    """Encode images and holes in the form the graph takes, by the names of its inputs."""
     low, high = spec.range
     ordered = images[..., ::-1] if spec.colour == "bgr" else images
     mean, std = np.asarray(spec.mean), np.asarray(spec.std)
-    x = _affine(ordered, (high - low) / std, (low - mean) / std)
+    x = _scale_channels(ordered, (high - low) / std, (low - mean) / std)
     if spec.premultiply:
         x = x.copy() if x is ordered else x
         x[holes] = 0
     mask = np.where(holes, np.float32(spec.hole), np.float32(spec.known))[..., None]
     if spec.pack == "separate":
         return {
-            spec.image_input: _shaped(spec, x, spec.dtype),
-            spec.mask_input: _own_mask(spec, mask),
+            spec.image_input: _arrange(spec, x, spec.dtype),
+            spec.mask_input: _arrange_mask(spec, mask),
         }
     if spec.pack == "channels":
         planes = {"image": x, "mask": mask, "ones": np.ones_like(mask)}
         x = np.concatenate([planes[plane] for plane in spec.planes], axis=3)
     elif spec.pack == "width":
         x = np.concatenate([x, mask.repeat(3, axis=3)], axis=2)
-    return {spec.image_input: _shaped(spec, x, spec.dtype)}
+    return {spec.image_input: _arrange(spec, x, spec.dtype)}
 
 
-def decode(raw: Raw, span: tuple[float, float], colour: Order) -> Images:
-    """The graph's numbers as RGB; `span` holds what black and white are. Nothing is clipped."""
+def decode_pixels(raw: Raw, span: tuple[float, float], colour: ChannelOrder) -> Images:
+    """Decode the graph's numbers to RGB in [0, 1] without clipping.
+
+    `span` holds the numbers of black and white.
+    """
     low, high = span
-    pixels = _affine(raw, np.full(3, 1 / (high - low)), np.full(3, -low / (high - low)))
+    pixels = _scale_channels(raw, np.full(3, 1 / (high - low)), np.full(3, -low / (high - low)))
     return pixels[..., ::-1] if colour == "bgr" else pixels
 
 
-def _affine(
+def _scale_channels(
     x: NDArray[np.float32], scale: NDArray[np.float64], shift: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """``x * scale + shift`` by channel; `x` itself where that changes nothing."""
+    """Compute ``x * scale + shift`` by channel; return `x` itself if that changes nothing."""
     if (scale == 1).all() and (shift == 0).all():
         return x
     y = x * scale.astype(np.float32)
@@ -97,14 +100,16 @@ def _affine(
     return y
 
 
-def _own_mask(spec: InpainterSpec, mask: NDArray[np.float32]) -> NDArray[Any]:
+def _arrange_mask(spec: InpainterSpec, mask: NDArray[np.float32]) -> NDArray[Any]:
+    """Bring a mask (N, H, W, 1) into the form of an input of its own."""
     if not spec.mask_channels:
         return mask[..., 0].astype(spec.mask_dtype)
     wide = np.broadcast_to(mask, (*mask.shape[:3], spec.mask_channels))
-    return _shaped(spec, wide, spec.mask_dtype)
+    return _arrange(spec, wide, spec.mask_dtype)
 
 
-def _shaped(spec: InpainterSpec, x: NDArray[Any], dtype: str) -> NDArray[Any]:
+def _arrange(spec: InpainterSpec, x: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Bring an array (N, H, W, C) into the layout and element type of an input."""
     if dtype == "uint8":
         x = np.clip(np.rint(x), 0, 255)
     axes = x.transpose(0, 3, 1, 2) if spec.layout == "nchw" else x

@@ -1,8 +1,8 @@
-"""An image and its hole at the size that an inpainter takes, and what it painted back.
+"""Brings images and holes to the size that an inpainter takes, and painted images back.
 
-What was in the hole reaches no other pixel: resampling weighs the known pixels alone, and on the
-way back the painted ones alone. The mask is resampled by nearest, never blurred, and no hole
-falls between the pixels.
+The pixels in a hole influence no other pixel: on the way in, resampling weighs the known
+pixels only, and on the way back the painted ones only. The mask is resampled by nearest
+neighbour, never blurred, and no hole falls between the pixels.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from onnxplain.image import resize
 Holes: TypeAlias = NDArray[np.bool_]  # (N, H, W)
 
 
-def fit(images: Images, holes: Holes, size: Size | None, multiple: int) -> tuple[Images, Holes]:
+def fit_size(
+    images: Images, holes: Holes, size: Size | None, multiple: int
+) -> tuple[Images, Holes]:
     """Bring images (N, H, W, 3) and holes (N, H, W) to a size, or to multiples of a number.
 
-    To a size they are resampled. To a multiple they are continued by their mirror image, below
-    and to the right, the hole with them, so that each pixel stays what it is.
+    To a size they are resampled. To a multiple they are continued by their mirror image below
+    and to the right, so that each pixel keeps its value.
     """
     rows, columns = images.shape[1:3]
     if size is None:
@@ -37,51 +39,64 @@ def fit(images: Images, holes: Holes, size: Size | None, multiple: int) -> tuple
     return np.stack([image for image, _ in resampled]), np.stack([hole for _, hole in resampled])
 
 
-def unfit(painted: Images, holes: Holes, size: Size, *, resampled: bool) -> Images:
-    """What was painted into the holes of `fit`, at the size that the images had before it.
+def restore_size(painted: Images, holes: Holes, size: Size, *, resampled: bool) -> Images:
+    """Bring painted images back to the size that they had before `fit_size`.
 
-    Where images were resampled, what is further from a hole than the filter reaches is 0.
+    Only pixels in the holes are meaningful. Where images were resampled, pixels further from
+    a hole than the filter reaches are 0.
+
+    Parameters
+    ----------
+    painted : (N, h, w, 3) ndarray of float32
+        What the inpainter painted.
+    holes : (N, h, w) ndarray of bool
+        The holes as `fit_size` returned them.
+    size : (rows, columns)
+        The size to return to.
+    resampled : bool
+        Whether `fit_size` brought the images to a size rather than to a multiple.
     """
     if not resampled:
         return painted[:, : size[0], : size[1]]
     if painted.shape[1:3] == size:
         return painted
-    return np.stack([_mean(*one, size) for one in zip(painted, holes, strict=True)])
+    pairs = zip(painted, holes, strict=True)
+    return np.stack([_average_counted(image, hole, size) for image, hole in pairs])
 
 
-def blank(images: Images, holes: Holes) -> Images:
-    """The images with the mean of their known pixels in their holes: nothing shows there."""
-    out = images.copy()
-    for image, hole in zip(out, holes, strict=True):
+def blank_holes(images: Images, holes: Holes) -> Images:
+    """Return the images with the mean of their known pixels in their holes."""
+    blanked = images.copy()
+    for image, hole in zip(blanked, holes, strict=True):
         image[hole] = 0
         count = hole.size - np.count_nonzero(hole)
         # A product sums pixels a hundred times as fast as a sum over two axes.
         total = np.ones(hole.size, np.float32) @ image.reshape(-1, 3)
         image[hole] = total / count if count else 0.5
-    return out
+    return blanked
 
 
 def _resample(image: Image, hole: NDArray[np.bool_], size: Size) -> tuple[Image, NDArray[np.bool_]]:
-    """One image and its hole; each pixel is the weighted mean of the known ones it lies on."""
-    inner = hole[np.ix_(*_centres(size, hole.shape))]
-    # A smaller frame steps over pixels: each of a hole has one there, too.
-    rows, columns = _centres(hole.shape, size)
+    """Resample an image and its hole; each pixel is the weighted mean of known ones under it."""
+    inner = hole[np.ix_(*_find_centres(size, hole.shape))]
+    # A smaller frame steps over pixels: each pixel of a hole marks one there, too.
+    rows, columns = _find_centres(hole.shape, size)
     y, x = np.nonzero(hole)
     inner[rows[y], columns[x]] = True
-    return _mean(image, ~hole, size), inner
+    return _average_counted(image, ~hole, size), inner
 
 
-def _mean(image: Image, counts: NDArray[np.bool_], size: Size) -> Image:
-    """The image at another size; each pixel is the weighted mean of those that count."""
+def _average_counted(image: Image, counts: NDArray[np.bool_], size: Size) -> Image:
+    """Resample an image; each pixel is the weighted mean of those pixels that count."""
     shrinks = any(new < old for old, new in zip(counts.shape, size, strict=True))
     blanked = image.copy()
     blanked[~counts] = 0
     weight = resize(counts.astype(np.float32), size, antialias=shrinks)[..., None]
-    # A pixel whose nearest counts has weight: at least a quarter by bilinear.
+    # A pixel whose nearest neighbour counts has weight: at least a quarter by bilinear.
     mean = resize(blanked, size, antialias=shrinks) / np.maximum(weight, 1e-6)
     return mean.astype(np.float32)
 
 
-def _centres(shape: tuple[int, ...], other: tuple[int, ...]) -> list[NDArray[np.int_]]:
-    """For each axis, the pixels of another size that lie under the centres of this one's."""
+def _find_centres(shape: tuple[int, ...], other: tuple[int, ...]) -> list[NDArray[np.int_]]:
+    """Find, on each axis, the pixels of another size under the centres of this one's pixels."""
     return [((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(shape, other, strict=True)]

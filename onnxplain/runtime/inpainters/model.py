@@ -12,13 +12,18 @@ import numpy as np
 
 from onnxplain.cache import recall, remember
 from onnxplain.core.data import Images, Mask
-from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec, described, parse
+from onnxplain.describe.inpainter.inpainter_spec import (
+    InpainterSpec,
+    describe_spec,
+    parse_inpainter_field,
+)
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.inpainters.conformance import Check, examine
-from onnxplain.runtime.inpainters.encoding import answer, decode, fixed_batch
-from onnxplain.runtime.inpainters.fitting import Holes, blank, fit, unfit
+from onnxplain.runtime.inpainters.encoding import decode_pixels, get_fixed_batch, run_graph
+from onnxplain.runtime.inpainters.fitting import Holes, blank_holes, fit_size, restore_size
+from onnxplain.runtime.ort import get_ort_version
 from onnxplain.runtime.runner import BatchSize
-from onnxplain.runtime.session import Session, get_ort_version, open_session
+from onnxplain.runtime.session import Session, open_session
 from onnxplain.version import __version__
 
 log = logging.getLogger(__name__)
@@ -34,11 +39,11 @@ def load_inpainter(
 ) -> OnnxInpainter:
     """Load an ONNX inpainter.
 
-    What it wants is read from the flags, the table ``[inpainter]`` of the TOML file beside it,
-    its metadata and its graph; what none of them tells is the plain convention: float32 RGB in
-    [0, 1], a mask where 1 is a hole, and an answer in [0, 1]. A few runs then show whether it
-    behaves so (`onnxplain.runtime.inpainters.conformance`); what they found is remembered in
-    the cache folder.
+    Its description is read from the flags, the table ``[inpainter]`` of the TOML file beside
+    it, its metadata and its graph. Where none of them says anything, the plain convention
+    holds: float32 RGB in [0, 1], a mask in which 1 is a hole, and an output in [0, 1]. A few
+    runs then show whether it behaves as described (`onnxplain.runtime.inpainters.conformance`);
+    their results are remembered in the cache folder.
 
     Parameters
     ----------
@@ -52,38 +57,44 @@ def load_inpainter(
     Raises
     ------
     InpainterError
-        If it is no inpainter, or its graph or its behaviour contradicts what is said of it.
+        If it is no inpainter, or its graph or its behaviour contradicts its description.
     ModelError, DeviceError
-        If the file cannot be loaded, or the device cannot be had.
+        If the file cannot be loaded, or the device is not available.
     ValueError, TypeError
-        If a flag has no valid value.
+        If the value of a flag is not valid.
     """
     from onnxplain.describe.inpainter.resolve_inpainter import resolve_inpainter
     from onnxplain.graph.load import read_model
 
-    wanted = Device.parse(device)
+    parsed = Device.parse(device)
     model = read_model(Path(path))
     spec = resolve_inpainter(model, flags or {})
-    source = model.content
-    session = open_session(source, wanted, name=model.path.name)
-
-    def on_cpu() -> Session:  # elsewhere, short floats blur what is to be told apart
-        at_hand = session.device.where == "cpu"
-        return session if at_hand else open_session(source, Device("cpu"), name=session.name)
-
-    key = model.sha256, get_ort_version(), __version__, repr(described(spec))
-    known = recall("inpainter", key)
-    if known is None:
-        spec, checks = examine(on_cpu(), spec)
-        seen = {name: getattr(spec, name) for name in spec.sources if spec.is_seen(name)}
-        remember("inpainter", key, {"seen": seen, "checks": checks})
-    else:
-        spec = spec.seen(**{name: parse(name, value) for name, value in known["seen"].items()})
-        checks = tuple(Check(*one) for one in known["checks"])
+    session = open_session(model.content, parsed, name=model.path.name)
+    spec, checks = _recall_or_examine(session, model.content, model.sha256, spec)
     for check in checks:
         if check.passed is False:
             log.warning("%s: %s: %s", session.name, check.name, check.text)
     return OnnxInpainter(session, spec, checks, model.sha256)
+
+
+def _recall_or_examine(
+    session: Session, source: bytes | Path, sha256: str, spec: InpainterSpec
+) -> tuple[InpainterSpec, tuple[Check, ...]]:
+    """Return what the graph's behaviour shows: as remembered, or by running it now."""
+    key = sha256, get_ort_version(), __version__, repr(describe_spec(spec))
+    remembered = recall("inpainter", key)
+    if remembered is not None:
+        seen = {
+            name: parse_inpainter_field(name, value) for name, value in remembered["seen"].items()
+        }
+        return spec.seen(**seen), tuple(Check(*fields) for fields in remembered["checks"])
+    # On CPU: elsewhere, short floats blur the differences that count.
+    on_cpu = session.device.where == "cpu"
+    full = session if on_cpu else open_session(source, Device("cpu"), name=session.name)
+    spec, checks = examine(full, spec)
+    facts = {name: getattr(spec, name) for name in spec.sources if spec.is_seen(name)}
+    remember("inpainter", key, {"seen": facts, "checks": checks})
+    return spec, checks
 
 
 @final
@@ -95,7 +106,7 @@ class OnnxInpainter:
     session : Session
         The loaded graph.
     spec : InpainterSpec
-        What it wants and gives.
+        What it takes and gives.
     checks : tuple of Check
         What its behaviour showed.
     sha256 : str
@@ -109,16 +120,16 @@ class OnnxInpainter:
         self._sha256 = sha256
         self.spec = spec
         self.checks = checks
-        axis = fixed_batch(session, spec)
+        fixed = get_fixed_batch(session, spec)
         self._batches = BatchSize(
-            min(spec.batch or BATCH_SIZE, axis or BATCH_SIZE),
-            fixed=axis is not None,
+            min(spec.batch or BATCH_SIZE, fixed or BATCH_SIZE),
+            fixed=fixed is not None,
             on_cpu=session.device.where == "cpu",
         )
 
     @property
     def batch_size(self) -> int:
-        """Images a call should hold."""
+        """Images that a call should hold."""
         return self._batches.size
 
     @property
@@ -134,11 +145,11 @@ class OnnxInpainter:
         }
 
     def record(self) -> dict[str, Any]:
-        """What it is, ready for JSON: the description with its sources, and what was checked."""
+        """Return a record for JSON: the description with its sources, and the checks."""
         return {
             "inpainter": self._session.name,
             "sha256": self._sha256,
-            "spec": described(self.spec),
+            "spec": describe_spec(self.spec),
             "checks": [check._asdict() for check in self.checks],
             "device": str(self._session.device),
             "providers": list(self._session.providers),
@@ -147,12 +158,12 @@ class OnnxInpainter:
         }
 
     def inpaint(self, images: Images, masks: Mask) -> Images:
-        """Images (N, H, W, 3) with the holes (N, H, W; 1 = hole) filled.
+        """Fill the holes (N, H, W; 1 = hole) of images (N, H, W, 3).
 
-        Pixels outside the holes are those given, to the bit, whatever the graph makes of
-        them, and what is inside them has no influence. An image without holes comes back as it
-        was; one that is all hole is painted from nothing. A graph of one size gets the image
-        resampled, and its answer comes back so.
+        Pixels outside the holes stay as they are, to the bit, whatever the graph makes of
+        them, and pixels inside the holes have no influence. An image without holes comes back
+        unchanged; an image that is all hole is painted from nothing. For a graph of one size
+        the image is resampled, and so is its output.
 
         Raises
         ------
@@ -160,34 +171,36 @@ class OnnxInpainter:
             If images are not float32 in [0, 1], images and masks are of different sizes, or a
             mask holds anything but 0 and 1.
         InpainterError
-            If the graph answers with another shape, or with NaN or infinite pixels.
+            If the output has another shape, or NaN or infinite pixels.
         OutOfMemory
             If not even the smallest batch fits.
         """
-        holes = _holes(images, masks)
-        out = images.copy()
-        some = np.flatnonzero(holes.any(axis=(1, 2)))
+        holes = _find_holes(images, masks)
+        filled = images.copy()
+        with_holes = np.flatnonzero(holes.any(axis=(1, 2)))
 
         def fill(start: int, stop: int) -> None:
-            batch = some[start:stop]
+            batch = with_holes[start:stop]
             painted = self._paint(images[batch], holes[batch])
             for i, picture in zip(batch, painted, strict=True):
-                out[i][holes[i]] = np.clip(picture[holes[i]], 0, 1)
+                filled[i][holes[i]] = np.clip(picture[holes[i]], 0, 1)
 
-        self._batches.each(len(some), fill)
-        return out
+        self._batches.run_batches(len(with_holes), fill)
+        return filled
 
     def _paint(self, images: Images, holes: Holes) -> Images:
-        """What the graph makes of one batch, at the size of the images."""
+        """Run the graph on one batch; return what it painted at the size of the images."""
         rows, columns = images.shape[1:3]
         spec = self.spec
-        inner, inner_holes = fit(images, holes, spec.size, spec.multiple)
-        raw = answer(self._session, spec, blank(inner, inner_holes), inner_holes)
-        painted = decode(raw, spec.output_range, spec.output_colour)
-        return unfit(painted, inner_holes, (rows, columns), resampled=spec.size is not None)
+        inner, inner_holes = fit_size(images, holes, spec.size, spec.multiple)
+        raw = run_graph(self._session, spec, blank_holes(inner, inner_holes), inner_holes)
+        painted = decode_pixels(raw, spec.output_range, spec.output_colour)
+        resampled = spec.size is not None
+        return restore_size(painted, inner_holes, (rows, columns), resampled=resampled)
 
 
-def _holes(images: Images, masks: Mask) -> Holes:
+def _find_holes(images: Images, masks: Mask) -> Holes:
+    """Return the holes as bool; raise an error unless images and masks are as `inpaint` says."""
     if images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(f"inpaint takes images (N, H, W, 3), got {images.shape}")
     if images.dtype != np.float32:
@@ -195,7 +208,7 @@ def _holes(images: Images, masks: Mask) -> Holes:
             f"inpaint takes images of float32 in [0, 1], got {images.dtype}; divide bytes by 255, "
             f"as images / np.float32(255)"
         )
-    if images.size and not (images.min() > -0.5 and images.max() < 1.5):  # some overshoot
+    if images.size and not (images.min() > -0.5 and images.max() < 1.5):  # room for overshoot
         raise ValueError(
             f"inpaint takes images in [0, 1], got {images.min():g} to {images.max():g}; divide "
             f"bytes by 255"

@@ -1,17 +1,13 @@
 import numpy as np
 import pytest
 import scipy.special
-from hypothesis import given
-from hypothesis import strategies as st
-from skimage.transform import resize
 
-from onnxplain.masks.enlarge import Enlarge
-from onnxplain.methods.masks.optim import Adam, sigmoid, total_variation
+from onnxplain.methods.masks.optim import Adam, check_grid, sigmoid, total_variation
 
 RNG = np.random.default_rng(0)
 
 
-def test_the_first_step_of_adam_is_the_learning_rate_against_the_gradients_sign():
+def test_the_first_step_of_adam_is_the_learning_rate_against_the_sign_of_the_gradient():
     grad = np.array([3.0, -1e-3, 0.0])
     change, after = Adam().update(grad, 0.1)
     np.testing.assert_allclose(change, [-0.1, 0.1, 0.0], rtol=1e-4)
@@ -38,12 +34,12 @@ def test_the_gradient_of_total_variation_equals_central_differences(power):
     cells = RNG.random((4, 5))
     _, grad = total_variation(cells, power)
     step = 1e-6
-    for at in np.ndindex(*cells.shape):
+    for cell in np.ndindex(*cells.shape):
         up, down = cells.copy(), cells.copy()
-        up[at] += step
-        down[at] -= step
+        up[cell] += step
+        down[cell] -= step
         slope = (total_variation(up, power)[0] - total_variation(down, power)[0]) / (2 * step)
-        assert grad[at] == pytest.approx(slope, rel=1e-4, abs=1e-7)
+        assert grad[cell] == pytest.approx(slope, rel=1e-4, abs=1e-7)
 
 
 def test_total_variation_of_one_step_edge_counts_each_pair_across_it():
@@ -52,19 +48,12 @@ def test_total_variation_of_one_step_edge_counts_each_pair_across_it():
     assert total_variation(cells, 3.0)[0] == pytest.approx(4 * 0.5**3)
 
 
-def test_bilinear_enlarging_equals_scikit_image():
-    cells = RNG.random((5, 5))
-    expected = resize(cells, (20, 33), order=1, mode="edge", anti_aliasing=False)
-    np.testing.assert_allclose(Enlarge.bilinear(5, (20, 33)).pixels(cells), expected, atol=1e-6)
-
-
-@given(st.integers(0, 1000), st.sampled_from(["nearest", "bilinear"]))
-def test_what_goes_back_is_the_adjoint_of_what_goes_forth(seed, how):
-    rng = np.random.default_rng(seed)
-    enlarge = getattr(Enlarge, how)(4, (9, 13))
-    cells, pixels = rng.standard_normal((4, 4)), rng.standard_normal((9, 13))
-    forth, back = (enlarge.pixels(cells) * pixels).sum(), (cells * enlarge.cells(pixels)).sum()
-    assert forth == pytest.approx(back, rel=1e-9, abs=1e-9)
+def test_a_grid_may_have_as_many_cells_as_the_shorter_side_has_pixels_but_no_more():
+    check_grid(9, (9, 13), "MP")
+    with pytest.raises(
+        ValueError, match="MP: grid must not exceed the pixels of a side, 9, got 10"
+    ):
+        check_grid(10, (13, 9), "MP")
 
 
 def test_sigmoid_is_scipys_and_does_not_overflow():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from onnxplain.core.data import Case, make_rng
 from onnxplain.engine.run import make_jobs, run
-from onnxplain.image.superpixels import superpixels
+from onnxplain.image.superpixels import find_superpixels
 from onnxplain.methods import LIME
 from onnxplain.methods.scores.lime import weighted_lasso, weighted_ridge
 from tests.helpers.nets import Net, Picture, additive, curved
@@ -25,8 +25,9 @@ def explain(net, method, fill):
     return outcome
 
 
-def samples(method):
-    segments = superpixels(IMAGE, n_segments=method.n_segments, compactness=30.0, sigma=3.0)
+def draw_samples(method):
+    """The superpixels, and the samples that the method draws of them."""
+    segments = find_superpixels(IMAGE, n_segments=method.n_segments, compactness=30.0, sigma=3.0)
     rng = make_rng(0, "photo", "lime")
     kept = rng.integers(0, 2, (method.n_samples, segments.max() + 1), dtype=np.uint8)
     kept[0] = 1
@@ -38,7 +39,7 @@ def test_lime_equals_the_plain_loops():
     net = Net(curved(weights), SHAPE)
     method = LIME(n_samples=60, n_segments=12)
     outcome = explain(net, method, Picture(0.5))
-    segments, kept = samples(method)
+    segments, kept = draw_samples(method)
     expected = reference.lime(
         lambda x: float(net.function(x[None])[0, 1]),
         IMAGE,
@@ -51,11 +52,11 @@ def test_lime_equals_the_plain_loops():
     assert outcome.evaluations == 60
 
 
-def test_lime_on_an_additive_net_returns_each_segments_effect_but_for_the_penalty():
+def test_lime_on_an_additive_net_without_penalty_returns_the_effect_of_each_segment():
     weights = RNG.standard_normal((*SHAPE, 3)).astype(np.float32)
     method = LIME(n_samples=400, n_segments=20, alpha=0.0)
     outcome = explain(Net(additive(weights), SHAPE), method, Picture(0.5))
-    segments, _ = samples(method)
+    segments, _ = draw_samples(method)
     effect = np.bincount(segments.ravel(), (weights * (IMAGE - 0.5)).sum(axis=-1).ravel())
     np.testing.assert_allclose(outcome.values[0].coarse, effect, rtol=1e-3, atol=1e-3)
 
@@ -79,7 +80,7 @@ def test_ridge_equals_the_lime_package_on_the_same_samples():
     expected = np.zeros(30)
     for feature, value in theirs[1]:
         expected[feature] = value
-    beta, intercept = weighted_ridge(kept, scores, LIME()._weights(kept), 1.0)
+    beta, intercept = weighted_ridge(kept, scores, LIME()._weigh(kept), 1.0)
     np.testing.assert_allclose(beta, expected, atol=1e-6)
     assert intercept == pytest.approx(theirs[0], abs=1e-6)
 
@@ -99,28 +100,28 @@ def test_lasso_equals_scikit_learn(alpha):
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_weights_fall_as_less_is_kept_and_a_sample_of_nothing_is_at_distance_one(seed):
+def test_weights_fall_as_less_is_kept_and_a_sample_that_keeps_nothing_is_at_distance_1(seed):
     n_kept = np.random.default_rng(seed).permutation(9)
     kept = (np.arange(8) < n_kept[:, None]).astype(np.uint8)
     for distance in ("cosine", "l2"):
-        weights = LIME(distance=distance, kernel_width=1.0)._weights(kept)
+        weights = LIME(distance=distance, kernel_width=1.0)._weigh(kept)
         assert (np.diff(weights[np.argsort(n_kept)]) > 0).all()
-    nothing = LIME()._weights(np.zeros((1, 8), np.uint8))
+    nothing = LIME()._weigh(np.zeros((1, 8), np.uint8))
     assert nothing[0] == pytest.approx(np.sqrt(np.exp(-16.0)))
 
 
 @pytest.mark.parametrize("distance", ["cosine", "l2"])
 @pytest.mark.parametrize("regression", ["ridge", "lasso"])
-def test_every_regression_and_distance_finds_the_evidence_at_its_defaults(distance, regression):
+def test_every_regression_and_distance_finds_the_evidence_with_its_defaults(distance, regression):
     evidence = np.zeros((*SHAPE, 3), np.float32)
     evidence[:, : SHAPE[1] // 2] = 1 / evidence[:, : SHAPE[1] // 2].size
 
-    def left_half(images):
+    def score_left_half(images):
         score = np.einsum("nhwc,hwc->n", images, evidence)
         return np.stack([1 - score, score], axis=1)
 
     method = LIME(n_samples=300, n_segments=20, distance=distance, regression=regression)
-    coarse = explain(Net(left_half, SHAPE), method, Picture(0.0)).values[0].coarse
-    segments, _ = samples(method)
-    effect = [(IMAGE * evidence)[segments == one].sum() for one in range(len(coarse))]
+    coarse = explain(Net(score_left_half, SHAPE), method, Picture(0.0)).values[0].coarse
+    segments, _ = draw_samples(method)
+    effect = [(IMAGE * evidence)[segments == label].sum() for label in range(len(coarse))]
     assert np.corrcoef(coarse, effect)[0, 1] > 0.8

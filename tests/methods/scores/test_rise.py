@@ -42,13 +42,13 @@ def test_rise_equals_the_plain_loops(normalise):
     assert outcome.evaluations == 80
 
 
-def test_rise_of_a_constant_score_is_that_score_everywhere():
+def test_rise_of_a_constant_score_is_that_score_at_every_pixel():
     net = Net(lambda x: np.tile([[0.3, 0.7]], (len(x), 1)), SHAPE)
     heatmap = explain(net, RISE(n_masks=50), Picture()).values[0].heatmap
     np.testing.assert_allclose(heatmap, 0.7, atol=1e-6)
 
 
-def test_rise_on_an_additive_net_ranks_the_one_region_that_matters_first():
+def test_rise_on_an_additive_net_peaks_in_the_only_region_that_matters():
     weights = np.zeros((*SHAPE, 3), np.float32)
     weights[4:10, 20:27] = 1
     heatmap = (

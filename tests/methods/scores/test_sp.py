@@ -24,7 +24,7 @@ def explain(net, method, fill):
     return outcome
 
 
-def test_sp_of_one_pixel_on_an_additive_net_returns_each_pixels_own_effect():
+def test_sp_with_patch_1_on_an_additive_net_returns_the_effect_of_each_pixel():
     weights = RNG.standard_normal((20, 26, 3)).astype(np.float32)
     outcome = explain(Net(additive(weights), SHAPE), SP(patch=1, stride=1), Picture(0.25))
     effect = (weights * (IMAGE - 0.25)).sum(axis=-1)
@@ -50,13 +50,13 @@ def test_sp_equals_the_plain_loops(patch, stride, align):
     assert outcome.evaluations == coarse.size + 1 == SP(patch, stride).evaluations(SHAPE)
 
 
-def test_sp_at_the_papers_size_asks_4357_evaluations():
-    assert SP().evaluations((224, 224)) == 66 * 66 + 1  # algorithms of the paper, 29 / 3
+def test_sp_at_the_papers_size_makes_4357_evaluations():
+    assert SP().evaluations((224, 224)) == 66 * 66 + 1  # patches of 29 pixels, 3 apart
 
 
-def test_center_puts_a_border_peak_where_the_patch_was_and_stretch_moves_it():
+def test_center_leaves_a_peak_near_the_border_in_place_and_stretch_moves_it():
     weights = np.zeros((20, 26, 3), np.float32)
-    weights[2, 3] = 1  # one pixel matters
+    weights[2, 3] = 1  # a single pixel matters
     net = Net(additive(weights), SHAPE)
     centred = explain(net, SP(patch=5, stride=1, align="center"), Picture()).values[0].heatmap
     assert centred[2, 3] == pytest.approx(IMAGE[2, 3].sum(), rel=1e-5)
@@ -69,37 +69,37 @@ def test_center_puts_a_border_peak_where_the_patch_was_and_stretch_moves_it():
 @pytest.fixture
 def near(tmp_path):
     """An inpainter that looks 3 pixels round each pixel of a hole."""
-    made = models.save(models.inpainter("near"), tmp_path / "near.onnx")
-    return Inpaint(load_inpainter(made, device="cpu"))
+    path = models.save(models.inpainter("near"), tmp_path / "near.onnx")
+    return Inpaint(load_inpainter(path, device="cpu"))
 
 
 NET = Net(curved((RNG.standard_normal((20, 26, 3, 2)) * 0.1).astype(np.float32)), SHAPE)
 
 
 @pytest.mark.parametrize(("patch", "stride", "share"), [(5, 2, 3), (4, 3, 5), (3, 1, 3)])
-def test_patches_that_share_a_fill_give_the_exact_map_if_the_inpainter_does_not_look_further(
+def test_patches_that_share_a_fill_give_the_exact_map_if_the_inpainter_looks_no_further(
     near, patch, stride, share
 ):
     exact = explain(NET, SP(patch, stride), near)
     quick = explain(NET, SP(patch, stride, share=share), near)
-    # float32 scores of one image differ in the last digit between batches
+    # float32 scores of the same image differ in the last digit between batches
     np.testing.assert_allclose(quick.values[0].coarse, exact.values[0].coarse, atol=1e-6)
     np.testing.assert_allclose(quick.values[0].heatmap, exact.values[0].heatmap, atol=1e-6)
     assert quick.evaluations == exact.evaluations == exact.effort.inpaints + 1
     step = -(-(patch + share) // stride)
     places = [range((side - patch) // stride + 1) for side in SHAPE]
     assert quick.effort.inpaints == len(
-        {(r % step, c % step) for r in places[0] for c in places[1]}
+        {(row % step, column % step) for row in places[0] for column in places[1]}
     )
 
 
-def test_patches_that_are_too_near_disturb_each_others_fill(near):
+def test_patches_that_are_too_near_change_each_others_fill(near):
     exact = explain(NET, SP(5, 2), near).values[0].coarse
     quick = explain(NET, SP(5, 2, share=1), near).values[0].coarse
     assert np.abs(quick - exact).max() > 1e-4
 
 
-def test_sharing_changes_nothing_where_the_fill_is_a_picture():
+def test_sharing_changes_nothing_if_the_fill_is_a_picture():
     exact, quick = (explain(NET, SP(5, 2, share=share), Picture(0.5)) for share in (0, 3))
     np.testing.assert_allclose(quick.values[0].coarse, exact.values[0].coarse, atol=1e-6)
     assert quick.effort.inpaints == 0

@@ -7,8 +7,8 @@ from scipy.ndimage import gaussian_filter
 
 from onnxplain.fills import FoldedBlur
 from onnxplain.fills.folded import KERNEL
-from onnxplain.metrics.heatmaps.curves import Deletion, Insertion, area_under, ranks
-from tests.helpers.metrics import judged
+from onnxplain.metrics.heatmaps.curves import Deletion, Insertion, area_under_curve, rank_pixels
+from tests.helpers.metrics import judge_with_net
 from tests.helpers.nets import Picture, additive, curved
 from tests.reference import metrics as reference
 
@@ -28,11 +28,11 @@ class MeanColour:
         return np.broadcast_to(np.float32(MEAN), image.shape)
 
 
-def constant(images):
+def always_same(images):
     return np.tile([0.7, 0.3], (len(images), 1))
 
 
-def test_the_kernel_is_a_gaussian_with_folded_tails():
+def test_kernel_is_a_gaussian_with_folded_tails():
     delta = np.zeros((11, 11))
     delta[5, 5] = 1
     np.testing.assert_allclose(np.outer(KERNEL, KERNEL), gaussian_filter(delta, 5), atol=1e-12)
@@ -46,8 +46,8 @@ def test_the_kernel_is_a_gaussian_with_folded_tails():
         (Insertion(step=20, fill=FoldedBlur()), "insertion"),
     ],
 )
-def test_curves_are_those_of_rises_evaluation_program(metric, mode):
-    score = judged(metric, CURVED, IMAGE, HEATMAP)
+def test_curves_equal_those_of_rises_evaluation_program(metric, mode):
+    score = judge_with_net(metric, CURVED, IMAGE, HEATMAP)
     curve, auc = reference.rise_curve(
         lambda image: CURVED(image[None])[0, 1], IMAGE, HEATMAP, mode, 20
     )
@@ -56,7 +56,7 @@ def test_curves_are_those_of_rises_evaluation_program(metric, mode):
     assert score.value == pytest.approx(auc, abs=2e-6)
 
 
-def test_the_blur_is_wide_and_padded_with_the_mean():
+def test_blur_is_wide_and_padded_with_the_mean():
     blurred = FoldedBlur(border=MEAN).prepare(np.ones((30, 30, 3), np.float32), RNG)
     np.testing.assert_allclose(blurred[15, 15], 1, atol=1e-6)
     corner = np.float64(MEAN) + (1 - np.float64(MEAN)) * sum(KERNEL[:6]) ** 2
@@ -64,42 +64,43 @@ def test_the_blur_is_wide_and_padded_with_the_mean():
 
 
 @pytest.mark.parametrize("metric", [Deletion(step=7), Insertion(step=7)])
-def test_a_constant_score_c_gives_an_area_of_c(metric):
-    assert judged(metric, constant, IMAGE, HEATMAP).value == pytest.approx(0.3, abs=1e-7)
+def test_constant_score_is_the_area(metric):
+    assert judge_with_net(metric, always_same, IMAGE, HEATMAP).value == pytest.approx(0.3, abs=1e-7)
 
 
-def test_a_score_that_falls_with_one_pixel_gives_the_area_of_the_step():
+def test_score_of_a_single_pixel_gives_the_area_of_its_step():
     heatmap = np.zeros((10, 10), np.float32)
     heatmap[4, 6] = -1  # the last of all to go
     image = np.ones((10, 10, 3), np.float32)
 
-    def function(images):
+    def see_one_pixel(images):
         score = (images[:, 4, 6, 0] > 0.5).astype(np.float64)
         return np.stack([1 - score, score], axis=1)
 
-    late = judged(Deletion(step=10), function, image, heatmap).value
-    early = judged(Deletion(step=10), function, image, -heatmap).value
+    late = judge_with_net(Deletion(step=10), see_one_pixel, image, heatmap).value
+    early = judge_with_net(Deletion(step=10), see_one_pixel, image, -heatmap).value
     # Scores are 1 at ten of eleven points, or at the first one only.
     assert late == pytest.approx((10 - 0.5) / 10)
     assert early == pytest.approx(0.5 / 10)
 
 
-def test_an_additive_score_over_a_black_fill_has_a_closed_form():
+def test_additive_score_over_a_black_fill_has_a_closed_form():
     weight = (IMAGE * POSITIVE).sum(axis=2, dtype=np.float64).ravel()
     order = np.argsort(-HEATMAP.ravel(), kind="stable")
     left = weight.sum() - np.concatenate([[0], np.cumsum(weight[order])])
-    score = judged(Deletion(step=1), additive(POSITIVE), IMAGE, HEATMAP)
+    score = judge_with_net(Deletion(step=1), additive(POSITIVE), IMAGE, HEATMAP)
     np.testing.assert_allclose(score.details["curve"], left, atol=1e-6)
     # What insertion over black brings back is what deletion takes away.
-    inserted = judged(Insertion(step=1, fill=Picture(0.0)), additive(POSITIVE), IMAGE, HEATMAP)
+    insertion = Insertion(step=1, fill=Picture(0.0))
+    inserted = judge_with_net(insertion, additive(POSITIVE), IMAGE, HEATMAP)
     np.testing.assert_allclose(inserted.details["curve"], weight.sum() - left, atol=1e-6)
 
 
-def test_the_effects_themselves_are_the_best_heatmap_and_their_inverse_the_worst():
+def test_effects_of_an_additive_net_are_the_best_heatmap_and_their_inverse_the_worst():
     effects = (IMAGE * POSITIVE).sum(axis=2)
     for metric, sign in ((Deletion(step=10), 1), (Insertion(step=10, fill=Picture(0.0)), -1)):
         best, middle, worst = (
-            sign * judged(metric, additive(POSITIVE), IMAGE, heatmap).value
+            sign * judge_with_net(metric, additive(POSITIVE), IMAGE, heatmap).value
             for heatmap in (effects, HEATMAP, -effects)
         )
         assert best < middle < worst
@@ -112,11 +113,10 @@ def test_the_effects_themselves_are_the_best_heatmap_and_their_inverse_the_worst
     batch_size=st.integers(1, 9),
 )
 def test_only_the_order_of_the_heatmap_matters(heatmap, step, batch_size):
-    plain = judged(Deletion(step=step), CURVED, IMAGE, heatmap)
-    risen = judged(
-        Deletion(step=step), CURVED, IMAGE, np.exp(heatmap) * 3 - 1, batch_size=batch_size
-    )
-    assert risen.value == pytest.approx(plain.value, abs=1e-6)
+    plain = judge_with_net(Deletion(step=step), CURVED, IMAGE, heatmap)
+    increased = np.exp(heatmap) * 3 - 1
+    changed = judge_with_net(Deletion(step=step), CURVED, IMAGE, increased, batch_size=batch_size)
+    assert changed.value == pytest.approx(plain.value, abs=1e-6)
     assert 0 <= plain.value <= 1
     assert plain.details["share"][0] == 0
     assert plain.details["share"][-1] == 1
@@ -124,27 +124,28 @@ def test_only_the_order_of_the_heatmap_matters(heatmap, step, batch_size):
 
 
 @pytest.mark.parametrize("metric", [Deletion, Insertion])
-def test_a_curve_has_28_steps_at_any_size_and_never_just_its_ends(metric):
+def test_curve_has_28_steps_at_any_size_and_never_only_its_ends(metric):
     assert [metric().evaluations(size) for size in ((224, 224), (64, 64), (7, 4))] == [29, 29, 29]
     assert metric(step=1792).evaluations((224, 224)) == 29
     with pytest.raises(ValueError, match=r"step of 1792 pixels has no point.*32 x 32.*smaller"):
         metric(step=1792).evaluations((32, 32))
 
 
-def test_equal_values_go_in_reading_order_or_in_a_seeded_one():
+def test_equal_values_go_in_reading_order_or_in_a_seeded_order():
     heatmap = np.array([[0.0, 1.0], [1.0, 0.0]])
     np.testing.assert_array_equal(
-        ranks(heatmap, "row-major", np.random.default_rng(0)), [[2, 0], [1, 3]]
+        rank_pixels(heatmap, "row-major", np.random.default_rng(0)), [[2, 0], [1, 3]]
     )
     flat = np.zeros((8, 8))
-    drawn = [ranks(flat, "random", np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    drawn = [rank_pixels(flat, "random", np.random.default_rng(seed)) for seed in (1, 1, 2)]
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert (drawn[0] != drawn[2]).any()
-    mixed = ranks(np.repeat([[1.0], [0.0]], 8, axis=1), "random", np.random.default_rng(1))
+    rows = np.repeat([[1.0], [0.0]], 8, axis=1)
+    mixed = rank_pixels(rows, "random", np.random.default_rng(1))
     assert mixed[0].max() < mixed[1].min()
 
 
-def test_224_pixels_and_the_papers_step_are_29_states():
+def test_papers_step_at_224_pixels_gives_29_points():
     assert Deletion().evaluations((224, 224)) == 29
 
 
@@ -155,11 +156,11 @@ def test_224_pixels_and_the_papers_step_are_29_states():
         (np.full(SIZE, np.nan, np.float32), "NaN"),
     ],
 )
-def test_an_unusable_heatmap_is_refused(heatmap, message):
+def test_unusable_heatmap_is_an_error(heatmap, message):
     with pytest.raises(ValueError, match=message):
-        judged(Deletion(), CURVED, IMAGE, heatmap)
+        judge_with_net(Deletion(), CURVED, IMAGE, heatmap)
 
 
-def test_a_curve_has_two_points_or_more():
+def test_area_needs_two_scores():
     with pytest.raises(ValueError, match="two scores"):
-        area_under([1.0])
+        area_under_curve([1.0])

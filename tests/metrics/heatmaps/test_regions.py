@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnxplain.metrics.heatmaps.regions import ABPC, LeRF, MoRF, region_ranks
-from tests.helpers.metrics import judged
+from onnxplain.metrics.heatmaps.regions import ABPC, LeRF, MoRF, rank_regions
+from tests.helpers.metrics import judge_with_net
 from tests.helpers.nets import Picture, additive, curved
 from tests.reference import metrics as reference
 
@@ -17,11 +17,11 @@ POSITIVE = (RNG.random((*SIZE, 3)) / np.prod(SIZE) / 3).astype(np.float32)
 
 @settings(max_examples=25, deadline=None)
 @given(patch=st.integers(1, 16), steps=st.integers(1, 60), seed=st.integers(0, 999))
-def test_morf_and_lerf_are_those_of_plain_loops(patch, steps, seed):
+def test_morf_and_lerf_equal_plain_loops(patch, steps, seed):
     heatmap = np.random.default_rng(seed).normal(size=SIZE).astype(np.float32)
     fill = np.full_like(IMAGE, 0.25)
     for metric in (MoRF(patch=patch, steps=steps), LeRF(patch=patch, steps=steps)):
-        score = judged(metric, CURVED, IMAGE, heatmap, fill=Picture(0.25))
+        score = judge_with_net(metric, CURVED, IMAGE, heatmap, fill=Picture(0.25))
         curve, aopc = reference.region_perturbation(
             lambda image: CURVED(image[None])[0, 1],
             IMAGE,
@@ -35,19 +35,19 @@ def test_morf_and_lerf_are_those_of_plain_loops(patch, steps, seed):
         assert score.value == pytest.approx(aopc, abs=1e-6)
 
 
-def test_the_area_between_the_curves_is_the_difference_of_both():
+def test_abpc_is_the_difference_of_morf_and_lerf():
     heatmap = RNG.normal(size=SIZE)
-    score = judged(ABPC(patch=3), CURVED, IMAGE, heatmap)
-    most = judged(MoRF(patch=3), CURVED, IMAGE, heatmap).value
-    least = judged(LeRF(patch=3), CURVED, IMAGE, heatmap).value
+    score = judge_with_net(ABPC(patch=3), CURVED, IMAGE, heatmap)
+    most = judge_with_net(MoRF(patch=3), CURVED, IMAGE, heatmap).value
+    least = judge_with_net(LeRF(patch=3), CURVED, IMAGE, heatmap).value
     assert score.value == pytest.approx(most - least, abs=1e-7)
 
 
-def test_the_effects_themselves_are_best_and_inverting_them_swaps_the_sign():
+def test_effects_of_an_additive_net_are_best_and_their_inverse_swaps_the_sign():
     effects = (IMAGE * POSITIVE).sum(axis=2)
     noise = RNG.normal(size=SIZE)
     best, middle, worst = (
-        judged(ABPC(patch=2), additive(POSITIVE), IMAGE, heatmap).value
+        judge_with_net(ABPC(patch=2), additive(POSITIVE), IMAGE, heatmap).value
         for heatmap in (effects, noise, -effects)
     )
     assert best > middle > worst
@@ -56,7 +56,7 @@ def test_the_effects_themselves_are_best_and_inverting_them_swaps_the_sign():
 
 def test_regions_of_equal_relevance_go_in_reading_order():
     # .1 has no exact sum: means over regions of other sizes differ in the last digits.
-    rank = region_ranks(np.full((10, 7), 0.1), 3, "most")
+    rank = rank_regions(np.full((10, 7), 0.1), 3, "most")
     np.testing.assert_array_equal(rank[::3, ::3], np.arange(12).reshape(4, 3))
 
 

@@ -1,4 +1,4 @@
-"""MP2: the loop, its sweeps, and the mask that it grows."""
+"""MP2: the paper's loop, its sweeps, the mask it grows, its fills and its questions."""
 
 from onnxplain.methods.masks.mp2.mp2 import MP2
 

@@ -1,12 +1,12 @@
 """MP2: a mask grown cell by cell until the class is gone (Agarwal & Nguyen, ACCV 2020).
 
-From an empty mask, in every step the two cells of a coarse grid whose removal lowers the
-target's score most are removed, until its probability is at chance level [1]_ (sec. 3.3).
-With an inpainter as the fill it is MP2-G.
+From an empty mask, every step removes the two cells of a coarse grid whose removal lowers the
+target's score most, until its probability is at chance level [1]_ (sec. 3.3). With an
+inpainter as the fill it is MP2-G.
 
-The gain of a cell is a difference, ``score(x_bar(M)) - score(x_bar(M + cell))``, which needs
-nothing of the classifier but its scores, and whose masks are binary, as an inpainter wants;
-or it is read off the gradient by the mask, as the paper does.
+The gain of a cell is a difference, ``score(x_bar(M)) - score(x_bar(M + cell))``. It needs
+only scores of the classifier, and its masks are binary, as an inpainter wants them. Or the
+gain is read off the gradient by the mask, as in the paper.
 
 References
 ----------
@@ -18,7 +18,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -29,11 +29,18 @@ from onnxplain.core.flow import Flow
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.image import gaussian_blur
 from onnxplain.methods.masks.mp2.growth import Growth
+from onnxplain.methods.masks.mp2.probe import Probe
+from onnxplain.methods.masks.mp2.sweeps import (
+    find_shortest_row,
+    try_all,
+    try_coarsely,
+    try_lazily,
+    try_proposed,
+)
 from onnxplain.methods.masks.optim import check_grid
 
-# How many cells are tried in a step, if that is not given: the grid's over so many.
+# The number of cells tried in a step, unless it is given: the cells of the grid over this.
 PARTS: Mapping[str, int] = {"lazy": 12, "coarse": 20, "propose": 22}
-SHIFTS = (0, 3, 1, 2)  # of the tilings of `Growth.try_blocks`, in turn
 
 
 @dataclass(frozen=True)
@@ -43,99 +50,116 @@ class MP2(Parametrised):
     Parameters
     ----------
     grid : int
-        Cells a side of the mask.
+        Cells per side of the mask. More cells draw a finer mask and need more evaluations.
     cells_per_step : int
-        Cells removed in every step; the paper's 2.
+        Cells removed in every step; 2 in the paper. More take fewer steps and choose less
+        carefully.
     gain : {'auto', 'difference', 'gradient', 'propose'}
-        How a cell's gain is found: by removing it; by the derivative at the mask as it is;
-        or removing `n_tried` cells decides, of which a third are those remembered as best
-        from the steps before, and the others are proposed in turn by the derivative at the
-        mask as it is and by that half way to removing all cells that are left. ``auto`` is
-        ``gradient`` where the classifier has gradients, else ``difference``.
+        How the gain of a cell is found. ``difference`` removes the cell. ``gradient`` takes
+        the derivative at the mask as it is. ``propose`` removes `n_tried` cells: a third are
+        those remembered as best from earlier steps; the others are proposed in turn by the
+        derivative at the mask as it is, and by that half way to removing all cells that are
+        left. ``auto`` is ``gradient`` if the classifier has gradients, else ``difference``.
     selection : {'signed', 'absolute'}
-        Which gains ``gradient`` takes for large: those whose cells lower the score; or, as the
-        paper's "highest gradient norms" says to the letter, also those that raise it.
+        Which gains count as large with ``gain=gradient``. ``signed``: cells that lower the
+        score. ``absolute``: also cells that raise it, which is the paper's "highest gradient
+        norms" to the letter.
     sweep : {'coarse', 'lazy', 'full', 'static'}
-        Which cells ``difference`` tries in a step. ``full`` tries all that are left: the
+        Which cells ``gain=difference`` tries in a step. ``full`` tries all that are left: the
         definition, at ``786 T - T**2 + 1`` evaluations for T steps of a 28 x 28 grid.
-        ``lazy`` tries all in the first step and then, of the gains it remembers, the
-        `n_tried` largest anew, more if they do not hold [2]_; every `audit` steps it tries
-        all again, and the result tells how often it would have chosen others. ``coarse``
-        tries the `n_tried` cells of largest remembered gain (twice as many in the first
-        step) and those beside the cells removed last, whose gains have changed most; every
-        `audit` steps it corrects what it remembers by the gains of blocks of 2 x 2 cells,
-        tiled differently in turn. ``static`` ranks the cells once and searches the shortest
-        row of them that reaches chance level.
+        ``lazy`` tries all cells in the first step, and later the `n_tried` cells with the
+        largest remembered gains, and more if these gains do not hold [2]_; every `audit` steps
+        it tries all again, and the result says how often it would have chosen other cells.
+        ``coarse`` tries the `n_tried` cells with the largest remembered gains (twice as many
+        in the first step) and those beside the cells removed last, whose gains have changed
+        most; every `audit` steps it corrects the remembered gains by those of blocks of 2 x 2
+        cells, tiled differently each time. ``static`` ranks the cells once and searches for
+        the shortest row of them that reaches chance level.
     n_tried : int, optional
-        Cells tried at a time: a 12th of the grid's for ``lazy``, a 20th for ``coarse`` and a
-        22nd for ``propose`` if not given.
+        Cells tried at a time; more choose better and cost more evaluations. If not given:
+        the cells of the grid over 12 for ``lazy``, over 20 for ``coarse`` and over 22 for
+        ``propose``.
     audit : int, optional
-        Steps between two sweeps over all cells, in ``lazy`` (16 if not given), or over all
-        blocks, in ``coarse`` (5): what is remembered grows old as the mask grows.
+        Steps from one sweep over all cells to the next with ``lazy`` (16 if not given), or
+        over all blocks with ``coarse`` (5 if not given). Remembered gains go out of date as
+        the mask grows; fewer steps keep them fresher and cost more evaluations.
     look_ahead : {'lattice', 'exact', 'static', 'blur'}
-        What an untried cell would be filled with, where the fill depends on the mask.
-        ``lattice`` fills every `lattice`-th cell in both directions at once, so that a step
-        needs ``lattice**2 + 1`` fills and the holes still see their surroundings;
-        ``static`` does so once, with the empty mask, and needs 1 fill a step; ``exact`` makes
-        the fill for every mask tried; ``blur`` ranks by the blurred image, so that cells
-        come in the order of MP2 with a blur, for one evaluation more a step. The stop is
-        always decided with the fill of the mask as it is.
+        What an untried cell is filled with, if the fill depends on the mask. ``lattice``
+        fills every `lattice`-th cell in both directions at once, so that a step needs
+        ``lattice**2 + 1`` fills and the holes still see their surroundings. ``static`` does so
+        once, with the empty mask, and needs 1 fill per step after that. ``exact`` makes a fill
+        for every mask that is tried. ``blur`` ranks cells by the blurred image, so that they
+        come in the order of MP2 with a blur, for one evaluation more per step. Whether to
+        stop is always decided with the fill of the mask as it is.
     lattice : int
-        Distance in cells of the holes that share a fill.
+        Distance in cells between holes that share a fill, with ``look_ahead=lattice`` or
+        ``static``. Smaller is cheaper; larger lets an inpainter see more around each hole.
     blur_sigma : float
-        Standard deviation in pixels of the blur of ``look_ahead=blur``.
+        Standard deviation, in pixels, of the blur with ``look_ahead=blur``.
     chance : float, optional
-        Probability at which it stops; one over the number of classes if not given.
+        Probability at which the mask stops growing; one over the number of classes if not
+        given. Higher stops earlier, at a smaller mask.
     max_area : float
-        Share of the cells after which it stops, chance level or not.
+        Share of the cells at which the mask stops growing in any case.
 
     Notes
     -----
     Cells are ranked by log-odds, which still move where the probability of a sure
-    classifier does not, and the stop is on the probability. A binary map leaves the order of
-    its pixels open, so the heatmap is ``1 - step / T`` for a removed cell and 0 for others:
-    ``coarse > 0`` is the mask itself.
+    classifier does not; whether to stop is decided by the probability. A binary map leaves
+    the order of its pixels open, so the heatmap is ``1 - step / T`` for a removed cell and 0
+    for others: ``coarse > 0`` is the mask itself.
     With a compositing inpainter the image equals its fill outside the mask, so the gradient
     there is 0: ``gradient`` and ``propose`` need a look-ahead other than ``exact``.
-    On a device every call for scores holds the same number of images, padded where there are
-    fewer, so that the image under the mask as it is and the candidates are scored by one
-    kernel (calls for slopes are not padded); and the candidates of a step, whose order is all
-    that decides, are asked for in one query.
+    On a device every call for scores holds the same number of images, padded if there are
+    fewer, so that the image under the mask as it is and the candidates are scored by the same
+    kernel (calls for slopes are not padded). The candidates of a step, whose order decides
+    everything, are asked for in one query.
     """
 
     name: ClassVar[str] = "mp2"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = "blur"
+    without_gradients: ClassVar[str] = "gain=difference"
 
-    grid: Annotated[int, Param("cells a side of the mask", ge=1)] = 28
-    cells_per_step: Annotated[int, Param("cells removed in every step", ge=1)] = 2
+    grid: Annotated[int, Param("cells per side of the mask", ge=1)] = 28
+    cells_per_step: Annotated[int, Param("cells removed per step", ge=1)] = 2
     gain: Annotated[
-        Literal["auto", "difference", "gradient", "propose"], Param("how a cell's gain is found")
+        Literal["auto", "difference", "gradient", "propose"],
+        Param("how the gain of a cell is found; auto: by gradients if there are any"),
     ] = "auto"
     selection: Annotated[
-        Literal["signed", "absolute"], Param("whether gradient takes cells that raise the score")
+        Literal["signed", "absolute"],
+        Param("with gain=gradient: take cells that lower the score, or also those that raise it"),
     ] = "signed"
     sweep: Annotated[
-        Literal["coarse", "lazy", "full", "static"], Param("which cells difference tries")
+        Literal["coarse", "lazy", "full", "static"],
+        Param("with gain=difference: which cells are tried; full is the definition, and slow"),
     ] = "coarse"
     n_tried: Annotated[
-        int | None, Param("cells tried at a time; a part of the grid's if not given", ge=1)
+        int | None,
+        Param("cells tried at a time; 1/12 (lazy), 1/20 or 1/22 of the grid if not given", ge=1),
     ] = None
     audit: Annotated[
-        int | None, Param("steps between sweeps over all cells; 5 or 16 if not given", ge=1)
+        int | None,
+        Param(
+            "steps between sweeps over all cells or blocks; lazy 16, coarse 5 if not given", ge=1
+        ),
     ] = None
     look_ahead: Annotated[
         Literal["lattice", "exact", "static", "blur"],
-        Param("how fills that depend on the mask are made"),
+        Param("what cells that are tried are filled with, if the fill depends on the mask"),
     ] = "lattice"
-    lattice: Annotated[int, Param("distance in cells of holes that share a fill", ge=1)] = 4
+    lattice: Annotated[int, Param("distance in cells between holes that share a fill", ge=1)] = 4
     blur_sigma: Annotated[
-        float, Param("of the blur that look_ahead=blur ranks by, in pixels", gt=0, le=1000)
+        float, Param("with look_ahead=blur: standard deviation in pixels", gt=0, le=1000)
     ] = 10.0
     chance: Annotated[
-        float | None, Param("probability at which it stops; 1 / classes if not given", gt=0, lt=1)
+        float | None,
+        Param("probability at which the mask is done; 1 / classes if not given", gt=0, lt=1),
     ] = None
-    max_area: Annotated[float, Param("share of the cells after which it stops", gt=0, le=1)] = 1.0
+    max_area: Annotated[
+        float, Param("share of the cells at which the mask is done in any case", gt=0, le=1)
+    ] = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -146,24 +170,24 @@ class MP2(Parametrised):
 
     @property
     def wants_gradients(self) -> bool:
-        """Whether it would ask for gradients."""
+        """Whether it asks for gradients if it can."""
         return self.gain != "difference"
 
     @property
     def needs_gradients(self) -> bool:
-        """Whether it cannot do without."""
+        """Whether it cannot do without gradients."""
         return self.gain in ("gradient", "propose")
 
     def settled(self, *, gradients: bool) -> MP2:
-        """The same with ``auto`` decided."""
+        """Return the same method with ``auto`` decided."""
         if self.gain != "auto":
             return self
         return replace(self, gain="gradient" if gradients else "difference")
 
     def evaluations(self, size: Size) -> int:
-        """At most this many: until `max_area` is reached.
+        """Count the evaluations if `max_area` is reached; fewer are made if chance level is.
 
-        Exactly so many of ``full``, ``propose`` and ``gradient`` that end exhausted.
+        The count is exact for ``full``, ``propose`` and ``gradient``, an upper bound for others.
         """
         cells, step = self.grid**2, self.cells_per_step
         n_steps = -(-self._limit // step)
@@ -184,24 +208,105 @@ class MP2(Parametrised):
         return measures + sum(left)
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case; draws nothing."""
+        """Explain one case; draw nothing."""
         if self.gain == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
         check_grid(self.grid, case.size, "MP2")
-        chance = self._chance(case)
-        growth = Growth(case.image, self.grid)
+        chance = self._find_chance(case)
+        probe = Probe(Growth(case.image, self.grid))
         if self.gain == "difference" and self.sweep == "static":
-            reason = yield from self._cut_ranking(growth, chance)
+            reason = yield from self._cut_ranking(probe, chance)
         else:
-            reason = yield from self._grow(growth, chance)
-        return self._result(growth, reason)
+            reason = yield from self._grow(probe, chance)
+        return self._make_result(probe.growth, reason)
 
-    def _chance(self, case: Case) -> float:
-        """Probability at which it stops; equal classes are at it however they are rounded."""
+    def _grow(self, probe: Probe, chance: float) -> Flow[str]:
+        """Remove the best cells step by step; return why the mask stopped growing."""
+        growth = probe.growth
+        for step in range(growth.n_cells + 1):
+            probability, slope = yield from self._measure(probe)
+            if probability <= chance:
+                return "chance"
+            n_best = min(self.cells_per_step, self._limit - len(growth.order))
+            if n_best <= 0:
+                break
+            ranked_slope = yield from self._fill_ahead(probe, step)
+            slope = slope if ranked_slope is None else ranked_slope
+            if step == 0 and slope is not None and probe.fills.changes_nothing:
+                raise ValueError(
+                    f"MP2: where nothing is removed the fill is the image itself, so that all "
+                    f"gains by gradients are 0 with look_ahead={self.look_ahead!r}; "
+                    "take look_ahead='lattice'"
+                )
+            growth.start_step()
+            yield from self._find_gains(probe, slope, step, n_best)
+            growth.remove(growth.rank_up_to_date()[:n_best])
+        return "exhausted"
+
+    def _cut_ranking(self, probe: Probe, chance: float) -> Flow[str]:
+        """Rank all cells once; remove the shortest row of them that reaches chance level."""
+        if (yield from self._measure(probe))[0] <= chance:
+            return "chance"
+        yield from self._fill_ahead(probe, 0)
+        yield from try_all(probe)
+        ranking = probe.growth.rank_cells()[: self._limit]
+        n_cells = yield from find_shortest_row(probe, ranking, chance, self.cells_per_step)
+        probe.growth.remove(ranking[:n_cells])
+        return "chance" if (yield from self._measure(probe))[0] <= chance else "exhausted"
+
+    def _measure(self, probe: Probe) -> Flow[tuple[float, Image | None]]:
+        """Find the probability under the mask as it is, and the slope there, if that decides."""
+        if self.gain != "difference" and self.look_ahead != "blur":
+            return (yield from probe.differentiate())
+        if self.look_ahead in ("lattice", "static"):
+            yield from probe.fills.update()
+        return (yield from probe.measure()), None
+
+    def _fill_ahead(self, probe: Probe, step: int) -> Flow[Image | None]:
+        """Settle the fill of the cells that are tried; return its slope, if that decides."""
+        growth, fills = probe.growth, probe.fills
+        if self.look_ahead == "blur":
+            if step == 0:
+                fills.rank_by(gaussian_blur(growth.image, self.blur_sigma).clip(0, 1))
+            if self.gain != "difference":
+                return (yield from probe.differentiate_ranked())
+            yield from probe.measure_ranked()
+        elif self.look_ahead == "lattice" or (self.look_ahead == "static" and step == 0):
+            yield from fills.fill_lattices(self.lattice)
+        if self.look_ahead in ("lattice", "static"):
+            fills.fix_candidates()
+        return None
+
+    def _find_gains(self, probe: Probe, slope: Image | None, step: int, n_best: int) -> Flow[None]:
+        """Find the gains of cells among which the `n_best` best are."""
+        if slope is not None:
+            if self.gain == "propose":
+                yield from try_proposed(probe, slope, n_tried=self._n_tried)
+            else:
+                gains = probe.estimate_gains(slope)
+                probe.growth.adopt_gains(abs(gains) if self.selection == "absolute" else gains)
+        elif self.sweep == "lazy":
+            yield from try_lazily(probe, step, n_best, n_tried=self._n_tried, audit=self._audit)
+        elif self.sweep == "coarse":
+            yield from try_coarsely(
+                probe,
+                step,
+                n_tried=self._n_tried,
+                audit=self._audit,
+                cells_per_step=self.cells_per_step,
+            )
+        else:
+            yield from try_all(probe)
+
+    def _find_chance(self, case: Case) -> float:
+        """Find the probability at which to stop.
+
+        A classifier of equal classes is at chance level, however its scores are rounded.
+        """
         if self.chance is not None:
             return self.chance
         if case.n_classes is None:
-            raise ValueError("MP2: chance must be given for a case without a number of classes")
+            raise ValueError("MP2: the case has no number of classes; pass chance")
         return (1 + 1e-6) / case.n_classes
 
     @property
@@ -218,129 +323,7 @@ class MP2(Parametrised):
     def _audit(self) -> int:
         return self.audit or (5 if self.sweep == "coarse" else 16)
 
-    def _grow(self, growth: Growth, chance: float) -> Flow[str]:
-        """Remove the best cells, step by step; tells why it stopped."""
-        for step in range(growth.n_cells + 1):
-            probability, slope = yield from self._measure(growth)
-            if probability <= chance:
-                return "chance"
-            room = min(self.cells_per_step, self._limit - len(growth.order))
-            if room <= 0:
-                break
-            ranking = yield from self._look_ahead(growth, step)
-            slope = slope if ranking is None else ranking
-            growth.fresh[:] = False
-            if step == 0 and slope is not None and growth.is_blind:
-                raise ValueError(
-                    f"MP2: where nothing is removed the fill is the image itself, so that "
-                    f"gradients tell nothing with look_ahead={self.look_ahead!r}; take 'lattice'"
-                )
-            if slope is None:
-                yield from self._try(growth, step, room)
-            elif self.gain == "propose":
-                yield from self._try_proposed(growth, slope)
-            else:
-                gains = growth.project(slope)
-                growth.take(abs(gains) if self.selection == "absolute" else gains)
-            growth.remove(growth.best_fresh()[:room])
-        return "exhausted"
-
-    def _measure(self, growth: Growth) -> Flow[tuple[float, Image | None]]:
-        """The probability under the mask as it is; with the slope there where that decides."""
-        slopes = self.gain != "difference" and self.look_ahead != "blur"
-        if slopes or self.look_ahead in ("lattice", "static"):
-            yield from growth.refill()
-        if slopes:
-            return (yield from growth.differentiate())
-        return (yield from growth.measure()), None
-
-    def _look_ahead(self, growth: Growth, step: int) -> Flow[Image | None]:
-        """Settle what fills the cells that are tried in a step; the slope if that is another."""
-        if self.look_ahead == "blur":
-            if step == 0:
-                growth.rank_by(gaussian_blur(growth.image, self.blur_sigma).clip(0, 1))
-            if self.gain != "difference":
-                return (yield from growth.differentiate_ranked())
-            yield from growth.measure_ranked()
-        elif self.look_ahead == "lattice" or (self.look_ahead == "static" and step == 0):
-            yield from growth.look_ahead(self.lattice)
-        if self.look_ahead in ("lattice", "static"):
-            growth.fill_tried()
-        return None
-
-    def _try(self, growth: Growth, step: int, room: int) -> Flow[None]:
-        """Find the gains of cells among which the `room` best are."""
-        if self.sweep == "lazy":
-            yield from self._try_lazily(growth, step, room)
-        elif self.sweep == "coarse":
-            yield from self._try_coarsely(growth, step)
-        else:
-            yield from growth.try_cells(growth.best())
-
-    def _try_proposed(self, growth: Growth, slope: Image) -> Flow[None]:
-        """Try cells remembered as best, and those that one or the other slope proposes."""
-        half_way = yield from growth.differentiate_half_way()
-        remembered = [cell for cell in growth.best() if growth.tried[cell]][: self._n_tried // 3]
-        ranked = [growth.ranked(growth.project(one)) for one in (half_way, slope)]
-        proposed = [cell for pair in zip(*ranked, strict=True) for cell in pair]
-        yield from growth.try_cells(list(dict.fromkeys(remembered + proposed))[: self._n_tried])
-
-    def _try_coarsely(self, growth: Growth, step: int) -> Flow[None]:
-        """Try the cells that promise most, and those beside what was removed last."""
-        sweeps, rest = divmod(step, self._audit)
-        if rest == 0:
-            yield from growth.try_blocks(SHIFTS[sweeps % 4])
-        # In the first step nothing else is known of cells but their blocks' gains.
-        promising = growth.best()[: self._n_tried * (1 if step else 2)]
-        last = growth.order[-self.cells_per_step :] if step else []
-        yield from growth.try_cells(list(dict.fromkeys(promising + growth.beside(last))))
-
-    def _try_lazily(self, growth: Growth, step: int, room: int) -> Flow[None]:
-        """Try the cells remembered as best until they are so; all of them in an audit."""
-        if step % self._audit:
-            for cells in self._doubted(growth, room):
-                yield from growth.try_cells(cells)
-            return
-        memory = growth.remembered()
-        yield from growth.try_cells(growth.best())
-        if step:
-            for cells in self._doubted(memory, room):
-                memory.gains[cells] = growth.gains[cells]
-                memory.fresh[cells] = True
-            missed = set(growth.best()[:room]) - set(memory.best()[:room])
-            growth.audits.append((step, len(missed) / room))
-
-    def _doubted(self, growth: Growth, room: int) -> Iterator[list[int]]:
-        """The best cells that are to be tried before the next are asked for; ever more."""
-        n_tried = self._n_tried
-        while not growth.fresh[growth.best()[:room]].all():
-            stale = [cell for cell in growth.best() if not growth.fresh[cell]]
-            yield stale[:n_tried]
-            n_tried *= 2
-
-    def _cut_ranking(self, growth: Growth, chance: float) -> Flow[str]:
-        """Rank all cells once; remove the shortest row of them that reaches chance level."""
-        if (yield from self._measure(growth))[0] <= chance:
-            return "chance"
-        yield from self._look_ahead(growth, 0)
-        yield from growth.try_cells(growth.best())
-        ranking = growth.best()[: self._limit]
-        low, high = 0, self.cells_per_step  # cells known not to reach it; cells to ask for
-        while high < len(ranking):
-            if (yield from growth.probability_without(ranking[:high])) <= chance:
-                break
-            low, high = high, 2 * high
-        high = min(high, len(ranking))
-        while high - low > self.cells_per_step:
-            steps = (high - low) // self.cells_per_step
-            middle = low + max(steps // 2, 1) * self.cells_per_step
-            reached = (yield from growth.probability_without(ranking[:middle])) <= chance
-            low, high = (low, middle) if reached else (middle, high)
-        for start in range(0, high, self.cells_per_step):
-            growth.remove(ranking[start : min(start + self.cells_per_step, high)])
-        return "chance" if (yield from self._measure(growth))[0] <= chance else "exhausted"
-
-    def _result(self, growth: Growth, reason: str) -> Attribution:
+    def _make_result(self, growth: Growth, reason: str) -> Attribution:
         order = np.array(growth.order, np.intp)
         steps = np.arange(len(order)) // self.cells_per_step
         flat = np.zeros(growth.n_cells, np.float32)
@@ -351,12 +334,12 @@ class MP2(Parametrised):
             "reason": reason,
             "gain": self.gain,
             "area": len(order) / growth.n_cells,
-            "gains": growth.gains_of_order,
-            "trajectory": growth.trajectory,
+            "gains": list(growth.gains_of_order),
+            "trajectory": list(growth.trajectory),
         }
         if self.gain == "difference":
             details["sweep"] = self.sweep
         if growth.audits:
-            details["audits"] = growth.audits
+            details["audits"] = list(growth.audits)
             details["disagreement"] = float(np.mean([missed for _, missed in growth.audits]))
         return Attribution(heatmap, coarse, order, details)

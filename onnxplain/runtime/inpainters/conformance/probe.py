@@ -1,4 +1,4 @@
-"""Two small pictures with holes, on which an inpainter shows what it does."""
+"""Two small pictures with holes, on which an inpainter shows how it behaves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from onnxplain.core.data import Images, Size
 from onnxplain.runtime.inpainters.fitting import Holes
 
-DEEP = 4  # pixels at 64: some programs feather the edge of a hole
+DEEP = 4  # pixels, for pictures of 64: some programs feather the edge of a hole
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,20 +22,20 @@ class Probe:
     @property
     def deep(self) -> Holes:
         """The pixels of the holes that are far from their edge."""
-        return _away(self.holes)
+        return _erode(self.holes)
 
     @property
     def far(self) -> Holes:
         """The known pixels that are far from a hole."""
-        return _away(~self.holes)
+        return _erode(~self.holes)
 
-    def changed(self) -> Images:
-        """The pictures, with other pixels deep in their holes."""
+    def change_holes(self) -> Images:
+        """Return the pictures with other pixels deep in their holes."""
         return np.where(self.deep[..., None], 1 - self.images, self.images)
 
 
-def probe(size: Size) -> Probe:
-    """Pictures in colours that no channel order or range leaves alike, with two holes."""
+def make_probe(size: Size) -> Probe:
+    """Make pictures in which every channel order and range looks different, with two holes."""
     rows, columns = size
     y, x = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing="ij")
     patches = np.random.default_rng(0).random((2, 4, 4, 3))
@@ -49,11 +49,11 @@ def probe(size: Size) -> Probe:
     return Probe(np.stack(images).astype(np.float32), holes)
 
 
-def _away(where: Holes) -> Holes:
-    """The pixels that are some pixels from those outside."""
-    depth = min(DEEP, min(where.shape[1:]) // 16)
-    out = where
+def _erode(inside: Holes) -> Holes:
+    """Keep the pixels that are some pixels away from those outside."""
+    depth = min(DEEP, min(inside.shape[1:]) // 16)
+    eroded = inside
     for axis in (1, 2):
         for step in range(-depth, depth + 1):
-            out = out & np.roll(where, step, axis)
-    return out
+            eroded = eroded & np.roll(inside, step, axis)
+    return eroded

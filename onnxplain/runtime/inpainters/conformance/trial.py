@@ -1,4 +1,4 @@
-"""What every check works with: a graph, the pictures it is tried on, and how two answers differ."""
+"""The graph and probe pictures that all checks share, and how outputs are compared."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 
 from onnxplain.core.data import Images
 from onnxplain.core.errors import InpainterError
-from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec, shown
+from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec, format_value
 from onnxplain.runtime.inpainters.conformance.probe import Probe
-from onnxplain.runtime.inpainters.encoding import Raw, answer
+from onnxplain.runtime.inpainters.encoding import Raw, run_graph
 from onnxplain.runtime.inpainters.fitting import Holes
 from onnxplain.runtime.session import Session
 
 
 class Check(NamedTuple):
-    """What one check found; `passed` is None where there was nothing to tell."""
+    """The result of one check; `passed` is None where there was nothing to decide."""
 
     name: str
     passed: bool | None
@@ -26,7 +26,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One graph and the pictures that it is tried on; `answers` are those that `first` keeps."""
+    """One graph and its probe pictures; `answers` holds the outputs that `run_first` keeps."""
 
     session: Session
     probe: Probe
@@ -34,44 +34,44 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """What errors call the graph."""
+        """Name of the graph in error texts."""
         return self.session.name
 
     def run(self, spec: InpainterSpec, images: Images, holes: Holes) -> Raw:
-        """The answer to any images."""
-        return answer(self.session, spec, images, holes)
+        """Run the graph on any images."""
+        return run_graph(self.session, spec, images, holes)
 
-    def first(self, spec: InpainterSpec, *, changed: bool = False) -> Raw:
-        """The answer to the first picture of the probe, or to it changed; each asked for once."""
-        key = spec.hole, spec.known, spec.premultiply, spec.range, changed  # what checks change
+    def run_first(self, spec: InpainterSpec, *, changed: bool = False) -> Raw:
+        """Run the graph on the first probe picture, or with its hole changed; each once only."""
+        key = spec.hole, spec.known, spec.premultiply, spec.range, changed  # what checks vary
         if key not in self.answers:
-            images = self.probe.changed() if changed else self.probe.images
+            images = self.probe.change_holes() if changed else self.probe.images
             self.answers[key] = self.run(spec, images[:1], self.probe.holes[:1])
         return self.answers[key]
 
-    def why(self, error: Exception) -> str:
-        """What went wrong; the file may have another name when what was found is read again."""
+    def describe_error(self, error: Exception) -> str:
+        """Return an error's text without the file's name, which may change until it is read."""
         return str(error).removeprefix(f"{self.name}: ")
 
-    def contradiction(
+    def make_contradiction(
         self, spec: InpainterSpec, field: str, seen: str, **instead: object
     ) -> InpainterError:
-        """The error that says what was said of a field, what was seen and what to write."""
-        told = ", ".join(f"{name} = {_toml(getattr(spec, name))}" for name in instead)
-        write = " and ".join(f"{name} = {_toml(value)}" for name, value in instead.items())
+        """Make the error that says how a field was described, what was seen and what to write."""
+        described = ", ".join(f"{name} = {_format_toml(getattr(spec, name))}" for name in instead)
+        write = " and ".join(f"{name} = {_format_toml(value)}" for name, value in instead.items())
         return InpainterError(
-            f"{self.name}: {spec.sources[field]} says {told}, but the graph behaves otherwise: "
-            f"{seen}; write {write}"
+            f"{self.name}: {spec.sources[field]} says {described}, but the graph behaves "
+            f"otherwise: {seen}; write {write}"
         )
 
 
-def apart(one: Raw, other: Raw) -> float:
-    """Largest difference, relative to the span of the answers."""
-    span = float(np.ptp(one)) or 1.0
-    return float(np.abs(one - other).max()) / span
+def measure_difference(raw: Raw, other: Raw) -> float:
+    """Measure the largest difference of two outputs, relative to the span of the first."""
+    span = float(np.ptp(raw)) or 1.0
+    return float(np.abs(raw - other).max()) / span
 
 
-def _toml(value: object) -> str:
+def _format_toml(value: object) -> str:
     if isinstance(value, tuple):
-        return f"[{shown(value)}]"
+        return f"[{format_value(value)}]"
     return str(value).lower() if isinstance(value, bool) else f"{value!r}"

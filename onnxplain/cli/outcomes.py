@@ -1,0 +1,84 @@
+"""What ``onnxplain explain`` writes and prints of each explanation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from onnxplain.api import Failure
+from onnxplain.cli.progress import clear_line
+from onnxplain.cli.reporting import Interrupted, format_failure
+from onnxplain.core.errors import OutputError
+from onnxplain.results import Explanation, SavedFiles
+
+
+def save_and_print(
+    outcomes: Iterator[Explanation | Failure], folder: Path, *, as_json: bool
+) -> int:
+    """Save and print explanations as they come, and return how many images failed."""
+    n_failed = 0
+    n_written = 0
+    try:
+        for outcome in outcomes:
+            clear_line()
+            if isinstance(outcome, Explanation):
+                try:
+                    saved = outcome.save(folder)
+                except (OutputError, ValueError) as error:
+                    outcome = Failure(outcome.image, error)
+            if isinstance(outcome, Failure):
+                n_failed += 1
+                click.echo(f"Error: {format_failure(outcome.image, outcome.error)}", err=True)
+                continue
+            n_written += 1
+            click.echo(_to_json(outcome, saved) if as_json else _to_line(outcome, saved))
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; {n_written} explanations are in {folder}") from None
+    return n_failed
+
+
+def _to_line(explanation: Explanation, saved: SavedFiles) -> str:
+    image, overlay = map(click.format_filename, (explanation.image, str(saved.overlay)))
+    return (
+        f"{image}: {explanation.target_name} ({explanation.target}) "
+        f"{explanation.score:.3f}, {explanation.method} with {explanation.fill}, "
+        f"{explanation.evaluations} evaluations{_format_inpaints(explanation)} "
+        f"in {explanation.seconds:.1f} s: {overlay}"
+    )
+
+
+def _format_inpaints(explanation: Explanation) -> str:
+    if not explanation.inpaints:
+        return ""
+    return f" and {explanation.inpaints} inpaints ({explanation.inpaint_share:.0%} of the time)"
+
+
+def _to_json(explanation: Explanation, saved: SavedFiles) -> str:
+    """Return one JSON object; its keys are stable."""
+    classifier = explanation.provenance["classifier"]
+    return json.dumps(
+        {
+            "image": explanation.image,
+            "target": explanation.target,
+            "target_name": explanation.target_name,
+            "score": explanation.score,
+            "method": explanation.method,
+            "parameters": dict(explanation.parameters),
+            "fill": explanation.fill,
+            "fill_parameters": dict(explanation.fill_parameters),
+            "seed": explanation.seed,
+            "heatmap": str(saved.heatmap),
+            "overlay": str(saved.overlay),
+            "record": str(saved.record),
+            "evaluations": explanation.evaluations,
+            "seconds": explanation.seconds,
+            "inpaints": explanation.inpaints,
+            "inpaint_seconds": explanation.inpaint_seconds,
+            "inpaint_share": explanation.inpaint_share,
+            "model": classifier.get("model"),
+            "provider": classifier.get("provider"),
+        }
+    )

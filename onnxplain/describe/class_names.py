@@ -1,0 +1,67 @@
+"""Find the class names of a model among the sources that may hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from onnxplain.core.errors import ModelError
+from onnxplain.describe.fields import SpecSource
+from onnxplain.describe.labels import fit_class_names, make_printable, read_class_names
+
+NUMBERED = "numbered"  # the source of names that stand in for unknown ones
+
+
+def find_class_names(
+    path: Path, sources: Sequence[SpecSource], own: AbstractSet[str], classes: int | None
+) -> tuple[tuple[str, ...], str] | None:
+    """Return class names and the name of their source, or None if they cannot be known.
+
+    Parameters
+    ----------
+    path : Path
+        The model; label files are looked for beside it.
+    sources : sequence of SpecSource
+        In the order in which they count.
+    own : set of str
+        Names of the sources that are certainly meant for this model: their class names must
+        fit, while those of another model in the folder are passed over.
+    classes : int or None
+        Number of scores, if it is known. Without names, classes are then numbered.
+
+    Raises
+    ------
+    ModelError
+        If the number of class names in a source that is meant for this model does not fit.
+    """
+    for source, raw_names, must_fit in _list_candidates(path, sources, own):
+        names = tuple(map(make_printable, raw_names))
+        if classes is None:
+            return names, source
+        try:
+            return fit_class_names(names, classes, f"{path.name}: {source}"), source
+        except ModelError:
+            if must_fit:
+                raise
+    if classes is None:
+        return None
+    return tuple(f"class {index}" for index in range(max(classes, 2))), NUMBERED
+
+
+def _list_candidates(
+    path: Path, sources: Sequence[SpecSource], own: AbstractSet[str]
+) -> Iterator[tuple[str, Sequence[str], bool]]:
+    """Yield per source of class names: its name, the names, and whether they must fit."""
+    for source in sources:
+        if "class_names" in source.values and source.name in own:
+            yield source.name, source.values["class_names"], True
+    own_labels = path.with_suffix(".labels.txt")
+    if own_labels.is_file():
+        yield own_labels.name, read_class_names(own_labels), True
+    folder_labels = path.parent / "labels.txt"
+    if folder_labels.is_file():
+        yield folder_labels.name, read_class_names(folder_labels), False
+    for source in sources:
+        if "class_names" in source.values and source.name not in own:
+            yield source.name, source.values["class_names"], False

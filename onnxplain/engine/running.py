@@ -1,0 +1,258 @@
+"""A job under way: its flows ask, its slices are answered, its flows go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.core.data import Case, Images, Outputs, make_rng
+from onnxplain.core.errors import GradientUnusable, ScoreError
+from onnxplain.core.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply
+from onnxplain.core.protocols import Classifier, Fill, Prepared
+from onnxplain.core.scores import compute_target_scores, to_probabilities
+from onnxplain.engine.fillings import FillingCache
+from onnxplain.engine.jobs import Job, Outcome
+from onnxplain.engine.slices import Effort, Filling, Slice, SliceAnswer, SliceFailure, SliceResult
+from onnxplain.masks.families import ArrayMasks
+
+T = TypeVar("T")
+
+_MAX_FILLINGS = 4  # kept per job: a method may bring a new picture in every step
+
+
+@dataclass(eq=False)
+class OpenQuery:
+    """A query that is being answered, and the answers so far.
+
+    Only scores of the targets are kept: those of all classes for many masks would fill memory.
+    """
+
+    query: Query
+    filling: Filling | None  # None for an ImageQuery
+    scores: NDArray[np.float64]  # (cases, items)
+    classes: NDArray[np.float32] | None = None
+    grads: Images | None = None
+    images: Images | None = None
+    n_taken: int = 0  # items that a batch holds or held
+    n_answered: int = 0
+
+    @property
+    def n_waiting(self) -> int:
+        """Items that no batch holds yet."""
+        return len(self.query) - self.n_taken
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all items are answered."""
+        return self.n_answered == len(self.query)
+
+    def take(self, room: int, case: Case) -> Slice:
+        """Take up to `room` of the waiting items."""
+        start = self.n_taken
+        self.n_taken = min(start + room, len(self.query))
+        return Slice(case, self.query, self.filling, start, self.n_taken)
+
+    def receive(
+        self, piece: Slice, answer: SliceAnswer, cases: tuple[Case, ...], outputs: Outputs
+    ) -> None:
+        """Store the answer to one slice."""
+        rows = slice(piece.start, piece.stop)
+        if answer.raw is not None and not isinstance(self.query, FillQuery):
+            kind = self.query.kind
+            for scores, case in zip(self.scores, cases, strict=True):
+                scores[rows] = compute_target_scores(
+                    answer.raw, case.target, outputs=outputs, kind=kind
+                )
+            if self.query.classes:
+                probabilities = to_probabilities(answer.raw, outputs)
+                self.classes = self._store(self.classes, rows, probabilities)
+        if answer.grads is not None:
+            self.grads = self._store(self.grads, rows, answer.grads)
+        if answer.images is not None:
+            self.images = self._store(self.images, rows, answer.images)
+        self.n_answered += len(piece)
+
+    def make_replies(self) -> list[Reply]:
+        """Make one reply per case."""
+        return [Reply(scores, self.classes, self.grads, self.images) for scores in self.scores]
+
+    def _store(
+        self, stored: NDArray[np.float32] | None, rows: slice, values: NDArray[np.floating]
+    ) -> NDArray[np.float32]:
+        if stored is None:
+            stored = np.empty((len(self.query), *values.shape[1:]), np.float32)
+        stored[rows] = values
+        return stored
+
+
+@dataclass(eq=False)
+class RunningJob(Generic[T]):
+    """A job under way; `open_query` is None when it has ended."""
+
+    job: Job[T]
+    classifier: Classifier
+    cache: FillingCache
+    values: tuple[T, ...] = ()
+    error: Exception | None = None
+    evaluations: int = 0
+    effort: Effort = field(default_factory=Effort)
+    began: float = field(default_factory=time.perf_counter)
+    open_query: OpenQuery | None = None
+    fillings: dict[Fill, Filling] = field(default_factory=dict)  # those used last
+
+    def __post_init__(self) -> None:
+        self._advance(next)
+
+    @property
+    def n_waiting(self) -> int:
+        """Items of the open query that no batch holds yet."""
+        return self.open_query.n_waiting if self.open_query else 0
+
+    def take(self, room: int) -> Slice:
+        """Take up to `room` of the waiting items."""
+        assert self.open_query is not None
+        return self.open_query.take(room, self.job.cases[0])
+
+    def receive(self, piece: Slice, result: SliceResult) -> None:
+        """Receive the result of a slice; when the query is complete, let the flows go on."""
+        query = self.open_query
+        if query is None:  # an earlier slice failed
+            return
+        if isinstance(result, SliceFailure):
+            self._fail(result.error)
+            return
+        try:
+            check_finite(result, self.job.cases[0].name)
+            query.receive(piece, result, self.job.cases, self.classifier.outputs)
+        except Exception as error:  # not finite, or a target that is not a class
+            self._fail(error)
+            return
+        self.evaluations += 0 if result.raw is None else len(piece)
+        self.effort = self.effort.plus(result.effort)
+        if query.is_complete:
+            replies = iter(query.make_replies())
+            self._advance(lambda flow: flow.send(next(replies)))
+
+    def make_outcome(self) -> Outcome[T]:
+        """Make the outcome of a job that has ended."""
+        seconds = time.perf_counter() - self.began
+        return Outcome(self.job, self.values, self.error, self.evaluations, seconds, self.effort)
+
+    def close(self) -> None:
+        """Stop the flows where they are."""
+        for flow in self.job.flows:
+            with suppress(Exception):  # a plugin's: why it is stopped is known already
+                flow.close()
+
+    def _advance(self, step: Callable[[Flow[T]], Query]) -> None:
+        """Let every flow go on until it asks or returns; all flows of a job do the same."""
+        queries, values = [], []
+        try:
+            for flow in self.job.flows:
+                try:
+                    queries.append(step(flow))
+                except StopIteration as stop:
+                    values.append(stop.value)
+            self.open_query = self._open(queries[0]) if queries else None
+            self.values = tuple(values)
+        except Exception as error:  # methods and fills may be plugins: only their job fails
+            self._fail(error)
+
+    def _open(self, query: Query) -> OpenQuery:
+        query = normalise_query(query, self.job.cases[0])
+        filling = None if isinstance(query, ImageQuery) else self._get_filling(query)
+        return OpenQuery(query, filling, np.empty((len(self.job.cases), len(query))))
+
+    def _get_filling(self, query: MaskQuery | FillQuery) -> Filling:
+        fill = query.fill or self.job.fill
+        if fill not in self.fillings:
+            case = self.job.cases[0]
+            while len(self.fillings) >= _MAX_FILLINGS:
+                del self.fillings[next(iter(self.fillings))]
+            # Drawn from the names alone, so noise stays the same from query to query.
+            prepared = fill.prepare(case.image, make_rng(self.job.seed, case.name, "fill"))
+            self.fillings[fill] = self._make_filling(fill, case, prepared)
+        return self.fillings[fill]
+
+    def _make_filling(self, fill: Fill, case: Case, prepared: Prepared) -> Filling:
+        if callable(prepared):
+            identity = fill, self.job.seed, case.name
+            return Filling(self.cache.get_fill(case.image, identity, prepared), planes=None)
+        if prepared.shape != case.image.shape:
+            raise ValueError(
+                f"{type(fill).__name__}: a fill is a picture of the image's size, "
+                f"{case.image.shape}, got {prepared.shape}"
+            )
+        picture = prepared.astype(np.float32, copy=False)
+        return Filling(picture, self.classifier.planes(case.image, picture))
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, GradientUnusable) and self.job.advice:
+            error = GradientUnusable(f"{error}; {self.job.advice}")
+        self.error, self.open_query = error, None
+        self.close()
+
+
+def normalise_query(query: Query, case: Case) -> Query:
+    """Return a query with its masks and images as the workers expect them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no query, is empty, or its masks or images do not have the case's size.
+    """
+    rows, columns = case.size
+    if not isinstance(query, MaskQuery | ImageQuery | FillQuery):
+        raise TypeError(
+            f"a method yields a MaskQuery, an ImageQuery or a FillQuery, got {type(query).__name__}"
+        )
+    if not len(query):
+        raise ValueError(f"a {type(query).__name__} needs at least one mask or image, got none")
+    if isinstance(query, ImageQuery):
+        shape = query.images.shape
+        if query.images.ndim != 4 or shape[1:] != (rows, columns, 3):
+            raise ValueError(
+                f"an ImageQuery asks for images (N, {rows}, {columns}, 3), as the case's, got "
+                f"{shape}"
+            )
+        return replace(query, images=query.images.astype(np.float32, copy=False))
+    if query.fill is not None and not hasattr(query.fill, "prepare"):
+        raise TypeError(f"the fill of a query is a Fill, as Blur(), got {query.fill!r}")
+    if isinstance(query.masks, np.ndarray):
+        query = replace(query, masks=ArrayMasks(query.masks))
+    if query.masks.size != case.size:
+        raise ValueError(
+            f"a {type(query).__name__} asks for masks of the case's size, {rows} x {columns}, got "
+            f"{' x '.join(map(str, query.masks.size))}"
+        )
+    return query
+
+
+def check_finite(answer: SliceAnswer, name: str) -> None:
+    """Check that all scores and gradients of the image `name` are finite numbers.
+
+    Raises
+    ------
+    ScoreError
+        If a score is NaN or infinite.
+    GradientUnusable
+        If a gradient is NaN or infinite.
+    """
+    if answer.raw is not None and not np.isfinite(answer.raw).all():
+        value = "NaN" if np.isnan(answer.raw).any() else "infinite"
+        raise ScoreError(
+            f"{name}: the classifier returned {value} scores; the model file may be damaged, its "
+            f"preprocessing wrong (see onnxplain inspect), or it overflows in float16"
+        )
+    if answer.grads is not None and (bad := ~np.isfinite(answer.grads)).any():
+        _, row, column, channel = (int(indices[0]) for indices in np.nonzero(bad))
+        raise GradientUnusable(
+            f"{name}: the gradient with respect to the image is {answer.grads[bad][0]} at row "
+            f"{row}, column {column}, {('red', 'green', 'blue')[channel]}"
+        )

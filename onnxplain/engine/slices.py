@@ -1,0 +1,82 @@
+"""What the engine and its workers exchange: slices of queries, and the answers to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+from onnxplain.core.data import Case, Image, Images, Scores
+from onnxplain.core.flow import Query
+from onnxplain.engine.fillings import CachedFill
+
+
+class Filling(NamedTuple):
+    """A fill prepared for one image."""
+
+    picture: Image | CachedFill
+    planes: Any  # from `Classifier.planes`; None if the fill depends on the mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """The items from `start` to `stop` of a query about a case."""
+
+    case: Case
+    query: Query
+    filling: Filling | None  # None for an ImageQuery
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+class Effort(NamedTuple):
+    """The work that went into an answer.
+
+    Parameters
+    ----------
+    inpaints : int
+        Pictures that a fill made for masks.
+    inpaint_seconds : float
+        Time spent on them.
+    seconds : float
+        Time spent in all. Workers run side by side, so this may exceed the time that passed.
+    """
+
+    inpaints: int = 0
+    inpaint_seconds: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def inpaint_share(self) -> float:
+        """Share of the time that was spent on pictures; 0 if no time was spent."""
+        return self.inpaint_seconds / self.seconds if self.seconds else 0.0
+
+    def plus(self, other: Effort) -> Effort:
+        """Return the sum of two efforts."""
+        return Effort(
+            self.inpaints + other.inpaints,
+            self.inpaint_seconds + other.inpaint_seconds,
+            self.seconds + other.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SliceAnswer:
+    """The answer to one slice: scores, gradients or images as its query asked, and the effort."""
+
+    raw: Scores | None = None  # (n, K)
+    grads: Images | None = None  # (n, H, W, 3)
+    images: Images | None = None  # (n, H, W, 3)
+    effort: Effort = field(default_factory=Effort)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SliceFailure:
+    """The error that one slice met. Masks and fills may be plugins: other slices go on."""
+
+    error: Exception
+
+
+SliceResult: TypeAlias = SliceAnswer | SliceFailure

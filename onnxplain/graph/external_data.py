@@ -1,0 +1,99 @@
+"""Find the files beside a model that hold its weights, and check that they are safe to open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+
+from onnxplain.core.errors import ModelError
+from onnxplain.graph.shapes import list_subgraphs
+
+
+def list_external_files(proto: ModelProto, path: Path) -> list[Path]:
+    """List the files that hold external tensors, sorted by name.
+
+    Parameters
+    ----------
+    proto : ModelProto
+        The model, before its local functions are put in place.
+    path : Path
+        The model's file; the external files are found from its folder.
+
+    Raises
+    ------
+    ModelError
+        Unless each of them is a plain file inside the model's folder, not a link, and long
+        enough for its tensors.
+    """
+    sizes: dict[str, int] = {}
+    for tensor in _list_tensors(proto):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        if location not in sizes:
+            sizes[location] = _find_external_file(location, path).stat().st_size
+        try:
+            end = int(entries.get("offset", 0)) + int(entries.get("length", 0))
+        except ValueError as error:
+            raise ModelError(
+                f"{path.name}: the external data of {tensor.name!r} has an offset or length that "
+                f"is not a number; export the model again"
+            ) from error
+        if end > sizes[location]:
+            raise ModelError(
+                f"{path.name}: {location} is truncated: {tensor.name!r} needs {end} bytes, the "
+                f"file has {sizes[location]}; copy it again"
+            )
+    return [path.parent / location for location in sorted(sizes)]
+
+
+def _find_external_file(location: str, path: Path) -> Path:
+    """Return an external file, or raise an error unless it is a plain one in the folder."""
+    parts = PurePosixPath(location).parts
+    outside = PurePosixPath(location).is_absolute() or PureWindowsPath(location).drive
+    if not location or outside or ".." in parts or "\\" in location:
+        raise ModelError(
+            f"{path.name}: its external data {location!r} lies outside the model's folder; put "
+            f"the file beside the model and export it with a relative path"
+        )
+    file = path.parent / location
+    try:
+        resolved = file.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise ModelError(
+            f"{path.name}: its external data {location!r} is missing; put that file beside it"
+        ) from error
+    linked = resolved != path.parent.resolve() / location
+    if linked or not resolved.is_file() or resolved.stat().st_nlink > 1:
+        raise ModelError(
+            f"{path.name}: its external data {location!r} is a link or not a plain file, and could "
+            f"lead out of the model's folder; put a copy there"
+        )
+    return file
+
+
+def _list_tensors(proto: ModelProto) -> Iterator[TensorProto]:
+    """Yield every stored tensor, including those in nodes, subgraphs and functions."""
+    yield from _list_graph_tensors(proto.graph)
+    for function in proto.functions:
+        yield from _list_node_tensors(function.node)
+
+
+def _list_graph_tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _list_node_tensors(graph.node)
+
+
+def _list_node_tensors(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
+    for node in nodes:
+        for attribute in node.attribute:
+            yield from attribute.tensors
+            if attribute.HasField("t"):
+                yield attribute.t
+        for _, graph in list_subgraphs(node):
+            yield from _list_graph_tensors(graph)

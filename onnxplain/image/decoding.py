@@ -1,0 +1,117 @@
+"""The pixels of an opened photo: upright, opaque, RGB, with all of their bits."""
+
+from __future__ import annotations
+
+import io
+from typing import TypeGuard
+
+import cv2
+import numpy as np
+import PIL.ExifTags
+import PIL.Image
+import PIL.ImageFile
+from numpy.typing import NDArray
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
+
+from onnxplain.core.data import Image
+
+
+def decode_photo(photo: PIL.Image.Image) -> Image:
+    """Decode an opened photo to (H, W, 3) float32 in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If it has no pixels, or nothing says which number is white.
+    """
+    content = _read_content(photo) if _is_deep(photo) else None  # Pillow closes what it decodes
+    photo.load()  # refuses truncated files, which OpenCV does not
+    deep = None if content is None else _decode_deep(content)
+    pixels = _convert_pixels(photo) if deep is None else deep
+    if not pixels.size:
+        raise ValueError("it has no pixels")
+    if photo.format != "TIFF":  # Pillow and OpenCV turn TIFF themselves
+        pixels = _turn_upright(pixels, photo.getexif().get(PIL.ExifTags.Base.Orientation, 1))
+    if pixels.shape[2] == 4:
+        alpha = pixels[..., 3:]
+        pixels = pixels[..., :3] * alpha + (np.float32(1) - alpha)
+    return np.ascontiguousarray(pixels)
+
+
+def decode_copy(photo: PIL.Image.Image, formats: tuple[str, ...]) -> Image:
+    """Decode a photo as `decode_photo`, in a way that can be repeated.
+
+    A photo with colours of 16 bits is decoded from a copy: Pillow would leave it with 8 bits.
+    """
+    if not _is_deep(photo):
+        return decode_photo(photo)
+    with PIL.Image.open(io.BytesIO(_read_content(photo)), formats=formats) as copy:
+        return decode_photo(copy)
+
+
+def _turn_upright(pixels: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
+    """Undo an EXIF orientation: 5 to 8 are transposed, the others at most mirrored."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels
+
+
+def _convert_pixels(photo: PIL.Image.Image) -> NDArray[np.float32]:
+    """Convert what Pillow decoded to (H, W, 3 or 4) in [0, 1]."""
+    if photo.mode.startswith(("I", "F")):
+        grey = np.asarray(photo).astype(np.float32)
+        grey = grey / np.float32(_find_white(photo)) if photo.mode.startswith("I") else grey
+        if not (grey.min() >= 0 and grey.max() <= 1):
+            raise ValueError(
+                f"pixels lie outside the range of mode {photo.mode}; save it with 8 or 16 bits"
+            )
+        return np.repeat(grey[..., None], 3, axis=2)
+    mode = "RGBA" if photo.has_transparency_data else "RGB"
+    return np.asarray(photo.convert(mode)).astype(np.float32) / np.float32(255)
+
+
+def _find_white(photo: PIL.Image.Image) -> int:
+    """Find the number that is white in a grey photo of whole numbers."""
+    if isinstance(photo, TiffImageFile) and photo.tag_v2.get(BITSPERSAMPLE) == (12,):
+        return 4095
+    # The numbers of PNG and PGM have 16 bits, whatever the mode.
+    if photo.mode == "I" and photo.format not in ("PNG", "PPM"):
+        raise ValueError(
+            "its pixels are whole numbers of 32 bits, or signed, and nothing says which is white; "
+            "save it with 8 or 16 bits"
+        )
+    return 65535
+
+
+def _is_deep(photo: PIL.Image.Image) -> TypeGuard[PIL.ImageFile.ImageFile]:
+    """Whether a PNG or TIFF has colours of 16 bits that Pillow has not yet reduced to 8."""
+    if not isinstance(photo, PIL.ImageFile.ImageFile) or photo.fp is None or photo.tell() != 0:
+        return False  # OpenCV finds the first frame only
+    if photo.mode.startswith(("I", "F")) or not photo.tile:  # tiles are what is not yet decoded
+        return False
+    if photo.format == "PNG":
+        return _read_content(photo, 25)[24] == 16  # IHDR is the first chunk
+    return isinstance(photo, TiffImageFile) and photo.tag_v2.get(BITSPERSAMPLE, (8,))[0] == 16
+
+
+def _read_content(photo: PIL.ImageFile.ImageFile, length: int = -1) -> bytes:
+    """Read the first bytes of an opened file, or all; Pillow's place in the file stays."""
+    assert photo.fp is not None
+    place = photo.fp.tell()
+    photo.fp.seek(0)
+    content = photo.fp.read(length)
+    photo.fp.seek(place)
+    return content
+
+
+def _decode_deep(content: bytes) -> NDArray[np.float32] | None:
+    """Decode 16-bit pixels to (H, W, 3 or 4) in [0, 1]; None where OpenCV has no decoder."""
+    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
+        return None
+    order = [2, 1, 0, 3][: decoded.shape[2]]
+    return decoded[..., order].astype(np.float32) / np.float32(65535)

@@ -1,0 +1,137 @@
+"""Masks that are coarse grids of cells, enlarged smoothly or sharply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.core.data import Mask, Size
+from onnxplain.image import resize
+from onnxplain.masks.codes import Codes
+from onnxplain.masks.enlarge import find_nearest_cells, make_shifted_enlargements
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GridMasks:
+    """Coarse random grids, enlarged bilinearly and shifted, as in RISE (sec. 3.2).
+
+    Parameters
+    ----------
+    cells : (N, g, g) ndarray of uint8
+        1 removes a cell.
+    offsets : (N, 2) ndarray of int
+        Shift in rows and columns, each from 0 to the side of a cell less one pixel.
+    size : (rows, columns)
+        Size of the masks.
+    """
+
+    cells: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    size: Size
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @property
+    def cell(self) -> Size:
+        """Rows and columns of a cell in pixels."""
+        grid = self.cells.shape[1]
+        rows, columns = self.size
+        return -(-rows // grid), -(-columns // grid)
+
+    def render(self, start: int, stop: int) -> Mask:
+        """Render the masks from `start` to `stop`."""
+        masks = np.empty((stop - start, *self.size), np.float32)
+        for mask, cells, offset in zip(
+            masks, self.cells[start:stop], self.offsets[start:stop], strict=True
+        ):
+            mask[:] = self._enlarge(cells.astype(np.float32), offset)
+        return masks
+
+    def codes(self, start: int, stop: int) -> Codes:
+        """Encode the masks from `start` to `stop` by their cells and shifts."""
+        offsets = self.offsets[start:stop].astype(np.int32)
+        return Codes("grid", {"cells": self.cells[start:stop], "offsets": offsets}, self._statics)
+
+    def weighted_sum(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Compute ``sum_i weights[i] * mask[i]``, shape (H, W), without rendering every mask.
+
+        Enlarging is linear, so the grids that share an offset are summed before they are
+        enlarged: at most one enlargement per offset instead of one per mask.
+        """
+        total = np.zeros(self.size, np.float64)
+        _, columns = self.cell
+        key = self.offsets[:, 0] * columns + self.offsets[:, 1]
+        order = np.argsort(key, kind="stable")
+        starts = np.flatnonzero(np.diff(key[order], prepend=-1))
+        weighted = weights[order, None, None] * self.cells[order]
+        for start, summed in zip(starts, np.add.reduceat(weighted, starts), strict=True):
+            total += self._enlarge(summed, self.offsets[order[start]])
+        return total
+
+    def _enlarge(
+        self, cells: NDArray[np.floating], offset: NDArray[np.int64]
+    ) -> NDArray[np.floating]:
+        grid = self.cells.shape[1]
+        rows, columns = self.cell
+        top, left = offset
+        large = resize(cells, ((grid + 1) * rows, (grid + 1) * columns))
+        return large[top : top + self.size[0], left : left + self.size[1]]
+
+    def _statics(self) -> Mapping[str, NDArray[Any]]:
+        grid = self.cells.shape[1]
+        rows, columns = (
+            make_shifted_enlargements(grid, cell, pixels)
+            for cell, pixels in zip(self.cell, self.size, strict=True)
+        )
+        return {"row_bank": rows, "column_bank": np.ascontiguousarray(columns.transpose(0, 2, 1))}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellMasks:
+    """A grid of values, enlarged by nearest neighbour: cells stay sharp.
+
+    Parameters
+    ----------
+    cells : (N, g, h) ndarray of bool, or of float32 in [0, 1]
+        1 removes a cell. Bool crosses to a GPU as bits.
+    size : (rows, columns)
+        Size of the masks.
+    """
+
+    cells: NDArray[np.bool_] | NDArray[np.float32]
+    size: Size
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def render(self, start: int, stop: int) -> Mask:
+        """Render the masks from `start` to `stop`."""
+        rows, columns = self._find_cells()
+        # First the columns, then whole rows: much faster than indexing both at once.
+        cells = self.cells[start:stop].astype(np.float32)
+        return np.take(np.take(cells, columns, axis=2), rows, axis=1)
+
+    def codes(self, start: int, stop: int) -> Codes:
+        """Encode the masks from `start` to `stop` by their cells: as bits where they are bool."""
+        cells = self.cells[start:stop]
+        if cells.dtype != bool:
+            return Codes("cells", {"cells": cells}, self._statics)
+        rows, columns = cells.shape[1:]
+        flat = cells.reshape(-1, rows * columns).view(np.uint8)
+        return Codes("bits", {"bits": np.packbits(flat, axis=1)}, self._statics)
+
+    def _statics(self) -> Mapping[str, NDArray[Any]]:
+        rows, columns = (cells.astype(np.int32) for cells in self._find_cells())
+        if self.cells.dtype == bool:  # bits lie in one line: a row is where its first cell is
+            rows *= self.cells.shape[2]
+        return {"rows": rows, "columns": columns}
+
+    def _find_cells(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Find the cell of each row of pixels, and of each column."""
+        _, g, h = self.cells.shape
+        return find_nearest_cells(g, self.size[0]), find_nearest_cells(h, self.size[1])

@@ -1,0 +1,106 @@
+"""Which cells MP2 tries in a step, and how much of a single ranking it removes.
+
+A sweep finds the gains of cells among which the best are, with fewer evaluations than
+trying all of them. `Growth` remembers the gains; `Probe` asks for them.
+
+References
+----------
+.. [1] Leskovec et al., Cost-effective outbreak detection in networks, KDD 2007: lazy
+   evaluation of a greedy choice
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from onnxplain.core.data import Image
+from onnxplain.core.flow import Flow
+from onnxplain.methods.masks.mp2.growth import Growth
+from onnxplain.methods.masks.mp2.probe import Probe
+
+SHIFTS = (0, 3, 1, 2)  # of the tilings of `Growth.list_blocks`, in turn
+
+
+def try_all(probe: Probe) -> Flow[None]:
+    """Try all cells that are left."""
+    yield from probe.try_cells(probe.growth.rank_cells())
+
+
+def try_lazily(probe: Probe, step: int, n_best: int, *, n_tried: int, audit: int) -> Flow[None]:
+    """Try the cells remembered as best until they are the best [1]_.
+
+    In every `audit`-th step all cells are tried, and the share of the `n_best` best that
+    the lazy way would have missed is recorded.
+    """
+    growth = probe.growth
+    if step % audit:
+        for cells in _list_doubted(growth, n_best, n_tried):
+            yield from probe.try_cells(cells)
+        return
+    memory = growth.copy_memory()
+    yield from try_all(probe)
+    if step:
+        for cells in _list_doubted(memory, n_best, n_tried):
+            memory.record_gains(cells, growth.gains[cells])
+        missed = set(growth.rank_cells()[:n_best]) - set(memory.rank_cells()[:n_best])
+        growth.record_audit(step, len(missed) / n_best)
+
+
+def try_coarsely(
+    probe: Probe, step: int, *, n_tried: int, audit: int, cells_per_step: int
+) -> Flow[None]:
+    """Try the cells that promise most, and those beside the cells removed last.
+
+    In every `audit`-th step the remembered gains are first corrected by those of blocks.
+    """
+    growth = probe.growth
+    n_audits, since_audit = divmod(step, audit)
+    if since_audit == 0:
+        yield from probe.try_blocks(SHIFTS[n_audits % 4])
+    # In the first step only the gains of blocks are known.
+    promising = growth.rank_cells()[: n_tried * (1 if step else 2)]
+    removed_last = growth.order[-cells_per_step:] if step else ()
+    beside = growth.list_neighbours(removed_last)
+    yield from probe.try_cells(list(dict.fromkeys(promising + beside)))
+
+
+def try_proposed(probe: Probe, slope: Image, *, n_tried: int) -> Flow[None]:
+    """Try cells remembered as best, and in turn those that one or the other slope proposes.
+
+    The slopes are those at the mask as it is and half way to removing all cells.
+    """
+    growth = probe.growth
+    half_way = yield from probe.differentiate_half_way()
+    remembered = growth.rank_tried()[: n_tried // 3]
+    by_half_way, by_slope = (growth.rank_by(probe.estimate_gains(s)) for s in (half_way, slope))
+    proposed = [cell for pair in zip(by_half_way, by_slope, strict=True) for cell in pair]
+    yield from probe.try_cells(list(dict.fromkeys(remembered + proposed))[:n_tried])
+
+
+def find_shortest_row(
+    probe: Probe, ranking: Sequence[int], chance: float, cells_per_step: int
+) -> Flow[int]:
+    """Find how many cells of a ranking reach chance level, up to `cells_per_step`.
+
+    Twice as many are removed at a time until chance level is reached; the row is then
+    searched between the last two. All cells, if no row reaches it.
+    """
+    too_few, enough = 0, cells_per_step
+    while enough < len(ranking):
+        if (yield from probe.find_probability_without(ranking[:enough])) <= chance:
+            break
+        too_few, enough = enough, 2 * enough
+    enough = min(enough, len(ranking))
+    while enough - too_few > cells_per_step:
+        steps = (enough - too_few) // cells_per_step
+        middle = too_few + max(steps // 2, 1) * cells_per_step
+        reached = (yield from probe.find_probability_without(ranking[:middle])) <= chance
+        too_few, enough = (too_few, middle) if reached else (middle, enough)
+    return enough
+
+
+def _list_doubted(growth: Growth, n_best: int, n_tried: int) -> Iterator[list[int]]:
+    """List the best outdated cells to try before more are asked for; twice as many each time."""
+    while not growth.knows_best(n_best):
+        yield growth.rank_outdated()[:n_tried]
+        n_tried *= 2

@@ -1,0 +1,108 @@
+"""Metrics by name, with parameters and a fill, as ``deletion:step=500,fill=blur``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, NamedTuple
+
+from onnxplain.core.params import build, check_is_value, describe_unknown
+from onnxplain.core.protocols import Fill
+from onnxplain.metrics.base import Metric
+from onnxplain.metrics.fills.filling import FilledSimilarity, StillRecognised
+from onnxplain.metrics.fills.neutrality import FillScore
+from onnxplain.metrics.fills.off_object import OffObjectChange
+from onnxplain.metrics.heatmaps.curves import Deletion, Insertion
+from onnxplain.metrics.heatmaps.localisation import LocalisationError
+from onnxplain.metrics.heatmaps.pointing import PointingGame
+from onnxplain.metrics.heatmaps.regions import ABPC, LeRF, MoRF
+from onnxplain.metrics.heatmaps.saliency import SaliencyMetric
+from onnxplain.registry import Entry, make_fill, parse_entry
+
+# The metrics that judge a heatmap or a fill of one case and need only their parameters.
+METRICS: Mapping[str, type[Metric]] = {
+    metric.name: metric
+    for metric in (
+        *(Deletion, Insertion, LocalisationError, PointingGame, SaliencyMetric),
+        *(MoRF, LeRF, ABPC, FillScore, StillRecognised, FilledSimilarity, OffObjectChange),
+    )
+}
+
+
+class MetricEntry(NamedTuple):
+    """A metric's class, with the parameters and the fill that an entry gives it.
+
+    Parameters
+    ----------
+    metric_class : type of Metric
+        Not built yet.
+    parameters : mapping
+        All but the fill.
+    fill : str or mapping, optional
+        For `onnxplain.registry.parse_entry`; None if the entry names no fill.
+    """
+
+    metric_class: type[Metric]
+    parameters: Mapping[str, Any]
+    fill: str | Mapping[str, Any] | None
+
+
+def read_metric_entry(entry: Entry, known: Mapping[str, type[Metric]] = METRICS) -> MetricEntry:
+    """Look up a metric by name and split its fill from its other parameters.
+
+    Parameters
+    ----------
+    entry : Entry
+        From `onnxplain.registry.parse_entry`.
+    known : mapping
+        Metrics by name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such metric, or it takes no fill and the entry gives one.
+    """
+    if entry.name not in known:
+        raise ValueError(f"metric {describe_unknown(entry.name, known)}")
+    metric_class: Any = known[entry.name]
+    parameters = dict(entry.parameters)
+    fill = parameters.pop("fill", None)
+    if fill is not None and not takes_fill(metric_class):
+        raise ValueError(f"metric {entry.name} removes nothing and takes no fill, got {fill!r}")
+    return MetricEntry(metric_class, parameters, fill)
+
+
+def to_metric(metric: Metric | str) -> Metric:
+    """Return a metric, made from its name with parameters where a text is given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such metric, parameter or fill, or the value is not a metric.
+
+    Examples
+    --------
+    >>> to_metric("deletion:step=500")
+    Deletion(step=500, ties='row-major', fill=None)
+    """
+    if isinstance(metric, str):
+        metric_class, parameters, fill = read_metric_entry(parse_entry(metric))
+        built = build(metric_class, parameters)
+        if fill is None:
+            return built
+        fill_entry = parse_entry(fill)
+        return set_fill(built, make_fill(fill_entry.name, fill_entry.parameters))
+    check_is_value(metric, "flow", "Deletion()", noun="metric", name="deletion")
+    return metric
+
+
+def set_fill(metric: Metric, fill: Fill) -> Metric:
+    """Return the metric with a fill of its own."""
+    owner: Any = metric  # a dataclass with this field, which the protocol cannot say
+    changed: Metric = replace(owner, fill=fill)
+    return changed
+
+
+def takes_fill(metric_class: Any) -> bool:
+    """Return whether a metric can have a fill of its own."""
+    return any(field.name == "fill" for field in fields(metric_class))

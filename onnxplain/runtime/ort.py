@@ -1,0 +1,90 @@
+"""ONNX Runtime itself: imported late, kept quiet, and set up for a device."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from onnxplain.runtime.device import PROVIDERS, Device
+
+# Levels of ONNX Runtime's log. It also raises what it logs as an error, so nothing is lost.
+SILENT, WARNINGS = 4, 2
+
+
+def import_runtime() -> ModuleType:
+    """Import the onnxruntime package when it is first needed: that takes 0.1 s or more."""
+    import onnxruntime
+
+    module: ModuleType = onnxruntime
+    return module
+
+
+def get_ort_version() -> str:
+    """Return the version of ONNX Runtime."""
+    return str(import_runtime().__version__)
+
+
+def make_options(ort: ModuleType, threads: int, folder: Path | None) -> Any:
+    """Make the options of a session; `folder` holds external data, if there are any.
+
+    `threads` is the number of threads within one run, on CPU.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = SILENT
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # The blocked layout of CPU convolutions exists at this level only: half the time.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Threads that spin after a run take the cores from other sessions.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if folder is not None:
+        key = "session.model_external_initializers_file_folder_path"
+        options.add_session_config_entry(key, os.fspath(folder))
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return options
+
+
+def list_providers(device: Device, *, tf32: bool) -> list[str | tuple[str, dict[str, str]]]:
+    """List the execution providers of a device, the preferred one first, with their options."""
+    if device.where == "cpu":
+        return [PROVIDERS["cpu"]]
+    cuda = {
+        "device_id": str(device.index),
+        # The default search tries every algorithm again for each new batch size.
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "cudnn_conv_use_max_workspace": "1",
+        "arena_extend_strategy": "kSameAsRequested",
+        "use_tf32": str(int(tf32)),
+    }
+    providers: list[str | tuple[str, dict[str, str]]] = [
+        (PROVIDERS["cuda"], cuda),
+        PROVIDERS["cpu"],
+    ]
+    if device.where == "tensorrt":
+        providers.insert(0, (PROVIDERS["tensorrt"], {"device_id": str(device.index)}))
+    return providers
+
+
+@contextlib.contextmanager
+def silencing(ort: ModuleType) -> Iterator[None]:
+    """Keep ONNX Runtime off stderr while a session is made; failures are raised as errors."""
+    ort.set_default_logger_severity(SILENT)
+    try:
+        yield
+    finally:
+        ort.set_default_logger_severity(WARNINGS)
+
+
+@cache
+def preload_cuda() -> str:
+    """Load the CUDA libraries that came as wheels; return ONNX Runtime's complaints."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        import_runtime().preload_dlls()
+    return " ".join(printed.getvalue().split())

@@ -1,0 +1,221 @@
+"""The values of a study's rows, gathered by classifier, metric and method.
+
+Where a metric's value depends on a threshold alpha, the one with the best mean over the
+held-out images is chosen, and the other images are reported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from onnxplain.metrics import (
+    Direction,
+    LocalisationError,
+    MetricResult,
+    choose_alpha,
+    get_value_at_alpha,
+)
+from onnxplain.study.dataset import is_held_out
+from onnxplain.study.rows import Row
+
+WHOLE_IMAGE = "whole image"  # the box around it all, as a method: localisation must beat it
+
+# The fields that tell models, metrics and methods with the same name apart, and the prefix of
+# their parameters in the full name.
+_SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "model": {"model_sha256": "", "preprocessing": ""},
+    "metric": {"metric_fill": "", "metric_parameters": "", "metric_fill_parameters": "fill_"},
+    "method": {"fill": "", "method_parameters": "", "fill_parameters": "fill_"},
+}
+_IDENTITY = (
+    *_SETTINGS,
+    *(name for prefixes in _SETTINGS.values() for name in prefixes),
+    *("direction", "unit"),
+)
+_Names: TypeAlias = tuple[str, str, str]  # of model, metric and method
+_Image: TypeAlias = tuple[str, int]  # file and class
+
+
+class Column(NamedTuple):
+    """The values of one method under one metric and classifier.
+
+    Parameters
+    ----------
+    model, metric, method : str
+        With the parameters that tell them from others with the same name.
+    direction : {'lower', 'higher'}
+        Which values are better.
+    unit : str
+        Of the values.
+    alpha : float or None
+        The threshold; None if there is none.
+    n_held_out : int
+        Number of images on which it was chosen.
+    values : mapping
+        By image and class.
+    n_failed : int
+        Number of images that could not be judged.
+    n_undefined : int
+        Number of images for which the metric has no value, for example because the object
+        leaves no room beside it.
+    """
+
+    model: str
+    metric: str
+    method: str
+    direction: Direction
+    unit: str
+    alpha: float | None
+    n_held_out: int
+    values: Mapping[_Image, float]
+    n_failed: int
+    n_undefined: int
+
+
+def gather_values(rows: Iterable[Row], *, share: float, seed: int) -> list[Column]:
+    """Gather the values of rows by classifier, metric and method, sorted by their names.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+        The last row of an image with the same settings counts. Curves are not kept, so the
+        rows may be read one at a time.
+    share, seed
+        Decide which images are held out, as in `onnxplain.study.dataset.is_held_out`.
+    """
+    groups: dict[str, _Group] = {}
+    for row in rows:
+        if row["kind"] == "score":
+            settings = {name: row[name] for name in _IDENTITY}
+            group = groups.setdefault(json.dumps(settings), _Group(settings))
+            group.add(row)
+    name_settings = _make_namer([group.settings for group in groups.values()])
+    by_names = {name_settings(group.settings): group for group in groups.values()}
+    columns = [_make_column(names, group, share, seed) for names, group in sorted(by_names.items())]
+    baselines: dict[tuple[str, str], Column] = {}
+    for column in columns:
+        group = by_names[column[:3]]
+        if group.settings["metric"] == LocalisationError.name:
+            known = baselines.get(column[:2])
+            baselines[column[:2]] = _make_baseline(column, group, known.values if known else {})
+    return sorted([*columns, *baselines.values()], key=lambda column: column[:3])
+
+
+class _Point(NamedTuple):
+    """The value of one image, the value at each alpha, and how well the whole image overlaps."""
+
+    value: float
+    grid: tuple[float, ...]
+    whole_image_overlap: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """The rows with the same settings, by image; None for those without a value."""
+
+    settings: Row
+    points: dict[_Image, _Point | None] = field(default_factory=dict)
+    failed: dict[_Image, bool] = field(default_factory=dict)
+    alphas: list[float] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        """Add one row."""
+        point = None
+        if row["status"] == "done" and row["value"] is not None:
+            details = row["details"]
+            self.alphas[:] = details.get("alphas", [])
+            grid = tuple(details.get("values", ()))
+            point = _Point(row["value"], grid, details.get("whole_image_overlap"))
+        image = row["image"], row["target"]
+        self.points[image] = point
+        self.failed[image] = row["status"] == "error"
+
+    def result(self, point: _Point) -> MetricResult:
+        """Return a point as the metric gave it, with its value at each alpha."""
+        return MetricResult(point.value, {"alphas": self.alphas, "values": point.grid})
+
+
+def _make_column(names: _Names, group: _Group, share: float, seed: int) -> Column:
+    direction: Direction = group.settings["direction"]
+    # Sorted, so that intervals do not depend on the order in which work ended.
+    points = {image: point for image, point in sorted(group.points.items()) if point is not None}
+    held = {image: point for image, point in points.items() if is_held_out(image[0], share, seed)}
+    rest = {image: point for image, point in points.items() if image not in held}
+    alpha = group.settings["metric_parameters"].get("alpha")
+    values = {image: point.value for image, point in points.items()}
+    # With one threshold there is nothing to choose; with one part, nothing to choose it on.
+    is_chosen = len(group.alphas) > 1 and bool(held) and bool(rest)
+    if is_chosen:
+        alpha = choose_alpha([group.result(point) for point in held.values()], direction)
+        values = {
+            image: get_value_at_alpha(group.result(point), alpha) for image, point in rest.items()
+        }
+    n_failed = sum(group.failed.values())
+    return Column(
+        *names,
+        direction=direction,
+        unit=group.settings["unit"],
+        alpha=alpha,
+        n_held_out=len(held) if is_chosen else 0,
+        values=values,
+        n_failed=n_failed,
+        n_undefined=len(group.points) - len(points) - n_failed,
+    )
+
+
+def _make_baseline(column: Column, group: _Group, others: Mapping[_Image, float]) -> Column:
+    """Make the column of the box around the whole image, on the images of all columns.
+
+    `others` holds the values on the images of the columns before.
+    """
+    overlap = group.settings["metric_parameters"]["overlap"]
+    own = {
+        image: float(point.whole_image_overlap <= overlap)
+        for image in column.values
+        if (point := group.points[image]) and point.whole_image_overlap is not None
+    }
+    values = dict(sorted({**others, **own}.items()))
+    return column._replace(
+        method=WHOLE_IMAGE, alpha=None, n_held_out=0, values=values, n_failed=0, n_undefined=0
+    )
+
+
+def _make_namer(all_settings: Sequence[Row]) -> Callable[[Row], _Names]:
+    """Make a function that names the model, metric and method of some settings.
+
+    A name includes the parameters in which settings with the same name differ.
+    """
+    seen: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for settings in all_settings:
+        for role in _SETTINGS:
+            for name, value in _flatten(settings, role).items():
+                seen[role, settings[role]][name].add(value)
+
+    def name_role(settings: Row, role: str) -> str:
+        differing = [
+            f"{name}={value}"
+            for name, value in _flatten(settings, role).items()
+            if len(seen[role, settings[role]][name]) > 1
+        ]
+        return f"{settings[role]} ({', '.join(differing)})" if differing else str(settings[role])
+
+    return lambda settings: (
+        name_role(settings, "model"),
+        name_role(settings, "metric"),
+        name_role(settings, "method"),
+    )
+
+
+def _flatten(settings: Row, role: str) -> dict[str, str]:
+    """Return all parameters of the model, metric or method as text."""
+    flat = {}
+    for field_name, prefix in _SETTINGS[role].items():
+        value = settings[field_name]
+        table = value if isinstance(value, dict) else {field_name.removeprefix("metric_"): value}
+        for name, parameter in table.items():
+            flat[f"{prefix}{name}"] = json.dumps(parameter).strip('"')
+    return flat

@@ -1,0 +1,274 @@
+"""The verb `evaluate`: from images and names to rows and tables."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from onnxplain.core.flow import Method
+from onnxplain.core.protocols import Classifier, Fill, Inpainter
+from onnxplain.image import MAX_PIXELS
+from onnxplain.metrics import Metric
+from onnxplain.registry import Entry
+from onnxplain.results import check_folder
+from onnxplain.study.plan import Name, Plan, make_plan
+from onnxplain.study.prepare import Work, prepare
+from onnxplain.study.result import ROWS_FILE, Study
+from onnxplain.study.rows import Row, RowFile
+from onnxplain.study.run import Step, study_classifier
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+
+class StudyProgress(NamedTuple):
+    """How far the study of one classifier is.
+
+    Parameters
+    ----------
+    model : str
+        What the classifier is called.
+    position : int
+        The place of the classifier among those of the study, from 0.
+    done, total : int
+        Pairs of an image and a method that are settled, and in all.
+    inpaints : int
+        Pictures that fills have made for masks.
+    rows : tuple of dict
+        The rows that were written since the last call.
+    """
+
+    model: str
+    position: int
+    done: int
+    total: int
+    inpaints: int
+    rows: tuple[Row, ...] = ()
+
+
+def evaluate(
+    images: PathLike | None = None,
+    *,
+    plan: Plan | PathLike | None = None,
+    models: Iterable[Name | PathLike | Classifier] | Name | PathLike | Classifier | None = None,
+    methods: Iterable[Name | Method] | Name | Method | None = None,
+    fills: Iterable[Name | Fill] | Name | Fill | None = None,
+    metrics: Iterable[Name | Metric] | Name | Metric | None = None,
+    annotations: PathLike | None = None,
+    wnids: PathLike | None = None,
+    inpainter: PathLike | Entry | Inpainter | None = None,
+    seed: int | None = None,
+    limit: int | None = None,
+    held_out: float | None = None,
+    only_correct: bool | None = None,
+    output: PathLike | None = "evaluation",
+    keep_heatmaps: PathLike | None = None,
+    shard: tuple[int, int] | None = None,
+    retry: bool = False,
+    device: str = "auto",
+    max_pixels: int = MAX_PIXELS,
+    on_progress: Callable[[StudyProgress], None] | None = None,
+) -> Study:
+    """Compare methods, fills and classifiers on labelled images, by metrics.
+
+    Every image is explained by every method with every fill, and every heatmap is judged by
+    every metric. Rows are written as work is done; a second call with the same output
+    computes only what is missing or what changed parameters touch. This is what the command
+    ``onnxplain evaluate`` does.
+
+    Parameters
+    ----------
+    images : path
+        The folder of the images.
+    plan : Plan or path, optional
+        A plan, or a TOML file with one. The arguments win over it.
+    models : str, path, Classifier, or several, optional
+        Names in the zoo or ONNX files, with parameters of `load` as ``"net.onnx:crop=0.9"``,
+        or classifiers from `load` or `from_callable`; the default classifier if not given.
+    methods : str, Method, or several, optional
+        Names with parameters, as ``"rise:n_masks=2000"``, or values, as
+        ``RISE(n_masks=2000)``. Also ``"random"``, a random heatmap, and
+        ``"given:folder=DIR"``, heatmaps made elsewhere. ``random`` and ``rise`` if not given.
+    fills : str, Fill, or several, optional
+        Names with parameters, as ``"blur:sigma=5"``, or values, as ``Blur(5)``. Every method
+        runs with every fill; with that of its paper if not given.
+    metrics : str, Metric, or several, optional
+        Names with parameters, as ``"deletion:step=500,fill=black"``, or values, as
+        ``metrics.Deletion(step=500)``. ``deletion`` and ``insertion`` if not given.
+    annotations : path, optional
+        What the images show: a ``.csv``, a folder of ImageNet's ``.xml`` files, or COCO's
+        ``.json``, as `onnxplain.study.dataset.read_items` reads them. If not given, the
+        folders in `images` are classes, and the predicted class of images beside them is
+        explained.
+    wnids : path, optional
+        A ``.csv`` with ``wnid`` and ``class_index``, if labels are WordNet ids.
+    inpainter : str, path, Entry or Inpainter, optional
+        The inpainter of the ``-g`` methods: a name in the zoo, an ONNX file, or a loaded one;
+        an entry holds the parameters of its description.
+    seed : int, optional
+        Decides every random draw, and which images are taken and held out; 0 if not given.
+    limit : int, optional
+        Number of images to take, drawn by the seed; all if not given.
+    held_out : float in [0, 1), optional
+        Share of the images on which the thresholds of localisation and saliency are chosen;
+        the others are reported. 1/3 if not given.
+    only_correct : bool, optional
+        Whether to leave out images that are classified wrongly; true if not given.
+    output : path or None
+        Folder for the rows and tables. None keeps them in a temporary folder that is removed
+        with the study.
+    keep_heatmaps : path, optional
+        A folder where heatmaps are kept as ``.npy``; those kept before are used.
+    shard : (part, parts), optional
+        Do one part of the images only, ``(1, 4)`` to ``(4, 4)``. Give each part an output of
+        its own, and join their rows with ``onnxplain merge``.
+    retry : bool
+        Do again what failed before.
+    device : str
+        Where models run that are given by name; as for `load`.
+    max_pixels : int
+        Refuse larger images.
+    on_progress : callable, optional
+        Called with a `StudyProgress` when a classifier's turn comes, and as work is done.
+
+    Returns
+    -------
+    study : Study
+        Its rows, tables and failures. Images that fail do not stop the others.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument, the plan or the annotations are wrong, before any work is done.
+    OnnxplainError
+        If a model cannot be loaded or run at all, or results cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np, onnxplain, PIL.Image
+    >>> def redness(images):
+    ...     red = images[..., 0].mean(axis=(1, 2))
+    ...     return np.stack([red, 1 - red], axis=1)
+    >>> classifier = onnxplain.from_callable(redness, size=(8, 8), class_names=("red", "other"))
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> Path(folder.name, "red").mkdir()
+    >>> PIL.Image.new("RGB", (8, 8), "red").save(Path(folder.name, "red", "photo.png"))
+    >>> study = onnxplain.evaluate(
+    ...     folder.name,
+    ...     models=classifier,
+    ...     methods=[onnxplain.SP(patch=4, stride=4), "random"],
+    ...     metrics="deletion:step=16,fill=black",
+    ...     output=None,
+    ... )
+    >>> sorted((row["method"], row["value"]) for row in study.rows if row["kind"] == "score")
+    [('random', 0.5), ('sp', 0.5)]
+    >>> study.failures
+    ()
+    >>> folder.cleanup()
+    """
+    settled = make_plan(
+        plan,
+        {
+            **{"images": images, "annotations": annotations, "wnids": wnids},
+            **{"models": models, "methods": methods, "fills": fills, "metrics": metrics},
+            **{"inpainter": inpainter, "seed": seed, "limit": limit},
+            **{"held_out": held_out, "only_correct": only_correct},
+        },
+    )
+    work = prepare(settled, shard=shard, device=device)
+    temporary = _TemporaryFolder() if output is None else None
+    folder = temporary.path if temporary else Path(output or "")
+    check_folder(folder)
+    if keep_heatmaps is not None:
+        check_folder(keep_heatmaps)
+    store = RowFile(folder / ROWS_FILE)
+    heatmaps = None if keep_heatmaps is None else Path(keep_heatmaps)
+    keys: set[str] = set()
+    try:
+        for step in _run(work, store, settled, heatmaps, retry, max_pixels, on_progress):
+            keys.update(step.keys)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"what is done is in {store.path}, and the same command goes on"
+        ) from None
+    study = Study(settled, folder, frozenset(keys), tuple(work.notices), temporary)
+    study.write_tables()
+    return study
+
+
+def _run(
+    work: Work,
+    store: RowFile,
+    plan: Plan,
+    heatmaps: Path | None,
+    retry: bool,
+    max_pixels: int,
+    on_progress: Callable[[StudyProgress], None] | None,
+) -> Iterator[Step]:
+    """Study one classifier after the other; each is free to go when it is done."""
+    position = 0
+    while work.waiting:
+        name, classifier, items = work.waiting.pop(0)
+        counter = _Counter(name, position, len(items) * len(work.explainers), on_progress)
+        counter.report()
+        for step in study_classifier(
+            classifier,
+            items,
+            work.explainers,
+            work.judges,
+            store,
+            seed=plan.seed,
+            only_correct=plan.only_correct,
+            heatmaps=heatmaps,
+            retry=retry,
+            max_pixels=max_pixels,
+            on_progress=counter.add_inpaints,
+        ):
+            counter.add_step(step)
+            yield step
+        position += 1
+
+
+@dataclass
+class _Counter:
+    """Counts the work on one classifier and reports it."""
+
+    model: str
+    position: int
+    total: int  # pairs of an image and a method
+    on_progress: Callable[[StudyProgress], None] | None
+    done: int = 0
+    inpaints: int = 0
+
+    def add_inpaints(self, evaluations: int, inpaints: int) -> None:
+        """Count the pictures that fills have made; scored images show in the steps."""
+        if inpaints:
+            self.inpaints += inpaints
+            self.report()
+
+    def add_step(self, step: Step) -> None:
+        """Count the pairs that are settled."""
+        self.done += step.units
+        self.report(step.rows)
+
+    def report(self, rows: tuple[Row, ...] = ()) -> None:
+        """Report the counts, and the rows written since the last report."""
+        if self.on_progress:
+            self.on_progress(
+                StudyProgress(self.model, self.position, self.done, self.total, self.inpaints, rows)
+            )
+
+
+class _TemporaryFolder:
+    """A folder that is removed when nobody holds this object any more."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="onnxplain-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)

@@ -1,0 +1,159 @@
+"""Which images a classifier can be asked about: labels against the classes it knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import NamedTuple
+
+from onnxplain.core.protocols import Classifier
+from onnxplain.runtime import OnnxClassifier
+from onnxplain.study.dataset import Item
+from onnxplain.targets import Top, parse_targets
+
+
+class Known(NamedTuple):
+    """The items that a classifier can be asked about, and what is wrong with the others.
+
+    Parameters
+    ----------
+    items : list of Item
+        Those whose label is a class, by its index; and those without a label, unchanged.
+    unknown : dict
+        How many images there are of each label that is not a class.
+    disputed : dict
+        How many images there are of each label whose index is another class than its name,
+        by a text that says what differs; the name decided.
+    """
+
+    items: list[Item]
+    unknown: dict[str, int]
+    disputed: dict[str, int]
+
+
+def find_known_items(
+    items: Iterable[Item], class_names: Sequence[str], *, named: bool = True
+) -> Known:
+    """Find the items whose label is a class of a classifier.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        A label is an index or a name. A label with several names, separated by commas, is
+        known if one of them is, unless they are names of several classes. Classifiers number
+        the same classes differently, so if a label has an index and a name, and the name is
+        not one of that class, the name decides.
+    class_names : sequence of str
+        The names of the classifier's classes.
+    named : bool
+        Whether these are names, and not numbers that stand for them; else the index decides.
+    """
+    known = Known([], {}, {})
+    names = [_split_names(class_name) for class_name in class_names]
+    indices: dict[tuple[int | str, str | None], int | None] = {}
+    for item in items:
+        if item.label is None:
+            known.items.append(item)
+            continue
+        label, name = item.label, item.class_name if named else None
+        if (label, name) not in indices:
+            indices[label, name] = _find_class(label, name, class_names, names)
+        index = indices[label, name]
+        if name is not None and index != label:
+            other = class_names[int(label)] if 0 <= int(label) < len(class_names) else "no class"
+            _count(known.disputed, f"{label} is {other} and not {name}")
+        if index is None:
+            _count(known.unknown, str(label) if name is None else f"{label} ({name})")
+        else:
+            known.items.append(replace(item, label=index))
+    return known
+
+
+def choose_items(
+    items: Sequence[Item], classifier: Classifier, notify: Callable[[str], None]
+) -> list[Item]:
+    """Choose the items that a classifier can be asked about, and say what is odd about others.
+
+    Parameters
+    ----------
+    items : sequence of Item
+        As `onnxplain.study.dataset.read_items` gives them.
+    classifier : Classifier
+        The classifier to explain.
+    notify : callable
+        Called with a sentence on labels that are left out or read differently.
+
+    Raises
+    ------
+    ValueError
+        If there are images, and none has a label that is a class.
+    """
+    named = _has_class_names(classifier)
+    known = find_known_items(items, classifier.class_names, named=named)
+    if not named and (example := next((item for item in items if item.class_name), None)):
+        notify(
+            f"the classifier's classes have no names that could be compared, as "
+            f"{example.label} is said to be {example.class_name}; class_index decides "
+            f"(--labels FILE, or labels= in the plan, names the classes)"
+        )
+    if known.disputed:
+        notify(
+            f"class_index and class_name are not the same class of the classifier, as "
+            f"{next(iter(known.disputed))}; of {sum(known.disputed.values())} images class_name "
+            f"decides (without that column, class_index does)"
+        )
+    if items and not known.items:
+        raise ValueError(
+            f"no label is a class of the classifier, as {next(iter(known.unknown))!r}; labels are "
+            f"indices or names of its classes, or WordNet ids with --wnids"
+        )
+    if known.unknown:
+        listed = ", ".join(list(known.unknown)[:5]) + (", ..." if len(known.unknown) > 5 else "")
+        notify(
+            f"{sum(known.unknown.values())} images are left out, as the classifier has no "
+            f"class {listed}"
+        )
+    return known.items
+
+
+def _has_class_names(classifier: Classifier) -> bool:
+    """Return whether the classes have names of their own, and not just numbers."""
+    if isinstance(classifier, OnnxClassifier):
+        return classifier.spec.sources.get("class_names") != "numbered"
+    return tuple(classifier.class_names) != tuple(map(str, range(len(classifier.class_names))))
+
+
+def _find_class(
+    label: int | str, name: str | None, class_names: Sequence[str], names: Sequence[set[str]]
+) -> int | None:
+    """Return the index of a label's class, if it is one; `names` holds the names per class."""
+    if name is None:
+        target: int | Top | None = None
+        with suppress(ValueError):
+            (target,) = parse_targets(label, class_names)
+        if isinstance(target, int) or isinstance(label, int):
+            return target if isinstance(target, int) else None
+        name = label
+    wanted = _split_names(name)
+    if isinstance(label, int) and 0 <= label < len(names) and _share_a_name(wanted, names[label]):
+        return label
+    equal = [index for index, own in enumerate(names) if own == wanted]
+    fitting = equal or [index for index, own in enumerate(names) if own & wanted]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _split_names(class_name: str) -> set[str]:
+    parts = (part.replace("_", " ").strip().casefold() for part in class_name.split(","))
+    return {part for part in parts if part}
+
+
+def _share_a_name(first: set[str], second: set[str]) -> bool:
+    """Return whether both hold a name; one may add what kind it is, as ``crane (bird)``."""
+    bare = [{re.sub(r" *\([^()]*\)$", "", name) for name in names} for names in (first, second)]
+    return bool(first & second or first & bare[1] or bare[0] & second)
+
+
+def _count(counts: dict[str, int], label: str) -> None:
+    counts[label] = counts.get(label, 0) + 1

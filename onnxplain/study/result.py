@@ -1,0 +1,130 @@
+"""What an evaluation returns: rows, tables and failures, read from its folder when asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from onnxplain.core.errors import OnnxplainError
+from onnxplain.core.files import wrap_write_errors, write_atomic
+from onnxplain.study.columns import gather_values
+from onnxplain.study.plan import Plan
+from onnxplain.study.rows import Row, read_rows
+from onnxplain.study.tables import Table, arrange_by_method, compare_pairs, summarise
+from onnxplain.study.writing import FORMATS, SCORE_COLUMNS, to_parquet, write_rows_parquet
+
+ROWS_FILE = "rows.jsonl"
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The result of `onnxplain.evaluate`.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was compared.
+    output : Path
+        The folder with the rows (``rows.jsonl``) and tables. A temporary folder is removed
+        when the study is no longer used.
+    keys : frozenset of str
+        Keys of the rows that belong to the study; the file may hold others.
+    notices : tuple of str
+        What was odd about the labels, one sentence each.
+    """
+
+    plan: Plan
+    output: Path
+    keys: frozenset[str] = field(repr=False)
+    notices: tuple[str, ...] = ()
+    # Keeps a temporary folder as long as the study exists.
+    _folder: object = field(default=None, repr=False)
+
+    def iterate_rows(self) -> Iterator[Row]:
+        """Yield the rows of the study as they were written, one at a time.
+
+        Of work that was done again there are several rows; the last one counts.
+        """
+        return (row for row in read_rows(self.output / ROWS_FILE) if row["key"] in self.keys)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """One row per image, and one per image, method and metric, in the order of the work."""
+        return list({row["key"]: row for row in self.iterate_rows()}.values())
+
+    @cached_property
+    def failures(self) -> tuple[Row, ...]:
+        """The rows of work that failed; each says why in ``error``."""
+        last: dict[str, Row | None] = {}
+        for row in self.iterate_rows():
+            last[row["key"]] = row if row["status"] == "error" else None
+        return tuple(row for row in last.values() if row is not None)
+
+    @cached_property
+    def tables(self) -> Mapping[str, Table]:
+        """The tables ``means``, ``pairs`` (paired tests) and ``by-method``."""
+        seed = self.plan.seed
+        columns = gather_values(self.iterate_rows(), share=self.plan.held_out, seed=seed)
+        return {
+            "means": summarise(columns, seed=seed),
+            "pairs": compare_pairs(columns, seed=seed),
+            "by-method": arrange_by_method(columns),
+        }
+
+    def write_tables(self) -> None:
+        """Write the tables into the output folder as CSV, Markdown and LaTeX.
+
+        Raises
+        ------
+        OutputError
+            If a file cannot be written.
+        """
+        for name, table in self.tables.items():
+            for suffix, format_table in FORMATS.items():
+                _write(self.output / f"{name}.{suffix}", format_table(table).encode())
+
+    def write_parquet(self) -> None:
+        """Write the tables and all scores into the output folder as Parquet.
+
+        Raises
+        ------
+        OnnxplainError
+            If pyarrow is not installed.
+        OutputError
+            If a file cannot be written.
+        """
+        for name, table in self.tables.items():
+            _write(self.output / f"{name}.parquet", to_parquet(table))
+        write_rows_parquet(self.iterate_rows(), self.output / "rows.parquet")
+
+    def to_pandas(self) -> Any:
+        """Return the scores as a data frame with one line per image, method and metric.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            With the columns that Parquet has; parameters and details are mappings.
+
+        Raises
+        ------
+        OnnxplainError
+            If pandas is not installed.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError as error:
+            raise OnnxplainError(
+                f"a data frame needs pandas ({error}); pip install pandas"
+            ) from error
+        scores = [row for row in self.rows if row["kind"] == "score"]
+        lines = [[row.get(name) for name in SCORE_COLUMNS] for row in scores]
+        return pandas.DataFrame(lines, columns=list(SCORE_COLUMNS))
+
+
+def _write(path: Path, content: bytes) -> None:
+    with wrap_write_errors(path):
+        write_atomic(path, content)

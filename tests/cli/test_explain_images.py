@@ -1,0 +1,129 @@
+"""Images of all sorts, good and bad, in ``onnxplain explain``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import PIL.Image
+import pytest
+from numpy.testing import assert_allclose
+
+from tests.cli.conftest import Run, make_noise, parse_lines
+
+
+def test_every_photo_and_target_gives_an_object(run: Run, model: Path, photo: Path):
+    other = photo.with_name("other.png")
+    PIL.Image.new("RGB", (40, 17), "red").save(other)
+    result = run("explain", photo, other, "-m", model, "--n-masks", 5, "-t", "top-2", "--json")
+    explanations = parse_lines(result.stdout)
+    assert len(explanations) == 4
+    assert len({explained["heatmap"] for explained in explanations}) == 4
+    assert len(list(Path("explanations").iterdir())) == 12
+
+
+def test_photos_with_the_same_name_do_not_overwrite_each_other(run: Run, model: Path, photo: Path):
+    Path("sub").mkdir()
+    PIL.Image.new("RGB", (30, 20), "red").save("sub/photo.png")
+    words = ("-m", model, "--n-masks", 5, "-t", 0, "--json")
+    explanations = parse_lines(run("explain", photo, "sub/photo.png", *words).stdout)
+    assert {Path(str(explained["heatmap"])).name for explained in explanations} == {
+        "photo-rise-cat.npz",
+        "photo-rise-cat-2.npz",
+    }
+    again = parse_lines(run("explain", "sub/photo.png", *words).stdout)
+    # Either of the two may be done first.
+    (same,) = (entry for entry in explanations if entry["image"] == "sub/photo.png")
+    assert again[0]["heatmap"] == same["heatmap"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
+def test_file_names_that_are_not_text_work(run: Run, model: Path, photo: Path):
+    odd = photo.with_name("odd\udcff.png")
+    odd.write_bytes(photo.read_bytes())
+    words = ("explain", odd, "-m", model, "--n-masks", 5)
+    (explained,) = parse_lines(run(*words, "--json").stdout)
+    assert explained["image"] == str(odd)
+    assert Path(str(explained["record"])).is_file()
+    assert run(*words, "-q").exit_code == 0
+
+
+def write_bad_images(folder: Path) -> dict[str, str]:
+    """Write broken files, and return what is said of each."""
+    folder.mkdir()
+    good = folder / "good.png"
+    make_noise().save(good)
+    content = good.read_bytes()
+    (folder / "empty.png").touch()
+    (folder / "cut.png").write_bytes(content[: len(content) // 2])
+    make_noise().save(folder / "cut.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "cut.jpg").read_bytes()[:400])
+    (folder / "text.jpg").write_text("this is not an image")
+    (folder / "folder.jpg").mkdir()
+    PIL.Image.new("1", (20_000, 20_000)).save(folder / "bomb.png")  # 50 kB, 400 megapixels
+    return {
+        "missing.jpg": "no such file",
+        "empty.png": "is empty",
+        "cut.png": "cannot be read as an image",
+        "cut.jpg": "cannot be read as an image",
+        "text.jpg": "not an image",
+        "folder.jpg": "is a folder",
+        "bomb.png": "exceeds the limit of 64000000; pass a higher --max-pixels",
+    }
+
+
+def test_bad_images_get_a_message_each_and_the_good_one_is_explained(
+    run: Run, model: Path, folder: Path
+):
+    bad = write_bad_images(folder / "in")
+    paths = [folder / "in" / name for name in (*list(bad)[:3], "good.png", *list(bad)[3:])]
+    result = run("explain", *paths, "-m", model, "--n-masks", 4, "--json")
+    assert result.exit_code == 1
+    assert [Path(str(explained["image"])).name for explained in parse_lines(result.stdout)] == [
+        "good.png"
+    ]
+    lines = result.stderr.splitlines()
+    assert len(lines) == len(bad)
+    for name, text in bad.items():
+        (line,) = (line for line in lines if line.startswith(f"Error: {folder / 'in' / name}: "))
+        assert text in line
+    assert len(list(Path("explanations").iterdir())) == 3
+
+
+def test_larger_images_are_read_if_the_limit_is_raised(run: Run, model: Path, photo: Path):
+    words = ("explain", photo, "-m", model, "--n-masks", 4, "--max-pixels")
+    refused = run(*words, 599)
+    assert refused.exit_code == 1
+    assert "exceeds the limit of 599" in refused.stderr
+    assert run(*words, 600).exit_code == 0
+
+
+def test_alpha_deep_cmyk_and_turned_images_are_read_as_the_eye_sees_them(
+    run: Run, model: Path, photo: Path
+):
+    image = PIL.Image.open(photo)
+    turned = image.transpose(PIL.Image.Transpose.ROTATE_90)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    turned.save("turned.png", exif=exif)
+    image.convert("RGBA").save("alpha.png")
+    words = ("-m", model, "-t", 0, "--json", "--method", "sp", "--patch", 8)
+    explanations = parse_lines(run("explain", photo, "turned.png", "alpha.png", *words).stdout)
+    assert len(explanations) == 3
+    assert_allclose(
+        [explained["score"] for explained in explanations], explanations[0]["score"], atol=1e-6
+    )
+    image.convert("CMYK").save("cmyk.tif")
+    image.convert("I;16").save("deep.png")
+    assert run("explain", "cmyk.tif", "deep.png", *words).exit_code == 0
+
+
+@pytest.mark.parametrize("method", ["rise", "mp", "mp2", "fido"])
+def test_grid_finer_than_the_image_is_an_error_of_the_image(
+    run: Run, model: Path, photo: Path, method: str
+):
+    result = run("explain", photo, "-m", model, "--method", method, "--grid", 17, "--quiet")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"Error: {photo}: {method.upper()}: grid must not exceed the pixels of a side, 16, got 17\n"
+    )

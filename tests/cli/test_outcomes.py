@@ -1,0 +1,106 @@
+"""What ``onnxplain explain`` writes and prints of each explanation."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import onnxplain
+from tests.cli.conftest import ENVIRONMENT, Run, make_noise, parse_lines
+
+KEYS = [
+    "image",
+    "target",
+    "target_name",
+    "score",
+    "method",
+    "parameters",
+    "fill",
+    "fill_parameters",
+    "seed",
+    "heatmap",
+    "overlay",
+    "record",
+    "evaluations",
+    "seconds",
+    "inpaints",
+    "inpaint_seconds",
+    "inpaint_share",
+    "model",
+    "provider",
+]
+
+
+def test_json_has_these_keys_and_the_files_exist(run: Run, model: Path, photo: Path):
+    result = run(
+        "explain", photo, "-m", model, "--json", "--n-masks", 9, "-t", "kitty", "--seed", 2
+    )
+    (explained,) = parse_lines(result.stdout)
+    assert list(explained) == KEYS
+    assert explained["image"] == str(photo)
+    assert (explained["target"], explained["target_name"]) == (0, "cat, kitty")
+    assert (explained["method"], explained["evaluations"], explained["seed"]) == ("rise", 9, 2)
+    assert explained["provider"] == "CPUExecutionProvider"
+    assert explained["parameters"]["n_masks"] == 9
+    assert all(Path(explained[key]).is_file() for key in ("heatmap", "overlay", "record"))
+
+
+def test_result_that_cannot_be_written_does_not_stop_the_others(
+    run: Run, model: Path, photo: Path, folder: Path
+):
+    other = folder / "other.png"
+    make_noise(1).save(other)
+    (folder / "explanations" / f"{photo.stem}-rise-dog.npz").mkdir(parents=True)
+    words = ("-m", model, "-t", "dog", "--n-masks", 4, "--json")
+    result = run("explain", photo, other, *words)
+    assert result.exit_code == 1
+    assert [Path(str(explained["image"])).name for explained in parse_lines(result.stdout)] == [
+        "other.png"
+    ]
+    assert f"Error: {photo}: explanations: cannot be written (Is a directory)" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
+def test_interrupted_run_keeps_the_images_that_are_done(model: Path, folder: Path):
+    copies = []
+    for i in range(60):
+        copies.append(folder / f"photo{i:02}.png")
+        make_noise(i).save(copies[-1])
+    words = [sys.executable, "-m", "onnxplain", "explain", *copies, "-m", model, "--json"]
+    words += ["--method", "mp2", "--gain", "difference", "--sweep", "full", "--grid", 16]
+    process = subprocess.Popen(
+        [str(word) for word in (*words, "--chance", 1e-6)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        # A shell that runs the tests in the background ignores SIGINT, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    printed = [first, *map(json.loads, rest.splitlines())]
+    assert len(printed) < len(copies)
+    assert f"Error: interrupted; {len(printed)} explanations are in explanations" in errors
+    assert "Traceback" not in errors
+    assert len(list((folder / "explanations").glob("*.json"))) == len(printed)
+    assert not list((folder / "explanations").glob(".*"))
+    for explained in printed:
+        saved = onnxplain.load_explanation(explained["heatmap"])
+        assert saved.details["reason"] in ("chance", "exhausted")
+        assert [saved.details[k] for k in ("gain", "sweep")] == ["difference", "full"]
+        assert saved.details["trajectory"][-1][0] == len(saved.details["gains"])
+        assert saved.order is not None
+        assert saved.coarse is not None
+        assert sorted(saved.order) == np.flatnonzero(saved.coarse > 0).tolist()
+        assert saved.evaluations == explained["evaluations"]

@@ -1,0 +1,83 @@
+"""Files are replaced whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from onnxplain.core.errors import OutputError
+from onnxplain.core.files import open_replacement, wrap_write_errors, write_atomic
+
+
+def test_write_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a.json"
+    write_atomic(path, b"first")
+    write_atomic(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert os.listdir(path.parent) == ["a.json"]
+
+
+def test_failed_write_keeps_the_old_file_and_leaves_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    write_atomic(path, b"old")
+
+    def refuse(*_: object) -> Path:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match="no space"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_error_inside_the_block_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"old")
+
+    def write_half() -> None:
+        with open_replacement(path) as file:
+            file.write(b"half of the new")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_half()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_readers_see_the_old_file_until_the_new_one_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"old")
+    with open_replacement(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+
+
+def test_write_error_names_the_place(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    place = tmp_path / "file" / "a.json"
+    with (
+        pytest.raises(OutputError, match=r"a\.json: cannot be written .*give another place"),
+        wrap_write_errors(place),
+    ):
+        write_atomic(place, b"new")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no umask")
+def test_files_have_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_atomic(tmp_path / "a.json", b"first")
+    assert (tmp_path / "a.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_name_of_maximum_length_can_be_written(tmp_path: Path) -> None:
+    write_atomic(tmp_path / ("n" * 255), b"first")
+    assert os.listdir(tmp_path) == ["n" * 255]

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onnxplain.fills import Biharmonic, NavierStokes, Telea
+from tests.helpers.fills import make_masks, make_photo, paint
+
+FILLS = [Telea(), NavierStokes(), Biharmonic()]
+
+
+@pytest.mark.parametrize("fill", FILLS, ids=lambda fill: fill.name)
+def test_classical_fills_do_not_see_what_is_in_the_hole(fill: Any) -> None:
+    image = make_photo()
+    masks = make_masks(image)[1:2]
+    other = np.where(masks[0, ..., None] == 1, np.float32(1), image)
+    hole = masks[0] == 1
+    np.testing.assert_array_equal(
+        paint(fill, image, masks)[0][hole], paint(fill, other, masks)[0][hole]
+    )
+
+
+@pytest.mark.parametrize("fill", FILLS, ids=lambda fill: fill.name)
+def test_classical_fills_continue_a_ramp(fill: Any) -> None:
+    ramp = np.repeat(np.tile(np.linspace(0, 1, 48, dtype=np.float32), (48, 1))[..., None], 3, 2)
+    masks = np.zeros((1, 48, 48), np.float32)
+    masks[0, 20:28, 20:28] = 1
+    error = np.abs(paint(fill, ramp, masks)[0] - ramp)[masks[0] == 1]
+    # A ramp is itself biharmonic; the other two are coarser, and have 8 bits.
+    assert error.max() < (1e-5 if fill.name == "biharmonic" else 0.1)
+
+
+@pytest.mark.parametrize("fill", FILLS, ids=lambda fill: fill.name)
+def test_classical_fills_show_the_mean_colour_when_everything_is_removed(fill: Any) -> None:
+    image = make_photo()
+    picture = paint(fill, image, np.ones((1, *image.shape[:2]), np.float32))[0]
+    expected = np.full(image.shape, image.mean(axis=(0, 1), dtype=np.float64))
+    np.testing.assert_allclose(picture, expected, atol=1e-5)

@@ -1,0 +1,107 @@
+"""External data is read only from plain files inside the model's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from onnxplain.core.errors import ModelError
+from onnxplain.graph.external_data import list_external_files
+from onnxplain.graph.load import read_model
+from tests.helpers import models
+
+
+def save_external(folder: Path) -> Path:
+    """Save a net whose tensors lie in ``net.onnx.data``."""
+    return models.save(models.convnet(), folder / "net.onnx", external=True)
+
+
+def relocate(path: Path, location: str) -> Path:
+    """Make all tensors of a saved model say that they lie in `location`."""
+    proto = onnx.load(path, load_external_data=False)
+    for tensor in proto.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = location
+    return models.save(proto, path)
+
+
+def test_missing_and_truncated_external_data_are_errors(tmp_path: Path) -> None:
+    path = save_external(tmp_path)
+    data = tmp_path / "net.onnx.data"
+    data.write_bytes(data.read_bytes()[:100])
+    with pytest.raises(ModelError, match="truncated"):
+        read_model(path)
+    data.unlink()
+    with pytest.raises(ModelError, match="missing"):
+        read_model(path)
+
+
+@pytest.mark.parametrize("location", ["../secret", "a/../../secret", "/etc/hostname", "", "C:\\x"])
+def test_external_data_outside_the_folder_is_an_error(tmp_path: Path, location: str) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "secret").write_bytes(b"\x00" * 10_000)
+    with pytest.raises(ModelError, match="external data"):
+        read_model(relocate(save_external(folder), location))
+
+
+def test_external_data_that_is_a_link_is_an_error(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    path = save_external(folder)
+    data = folder / "net.onnx.data"
+    outside = data.rename(tmp_path / "outside")
+    data.symlink_to(outside)
+    with pytest.raises(ModelError, match="link"):
+        read_model(path)
+    data.unlink()
+    data.hardlink_to(outside)
+    with pytest.raises(ModelError, match="link"):
+        read_model(path)
+    data.unlink()
+    inner = folder / "sub"
+    inner.symlink_to(tmp_path)
+    with pytest.raises(ModelError, match="link"):
+        read_model(relocate(path, "sub/outside"))
+
+
+def test_external_data_of_a_constant_node_is_found(tmp_path: Path) -> None:
+    tensor = TensorProto(name="k", data_type=TensorProto.FLOAT, dims=[2])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret")
+    proto = models.model(
+        [
+            helper.make_node("Constant", [], ["k"], value=tensor),
+            helper.make_node("ReduceMean", ["image"], ["m"], axes=[1, 2], keepdims=0),
+            helper.make_node("Mul", ["m", "k"], ["scores"]),
+        ],
+        {"image": (TensorProto.FLOAT, ["N", 4, 4, 2])},
+        {"scores": (TensorProto.FLOAT, ["N", 2])},
+        check=False,
+    )
+    with pytest.raises(ModelError, match="external data"):
+        read_model(models.save(proto, tmp_path / "net.onnx"))
+
+
+def test_each_external_file_is_listed_once_in_order_of_name(tmp_path: Path) -> None:
+    path = save_external(tmp_path)
+    proto = onnx.load(path, load_external_data=False)
+    for number, tensor in enumerate(proto.graph.initializer):
+        location = f"part{number % 2}"
+        (tmp_path / location).write_bytes(bytes(10_000))
+        tensor.external_data[0].value = location
+    assert list_external_files(proto, path) == [tmp_path / "part0", tmp_path / "part1"]
+    assert list_external_files(models.convnet(), path) == []
+
+
+@pytest.mark.parametrize("value", ["many", "1.5"])
+def test_offset_that_is_not_a_number_is_an_error(value: str, tmp_path: Path) -> None:
+    path = save_external(tmp_path)
+    proto = onnx.load(path, load_external_data=False)
+    proto.graph.initializer[0].external_data.add(key="offset", value=value)
+    with pytest.raises(ModelError, match="external data of 'w1' has an offset or length"):
+        list_external_files(proto, path)

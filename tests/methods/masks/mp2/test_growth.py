@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onnxplain.methods.masks.mp2.growth import Growth
+
+IMAGE = np.random.default_rng(0).random((12, 18, 3), np.float32)
+
+
+def make_growth(gains, grid=3):
+    growth = Growth(IMAGE, grid)
+    growth.record_gains(range(grid**2), np.array(gains, float))
+    return growth
+
+
+def test_cells_rank_by_falling_gain_and_equals_in_row_order():
+    growth = make_growth([1, 3, 2, 3, 0, 1, 2, 3, -1])
+    assert growth.rank_cells() == [1, 3, 7, 2, 6, 0, 5, 4, 8]
+    assert growth.rank_by(-growth.gains)[:2] == [8, 4]
+
+
+def test_removed_cells_leave_every_ranking_and_keep_their_gains_in_order():
+    growth = make_growth([1, 3, 2, 3, 0, 1, 2, 3, -1])
+    growth.remove([7, 2])
+    growth.remove([8])
+    assert growth.order == (7, 2, 8)
+    assert growth.gains_of_order == (3.0, 2.0, -1.0)
+    assert growth.removed.nonzero()[0].tolist() == [2, 7, 8]
+    for ranking in (growth.rank_cells(), growth.rank_tried(), growth.rank_up_to_date()):
+        assert ranking == [1, 3, 6, 0, 5, 4]
+
+
+def test_a_new_step_makes_gains_outdated_until_they_are_found_again():
+    growth = make_growth([5, 4, 3, 2, 1, 0, 0, 0, 0])
+    assert growth.knows_best(9)
+    growth.start_step()
+    assert growth.rank_up_to_date() == []
+    assert growth.rank_outdated() == growth.rank_tried() == list(range(9))
+    growth.record_gains([1, 2], np.array([4.0, 9.0]))
+    assert growth.rank_up_to_date() == [2, 1]
+    assert growth.rank_outdated() == [0, 3, 4, 5, 6, 7, 8]
+    assert growth.knows_best(1)
+    assert not growth.knows_best(2)  # cell 0 is second
+
+
+def test_adopted_gains_are_up_to_date_but_count_as_not_tried():
+    growth = Growth(IMAGE, 2)
+    gains = np.array([1.0, 2.0, 4.0, 3.0])
+    growth.adopt_gains(gains)
+    gains[:] = 0
+    assert growth.rank_up_to_date() == [2, 3, 1, 0]
+    assert growth.rank_tried() == []
+
+
+def test_a_copy_of_the_memory_is_outdated_and_leaves_the_growth_alone():
+    growth = make_growth([5, 4, 3, 2, 1, 0, 0, 0, 0])
+    memory = growth.copy_memory()
+    assert memory.rank_up_to_date() == []
+    memory.record_gains([8], np.array([9.0]))
+    memory.remove([0])
+    assert growth.gains[8] == 0
+    assert growth.rank_cells()[0] == 0
+    assert growth.order == ()
+    assert growth.knows_best(9)
+
+
+def test_its_arrays_are_not_for_others_to_write():
+    growth = make_growth(range(9))
+    for array in (growth.gains, growth.removed):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
+def test_the_difference_of_a_block_is_spread_evenly():
+    growth = make_growth([1, 2, 3, 4, 5, 6, 7, 8, 9])
+    growth.correct_gains(np.array([0, 1, 3]), 13.0)
+    assert growth.gains.tolist() == [3, 4, 3, 6, 5, 6, 7, 8, 9]
+
+
+def test_neighbours_touch_at_a_corner_at_least_and_are_left():
+    growth = Growth(IMAGE, 5)
+    growth.remove([6])
+    assert growth.list_neighbours([6]) == [0, 1, 2, 5, 7, 10, 11, 12]
+    assert growth.list_neighbours([24]) == [18, 19, 23, 24]
+    assert growth.list_neighbours([]) == []
+
+
+@given(st.integers(1, 9), st.integers(0, 3), st.integers(0, 99))
+def test_blocks_are_pieces_of_2_x_2_that_hold_every_cell_left_once(grid, shift, seed):
+    growth = Growth(np.zeros((9, 9, 3), np.float32), grid)
+    cells = np.random.default_rng(seed).permutation(grid**2)
+    growth.remove(cells[: grid // 2].tolist())
+    blocks = growth.list_blocks(shift)
+    listed = np.concatenate(blocks)
+    assert sorted(listed.tolist()) == sorted(growth.rank_cells())
+    for block in blocks:
+        row, column = np.divmod(block, grid)
+        assert np.ptp(row) <= 1
+        assert np.ptp(column) <= 1
+        assert len(set((row + shift // 2) // 2)) == len(set((column + shift % 2) // 2)) == 1
+
+
+def test_lattices_hold_every_third_cell_of_both_directions():
+    lattices, numbers = Growth(np.zeros((9, 9, 3), np.float32), 5).list_lattices(3)
+    assert len(lattices) == 9
+    assert lattices[0].tolist() == [0, 3, 15, 18]
+    for number, lattice in enumerate(lattices):
+        assert (numbers[lattice] == number).all()
+    assert sum(len(lattice) for lattice in lattices) == 25
+
+
+def test_masks_remove_each_set_besides_what_is_removed():
+    growth = Growth(IMAGE, 3)
+    growth.remove([4])
+    masks = growth.make_masks([[], [0, 8]]).render(0, 2)
+    cells = np.zeros((2, 3, 3))
+    cells[:, 1, 1] = 1
+    cells[1, 0, 0] = cells[1, 2, 2] = 1
+    np.testing.assert_array_equal(masks, np.kron(cells, np.ones((4, 6))))
+
+
+def test_pictures_are_joined_along_the_mask():
+    growth = Growth(IMAGE, 3)
+    growth.remove([1])
+    joined = growth.join(IMAGE, 1 - IMAGE)
+    np.testing.assert_array_equal(joined[:4, 6:12], 1 - IMAGE[:4, 6:12])
+    np.testing.assert_array_equal(joined[4:], IMAGE[4:])
+
+
+def test_probabilities_are_recorded_with_the_cells_removed_by_then():
+    growth = Growth(IMAGE, 3)
+    growth.record_probability(0.9)
+    growth.remove([1, 2])
+    growth.record_probability(0.4)
+    growth.record_audit(16, 0.5)
+    assert growth.trajectory == ((0, 0.9), (2, 0.4))
+    assert growth.audits == ((16, 0.5),)

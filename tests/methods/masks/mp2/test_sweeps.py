@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onnxplain.core.data import Case
+from onnxplain.methods import MP2
+from onnxplain.methods.masks.mp2.growth import Growth
+from onnxplain.methods.masks.mp2.probe import Probe
+from onnxplain.methods.masks.mp2.sweeps import find_shortest_row, try_coarsely, try_lazily
+from tests.helpers.mp2 import (
+    IMAGE,
+    SIZE,
+    SWEEPS,
+    draw_curved_weights,
+    explain,
+    find_cell_effects,
+    linear_logits,
+)
+from tests.helpers.nets import CurvedGradients, Net, Picture, curved
+from tests.reference import driver
+
+CASE = Case("photo", IMAGE, 1, n_classes=10)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 1000), st.sampled_from(["lazy", "coarse"]))
+def test_a_sweep_that_tries_every_cell_equals_full_cell_for_cell(seed, sweep):
+    net = Net(curved(draw_curved_weights(seed)), SIZE)
+    full, cheaper = (
+        explain(net, MP2(grid=4, chance=0.3, n_tried=16, sweep=name)).values[0]
+        for name in ("full", sweep)
+    )
+    assert full.order.tolist() == cheaper.order.tolist()
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 1000))
+def test_propose_of_all_cells_equals_full(seed):
+    weights = draw_curved_weights(seed)
+    net = Net(curved(weights), SIZE)
+    full = explain(net, MP2(grid=4, chance=0.3, sweep="full")).values[0]
+    method = MP2(grid=4, chance=0.3, gain="propose", n_tried=16)
+    propose = explain(net, method, gradients=CurvedGradients(weights)).values[0]
+    assert full.order.tolist() == propose.order.tolist()
+
+
+def test_lazy_tells_how_often_an_audit_would_have_chosen_others():
+    net = Net(curved(draw_curved_weights(4)), SIZE)
+    careless, thorough = (
+        explain(
+            net, MP2(grid=8, chance=1e-6, max_area=0.5, sweep="lazy", audit=4, n_tried=n)
+        ).values[0]
+        for n in (2, 64)
+    )
+    for result in (careless, thorough):
+        assert [step for step, _ in result.details["audits"]] == [4, 8, 12]
+        missed = [share for _, share in result.details["audits"]]
+        assert set(missed) <= {0.0, 0.5, 1.0}
+        assert result.details["disagreement"] == np.mean(missed)
+    assert careless.details["disagreement"] > 0
+    assert thorough.details["disagreement"] == 0
+
+
+def test_the_cheaper_sweeps_ask_less_than_full_and_stay_within_the_bound():
+    net = Net(curved(draw_curved_weights(5)), SIZE)
+    evaluations = {}
+    for sweep in SWEEPS:
+        # Many steps: a run that reaches chance at once is as cheap as any.
+        method = MP2(grid=12, chance=1e-6, max_area=0.3, sweep=sweep, n_tried=8)
+        evaluations[sweep] = explain(net, method).evaluations
+        assert evaluations[sweep] <= method.evaluations(SIZE)
+    cheaper = [evaluations[sweep] for sweep in SWEEPS if sweep != "full"]
+    assert max(cheaper) < evaluations["full"] / 2
+
+
+def make_linear_probe(weights, grid):
+    """A probe that has measured the image, and a function that runs its flows."""
+    net = Net(linear_logits(weights), SIZE, "logits")
+    probe = Probe(Growth(IMAGE, grid))
+
+    def ask(flow):
+        return driver.run(net, CASE, flow, Picture(0.0))
+
+    ask(probe.measure())
+    return probe, ask
+
+
+def test_lazily_tried_cells_are_those_whose_memory_promised_most_until_they_hold():
+    weights = np.random.default_rng(6).random((*SIZE, 3)).astype(np.float32)
+    probe, ask = make_linear_probe(weights, 4)
+    growth, effects = probe.growth, find_cell_effects(weights, 4)
+    false_hope = np.argsort(effects)[:2]  # the two worst cells are remembered as the best
+    remembered = effects.copy()
+    remembered[false_hope] = 2 * effects.max()
+    growth.record_gains(range(16), remembered)
+    growth.start_step()
+    ask(try_lazily(probe, 1, 2, n_tried=2, audit=16))
+    # 2 false cells, then 4 true ones: the two best of these are up to date.
+    assert len(growth.rank_up_to_date()) == 6
+    best = np.argsort(-effects, kind="stable")
+    assert growth.rank_cells()[:2] == best[:2].tolist()
+    assert growth.audits == ()
+
+
+def test_coarsely_tried_cells_are_the_promising_and_those_beside_what_was_removed_last():
+    weights = np.random.default_rng(7).random((*SIZE, 3)).astype(np.float32)
+    probe, ask = make_linear_probe(weights, 6)
+    growth, effects = probe.growth, find_cell_effects(weights, 6)
+    growth.record_gains(range(36), effects)
+    growth.remove([0, 14])
+    growth.start_step()
+    promising = growth.rank_cells()[:3]
+    ask(try_coarsely(probe, 1, n_tried=3, audit=5, cells_per_step=1))
+    beside = [7, 8, 9, 13, 15, 19, 20, 21]
+    assert set(growth.rank_up_to_date()) == set(promising) | set(beside)
+
+
+@pytest.mark.parametrize("cells_per_step", [1, 2, 3])
+@pytest.mark.parametrize("share", [0.05, 0.4, 0.8, 1.5])
+def test_the_shortest_row_is_the_first_whole_number_of_steps_that_reaches_chance(
+    cells_per_step, share
+):
+    weights = np.random.default_rng(8).random((*SIZE, 3)).astype(np.float32) * 0.02
+    probe, ask = make_linear_probe(weights, 6)
+    effects = find_cell_effects(weights, 6)
+    ranking = np.argsort(-effects, kind="stable").tolist()
+    log_odds = effects.sum() - np.cumsum(effects[ranking])
+    target = effects.sum() * (1 - share)
+    n_cells = ask(find_shortest_row(probe, ranking, 1 / (1 + np.exp(-target)), cells_per_step))
+    rows = range(cells_per_step, 36, cells_per_step)
+    assert n_cells == next((n for n in rows if log_odds[n - 1] <= target), 36)

@@ -1,0 +1,48 @@
+"""Sessions are set up for their device: providers in order, with options, and no spinning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from onnxplain.runtime.device import PROVIDERS, Device
+from onnxplain.runtime.ort import get_ort_version, import_runtime, list_providers, make_options
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ("cpu", ["cpu"]),
+        ("cuda:1", ["cuda", "cpu"]),
+        ("tensorrt", ["tensorrt", "cuda", "cpu"]),
+    ],
+)
+def test_the_providers_of_a_device_end_with_the_cpu(device: str, expected: list[str]) -> None:
+    providers = list_providers(Device.parse(device), tf32=False)
+    names = [entry if isinstance(entry, str) else entry[0] for entry in providers]
+    assert names == [PROVIDERS[name] for name in expected]  # type: ignore[index]
+    for entry in providers:
+        if not isinstance(entry, str):
+            assert entry[1]["device_id"] == str(Device.parse(device).index)
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_tf32_is_switched_on_the_cuda_provider(tf32: bool) -> None:
+    (name, options), _ = list_providers(Device("cuda"), tf32=tf32)
+    assert name == PROVIDERS["cuda"]
+    assert options["use_tf32"] == str(int(tf32))  # type: ignore[index, call-overload]
+
+
+def test_options_hold_threads_folder_and_no_spinning(tmp_path: Path) -> None:
+    options = make_options(import_runtime(), 3, tmp_path)
+    assert options.intra_op_num_threads == 3
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+    key = "session.model_external_initializers_file_folder_path"
+    assert options.get_session_config_entry(key) == str(tmp_path)
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    import onnxruntime
+
+    assert get_ort_version() == onnxruntime.__version__
