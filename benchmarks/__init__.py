@@ -1,1 +1,1 @@
-"""Throughput against raw ONNX Runtime and against peers; see README.md."""
+"""Speed, memory and accuracy beside raw ONNX Runtime and other libraries; see README.md."""

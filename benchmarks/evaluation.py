@@ -22,8 +22,8 @@ import click
 import PIL.Image
 
 import onnxplain
-from benchmarks.common import PHOTO, Plan, Raw, machine, spread
-from benchmarks.throughput import pair
+from benchmarks.common import PHOTO, RawPlan, RawRunner, describe_machine, format_spread
+from benchmarks.throughput import measure_beside_raw
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.rows import read_rows
 from onnxplain.zoo import build_model
@@ -52,9 +52,9 @@ def main(
     memory: bool,
 ) -> None:
     classifier = onnxplain.load("efficientnet-lite0", device="cpu")
-    raw = Raw(build_model("efficientnet-lite0"), (3, *classifier.size))
-    plan = Plan(*raw_plan) if raw_plan else raw.best_plan(2, 96)
-    print(f"{machine()}; efficientnet-lite0, float32, CPU; {n_images} photos per study")
+    raw = RawRunner(build_model("efficientnet-lite0"), (3, *classifier.size))
+    plan = RawPlan(*raw_plan) if raw_plan else raw.find_best_plan(2, 96)
+    print(f"{describe_machine()}; efficientnet-lite0, float32, CPU; {n_images} photos per study")
     print(f"raw: {plan}; engine: batch {classifier.batch_size}, {classifier.workers} workers\n")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -74,12 +74,12 @@ def main(
                 rows = work / f"{name}-{i}"
                 run = partial(run_study, classifier, photos, rows, metrics, heatmaps)
                 count = partial(count_evaluations, rows)
-                figures.append(pair(raw, plan, run, count, raw_images))
+                figures.append(measure_beside_raw(raw, plan, run, count, raw_images))
             rates, raws, ratios, cpu = map(list, zip(*figures, strict=True))
             n = count_evaluations(rows)
             print(
-                f"| {name} | {n} | {spread(rates, 0)} | {spread(raws, 0)} | {spread(ratios)} "
-                f"| {spread(cpu)} |"
+                f"| {name} | {n} | {format_spread(rates, 0)} | {format_spread(raws, 0)} "
+                f"| {format_spread(ratios)} | {format_spread(cpu)} |"
             )
     if memory:
         few, many = measure_peak(10), measure_peak(80)

@@ -1,15 +1,16 @@
-"""The same curves of the same heatmaps by Quantus and by RISE's evaluation, and by us.
+"""Quantus and RISE's evaluation beside onnxplain: the same curves of the same heatmaps.
 
     python -m benchmarks.evaluation_peers --environment FOLDER
 
-makes FOLDER a virtual environment with Quantus and this checkout, if it is not one yet, and
-runs there. Curves are first compared number by number; then each peer and onnxplain take
-turns on the same photos, heatmaps and steps, and the ratio is pair by pair.
+Creates a virtual environment with Quantus and this checkout in FOLDER, unless there is one, and
+runs in it. First the curves are compared number by number. Then each peer and onnxplain take
+turns on the same photos, heatmaps and steps; each ratio is that of a peer's run and the
+onnxplain run after it.
 
-What each peer is given: an ONNX Runtime session on two threads, all photos as one batch for
-Quantus, which asks for one step of all of them at a time. RISE's evaluation is its program's
-loop written again: one image a call, as ``CausalMetric.single_run`` has it. onnxplain judges
-one photo after the other by the plain functions.
+The peers call an ONNX Runtime session on two threads. Quantus gets all photos as one batch, as
+it scores one step of all of them at a time. RISE's evaluation is the loop of its program,
+written again: one image per call, as in ``CausalMetric.single_run``. onnxplain judges one photo
+after the other by the plain functions.
 """
 
 from __future__ import annotations
@@ -19,13 +20,19 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import inside, machine, photo, seconds, spread
+from benchmarks.common import (
+    describe_machine,
+    format_spread,
+    measure_seconds,
+    read_photo,
+    run_inside,
+)
 
 PEERS = ("torch", "quantus")
 STEP, PATCH, REGIONS = 224 * 8, 8, 100
@@ -36,97 +43,115 @@ Predict = Callable[[Array], Array]  # images (N, 3, H, W) in [0, 1] to probabili
 
 
 @click.command(help=__doc__)
-@click.option("--environment", type=click.Path(path_type=Path), help="Folder for the peers.")
-@click.option("--rounds", default=5, show_default=True, help="Pairs of runs.")
-@click.option("--images", "n_images", default=8, show_default=True, help="Photos.")
+@click.option(
+    "--environment",
+    type=click.Path(path_type=Path),
+    help="Folder of the peers' virtual environment.",
+)
+@click.option("--rounds", default=5, show_default=True, help="Runs of each peer and of onnxplain.")
+@click.option("--images", "n_images", default=8, show_default=True, help="Number of photos.")
 def main(environment: Path | None, rounds: int, n_images: int) -> None:
     if environment is not None:
-        words = ("--rounds", str(rounds), "--images", str(n_images))
-        inside(environment, PEERS, "benchmarks.evaluation_peers", words)
+        arguments = ("--rounds", str(rounds), "--images", str(n_images))
+        run_inside(environment, PEERS, "benchmarks.evaluation_peers", arguments)
         return
-    compare(rounds, n_images)
+    print_comparison(rounds, n_images)
 
 
-def compare(rounds: int, n_images: int) -> None:
-    """Print the table."""
+class Runs(NamedTuple):
+    """A peer's run and ours; each returns the curves of all photos."""
+
+    peer: Callable[[], Array]
+    compared: Callable[[], Array]  # ours with the peer's steps
+    timed: Callable[[], Array]  # ours with as many evaluations as the peer
+    first: int = 0  # index of the peer's first compared value
+    every: int = 1  # step from one compared value to the next
+
+
+def print_comparison(rounds: int, n_images: int) -> None:
+    """Check that the curves agree, run both sides `rounds` times and print the table."""
     import onnxplain
-    from onnxplain import metrics
     from onnxplain.zoo import build_model
 
     path = build_model("efficientnet-lite0")
     classifier = onnxplain.load(path, device="cpu")
-    image = photo(classifier.size[0])
+    image = read_photo(classifier.size[0])
     images = np.stack([np.roll(image, 9 * i, axis=1) for i in range(n_images)])
     maps = np.random.default_rng(0).random((n_images, *classifier.size))
     target = int(classifier.scores(image[None]).argmax())
-    predict = session(path)
-
-    def ours(judge: Any, **more: Any) -> Array:
-        return np.array(
-            [
-                judge(classifier, one, heatmap, target, **more).details["curve"]
-                for one, heatmap in zip(images, maps, strict=True)
-            ]
-        )
-
-    regions = partial(ours, metrics.morf, patch=PATCH, steps=REGIONS, fill="black")
-    # Quantus flips colours, not pixels, in steps that must divide the number of pixels: three
-    # of its steps are one of STEP pixels. As many steps of ours are timed.
-    n_flips = 3 * math.ceil(maps[0].size / STEP)
-    many = partial(ours, metrics.deletion, step=math.ceil(maps[0].size / n_flips), fill="black")
-    few = partial(ours, metrics.deletion, step=STEP, fill="black")
-    runs = {
-        "Quantus PixelFlipping": (
-            partial(pixel_flipping, predict, images, maps, target),
-            few,
-            many,
-        ),
-        "Quantus RegionPerturbation": (
-            partial(region_perturbation, predict, images, maps, target),
-            *(regions, regions),
-        ),
-        "RISE's evaluation, written again": (
-            partial(rise, predict, images, maps, target),
-            *(partial(ours, metrics.deletion, step=STEP),) * 2,
-        ),
-    }
-    print(machine())
+    print(describe_machine())
     print(", ".join(f"{name} {version(name)}" for name in PEERS) + f"; {n_images} photos\n")
     print("| peer | evaluations | ours | largest difference | peer, s | onnxplain, s | ratio |")
     print("|---|---|---|---|---|---|---|")
-    for name, (run, own, timed) in runs.items():
-        curves, found = run(), own()
-        every = curves[:, 2::3] if timed is many else curves
-        difference = np.abs(every - found[:, -every.shape[1] :]).max()
+    for name, runs in make_runs(classifier, make_predict(path), images, maps, target).items():
+        curves, own_curves = runs.peer(), runs.compared()
+        compared = curves[:, runs.first :: runs.every]
+        difference = np.abs(compared - own_curves[:, -compared.shape[1] :]).max()
         assert difference < 1e-3, (name, difference)
-        times = [(seconds(run), seconds(timed)) for _ in range(rounds)]
-        peer, mine = ([one[i] for one in times] for i in (0, 1))
-        ratio = spread([a / b for a, b in times], 2)
+        times = [(measure_seconds(runs.peer), measure_seconds(runs.timed)) for _ in range(rounds)]
+        peer, own = (list(seconds) for seconds in zip(*times, strict=True))
+        ratio = format_spread([a / b for a, b in times], 2)
         print(
-            f"| {name} | {curves.size} | {timed().size} | {difference:.1e} | {spread(peer, 2)} "
-            f"| {spread(mine, 2)} | {ratio} |"
+            f"| {name} | {curves.size} | {runs.timed().size} | {difference:.1e} "
+            f"| {format_spread(peer, 2)} | {format_spread(own, 2)} | {ratio} |"
         )
 
 
-def session(path: Path) -> Predict:
-    """The classifier on two threads."""
+def make_runs(
+    classifier: Any, predict: Predict, images: Array, maps: Array, target: int
+) -> dict[str, Runs]:
+    """Return the runs of every peer, by the name in the table."""
+    from onnxplain import metrics
+
+    def compute_curves(judge: Any, **parameters: Any) -> Array:
+        return np.array(
+            [
+                judge(classifier, image, heatmap, target, **parameters).details["curve"]
+                for image, heatmap in zip(images, maps, strict=True)
+            ]
+        )
+
+    regions = partial(compute_curves, metrics.morf, patch=PATCH, steps=REGIONS, fill="black")
+    # Quantus flips colours, not pixels, in steps that must divide the number of pixels: three
+    # of its steps make one of STEP pixels. Our timed run has as many steps as Quantus.
+    n_flips = 3 * math.ceil(maps[0].size / STEP)
+    fine_step = math.ceil(maps[0].size / n_flips)
+    fine = partial(compute_curves, metrics.deletion, step=fine_step, fill="black")
+    coarse = partial(compute_curves, metrics.deletion, step=STEP, fill="black")
+    to_mean = partial(compute_curves, metrics.deletion, step=STEP)
+    given = (predict, images, maps, target)
+    return {
+        "Quantus PixelFlipping": Runs(
+            partial(run_pixel_flipping, *given), coarse, fine, first=2, every=3
+        ),
+        "Quantus RegionPerturbation": Runs(
+            partial(run_region_perturbation, *given), regions, regions
+        ),
+        "RISE's evaluation, written again": Runs(
+            partial(run_rise_deletion, *given), to_mean, to_mean
+        ),
+    }
+
+
+def make_predict(path: Path) -> Predict:
+    """Open the classifier on two threads and return its function of images."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 2
-    made = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    name = made.get_inputs()[0].name
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
 
     def predict(images: Array) -> Array:
-        raw = made.run(None, {name: ((images * 255 - 127) / 128).astype(np.float32)})[0]
-        exp = np.exp(raw - raw.max(axis=1, keepdims=True))
+        logits = session.run(None, {name: ((images * 255 - 127) / 128).astype(np.float32)})[0]
+        exp = np.exp(logits - logits.max(axis=1, keepdims=True))
         return exp / exp.sum(axis=1, keepdims=True)
 
     return predict
 
 
-def quantus_model(predict: Predict) -> Any:
-    """The classifier as the PyTorch module that Quantus takes."""
+def make_quantus_model(predict: Predict) -> Any:
+    """Wrap the classifier in a PyTorch module, which Quantus takes."""
     import torch
 
     class Module(torch.nn.Module):
@@ -136,29 +161,30 @@ def quantus_model(predict: Predict) -> Any:
     return Module().eval()
 
 
-def pixel_flipping(predict: Predict, images: Array, maps: Array, target: int) -> Array:
-    """Scores after each step."""
+def run_pixel_flipping(predict: Predict, images: Array, maps: Array, target: int) -> Array:
+    """Return the scores after each step."""
     import quantus
 
     metric = quantus.PixelFlipping(features_in_step=STEP, disable_warnings=True)
-    return by_quantus(metric, predict, images, maps, target)
+    return run_quantus(metric, predict, images, maps, target)
 
 
-def region_perturbation(predict: Predict, images: Array, maps: Array, target: int) -> Array:
-    """Scores after each region; Quantus tells how much they fell."""
+def run_region_perturbation(predict: Predict, images: Array, maps: Array, target: int) -> Array:
+    """Return the scores after each region; Quantus gives the drops from the first score."""
     import quantus
 
     metric = quantus.RegionPerturbation(
         patch_size=PATCH, regions_evaluation=REGIONS, disable_warnings=True
     )
-    drops = by_quantus(metric, predict, images, maps, target)
+    drops = run_quantus(metric, predict, images, maps, target)
     before = predict(images.transpose(0, 3, 1, 2))[:, target]
     return before[:, None] - drops
 
 
-def by_quantus(metric: Any, predict: Predict, images: Array, maps: Array, target: int) -> Array:
+def run_quantus(metric: Any, predict: Predict, images: Array, maps: Array, target: int) -> Array:
+    """Return the values of a Quantus metric for all photos in one batch."""
     scores = metric(
-        model=quantus_model(predict),
+        model=make_quantus_model(predict),
         x_batch=np.ascontiguousarray(images.transpose(0, 3, 1, 2)),
         y_batch=np.full(len(images), target),
         a_batch=maps[:, None],
@@ -169,8 +195,8 @@ def by_quantus(metric: Any, predict: Predict, images: Array, maps: Array, target
     return np.array(scores)
 
 
-def rise(predict: Predict, images: Array, maps: Array, target: int) -> Array:
-    """The loop of RISE's evaluation: deletion to the mean colour, one image a call."""
+def run_rise_deletion(predict: Predict, images: Array, maps: Array, target: int) -> Array:
+    """Run the loop of RISE's evaluation: deletion to the mean colour, one image per call."""
     curves = []
     for image, heatmap in zip(images, maps, strict=True):
         start = image.transpose(2, 0, 1)[None].copy()

@@ -1,17 +1,17 @@
-"""Which models can be differentiated, how exactly, and at what cost.
+"""Gradients of exported models: which are right, how exact they are, and what they cost.
 
     python -m benchmarks.gradient_coverage measure FOLDER
     python -m benchmarks.gradient_coverage compare FOLDER     (PyTorch, timm)
     python -m benchmarks.gradient_coverage table FOLDER
 
-on the cases that `benchmarks.gradient_exports` made. `measure` builds each gradient and compares
-it with the framework's, `compare` times some beside PyTorch and `torch.compile`, `table` writes
-`benchmarks/results/gradient_coverage.md`. What is measured is not measured again.
+FOLDER holds the cases that `benchmarks.gradient_exports` made. `measure` builds each gradient and
+compares it with the framework's, `compare` times some of them beside PyTorch and `torch.compile`,
+and `table` writes `benchmarks/results/gradient_coverage.md`. Cases with a result are skipped.
 
-The error is ``||g - g64|| / ||g64||`` of each image, the median over the images. In networks
-with ReLU or max-pooling a value within rounding of a kink sends the gradient another way in
-float32, in the framework too: such errors are told apart by moving the images by less than
-they are rounded.
+The error is ``||g - g64|| / ||g64||`` per image, and its median over the images is reported. In
+networks with ReLU or max-pooling, a value within rounding of a kink can change the gradient in
+float32, in the framework too. Such errors are recognised by moving the images by less than their
+rounding.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from benchmarks.gradient_exports import (
     COMPILED,
     IMAGES,
     TARGET,
-    attempt,
-    median_seconds,
-    torch_gradient,
-    torch_network,
+    compute_torch_gradient,
+    make_torch_network,
+    measure_medians,
+    record_failure,
 )
 
 RESULTS = Path(__file__).parent / "results" / "gradient_coverage.md"
@@ -46,10 +46,11 @@ RIGHT = ("exact", "exact but for kinks", "as float32", "slopes agree")
 
 
 @dataclass(frozen=True)
-class Built:
+class DifferentiatedCase:
     """A case's model and its gradient, loaded on one thread.
 
-    `images` is its input, `fixed` whether it takes that many only, `seconds` what building took.
+    `images` are the input, `fixed` says whether the model takes exactly that number of images,
+    and `seconds` is the time of building the gradient.
     """
 
     model: Any
@@ -64,13 +65,13 @@ class Built:
     nodes: tuple[int, int]
 
     def forward(self) -> Any:
-        """The scores, by the model itself."""
+        """Return the scores by the model itself."""
         half = self.model.get_inputs()[0].type == "tensor(float16)"
-        given = self.images.astype(np.float16) if half else self.images
-        return self.model.run([self.output], {self.input: given})
+        images = self.images.astype(np.float16) if half else self.images
+        return self.model.run([self.output], {self.input: images})
 
     def run(self, images: NDArray[np.float32]) -> Any:
-        """Score of the target and its gradient, of each image."""
+        """Return the target's score and gradient for each image."""
         from onnxplain.gradient import SCORE, gradient_name
 
         targets = np.full(len(images), TARGET if self.head == "logits" else 1)
@@ -78,7 +79,7 @@ class Built:
         return self.gradient.run(names, {self.input: images, "target": targets})
 
 
-def build(folder: Path) -> Built:
+def build_case(folder: Path) -> DifferentiatedCase:
     """Differentiate the model of a case."""
     import onnxruntime
 
@@ -88,11 +89,11 @@ def build(folder: Path) -> Built:
     facts, x = json.loads((folder / "case.json").read_text()), np.load(folder / "case.npz")["x"]
     path = folder / "model.onnx"
     model = onnx.load(path)
-    stored = {one.name for one in model.graph.initializer}
-    image = next(one.name for one in model.graph.input if one.name not in stored)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    image = next(value.name for value in model.graph.input if value.name not in stored)
     output = model.graph.output[0].name
-    ends = {node.output[0]: node.op_type for node in model.graph.node}.get(output)
-    head = "probabilities" if ends == "Softmax" else "logits"
+    last_op = {node.output[0]: node.op_type for node in model.graph.node}.get(output)
+    head = "probabilities" if last_op == "Softmax" else "logits"
     examples = [{image: x}] if facts.get("fixed") else [{image: x[:2]}, {image: x}]
     start = time.perf_counter()
     request = GradientRequest(image, output, head=head, kind="log-odds")
@@ -104,7 +105,7 @@ def build(folder: Path) -> Built:
     load = functools.partial(
         onnxruntime.InferenceSession, sess_options=options, providers=["CPUExecutionProvider"]
     )
-    return Built(
+    return DifferentiatedCase(
         model=load(str(path)),
         gradient=load(data),
         input=image,
@@ -122,18 +123,19 @@ def build(folder: Path) -> Built:
 
 
 def measure(root: Path, part: int = 0, parts: int = 1) -> None:
-    """Error and cost of every case that has no result yet, or of some part of them."""
+    """Measure error and cost of every case without a result, in part `part` of `parts`."""
     for case in sorted(root.glob("*/case.json"))[part::parts]:
         folder = case.parent
         if not (folder / "result.json").exists():
-            with attempt(folder):
-                (folder / "result.json").write_text(json.dumps(_measure(folder)))
+            with record_failure(folder):
+                (folder / "result.json").write_text(json.dumps(_measure_case(folder)))
 
 
-def _measure(folder: Path) -> dict[str, Any]:
-    case, built = np.load(folder / "case.npz"), build(folder)
+def _measure_case(folder: Path) -> dict[str, Any]:
+    """Return the cost of a case's gradient and its errors."""
+    case, built = np.load(folder / "case.npz"), build_case(folder)
     x = built.images
-    forward, both = median_seconds(built.forward, lambda: built.run(x), repeats=7)
+    forward, both = measure_medians(built.forward, lambda: built.run(x), repeats=7)
     cost = {
         "build": built.seconds,
         "forward": forward,
@@ -141,31 +143,37 @@ def _measure(folder: Path) -> dict[str, Any]:
         "size": built.sizes[1] / built.sizes[0],
         "nodes": built.nodes[1] / built.nodes[0],
     }
-    return cost | (_against(case, built.run, x) if "double" in case else _slopes(built))
+    has_framework = "double" in case
+    return cost | (measure_errors(case, built.run, x) if has_framework else check_slopes(built))
 
 
 def compare(root: Path) -> None:
-    """Forward and backward by PyTorch, by what `torch.compile` makes of it, and by ours."""
+    """Time forward and backward by PyTorch, by `torch.compile` and by our graph."""
     for spec in COMPILED:
         folder = root / f"{spec.partition(':')[0]} torchscript"
         if (folder / "case.json").exists() and not (folder / "compiled.json").exists():
-            with attempt(folder, seconds=600):
-                (folder / "compiled.json").write_text(json.dumps(_compare(folder)))
+            with record_failure(folder, seconds=600):
+                (folder / "compiled.json").write_text(json.dumps(_compare_case(folder)))
 
 
-def _compare(folder: Path) -> dict[str, float]:
+def _compare_case(folder: Path) -> dict[str, float]:
+    """Return the seconds of a case by eager PyTorch, by `torch.compile` and by our graph."""
     import torch
 
     torch._dynamo.reset()
-    built, facts = build(folder), json.loads((folder / "case.json").read_text())
-    network, _ = torch_network(facts["name"])
+    built, facts = build_case(folder), json.loads((folder / "case.json").read_text())
+    network, _ = make_torch_network(facts["name"])
     network.eval().requires_grad_(False)
-    x, fast = torch.from_numpy(built.images), torch.compile(network)
+    x, compiled_network = torch.from_numpy(built.images), torch.compile(network)
     start = time.perf_counter()
-    torch_gradient(fast, x)
+    compute_torch_gradient(compiled_network, x)
     compiling = time.perf_counter() - start
-    calls = [functools.partial(torch_gradient, one, x) for one in (network, fast)]
-    eager, compiled, ours = median_seconds(*calls, lambda: built.run(built.images), repeats=7)
+    eager, compiled, ours = measure_medians(
+        functools.partial(compute_torch_gradient, network, x),
+        functools.partial(compute_torch_gradient, compiled_network, x),
+        lambda: built.run(built.images),
+        repeats=7,
+    )
     return {
         "eager": eager,
         "compiled": compiled,
@@ -175,40 +183,44 @@ def _compare(folder: Path) -> dict[str, float]:
     }
 
 
-def _against(case: Any, run: Any, x: Any) -> dict[str, float]:
-    """Errors, and how far the gradient jumps when the images move by less than rounding."""
+def measure_errors(case: Any, run: Any, x: Any) -> dict[str, float]:
+    """Return the errors, and the jump of the gradient when images move by less than rounding."""
+    exact = case["double"]
 
-    def distance(one: Any, other: Any) -> Any:
-        """Of each image, relative to the framework's gradient."""
-        rows = ((one - other).reshape(len(x), -1), case["double"].reshape(len(x), -1))
-        off, size = (np.linalg.norm(a.astype(np.float64), axis=1) for a in rows)
-        return off / size
+    def measure_distances(gradient: Any, other: Any) -> Any:
+        """Return the distance per image, relative to the norm of the exact gradient."""
+        rows = ((gradient - other).reshape(len(x), -1), exact.reshape(len(x), -1))
+        distance, norm = (np.linalg.norm(a.astype(np.float64), axis=1) for a in rows)
+        return distance / norm
 
     ours, rng = run(x)[1], np.random.default_rng(0)
     moved = [run((x * (1 + NUDGE * rng.normal(size=x.shape))).astype("f"))[1] for _ in range(4)]
     return {
-        "error": float(np.median(distance(ours, case["double"]))),
-        "least": float(min(distance(one, case["double"]).min() for one in (ours, *moved))),
-        "jump": float(max(distance(one, ours).max() for one in moved)),
-        "float32": float(np.median(distance(case["single"], case["double"]))),
+        "error": float(np.median(measure_distances(ours, exact))),
+        "least": float(min(measure_distances(g, exact).min() for g in (ours, *moved))),
+        "jump": float(max(measure_distances(g, ours).max() for g in moved)),
+        "float32": float(np.median(measure_distances(case["single"], exact))),
     }
 
 
-def _slopes(built: Built) -> dict[str, float]:
+def check_slopes(built: DifferentiatedCase) -> dict[str, float]:
+    """Compare slopes along random directions with differences of the model's scores."""
     from onnxplain.gradient import check_gradient
 
-    def one_by_one(images: Any) -> Any:
+    def run_singly(images: Any) -> Any:
+        """Run each image in a batch of its copies, as the batch size is fixed."""
         parts = [built.run(np.repeat(image[None], len(built.images), 0)) for image in images]
         return tuple(np.stack([part[k][0] for part in parts]) for k in (0, 1))
 
-    run, rng = one_by_one if built.fixed else built.run, np.random.default_rng(0)
+    run, rng = run_singly if built.fixed else built.run, np.random.default_rng(0)
     return {"slopes": check_gradient(run, built.images[0], rng).error}
 
 
 # The table.
 
 
-def verdict(result: dict[str, Any]) -> str:
+def find_verdict(result: dict[str, Any]) -> str:
+    """Return the verdict on a gradient; `_format_head` explains each."""
     if "slopes" in result:
         return "slopes agree" if result["slopes"] < 0.05 else "slopes differ"
     if result["error"] <= EXACT:
@@ -219,22 +231,22 @@ def verdict(result: dict[str, Any]) -> str:
 
 
 def write_table(root: Path) -> None:
-    """All that was measured, as Markdown."""
+    """Write all results as Markdown."""
     rows, refused, unexported = [], [], []
     for folder in sorted(root.iterdir()):
         failed, done = folder / "failed.txt", folder / "result.json"
         if done.exists():
-            rows.append(_both(folder))
+            rows.append(_read_row(folder))
         elif failed.exists():
-            listed = refused if (folder / "case.json").exists() else unexported
-            listed.append(f"* {folder.name}: {failed.read_text()}")
+            failures = refused if (folder / "case.json").exists() else unexported
+            failures.append(f"* {folder.name}: {failed.read_text()}")
     text = [
         "# Gradients of exported models", "",
-        *_summary(rows, len(refused)), "",
+        *_format_head(rows, len(refused)), "",
         "| model | exporter | side | error | least | framework float32 | verdict | fwd+bwd / fwd | "
         "framework's | ours / framework's | size | nodes | build s |",
-        "|---|---|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|", *map(_row, rows), "",
-        *_beside_compile(root),
+        "|---|---|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|", *map(_format_row, rows), "",
+        *_format_comparison(root),
     ]  # fmt: skip
     if refused:
         text += ["## Not differentiated", "", *refused, ""]
@@ -244,84 +256,90 @@ def write_table(root: Path) -> None:
     RESULTS.write_text("\n".join(text))
 
 
-def _both(folder: Path) -> dict[str, Any]:
-    """What is known of a case and what was measured, in one."""
+def _read_row(folder: Path) -> dict[str, Any]:
+    """Read the facts of a case and its result into one dictionary."""
     parts = [json.loads((folder / f"{name}.json").read_text()) for name in ("case", "result")]
     return parts[0] | parts[1]
 
 
-def _summary(rows: list[dict[str, Any]], refused: int) -> list[str]:
+def _format_head(rows: list[dict[str, Any]], n_refused: int) -> list[str]:
+    """Format the totals, the conditions of the measurement and the meaning of the verdicts."""
     import onnxruntime
 
-    good = sum(verdict(row) in RIGHT for row in rows)
+    n_right = sum(find_verdict(row) in RIGHT for row in rows)
     ratios = [row["both"] / row["forward"] for row in rows]
     sizes, builds = ([row[key] for row in rows] for key in ("size", "build"))
-    told = ", ".join(row["version"] for row in rows if "version" in row)
-    versions = sorted(set(told.split(", ")))
+    listed = ", ".join(row["version"] for row in rows if "version" in row)
+    versions = sorted(set(listed.split(", ")))
     exporters = sorted({row["exporter"] for row in rows})
     return [
-        f"{good} of {len(rows) + refused} models of {len({row['family'] for row in rows})} "
-        f"families are right (exporters: {', '.join(exporters)}). Time of forward and backward "
-        f"over forward: median {np.median(ratios):.2f}, 90 % below {np.quantile(ratios, 0.9):.2f}. "
-        f"File size over the model's: median {np.median(sizes):.2f}, largest {max(sizes):.2f}. "
-        f"Building took {np.median(builds):.1f} s in the median, {max(builds):.0f} s at most, "
-        "beside other work.",
+        f"{n_right} of {len(rows) + n_refused} models of {len({row['family'] for row in rows})} "
+        f"families have the right gradient (exporters: {', '.join(exporters)}). Time of forward "
+        f"and backward over forward: median {np.median(ratios):.2f}, 90 % below "
+        f"{np.quantile(ratios, 0.9):.2f}. Size of the gradient's file over the model's: median "
+        f"{np.median(sizes):.2f}, largest {max(sizes):.2f}. Building a gradient took "
+        f"{np.median(builds):.1f} s in the median and {max(builds):.0f} s at most, beside other "
+        "work.",
         "",
-        "`python -m benchmarks.gradient_coverage measure FOLDER`, the cases by "
-        f"`benchmarks.gradient_exports`; {_processor()}, one thread, batch {IMAGES}; ONNX Runtime "
-        f"{onnxruntime.__version__}, onnx {onnx.__version__}, {', '.join(versions)}; "
-        f"{time.strftime('%Y-%m-%d')}. Times are CPU time of one thread, forward and gradient in "
-        "turn, with other work on the same cores: read the ratios.",
+        "`python -m benchmarks.gradient_coverage measure FOLDER`, with the cases of "
+        f"`benchmarks.gradient_exports`; {_find_processor()}, one thread, batch {IMAGES}; ONNX "
+        f"Runtime {onnxruntime.__version__}, onnx {onnx.__version__}, {', '.join(versions)}; "
+        f"{time.strftime('%Y-%m-%d')}. Times are CPU time of one thread; forward and gradient took "
+        "turns, with other work on the same cores, so only the ratios are meaningful.",
         "",
-        "`exact`: relative l2 error against the framework's float64 gradient at most 1e-5. "
-        "`exact but for kinks`: a value within rounding of a kink of ReLU or a tie of max-pooling "
-        "sends the gradient another way, or rounding adds up; at an image, or one moved by 1e-7 "
-        "of its values, the error is at most 1e-5 (`least`), and the median error at most twice "
-        "what such moves change, or the framework's own float32 gradient errs. `as float32`: the "
-        "same, but at every image. `slopes agree`: no framework; slopes along random directions "
-        "within 5 % of differences of scores.",
+        "`exact`: the relative l2 error against the framework's float64 gradient is at most 1e-5. "
+        "`exact but for kinks`: a value within rounding of a kink of ReLU, or of a tie of "
+        "max-pooling, changes the gradient, or rounding adds up. At some image, or at one moved by "
+        "1e-7 of its values, the error is at most 1e-5 (`least`), and the median error is at most "
+        "twice the change by such moves, or twice the error of the framework's own float32 "
+        "gradient. `as float32`: the same, but no image has an error of at most 1e-5. "
+        "`slopes agree`: there is no framework; slopes along random directions are within 5 % of "
+        "differences of scores.",
     ]
 
 
-def _processor() -> str:
-    """As the system names it."""
+def _find_processor() -> str:
+    """Return the system's name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
 
 
-def _beside_compile(root: Path) -> list[str]:
-    """Ours beside PyTorch's, eager and compiled; nothing where it was not measured."""
-    found = {
+def _format_comparison(root: Path) -> list[str]:
+    """Format our times beside eager and compiled PyTorch; return no lines if there are no times."""
+    times = {
         path.parent.name.partition(" ")[0]: json.loads(path.read_text())
         for path in sorted(root.glob("*/compiled.json"))
     }
-    if not found:
+    if not times:
         return []
     rows = [
-        f"| {name} | {1e3 * one['eager']:.0f} | {1e3 * one['compiled']:.0f} | "
-        f"{1e3 * one['ours']:.0f} | {one['ours'] / one['eager']:.2f} | "
-        f"{one['ours'] / one['compiled']:.2f} | {one['compiling']:.0f} | {one['building']:.1f} |"
-        for name, one in found.items()
+        f"| {name} | {1e3 * row['eager']:.0f} | {1e3 * row['compiled']:.0f} | "
+        f"{1e3 * row['ours']:.0f} | {row['ours'] / row['eager']:.2f} | "
+        f"{row['ours'] / row['compiled']:.2f} | {row['compiling']:.0f} | {row['building']:.1f} |"
+        for name, row in times.items()
     ]
     by_eager, by_compiled = (
-        np.median([one["ours"] / one[key] for one in found.values()])
+        np.median([row["ours"] / row[key] for row in times.values()])
         for key in ("eager", "compiled")
     )
     return [
         "## Beside PyTorch", "",
         "`python -m benchmarks.gradient_coverage compare FOLDER`: forward and backward of the same "
-        f"network and {IMAGES} images in one process, in turn, ms of CPU time of one thread. "
-        f"Median of ours over eager {by_eager:.2f}, over `torch.compile` {by_compiled:.2f}.", "",
+        f"network and {IMAGES} images in one process, taking turns, in ms of CPU time of one "
+        f"thread. Our time over eager PyTorch's: median {by_eager:.2f}; over `torch.compile`'s: "
+        f"median {by_compiled:.2f}.", "",
         "| model | eager | compiled | ours | ours / eager | ours / compiled | compiling s | "
         "building s |",
         "|---|--:|--:|--:|--:|--:|--:|--:|", *rows, "",
     ]  # fmt: skip
 
 
-def _row(row: dict[str, Any]) -> str:
-    def number(value: float | None, form: str) -> str:
+def _format_row(row: dict[str, Any]) -> str:
+    """Format the table's row of a case."""
+
+    def show(value: float | None, form: str) -> str:
         return "" if value is None else format(value, form)
 
     theirs, relative = None, None
@@ -330,11 +348,11 @@ def _row(row: dict[str, Any]) -> str:
         theirs, relative = both / forward, row["both"] / both
     error = row.get("error", row.get("slopes"))
     cells = [
-        row["name"], row["exporter"], str(row["side"]), number(error, ".0e"),
-        number(row.get("least"), ".0e"), number(row.get("float32"), ".0e"), verdict(row),
-        number(row["both"] / row["forward"], ".2f"), number(theirs, ".2f"),
-        number(relative, ".2f"), number(row["size"], ".2f"), number(row["nodes"], ".1f"),
-        number(row["build"], ".1f"),
+        row["name"], row["exporter"], str(row["side"]), show(error, ".0e"),
+        show(row.get("least"), ".0e"), show(row.get("float32"), ".0e"), find_verdict(row),
+        show(row["both"] / row["forward"], ".2f"), show(theirs, ".2f"),
+        show(relative, ".2f"), show(row["size"], ".2f"), show(row["nodes"], ".1f"),
+        show(row["build"], ".1f"),
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
@@ -342,14 +360,16 @@ def _row(row: dict[str, Any]) -> str:
 def main() -> int:
     """Measure, compare, or write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["measure", "compare", "table"])
+    parser.add_argument("command", choices=["measure", "compare", "table"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("K", "PARTS"))
-    given = parser.parse_args()
-    if given.what == "measure":
-        measure(given.folder, *given.part)
+    args = parser.parse_args()
+    if args.command == "measure":
+        measure(args.folder, *args.part)
+    elif args.command == "compare":
+        compare(args.folder)
     else:
-        {"compare": compare, "table": write_table}[given.what](given.folder)
+        write_table(args.folder)
     return 0
 
 

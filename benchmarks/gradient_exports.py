@@ -1,4 +1,4 @@
-"""Exported models and their frameworks' gradients, for `benchmarks.gradient_coverage`.
+"""Exported models and their frameworks' gradients, as cases for `benchmarks.gradient_coverage`.
 
     pip install torch torchvision timm onnxscript
     python -m benchmarks.gradient_exports torch FOLDER torchscript
@@ -8,11 +8,11 @@
     python -m benchmarks.gradient_exports keras FOLDER keras
     python -m benchmarks.gradient_exports files FOLDER *.onnx
 
-Each case is a folder: the exported model, images, and the framework's gradient of the log-odds
-in float64 and float32. Cases that are there are not made again.
+Each case is a folder with the exported model, images, and the framework's gradient of the log-odds
+in float64 and float32. Cases that exist already are skipped.
 
-Weights are random, and constant ones (normalisations, layer scales) are drawn too, as an
-identity would hide errors.
+Weights are random. Constant weights (normalisations, layer scales) are drawn too, as an identity
+would hide errors.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ import onnx
 
 IMAGES, TARGET, SECONDS = 3, 7, 240
 
-# One or two of a family; the number is the images' side where the network insists on it.
+# One or two networks per family; the number is the side of the images, where the network fixes it.
 TIMM = """
 resnet18 mobilenetv2_050 mobilenetv3_small_050 ghostnet_050 mnasnet_small tinynet_e lcnet_050
 regnety_002 regnetx_002 convnext_atto vit_tiny_patch16_224:224 fasternet_t0 starnet_s1
@@ -57,14 +57,14 @@ resnet18 mobilenet_v2 mobilenet_v3_small mnasnet0_5 squeezenet1_1 shufflenet_v2_
 efficientnet_b0 regnet_y_400mf googlenet convnext_tiny swin_t:224 densenet121 alexnet:224
 """.split()
 
-# What the newer exporter writes differs in how, not in what: part of the networks are enough.
+# Fewer networks: the newer exporter writes other nodes, but the same operators and networks.
 DYNAMO = """
 resnet18 mobilenetv3_small_050 ghostnet_050 regnety_002 convnext_atto vit_tiny_patch16_224:224
 fasternet_t0 starnet_s1 edgenext_xx_small levit_128s:224 mambaout_femto efficientvit_b0 tinynet_e
 mixnet_s repvit_m0_9 hgnetv2_b0 pvt_v2_b0 fastvit_t8 densenet121 poolformer_s12
 """.split()
 
-# What is compared with `torch.compile`.
+# Networks that are compared with `torch.compile`.
 COMPILED = """
 resnet18 mobilenetv2_050 mobilenetv3_small_050 ghostnet_050 mnasnet_small regnety_002
 convnext_atto vit_tiny_patch16_224:224 fasternet_t0 efficientnet_b0 edgenext_xx_small repvit_m0_9
@@ -76,8 +76,8 @@ Xception DenseNet121 ConvNeXtTiny ResNet50 InceptionV3 NASNetMobile""".split()
 
 
 @contextmanager
-def attempt(folder: Path, *, seconds: int = SECONDS) -> Iterator[None]:
-    """Note in the folder what failed, and go on; nothing takes more CPU seconds than that."""
+def record_failure(folder: Path, *, seconds: int = SECONDS) -> Iterator[None]:
+    """Write an error of the block, or its running past `seconds` of CPU time, to the folder."""
 
     def stop(*_: object) -> None:
         raise TimeoutError(f"took more than {seconds} s of CPU time")
@@ -98,49 +98,49 @@ def attempt(folder: Path, *, seconds: int = SECONDS) -> Iterator[None]:
 
 
 def write_case(folder: Path, facts: dict[str, Any], **arrays: Any) -> None:
-    """Images and gradients, then the facts: a case is complete once those are there."""
+    """Write images and gradients, then the facts: a case with facts is complete."""
     np.savez(folder / "case.npz", **arrays)
     (folder / "case.json").write_text(json.dumps(facts))
 
 
-def _versions(*packages: str) -> str:
+def _format_versions(*packages: str) -> str:
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
 
 
-def median_seconds(*calls: Callable[[], object], repeats: int = 3) -> list[float]:
-    """Median CPU time of each of some calls of one thread, taken in turn.
+def measure_medians(*calls: Callable[[], object], repeats: int = 3) -> list[float]:
+    """Return the median CPU seconds of each call on one thread; the calls take turns.
 
-    The clock of the process: other work on the same cores hardly shows.
+    CPU time of the process is hardly affected by other work on the same cores.
     """
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(repeats + 1):
-        for one, call in zip(times, calls, strict=True):
+        for seconds, call in zip(times, calls, strict=True):
             start = time.process_time()
             call()
-            one.append(time.process_time() - start)
-    return [float(np.median(one[1:])) for one in times]
+            seconds.append(time.process_time() - start)
+    return [float(np.median(seconds[1:])) for seconds in times]
 
 
 # PyTorch.
 
 
 def export_torch(root: Path, exporter: str, *only: str) -> None:
-    """The networks of timm and torchvision, or some of them, by one of PyTorch's exporters."""
+    """Export the networks of timm and torchvision, or those in `only`, by a PyTorch exporter."""
     dynamo = exporter == "dynamo"
-    timm = [(name, "timm") for name in (DYNAMO if dynamo else TIMM)]
-    for spec, library in timm + [(name, "torchvision") for name in TORCHVISION]:
+    timm_specs = [(spec, "timm") for spec in (DYNAMO if dynamo else TIMM)]
+    for spec, library in timm_specs + [(spec, "torchvision") for spec in TORCHVISION]:
         name, _, side = spec.partition(":")
         label = name if library == "timm" else f"torchvision {name}"
         folder = root / f"{label} {exporter}"
         if not folder.exists() and (not only or label in only):
-            with attempt(folder):
-                network, family = torch_network(name, library)
+            with record_failure(folder):
+                network, family = make_torch_network(name, library)
                 facts = {"name": label, "family": family, "exporter": exporter}
-                _export_torch(folder, network, int(side or 128), facts, library)
+                _write_torch_case(folder, network, int(side or 128), facts, library)
 
 
-def torch_network(name: str, library: str = "timm") -> tuple[Any, str]:
-    """A network of random weights, and its family: the module that defines it."""
+def make_torch_network(name: str, library: str = "timm") -> tuple[Any, str]:
+    """Return a network with random weights, and its family: the module that defines it."""
     import torch
 
     torch.manual_seed(0)
@@ -160,13 +160,14 @@ def torch_network(name: str, library: str = "timm") -> tuple[Any, str]:
     return network, timm.models.model_entrypoint(name).__module__.rpartition(".")[2]
 
 
-def _export_torch(
+def _write_torch_case(
     folder: Path, network: Any, side: int, facts: dict[str, Any], library: str
 ) -> None:
+    """Export a network and write its gradients and times."""
     import torch
 
     x = torch.randn(IMAGES, 3, side, side)
-    _liven(network, x)
+    _draw_constant_parameters(network, x)
     path, export = folder / "model.onnx", torch.onnx.export
     names = {"input_names": ["image"], "output_names": ["logits"]}
     if facts["exporter"] == "dynamo":
@@ -177,19 +178,20 @@ def _export_torch(
         axes = {"image": {0: "N"}, "logits": {0: "N"}}
         export(network, (x,), path, dynamo=False, opset_version=17, dynamic_axes=axes, **names)
     with torch.inference_mode():
-        forward, _ = median_seconds(lambda: network(x), lambda: None)
-    both, _ = median_seconds(lambda: torch_gradient(network, x), lambda: None)
-    single = torch_gradient(network, x)
-    double = torch_gradient(network.double(), x.double())
+        forward, _ = measure_medians(lambda: network(x), lambda: None)
+    both, _ = measure_medians(lambda: compute_torch_gradient(network, x), lambda: None)
+    single = compute_torch_gradient(network, x)
+    double = compute_torch_gradient(network.double(), x.double())
     facts = facts | {
         "side": side,
         "framework": [forward, both],
-        "version": _versions("torch", library),
+        "version": _format_versions("torch", library),
     }
     write_case(folder, facts, x=x.numpy(), single=single, double=double)
 
 
-def torch_gradient(network: Any, images: Any) -> Any:
+def compute_torch_gradient(network: Any, images: Any) -> Any:
+    """Return PyTorch's gradient of the target's log-odds by the images."""
     import torch
 
     images = images.clone().requires_grad_()
@@ -199,8 +201,8 @@ def torch_gradient(network: Any, images: Any) -> Any:
     return images.grad.numpy()
 
 
-def _liven(network: Any, x: Any) -> None:
-    """Draw what is constant, and let normalisations see what they will be given."""
+def _draw_constant_parameters(network: Any, x: Any) -> None:
+    """Draw constant parameters, and set the statistics of normalisations from the images `x`."""
     import torch
 
     with torch.no_grad():
@@ -223,69 +225,70 @@ def _liven(network: Any, x: Any) -> None:
 
 
 def export_keras(root: Path, exporter: str) -> None:
-    """Keras' applications by tf2onnx from a function, or by Keras' own exporter."""
+    """Export Keras' applications by tf2onnx from a function, or by Keras' own exporter."""
     import keras
 
     for name in KERAS:
         folder = root / f"{name} {exporter}"
         if not folder.exists():
-            with attempt(folder):
+            with record_failure(folder):
                 keras.utils.set_random_seed(0)
-                _export_keras(folder, name, exporter)
+                _write_keras_case(folder, name, exporter)
 
 
-def _keras_network(name: str, side: int) -> Any:
+def _make_keras_network(name: str, side: int) -> Any:
     import keras
 
     build = getattr(keras.applications, name)
     return build(weights=None, input_shape=(side, side, 3), classifier_activation=None)
 
 
-def _export_keras(folder: Path, name: str, exporter: str, side: int = 128) -> None:
+def _write_keras_case(folder: Path, name: str, exporter: str, side: int = 128) -> None:
+    """Export an application and write its gradients."""
     import keras
 
-    network = _keras_network(name, side)
+    network = _make_keras_network(name, side)
     x = np.random.default_rng(0).normal(size=(IMAGES, side, side, 3)).astype(np.float32)
-    network.set_weights(_livened(network.get_weights()))
+    network.set_weights(_draw_constant_weights(network.get_weights()))
     path = folder / "model.onnx"
     if exporter == "keras":
         network(x[:1])  # a model is exported only after its first call
         network.export(path, format="onnx", opset_version=17, verbose=False)
     else:
-        _by_tf2onnx(network, path, side)
-    single = _keras_gradient(network, x)
+        _export_by_tf2onnx(network, path, side)
+    single = _compute_keras_gradient(network, x)
     keras.config.set_dtype_policy("float64")
     try:
-        wide = _keras_network(name, side)
+        wide = _make_keras_network(name, side)
     finally:
         keras.config.set_dtype_policy("float32")
     wide.set_weights(network.get_weights())
-    double = _keras_gradient(wide, x.astype(np.float64))
+    double = _compute_keras_gradient(wide, x.astype(np.float64))
     facts = {
         "name": name,
         "family": f"keras {name}",
         "exporter": exporter,
         "side": side,
         "framework": None,
-        "version": _versions("keras", "tensorflow_cpu", "tf2onnx"),
+        "version": _format_versions("keras", "tensorflow_cpu", "tf2onnx"),
     }
     write_case(folder, facts, x=x, single=single, double=double)
 
 
-def _livened(weights: list[Any]) -> list[Any]:
-    """Draw what is constant: scales and variances around 1, biases and means around 0."""
+def _draw_constant_weights(weights: list[Any]) -> list[Any]:
+    """Draw constant weights: scales and variances around 1, biases and means around 0."""
     rng = np.random.default_rng(0)
     drawn = []
-    for one in weights:
-        if one.size > 1 and np.ptp(one) == 0:
-            spread = 0.2 * rng.normal(size=one.shape)
-            one = np.abs(one + spread) if one.flat[0] else spread
-        drawn.append(one)
+    for weight in weights:
+        if weight.size > 1 and np.ptp(weight) == 0:
+            noise = 0.2 * rng.normal(size=weight.shape)
+            weight = np.abs(weight + noise) if weight.flat[0] else noise
+        drawn.append(weight)
     return drawn
 
 
-def _by_tf2onnx(network: Any, path: Path, side: int) -> None:
-    """Variables and captured constants frozen first: tf2onnx makes inputs of the latter."""
+def _export_by_tf2onnx(network: Any, path: Path, side: int) -> None:
+    """Freeze variables and captured constants and export; tf2onnx would make the latter inputs."""
     import tensorflow as tf
     import tf2onnx
     from tensorflow.python.framework.convert_to_constants import (
@@ -304,7 +307,8 @@ def _by_tf2onnx(network: Any, path: Path, side: int) -> None:
     )
 
 
-def _keras_gradient(network: Any, images: Any) -> Any:
+def _compute_keras_gradient(network: Any, images: Any) -> Any:
+    """Return TensorFlow's gradient of the target's log-odds by the images."""
     import tensorflow as tf
 
     images = tf.constant(images)
@@ -320,18 +324,18 @@ def _keras_gradient(network: Any, images: Any) -> Any:
 
 
 def copy_files(root: Path, files: list[str]) -> None:
-    """Models without a framework: judged by differences of their own scores."""
+    """Copy models without a framework; they are judged by differences of their own scores."""
     for path in map(Path, files):
         folder = root / f"{path.stem} file"
         if folder.exists():
             continue
-        with attempt(folder):
+        with record_failure(folder):
             model = onnx.load(path)
             _draw_weights(model)
-            stored = {one.name for one in model.graph.initializer}
-            image = next(one for one in model.graph.input if one.name not in stored)
+            stored = {tensor.name for tensor in model.graph.initializer}
+            image = next(value for value in model.graph.input if value.name not in stored)
             dims = image.type.tensor_type.shape.dim
-            shape = [one.dim_value or 64 for one in dims]
+            shape = [dim.dim_value or 64 for dim in dims]
             fixed = bool(dims[0].dim_value)
             shape[0] = shape[0] if fixed else IMAGES
             onnx.save(model, folder / "model.onnx")
@@ -348,18 +352,18 @@ def copy_files(root: Path, files: list[str]) -> None:
 
 
 def _draw_weights(model: onnx.ModelProto) -> None:
-    """Random weights for those that a graph makes of one number (onnx's light_* models)."""
-    stored = {one.name: one for one in model.graph.initializer}
+    """Draw the weights that a graph fills with one number (as onnx's light_* models do)."""
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
     rng = np.random.default_rng(0)
-    made = [
+    constant_nodes = [
         node
         for node in model.graph.node
         if node.op_type == "ConstantOfShape" and node.input[0] in stored
     ]
-    for node in made:
+    for node in constant_nodes:
         shape = onnx.numpy_helper.to_array(stored[node.input[0]])
-        spread = np.sqrt(2 / max(np.prod(shape[1:]), 1)) if len(shape) > 1 else 0.1
-        values = rng.normal(size=shape) * spread
+        deviation = np.sqrt(2 / max(np.prod(shape[1:]), 1)) if len(shape) > 1 else 0.1
+        values = rng.normal(size=shape) * deviation
         values = np.abs(values) + 0.5 if len(shape) == 1 else values
         name = node.output[0]
         model.graph.initializer.append(onnx.numpy_helper.from_array(values.astype("f"), name))
@@ -367,18 +371,18 @@ def _draw_weights(model: onnx.ModelProto) -> None:
 
 
 def main() -> int:
-    """Make the cases of one framework."""
+    """Make the cases of a framework, or of files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["torch", "keras", "files"])
+    parser.add_argument("source", choices=["torch", "keras", "files"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("rest", nargs="*", help="the exporter (and names), or files")
-    given = parser.parse_args()
-    if given.what == "torch":
-        export_torch(given.folder, *given.rest)
-    elif given.what == "keras":
-        export_keras(given.folder, *given.rest)
+    args = parser.parse_args()
+    if args.source == "torch":
+        export_torch(args.folder, *args.rest)
+    elif args.source == "keras":
+        export_keras(args.folder, *args.rest)
     else:
-        copy_files(given.folder, given.rest)
+        copy_files(args.folder, args.rest)
     return 0
 
 

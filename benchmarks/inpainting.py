@@ -1,10 +1,10 @@
-"""What inpainting costs: beside other fills and the classifier, and in whole explanations.
+"""The cost of inpainting: beside other fills and the classifier, and in whole explanations.
 
     python -m benchmarks.inpainting throughput [--inpainter model.onnx] [--rounds 5]
     python -m benchmarks.inpainting explanations [--method lime-g --method sp-g:share=43]
 
-Everything takes turns within a round, on as many calls of one thread side by side as there
-are cores: by the clock, and by the process's CPU seconds, which other load disturbs less.
+Within a round everything takes turns, with two parallel calls of one thread each. Figures are
+given by the clock, and by the process's CPU seconds, which are less disturbed by other load.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 import onnxplain
-from benchmarks.common import PHOTO, machine, photo, spread
+from benchmarks.common import PHOTO, describe_machine, format_spread, read_photo
 from onnxplain import registry
 from onnxplain.fills import Biharmonic, Inpaint, Telea
 from onnxplain.image.superpixels import find_superpixels
@@ -33,13 +33,13 @@ from onnxplain.results import Explanation
 
 SIZE = 256
 BATCHES = (1, 2, 4, 8)
-SIDE_BY_SIDE = 2
+PARALLEL_CALLS = 2
 PATCH = 29  # side of SP-G's hole
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Images a second, by the clock and by CPU seconds."""
+    """Images per second, by the clock and by CPU seconds."""
 
     wall: float
     cpu: float
@@ -54,85 +54,102 @@ def main() -> None:
 @click.option("--inpainter", default="inpainter", show_default=True)
 @click.option("--model", default="efficientnet-lite0", show_default=True)
 @click.option("--rounds", default=5, show_default=True)
-@click.option("--seconds", default=1.0, show_default=True, help="Of each measurement, at least.")
+@click.option(
+    "--seconds", default=1.0, show_default=True, help="Shortest duration of a measurement."
+)
 def throughput(inpainter: str, model: str, rounds: int, seconds: float) -> None:
-    """Images a second of inpainter, classical fills and classifier."""
-    image = photo(SIZE)
+    """Measure the images per second of inpainter, classical fills and classifier."""
+    image = read_photo(SIZE)
     runs: dict[tuple[str, int], Callable[[], object]] = {}
     classifier = onnxplain.load(model, device="cpu")
     for batch in BATCHES:
-        runs[f"inpainter, {SIZE} px", batch] = raw(
+        runs[f"inpainter, {SIZE} px", batch] = make_raw_run(
             inpainter, {3: (SIZE, SIZE), 1: (SIZE, SIZE)}, batch
         )
-        runs[f"classifier, {classifier.size[0]} px", batch] = raw(
+        runs[f"classifier, {classifier.size[0]} px", batch] = make_raw_run(
             model, {3: classifier.size}, batch
         )
-    for hole, mask in holes(image).items():
+    for hole, mask in make_holes(image).items():
         for fill in (Telea(), Biharmonic()):
-            paint = fill.prepare(image, np.random.default_rng(0))
-            runs[f"{fill.name}, {SIZE} px, {hole}", 1] = partial(paint, mask[None])
+            prepared = fill.prepare(image, np.random.default_rng(0))
+            runs[f"{fill.name}, {SIZE} px, {hole}", 1] = partial(prepared, mask[None])
     rates: dict[tuple[str, int], list[Rate]] = {key: [] for key in runs}
     for _ in range(rounds):
         for (name, batch), run in runs.items():
-            rates[name, batch].append(rate(run, batch, seconds))
-    print(f"{machine()}; {SIDE_BY_SIDE} calls side by side, {rounds} rounds\n")
-    print("| what | batch | images/s | images a CPU second |\n|---|---|---|---|")
-    for (name, batch), found in sorted(rates.items()):
-        wall, cpu = ([getattr(one, what) for one in found] for what in ("wall", "cpu"))
-        print(f"| {name} | {batch} | {spread(wall, 1)} | {spread(cpu, 1)} |")
+            rates[name, batch].append(measure_rate(run, batch, seconds))
+    print(f"{describe_machine()}; {PARALLEL_CALLS} parallel calls, {rounds} rounds\n")
+    print("| model or fill | batch | images/s | images per CPU second |\n|---|---|---|---|")
+    for (name, batch), measured in sorted(rates.items()):
+        wall, cpu = [rate.wall for rate in measured], [rate.cpu for rate in measured]
+        print(f"| {name} | {batch} | {format_spread(wall, 1)} | {format_spread(cpu, 1)} |")
 
 
 @main.command()
 @click.option("--inpainter", default="inpainter", show_default=True)
 @click.option("--model", default="efficientnet-lite0", show_default=True)
 @click.option("--method", "methods", multiple=True, default=("lime-g", "sp-g", "sp-g:share=43"))
-@click.option("--seconds", default=5.0, show_default=True, help="Of each raw run, at least.")
+@click.option("--seconds", default=5.0, show_default=True, help="Shortest duration of a raw run.")
 def explanations(inpainter: str, model: str, methods: tuple[str, ...], seconds: float) -> None:
-    """Whole generative explanations over raw runs of inpainter and classifier around them."""
+    """Compare whole generative explanations with raw runs of inpainter and classifier."""
     classifier = onnxplain.load(model, device="cpu")
     fill = Inpaint(load_inpainter(inpainter, device="cpu"))
-    painting = partial(
-        rate, raw(inpainter, {3: classifier.size, 1: classifier.size}, 1), 1, seconds
-    )
-    scoring = partial(rate, raw(model, {3: classifier.size}, 1), 1, seconds)
-    print(machine(), flush=True)
+    inpainter_run = make_raw_run(inpainter, {3: classifier.size, 1: classifier.size}, 1)
+    classifier_run = make_raw_run(model, {3: classifier.size}, 1)
+
+    def measure_raw_rates() -> tuple[Rate, Rate]:
+        return measure_rate(inpainter_run, 1, seconds), measure_rate(classifier_run, 1, seconds)
+
+    print(describe_machine(), flush=True)
     print(
         "| method | inpaints | evaluations | s | CPU s | inpainting | workers busy | raw / own "
         "| by CPU seconds |"
     )
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for text in methods:
-        wanted = parse_entry(text)
-        method = registry.make_method(registry.split_generative(wanted.name)[0], wanted.parameters)
-        before = painting(), scoring()
-        cpu = time.process_time()
-        found = onnxplain.explain(classifier, PHOTO, method, fill=fill)
-        cpu = time.process_time() - cpu
-        after = painting(), scoring()
-        assert np.ptp(found.heatmap) > 0
-        busy = found.inpaint_seconds / found.inpaint_share / found.seconds / classifier.workers
-        by_clock, by_cpu = (_raw_seconds(found, before, after, what) for what in ("wall", "cpu"))
-        print(
-            f"| {text} | {found.inpaints} | {found.evaluations} | {found.seconds:.0f} | {cpu:.0f} "
-            f"| {found.inpaint_share:.1%} | {busy:.1%} | {by_clock / found.seconds:.2f} "
-            f"| {by_cpu / cpu:.2f} |",
-            flush=True,
-        )
+        entry = parse_entry(text)
+        method = registry.make_method(registry.split_generative(entry.name)[0], entry.parameters)
+        before = measure_raw_rates()
+        start = time.process_time()
+        explanation = onnxplain.explain(classifier, PHOTO, method, fill=fill)
+        cpu = time.process_time() - start
+        after = measure_raw_rates()
+        print(_format_row(text, explanation, cpu, before, after, classifier.workers), flush=True)
 
 
-def _raw_seconds(
-    found: Explanation, before: tuple[Rate, Rate], after: tuple[Rate, Rate], what: str
-) -> float:
-    """What as many raw runs take, at the mean of the rates before and after."""
-    per_inpaint, per_score = (
-        (1 / getattr(one, what) + 1 / getattr(two, what)) / 2
-        for one, two in zip(before, after, strict=True)
+def _format_row(
+    method: str,
+    explanation: Explanation,
+    cpu: float,
+    before: tuple[Rate, Rate],
+    after: tuple[Rate, Rate],
+    workers: int,
+) -> str:
+    """Format the row of an explanation that took `cpu` seconds of the processor."""
+    assert np.ptp(explanation.heatmap) > 0
+    wall = explanation.seconds
+    busy = explanation.inpaint_seconds / explanation.inpaint_share / wall / workers
+    raw_wall = _estimate_raw_seconds(explanation, before, after, "wall")
+    raw_cpu = _estimate_raw_seconds(explanation, before, after, "cpu")
+    return (
+        f"| {method} | {explanation.inpaints} | {explanation.evaluations} | {wall:.0f} "
+        f"| {cpu:.0f} | {explanation.inpaint_share:.1%} | {busy:.1%} | {raw_wall / wall:.2f} "
+        f"| {raw_cpu / cpu:.2f} |"
     )
-    return found.inpaints * per_inpaint + found.evaluations * per_score
 
 
-def holes(image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
-    """A patch of SP, and every other superpixel of LIME."""
+def _estimate_raw_seconds(
+    explanation: Explanation, before: tuple[Rate, Rate], after: tuple[Rate, Rate], clock: str
+) -> float:
+    """Return the time of as many raw runs, at the mean of the times per image before and after."""
+    per_inpaint, per_score = (
+        (1 / getattr(first, clock) + 1 / getattr(second, clock)) / 2
+        for first, second in zip(before, after, strict=True)
+    )
+    return explanation.inpaints * per_inpaint + explanation.evaluations * per_score
+
+
+def make_holes(image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+    """Return a patch of SP, and every other superpixel of LIME."""
     patch = np.zeros(image.shape[:2], np.float32)
     patch[100 : 100 + PATCH, 100 : 100 + PATCH] = 1
     segments = find_superpixels(image, n_segments=50, compactness=30, sigma=3)
@@ -140,8 +157,10 @@ def holes(image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
     return {f"{PATCH} px patch": patch, "half of 50 superpixels": half}
 
 
-def raw(model: str, inputs: Mapping[int, tuple[int, int]], batch: int) -> Callable[[], object]:
-    """One raw call of ONNX Runtime, on noise; inputs by their channels."""
+def make_raw_run(
+    model: str, sizes: Mapping[int, tuple[int, int]], batch: int
+) -> Callable[[], object]:
+    """Return a raw call of ONNX Runtime on noise; `sizes` maps an input's channels to its size."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.force_spinning_stop", "1")
@@ -149,26 +168,28 @@ def raw(model: str, inputs: Mapping[int, tuple[int, int]], batch: int) -> Callab
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
     feeds: dict[str, Any] = {}
-    for one in session.get_inputs():
-        noise = rng.random((batch, one.shape[1], *inputs[one.shape[1]]), np.float32)
-        feeds[one.name] = noise if one.shape[1] == 3 else np.round(noise)
+    for model_input in session.get_inputs():
+        channels = model_input.shape[1]
+        noise = rng.random((batch, channels, *sizes[channels]), np.float32)
+        feeds[model_input.name] = noise if channels == 3 else np.round(noise)
     return partial(session.run, None, feeds)
 
 
-def rate(run: Callable[[], object], batch: int, seconds: float) -> Rate:
-    """Images a second of calls side by side, for so many seconds at least."""
+def measure_rate(run: Callable[[], object], batch: int, seconds: float) -> Rate:
+    """Make parallel calls for at least `seconds` and return the images per second."""
     run()  # the first call of a shape allocates
     wall, cpu = time.perf_counter(), time.process_time()
 
-    def work() -> int:
+    def call_repeatedly() -> int:
         calls = 0
         while not calls or time.perf_counter() - wall < seconds:
             run()
             calls += 1
         return calls
 
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        calls = sum(future.result() for future in [pool.submit(work) for _ in range(SIDE_BY_SIDE)])
+    with ThreadPoolExecutor(PARALLEL_CALLS) as pool:
+        futures = [pool.submit(call_repeatedly) for _ in range(PARALLEL_CALLS)]
+        calls = sum(future.result() for future in futures)
     n = calls * batch
     return Rate(n / (time.perf_counter() - wall), n / (time.process_time() - cpu))
 

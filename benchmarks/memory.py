@@ -1,4 +1,4 @@
-"""Peak memory of RISE by number of masks: it must not grow with them.
+"""Peak memory of RISE by number of masks: it must not grow with the number.
 
     python -m benchmarks.memory
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from benchmarks.common import PHOTO, machine
+from benchmarks.common import PHOTO, describe_machine
 
 RUN = """
 import resource, sys
@@ -21,8 +21,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
-def peak(n_masks: int) -> float:
-    """Peak memory in MiB."""
+def measure_peak(n_masks: int) -> float:
+    """Return the peak memory of an explanation by `n_masks` masks, in MiB."""
     run = subprocess.run(
         [sys.executable, "-c", RUN, str(PHOTO), str(n_masks)],
         capture_output=True,
@@ -33,8 +33,8 @@ def peak(n_masks: int) -> float:
 
 
 def main() -> None:
-    print(machine())
-    few, many = peak(500), peak(8000)
+    print(describe_machine())
+    few, many = measure_peak(500), measure_peak(8000)
     print(f"RISE N=500: {few:.0f} MiB; N=8000: {many:.0f} MiB; difference {many - few:+.0f} MiB")
 
 

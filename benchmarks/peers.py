@@ -1,14 +1,14 @@
-"""The same number of evaluations of the same ONNX file by DIANNA, Captum and lime, and by us.
+"""DIANNA, Captum and lime beside onnxplain: equally many evaluations of the same ONNX file.
 
     python -m benchmarks.peers --environment FOLDER
 
-makes FOLDER a virtual environment with the peers and this checkout, if it is not one yet,
-and runs there. Each peer and onnxplain take turns on one photo; the ratio is pair by pair.
+Creates a virtual environment with the peers and this checkout in FOLDER, unless there is one,
+and runs in it. Each peer and onnxplain take turns on one photo; each ratio is that of a peer's
+run and the onnxplain run after it.
 
-What each peer is given: an ONNX Runtime session on two threads behind its callable, with
-the batch size its documentation suggests or a larger one where it has an option. DIANNA's
-RISE takes the ONNX file itself and opens a session a call. Captum's Occlusion and lime run
-as they come.
+Captum's Occlusion and lime call an ONNX Runtime session on two threads, with the batch size
+that their documentation suggests, or a larger one where there is an option; they run as
+distributed. DIANNA's RISE takes the ONNX file itself and opens a session in each call.
 """
 
 from __future__ import annotations
@@ -17,113 +17,154 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.common import inside, machine, photo, seconds, spread
+from benchmarks.common import (
+    describe_machine,
+    format_spread,
+    measure_seconds,
+    read_photo,
+    run_inside,
+)
 
 PEERS = ("torch", "captum", "dianna", "lime")
 
+Images = NDArray[Any]
+Predict = Callable[[Images], Images]  # images (N, H, W, 3) in [0, 1] to probabilities
+
 
 @click.command(help=__doc__)
-@click.option("--environment", type=click.Path(path_type=Path), help="Folder for the peers.")
-@click.option("--rounds", default=5, show_default=True, help="Pairs of runs.")
-@click.option("--evaluations", default=500, show_default=True, help="Of RISE and LIME.")
+@click.option(
+    "--environment",
+    type=click.Path(path_type=Path),
+    help="Folder of the peers' virtual environment.",
+)
+@click.option("--rounds", default=5, show_default=True, help="Runs of each peer and of onnxplain.")
+@click.option(
+    "--evaluations", default=500, show_default=True, help="Evaluations of RISE and of LIME."
+)
 def main(environment: Path | None, rounds: int, evaluations: int) -> None:
     if environment is not None:
-        words = ("--rounds", str(rounds), "--evaluations", str(evaluations))
-        inside(environment, PEERS, "benchmarks.peers", words)
+        arguments = ("--rounds", str(rounds), "--evaluations", str(evaluations))
+        run_inside(environment, PEERS, "benchmarks.peers", arguments)
         return
-    compare(rounds, evaluations)
+    print_comparison(rounds, evaluations)
 
 
-def compare(rounds: int, evaluations: int) -> None:
-    """Print the table."""
+def print_comparison(rounds: int, evaluations: int) -> None:
+    """Run every peer and onnxplain `rounds` times and print the table."""
     import onnxplain
     from onnxplain.zoo import build_model
 
     path = build_model("efficientnet-lite0")
     classifier = onnxplain.load(path, device="cpu")
-    image = photo(classifier.size[0])
+    image = read_photo(classifier.size[0])
     target = int(classifier.scores(image[None]).argmax())
-    theirs = peer_runs(path, image, target, evaluations)
-    ours: dict[str, object] = {
+    peer_runs = make_peer_runs(path, image, target, evaluations)
+    methods: dict[str, object] = {
         "dianna RISE": onnxplain.RISE(n_masks=evaluations, grid=8),
         "captum Occlusion": onnxplain.SP(patch=29, stride=12),
         "lime": onnxplain.LIME(n_samples=evaluations),
     }
-    print(machine())
+    print(describe_machine())
     print(", ".join(f"{name} {version(name)}" for name in PEERS) + "\n")
     print("| peer | evaluations | peer, s | onnxplain, s | peer / onnxplain |")
     print("|---|---|---|---|---|")
-    for name, run in theirs.items():
-        method = ours[name]
+    for name, run in peer_runs.items():
+        method = methods[name]
         n = method.evaluations(classifier.size)  # type: ignore[attr-defined]
-        run()  # warm
+        run()  # warm-up
         own_run = partial(onnxplain.explain, classifier, image, method)
-        times = [(seconds(run), seconds(own_run)) for _ in range(rounds)]
-        peer, own = ([pair[i] for pair in times] for i in (0, 1))
-        ratio = spread([a / b for a, b in times], 2)
-        print(f"| {name} | {n} | {spread(peer, 2)} | {spread(own, 2)} | {ratio} |")
+        times = [(measure_seconds(run), measure_seconds(own_run)) for _ in range(rounds)]
+        peer, own = (list(seconds) for seconds in zip(*times, strict=True))
+        ratio = format_spread([a / b for a, b in times], 2)
+        print(f"| {name} | {n} | {format_spread(peer, 2)} | {format_spread(own, 2)} | {ratio} |")
 
 
-def peer_runs(
-    path: Path, image: np.ndarray, target: int, evaluations: int
+def make_peer_runs(
+    path: Path, image: Images, target: int, evaluations: int
 ) -> dict[str, Callable[[], object]]:
-    """One explanation by each peer."""
-    import dianna
+    """Return a call for each peer that makes one explanation."""
+    predict = make_predict(path)
+    return {
+        "dianna RISE": make_dianna_run(path, image, target, evaluations),
+        "captum Occlusion": make_captum_run(predict, image, target),
+        "lime": make_lime_run(predict, image, evaluations),
+    }
+
+
+def normalise(images: Images) -> Images:
+    """Return images (..., 3) in [0, 1] with the classifier's mean and standard deviation."""
+    return (images * 255 - 127) / 128
+
+
+def make_predict(path: Path) -> Predict:
+    """Open the classifier on two threads and return its function of images."""
     import onnxruntime as ort
-    import torch
-    from captum.attr import Occlusion
-    from lime.lime_image import LimeImageExplainer
-    from skimage.segmentation import slic
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 2
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 
-    def logits(images: np.ndarray) -> np.ndarray:  # (N, H, W, 3) in [0, 1]
-        ready = ((images * 255 - 127) / 128).transpose(0, 3, 1, 2).astype(np.float32)
-        return session.run(None, {name: np.ascontiguousarray(ready)})[0]
-
-    def probabilities(images: np.ndarray) -> np.ndarray:
-        raw = logits(images)
-        exp = np.exp(raw - raw.max(axis=1, keepdims=True))
+    def predict(images: Images) -> Images:
+        pixels = normalise(images).transpose(0, 3, 1, 2).astype(np.float32)
+        logits = session.run(None, {name: np.ascontiguousarray(pixels)})[0]
+        exp = np.exp(logits - logits.max(axis=1, keepdims=True))
         return exp / exp.sum(axis=1, keepdims=True)
 
-    normalised = ((image * 255 - 127) / 128).transpose(2, 0, 1).astype(np.float32)
+    return predict
 
-    def by_dianna() -> object:
-        return dianna.explain_image(
-            str(path),
-            normalised,
-            method="RISE",
-            labels=[target],
-            axis_labels={0: "channels"},
-            n_masks=evaluations,
-            feature_res=8,
-            p_keep=0.5,
-            batch_size=32,
-        )
 
-    tensor = torch.from_numpy(image.transpose(2, 0, 1)[None].copy())
-    occlusion = Occlusion(lambda x: torch.from_numpy(probabilities(x.permute(0, 2, 3, 1).numpy())))
+def make_dianna_run(
+    path: Path, image: Images, target: int, evaluations: int
+) -> Callable[[], object]:
+    """Return a call of DIANNA's RISE, which takes the ONNX file itself."""
+    import dianna
 
-    def by_captum() -> object:
-        return occlusion.attribute(
-            tensor,
-            sliding_window_shapes=(3, 29, 29),
-            strides=(3, 12, 12),
-            target=target,
-            perturbations_per_eval=16,
-        )
+    return partial(
+        dianna.explain_image,
+        str(path),
+        normalise(image).transpose(2, 0, 1).astype(np.float32),
+        method="RISE",
+        labels=[target],
+        axis_labels={0: "channels"},
+        n_masks=evaluations,
+        feature_res=8,
+        p_keep=0.5,
+        batch_size=32,
+    )
 
-    def by_lime() -> object:
+
+def make_captum_run(predict: Predict, image: Images, target: int) -> Callable[[], object]:
+    """Return a call of Captum's Occlusion."""
+    import torch
+    from captum.attr import Occlusion
+
+    occlusion = Occlusion(lambda x: torch.from_numpy(predict(x.permute(0, 2, 3, 1).numpy())))
+    return partial(
+        occlusion.attribute,
+        torch.from_numpy(image.transpose(2, 0, 1)[None].copy()),
+        sliding_window_shapes=(3, 29, 29),
+        strides=(3, 12, 12),
+        target=target,
+        perturbations_per_eval=16,
+    )
+
+
+def make_lime_run(predict: Predict, image: Images, evaluations: int) -> Callable[[], object]:
+    """Return a call of lime, with a segmentation like ours."""
+    from lime.lime_image import LimeImageExplainer
+    from skimage.segmentation import slic
+
+    def explain() -> object:
         return LimeImageExplainer().explain_instance(
             image,
-            probabilities,
+            predict,
             top_labels=1,
             hide_color=0.5,
             num_samples=evaluations,
@@ -131,7 +172,7 @@ def peer_runs(
             segmentation_fn=lambda x: slic(x, n_segments=50, compactness=30, sigma=3),
         )
 
-    return {"dianna RISE": by_dianna, "captum Occlusion": by_captum, "lime": by_lime}
+    return explain
 
 
 if __name__ == "__main__":

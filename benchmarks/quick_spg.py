@@ -1,10 +1,10 @@
-"""SP-G whose patches share inpaints, against exact SP-G: how far apart, and how much quicker.
+"""SP-G with shared inpaints against exact SP-G: how far the maps differ, and the speed-up.
 
     python -m benchmarks.quick_spg rows.jsonl PHOTO... [--share 43 --share 67]
 
-Writes a line of JSON for each photo and gap as it is done, goes on where it was stopped, and
-prints the table of all lines. SP with a plain colour stands there for scale: what a reader
-of the map would call another map.
+Writes a line of JSON per photo and gap when the photo is done, continues where it was stopped,
+and prints the table of all lines. SP with a plain colour is included for scale: a reader would
+call its map a different map.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import onnxplain
-from benchmarks.common import machine
+from benchmarks.common import describe_machine
 from onnxplain.core.protocols import Classifier, Fill
 from onnxplain.fills import Inpaint
 from onnxplain.loading import load_inpainter
@@ -46,68 +46,68 @@ def main(
     stride: int,
     shares: Sequence[int],
 ) -> None:
-    done = read(rows)
+    done = read_rows(rows)
     classifier = onnxplain.load(model, device="cpu")
     fill = Inpaint(load_inpainter(inpainter, device="cpu"))
     for photo in photos:
         if not any(row["photo"] == photo.name for row in done):
-            found = compare(classifier, fill, photo, onnxplain.SP(stride=stride), shares)
-            done += [{"photo": photo.name, "stride": stride, **row} for row in found]
+            compared = compare_maps(classifier, fill, photo, onnxplain.SP(stride=stride), shares)
+            done += [{"photo": photo.name, "stride": stride, **row} for row in compared]
             rows.write_text("".join(json.dumps(row) + "\n" for row in done))
-    print(f"{machine()}; {model}, {inpainter}, SP 29/{stride}\n")
-    print(table(done))
+    print(f"{describe_machine()}; {model}, {inpainter}, SP 29/{stride}\n")
+    print(format_table(done))
 
 
-def read(rows: Path) -> list[dict[str, Any]]:
-    """What is done already."""
+def read_rows(rows: Path) -> list[dict[str, Any]]:
+    """Read the rows of the photos that are done; none if there is no file."""
     return [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
 
 
-def compare(
+def compare_maps(
     classifier: Classifier,
     fill: Fill,
     photo: Path,
     method: onnxplain.SP,
     shares: Sequence[int],
 ) -> list[dict[str, Any]]:
-    """A row for exact SP-G, for each gap, and for SP."""
-    asked: dict[str, tuple[onnxplain.SP, Fill | None]] = {EXACT: (method, fill)}
-    asked |= {str(share): (replace(method, share=share), fill) for share in shares}
-    asked[PLAIN] = (method, None)
-    found, cpu = {}, {}
-    for name, (one, using) in asked.items():
-        began = time.process_time()
-        found[name] = onnxplain.explain(classifier, photo, one, fill=using)
-        cpu[name] = time.process_time() - began
+    """Return a row for exact SP-G, for each gap, and for SP."""
+    variants: dict[str, tuple[onnxplain.SP, Fill | None]] = {EXACT: (method, fill)}
+    variants |= {str(share): (replace(method, share=share), fill) for share in shares}
+    variants[PLAIN] = (method, None)
+    explanations, cpu = {}, {}
+    for name, (variant, variant_fill) in variants.items():
+        start = time.process_time()
+        explanations[name] = onnxplain.explain(classifier, photo, variant, fill=variant_fill)
+        cpu[name] = time.process_time() - start
     return [
         {
             "gap": name,
-            "inpaints": one.inpaints,
-            "evaluations": one.evaluations,
+            "inpaints": explanation.inpaints,
+            "evaluations": explanation.evaluations,
             "cpu_seconds": cpu[name],
             "speed_up": cpu[EXACT] / cpu[name],
-            **difference(one, found[EXACT]),
+            **measure_difference(explanation, explanations[EXACT]),
         }
-        for name, one in found.items()
+        for name, explanation in explanations.items()
     ]
 
 
-def difference(one: Explanation, exact: Explanation) -> dict[str, float]:
-    """Of the drops of probability, patch by patch; and how alike the maps rank the pixels."""
-    assert one.coarse is not None
+def measure_difference(explanation: Explanation, exact: Explanation) -> dict[str, float]:
+    """Compare the drops of probability patch by patch, and the maps' rankings of the pixels."""
+    assert explanation.coarse is not None
     assert exact.coarse is not None
-    apart = np.abs(one.coarse - exact.coarse)
+    differences = np.abs(explanation.coarse - exact.coarse)
     return {
         "largest_drop": float(np.abs(exact.coarse).max()),
-        "max": float(apart.max()),
-        "mean": float(apart.mean()),
-        "pearson": float(np.corrcoef(one.coarse.ravel(), exact.coarse.ravel())[0, 1]),
-        "spearman": float(spearmanr(one.heatmap.ravel(), exact.heatmap.ravel()).statistic),
+        "max": float(differences.max()),
+        "mean": float(differences.mean()),
+        "pearson": float(np.corrcoef(explanation.coarse.ravel(), exact.coarse.ravel())[0, 1]),
+        "spearman": float(spearmanr(explanation.heatmap.ravel(), exact.heatmap.ravel()).statistic),
     }
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Means over the photos, with the worst of them."""
+def format_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Format a Markdown table of the means over the photos, with the worst photo in brackets."""
     lines = [
         "| gap, px | photos | inpaints | max difference | mean difference | Pearson | Spearman "
         "| speed-up by CPU seconds |",

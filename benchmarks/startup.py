@@ -1,4 +1,4 @@
-"""What the shell sees: a whole LIME explanation over raw inference, and start-up times.
+"""The time of whole commands: a LIME explanation over raw inference, and start-up.
 
 python -m benchmarks.startup [--rounds 5]
 """
@@ -12,41 +12,47 @@ import tempfile
 
 import click
 
-from benchmarks.common import PHOTO, Raw, machine, seconds, spread
+from benchmarks.common import PHOTO, RawRunner, describe_machine, format_spread, measure_seconds
 from onnxplain.zoo import build_model
 
 N = 1000
 
 
-def shell(*command: str) -> float:
-    """Seconds of one whole process."""
-    return seconds(lambda: subprocess.run(command, check=True, capture_output=True))
+def time_command(*command: str) -> float:
+    """Return the seconds of one whole process."""
+    return measure_seconds(lambda: subprocess.run(command, check=True, capture_output=True))
 
 
 @click.command(help=__doc__)
-@click.option("--rounds", default=5, show_default=True, help="Runs of each.")
+@click.option("--rounds", default=5, show_default=True, help="Runs of each command.")
 def main(rounds: int) -> None:
-    print(machine())
-    raw = Raw(build_model("efficientnet-lite0"), (3, 224, 224))
-    plan = raw.best_plan(2, 96)
+    print(describe_machine())
+    raw = RawRunner(build_model("efficientnet-lite0"), (3, 224, 224))
+    plan = raw.find_best_plan(2, 96)
     python = sys.executable
-    excess, walls, raws = [], [], []
+    excesses, walls, raw_walls = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         explain = (python, "-m", "onnxplain", "explain", str(PHOTO), "--method", "lime")
-        shell(*explain, "--output", folder)  # the first run measures the batch size
+        time_command(*explain, "--output", folder)  # the first run measures the batch size
         for _ in range(rounds):
-            before = N / raw.rate(plan, N // 2)
-            walls.append(shell(*explain, "--output", folder))
-            raws.append((before + N / raw.rate(plan, N // 2)) / 2)
-            excess.append(walls[-1] - 1.25 * raws[-1])
-    print(f"explain, LIME N={N}: {spread(walls, 2)} s; raw inference: {spread(raws, 2)} s")
-    print(f"explain less 1.25 x raw: {spread(excess, 2)} s (allowed: 1.5 s)")
-    print(f"ratio of medians: {statistics.median(walls) / statistics.median(raws):.2f}")
-    version = [shell(python, "-m", "onnxplain", "--version") for _ in range(rounds)]
-    imported = [shell(python, "-c", "import onnxplain") for _ in range(rounds)]
-    bare = [shell(python, "-c", "pass") for _ in range(rounds)]
-    print(f"onnxplain --version: {spread(version)} s; import onnxplain: {spread(imported)} s")
-    print(f"Python alone: {spread(bare)} s (contained in both)")
+            before = N / raw.measure_rate(plan, N // 2)
+            walls.append(time_command(*explain, "--output", folder))
+            raw_walls.append((before + N / raw.measure_rate(plan, N // 2)) / 2)
+            excesses.append(walls[-1] - 1.25 * raw_walls[-1])
+    print(
+        f"explain, LIME N={N}: {format_spread(walls, 2)} s; "
+        f"raw inference: {format_spread(raw_walls, 2)} s"
+    )
+    print(f"explain minus 1.25 x raw: {format_spread(excesses, 2)} s (allowed: 1.5 s)")
+    print(f"ratio of medians: {statistics.median(walls) / statistics.median(raw_walls):.2f}")
+    versions = [time_command(python, "-m", "onnxplain", "--version") for _ in range(rounds)]
+    imports = [time_command(python, "-c", "import onnxplain") for _ in range(rounds)]
+    bare = [time_command(python, "-c", "pass") for _ in range(rounds)]
+    print(
+        f"onnxplain --version: {format_spread(versions)} s; "
+        f"import onnxplain: {format_spread(imports)} s"
+    )
+    print(f"Python alone: {format_spread(bare)} s (contained in both)")
 
 
 if __name__ == "__main__":

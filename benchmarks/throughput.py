@@ -1,10 +1,11 @@
-"""Evaluations a second of whole explanations over raw ONNX Runtime on ready-made input.
+"""Evaluations per second of whole explanations over raw ONNX Runtime on ready-made input.
 
     python -m benchmarks.throughput [--model efficientnet-lite0] [--rounds 5]
 
-The raw figure is the best of several batch sizes, threads within a call and calls side by
-side, found in the same run; then raw and engine take turns, and the ratio is pair by pair:
-by the clock, and by the process's CPU seconds an image, which other load disturbs less.
+The raw figure is the best of several batch sizes, threads per call and numbers of parallel
+calls, found in the same run. Then raw runs and the engine take turns. Each ratio compares a run
+with the raw runs around it: by the clock, and by CPU seconds per image, which are less
+disturbed by other load.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ import click
 import numpy as np
 
 import onnxplain
-from benchmarks.common import PHOTO, Plan, Raw, machine, seconds, spread
+from benchmarks.common import (
+    PHOTO,
+    RawPlan,
+    RawRunner,
+    describe_machine,
+    format_spread,
+    measure_seconds,
+)
 from onnxplain.core.flow import Method
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.zoo import build_model
@@ -34,56 +42,70 @@ RAW_IMAGES = 384  # before and after each explanation; a multiple of every batch
 
 @click.command(help=__doc__)
 @click.option("--model", default="efficientnet-lite0", show_default=True, help="A zoo model.")
-@click.option("--rounds", default=5, show_default=True, help="Pairs of raw run and explanation.")
+@click.option(
+    "--rounds", default=5, show_default=True, help="Explanations per method, with raw runs."
+)
 @click.option("--threads", default=2, show_default=True, help="Threads of the raw runs.")
 def main(model: str, rounds: int, threads: int) -> None:
     path = build_model(model)
     classifier = onnxplain.load(model, device="cpu")
-    raw = Raw(path, (3, *classifier.size))
-    plan = raw.best_plan(threads, 96)
-    onnxplain.explain(classifier, PHOTO, onnxplain.LIME(n_samples=50))  # warm
-    print(f"{machine()}; {model}, float32, {classifier.size[0]} px, CPU")
+    raw = RawRunner(path, (3, *classifier.size))
+    plan = raw.find_best_plan(threads, 96)
+    onnxplain.explain(classifier, PHOTO, onnxplain.LIME(n_samples=50))  # warm-up
+    print(f"{describe_machine()}; {model}, float32, {classifier.size[0]} px, CPU")
     print(f"raw: {plan}; engine: batch {classifier.batch_size}, {classifier.workers} workers\n")
     print("| method | evaluations | evaluations/s | raw images/s | ratio | ratio by CPU seconds |")
     print("|---|---|---|---|---|---|")
     for name, method in METHODS:
         n = method.evaluations(classifier.size)
-        explain = partial(_explain, classifier, method)
-        pairs = [pair(raw, plan, explain, lambda n=n: n) for _ in range(rounds)]
-        rates, raws, ratios, cpu_ratios = (list(figures) for figures in zip(*pairs, strict=True))
+        explain = partial(_explain_photo, classifier, method)
+        runs = [measure_beside_raw(raw, plan, explain, lambda n=n: n) for _ in range(rounds)]
+        rates, raw_rates, ratios, cpu_ratios = (
+            list(figures) for figures in zip(*runs, strict=True)
+        )
         print(
-            f"| {name} | {n} | {spread(rates, 0)} | {spread(raws, 0)} "
-            f"| {spread(ratios)} | {spread(cpu_ratios)} |"
+            f"| {name} | {n} | {format_spread(rates, 0)} | {format_spread(raw_rates, 0)} "
+            f"| {format_spread(ratios)} | {format_spread(cpu_ratios)} |"
         )
 
 
-def pair(
-    raw: Raw,
-    plan: Plan,
+def measure_beside_raw(
+    raw: RawRunner,
+    plan: RawPlan,
     work: Callable[[], object],
     evaluations: Callable[[], int],
     raw_images: int = RAW_IMAGES,
 ) -> tuple[float, float, float, float]:
-    """Rates of some work and of raw runs around it, and their ratios by clock and CPU."""
+    """Run raw ONNX Runtime, the work, and raw ONNX Runtime again.
+
+    `evaluations` gives the number of images that the work has scored.
+
+    Returns
+    -------
+    rate, raw_rate : float
+        Images per second of the work and of the raw runs.
+    ratio, cpu_ratio : float
+        Rate over raw rate, by the clock and by CPU seconds.
+    """
     raw_run = partial(raw.run, plan, raw_images)
-    before, own, after = _timed(raw_run), _timed(work), _timed(raw_run)
+    before, own, after = _measure_times(raw_run), _measure_times(work), _measure_times(raw_run)
     raw_wall, raw_cpu = (
-        (one + two) / 2 / raw_images for one, two in zip(before, after, strict=True)
+        (first + second) / 2 / raw_images for first, second in zip(before, after, strict=True)
     )
-    wall, cpu = (value / evaluations() for value in own)
+    wall, cpu = (seconds / evaluations() for seconds in own)
     return 1 / wall, 1 / raw_wall, raw_wall / wall, raw_cpu / cpu
 
 
-def _timed(action: Callable[[], object]) -> tuple[float, float]:
-    """Seconds by the clock and of the process's CPU time."""
-    began = time.process_time()
-    wall = seconds(action)
-    return wall, time.process_time() - began
+def _measure_times(action: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds of a call by the clock and by the process's CPU time."""
+    start = time.process_time()
+    wall = measure_seconds(action)
+    return wall, time.process_time() - start
 
 
-def _explain(classifier: OnnxClassifier, method: Method) -> None:
-    found = onnxplain.explain(classifier, PHOTO, method)
-    assert np.ptp(found.heatmap) > 0
+def _explain_photo(classifier: OnnxClassifier, method: Method) -> None:
+    explanation = onnxplain.explain(classifier, PHOTO, method)
+    assert np.ptp(explanation.heatmap) > 0
 
 
 if __name__ == "__main__":

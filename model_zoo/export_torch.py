@@ -1,10 +1,10 @@
-"""EfficientNet-Lite0 from PyTorch, by both of its exporters.
+"""Export EfficientNet-Lite0 from PyTorch by both of its exporters.
 
     pip install torch onnxscript efficientnet-lite-pytorch
     python model_zoo/export_torch.py FOLDER
 
 The zoo writes the same network without PyTorch (`onnxplain zoo build efficientnet-lite0`);
-this script also shows that the two agree.
+this script also checks that the zoo's file agrees with PyTorch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from efficientnet_lite_pytorch import EfficientNet
-from exporting import output_folder, photos, require_equal, write_spec
+from exporting import make_output_folder, read_photos, require_equal, write_spec
 from numpy.typing import NDArray
 
 from onnxplain.zoo import build_model
@@ -25,16 +25,16 @@ from onnxplain.zoo.fetch import fetch_weights
 NAME = "efficientnet-lite0"
 
 
-def trained_network(recipe: Recipe) -> torch.nn.Module:
-    """The network with its weights, ready for inference."""
+def load_trained_network(recipe: Recipe) -> torch.nn.Module:
+    """Load the network with its weights, ready for inference."""
     network = EfficientNet.from_name(NAME)
     state = torch.load(io.BytesIO(fetch_weights(recipe.source)), weights_only=True)
     network.load_state_dict(state)
     return network.eval()
 
 
-def by_torchscript(network: torch.nn.Module, example: torch.Tensor, path: Path) -> None:
-    """The older exporter: traces the network; opset 17."""
+def export_by_torchscript(network: torch.nn.Module, example: torch.Tensor, path: Path) -> None:
+    """Export by the older exporter, which traces the network; opset 17."""
     torch.onnx.export(
         network,
         (example,),
@@ -47,8 +47,8 @@ def by_torchscript(network: torch.nn.Module, example: torch.Tensor, path: Path) 
     )
 
 
-def by_dynamo(network: torch.nn.Module, example: torch.Tensor, path: Path) -> None:
-    """The newer exporter: by torch.export; its own choice of opset."""
+def export_by_dynamo(network: torch.nn.Module, example: torch.Tensor, path: Path) -> None:
+    """Export by the newer exporter, which uses torch.export and chooses the opset."""
     torch.onnx.export(
         network,
         (example,),
@@ -62,23 +62,24 @@ def by_dynamo(network: torch.nn.Module, example: torch.Tensor, path: Path) -> No
 
 
 def main() -> None:
-    """Export by both, compare both and the zoo's file with PyTorch, write the specs."""
-    folder = output_folder(__doc__)
+    """Export by both, compare the files and the zoo's with PyTorch, and write the specs."""
+    folder = make_output_folder(__doc__)
     recipe = find_zoo_model(NAME).recipe
     assert recipe is not None
-    network = trained_network(recipe)
-    inputs = ((photos(224) - 127) / 128).transpose(0, 3, 1, 2)
+    network = load_trained_network(recipe)
+    inputs = ((read_photos(224) - 127) / 128).transpose(0, 3, 1, 2)
 
-    def scores(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def compute_scores(x: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.no_grad():
             return network(torch.from_numpy(x)).numpy()
 
-    require_equal(build_model(NAME), scores, inputs, tolerance=1e-4)
-    for exporter in (by_torchscript, by_dynamo):
-        path = folder / f"{NAME}-{exporter.__name__.removeprefix('by_')}.onnx"
-        # Two images: a batch of one would be taken for a constant.
-        exporter(network, torch.from_numpy(inputs[:2]), path)
-        require_equal(path, scores, inputs, tolerance=1e-4)
+    require_equal(build_model(NAME), compute_scores, inputs, tolerance=1e-4)
+    exporters = {"torchscript": export_by_torchscript, "dynamo": export_by_dynamo}
+    for name, export in exporters.items():
+        path = folder / f"{NAME}-{name}.onnx"
+        # Two images: the exporter would take a batch size of one for a constant.
+        export(network, torch.from_numpy(inputs[:2]), path)
+        require_equal(path, compute_scores, inputs, tolerance=1e-4)
         write_spec(
             path,
             layout="nchw",

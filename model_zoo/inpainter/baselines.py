@@ -1,4 +1,4 @@
-"""The simple fills an inpainter has to beat, each one image at a time."""
+"""Simple fills that an inpainter has to beat; they fill one image at a time."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from numpy.typing import NDArray
 from skimage.restoration import inpaint_biharmonic
 
 Fill = Callable[[Image, Mask], NDArray[np.float32]]
-"""Takes an image and its hole; returns RGB (H, W, 3) in [0, 1], known pixels unchanged."""
+"""A function of an image and its hole, to RGB (H, W, 3) in [0, 1] with known pixels unchanged."""
 
 
 def composite(image: Image, mask: Mask, fill: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Keep the known pixels, take the others from the fill (in [0, 1], clipped)."""
+    """Keep the known pixels and take the others from the fill, clipped to [0, 1]."""
     known = image.astype(np.float32) / 255.0
     return np.where(mask[..., None], np.clip(fill, 0.0, 1.0), known).astype(np.float32)
 
 
-def mean_colour(image: Image, mask: Mask) -> NDArray[np.float32]:
-    """Fill with the mean of the image's known pixels, grey if there are none."""
+def fill_with_mean(image: Image, mask: Mask) -> NDArray[np.float32]:
+    """Fill with the mean of the image's known pixels, or grey if there are none."""
     mean = image[~mask].mean(0) / 255.0 if not mask.all() else np.full(3, 0.5)
     return composite(image, mask, np.broadcast_to(mean, image.shape))
 
 
-def blur(image: Image, mask: Mask) -> NDArray[np.float32]:
-    """Fill with the blurred original, which unlike the other fills sees what it removes."""
+def fill_with_blur(image: Image, mask: Mask) -> NDArray[np.float32]:
+    """Fill with the blurred original; unlike the other fills it sees the removed pixels."""
     blurred = cv2.GaussianBlur(image.astype(np.float32) / 255.0, (0, 0), 10.0)
     return composite(image, mask, blurred)
 
 
-def _opencv(method: int) -> Fill:
+def _make_opencv_fill(method: int) -> Fill:
     def fill(image: Image, mask: Mask) -> NDArray[np.float32]:
         bgr = np.ascontiguousarray(image[:, :, ::-1])
         filled = cv2.inpaint(bgr, mask.astype(np.uint8), 3, method)
@@ -43,31 +43,31 @@ def _opencv(method: int) -> Fill:
     return fill
 
 
-def biharmonic(image: Image, mask: Mask) -> NDArray[np.float32]:
+def fill_by_biharmonic(image: Image, mask: Mask) -> NDArray[np.float32]:
     """Fill by scikit-image's biharmonic equation."""
     return composite(image, mask, inpaint_biharmonic(image / 255.0, mask, channel_axis=-1))
 
 
-def onnx_inpainter(path: Path, size: int | None = None) -> Fill:
-    """Fill by an ONNX graph of (image, mask) in [0, 1], 1 = hole.
+def load_onnx_fill(path: Path, size: int | None = None) -> Fill:
+    """Load an ONNX graph of (image, mask) in [0, 1], 1 = hole, as a fill.
 
     Parameters
     ----------
     path : Path
         The graph.
     size : int, optional
-        Side of the square it runs at, if that is fixed; the image is resized there and the
-        fill back, the known pixels stay the original's.
+        Side of the square at which the graph runs, if it is fixed. The image is resized to it
+        and the fill is resized back; known pixels stay those of the original.
 
     Returns
     -------
     fill : Fill
-        The graph as a fill.
+        A fill that runs the graph.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = [i.name for i in session.get_inputs()]
+    names = [model_input.name for model_input in session.get_inputs()]
 
     def fill(image: Image, mask: Mask) -> NDArray[np.float32]:
         height, width = mask.shape
@@ -85,10 +85,10 @@ def onnx_inpainter(path: Path, size: int | None = None) -> Fill:
 
 
 BASELINES: dict[str, Fill] = {
-    "mean colour": mean_colour,
-    "blur": blur,
-    "Telea": _opencv(cv2.INPAINT_TELEA),
-    "Navier-Stokes": _opencv(cv2.INPAINT_NS),
-    "biharmonic": biharmonic,
+    "mean colour": fill_with_mean,
+    "blur": fill_with_blur,
+    "Telea": _make_opencv_fill(cv2.INPAINT_TELEA),
+    "Navier-Stokes": _make_opencv_fill(cv2.INPAINT_NS),
+    "biharmonic": fill_by_biharmonic,
 }
-"""Fills that need no model, by name."""
+"""The fills that need no model, by name."""

@@ -16,23 +16,25 @@ PANELS = {
     "hole L1": ("l1", "held_out_l1"),
     "perceptual distance": ("perceptual", "held_out_perceptual"),
 }
-"""Title of a panel: the log's names of the training and the held-out value."""
+"""For each panel's title, the log's names of the training value and the held-out value."""
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """Read the JSON lines that carry a step."""
+    """Read the JSON lines that have a step."""
     rows = (json.loads(line) for line in path.read_text().splitlines())
     return [row for row in rows if "step" in row]
 
 
-def draw(rows: list[dict[str, float]], path: Path) -> None:
-    """Write one panel a loss, training as a line and held-out as dots."""
+def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
+    """Draw one panel per loss, with training as a line and held-out as dots."""
     figure, axes = plt.subplots(1, len(PANELS), figsize=(9, 3), layout="constrained")
     for axis, (title, names) in zip(axes, PANELS.items(), strict=True):
         for name, style in zip(names, ("-", "o"), strict=True):
             points = [(row["step"], row[name]) for row in rows if name in row]
             # The first values would hide the rest of the curve.
-            steps, values = zip(*[p for p in points if p[0] > 100], strict=True)
+            steps, values = zip(
+                *[(step, value) for step, value in points if step > 100], strict=True
+            )
             axis.plot(
                 steps,
                 values,
@@ -48,12 +50,12 @@ def draw(rows: list[dict[str, float]], path: Path) -> None:
 
 
 def main() -> None:
-    """Read the log, draw the curves."""
+    """Read the log and draw the curves."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("log", type=Path, help="log.jsonl of a training run")
     parser.add_argument("png", type=Path, help="picture to write")
     args = parser.parse_args()
-    draw(read_log(args.log), args.png)
+    draw_curves(read_log(args.log), args.png)
 
 
 if __name__ == "__main__":

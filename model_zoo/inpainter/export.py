@@ -1,4 +1,4 @@
-"""Write a checkpoint's averaged weights as an ONNX graph and check what it promises."""
+"""Write a checkpoint's averaged weights as an ONNX graph, and check the graph's promises."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ log = logging.getLogger("inpainter")
 
 OPSET = 17
 TOLERANCE = 1e-4
-"""Largest difference allowed between ONNX Runtime and torch, and between batch sizes."""
+"""Largest allowed difference between ONNX Runtime and torch, and between batch sizes."""
 
 LIMIT_BYTES = 16_000_000
 
 
 def load_average(checkpoint: Path) -> Inpainter:
-    """Return the network with a checkpoint's averaged weights, ready to run."""
+    """Load the network with a checkpoint's averaged weights, ready to run."""
     net = Inpainter()
     parts = torch.load(checkpoint, map_location="cpu", weights_only=True)
     net.load_state_dict(parts["average"])
@@ -54,8 +54,8 @@ def write_graph(net: Inpainter, path: Path, note: str) -> None:
     onnx.save(model, path)
 
 
-def example_batch(size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a noise image with a hole of each kind, one all-hole and one no-hole sample."""
+def make_example_batch(size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Make noise images: one for each hole kind, one that is all hole and one without a hole."""
     rng = np.random.default_rng(0)
     n = len(KINDS) + 2
     image = rng.integers(0, 256, (n, *size, 3), dtype=np.uint8)
@@ -65,41 +65,42 @@ def example_batch(size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[n
     return image.transpose(0, 3, 1, 2).astype(np.float32) / 255.0, mask
 
 
-def promise(kept: bool, broken: str) -> None:
-    """Raise RuntimeError, saying what is broken, unless the promise is kept."""
-    if not kept:
-        raise RuntimeError(f"the exported graph is not fit to ship: {broken}")
+def require(holds: bool, problem: str) -> None:
+    """Raise RuntimeError with the problem unless the condition holds."""
+    if not holds:
+        raise RuntimeError(f"the exported graph is not fit to ship: {problem}")
 
 
 def check_graph(net: Inpainter, path: Path) -> None:
-    """Compare the graph with torch, and check composite, range, holes and batch sizes."""
-    promise(path.stat().st_size <= LIMIT_BYTES, f"{path.stat().st_size} bytes")
+    """Compare the graph with torch; check known pixels, range, unread holes and batch sizes."""
+    size_bytes = path.stat().st_size
+    require(size_bytes <= LIMIT_BYTES, f"{size_bytes} bytes, allowed are {LIMIT_BYTES}")
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
     def run(image: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(session.run(None, {"image": image, "mask": mask})[0])
 
     for size in ((128, 128), (256, 256), (224, 320), (512, 512)):
-        image, mask = example_batch(size)
+        image, mask = make_example_batch(size)
         filled = run(image, mask)
         with torch.no_grad():
             expected = net(torch.from_numpy(image), torch.from_numpy(mask)).numpy()
         difference = float(np.abs(filled - expected).max())
-        promise(difference <= TOLERANCE, f"{size}: differs from torch by {difference}")
+        require(difference <= TOLERANCE, f"{size}: differs from torch by {difference}")
         known = np.broadcast_to(mask == 0, image.shape)
-        promise(np.array_equal(filled[known], image[known]), f"{size}: known pixels changed")
-        inside = np.isfinite(filled) & (filled >= 0) & (filled <= 1)
-        promise(bool(inside.all()), f"{size}: values outside [0, 1]")
-        unread = run(np.where(known, image, 1.0 - image), mask)
-        promise(np.array_equal(unread, filled), f"{size}: pixels in the hole are read")
-        alone = [run(i[None], m[None]) for i, m in zip(image, mask, strict=True)]
-        drift = float(np.abs(np.concatenate(alone) - filled).max())
-        promise(drift <= TOLERANCE, f"{size}: batch size changes the result by {drift}")
+        require(np.array_equal(filled[known], image[known]), f"{size}: known pixels changed")
+        in_range = np.isfinite(filled) & (filled >= 0) & (filled <= 1)
+        require(bool(in_range.all()), f"{size}: values outside [0, 1]")
+        other_holes = run(np.where(known, image, 1.0 - image), mask)
+        require(np.array_equal(other_holes, filled), f"{size}: pixels in the hole are read")
+        single = [run(i[None], m[None]) for i, m in zip(image, mask, strict=True)]
+        drift = float(np.abs(np.concatenate(single) - filled).max())
+        require(drift <= TOLERANCE, f"{size}: batch size changes the result by {drift}")
         log.info("%s: torch %.1e, batch of 1 against %d %.1e", size, difference, len(mask), drift)
 
 
 def main() -> None:
-    """Export and check."""
+    """Export the graph and check it."""
     logging.basicConfig(level=logging.INFO)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="best.pt or latest.pt of a training run")

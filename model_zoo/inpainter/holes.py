@@ -1,7 +1,7 @@
-"""Random hole masks of the kinds the explanation methods make.
+"""Random hole masks of the kinds that explanation methods make.
 
-Every function takes its own generator and returns one boolean ``(H, W)`` mask, True where the
-pixels are removed, so the masks of a batch are independent of each other.
+Every function takes a generator and returns one boolean ``(H, W)`` mask, True where pixels are
+removed. Each mask of a batch gets its own generator, so that the masks are independent.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ Mask = NDArray[np.bool_]
 Image = NDArray[np.uint8]
 
 REFERENCE = 256
-"""Side in pixels at which hole sizes are stated; they scale with the shorter image side."""
+"""Image side in pixels for which hole sizes are given; they scale with the shorter side."""
 
 
-def rectangle(rng: np.random.Generator, image: Image, *, low: int = 8, high: int = 128) -> Mask:
-    """Remove one rectangle with log-uniform sides, wholly inside the image.
+def draw_rectangle(
+    rng: np.random.Generator, image: Image, *, low: int = 8, high: int = 128
+) -> Mask:
+    """Draw one rectangle with log-uniform sides, wholly inside the image.
 
     Parameters
     ----------
@@ -47,17 +49,17 @@ def rectangle(rng: np.random.Generator, image: Image, *, low: int = 8, high: int
     return mask
 
 
-def rectangles(rng: np.random.Generator, image: Image) -> Mask:
-    """Remove two to eight rectangles of up to 64 pixels."""
-    parts = [rectangle(rng, image, high=64) for _ in range(rng.integers(2, 9))]
+def draw_rectangles(rng: np.random.Generator, image: Image) -> Mask:
+    """Draw two to eight rectangles with sides of up to 64 pixels."""
+    parts = [draw_rectangle(rng, image, high=64) for _ in range(rng.integers(2, 9))]
     return np.logical_or.reduce(parts)
 
 
-def superpixel_labels(rng: np.random.Generator, image: Image, n_segments: int) -> NDArray[np.intp]:
-    """Label pixels by the nearest of some jittered seeds, in position and colour.
+def label_superpixels(rng: np.random.Generator, image: Image, n_segments: int) -> NDArray[np.intp]:
+    """Label each pixel with the nearest of jittered seeds, in position and colour.
 
-    One assignment step of SLIC: borders follow the edges of the picture, at a small part of
-    the price of the full algorithm.
+    This is one assignment step of SLIC: borders follow the edges of the picture, at a small
+    part of the cost of the full algorithm.
 
     Parameters
     ----------
@@ -66,7 +68,7 @@ def superpixel_labels(rng: np.random.Generator, image: Image, n_segments: int) -
     image : (H, W, 3) ndarray of uint8
         Picture to segment.
     n_segments : int
-        Number of seeds, about.
+        Approximate number of seeds.
 
     Returns
     -------
@@ -95,15 +97,15 @@ def superpixel_labels(rng: np.random.Generator, image: Image, n_segments: int) -
     return cv2.resize(labels.astype(np.int32), (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-def superpixels(rng: np.random.Generator, image: Image) -> Mask:
-    """Remove about half of some fifty superpixels, each on its own coin toss."""
-    labels = superpixel_labels(rng, image, int(rng.integers(35, 66)))
+def draw_superpixels(rng: np.random.Generator, image: Image) -> Mask:
+    """Draw about half of some fifty superpixels, each by a coin toss of its own."""
+    labels = label_superpixels(rng, image, int(rng.integers(35, 66)))
     p_remove = 0.5 if rng.random() < 0.7 else rng.uniform(0.1, 0.9)
     return (rng.random(labels.max() + 1) < p_remove)[labels]
 
 
-def cells(rng: np.random.Generator, image: Image, *, grid: int = 28) -> Mask:
-    """Remove a random subset of a coarse grid of cells, scattered or clustered.
+def draw_cells(rng: np.random.Generator, image: Image, *, grid: int = 28) -> Mask:
+    """Draw a random subset of the cells of a coarse grid, scattered or clustered.
 
     Parameters
     ----------
@@ -117,7 +119,7 @@ def cells(rng: np.random.Generator, image: Image, *, grid: int = 28) -> Mask:
     Returns
     -------
     mask : (H, W) ndarray of bool
-        True in the removed cells.
+        True in the drawn cells.
     """
     noise = rng.random((grid, grid), np.float32)
     if rng.random() < 0.7:
@@ -129,8 +131,8 @@ def cells(rng: np.random.Generator, image: Image, *, grid: int = 28) -> Mask:
     ).astype(np.bool_)
 
 
-def whole_object(rng: np.random.Generator, image: Image) -> Mask:
-    """Remove a box or a smooth blob that covers 20 to 60 % of the image."""
+def draw_object(rng: np.random.Generator, image: Image) -> Mask:
+    """Draw a box or a smooth blob over 20 to 60 % of the image."""
     height, width = image.shape[:2]
     area, aspect = rng.uniform(0.2, 0.6), np.exp(rng.uniform(-0.6, 0.6))
     dy = int(np.clip(np.sqrt(area * aspect) * height, 4, height))
@@ -148,28 +150,28 @@ def whole_object(rng: np.random.Generator, image: Image) -> Mask:
 
 
 KINDS: dict[str, Callable[[np.random.Generator, Image], Mask]] = {
-    "rectangle": rectangle,
-    "large rectangle": partial(rectangle, low=64),  # one in sixteen of the others is so large
-    "rectangles": rectangles,
-    "superpixels": superpixels,
-    "cells": cells,
-    "object": whole_object,
+    "rectangle": draw_rectangle,
+    "large rectangle": partial(draw_rectangle, low=64),  # of "rectangle", 1 in 16 is so large
+    "rectangles": draw_rectangles,
+    "superpixels": draw_superpixels,
+    "cells": draw_cells,
+    "object": draw_object,
 }
 """Hole kinds by name."""
 
 WEIGHTS = (0.24, 0.30, 0.18, 0.10, 0.09, 0.09)
-"""How often training draws each kind, in the order of `KINDS`."""
+"""The probability of each kind in training, in the order of `KINDS`."""
 
 
 def draw_hole(rng: np.random.Generator, image: Image) -> Mask:
-    """Draw a hole of a random kind, now and then two kinds together.
+    """Draw a hole of a random kind; one in ten combines two kinds.
 
     Parameters
     ----------
     rng : Generator
         Source of randomness.
     image : (H, W, 3) ndarray of uint8
-        The picture the hole is for; superpixels follow its edges.
+        The picture that gets the hole; superpixels follow its edges.
 
     Returns
     -------
@@ -180,4 +182,4 @@ def draw_hole(rng: np.random.Generator, image: Image) -> Mask:
     mask = KINDS[names[rng.choice(len(names), p=WEIGHTS)]](rng, image)
     if rng.random() < 0.1:
         mask = mask | KINDS[names[rng.choice(len(names), p=WEIGHTS)]](rng, image)
-    return mask if mask.any() else rectangle(rng, image)
+    return mask if mask.any() else draw_rectangle(rng, image)

@@ -1,4 +1,4 @@
-"""Training losses: hole L1, perceptual distance on a VGG trunk, patch adversary."""
+"""Training losses: L1 in the hole, perceptual distance on a VGG trunk, patch critic."""
 
 from __future__ import annotations
 
@@ -13,48 +13,52 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 VGG_SLICES: tuple[tuple[int, ...], ...] = ((0, 2), (6, 8), (12, 14, 16), (20, 22, 24))
-"""Convolutions of the trunk's slices by their number in the file; slices end in a ReLU."""
+"""The convolutions of each slice of the trunk, by their numbers in the file.
+
+Every slice ends in a ReLU.
+"""
 
 REACH = 14.0
-"""Depth in a hole, in pixels, by which the perceptual distance's weight falls to 1/e."""
+"""Depth in a hole, in pixels, at which the weight of the perceptual distance is 1/e."""
 
 DEEP = 14.0
-"""Largest depth of a hole, in pixels, by which the weight of all of it falls to 1/e."""
+"""Largest depth of a hole, in pixels, at which the weight of the whole hole is 1/e."""
 
 
-def per_hole(error: Tensor, mask: Tensor) -> Tensor:
+def average_over_holes(error: Tensor, mask: Tensor) -> Tensor:
     """Average an error over a batch of holes of very different areas.
 
-    A hole counts by the root of its area: by its area a few large holes would drown the small
-    rectangles, and per hole the few pixels of the small ones would weigh too much.
+    A hole is weighted by the square root of its area. Weighted by the area, a few large holes
+    would drown the small rectangles; weighted equally, the few pixels of small holes would count
+    too much.
 
     Parameters
     ----------
     error : (N,) Tensor
-        Each sample's error, averaged over the whole image.
+        Error per sample, averaged over the whole image.
     mask : (N, 1, H, W) Tensor
         1 in the hole.
 
     Returns
     -------
     loss : scalar Tensor
-        The error per unit of hole area, if all holes are alike.
+        If all holes have the same area, the error per unit of hole area.
     """
     share = mask.mean((1, 2, 3)).clamp(min=1e-3)
     return (error / (share * share.mean()).sqrt()).mean()
 
 
-def hole_l1(filled: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-    """Absolute error in the holes, averaged by `per_hole`."""
-    return per_hole(((filled - image).abs() * mask).mean((1, 2, 3)), mask)
+def compute_l1_loss(filled: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+    """Return the absolute error in the holes, averaged by `average_over_holes`."""
+    return average_over_holes(((filled - image).abs() * mask).mean((1, 2, 3)), mask)
 
 
-class Perceptual(nn.Module):
-    """Distance of channel-normalised VGG features, weighted by learned linear layers.
+class PerceptualDistance(nn.Module):
+    """The distance of channel-normalised VGG features, weighted by learned linear layers.
 
-    The convolutions and weights come from a shift-tolerant LPIPS file. Between the slices we
-    pool by plain 2x2 maxima where that network blurs as well: it is quicker, and good enough
-    for a loss. So the values are not ST-LPIPS distances. Everything runs in `dtype`, outside of
+    The convolutions and weights come from a shift-tolerant LPIPS file. Between the slices there
+    is plain 2x2 max-pooling, where that network also blurs: it is quicker, and good enough for a
+    loss. So the values are not ST-LPIPS distances. Everything runs in `dtype` and outside of
     autocast, which would promote the squares to float32.
 
     Parameters
@@ -62,7 +66,7 @@ class Perceptual(nn.Module):
     path : Path
         A VGG-16 state dict with keys ``net.slice<k>.<i>.weight`` and ``lin<k>.model.1.weight``.
     dtype : torch.dtype
-        bfloat16 where the processor multiplies it fast, else float32.
+        bfloat16 if the processor multiplies it fast, else float32.
 
     References
     ----------
@@ -109,46 +113,50 @@ class Perceptual(nn.Module):
     def forward(
         self, filled: Tensor, image: Tensor, mask: Tensor, weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the distance and that of the features' moments in the hole.
+        """Return the distance of the features, and the distance of their moments in the hole.
 
         Parameters
         ----------
         filled, image : (N, 3, H, W) Tensor
             RGB in [0, 1].
         mask : (N, 1, h, w) Tensor
-            1 in the hole, at any size.
+            1 in the hole; the size may differ from the images'.
         weight : (N, 1, h, w) Tensor, optional
-            Weight of the distance at every position, e.g. `near_rim`; 1 if not given.
+            Weight of the distance at every position, e.g. by `compute_rim_weights`; 1 if not
+            given.
 
         Returns
         -------
         distance : scalar Tensor
-            Squared difference of the features, position by position, averaged by `per_hole`.
+            Squared difference of the features at each position, averaged by
+            `average_over_holes`.
         moments : scalar Tensor
-            Squared difference of the features' means and deviations over the hole, which asks
-            for the right texture without asking where it lies (compare the style loss of [3]_).
+            Squared difference of the features' means and deviations over the hole. It asks for
+            the right texture, wherever it lies (compare the style loss of [3]_).
         """
         with torch.no_grad():
-            target = [_unit(x) for x in self.features(image)]
+            target = [_normalise(x) for x in self.features(image)]
         distance = moments = filled.new_zeros(len(filled))
         for k, (a, b) in enumerate(zip(self.features(filled), target, strict=True)):
-            a, lin = _unit(a), self.get_buffer(f"lin{k}")
+            a, lin = _normalise(a), self.get_buffer(f"lin{k}")
             inside = F.adaptive_avg_pool2d(mask, a.shape[2:])
             error = F.conv2d((a - b).square(), lin).float()
             if weight is not None:
                 error = error * F.adaptive_avg_pool2d(weight, a.shape[2:])
             distance = distance + error.mean((1, 2, 3))
-            difference = (_moments(a, inside) - _moments(b, inside)).square()
+            difference = (_compute_moments(a, inside) - _compute_moments(b, inside)).square()
             moments = moments + (difference * lin.flatten()).sum((0, 2))
-        return per_hole(distance, mask), per_hole(moments * mask.mean((1, 2, 3)), mask)
+        of_moments = average_over_holes(moments * mask.mean((1, 2, 3)), mask)
+        return average_over_holes(distance, mask), of_moments
 
 
-def near_rim(mask: Tensor) -> Tensor:
-    """Weights that fall with the depth in a hole, and with that of its deepest place.
+def compute_rim_weights(mask: Tensor) -> Tensor:
+    """Return weights that fall with the depth in a hole, and with the depth of its deepest place.
 
-    Next to known pixels it is known what texture belongs there. Deep in a large hole it is not,
-    and a distance position by position is lowest for streaks that no photo has. Of a hole that
-    is deep anywhere all weights are less, so that there L1 decides, and in small ones texture.
+    Near known pixels it is clear which texture belongs there. Deep in a large hole it is not, and
+    a distance position by position is lowest for streaks that no photo has. In a hole that is
+    deep anywhere all weights are smaller, so that L1 decides in large holes and texture in small
+    ones.
 
     Parameters
     ----------
@@ -163,29 +171,29 @@ def near_rim(mask: Tensor) -> Tensor:
     References
     ----------
     .. [1] Yu et al., Generative Image Inpainting with Contextual Attention, CVPR 2018, 3.2
-       (its spatially discounted loss)
+       (the spatially discounted loss)
     """
     holes = mask[:, 0].numpy().astype(np.uint8)
     depth = np.stack([cv2.distanceTransform(hole, cv2.DIST_L2, 3) for hole in holes])[:, None]
     return torch.from_numpy(np.exp(-depth / REACH - depth.max((1, 2, 3), keepdims=True) / DEEP))
 
 
-def _moments(x: Tensor, weight: Tensor) -> Tensor:
+def _compute_moments(x: Tensor, weight: Tensor) -> Tensor:
     """Return the weighted mean and deviation of each channel, (2, N, C)."""
     weight = weight / weight.sum((2, 3), keepdim=True)
     mean = (x * weight).sum((2, 3))
-    # Under the root a little more than nothing: its slope at 0 is infinite.
+    # A small number is added under the root, as the slope of the root is infinite at 0.
     variance = ((x - mean[:, :, None, None]).square() * weight).sum((2, 3))
     return torch.stack([mean, (variance + 1e-4).sqrt()])
 
 
-def _unit(x: Tensor) -> Tensor:
+def _normalise(x: Tensor) -> Tensor:
     """Scale the feature vector of every position to unit length."""
     return x * (torch.linalg.vector_norm(x, dim=1, keepdim=True) + 1e-3).reciprocal()
 
 
-class Discriminator(nn.Module):
-    """Patch discriminator at 1/8 of the image's size, spectrally normalised."""
+class Critic(nn.Module):
+    """A discriminator of patches at 1/8 of the image's size, spectrally normalised."""
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()
@@ -197,7 +205,7 @@ class Discriminator(nn.Module):
         self.last = spectral_norm(nn.Conv2d(sizes[-1], 1, 3, 1, 1))
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the patch scores (N, 1, H/8, W/8) and the feature maps on the way."""
+        """Return the patch scores (N, 1, H/8, W/8) and the feature maps of the layers."""
         x = torch.cat([image * 2.0 - 1.0, mask], 1)
         maps = []
         for block in self.blocks:
@@ -206,28 +214,31 @@ class Discriminator(nn.Module):
         return self.last(x).float(), maps
 
 
-def hole_patches(mask: Tensor) -> Tensor:
-    """Weights of the patches: their share of hole, balanced as in `per_hole`, mean about 1."""
+def weight_patches(mask: Tensor) -> Tensor:
+    """Return weights of the patches: their share of hole, balanced as in `average_over_holes`.
+
+    Their mean is about 1.
+    """
     share = F.avg_pool2d(mask, 8)
     of_sample = share.mean((1, 2, 3), keepdim=True).clamp(min=1e-3)
     return share / (of_sample * of_sample.mean()).sqrt()
 
 
-def discriminator_loss(net: Discriminator, filled: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-    """Hinge loss over the patches that touch a hole."""
-    weight = hole_patches(mask)
+def compute_critic_loss(net: Critic, filled: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+    """Return the critic's hinge loss over the patches that touch a hole."""
+    weight = weight_patches(mask)
     real, fake = net(image, mask)[0], net(filled, mask)[0]
     return (weight * (F.relu(1.0 - real) + F.relu(1.0 + fake))).mean()
 
 
-def adversarial_loss(
-    net: Discriminator, filled: Tensor, image: Tensor, mask: Tensor
+def compute_adversarial_losses(
+    net: Critic, filled: Tensor, image: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the generator's hinge term and the feature-matching distance."""
+    """Return the inpainter's hinge loss and the feature-matching distance."""
     with torch.no_grad():
         real_maps = net(image, mask)[1]
     score, maps = net(filled, mask)
     matching = torch.stack(
         [(a - b).abs().float().mean((1, 2, 3)) for a, b in zip(maps, real_maps, strict=True)]
     ).sum(0)
-    return -(hole_patches(mask) * score).mean(), per_hole(matching, mask)
+    return -(weight_patches(mask) * score).mean(), average_over_holes(matching, mask)

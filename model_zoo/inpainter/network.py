@@ -1,4 +1,4 @@
-"""The inpainter: a push-pull first guess refined by a slim residual U-Net."""
+"""The inpainter: a first guess by push-pull, refined by a slim residual U-Net."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ MULTIPLE = 16
 def push_pull(image: Tensor, mask: Tensor, levels: int = 4) -> Tensor:
     """Fill holes smoothly from a pyramid of averages of the known pixels.
 
-    A cell of the pyramid counts as known if anything in it is, so that a hole is filled from
-    the finest level that knows something.
+    A cell of the pyramid counts as known if any pixel in it is known, so that a hole is filled
+    from the finest level with a known cell.
 
     Parameters
     ----------
     image : (N, 3, H, W) Tensor
-        Pixels; those under the mask are not read.
+        Pixels; those in the hole are not read.
     mask : (N, 1, H, W) Tensor
         1 in the hole, 0 where the pixel is known.
     levels : int
-        Number of halvings; above them the mean of all known pixels is used.
+        Number of halvings; beyond them the mean of all known pixels is used.
 
     Returns
     -------
     filled : (N, 3, H, W) Tensor
-        Smooth everywhere, equal to the image where it is known.
+        Smooth in the hole, equal to the image elsewhere.
 
     References
     ----------
@@ -39,12 +39,12 @@ def push_pull(image: Tensor, mask: Tensor, levels: int = 4) -> Tensor:
     for _ in range(levels):
         colour, weight = pyramid[-1]
         weight = F.avg_pool2d(weight, 2)
-        # Cells are 0 or 1 on the level below, so a weight here is 0 or 1/4 at least.
+        # Cells of the finer level are 0 or 1, so a weight here is 0 or at least 1/4.
         scale = (4.0 * weight).clamp(max=1.0) / weight.clamp(min=0.1)
         pyramid.append((F.avg_pool2d(colour, 2) * scale, weight * scale))
     colour, weight = pyramid[-1]
     mean = colour.mean((2, 3), keepdim=True) / weight.mean((2, 3), keepdim=True).clamp(min=1e-6)
-    weight = weight + 1e-3  # the mean colour where nothing is near
+    weight = weight + 1e-3  # gives the mean colour where no known pixel is near
     colour = colour + 1e-3 * mean
     for _ in range(2):
         colour = F.avg_pool2d(colour, 3, 1, 1)
@@ -56,7 +56,7 @@ def push_pull(image: Tensor, mask: Tensor, levels: int = 4) -> Tensor:
     return filled
 
 
-def _conv(
+def _make_conv(
     n_in: int, n_out: int, kernel: int = 3, *, stride: int = 1, dilation: int = 1, gain: float = 1.0
 ) -> nn.Conv2d:
     layer = nn.Conv2d(n_in, n_out, kernel, stride, dilation * (kernel // 2), dilation)
@@ -67,38 +67,38 @@ def _conv(
     return layer
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3x3 convolutions added to their input.
 
-    Nothing is normalised over the batch or over the image, so a sample's result depends on
-    that sample alone; the small gain of the second convolution keeps the start stable instead.
+    Nothing is normalised over the batch or the image, so that a sample's result depends on that
+    sample alone. The small gain of the second convolution keeps the start of training stable.
     """
 
     def __init__(self, width: int, dilation: int = 1) -> None:
         super().__init__()
-        self.first = _conv(width, width, dilation=dilation)
-        self.second = _conv(width, width, gain=0.1)
+        self.first = _make_conv(width, width, dilation=dilation)
+        self.second = _make_conv(width, width, gain=0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the refined features, same shape."""
+        """Return the refined features, in the same shape."""
         return x + self.second(F.leaky_relu(self.first(F.leaky_relu(x, 0.2)), 0.2))
 
 
 class Attention(nn.Module):
     """Multi-head self-attention over all positions of a coarse feature map.
 
-    Linear maps are 1x1 convolutions so that every weight keeps its name in an ONNX file.
+    Linear maps are 1x1 convolutions, so that every weight keeps its name in an ONNX file.
     """
 
     def __init__(self, width: int, heads: int = 4) -> None:
         super().__init__()
         self.heads, self.depth = heads, width // heads
         self.norm = nn.LayerNorm(width)
-        self.qkv = _conv(width, 3 * width, 1, gain=0.7)
-        self.out = _conv(width, width, 1, gain=0.1)
+        self.qkv = _make_conv(width, 3 * width, 1, gain=0.7)
+        self.out = _make_conv(width, width, 1, gain=0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the features plus what they attend to, same shape."""
+        """Return the features plus the attended features, in the same shape."""
         n, c, h, w = x.shape
         tokens = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         q, k, v = self.qkv(tokens).reshape(n, 3, self.heads, self.depth, h * w).unbind(1)
@@ -107,22 +107,22 @@ class Attention(nn.Module):
         return x + self.out(mixed.reshape(n, c, h, w))
 
 
-class Up(nn.Module):
-    """Double the size, narrow the features and join them with the encoder's."""
+class UpBlock(nn.Module):
+    """Doubles the size, narrows the features and joins them with the encoder's."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
-        self.narrow = _conv(n_in, n_out, 1)
-        self.join = _conv(2 * n_out, n_out, 1)
+        self.narrow = _make_conv(n_in, n_out, 1)
+        self.join = _make_conv(2 * n_out, n_out, 1)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Return features of the skip's shape."""
+        """Return features in the shape of `skip`."""
         x = F.interpolate(self.narrow(x), scale_factor=2.0, mode="bilinear", align_corners=False)
         return self.join(torch.cat([x, skip], 1))
 
 
 class Inpainter(nn.Module):
-    """Fill the holes of images; known pixels come back bit for bit.
+    """A network that fills the holes of images; known pixels stay the same to the bit.
 
     Parameters
     ----------
@@ -133,26 +133,30 @@ class Inpainter(nn.Module):
     def __init__(self, widths: tuple[int, int, int, int] = (32, 64, 128, 192)) -> None:
         super().__init__()
         w2, w4, w8, w16 = widths
-        self.stem = _conv(16, w2)
-        self.enc2 = Residual(w2)
-        self.down4 = _conv(w2, w4, stride=2)
-        self.enc4 = Residual(w4)
-        self.down8 = _conv(w4, w8, stride=2)
-        self.enc8 = Residual(w8, 2)
-        self.down16 = _conv(w8, w16, stride=2)
+        self.stem = _make_conv(16, w2)
+        self.enc2 = ResidualBlock(w2)
+        self.down4 = _make_conv(w2, w4, stride=2)
+        self.enc4 = ResidualBlock(w4)
+        self.down8 = _make_conv(w4, w8, stride=2)
+        self.enc8 = ResidualBlock(w8, 2)
+        self.down16 = _make_conv(w8, w16, stride=2)
         self.middle = nn.Sequential(
-            Residual(w16), Attention(w16), Residual(w16, 2), Attention(w16), Residual(w16)
+            ResidualBlock(w16),
+            Attention(w16),
+            ResidualBlock(w16, 2),
+            Attention(w16),
+            ResidualBlock(w16),
         )
-        self.up8 = Up(w16, w8)
-        self.dec8 = Residual(w8)
-        self.up4 = Up(w8, w4)
-        self.dec4 = Residual(w4)
-        self.up2 = Up(w4, w2)
-        self.dec2 = Residual(w2)
-        self.head = _conv(w2, 12, gain=0.1)
+        self.up8 = UpBlock(w16, w8)
+        self.dec8 = ResidualBlock(w8)
+        self.up4 = UpBlock(w8, w4)
+        self.dec4 = ResidualBlock(w4)
+        self.up2 = UpBlock(w4, w2)
+        self.dec2 = ResidualBlock(w2)
+        self.head = _make_conv(w2, 12, gain=0.1)
 
     def predict(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Return the raw prediction for every pixel, (N, 3, H, W), not clipped."""
+        """Return the unclipped prediction for every pixel, (N, 3, H, W)."""
         guess = push_pull(image, mask)
         x2 = self.enc2(self.stem(F.pixel_unshuffle(torch.cat([guess - 0.5, mask], 1), 2)))
         x4 = self.enc4(self.down4(x2))
@@ -176,6 +180,6 @@ class Inpainter(nn.Module):
         Returns
         -------
         filled : (N, 3, H, W) Tensor
-            RGB in [0, 1]; known pixels are the image's own.
+            RGB in [0, 1]; known pixels are those of the image.
         """
         return torch.where(mask > 0.5, self.predict(image, mask).clamp(0.0, 1.0), image)

@@ -1,4 +1,4 @@
-"""Photos in memory, the held-out split, and seeded training batches."""
+"""Photos in memory, the split into training and held-out photos, and seeded batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from holes import KINDS, Image, Mask, draw_hole
 from torch import Tensor
 
 HELD_OUT = Path(__file__).with_name("heldout.txt")
-"""Names of the photos that are never trained on, one a line."""
+"""Names of the photos that are never trained on, one per line."""
 
 
 def read_photo(path: Path) -> Image:
@@ -20,7 +20,7 @@ def read_photo(path: Path) -> Image:
     Raises
     ------
     ValueError
-        If the file is not a picture OpenCV can read.
+        If the file is not a picture that OpenCV can read.
     """
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if bgr is None:
@@ -28,22 +28,25 @@ def read_photo(path: Path) -> Image:
     return np.ascontiguousarray(bgr[:, :, ::-1])
 
 
-def split(folder: Path, n_held_out: int = 200, seed: int = 0) -> tuple[list[Path], list[Path]]:
+def split_photos(
+    folder: Path, n_held_out: int = 200, seed: int = 0
+) -> tuple[list[Path], list[Path]]:
     """Return the training files and the held-out files of a folder.
 
-    The held-out names are drawn once, and kept in `HELD_OUT` from then on.
+    The held-out names are drawn once and kept in `HELD_OUT`.
     """
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    suffixes = {".jpg", ".jpeg", ".png"}
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
     if not HELD_OUT.exists():
         chosen = np.random.default_rng(seed).choice(len(files), n_held_out, replace=False)
         HELD_OUT.write_text("".join(f"{files[i].name}\n" for i in chosen))
     names = HELD_OUT.read_text().split()
     held_out = [folder / name for name in names if (folder / name).exists()]
-    return [p for p in files if p.name not in set(names)], held_out
+    return [path for path in files if path.name not in set(names)], held_out
 
 
-def random_square(rng: np.random.Generator, photo: Image, size: int) -> Image:
-    """Cut a random square, half the shorter side at least, and mirror it half of the time."""
+def cut_random_square(rng: np.random.Generator, photo: Image, size: int) -> Image:
+    """Cut a random square of at least half the shorter side; mirror it half of the time."""
     height, width = photo.shape[:2]
     short = min(height, width)
     low = max(0.5 * short, min(short, 0.9 * size))
@@ -53,8 +56,8 @@ def random_square(rng: np.random.Generator, photo: Image, size: int) -> Image:
     return square[:, ::-1] if rng.random() < 0.5 else square
 
 
-def centre_square(photo: Image, size: int) -> Image:
-    """Cut the largest square in the middle."""
+def cut_centre_square(photo: Image, size: int) -> Image:
+    """Cut the largest square in the middle and resize it."""
     height, width = photo.shape[:2]
     side = min(height, width)
     y, x = (height - side) // 2, (width - side) // 2
@@ -67,29 +70,32 @@ def _resize(square: Image, size: int) -> Image:
     return np.asarray(cv2.resize(square, (size, size), interpolation=method), np.uint8)
 
 
-def to_tensors(images: list[Image], masks: list[Mask]) -> tuple[Tensor, Tensor]:
+def make_tensors(images: list[Image], masks: list[Mask]) -> tuple[Tensor, Tensor]:
     """Return images (N, 3, H, W) in [0, 1] and masks (N, 1, H, W) in {0, 1}."""
     image = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255.0
     mask = torch.from_numpy(np.stack(masks)[:, None].astype(np.float32))
     return image.contiguous(memory_format=torch.channels_last), mask
 
 
-def training_batch(
+def draw_training_batch(
     photos: list[Image], size: int, batch: int, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw squares of random photos, each with a hole of its own."""
-    images = [random_square(rng, photos[i], size) for i in rng.integers(len(photos), size=batch)]
-    return to_tensors(images, [draw_hole(rng, image) for image in images])
+    """Draw squares from random photos, each with a hole of its own."""
+    chosen = rng.integers(len(photos), size=batch)
+    images = [cut_random_square(rng, photos[i], size) for i in chosen]
+    return make_tensors(images, [draw_hole(rng, image) for image in images])
 
 
-def held_out_batches(photos: list[Image], size: int, batch: int) -> list[tuple[Tensor, Tensor]]:
-    """Return the same squares and holes every time, the hole kinds taking turns."""
-    images = [centre_square(photo, size) for photo in photos]
+def make_held_out_batches(
+    photos: list[Image], size: int, batch: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Return the same squares and holes every time; the hole kinds take turns."""
+    images = [cut_centre_square(photo, size) for photo in photos]
     kinds = list(KINDS.values())
     masks = [
         kinds[i % len(kinds)](np.random.default_rng(i), image) for i, image in enumerate(images)
     ]
     return [
-        to_tensors(images[i : i + batch], masks[i : i + batch])
+        make_tensors(images[i : i + batch], masks[i : i + batch])
         for i in range(0, len(images), batch)
     ]

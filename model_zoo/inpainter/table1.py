@@ -1,11 +1,13 @@
-"""Whether the inpainter takes objects out of photos: table 1 of Agarwal & Nguyen (ACCV 2020).
+"""How well the inpainter removes objects from photos: table 1 of Agarwal & Nguyen (ACCV 2020).
 
     python table1.py rows.jsonl --images PHOTOS --annotations labels.csv --st-lpips stlpips.onnx
 
-An object is filled in five ways, and a classifier other than the one that is explained says
-whether it still sees it: its boxes, and its shape as GrabCut finds it in them, as the paper has
-masks of objects. Writes a line of JSON a photo as it is done, goes on where it was stopped, and
-prints the tables of all lines.
+Each object is shown in five ways, as it is and with four fills, and a classifier other than the
+explained one says whether it still sees the object. The fills cover the object's boxes, or its
+shape, which GrabCut finds in the boxes; the paper has masks of objects.
+
+Writes a line of JSON per photo when it is done, continues where it was stopped, and prints the
+tables of all lines.
 
 References
 ----------
@@ -39,7 +41,7 @@ from onnxplain.study.statistics import confidence_interval
 from onnxplain.subjects import classify, fit_to_classifier
 
 SIZE = 256  # of the photo's centre square, at which it is filled
-MARGIN = 4  # pixels round an object's shape that are filled too, as its edge is blurred
+MARGIN = 4  # pixels around an object's shape that are filled too, as its edge is blurred
 REAL, INPAINT = "real", "inpaint"
 COLUMNS = ("recognised", "probability", "ms_ssim", "st_lpips")
 
@@ -50,31 +52,31 @@ def judge(
     classifier: Classifier,
     distance: Callable[[Image, Image], float],
 ) -> dict[str, Any]:
-    """What is left of an object under every mask and fill."""
+    """Measure how much of an object is left under every mask and fill."""
     photo = read_image(item.path)
     rows, columns, _ = photo.shape
     frame = place_frame((rows, columns), (SIZE, SIZE))
     image = frame.bring(photo)
     boxes = make_box_mask([frame.box(box) for box in item.boxes_in((rows, columns))], (SIZE, SIZE))
-    masks = {"boxes": boxes, "shapes": shape_in(boxes, image)}
+    masks = {"boxes": boxes, "shapes": find_shape(boxes, image)}
     return {
         "photo": item.file,
         "area": {name: float(mask.mean()) for name, mask in masks.items()},
         "fills": {
             name: {
-                fill: _one(picture, image, int(item.label), classifier, distance)
-                for fill, picture in filled(fills, image, mask.astype(np.float32)).items()
+                fill: _measure(picture, image, int(item.label), classifier, distance)
+                for fill, picture in make_pictures(fills, image, mask.astype(np.float32)).items()
             }
             for name, mask in masks.items()
         },
     }
 
 
-def shape_in(boxes: NDArray[np.bool_], image: Image) -> NDArray[np.bool_]:
-    """The object in its boxes by GrabCut [1]_, widened by `MARGIN`; the boxes if it fails.
+def find_shape(boxes: NDArray[np.bool_], image: Image) -> NDArray[np.bool_]:
+    """Find the object in its boxes by GrabCut [1]_ and widen it by `MARGIN`.
 
-    Boxes that hold the whole picture leave no background to tell the object from, and what
-    is less than a 20th of its boxes is not the object.
+    Return the boxes if this fails: if they cover the whole picture, which leaves no background,
+    or if the shape is less than a 20th of the boxes, which cannot be the object.
     """
     if boxes.all():
         return boxes
@@ -82,33 +84,36 @@ def shape_in(boxes: NDArray[np.bool_], image: Image) -> NDArray[np.bool_]:
     bgr = np.ascontiguousarray(np.rint(image[..., ::-1] * 255).astype(np.uint8))
     cv2.setRNGSeed(0)
     cv2.grabCut(bgr, labels, None, None, None, 5, cv2.GC_INIT_WITH_MASK)
-    found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    if found.sum() < boxes.sum() / 20:
+    shape = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    if shape.sum() < boxes.sum() / 20:
         return boxes
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * MARGIN + 1, 2 * MARGIN + 1))
-    return cv2.dilate(found.astype(np.uint8), disc).astype(np.bool_)
+    return cv2.dilate(shape.astype(np.uint8), disc).astype(np.bool_)
 
 
-def filled(fills: Mapping[str, Fill], image: Image, mask: NDArray[np.float32]) -> dict[str, Image]:
-    """The image as it is, and with what the mask removes filled in every way."""
+def make_pictures(
+    fills: Mapping[str, Fill], image: Image, mask: NDArray[np.float32]
+) -> dict[str, Image]:
+    """Return the image itself, and the image with the removed pixels filled by each fill."""
     return {REAL: image, **{name: fill_in(fill, image, mask) for name, fill in fills.items()}}
 
 
 def fill_in(fill: Fill, image: Image, mask: NDArray[np.float32]) -> Image:
-    """The image with what the mask removes filled."""
+    """Return the image with the pixels that the mask removes filled."""
     picture = fill.prepare(image, make_rng(0, "fill"))
     if callable(picture):
         picture = picture(mask[None])[0]
     return np.where(mask[..., None] > 0, picture, image)
 
 
-def _one(
+def _measure(
     picture: Image,
     image: Image,
     target: int,
     classifier: Classifier,
     distance: Callable[[Image, Image], float],
 ) -> dict[str, float]:
+    """Return whether the object is recognised, its probability, and the likeness to `image`."""
     probabilities = classify(classifier, fit_to_classifier(classifier, picture)[1])
     return {
         "recognised": float(probabilities.argmax() == target),
@@ -118,44 +123,45 @@ def _one(
     }
 
 
-def table(title: str, mask: str, rows: Sequence[dict[str, Any]]) -> str:
-    """Means over photos, and how much less often the object is seen when it is inpainted."""
+def format_table(title: str, mask: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Format the means over photos, and the accuracy with inpaint minus that with each fill."""
     area = np.mean([row["area"][mask] for row in rows])
-    found = [row["fills"][mask] for row in rows]
+    by_photo = [row["fills"][mask] for row in rows]
     lines = [
         f"| {title}: {len(rows)} photos, {area:.0%} filled | top-1 accuracy "
-        "| probability of the class | MS-SSIM | ST-LPIPS | accuracy, inpaint less this (95 %) |",
+        "| probability of the class | MS-SSIM | ST-LPIPS | accuracy, inpaint minus this (95 %) |",
         "|---|---|---|---|---|---|",
     ]
-    for name in found[0]:
-        own = {key: np.array([one[name][key] for one in found]) for key in COLUMNS}
-        less = np.array([one[INPAINT]["recognised"] for one in found]) - own["recognised"]
-        low, high = confidence_interval(less, np.random.default_rng(0))
-        apart = "" if name == INPAINT else f"{less.mean():+.1%} ({low:+.1%} to {high:+.1%})"
+    inpainted = np.array([fills[INPAINT]["recognised"] for fills in by_photo])
+    for name in by_photo[0]:
+        values = {key: np.array([fills[name][key] for fills in by_photo]) for key in COLUMNS}
+        gaps = inpainted - values["recognised"]
+        low, high = confidence_interval(gaps, np.random.default_rng(0))
+        gap = "" if name == INPAINT else f"{gaps.mean():+.1%} ({low:+.1%} to {high:+.1%})"
         lines.append(
-            f"| {name} | {own['recognised'].mean():.1%} | {own['probability'].mean():.3f} "
-            f"| {own['ms_ssim'].mean():.3f} | {own['st_lpips'].mean():.3f} | {apart} |"
+            f"| {name} | {values['recognised'].mean():.1%} | {values['probability'].mean():.3f} "
+            f"| {values['ms_ssim'].mean():.3f} | {values['st_lpips'].mean():.3f} | {gap} |"
         )
     return "\n".join(lines)
 
 
-def parse() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = parser.add_argument
-    add("rows", type=Path, help="JSON Lines, a photo a line; made or gone on with")
+    add("rows", type=Path, help="JSON Lines file, one photo per line; created or continued")
     add("--images", type=Path, required=True, help="folder of photos")
-    add("--annotations", type=Path, required=True, help="their classes and boxes")
-    add("--st-lpips", type=Path, required=True, help="ST-LPIPS graph, two inputs in [-1, 1]")
-    add("--inpainter", default="inpainter", help="an ONNX file, or a name in the zoo")
+    add("--annotations", type=Path, required=True, help="file with the photos' classes and boxes")
+    add("--st-lpips", type=Path, required=True, help="ST-LPIPS graph with two inputs in [-1, 1]")
+    add("--inpainter", default="inpainter", help="an ONNX file or a name in the zoo")
     add("--judge", default="efficientnet-lite2", help="the classifier that looks for the object")
-    add("--limit", type=int, default=150, help="photos, drawn with seed 0")
+    add("--limit", type=int, default=150, help="number of photos, drawn with seed 0")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Judge what is not judged yet, and print the tables."""
-    args = parse()
+    """Judge the photos that are not judged yet, and print the tables."""
+    args = parse_arguments()
     done = (
         [json.loads(line) for line in args.rows.read_text().splitlines()]
         if args.rows.exists()
@@ -175,9 +181,9 @@ def main() -> None:
             with args.rows.open("a") as file:
                 file.write(json.dumps(done[-1]) + "\n")
     for mask in ("shapes", "boxes"):
-        some = [row for row in done if row["area"]["boxes"] <= 0.5]
-        print(table(mask, mask, done), end="\n\n")
-        print(table(f"{mask}, boxes up to half the image", mask, some), end="\n\n")
+        small = [row for row in done if row["area"]["boxes"] <= 0.5]
+        print(format_table(mask, mask, done), end="\n\n")
+        print(format_table(f"{mask}, boxes up to half the image", mask, small), end="\n\n")
 
 
 if __name__ == "__main__":

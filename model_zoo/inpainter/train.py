@@ -1,4 +1,4 @@
-"""Train the inpainter on a folder of photos; stops by the clock, resumes from checkpoints."""
+"""Train the inpainter on a folder of photos, until a given time, and resume from checkpoints."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ import onnx
 import torch
 import torch.nn.functional as F
 from losses import (
-    Discriminator,
-    Perceptual,
-    adversarial_loss,
-    discriminator_loss,
-    hole_l1,
-    near_rim,
+    Critic,
+    PerceptualDistance,
+    compute_adversarial_losses,
+    compute_critic_loss,
+    compute_l1_loss,
+    compute_rim_weights,
 )
 from network import Inpainter
-from photos import held_out_batches, read_photo, split, training_batch
+from photos import draw_training_batch, make_held_out_batches, read_photo, split_photos
 from torch import Tensor, nn
 
 log = logging.getLogger("inpainter")
@@ -35,15 +35,15 @@ log = logging.getLogger("inpainter")
 
 @dataclass
 class State:
-    """Everything a checkpoint keeps.
+    """Everything that a checkpoint holds.
 
-    Batches are drawn from a generator seeded with (seed, step), so the step stands for the
-    whole state of the randomness.
+    Batches are drawn by a generator seeded with (seed, step), so that the step alone restores
+    the state of the randomness.
     """
 
     net: Inpainter
     average: Inpainter
-    critic: Discriminator
+    critic: Critic
     optimiser: torch.optim.Optimizer
     critic_optimiser: torch.optim.Optimizer
     step: int = 0
@@ -51,9 +51,10 @@ class State:
     best: float = field(default=float("inf"))
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint; a stop half way leaves the old file whole."""
+        """Write the checkpoint; if this is interrupted, the old file stays whole."""
         parts = {
-            k: v.state_dict() if hasattr(v, "state_dict") else v for k, v in vars(self).items()
+            name: value.state_dict() if hasattr(value, "state_dict") else value
+            for name, value in vars(self).items()
         }
         torch.save(parts, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)
@@ -68,11 +69,11 @@ class State:
                 setattr(self, name, parts[name])
 
 
-def new_state(seed: int) -> State:
-    """Return an untrained network and its companions."""
+def make_state(seed: int) -> State:
+    """Return the state before the first step: new networks and optimisers."""
     torch.manual_seed(seed)
     net: Inpainter = Inpainter().to(memory_format=torch.channels_last)
-    critic: Discriminator = Discriminator().to(memory_format=torch.channels_last)
+    critic: Critic = Critic().to(memory_format=torch.channels_last)
     return State(
         net,
         copy.deepcopy(net).requires_grad_(False),
@@ -82,19 +83,19 @@ def new_state(seed: int) -> State:
     )
 
 
-def load_onnx(net: Inpainter, path: Path) -> None:
-    """Take the network's weights from an ONNX file that `export.py` wrote."""
+def load_onnx_weights(net: Inpainter, path: Path) -> None:
+    """Load the network's weights from an ONNX file that `export.py` wrote."""
     tensors = {
-        t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).astype(np.float32))
-        for t in onnx.load(path).graph.initializer
+        tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).astype(np.float32))
+        for tensor in onnx.load(path).graph.initializer
     }
     net.load_state_dict({name: tensors[name] for name in net.state_dict()})
 
 
-def fast_precision() -> torch.dtype:
-    """Return the faster of bfloat16 and float32 on this processor.
+def find_fast_dtype() -> torch.dtype:
+    """Return the faster of bfloat16 and float32 on this processor, by timing both.
 
-    With matrix units bfloat16 is several times faster; without AVX-512 it is emulated, and ten
+    With matrix units bfloat16 is several times faster; without AVX-512 it is emulated and ten
     times slower.
     """
     seconds = {}
@@ -108,62 +109,69 @@ def fast_precision() -> torch.dtype:
     return min(seconds, key=seconds.__getitem__)
 
 
-def autocast(args: argparse.Namespace) -> torch.autocast:
-    """Return the context of mixed precision, which does nothing for float32."""
+def make_autocast(args: argparse.Namespace) -> torch.autocast:
+    """Return the context for mixed precision, which does nothing for float32."""
     return torch.autocast("cpu", torch.bfloat16, enabled=args.dtype == torch.bfloat16)
 
 
 @torch.no_grad()
-def average_weights(average: nn.Module, net: nn.Module, decay: float) -> None:
-    """Move the running average a little towards the network."""
+def update_average(average: nn.Module, net: nn.Module, decay: float) -> None:
+    """Move the running average of the weights towards the network's weights."""
     for a, b in zip(average.parameters(), net.parameters(), strict=True):
         a.lerp_(b, 1.0 - decay)
 
 
-def perceptual_at(
-    step: int, perceptual: Perceptual, filled: Tensor, image: Tensor, mask: Tensor
+def compute_perceptual(
+    step: int, perceptual: PerceptualDistance, filled: Tensor, image: Tensor, mask: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Distances at full size on every tenth step, at half size, four times cheaper, else."""
-    weight = near_rim(mask)
+    """Return the distances at full size on every tenth step, else at half size.
+
+    Half size is four times cheaper.
+    """
+    weight = compute_rim_weights(mask)
     if step % 10:
         filled, image = F.avg_pool2d(filled, 2), F.avg_pool2d(image, 2)
     return perceptual(filled, image, mask, weight)
 
 
-def train_step(
-    state: State, perceptual: Perceptual, image: Tensor, mask: Tensor, args: argparse.Namespace
+def run_step(
+    state: State,
+    perceptual: PerceptualDistance,
+    image: Tensor,
+    mask: Tensor,
+    args: argparse.Namespace,
 ) -> dict[str, float]:
-    """Update the network, and the critic where one is wanted; return the losses."""
-    with autocast(args):
+    """Update the network, and the critic if its weight is not 0; return the losses."""
+    with make_autocast(args):
         raw = state.net.predict(image, mask)
-    # Not clipped: a clipped value would have no gradient to come back by.
+    # Not clipped: a clipped value would have no gradient.
     filled = torch.where(mask > 0.5, raw, image)
-    terms = {"l1": hole_l1(filled, image, mask)}
+    terms = {"l1": compute_l1_loss(filled, image, mask)}
     loss = args.l1 * terms["l1"]
     if args.perceptual > 0:
-        distance, moments = perceptual_at(state.step, perceptual, filled, image, mask)
+        distance, moments = compute_perceptual(state.step, perceptual, filled, image, mask)
         terms |= {"perceptual": distance, "moments": moments}
         loss = loss + args.perceptual * distance + args.moments * moments
     if args.adversarial > 0:
-        terms["critic"] = critic_step(state, filled.detach(), image, mask, args)
-        with autocast(args):
-            fooling, matching = adversarial_loss(state.critic, filled, image, mask)
+        terms["critic"] = run_critic_step(state, filled.detach(), image, mask, args)
+        with make_autocast(args):
+            fooling, matching = compute_adversarial_losses(state.critic, filled, image, mask)
         terms |= {"fooling": fooling, "matching": matching}
         loss = loss + args.adversarial * fooling + args.matching * matching
     state.optimiser.zero_grad()
     loss.backward()
     terms["gradient"] = nn.utils.clip_grad_norm_(state.net.parameters(), args.clip)
     state.optimiser.step()
-    average_weights(state.average, state.net, min(args.decay, (1 + state.step) / (10 + state.step)))
+    update_average(state.average, state.net, min(args.decay, (1 + state.step) / (10 + state.step)))
     return {name: float(value.detach()) for name, value in terms.items()}
 
 
-def critic_step(
+def run_critic_step(
     state: State, filled: Tensor, image: Tensor, mask: Tensor, args: argparse.Namespace
 ) -> Tensor:
     """Update the critic on one batch; return its loss."""
-    with autocast(args):
-        loss = discriminator_loss(state.critic, filled, image, mask)
+    with make_autocast(args):
+        loss = compute_critic_loss(state.critic, filled, image, mask)
     state.critic_optimiser.zero_grad()
     loss.backward()
     state.critic_optimiser.step()
@@ -171,28 +179,28 @@ def critic_step(
 
 
 @torch.no_grad()
-def held_out_losses(
+def measure_held_out_losses(
     net: nn.Module,
-    perceptual: Perceptual,
+    perceptual: PerceptualDistance,
     batches: list[tuple[Tensor, Tensor]],
     args: argparse.Namespace,
 ) -> dict[str, float]:
-    """Mean hole L1, perceptual distance and its moments over the held-out batches."""
+    """Return the mean hole L1, perceptual distance and moments over the held-out batches."""
     rows = []
     for image, mask in batches:
-        with autocast(args):
+        with make_autocast(args):
             filled = net(image, mask)
         distance, moments = perceptual(filled, image, mask)
-        rows.append([float(hole_l1(filled, image, mask)), float(distance), float(moments)])
+        rows.append([float(compute_l1_loss(filled, image, mask)), float(distance), float(moments)])
     names = ("held_out_l1", "held_out_perceptual", "held_out_moments")
     return dict(zip(names, map(float, np.mean(rows, 0)), strict=True))
 
 
 def set_rate(state: State, args: argparse.Namespace) -> None:
-    """Warm the learning rate up while the optimiser is new, and let it fall at the end.
+    """Set the learning rate: it rises over the first 200 steps and falls at the end.
 
-    The fall is a quarter of a cosine over the last `--fall` of the time: weights that still
-    jump about are worth less than settled ones, and the end is known by the clock alone.
+    The fall is a quarter of a cosine over the last `--fall` of the time. Settled weights are
+    better than weights that still move a lot, and only the clock says when training ends.
     """
     left = (args.deadline - time.time()) / (args.deadline - args.begin)
     fall = math.sin(0.5 * math.pi * min(1.0, max(left, 0.0) / args.fall)) if args.fall else 1.0
@@ -204,68 +212,73 @@ def set_rate(state: State, args: argparse.Namespace) -> None:
         group["lr"] = args.critic_lr
 
 
-def write_line(path: Path, row: dict[str, float | str]) -> None:
+def append_line(path: Path, row: dict[str, float | str]) -> None:
     """Append one JSON line to the log."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     with path.open("a") as file:
         file.write(json.dumps({"time": now} | row) + "\n")
 
 
-def train(state: State, perceptual: Perceptual, args: argparse.Namespace) -> None:
-    """Run until the clock says stop; checkpoint, validate and log on the way."""
-    train_files, held_out_files = split(args.data)
-    photos = [read_photo(p) for p in train_files]
-    checks = held_out_batches(
-        [read_photo(p) for p in held_out_files[: args.n_checks]], args.size, args.batch
-    )
+def log_losses(state: State, losses: dict[str, float], args: argparse.Namespace) -> None:
+    """Append losses to the log, with the step, the time of training and the size."""
+    progress = {"step": state.step, "seconds": state.seconds, "size": args.size}
+    append_line(args.out / "log.jsonl", progress | losses)
+
+
+def catch_signals() -> list[int]:
+    """Return a list that gets a number when the process is asked to stop."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    signal.signal(signal.SIGTERM, note)
+    signal.signal(signal.SIGINT, note)
+    return received
+
+
+def train(state: State, perceptual: PerceptualDistance, args: argparse.Namespace) -> None:
+    """Train until the deadline or a signal; save checkpoints, validate and log on the way."""
+    train_files, held_out_files = split_photos(args.data)
+    photos = [read_photo(path) for path in train_files]
+    held_out = [read_photo(path) for path in held_out_files[: args.n_checks]]
+    checks = make_held_out_batches(held_out, args.size, args.batch)
     log.info("%d photos, %d held out, step %d", len(photos), len(held_out_files), state.step)
-    stopping: list[int] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopping.append(number)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    signals = catch_signals()
     last_save = last_check = time.time()
-    sums: list[dict[str, float]] = []
-    while not stopping and time.time() < args.deadline:
+    rows: list[dict[str, float]] = []
+    while not signals and time.time() < args.deadline:
         start = time.monotonic()
         set_rate(state, args)
         rng = np.random.default_rng((args.seed, state.step))
-        image, mask = training_batch(photos, args.size, args.batch, rng)
-        sums.append(train_step(state, perceptual, image, mask, args))
+        image, mask = draw_training_batch(photos, args.size, args.batch, rng)
+        rows.append(run_step(state, perceptual, image, mask, args))
         state.step += 1
-        # A long gap is a pause from outside, not training.
+        # A long gap means that the process was paused from outside; it is not training.
         state.seconds += min(time.monotonic() - start, 30.0)
-        if len(sums) == 50:
-            means = {k: float(np.mean([row[k] for row in sums])) for k in sums[0]}
-            write_line(
-                args.out / "log.jsonl",
-                {"step": state.step, "seconds": state.seconds, "size": args.size} | means,
-            )
-            sums = []
+        if len(rows) == 50:
+            means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+            log_losses(state, means, args)
+            rows = []
         if time.time() - last_check > args.check_minutes * 60:
-            check(state, perceptual, checks, args)
+            validate(state, perceptual, checks, args)
             last_check = time.time()
         if time.time() - last_save > args.save_minutes * 60:
             state.save(args.out / "latest.pt")
             last_save = time.time()
     state.save(args.out / "latest.pt")
-    check(state, perceptual, checks, args)
+    validate(state, perceptual, checks, args)
 
 
-def check(
+def validate(
     state: State,
-    perceptual: Perceptual,
+    perceptual: PerceptualDistance,
     checks: list[tuple[Tensor, Tensor]],
     args: argparse.Namespace,
 ) -> None:
-    """Validate the averaged weights, and keep them if they are the best so far."""
-    losses = held_out_losses(state.average, perceptual, checks, args)
-    write_line(
-        args.out / "log.jsonl",
-        {"step": state.step, "seconds": state.seconds, "size": args.size} | losses,
-    )
+    """Measure the averaged weights on held-out photos; save them if they are the best so far."""
+    losses = measure_held_out_losses(state.average, perceptual, checks, args)
+    log_losses(state, losses, args)
     score = losses["held_out_l1"] + losses["held_out_perceptual"]
     if score < state.best:
         state.best = score
@@ -275,16 +288,16 @@ def check(
         )
 
 
-def parse() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of photos")
     add("--vgg", type=Path, required=True, help="vgg_shift_tolerant.pth (PyPI stlpips-pytorch)")
     add("--out", type=Path, required=True, help="folder for checkpoints and the log")
-    add("--until", type=datetime.fromisoformat, help="stop at this time, UTC unless it says")
-    add("--hours", type=float, default=1.0, help="stop after so long, if --until is not given")
-    add("--resume", action="store_true", help="go on from latest.pt in --out")
+    add("--until", type=datetime.fromisoformat, help="stop at this time (UTC unless it has a zone)")
+    add("--hours", type=float, default=1.0, help="hours until the stop, if --until is not given")
+    add("--resume", action="store_true", help="continue from latest.pt in --out")
     add("--init-onnx", type=Path, help="start from the weights of an exported model")
     add("--size", type=int, default=128, help="side of the training squares")
     add("--batch", type=int, default=8)
@@ -293,13 +306,13 @@ def parse() -> argparse.Namespace:
     add("--l1", type=float, default=1.0, help="weight of the hole L1")
     add("--perceptual", type=float, default=1.0, help="weight of the perceptual distance; 0 is off")
     add("--moments", type=float, default=0.0, help="weight of the features' moments in the hole")
-    add("--adversarial", type=float, default=0.0, help="weight of the critic's verdict; 0 is off")
+    add("--adversarial", type=float, default=0.0, help="weight of the critic's loss; 0 is off")
     add("--matching", type=float, default=0.0, help="weight of the critic's feature distance")
     add("--fall", type=float, default=0.4, help="last share of the time in which the rate falls")
     add("--clip", type=float, default=1.0, help="largest gradient norm")
     add("--decay", type=float, default=0.999, help="decay of the averaged weights")
     add("--seed", type=int, default=0)
-    add("--threads", type=int, default=2, help="1 is faster where others are busy")
+    add("--threads", type=int, default=2, help="1 is faster beside other programs")
     add("--n-checks", type=int, default=80, help="held-out photos to validate on")
     add("--check-minutes", type=float, default=5.0)
     add("--save-minutes", type=float, default=3.0)
@@ -315,26 +328,24 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Set up, resume and train."""
     logging.basicConfig(level=logging.INFO)
-    args = parse()
+    args = parse_arguments()
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    state = new_state(args.seed)
+    state = make_state(args.seed)
     if args.init_onnx:
-        load_onnx(state.net, args.init_onnx)
-        load_onnx(state.average, args.init_onnx)
+        load_onnx_weights(state.net, args.init_onnx)
+        load_onnx_weights(state.average, args.init_onnx)
     if args.resume:
         state.load(args.out / "latest.pt")
-    args.dtype = fast_precision()
+    args.dtype = find_fast_dtype()
     log.info("computing in %s", args.dtype)
-    write_line(
-        args.out / "log.jsonl",
-        {
-            "start": " ".join(
-                f"{k}={v}" for k, v in vars(args).items() if k not in {"data", "vgg", "out"}
-            )
-        },
-    )
-    train(state, Perceptual(args.vgg, args.dtype), args)
+    settings = [
+        f"{name}={value}"
+        for name, value in vars(args).items()
+        if name not in {"data", "vgg", "out"}
+    ]
+    append_line(args.out / "log.jsonl", {"start": " ".join(settings)})
+    train(state, PerceptualDistance(args.vgg, args.dtype), args)
 
 
 if __name__ == "__main__":
