@@ -121,6 +121,6 @@ def test_missing_photo_is_an_error_before_the_model_is_read(tmp_path: Path):
 
 
 def test_both_wheels_of_onnxruntime_are_warned_about(model: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("onnxplain.inspection.both_wheels", lambda: True)
+    monkeypatch.setattr("onnxplain.inspection.has_both_wheels", lambda: True)
     (warning,) = inspect_model(model, device="cpu", batch_size=1, flags=FLAGS).warnings
     assert "onnxruntime and onnxruntime-gpu are both installed" in warning

@@ -190,7 +190,10 @@ def test_every_public_name_exists_and_others_are_an_error():
         (lambda: metrics.deletion(CURVED, IMAGE, HEATMAP, "top-2"), "one class, got target='top"),
         (lambda: metrics.deletion(CURVED, IMAGE, HEATMAP, [0, 1]), "one class, got target="),
         (lambda: metrics.deletion(CURVED, IMAGE, HEATMAP, fill=Blur), r"as Blur\(\) or 'blur'"),
-        (lambda: metrics.judge(Deletion, CURVED, IMAGE, HEATMAP), r"as Deletion\(\) or .*the class"),
+        (
+            lambda: metrics.judge(Deletion, CURVED, IMAGE, HEATMAP),
+            r"as Deletion\(\) or .*the class",
+        ),
         (
             lambda: metrics.judge(Deletion(fill="black"), CURVED, IMAGE, HEATMAP),
             "fill of a query is a Fill, as Blur",
