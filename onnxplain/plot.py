@@ -156,7 +156,10 @@ def _draw_bar(width: int, low: float, high: float, alpha: float, signed: bool) -
     strip = PIL.Image.new("RGB", (width, int(font.size * 1.5)), PAPER)
     draw = PIL.ImageDraw.Draw(strip)
     scale = max(high - low, abs(high), 1e-30)
-    labels = [(0, format_value(low, scale), "la"), (width - 1, format_value(high, scale), "ra")]
+    labels = [
+        (0, format_bar_value(low, scale), "la"),
+        (width - 1, format_bar_value(high, scale), "ra"),
+    ]
     if signed:
         labels.insert(1, (width // 2, "0", "ma"))
     for x, label, anchor in labels:
@@ -165,7 +168,7 @@ def _draw_bar(width: int, low: float, high: float, alpha: float, signed: bool) -
     return np.concatenate([space, bar, np.asarray(strip)])
 
 
-def format_value(value: float, scale: float) -> str:
+def format_bar_value(value: float, scale: float) -> str:
     """Format a number to a hundredth of the scale, without trailing zeros."""
     decimals = 2 - int(np.floor(np.log10(scale)))
     return f"{round(value, decimals) + 0.0:.6g}"

@@ -142,7 +142,7 @@ def test_title_is_broken_between_words_and_complete_if_it_fits() -> None:
 def test_values_of_the_bar_are_formatted_to_a_hundredth_of_the_scale(
     value: float, scale: float, text: str
 ) -> None:
-    assert plot.format_value(value, scale) == text
+    assert plot.format_bar_value(value, scale) == text
 
 
 def test_heatmap_of_another_size_or_not_finite_is_refused() -> None:

@@ -12,7 +12,7 @@ import click
 
 from onnxplain.cli.progress import clear_line, show_progress
 from onnxplain.study.evaluate import StudyProgress
-from onnxplain.study.prepare import log as study_log
+from onnxplain.study.preparation import log as study_log
 from onnxplain.study.result import Study
 from onnxplain.study.rows import Row
 from onnxplain.study.writing import to_text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from onnxplain.core.errors import ModelError
 from onnxplain.describe.fields import SpecSource
-from onnxplain.describe.labels import fit_class_names, make_printable, read_class_names
+from onnxplain.describe.label_files import fit_class_names, make_printable, read_class_names
 
 NUMBERED = "numbered"  # the source of names that stand in for unknown ones
 

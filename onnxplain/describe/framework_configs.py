@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from onnxplain.describe.labels import parse_class_names
+from onnxplain.describe.label_files import parse_class_names
 
 # PIL's numbers of its filters, as Hugging Face writes them, and the nearest of ours.
 RESAMPLE = {0: "nearest", 1: "bicubic", 2: "bilinear", 3: "bicubic", 4: "area", 5: "bilinear"}

@@ -20,7 +20,7 @@ from onnxplain.core.spec import ModelSpec
 from onnxplain.describe.class_names import find_class_names
 from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_flag
 from onnxplain.describe.interface import Interface, read_interface
-from onnxplain.describe.labels import read_class_names
+from onnxplain.describe.label_files import read_class_names
 from onnxplain.describe.normalisation import (
     NORMALISATION_FIELDS,
     NORMALISATION_PRESETS,

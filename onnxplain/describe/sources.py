@@ -39,7 +39,7 @@ from onnxplain.core.spec import ModelSpec
 from onnxplain.describe.class_names import NUMBERED
 from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_fields
 from onnxplain.describe.framework_configs import read_id2label, read_preprocessor, read_timm
-from onnxplain.describe.labels import parse_class_names, read_class_names
+from onnxplain.describe.label_files import parse_class_names, read_class_names
 
 METADATA = "ONNX metadata"  # as a source is named
 PIXEL_FORMATS = {"gray8": "grey", "rgb8": "rgb", "bgr8": "bgr", "rgba8": "rgb", "bgra8": "bgr"}

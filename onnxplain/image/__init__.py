@@ -9,8 +9,14 @@ enlarged masks side by side were as fast with all of OpenCV's threads as with on
 
 from __future__ import annotations
 
-from onnxplain.image.files import MAX_PIXELS, load_example_photo, read_image, read_pillow, write_png
 from onnxplain.image.frame import Frame, place_frame
+from onnxplain.image.photo_files import (
+    MAX_PIXELS,
+    load_example_photo,
+    read_image,
+    read_pillow,
+    write_png,
+)
 from onnxplain.image.process import (
     Classical,
     box_blur,

@@ -57,6 +57,11 @@ from .judging import random_baseline as random_baseline
 from .naming import METRICS as METRICS
 from .stability.label_bias import LabelBias as LabelBias
 from .stability.label_bias import record_labels as record_labels
+from .stability.parameter_sweeps import SWEEPS as SWEEPS
+from .stability.parameter_sweeps import Sweep as Sweep
+from .stability.parameter_sweeps import average_over_images as average_over_images
+from .stability.parameter_sweeps import rank_correlations as rank_correlations
+from .stability.parameter_sweeps import sensitivity as sensitivity
 from .stability.sanity import ClassSensitivity as ClassSensitivity
 from .stability.sanity import InputInvariance as InputInvariance
 from .stability.sanity import Randomisation as Randomisation
@@ -64,8 +69,3 @@ from .stability.similarity import SSIM as SSIM
 from .stability.similarity import HOGCorrelation as HOGCorrelation
 from .stability.similarity import Spearman as Spearman
 from .stability.similarity import scale_to_unit as scale_to_unit
-from .stability.sweeps import SWEEPS as SWEEPS
-from .stability.sweeps import Sweep as Sweep
-from .stability.sweeps import average_over_images as average_over_images
-from .stability.sweeps import rank_correlations as rank_correlations
-from .stability.sweeps import sensitivity as sensitivity

@@ -23,9 +23,14 @@ from onnxplain.metrics.base import MetricResult, nan_to_none
 from onnxplain.metrics.fills.neutrality import FillScore
 from onnxplain.metrics.heatmaps.chance import RandomHeatmap
 from onnxplain.metrics.judging import AnyClassifier, PreparedCase, prepare_case
+from onnxplain.metrics.stability.parameter_sweeps import (
+    SWEEPS,
+    Sweep,
+    rank_correlations,
+    sensitivity,
+)
 from onnxplain.metrics.stability.sanity import ClassSensitivity, InputInvariance, Randomisation
 from onnxplain.metrics.stability.similarity import SSIM, Spearman
-from onnxplain.metrics.stability.sweeps import SWEEPS, Sweep, rank_correlations, sensitivity
 from onnxplain.registry import choose_method_and_fill, make_fill, make_method, split_generative
 from onnxplain.subjects import ImageSource
 

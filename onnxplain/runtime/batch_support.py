@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnxplain.cache import recall, remember
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
-from onnxplain.runtime.composing.host import HostComposer
+from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.ort import get_ort_version

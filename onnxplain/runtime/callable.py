@@ -14,7 +14,7 @@ from onnxplain.core.data import Image, Images, Outputs, Preprocessing, Scores, S
 from onnxplain.core.errors import ModelError, ScoreError
 from onnxplain.core.protocols import Differentiable, Part
 from onnxplain.runtime.composing.composer import count_masks, cut_parts
-from onnxplain.runtime.composing.host import HostComposer, Planes
+from onnxplain.runtime.composing.host_composer import HostComposer, Planes
 from onnxplain.runtime.composing.space import ModelSpace, check_images
 
 Function: TypeAlias = Callable[[NDArray[np.float32]], Any]

@@ -15,7 +15,7 @@ from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.image import resize
 from onnxplain.runtime.batch_support import find_batch_support
-from onnxplain.runtime.composing.host import HostComposer
+from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import Session, open_session

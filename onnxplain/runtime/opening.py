@@ -14,7 +14,7 @@ from onnxplain.runtime import tuning
 from onnxplain.runtime.batch_support import find_batch_support, open_batched
 from onnxplain.runtime.classifier import ModelIdentity, OnnxClassifier
 from onnxplain.runtime.composing.composer import Composer
-from onnxplain.runtime.composing.host import HostComposer
+from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.ort import get_ort_version
@@ -107,7 +107,9 @@ def open_classifier(
 
 def _make_composer(session: Session, spec: ModelSpec, compose: ComposingPlace) -> Composer:
     if compose == "graph" or (compose == "auto" and session.device.where != "cpu"):
-        from onnxplain.runtime.composing.device import DeviceComposer  # it imports onnx, as above
+        from onnxplain.runtime.composing.device_composer import (
+            DeviceComposer,  # it imports onnx, as above
+        )
 
         return DeviceComposer(session, spec)
     return HostComposer(ModelSpace.of(spec))

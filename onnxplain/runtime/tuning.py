@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from onnxplain.core.spec import ModelSpec
-from onnxplain.runtime.composing.host import HostComposer
+from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.failures import OutOfMemory

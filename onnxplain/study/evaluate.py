@@ -17,11 +17,11 @@ from onnxplain.image import MAX_PIXELS
 from onnxplain.metrics import Metric
 from onnxplain.registry import Entry
 from onnxplain.results import check_folder
+from onnxplain.study.classifier_study import Step, study_classifier
 from onnxplain.study.plan import Name, Plan, make_plan
-from onnxplain.study.prepare import Work, prepare
+from onnxplain.study.preparation import Work, prepare
 from onnxplain.study.result import ROWS_FILE, Study
 from onnxplain.study.rows import Row, RowFile
-from onnxplain.study.run import Step, study_classifier
 
 PathLike: TypeAlias = str | os.PathLike[str]
 

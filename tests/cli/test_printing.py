@@ -11,7 +11,7 @@ import pytest
 from onnxplain.cli.printing import StudyView, print_failed_rows, print_study
 from onnxplain.study.evaluate import StudyProgress
 from onnxplain.study.plan import Plan
-from onnxplain.study.prepare import log
+from onnxplain.study.preparation import log
 from onnxplain.study.result import Study
 from onnxplain.study.rows import Row, RowFile
 

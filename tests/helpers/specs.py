@@ -11,8 +11,8 @@ from onnxplain.core.protocols import Differentiable
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime.batch_support import BatchSupport
 from onnxplain.runtime.classifier import ModelIdentity, OnnxClassifier
-from onnxplain.runtime.composing.device import DeviceComposer
-from onnxplain.runtime.composing.host import HostComposer
+from onnxplain.runtime.composing.device_composer import DeviceComposer
+from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import Session, open_session

@@ -12,7 +12,7 @@ from onnxplain.core.errors import ModelError
 from onnxplain.fills import Black, Blur, ChannelMean, Colour
 from onnxplain.graph.surgery import list_weight_layers, prepend_subtraction, randomise_layers
 from onnxplain.methods import FIDO, MP, MP2, RISE, SP
-from onnxplain.metrics.stability.sweeps import Sweep
+from onnxplain.metrics.stability.parameter_sweeps import Sweep
 from onnxplain.runtime import from_callable
 from tests.helpers import models
 from tests.helpers.nets import CurvedGradients, Net, Picture, curved

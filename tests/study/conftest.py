@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Box, Images, Scores
 from onnxplain.registry import parse_entry
+from onnxplain.study.classifier_study import Step, study_classifier
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import make_explainers
 from onnxplain.study.judges import make_judges
 from onnxplain.study.plan import Plan
 from onnxplain.study.rows import Row, RowFile, read_rows
-from onnxplain.study.run import Step, study_classifier
 from tests.helpers.nets import Net
 
 SIZE = (16, 16)

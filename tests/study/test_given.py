@@ -13,12 +13,12 @@ from onnxplain.engine.run import Job, collect_values
 from onnxplain.fills import Black
 from onnxplain.metrics import Deletion
 from onnxplain.metrics.judging import judge
+from onnxplain.study.classifier_study import study_classifier
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import make_explainers
 from onnxplain.study.given import Given
 from onnxplain.study.judges import make_judges
 from onnxplain.study.rows import RowFile
-from onnxplain.study.run import study_classifier
 from tests.helpers.nets import Net
 from tests.study.conftest import SIZE, build_plan, fail_to_load, find_rows, reddish, save
 

@@ -19,7 +19,7 @@ from onnxplain.core.spec import DType, Layout
 from onnxplain.describe.fields import Field, FieldTable, parse_field
 
 Pack: TypeAlias = Literal["separate", "channels", "width", "image"]
-ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
+ColourOrder: TypeAlias = Literal["rgb", "bgr"]
 MaskType: TypeAlias = Literal["float32", "float16", "uint8", "bool", "int32", "int64"]
 
 PLANES = {"image": 3, "mask": 1, "ones": 1}  # planes that may be joined, with their channels
@@ -54,7 +54,7 @@ class InpainterSpec(Parametrised):
     mask_input: Annotated[str, Param("name of the input that takes the mask")] = "mask"
     output: Annotated[str, Param("name or index of the output that is the painted image")] = "0"
     layout: Annotated[Layout, Param("order of the axes")] = "nchw"
-    colour: Annotated[ChannelOrder, Param("order of the channels that go in")] = "rgb"
+    colour: Annotated[ColourOrder, Param("order of the channels that go in")] = "rgb"
     dtype: Annotated[DType, Param("element type of the image")] = "float32"
     range: Annotated[tuple[float, float], Param("what black and white become")] = (0.0, 1.0)
     mean: Annotated[
@@ -78,7 +78,7 @@ class InpainterSpec(Parametrised):
     multiple: Annotated[int, Param("rows and columns must be multiples of this", ge=1, le=512)] = 1
     batch: Annotated[int, Param("largest number of different images per call; 0: any", ge=0)] = 0
     output_layout: Annotated[Layout, Param("order of the answer's axes")] = "nchw"
-    output_colour: Annotated[ChannelOrder, Param("order of the channels that come out")] = "rgb"
+    output_colour: Annotated[ColourOrder, Param("order of the channels that come out")] = "rgb"
     output_range: Annotated[
         tuple[float, float], Param("what black and white are in the answer")
     ] = (0.0, 1.0)

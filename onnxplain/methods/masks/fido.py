@@ -24,7 +24,7 @@ from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import ArrayMasks, CellMasks
-from onnxplain.methods.masks.optim import Adam, Array, check_grid, sigmoid
+from onnxplain.methods.masks.optim import Adam, FloatArray, check_grid, sigmoid
 from onnxplain.methods.masks.questions import ask_fills, ask_slopes, project_slope
 
 
@@ -146,8 +146,8 @@ class FIDO(Parametrised):
         )
 
     def _differentiate(
-        self, case: Case, logits: Array, enlarge: Enlargement, rng: np.random.Generator
-    ) -> Flow[tuple[float, Array]]:
+        self, case: Case, logits: FloatArray, enlarge: Enlargement, rng: np.random.Generator
+    ) -> Flow[tuple[float, FloatArray]]:
         """Return the mean log-odds under relaxed masks, and their derivative by the logits."""
         u = rng.uniform(1e-6, 1 - 1e-6, (self.n_samples, *case.size))
         noise = np.log(u) - np.log1p(-u)
@@ -161,8 +161,8 @@ class FIDO(Parametrised):
         return float(scores.mean()), enlarge.cells(by_pixel.mean(axis=0))
 
     def _estimate(
-        self, case: Case, logits: Array, enlarge: Enlargement, rng: np.random.Generator
-    ) -> Flow[tuple[float, Array]]:
+        self, case: Case, logits: FloatArray, enlarge: Enlargement, rng: np.random.Generator
+    ) -> Flow[tuple[float, FloatArray]]:
         """Return the mean log-odds under binary masks, and an estimate of their derivative."""
         u = rng.random((self.n_samples // 2, *logits.shape))
         probability = sigmoid(logits)

@@ -28,7 +28,7 @@ from onnxplain.core.protocols import Masks
 from onnxplain.image import gaussian_blur, resize
 from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import ArrayMasks, CellMasks
-from onnxplain.methods.masks.optim import Adam, Array, check_grid, total_variation
+from onnxplain.methods.masks.optim import Adam, FloatArray, check_grid, total_variation
 from onnxplain.methods.masks.questions import ask_fills, ask_slopes, project_slope
 
 RADII = range(0, 175, 5)  # of the discs that a mask may start from, for an image of 224 pixels
@@ -159,7 +159,7 @@ class MP(Parametrised):
         heatmap = enlarge.pixels(mask).astype(np.float32)
         return Attribution(heatmap, coarse, details={"estimator": self.estimator, "scores": scores})
 
-    def _find_circle(self, case: Case) -> Flow[Array]:
+    def _find_circle(self, case: Case) -> Flow[FloatArray]:
         """Find the smallest disc that destroys the score nearly as much as removing everything."""
         everything = np.ones((1, *case.size), np.float32)
         discs = ArrayMasks(np.concatenate([_draw_discs(case.size), everything]))
@@ -172,10 +172,10 @@ class MP(Parametrised):
         self,
         image: Image,
         delta: Image,
-        mask: Array,
+        mask: FloatArray,
         enlarge: Enlargement,
         rng: np.random.Generator,
-    ) -> Flow[tuple[float, Array]]:
+    ) -> Flow[tuple[float, FloatArray]]:
         """Return the score under the mask, and its exact derivative by every cell."""
         removed = enlarge.pixels(self._binarise(mask))[..., None].astype(np.float32)
         scores, slopes = yield from ask_slopes((image + removed * delta)[None])
@@ -185,10 +185,10 @@ class MP(Parametrised):
         self,
         image: Image,
         delta: Image,
-        mask: Array,
+        mask: FloatArray,
         enlarge: Enlargement,
         rng: np.random.Generator,
-    ) -> Flow[tuple[float, Array]]:
+    ) -> Flow[tuple[float, FloatArray]]:
         """Return the mean score round the mask, and an estimate of its derivative by SPSA [3]_."""
         reach = self.reach
         directions = rng.choice([-1.0, 1.0], (self.n_pairs, *mask.shape))
@@ -201,7 +201,7 @@ class MP(Parametrised):
         by_mask = np.einsum("n,nij->ij", slopes / (2 * reach), directions) / self.n_pairs
         return float(scores.mean()), by_mask
 
-    def _binarise(self, mask: Array) -> Array:
+    def _binarise(self, mask: FloatArray) -> FloatArray:
         """Round a mask (..., rows, columns) to 0 and 1, if it is to be binary.
 
         It is 0 where more than half of a cell is kept, and more than the middle between the
@@ -213,7 +213,7 @@ class MP(Parametrised):
         middle = (kept.max((-2, -1), keepdims=True) + kept.min((-2, -1), keepdims=True)) / 2
         return np.where(kept > np.maximum(0.5, middle), 0.0, 1.0)
 
-    def _place_holes(self, mask: Array, shift: NDArray[np.integer], size: Size) -> Masks:
+    def _place_holes(self, mask: FloatArray, shift: NDArray[np.integer], size: Size) -> Masks:
         """Place the holes of the mask as they lie on the image before it is enlarged and cropped.
 
         What is cropped must be filled where the mask removes it, so every pixel that gives the

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Size
 
-Array: TypeAlias = NDArray[np.float64]
+FloatArray: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +31,10 @@ class Adam:
     """
 
     step: int = 0
-    mean: Array | float = 0.0
-    square: Array | float = 0.0
+    mean: FloatArray | float = 0.0
+    square: FloatArray | float = 0.0
 
-    def update(self, grad: Array, learning_rate: float) -> tuple[Array, Adam]:
+    def update(self, grad: FloatArray, learning_rate: float) -> tuple[FloatArray, Adam]:
         """Return the change to add to the parameters, and the next state."""
         beta1, beta2, epsilon = 0.9, 0.999, 1e-8
         after = replace(
@@ -48,7 +48,7 @@ class Adam:
         return -learning_rate * mean / (np.sqrt(square) + epsilon), after
 
 
-def total_variation(cells: Array, power: float) -> tuple[float, Array]:
+def total_variation(cells: FloatArray, power: float) -> tuple[float, FloatArray]:
     """Return ``sum |difference of neighbours| ** power`` over rows and columns, and its gradient.
 
     Parameters
@@ -84,7 +84,7 @@ def check_grid(grid: int, size: Size, owner: str) -> None:
         )
 
 
-def sigmoid(x: Array) -> Array:
+def sigmoid(x: FloatArray) -> FloatArray:
     """Return ``1 / (1 + exp(-x))``, computed without overflow."""
-    result: Array = 0.5 * (1 + np.tanh(0.5 * x))
+    result: FloatArray = 0.5 * (1 + np.tanh(0.5 * x))
     return result

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Images
 from onnxplain.core.errors import InpainterError
-from onnxplain.describe.inpainter.inpainter_spec import ChannelOrder, InpainterSpec
+from onnxplain.describe.inpainter.inpainter_spec import ColourOrder, InpainterSpec
 from onnxplain.runtime.inpainters.fitting import Holes
 from onnxplain.runtime.runner import pad_rows
 from onnxplain.runtime.session import Session
@@ -79,7 +79,7 @@ def encode_inputs(spec: InpainterSpec, images: Images, holes: Holes) -> Mapping[
     return {spec.image_input: _arrange(spec, x, spec.dtype)}
 
 
-def decode_pixels(raw: Raw, span: tuple[float, float], colour: ChannelOrder) -> Images:
+def decode_pixels(raw: Raw, span: tuple[float, float], colour: ColourOrder) -> Images:
     """Decode the graph's numbers to RGB in [0, 1] without clipping.
 
     `span` holds the numbers of black and white.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.errors import InpainterError, ModelError
-from onnxplain.describe.inpainter.inpainter_spec import ChannelOrder, InpainterSpec, format_value
+from onnxplain.describe.inpainter.inpainter_spec import ColourOrder, InpainterSpec, format_value
 from onnxplain.runtime.inpainters.conformance.trial import Check, Trial
 from onnxplain.runtime.inpainters.encoding import Raw, decode_pixels
 
@@ -28,7 +28,7 @@ class Reading(NamedTuple):
     """One way to read the output: the numbers of black and white, and the channel order."""
 
     output_range: tuple[float, float]
-    output_colour: ChannelOrder
+    output_colour: ColourOrder
 
 
 def check_painted_pixels(trial: Trial, spec: InpainterSpec) -> tuple[InpainterSpec, Check]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from onnxplain.core.data import Size
 from onnxplain.core.errors import InpainterError, ModelError
 from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec
-from onnxplain.runtime.inpainters.conformance.probe import make_probe
+from onnxplain.runtime.inpainters.conformance.probe_pictures import make_probe
 from onnxplain.runtime.inpainters.conformance.trial import Check, Trial
 from onnxplain.runtime.session import Session
 

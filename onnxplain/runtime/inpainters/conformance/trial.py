@@ -10,7 +10,7 @@ import numpy as np
 from onnxplain.core.data import Images
 from onnxplain.core.errors import InpainterError
 from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec, format_value
-from onnxplain.runtime.inpainters.conformance.probe import Probe
+from onnxplain.runtime.inpainters.conformance.probe_pictures import ProbePictures
 from onnxplain.runtime.inpainters.encoding import Raw, run_graph
 from onnxplain.runtime.inpainters.fitting import Holes
 from onnxplain.runtime.session import Session
@@ -29,7 +29,7 @@ class Trial:
     """One graph and its probe pictures; `answers` holds the outputs that `run_first` keeps."""
 
     session: Session
-    probe: Probe
+    probe: ProbePictures
     answers: dict[tuple[object, ...], Raw] = field(default_factory=dict)
 
     @property

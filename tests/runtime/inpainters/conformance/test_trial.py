@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxplain.runtime.inpainters.conformance.probe import make_probe
+from onnxplain.runtime.inpainters.conformance.probe_pictures import make_probe
 from onnxplain.runtime.inpainters.conformance.trial import Trial, measure_difference
 from onnxplain.runtime.session import Session
 from tests.helpers import painters

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onnxplain.core.errors import ModelError
-from onnxplain.describe.labels import fit_class_names, read_class_names
+from onnxplain.describe.label_files import fit_class_names, read_class_names
 
 
 @pytest.mark.parametrize(

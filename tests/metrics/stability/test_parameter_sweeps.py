@@ -3,13 +3,13 @@ import pytest
 from scipy import stats
 
 from onnxplain.metrics.base import MetricResult
-from onnxplain.metrics.stability.similarity import Spearman
-from onnxplain.metrics.stability.sweeps import (
+from onnxplain.metrics.stability.parameter_sweeps import (
     SWEEPS,
     average_over_images,
     rank_correlations,
     sensitivity,
 )
+from onnxplain.metrics.stability.similarity import Spearman
 
 RNG = np.random.default_rng(11)
 

@@ -11,7 +11,7 @@ import onnxplain
 from onnxplain.core.errors import ModelError
 from onnxplain.registry import Entry
 from onnxplain.study.plan import Plan
-from onnxplain.study.prepare import prepare
+from onnxplain.study.preparation import prepare
 from tests.helpers import models
 from tests.helpers.nets import Net
 from tests.study.conftest import SIZE, Painter, build_plan, reddish, save

@@ -20,12 +20,12 @@ from onnxplain.core.protocols import Differentiable
 from onnxplain.metrics import Deletion, Insertion, LocalisationError
 from onnxplain.metrics.judging import judge
 from onnxplain.registry import Entry
+from onnxplain.study.classifier_study import study_classifier
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import Explainer, make_explainers
 from onnxplain.study.judges import make_judges
 from onnxplain.study.plan import Plan
 from onnxplain.study.rows import RowFile, merge_rows
-from onnxplain.study.run import study_classifier
 from tests.helpers.nets import CurvedGradients, Net, curved
 from tests.study.conftest import (
     METHODS,

@@ -13,7 +13,7 @@ DEEP = 4  # pixels, for pictures of 64: some programs feather the edge of a hole
 
 
 @dataclass(frozen=True, eq=False)
-class Probe:
+class ProbePictures:
     """Two pictures (2, H, W, 3) of ramps and patches, each with a hole of its own."""
 
     images: Images
@@ -34,7 +34,7 @@ class Probe:
         return np.where(self.deep[..., None], 1 - self.images, self.images)
 
 
-def make_probe(size: Size) -> Probe:
+def make_probe(size: Size) -> ProbePictures:
     """Make pictures in which every channel order and range looks different, with two holes."""
     rows, columns = size
     y, x = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing="ij")
@@ -46,7 +46,7 @@ def make_probe(size: Size) -> Probe:
         images.append(0.75 * ramps + 0.25 * coarse)
     holes[0, rows // 8 : rows * 5 // 8, columns // 4 : columns * 3 // 4] = True
     holes[1, rows // 2 : rows * 7 // 8, columns // 8 : columns * 5 // 8] = True
-    return Probe(np.stack(images).astype(np.float32), holes)
+    return ProbePictures(np.stack(images).astype(np.float32), holes)
 
 
 def _erode(inside: Holes) -> Holes:

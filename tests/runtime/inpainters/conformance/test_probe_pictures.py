@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnxplain.runtime.inpainters.conformance.probe import make_probe
+from onnxplain.runtime.inpainters.conformance.probe_pictures import make_probe
 
 
 @pytest.mark.parametrize("size", [(64, 64), (65, 67), (80, 112), (256, 320)])

@@ -16,7 +16,7 @@ from onnxplain.masks.codes import Codes
 from onnxplain.masks.families import GridMasks
 from onnxplain.runtime import load_classifier
 from onnxplain.runtime.classifier import OnnxClassifier
-from onnxplain.runtime.composing.device import DeviceComposer
+from onnxplain.runtime.composing.device_composer import DeviceComposer
 from onnxplain.runtime.device import count_cuda_devices
 from onnxplain.runtime.session import DevicePlace
 from tests.helpers import models

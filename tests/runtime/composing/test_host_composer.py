@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from onnxplain.core.protocols import Part
 from onnxplain.masks.families import ArrayMasks
-from onnxplain.runtime.composing.host import HostComposer
+from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from tests.helpers import models
 from tests.helpers.masks import compose_plainly, make_families

@@ -21,7 +21,7 @@ from onnxplain.core.protocols import Masks, Part
 from onnxplain.core.spec import ModelSpec
 from onnxplain.graph.mask_graphs import build_mask_graph
 from onnxplain.masks.codes import CodeFamily, Codes, encode_masks
-from onnxplain.runtime.composing.host import HostComposer, Planes
+from onnxplain.runtime.composing.host_composer import HostComposer, Planes
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import DevicePlace, Rows, Session, open_session
