@@ -9,9 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Image, Images, Outputs, Preprocessing, ScoreKind, Scores, Size
+from onnxplain.core.data import (
+    Attribution,
+    Case,
+    Image,
+    Images,
+    Outputs,
+    Preprocessing,
+    ScoreKind,
+    Scores,
+    Size,
+)
 from onnxplain.core.errors import ModelError
-from onnxplain.core.protocols import Differentiable, Part
+from onnxplain.core.flow import Method
+from onnxplain.core.protocols import Differentiable, Fill, Part
+from onnxplain.engine.jobs import Outcome, make_jobs
+from onnxplain.engine.run import run
 
 
 @dataclass(eq=False)
@@ -110,3 +123,12 @@ class ShiftedWhereRemoved:
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Any:
         return lambda masks: np.clip(image + masks.mean(axis=(1, 2))[:, None, None, None], 0, 1)
+
+
+def explain_image(net: Net, method: Method, fill: Fill, image: Image) -> Outcome[Attribution]:
+    """Explain class 1 of one image through the engine, and raise its error if it fails."""
+    case = Case("photo", image, 1)
+    (outcome,) = run(net, make_jobs(method, [case], fill, 0))
+    if outcome.error:
+        raise outcome.error
+    return outcome

@@ -7,14 +7,16 @@ graphs are documented to take.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
+from onnxplain.core.errors import InpainterError
 from onnxplain.runtime import OnnxInpainter, load_inpainter
 from tests.helpers import models
 
@@ -376,3 +378,11 @@ def copying() -> ModelProto:
     g = Graph(channels=1)
     g.op("Identity", "image")
     return g.model({"image": (FLOAT, ["N", 3, "H", "W"])}, ("output", FLOAT, ["N", 3, "H", "W"]))
+
+
+def check_contradiction(
+    model: ModelProto, flags: Mapping[str, Any], says: str, folder: Path
+) -> None:
+    """Check that loading an inpainter with these flags is an error that says this (a regex)."""
+    with pytest.raises(InpainterError, match=rf"(?s)painter.onnx: .*{says}"):
+        load_painter(model, folder, **flags)

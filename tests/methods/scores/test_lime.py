@@ -4,25 +4,16 @@ import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxplain.core.data import Case, make_rng
-from onnxplain.engine.run import make_jobs, run
+from onnxplain.core.data import make_rng
 from onnxplain.image.superpixels import find_superpixels
 from onnxplain.methods import LIME
 from onnxplain.methods.scores.lime import weighted_lasso, weighted_ridge
-from tests.helpers.nets import Net, Picture, additive, curved
+from tests.helpers.nets import Net, Picture, additive, curved, explain_image
 from tests.reference import methods as reference
 
 RNG = np.random.default_rng(1)
 IMAGE = (skimage.data.astronaut()[:128:2, 160:288:2] / 255).astype(np.float32)
 SHAPE = IMAGE.shape[:2]
-
-
-def explain(net, method, fill):
-    case = Case("photo", IMAGE, 1)
-    (outcome,) = run(net, make_jobs(method, [case], fill, 0))
-    if outcome.error:
-        raise outcome.error
-    return outcome
 
 
 def draw_samples(method):
@@ -38,7 +29,7 @@ def test_lime_equals_the_plain_loops():
     weights = (RNG.standard_normal((*SHAPE, 3, 2)) * 0.02).astype(np.float32)
     net = Net(curved(weights), SHAPE)
     method = LIME(n_samples=60, n_segments=12)
-    outcome = explain(net, method, Picture(0.5))
+    outcome = explain_image(net, method, Picture(0.5), IMAGE)
     segments, kept = draw_samples(method)
     expected = reference.lime(
         lambda x: float(net.function(x[None])[0, 1]),
@@ -55,7 +46,7 @@ def test_lime_equals_the_plain_loops():
 def test_lime_on_an_additive_net_without_penalty_returns_the_effect_of_each_segment():
     weights = RNG.standard_normal((*SHAPE, 3)).astype(np.float32)
     method = LIME(n_samples=400, n_segments=20, alpha=0.0)
-    outcome = explain(Net(additive(weights), SHAPE), method, Picture(0.5))
+    outcome = explain_image(Net(additive(weights), SHAPE), method, Picture(0.5), IMAGE)
     segments, _ = draw_samples(method)
     effect = np.bincount(segments.ravel(), (weights * (IMAGE - 0.5)).sum(axis=-1).ravel())
     np.testing.assert_allclose(outcome.values[0].coarse, effect, rtol=1e-3, atol=1e-3)
@@ -121,7 +112,9 @@ def test_every_regression_and_distance_finds_the_evidence_with_its_defaults(dist
         return np.stack([1 - score, score], axis=1)
 
     method = LIME(n_samples=300, n_segments=20, distance=distance, regression=regression)
-    coarse = explain(Net(score_left_half, SHAPE), method, Picture(0.0)).values[0].coarse
+    coarse = (
+        explain_image(Net(score_left_half, SHAPE), method, Picture(0.0), IMAGE).values[0].coarse
+    )
     segments, _ = draw_samples(method)
     effect = [(IMAGE * evidence)[segments == label].sum() for label in range(len(coarse))]
     assert np.corrcoef(coarse, effect)[0, 1] > 0.8

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from onnxplain.core.data import Case, make_rng
-from onnxplain.engine.run import make_jobs, run
+from onnxplain.core.data import make_rng
 from onnxplain.methods import RISE
-from tests.helpers.nets import Net, Picture, additive, curved
+from tests.helpers.nets import Net, Picture, additive, curved, explain_image
 from tests.reference import methods as reference
 
 RNG = np.random.default_rng(2)
@@ -12,20 +11,12 @@ IMAGE = RNG.random((24, 31, 3), np.float32)
 SHAPE = IMAGE.shape[:2]
 
 
-def explain(net, method, fill):
-    case = Case("photo", IMAGE, 1)
-    (outcome,) = run(net, make_jobs(method, [case], fill, 0))
-    if outcome.error:
-        raise outcome.error
-    return outcome
-
-
 @pytest.mark.parametrize("normalise", ["coverage", "expectation"])
 def test_rise_equals_the_plain_loops(normalise):
     weights = (RNG.standard_normal((*SHAPE, 3, 2)) * 0.1).astype(np.float32)
     net = Net(curved(weights), SHAPE)
     method = RISE(n_masks=80, grid=5, p_keep=0.4, normalise=normalise)
-    outcome = explain(net, method, Picture(0.5))
+    outcome = explain_image(net, method, Picture(0.5), IMAGE)
     rng = make_rng(0, "photo", "rise")
     kept = (rng.random((80, 5, 5), np.float32) < 0.4).astype(np.uint8)
     offsets = rng.integers(0, [5, 7], (80, 2))
@@ -44,7 +35,7 @@ def test_rise_equals_the_plain_loops(normalise):
 
 def test_rise_of_a_constant_score_is_that_score_at_every_pixel():
     net = Net(lambda x: np.tile([[0.3, 0.7]], (len(x), 1)), SHAPE)
-    heatmap = explain(net, RISE(n_masks=50), Picture()).values[0].heatmap
+    heatmap = explain_image(net, RISE(n_masks=50), Picture(), IMAGE).values[0].heatmap
     np.testing.assert_allclose(heatmap, 0.7, atol=1e-6)
 
 
@@ -52,7 +43,9 @@ def test_rise_on_an_additive_net_peaks_in_the_only_region_that_matters():
     weights = np.zeros((*SHAPE, 3), np.float32)
     weights[4:10, 20:27] = 1
     heatmap = (
-        explain(Net(additive(weights), SHAPE), RISE(n_masks=2000), Picture()).values[0].heatmap
+        explain_image(Net(additive(weights), SHAPE), RISE(n_masks=2000), Picture(), IMAGE)
+        .values[0]
+        .heatmap
     )
     peak = np.unravel_index(heatmap.argmax(), SHAPE)
     assert 4 <= peak[0] < 10

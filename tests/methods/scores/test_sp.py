@@ -2,13 +2,11 @@ import numpy as np
 import pytest
 from skimage.transform import resize
 
-from onnxplain.core.data import Case
-from onnxplain.engine.run import make_jobs, run
 from onnxplain.fills import Inpaint
 from onnxplain.methods import SP
 from onnxplain.runtime import load_inpainter
 from tests.helpers import models
-from tests.helpers.nets import Net, Picture, additive, curved
+from tests.helpers.nets import Net, Picture, additive, curved, explain_image
 from tests.reference import methods as reference
 
 RNG = np.random.default_rng(0)
@@ -16,17 +14,11 @@ IMAGE = RNG.random((20, 26, 3), np.float32)
 SHAPE = IMAGE.shape[:2]
 
 
-def explain(net, method, fill):
-    case = Case("photo", IMAGE, 1)
-    (outcome,) = run(net, make_jobs(method, [case], fill, 0))
-    if outcome.error:
-        raise outcome.error
-    return outcome
-
-
 def test_sp_with_patch_1_on_an_additive_net_returns_the_effect_of_each_pixel():
     weights = RNG.standard_normal((20, 26, 3)).astype(np.float32)
-    outcome = explain(Net(additive(weights), SHAPE), SP(patch=1, stride=1), Picture(0.25))
+    outcome = explain_image(
+        Net(additive(weights), SHAPE), SP(patch=1, stride=1), Picture(0.25), IMAGE
+    )
     effect = (weights * (IMAGE - 0.25)).sum(axis=-1)
     # float32 scores of size ~100: a difference carries an error of about 1e-5
     np.testing.assert_allclose(outcome.values[0].heatmap, effect, atol=5e-5)
@@ -37,7 +29,7 @@ def test_sp_with_patch_1_on_an_additive_net_returns_the_effect_of_each_pixel():
 def test_sp_equals_the_plain_loops(patch, stride, align):
     weights = (RNG.standard_normal((20, 26, 3, 2)) * 0.1).astype(np.float32)
     net = Net(curved(weights), SHAPE)
-    outcome = explain(net, SP(patch=patch, stride=stride, align=align), Picture(0.5))
+    outcome = explain_image(net, SP(patch=patch, stride=stride, align=align), Picture(0.5), IMAGE)
     coarse = reference.sp_coarse(
         lambda x: float(net.function(x[None])[0, 1]), IMAGE, np.full_like(IMAGE, 0.5), patch, stride
     )
@@ -58,11 +50,19 @@ def test_center_leaves_a_peak_near_the_border_in_place_and_stretch_moves_it():
     weights = np.zeros((20, 26, 3), np.float32)
     weights[2, 3] = 1  # a single pixel matters
     net = Net(additive(weights), SHAPE)
-    centred = explain(net, SP(patch=5, stride=1, align="center"), Picture()).values[0].heatmap
+    centred = (
+        explain_image(net, SP(patch=5, stride=1, align="center"), Picture(), IMAGE)
+        .values[0]
+        .heatmap
+    )
     assert centred[2, 3] == pytest.approx(IMAGE[2, 3].sum(), rel=1e-5)
     covered = np.argwhere(centred > 0.99 * centred.max())
     assert covered.max(axis=0).tolist() == [4, 5]  # centres of the patches that cover it
-    stretched = explain(net, SP(patch=5, stride=1, align="stretch"), Picture()).values[0].heatmap
+    stretched = (
+        explain_image(net, SP(patch=5, stride=1, align="stretch"), Picture(), IMAGE)
+        .values[0]
+        .heatmap
+    )
     assert np.argwhere(stretched > 0.99 * stretched.max()).max(axis=0).tolist() != [4, 5]
 
 
@@ -80,8 +80,8 @@ NET = Net(curved((RNG.standard_normal((20, 26, 3, 2)) * 0.1).astype(np.float32))
 def test_patches_that_share_a_fill_give_the_exact_map_if_the_inpainter_looks_no_further(
     near, patch, stride, share
 ):
-    exact = explain(NET, SP(patch, stride), near)
-    quick = explain(NET, SP(patch, stride, share=share), near)
+    exact = explain_image(NET, SP(patch, stride), near, IMAGE)
+    quick = explain_image(NET, SP(patch, stride, share=share), near, IMAGE)
     # float32 scores of the same image differ in the last digit between batches
     np.testing.assert_allclose(quick.values[0].coarse, exact.values[0].coarse, atol=1e-6)
     np.testing.assert_allclose(quick.values[0].heatmap, exact.values[0].heatmap, atol=1e-6)
@@ -94,20 +94,23 @@ def test_patches_that_share_a_fill_give_the_exact_map_if_the_inpainter_looks_no_
 
 
 def test_patches_that_are_too_near_change_each_others_fill(near):
-    exact = explain(NET, SP(5, 2), near).values[0].coarse
-    quick = explain(NET, SP(5, 2, share=1), near).values[0].coarse
+    exact = explain_image(NET, SP(5, 2), near, IMAGE).values[0].coarse
+    quick = explain_image(NET, SP(5, 2, share=1), near, IMAGE).values[0].coarse
     assert np.abs(quick - exact).max() > 1e-4
 
 
 def test_sharing_changes_nothing_if_the_fill_is_a_picture():
-    exact, quick = (explain(NET, SP(5, 2, share=share), Picture(0.5)) for share in (0, 3))
+    exact, quick = (
+        explain_image(NET, SP(5, 2, share=share), Picture(0.5), IMAGE) for share in (0, 3)
+    )
     np.testing.assert_allclose(quick.values[0].coarse, exact.values[0].coarse, atol=1e-6)
     assert quick.effort.inpaints == 0
 
 
 def test_a_patch_larger_than_the_image_is_refused_with_both_sizes():
+    net = Net(additive(np.zeros((20, 26, 3), np.float32)), SHAPE)
     with pytest.raises(ValueError, match=r"20 x 26 pixels.*got 29"):
-        explain(Net(additive(np.zeros((20, 26, 3), np.float32)), SHAPE), SP(), Picture())
+        explain_image(net, SP(), Picture(), IMAGE)
 
 
 @pytest.mark.framework
@@ -133,5 +136,9 @@ def test_sp_accumulated_equals_captums_occlusion():
         .numpy()
     )
     # Captum adds a last window that hangs over the border; ours all lie inside.
-    ours = explain(net, SP(patch=5, stride=3, align="accumulate"), Picture(0.5)).values[0].heatmap
+    ours = (
+        explain_image(net, SP(patch=5, stride=3, align="accumulate"), Picture(0.5), IMAGE)
+        .values[0]
+        .heatmap
+    )
     np.testing.assert_allclose(ours[:17, :23], theirs[:17, :23], atol=1e-6)
