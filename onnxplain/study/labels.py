@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from onnxplain.core.protocols import Classifier
-from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import Item
 from onnxplain.targets import Top, parse_targets
 
@@ -120,8 +119,9 @@ def choose_items(
 
 def _has_class_names(classifier: Classifier) -> bool:
     """Return whether the classes have names of their own, and not just numbers."""
-    if isinstance(classifier, OnnxClassifier):
-        return classifier.spec.sources.get("class_names") != "numbered"
+    sources = classifier.provenance.get("preprocessing", {}).get("sources", {})
+    if "class_names" in sources:
+        return bool(sources["class_names"] != "numbered")
     return tuple(classifier.class_names) != tuple(map(str, range(len(classifier.class_names))))
 
 
