@@ -1,1 +1,1 @@
-"""What a model file takes and gives: read from flags, files beside it, metadata and the graph."""
+"""What a model takes and returns, read from flags, files beside it, metadata and the graph."""

@@ -25,8 +25,8 @@ def find_class_names(
     sources : sequence of SpecSource
         In the order in which they count.
     own : set of str
-        Names of the sources that are certainly meant for this model: their class names must
-        fit, while those of another model in the folder are passed over.
+        Names of the sources that are certainly meant for this model. Their class names must
+        fit; class names from other sources are skipped if they do not fit.
     classes : int or None
         Number of scores, if it is known. Without names, classes are then numbered.
 
@@ -52,7 +52,7 @@ def find_class_names(
 def _list_candidates(
     path: Path, sources: Sequence[SpecSource], own: AbstractSet[str]
 ) -> Iterator[tuple[str, Sequence[str], bool]]:
-    """Yield per source of class names: its name, the names, and whether they must fit."""
+    """Yield for each source of class names its name, the names, and whether they must fit."""
     for source in sources:
         if "class_names" in source.values and source.name in own:
             yield source.name, source.values["class_names"], True

@@ -79,7 +79,7 @@ def parse_fields(fields: FieldTable, values: Mapping[str, Any]) -> dict[str, Any
 
 
 def parse_flag(fields: FieldTable, name: str, value: Any) -> SpecSource:
-    """Return the source that a single flag is, so that its value is known to come from it."""
+    """Return a source that holds a single flag, so that the flag is recorded as the origin."""
     parsed = parse_field(fields, name, value)
     return SpecSource(f"flag {fields[name].option}", {name: parsed})
 

@@ -1,4 +1,4 @@
-"""What a classifier's graph tells by itself: its image input, its scores, and their form."""
+"""What a classifier's graph alone shows: its image input, its scores, and their form."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SCALE_INPUTS = {"QuantizeLinear": (1, 2), "QLinearSoftmax": (3, 4), "QLinearSigm
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """The facts of a classifier's graph; None where the graph does not tell.
+    """The facts of a classifier's graph; None where the graph does not show them.
 
     `dims` are those of the input, None where they are open; `classes` is the number of scores.
     """
@@ -83,7 +83,7 @@ def read_interface(
     Raises
     ------
     ModelError
-        Unless the model classifies single images, listing its inputs or outputs.
+        If the model does not classify single images; the message lists its inputs or outputs.
     """
     proto, name = model.proto, model.path.name
     image = _find_image_input(proto, name, input)
@@ -247,7 +247,10 @@ def _trace_back(output: str, producers: Mapping[str, NodeProto]) -> list[NodePro
 
 
 def _find_head(output: str, classes: int | None, producers: Mapping[str, NodeProto]) -> Head | None:
-    """Return what the scores are by the operator that makes them; a single score needs one."""
+    """Return what the scores are, judged by the operator that makes them.
+
+    A single score without a sigmoid or softmax remains undecided (None).
+    """
     chain = _trace_back(output, producers)
     last = chain[-1] if chain else None
     op = last.op_type.lower() if last is not None else ""

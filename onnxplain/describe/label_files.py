@@ -105,7 +105,7 @@ def fit_class_names(names: Sequence[str], classes: int, where: str) -> tuple[str
 
 
 def make_printable(name: str) -> str:
-    r"""Return a name that is fit for a line of text, a title or a terminal.
+    r"""Return a name that is safe to print in a line of text, a title or a terminal.
 
     >>> make_printable("red\n\x1b[31mpanda")
     'red [31mpanda'

@@ -61,13 +61,13 @@ def find_normalisation(sources: Sequence[SpecSource], flags: int) -> dict[str, t
     sources : sequence of SpecSource
         In the order in which they count.
     flags : int
-        Number of sources at the start that are flags: these are of equal rank.
+        Number of flags, which are the first of the sources and of equal rank.
 
     Returns
     -------
     fields : dict of (value, source)
-        Empty if no source tells anything. A range alone is the whole normalisation. A mean
-        or std that counts before any range tells the range by its size, if it can.
+        Empty if no source gives any. A range alone is a whole normalisation. Where a mean or
+        std counts before every range, the range is inferred from their size, if possible.
     """
     nowhere = len(sources)
     range_rank, mean_rank, std_rank = (_rank(sources, name) for name in NORMALISATION_FIELDS)
@@ -98,9 +98,9 @@ def _rank(sources: Sequence[SpecSource], name: str) -> int:
 
 
 def _infer_range(mean: Sequence[float], std: Sequence[float]) -> tuple[float, float] | None:
-    """Return the range whose units a mean and std are in, where their size tells.
+    """Return the range whose units a mean and std are in; None if their size does not show it.
 
-    A std of 1 tells nothing by itself, and neither does a mean of 0.
+    A std of 1 alone shows nothing, and neither does a mean of 0.
     """
     largest = max(*mean, *(deviation for deviation in std if deviation != 1), 0.0)
     if largest > 2:

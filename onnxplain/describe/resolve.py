@@ -1,6 +1,6 @@
-"""Find out how to feed a classifier and read its answer, and note where that is known from.
+"""Find out how to feed a classifier and read its answer, and note the source of each fact.
 
-The sources, in the order in which they count: flags, a preset among them, the TOML file beside
+The sources, in the order in which they count: flags (with the preset), the TOML file beside
 the model, the configurations of Hugging Face and timm, the file's metadata, the graph. What the
 graph fixes (element type, and size and channels where they are given) cannot be overruled. Only
 the resize rule and the colour order have defaults; how pixels are normalised is never guessed.
@@ -227,7 +227,7 @@ class _Resolver:
                 self.values[name] = values * channels if len(values) == 1 else values
 
     def _put_bytes(self) -> None:
-        """Put the only normalisation of uint8 pixels, which a source of its own may not deny."""
+        """Put the only normalisation of uint8 pixels; the model's own sources must agree."""
         for name, value in (("range", (0.0, 255.0)), ("mean", (0.0,)), ("std", (1.0,))):
             wanted, source = self._find(name)
             own = source in self.own  # a folder's configuration may be of a float model
@@ -285,7 +285,7 @@ class _Resolver:
 
 
 def _read_flags(flags: Mapping[str, Any]) -> list[SpecSource]:
-    """Return one source per flag, so that each value tells which flag it came from."""
+    """Return one source per flag, so that the flag of each value is recorded."""
     sources = []
     for name, value in flags.items():
         if name == "labels":

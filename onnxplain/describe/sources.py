@@ -41,7 +41,7 @@ from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_field
 from onnxplain.describe.framework_configs import read_id2label, read_preprocessor, read_timm
 from onnxplain.describe.label_files import parse_class_names, read_class_names
 
-METADATA = "ONNX metadata"  # as a source is named
+METADATA = "ONNX metadata"  # the name of this source
 PIXEL_FORMATS = {"gray8": "grey", "rgb8": "rgb", "bgr8": "bgr", "rgba8": "rgb", "bgra8": "bgr"}
 PIXEL_RANGES = {
     "nominalrange_0_255": (0.0, 255.0),
@@ -146,7 +146,7 @@ def _read_preprocessor(config: Mapping[str, Any]) -> list[SpecSource]:
 
 
 def _read_config(config: Mapping[str, Any]) -> list[SpecSource]:
-    """Return the two sources that a ``config.json`` may be: timm's and Hugging Face's."""
+    """Return two sources from a ``config.json``: the fields of timm and of Hugging Face."""
     timm, labels = "config.json (timm)", "config.json (id2label)"
     return [
         SpecSource(timm, _parse(read_timm(config, timm), timm)),

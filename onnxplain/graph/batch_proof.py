@@ -15,7 +15,7 @@ from onnxplain.core.data import Images, Size
 from onnxplain.graph.shapes import list_fed_inputs, read_declared_dims
 
 RTOL = 1e-4  # tolerance, relative to the largest answer
-# The answers must differ from one another by this many times the tolerance.
+# Different images' answers must differ by at least this many times the tolerance.
 CLEARLY = 100
 ROWS = 3  # images of the batch that is tried
 

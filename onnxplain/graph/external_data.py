@@ -24,8 +24,8 @@ def list_external_files(proto: ModelProto, path: Path) -> list[Path]:
     Raises
     ------
     ModelError
-        Unless each of them is a plain file inside the model's folder, not a link, and long
-        enough for its tensors.
+        If one of them is missing, a link, not a plain file, outside the model's folder, or too
+        short for its tensors.
     """
     sizes: dict[str, int] = {}
     for tensor in _list_tensors(proto):
@@ -51,7 +51,7 @@ def list_external_files(proto: ModelProto, path: Path) -> list[Path]:
 
 
 def _find_external_file(location: str, path: Path) -> Path:
-    """Return an external file, or raise an error unless it is a plain one in the folder."""
+    """Return the path of an external file; raise an error unless it is plain and in the folder."""
     parts = PurePosixPath(location).parts
     outside = PurePosixPath(location).is_absolute() or PureWindowsPath(location).drive
     if not location or outside or ".." in parts or "\\" in location:

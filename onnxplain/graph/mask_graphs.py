@@ -146,7 +146,7 @@ def _render_cells(writer: GraphWriter, layout: Layout) -> str:
 def _render_bits(writer: GraphWriter, layout: Layout) -> str:
     """Take bytes apart, the highest bit first, then look up each pixel's cell.
 
-    In float32, whose operators every provider has and in which bytes are exact.
+    It computes in float32: every provider has these operators, and bytes are exact in it.
     """
     rows = writer.add_input("rows", np.int32, ["H"])
     columns = writer.add_input("columns", np.int32, ["W"])
@@ -162,7 +162,7 @@ def _render_bits(writer: GraphWriter, layout: Layout) -> str:
 
 
 def _render_ranks(writer: GraphWriter, layout: Layout) -> str:
-    """Write ones where a pixel goes before the count is reached."""
+    """Write ones at the pixels whose rank is below the mask's count."""
     rank = writer.add_input("rank", np.int32, ["H", "W"])
     removed = writer.add_input("removed", np.int32, ["N"])
     count = writer.op("Unsqueeze", removed, _store_integers(writer, [1, 2]))

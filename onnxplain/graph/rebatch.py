@@ -105,7 +105,7 @@ class _Rebatch:
             self.batched.step(node)
 
     def _pass_on_before(self, node: NodeProto) -> None:
-        """Note that an axis which passes through a node unchanged stays divided as it was."""
+        """Copy `before` to the outputs whose batch axis is as long as the input's."""
         for name in node.input:
             dims = self.batched.dims(name)
             axis = _find_batch_axis(dims)

@@ -1,7 +1,8 @@
 """Check that a graph allocates and runs within bounds, before any session is made.
 
-A model file is semi-trusted input. This catches what a few bytes can be made to do; it is not
-a sandbox. The size of every tensor is bounded at batch 1, also inside subgraphs.
+A model file is semi-trusted input. This check stops small files that would use huge amounts
+of memory or time; it is not a sandbox. The size of every tensor is bounded at batch 1, also
+inside subgraphs.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ class _Scan:
         return peak
 
     def _bound_bytes(self, node: NodeProto, output: str, shapes: Shapes) -> int:
-        """Return the bytes of a new tensor, 0 if unknown, unless it is or may be too large."""
+        """Return the bytes of a new tensor, 0 if unknown; refuse it if it may be too large."""
         count = shapes.count(output)
         if count is None:
             if node.op_type in GROWING and output == node.output[0]:
@@ -237,7 +238,7 @@ def _declare_slices(
     shapes: Shapes,
     inside: Shapes,
 ) -> int | None:
-    """Give each slice the shape of its tensor without the axis; return the slices' number."""
+    """Give each slice the shape of its tensor without the axis; return the number of slices."""
     count = None
     for index, (outer, inner) in enumerate(zip(scanned, slices, strict=False)):
         dims = shapes.dims(outer)

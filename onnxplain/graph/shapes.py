@@ -183,7 +183,7 @@ class Shapes:
             )
         except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
             raise ShapeMismatch(str(error).splitlines()[0]) from error
-        except (ValueError, RuntimeError) as error:  # an element type or text that is none
+        except (ValueError, RuntimeError) as error:  # an invalid element type or string
             raise ShapeMismatch(str(error)) from error
         return {name: type_proto for name, type_proto in inferred.items() if name}
 
@@ -204,7 +204,7 @@ class Shapes:
         if any(count is None or count > LARGEST_VALUE for count in counts):
             return
         for name, value in zip(node.output, self._run(node, inputs), strict=False):
-            # No texts: operators on them can run for ever.
+            # Strings are not kept: operators on them can run for ever.
             if value.dtype.kind in ("iubf" if value.size <= LARGEST_FLOAT else "iub"):
                 self.values[name] = value
 

@@ -1,4 +1,4 @@
-"""Which batch sizes a model takes: tested by running it, whatever it declares."""
+"""Which batch sizes a model takes: found by running it, because declarations can be wrong."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class BatchSupport:
     fixed : int or None
         The only number that works; None if any number does.
     text : str
-        How that was found out.
+        How this was found out.
     rewritten : bool
-        Whether only the graph that was made dynamic takes any number.
+        Whether the model takes any number only after its graph was made dynamic.
     """
 
     fixed: int | None
@@ -46,7 +46,7 @@ class BatchSupport:
 def find_batch_support(model: ModelFile, spec: ModelSpec) -> BatchSupport:
     """Find out which batch sizes a model takes; the answer is remembered in the cache folder.
 
-    A batch that is declared dynamic is tested, since declarations lie. A fixed batch of 1 is
+    A batch that is declared dynamic is tested, as declarations can be wrong. A fixed batch of 1 is
     made dynamic and tested. If the test fails, the model runs at batch 1.
 
     Raises
@@ -108,7 +108,7 @@ def _test_batches(model: ModelFile, spec: ModelSpec) -> BatchSupport:
 def _compare_batched(single: Session, batched: Session, spec: ModelSpec) -> BatchProof:
     """Compare answers to a batch with answers to single images, on CPU.
 
-    On a GPU, TF32 would blur the differences that count.
+    On a GPU, the rounding of TF32 would hide the differences that matter.
     """
     from onnxplain.graph.batch_proof import make_probe_images, prove_batch
 

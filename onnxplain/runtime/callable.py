@@ -1,4 +1,4 @@
-"""Any function on images as a classifier: the door for every framework."""
+"""Make a classifier of any function on images, whatever its framework."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def from_callable(
     outputs : {'probabilities', 'logits'}
         What the scores are.
     batch_size : int
-        Most images per call.
+        Largest number of images per call.
     workers : int
-        Calls side by side; more than one only if the function is thread-safe.
+        Number of calls side by side; more than one only if the function is thread-safe.
     name : str
         Name of the classifier in results.
 
@@ -116,7 +116,7 @@ class CallableClassifier:
         self.batch_size = batch_size
         self.workers = workers
         self.name = name
-        # Whoever calls, at any time: the function is promised no more calls side by side.
+        # However many threads call, at most `workers` calls of the function run side by side.
         self._turn = threading.BoundedSemaphore(workers)
 
     @property
@@ -130,7 +130,7 @@ class CallableClassifier:
         Raises
         ------
         ScoreError
-            If the function returns another shape, or something that is not a number. NaN
+            If the function returns an array of another shape, or anything but numbers. NaN
             and infinite scores pass: the engine stops the one job that they belong to.
         """
         check_images(images, self.size)
@@ -157,7 +157,7 @@ class CallableClassifier:
         )
 
     def gradients(self) -> Differentiable:
-        """Raise a `ModelError`: a function says nothing of its slope."""
+        """Raise a `ModelError`: the gradient of a function is not known."""
         raise ModelError(f"{self.name}: a function has no gradient")
 
     def _score(self, n: int, make_batch: Callable[[int, int], NDArray[np.float32]]) -> Scores:
@@ -181,7 +181,7 @@ class CallableClassifier:
 
 
 def _name_classes(class_names: Sequence[str] | None, n_classes: int | None) -> tuple[str, ...]:
-    """Return the names of the classes; numbers where only their count is given."""
+    """Return the names of the classes, or their numbers if only their count is given."""
     if class_names is None:
         if n_classes is None:
             raise ValueError("from_callable needs class_names, or n_classes where there are none")

@@ -49,7 +49,7 @@ class OnnxClassifier:
     on_fall : callable
         Called with the new batch size when memory has run out.
     differentiate : callable
-        Makes its gradients for a batch size.
+        Returns the classifier's gradients for a batch size.
     composer : Composer
         Composes masks with an image, on the host or on the session's device.
     """
@@ -178,7 +178,7 @@ class OnnxClassifier:
                 try:
                     self._gradients = self._differentiate(self._runner.batch_size)
                 except ModelError as error:  # finding out takes long: once is enough
-                    # Without its causes, whose frames hold the graph several times.
+                    # The causes are dropped: their frames hold the graph several times.
                     self._gradients = type(error)(str(error))
         if isinstance(self._gradients, ModelError):
             raise self._gradients.with_traceback(None)

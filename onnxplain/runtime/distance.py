@@ -51,7 +51,7 @@ def load_distance(
     Raises
     ------
     ModelError
-        If the inputs and outputs are others, or the graph has another size.
+        If the graph has other inputs or outputs than these, or a fixed size other than `size`.
     DeviceError
         If the device is not available.
     ValueError
@@ -136,7 +136,7 @@ class OnnxDistance:
         return answer.reshape(-1)[:n].astype(np.float32)
 
     def _enter(self, images: Images, n: int) -> NDArray[np.float32]:
-        """Bring images into the form the graph takes; the last one is repeated up to n rows."""
+        """Convert images to the form that the graph takes, the last one repeated up to n rows."""
         low, high = self._range
         if self._size is not None and images.shape[1:3] != self._size:
             images = np.stack([resize(image, self._size, antialias=True) for image in images])

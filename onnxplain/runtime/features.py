@@ -89,8 +89,8 @@ class OnnxFeatures:
     def __call__(self, images: Images) -> NDArray[np.float32]:
         """Compute the features (N, D) of images (N, H, W, 3) in [0, 1].
 
-        Convolutional features (N, D, rows, columns) are averaged over the image, those of
-        N sequences (N, tokens, D) over the tokens.
+        Convolutional features (N, D, rows, columns) are averaged over rows and columns, and
+        features of sequences (N, tokens, D) over the tokens.
 
         Raises
         ------

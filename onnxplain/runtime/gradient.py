@@ -39,7 +39,7 @@ class OnnxGradient:
     batch_size : int
         Most images per call, to begin with; halved when memory runs out.
     fixed : bool
-        Whether a call takes that number only.
+        Whether a call takes only that number.
     rebuild : callable
         Builds the graph once more, to find out where a bad number comes from.
     """
@@ -143,7 +143,7 @@ class OnnxGradients:
 
     Each kind is a graph of its own, built and loaded when it is first needed. The kinds
     differ only behind the model's scores, so the first one, which is built at once, shows
-    whether the model has gradients at all; nothing but building shows what building refuses.
+    whether the model has gradients at all; there is no way to tell without building it.
 
     Parameters
     ----------

@@ -86,7 +86,7 @@ def build_batched_gradient(
         The only batch size that it takes; None if it takes any.
     """
     if mask is not None and not 1 <= mask <= min(spec.size):
-        raise ValueError(f"a mask has 1 to {min(spec.size)} cells a side, got {mask}")
+        raise ValueError(f"a mask has 1 to {min(spec.size)} cells per side, got {mask}")
     coarse = None if mask is None else CoarseMask(mask, spec.layout, spec.size)
     request = GradientRequest(
         spec.input, spec.output, head=spec.head, kind=kind, tensors=layers, mask=coarse
@@ -127,7 +127,7 @@ def _takes_single_images(file: ModelFile, spec: ModelSpec) -> bool:
 def _make_example(
     spec: ModelSpec, rows: int, mask: CoarseMask | None
 ) -> dict[str, NDArray[np.float32]]:
-    """Make random inputs of a gradient graph, with that many rows."""
+    """Make random inputs of a gradient graph, with `rows` rows."""
     space, rng = ModelSpace.of(spec), np.random.default_rng(0)
     images = space.enter(rng.random((rows, *spec.size, 3), np.float32))
     if mask is None:

@@ -78,7 +78,7 @@ def open_classifier(
     batch_size: int | None = None,
     compose: ComposingPlace = "auto",
 ) -> OnnxClassifier:
-    """Open a model that was read and described; otherwise as `load_classifier`."""
+    """Open a model that was read and described before; see `load_classifier`."""
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be >= 1, got {batch_size}")
     batch = find_batch_support(model, spec)
@@ -98,7 +98,7 @@ def open_classifier(
         batch,
         batch_size=batch.fixed or batch_size or _find_batch_size(session, spec, key, workers),
         workers=workers,
-        # A size that was asked for says nothing about which is the fastest.
+        # A size that the user chose says nothing about which size is the fastest.
         on_fall=lambda size: None if batch_size else _remember_batch_size(key, size),
         differentiate=lambda batch_size: _load_gradients(model, spec, session.device, batch_size),
         composer=_make_composer(session, spec, compose),

@@ -31,7 +31,7 @@ def get_ort_version() -> str:
 
 
 def make_options(ort: ModuleType, threads: int, folder: Path | None) -> Any:
-    """Make the options of a session; `folder` holds external data, if there are any.
+    """Make the options of a session; `folder` holds the external data, if there is any.
 
     `threads` is the number of threads within one run, on CPU.
     """
@@ -39,7 +39,7 @@ def make_options(ort: ModuleType, threads: int, folder: Path | None) -> Any:
     options.log_severity_level = SILENT
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # The blocked layout of CPU convolutions exists at this level only: half the time.
+    # Only this level uses the blocked layout of CPU convolutions, which halves the time.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     # Threads that spin after a run take the cores from other sessions.
     options.add_session_config_entry("session.force_spinning_stop", "1")

@@ -98,7 +98,7 @@ def measure_rates(
 def choose_batch_size(session: Session, spec: ModelSpec, *, workers: int) -> int:
     """Choose the largest batch size whose rate comes close to the best one.
 
-    Forming, composing and answering a batch costs the engine about the same for any size.
+    The engine's own work for each batch costs about the same for any batch size.
     """
     sizes = list_batch_sizes(session.device)
     best: dict[int, float] = {}

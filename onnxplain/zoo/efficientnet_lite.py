@@ -5,7 +5,7 @@ seven stages of inverted bottlenecks (expand 1 x 1, depthwise k x k, project 1 x
 Width and depth grow with the variant, except for the stem, the head and the number of
 blocks in the first and last stage. Batch normalisation is folded into the convolutions.
 
-Padding is TensorFlow's SAME: of an odd number of rows or columns to add, the larger half goes
+Padding is TensorFlow's SAME: if the number of rows or columns to add is odd, the larger half goes
 after the image. It is written into the graph as numbers, because it depends on the image's size.
 
 References
@@ -250,7 +250,7 @@ class _Graph:
         return len(bias)
 
     def check_all_used(self) -> None:
-        """Raise an error if weights are left over, as those of a deeper network."""
+        """Raise an error if weights are left over, such as those of a deeper network."""
         if self.state:
             raise ZooError(
                 f"these are not the weights of this network: {next(iter(self.state))} "

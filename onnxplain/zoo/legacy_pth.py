@@ -1,4 +1,4 @@
-"""Read a PyTorch state dict of the format before 1.6, without PyTorch.
+"""Read a state dict in the format of PyTorch before 1.6, without PyTorch.
 
 Such a file is five pickles (magic number, protocol, machine, the dict, the keys of its
 storages), then for each key a 64-bit count and that many raw little-endian elements. A
@@ -126,7 +126,7 @@ class _Unpickler(pickle.Unpickler):
 def _rebuild_tensor(
     storage: object, offset: object, shape: object, strides: object, *_gradient: object
 ) -> Tensor:
-    """Return the tensor that torch's function of the same arguments would make."""
+    """Return the tensor that torch's function would make from the same arguments."""
     _require(
         isinstance(storage, Storage) and _is_extent((offset,)) and _is_extent(shape, strides),
         "a tensor is not described by a storage, an offset, a shape and strides",

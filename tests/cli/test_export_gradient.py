@@ -84,4 +84,4 @@ def test_exported_graph_gives_slopes_by_a_coarse_mask(run: Run, model: Path, tmp
 def test_mask_finer_than_the_image_is_an_error(run: Run, model: Path, tmp_path: Path):
     result = run("export-gradient", model, "-o", tmp_path / "g.onnx", "--mask", "999")
     assert result.exit_code == 2
-    assert "cells a side, got 999" in result.stderr
+    assert "cells per side, got 999" in result.stderr

@@ -77,7 +77,7 @@ def test_layers_come_with_activation_and_gradient(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cells", [0, 11])
 def test_a_mask_has_no_more_cells_than_the_image_has_pixels(cells: int, tmp_path: Path) -> None:
     file = save(additive(weights(SIZE)), tmp_path)
-    with pytest.raises(ValueError, match=rf"a mask has 1 to 10 cells a side, got {cells}"):
+    with pytest.raises(ValueError, match=rf"a mask has 1 to 10 cells per side, got {cells}"):
         build_gradient_model(file, spec_of(), mask=cells)
 
 
