@@ -9,5 +9,5 @@
 import lazy_loader
 
 # Public names are listed in `__init__.pyi` and imported when first used, so that ``import
-# onnxplain`` and ``onnxplain --version`` do not wait for what they do not need.
+# onnxplain`` and ``onnxplain --version`` do not wait for modules that they do not need.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

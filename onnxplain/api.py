@@ -51,9 +51,9 @@ def explain(
 
     Parameters
     ----------
-    image : path or ndarray
-        An image file, or an array (rows, columns, 3) of any size: RGB, uint8 or float
-        in [0, 1].
+    image : path, ndarray or Pillow image
+        An image file, a Pillow image, or an array (rows, columns, 3) of any size: RGB, uint8
+        or float in [0, 1].
     target : int or str, optional
         Index or name of the class to explain; the predicted class if not given.
 
@@ -67,8 +67,8 @@ def explain(
     OnnxplainError
         If the image cannot be read or the classifier cannot be run on it.
     ValueError, TypeError
-        If an argument is out of range, or `target` names several targets, which `explain_many`
-        explains.
+        If an argument is out of range, or `target` names several targets (use `explain_many`
+        for those).
 
     See Also
     --------
@@ -126,10 +126,10 @@ def explain_many(
     ----------
     classifier : Classifier
         From `load` or `from_callable`, or any object with a classifier's members.
-    images : iterable of path or ndarray
+    images : iterable of path, ndarray or Pillow image
         Images as `explain` takes them. Files are read when their turn comes.
     method : Method or str
-        A method, as ``RISE(n_masks=2000)``, or a name in the registry, as ``'rise'``.
+        A method such as ``RISE(n_masks=2000)``, or its name in the registry, such as ``'rise'``.
     target : int, str, or a sequence of them, optional
         Indices or names of classes, or ``'top-3'`` for the three most probable classes of each
         image; the predicted class if not given. Targets of one image share evaluations if the
@@ -137,8 +137,8 @@ def explain_many(
     fill : Fill or str, optional
         What stands in for removed pixels; the fill of the method's paper if not given.
     seed : int
-        Decides every random draw, together with the names of image and method: results do not
-        depend on what else is explained.
+        Decides every random draw, together with the names of the image and the method, so
+        results do not depend on what else is explained.
     max_pixels : int
         Files with more pixels are refused.
     on_progress : callable, optional
@@ -150,8 +150,8 @@ def explain_many(
     Returns
     -------
     outcomes : iterator of Explanation or Failure
-        As they end, which may be out of order: one per image and target, and one `Failure` per
-        image that cannot be explained.
+        In the order in which they end, which may differ from that of the images: one per image
+        and target, and one `Failure` per image that cannot be explained.
 
     Raises
     ------
@@ -225,7 +225,8 @@ def _explain_images(
             counter.reduce_total(unused)
             yield from jobs
 
-    # One image fills the batches of a method that asks everything at once; each holds its photo.
+    # A method that asks everything at once fills batches from one image, and every live image
+    # keeps its photo in memory.
     live = MAX_LIVE_JOBS if question.choice.method.adaptive else 2
     outcomes = run(
         question.classifier,
@@ -259,11 +260,11 @@ def _make_results(
         if isinstance(attribution, Attribution):
             yield _make_explanation(question, subject, case, attribution, outcome)
         else:
-            wrong = (
+            message = (
                 f"{question.choice.method.name}: a method's flow returns an Attribution, got "
                 f"{type(attribution).__name__}"
             )
-            yield Failure(subject.label, TypeError(wrong))
+            yield Failure(subject.label, TypeError(message))
 
 
 def _make_explanation(
@@ -301,7 +302,7 @@ def _make_explanation(
 
 
 def _collect_provenance(classifier: Classifier, fill: Fill, subject: Subject) -> dict[str, Any]:
-    """Return what ran on which pixels, for the record."""
+    """Collect what ran, and on which pixels, for the record."""
     ran = dict(classifier.provenance)
     preprocessing = ran.pop("preprocessing", None)
     facts: dict[str, Any] = {
@@ -322,7 +323,7 @@ def _collect_provenance(classifier: Classifier, fill: Fill, subject: Subject) ->
 
 
 class _Counter:
-    """Counts evaluations done and to do, and inpaints made, and reports them."""
+    """Counts evaluations, done and in all, and inpaints made, and reports them."""
 
     def __init__(self, on_progress: ExplainProgress | None, total: int) -> None:
         self._on_progress = on_progress

@@ -20,7 +20,7 @@ VARIABLE = "ONNXPLAIN_CACHE"
 
 
 def get_cache_dir() -> Path:
-    r"""Return the folder for what can be made again; it need not exist yet.
+    r"""Return the folder for files that can be made again; it need not exist yet.
 
     It is ``$ONNXPLAIN_CACHE`` if set, else where the platform keeps such files:
     ``$XDG_CACHE_HOME/onnxplain`` or ``~/.cache/onnxplain``, ``~/Library/Caches/onnxplain``
@@ -29,13 +29,14 @@ def get_cache_dir() -> Path:
     Raises
     ------
     OutputError
-        If it lies in a home folder that is not known.
+        If it lies in the home folder and no home folder is known.
     """
     try:
         return _find_cache_dir()
-    except RuntimeError as error:  # of expanduser
+    except RuntimeError as error:  # from expanduser
         raise OutputError(
-            f"no folder for the cache: {str(error).rstrip('.')}; set {VARIABLE} to one, without ~"
+            f"no folder for the cache: {str(error).rstrip('.')}; set {VARIABLE} to a folder, "
+            f"without ~"
         ) from error
 
 
@@ -47,20 +48,20 @@ def _find_cache_dir() -> Path:
         return Path(local).expanduser() / "onnxplain" / "Cache"
     if sys.platform == "darwin":
         return Path("~/Library/Caches/onnxplain").expanduser()
-    # The XDG specification says that a relative path is to be ignored.
+    # The XDG specification says that relative paths must be ignored.
     base = Path(os.environ.get("XDG_CACHE_HOME") or "")
     return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "onnxplain"
 
 
 def remember(kind: str, key: Sequence[str], facts: Mapping[str, Any]) -> None:
-    """Store facts that took time to find out; it is no error if they cannot be written.
+    """Store facts that took time to find out; only log it if they cannot be written.
 
     Parameters
     ----------
     kind : str
-        Subject of the facts, the name of a folder.
+        Subject of the facts; also the name of their folder.
     key : sequence of str
-        Everything that they depend on.
+        Everything that the facts depend on.
     facts : mapping
         Values of types that JSON can hold.
     """
@@ -72,7 +73,7 @@ def remember(kind: str, key: Sequence[str], facts: Mapping[str, Any]) -> None:
 
 
 def recall(kind: str, key: Sequence[str]) -> dict[str, Any] | None:
-    """Return stored facts; None if there are none or they cannot be read."""
+    """Return stored facts, or None if there are none or they cannot be read."""
     try:
         facts = json.loads(_get_path(kind, key).read_bytes())
     except (OSError, OutputError, ValueError):

@@ -1,4 +1,4 @@
-"""Inspect a model file: what it wants, what it predicts, and how fast it runs here."""
+"""Inspect a model file: which input it takes, what it predicts, and how fast it runs here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from onnxplain.runtime.tuning import Rate
 from onnxplain.subjects import classify, fit_to_classifier
 from onnxplain.targets import choose_targets, parse_targets
 
-N_BEST = 5  # classes that are listed per photo
+N_BEST = 5  # classes listed per photo
 
 
 class Ranked(NamedTuple):
@@ -57,14 +57,14 @@ class Inspection:
     model, sha256 : str
         Name and hash of the file.
     spec : ModelSpec or None
-        How to feed the model; None if that cannot be known.
+        How to feed the model; None if this cannot be determined.
     problem : str or None
         Why the model cannot be described or loaded.
     facts : mapping
         Device, providers in use, nodes per provider, batch and workers of the loaded model.
     rates : tuple of Rate
         Evaluations per second by batch size.
-    answers : tuple of Answer
+    answers : tuple of Prediction
         What the model predicts for a photo under each plausible preprocessing.
     warnings : tuple of str
         Faults of the installation.
@@ -80,7 +80,7 @@ class Inspection:
     warnings: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
-        """Return all of it, ready for JSON."""
+        """Return everything in the inspection, ready for JSON."""
         spec = self.spec
         described = {
             entry.name: {"value": getattr(spec, entry.name), "source": spec.sources.get(entry.name)}
@@ -125,13 +125,15 @@ def inspect_model(
     path : path
         The ONNX file.
     image : path, optional
-        A photo, to see what the model predicts under each plausible preprocessing.
+        A photo to predict under each plausible preprocessing.
     label : str, optional
         Index or name of the class that the photo shows.
-    check_gradient : bool
-        Whether to compare the model's gradient with differences of its scores.
     device, batch_size, flags
         As for `onnxplain.runtime.load_classifier`.
+    max_pixels : int
+        A photo with more pixels is refused.
+    check_gradient : bool
+        Whether to compare the model's gradient with differences of its scores.
 
     Raises
     ------
@@ -176,7 +178,7 @@ def inspect_model(
 
 
 def _collect_facts(classifier: OnnxClassifier) -> dict[str, Any]:
-    """Return how a classifier was loaded."""
+    """Collect the facts about how a classifier was loaded."""
     return {
         "device": classifier.provenance["device"],
         "providers": list(classifier.providers),
@@ -188,7 +190,7 @@ def _collect_facts(classifier: OnnxClassifier) -> dict[str, Any]:
 
 
 def _describe_gradients(classifier: OnnxClassifier, photo: Image | None, check: bool) -> str:
-    """Say whether a classifier has gradients, why not, and whether they are right."""
+    """Say whether a classifier has gradients, or why not, and whether they are right if checked."""
     from onnxplain.gradient import check_gradient
 
     try:

@@ -1,4 +1,4 @@
-"""Load models that are given by path or by their name in the zoo."""
+"""Load models given by their path or by their name in the zoo."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from onnxplain.runtime import (
 from onnxplain.runtime.device import Device
 from onnxplain.subjects import classify, fit_to_classifier
 
-if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and which not every use needs
+if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
     from onnxplain.graph.load import ModelFile
 
 DEFAULT_MODEL = "efficientnet-lite0"
@@ -66,7 +66,7 @@ def load(
         use.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``. It is an error if the device
-        cannot be used; ``auto`` takes CUDA if there is a device for it.
+        cannot be used; ``auto`` takes CUDA if there is a CUDA device.
     batch_size : int, optional
         Images per call; measured once for each model and device if not given.
     preprocessing : str, optional
@@ -130,8 +130,8 @@ def load_inpainter(
         As for `load`.
     description : mapping, optional
         What the file and the table ``[inpainter]`` of the TOML file beside it do not say:
-        fields of `onnxplain.describe.inpainter.inpainter_spec.InpainterSpec`, and ``preset``, as
-        ``{"preset": "lama", "output_range": (0, 1)}``. Values given here win.
+        fields of `onnxplain.describe.inpainter.inpainter_spec.InpainterSpec`, and ``preset``,
+        such as ``{"preset": "lama", "output_range": (0, 1)}``. Values given here win.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def load_features(
     device: str = "auto",
     **description: Any,
 ) -> OnnxFeatures:
-    """Make a tensor inside a classifier a function of images.
+    """Load a tensor inside a classifier as a function of images.
 
     Parameters
     ----------
@@ -186,17 +186,17 @@ def load_shifted(
     device: str = "auto",
     **description: Any,
 ) -> OnnxClassifier:
-    """Load a classifier whose input is shifted by a constant that its graph first subtracts.
+    """Load a classifier whose input is shifted by a constant, which its graph subtracts first.
 
-    A ``Sub`` is put in front of the graph, so both compute the same, whatever the padding, up
-    to the rounding of the sum.
+    A ``Sub`` in front of the graph undoes the shift, so the shifted and the original classifier
+    compute the same, whatever the padding, up to the rounding of the sum.
 
     Parameters
     ----------
     model : path or str
         As for `onnxplain.load`.
     shift : float
-        In the units of the graph's input, after mean and standard deviation.
+        The constant, in the units of the graph's input, after mean and standard deviation.
     device, **description
         As for `onnxplain.load`.
 
@@ -229,9 +229,9 @@ def load_randomised(
     model : path or str
         As for `onnxplain.load`.
     every : int
-        Layers that are randomised per step, the last ones first.
+        Number of further layers that each step randomises, the last ones first.
     seed : int
-        Seed of the order into which the weights of a layer are shuffled.
+        Seed of the shuffling of the weights within each layer.
     device, **description
         As for `onnxplain.load`.
 
@@ -281,7 +281,8 @@ def gradient_graph(
     layers : sequence of str
         Inner tensors to output, with their gradients.
     mask : int, optional
-        Cells per side of a mask; differentiate with respect to the mask, not the image.
+        Cells per side of a mask. If given, the gradient is with respect to the mask, not the
+        image.
     **description
         What the model's file does not say, as for `load`.
 
@@ -290,15 +291,15 @@ def gradient_graph(
     content : bytes
         Content of an ONNX file. Its inputs are the model's own and ``target`` (N,) of int64;
         its outputs are the model's own, ``target_score`` (N,), and ``d_score/d_NAME`` for the
-        image and every layer. With `mask` it also takes ``fill``, as the model takes images,
-        and ``mask`` (N, cells, cells) in [0, 1], where 1 removes, which is enlarged bilinearly;
-        image and fill have N rows or one.
+        image and every layer. With `mask` it has two more inputs: ``fill``, in the format of
+        the image, and ``mask`` (N, cells, cells) in [0, 1], where 1 removes. The mask is
+        enlarged bilinearly; image and fill have N rows or one.
 
     Raises
     ------
     ModelError, ZooError
-        If the model cannot be read, is not described well enough, or has no gradient: then the
-        message names the node that prevents it.
+        If the model cannot be read, is not described well enough, or has no gradient. In the
+        last case the message names the node that prevents it.
     ValueError
         If the mask has no cells, or more per side than the image has pixels.
     """
@@ -309,7 +310,7 @@ def gradient_graph(
 
 
 def find_model(model: str | os.PathLike[str]) -> Path:
-    """Return the file of a model that is given by path or by its name in the zoo.
+    """Find the file of a model given by its path or by its name in the zoo.
 
     Raises
     ------
@@ -359,7 +360,7 @@ def score_photo(path: Path, photo: Image) -> NDArray[np.float32]:
 def _read_classifier(
     model: str | os.PathLike[str], description: dict[str, Any]
 ) -> tuple[ModelFile, ModelSpec]:
-    """Read a classifier's file, and resolve its description."""
+    """Read a classifier's file and resolve its description."""
     from onnxplain.describe.resolve import resolve_spec
     from onnxplain.graph.load import read_model
 

@@ -46,19 +46,19 @@ def draw_overlay(
     Parameters
     ----------
     image : (H, W, 3) ndarray of float32 in [0, 1] or uint8
-        The photo, drawn in grey so that all colours are the heatmap's.
+        The photo; drawn in grey, so that all colours come from the heatmap.
     heatmap : (H, W) ndarray of float32
         At the photo's size.
     title : str
-        Written above, in up to three lines.
+        Written above the photo, in up to three lines.
     signed : bool, optional
         True: colours diverge from 0, blue below and red above. False: one scale of colours from
-        the smallest value to the largest. If not given: whether any value is negative.
+        the smallest value to the largest. If not given, True if any value is negative.
     alpha : float in [0, 1]
         How much the colours cover the photo. In signed maps they fade towards 0.
     window : Box, optional
-        The part of the photo that the classifier saw; the rest is faded and has no colours,
-        and its values do not count for their range.
+        The part of the photo that the classifier saw. The rest is faded and has no colours,
+        and its values do not affect the range of the colours.
 
     Returns
     -------
@@ -71,7 +71,9 @@ def draw_overlay(
         If the heatmap is not of the photo's size, or has values that are not finite.
     """
     if heatmap.shape != image.shape[:2]:
-        raise ValueError(f"overlay: the photo is {image.shape[:2]}, the heatmap {heatmap.shape}")
+        raise ValueError(
+            f"overlay: the photo has size {image.shape[:2]}, the heatmap {heatmap.shape}"
+        )
     if not np.isfinite(heatmap).all():
         raise ValueError("overlay: the heatmap has NaN or infinite values")
     seen = _mark_window(image.shape[:2], window)
@@ -126,19 +128,19 @@ def _scale_to_unit(values: NDArray[np.float32], low: float, high: float) -> NDAr
 
 def _look_up_colours(level: NDArray[np.float32], signed: bool) -> NDArray[np.float32]:
     """Return the colour (..., 3) of each level."""
-    table = _make_diverging() if signed else list_inferno_colours()
+    table = _make_diverging_colours() if signed else list_inferno_colours()
     colours: NDArray[np.float32] = table[np.rint(level * 255).astype(np.intp)]
     return colours
 
 
-def _make_diverging() -> NDArray[np.float32]:
-    at, anchors = np.linspace(0, 1, 256), np.linspace(0, 1, len(_DIVERGING))
-    channels = [np.interp(at, anchors, _DIVERGING[:, c]) for c in range(3)]
+def _make_diverging_colours() -> NDArray[np.float32]:
+    levels, anchors = np.linspace(0, 1, 256), np.linspace(0, 1, len(_DIVERGING))
+    channels = [np.interp(levels, anchors, _DIVERGING[:, c]) for c in range(3)]
     return np.stack(channels, axis=-1).astype(np.float32)
 
 
 def _weigh_colours(level: NDArray[np.float32], alpha: float, signed: bool) -> NDArray[np.float32]:
-    """Return how much colour covers the photo: the same everywhere, or more away from 0."""
+    """Return how much the colours cover the photo: evenly, or if signed, more away from 0."""
     if not signed:
         return np.full_like(level, alpha)
     away = np.sqrt(np.abs(2 * level - 1))
@@ -175,7 +177,7 @@ def format_bar_value(value: float, scale: float) -> str:
 
 
 def _draw_text(text: str, width: int) -> Picture:
-    """Draw text in as many lines as it takes, at most three; nothing for no text."""
+    """Draw text in up to three lines; a picture without rows if there is no text."""
     font = load_font(_choose_font_size(width))
     lines = break_lines(text, font, width)
     pitch = int(font.size * 1.35)

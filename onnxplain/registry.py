@@ -1,7 +1,7 @@
 """Methods and fills by name.
 
 Other packages add theirs through the entry points ``onnxplain.methods`` and
-``onnxplain.fills``: a frozen dataclass with the members of `Method` or `Fill`.
+``onnxplain.fills``, each a frozen dataclass with the members of `Method` or `Fill`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FILLS: Mapping[str, type[Fill]] = _list_exported(fills)
 GENERATIVE: Mapping[str, tuple[str, str]] = {
     make_generative_name(name): (name, fills.Inpaint.name) for name in METHODS
 }
-DEFAULT_FILL = fills.DatasetMean.name  # where there is no method whose fill it could be
+DEFAULT_FILL = fills.DatasetMean.name  # where no method says which fill is usual
 
 
 class Choice(NamedTuple):
@@ -56,7 +56,7 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """A name with parameters, as options and plan files give it."""
+    """A name with parameters, as given in options and plan files."""
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -80,8 +80,8 @@ def choose_method_and_fill(method: Method | str, fill: Fill | str | None = None)
     Raises
     ------
     ValueError, TypeError
-        If there is no such method or fill, one is neither a name nor a value, or the two
-        contradict each other.
+        If there is no such method or fill, if one of them is neither a name nor a value, or if
+        the two contradict each other.
     """
     implied = None
     if isinstance(method, str):
@@ -97,7 +97,7 @@ def choose_method_and_fill(method: Method | str, fill: Fill | str | None = None)
     is_generative = isinstance(fill, fills.Inpaint)
     if implied and not is_generative:
         raise ValueError(
-            f"{method} is {chosen.name} with an inpainter as the fill, got {fill!r}; "
+            f"{method} is {chosen.name} with an inpainter as its fill, got the fill {fill!r}; "
             f"ask for {chosen.name}, or leave the fill out"
         )
     method_name = make_generative_name(chosen.name) if is_generative else chosen.name
@@ -105,7 +105,7 @@ def choose_method_and_fill(method: Method | str, fill: Fill | str | None = None)
 
 
 def to_fill(fill: Fill | str) -> Fill:
-    """Return a fill that is given as a value or by name.
+    """Return a fill given as a value or by its name.
 
     Raises
     ------
@@ -136,8 +136,8 @@ def make_fill(name: str, parameters: Mapping[str, Any], inpainter: Inpainter | N
     Raises
     ------
     ValueError, TypeError
-        If there is no such fill, it does not take such a parameter or value, or it needs an
-        inpainter and none is given.
+        If there is no such fill, if it does not take such a parameter or value, or if it needs
+        an inpainter and none is given.
     """
     if name not in get_fills():
         raise ValueError(f"fill {describe_unknown(name, get_fills())}")
@@ -229,12 +229,12 @@ def _find_fill_name(fill: Fill) -> str:
 
 
 def _load_plugins(group: str) -> dict[str, Any]:
-    """Load what other packages offer; warn of what cannot be loaded and leave it out."""
+    """Load the plugins of other packages; leave out those that fail to load, with a warning."""
     plugins = {}
     for point in importlib.metadata.entry_points(group=group):
         try:
             plugins[point.name] = point.load()
-        except Exception as error:  # foreign code: it must not stop the others
+        except Exception as error:  # foreign code, which must not stop the others
             log.warning("%s %r of %s cannot be loaded: %s", group, point.name, point.value, error)
     return plugins
 
@@ -258,5 +258,5 @@ def _parse_assignment(assignment: str) -> tuple[str, Any]:
 
 
 def _freeze(value: Any) -> Any:
-    """Return a tuple for a list, as TOML has no tuples."""
+    """Turn a list into a tuple, as TOML has no tuples."""
     return tuple(value) if isinstance(value, list) else value

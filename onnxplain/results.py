@@ -24,7 +24,7 @@ from onnxplain.core.files import open_replacement, wrap_write_errors, write_atom
 from onnxplain.image import Frame, write_png
 from onnxplain.plot import draw_overlay
 
-FORMAT = 1  # of the files; raised when readers of old files would misread new ones
+FORMAT = 1  # of the files; raised when earlier versions would misread new files
 
 # What reading a damaged archive may raise.
 READ_ERRORS = (
@@ -74,17 +74,17 @@ class Explanation:
     parameters, fill_parameters : mapping
         Hyperparameters of the method and the fill.
     seed : int
-        Together with the names of image and method it decides every random draw.
+        Decides every random draw, together with the names of the image and the method.
     evaluations : int
         Number of images scored; targets of one image may share them.
     seconds : float
-        Time from the start of the image to its end; images of one call share batches.
+        Time from the start of the image to its end; other images may share its batches.
     inpaints : int
-        Pictures that the fill made, each mask once; 0 if the fill is one picture for all masks.
+        Pictures that the fill made, one per distinct mask; 0 if one picture serves all masks.
     inpaint_seconds : float
-        Time that all workers together spent on them.
+        Time that all workers together spent on these pictures.
     inpaint_share : float in [0, 1]
-        Share of the workers' time that they took.
+        Share of the workers' time that these pictures took.
     provenance : mapping
         What ran: the classifier (file, sha256, provider, preprocessing), versions, and the size
         (rows, columns) of the photo and the sha256 of its pixels.
@@ -152,17 +152,17 @@ class Explanation:
     def save(self, folder: str | os.PathLike[str]) -> SavedFiles:
         """Write ``.npz``, ``.json`` and the overlay ``.png`` into a folder.
 
-        They are named after image, method and target. Files of the same explanation are
+        The files are named after image, method and target. Files of the same explanation are
         replaced; files of another explanation are kept, and the new name gets a number.
 
         Parameters
         ----------
         folder : path
-            Made if it does not exist.
+            The folder; made if it does not exist.
 
         Returns
         -------
-        saved : Saved
+        saved : SavedFiles
             The paths of the files.
 
         Raises
@@ -203,7 +203,7 @@ class Explanation:
 def check_folder(folder: str | os.PathLike[str]) -> None:
     """Check that results can be written to a folder; make it if needed.
 
-    So the user learns of it before the work, not after.
+    Callers do this early, so that users learn of a problem before the work, not after.
 
     Raises
     ------
@@ -246,7 +246,7 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
         version = record.pop("format")
         if version != FORMAT:
             raise OutputError(
-                f"{path}: has format {version}, and this version reads {FORMAT}; "
+                f"{path}: has format {version}, but this version reads format {FORMAT}; "
                 f"read it with the version of onnxplain that wrote it"
             )
         window = record.pop("window")
@@ -261,7 +261,7 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
 
 
 def _choose_name(folder: Path, explanation: Explanation) -> str:
-    """Choose the first file name that is free, or that holds this very explanation."""
+    """Choose the first file name that is free or already belongs to this explanation."""
     name = "-".join(
         [
             _shorten(Path(explanation.image).stem, 80),
@@ -289,7 +289,7 @@ def _make_slug(class_name: str) -> str:
 
 
 def _shorten(name: str, max_bytes: int) -> str:
-    """Cut off the end of a name beyond some bytes, which is what file systems count."""
+    """Cut a name to a number of bytes, as file systems count bytes and not characters."""
     while len(os.fsencode(name)) > max_bytes:
         name = name[:-1]
     return name
@@ -301,7 +301,7 @@ def _may_write(record: Path, explanation: Explanation) -> bool:
         stored = json.loads(record.read_bytes())
     except FileNotFoundError:
         return True
-    except ValueError:  # somebody else's file
+    except ValueError:  # not a file of ours
         return False
     new = json.loads(json.dumps(explanation.record()))
     return isinstance(stored, dict) and _identify(stored) == _identify(new)
@@ -312,7 +312,7 @@ def _identify(record: Mapping[str, Any]) -> list[Any]:
     provenance = record.get("provenance", {})
     model = provenance.get("classifier", {})
     return [
-        Path(record.get("image", "")).name,  # decides random draws
+        Path(record.get("image", "")).name,  # the part of the path that decides random draws
         *(record.get(key) for key in _QUESTION_KEYS),
         *(provenance.get(key) for key in ("pixels_sha256", "preprocessing", "inpainter")),
         *(model.get(key) for key in ("model", "sha256")),

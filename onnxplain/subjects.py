@@ -26,7 +26,7 @@ class NamedImage(NamedTuple):
     """An image that has not been read yet.
 
     `label` identifies it in messages and results: its path, or its position in the list.
-    `name` decides random draws and stays the same when a file moves: the file's name.
+    `name` decides random draws: the file's name, which stays the same when the file moves.
     """
 
     label: str
@@ -63,12 +63,18 @@ class Subject:
     probabilities: NDArray[np.float64]
 
     def case(self, target: int) -> Case:
-        """Return the question why the image gets its score for one class."""
+        """Return the question of why the image gets its score for one class."""
         return Case(self.name, self.image, target, n_classes=len(self.probabilities))
 
 
 def name_images(images: Iterable[ImageSource]) -> list[NamedImage]:
-    """Name every image."""
+    """Name every image of a list.
+
+    Raises
+    ------
+    TypeError
+        If a single image is given in place of a list, or something is not an image.
+    """
     if isinstance(images, str | os.PathLike | np.ndarray | PIL.Image.Image):
         raise TypeError("explain_many takes a list of images; explain takes one")
     return [name_image(image, position) for position, image in enumerate(images)]
@@ -84,7 +90,7 @@ def name_image(source: ImageSource, position: int) -> NamedImage:
                 f"{type(source).__name__}"
             )
         return NamedImage(name, name, source)
-    # File names need not be valid text: invalid bytes become a replacement character.
+    # File names may not be valid text: invalid bytes become a replacement character.
     name = os.fsencode(Path(source).name).decode(errors="replace")
     return NamedImage(os.fspath(source), name, source)
 
@@ -152,7 +158,7 @@ def classify(classifier: Classifier, image: Image) -> NDArray[np.float64]:
 
 
 def fit_to_classifier(classifier: Classifier, photo: Image) -> tuple[Frame, Image]:
-    """Bring a photo to the classifier's size; return also which part of it remains."""
+    """Bring a photo to the classifier's size; return the frame that was used, and the image."""
     rows, columns, _ = photo.shape
     wanted = classifier.preprocessing
     frame = place_frame((rows, columns), classifier.size, wanted.fit, wanted.crop)

@@ -34,9 +34,9 @@ def parse_targets(target: Target, class_names: Sequence[str]) -> Targets:
     Parameters
     ----------
     target : int, str, or a sequence of them, or None
-        The index of a class; its name, or one of its names if commas separate several, in
-        upper or lower case; ``'top-3'`` for the three most probable classes of each image.
-        None is the most probable one.
+        The index of a class; its name, or one of several names that commas separate, in upper
+        or lower case; or ``'top-3'`` for the three most probable classes of each image. None
+        means the most probable class.
     class_names : sequence of str
         A name for every class.
 
@@ -69,7 +69,7 @@ def parse_targets(target: Target, class_names: Sequence[str]) -> Targets:
 
 
 def choose_targets(targets: Targets, probabilities: NDArray[np.floating]) -> list[int]:
-    """Return the classes to explain, each once, of an image with these probabilities (K,)."""
+    """Choose the classes to explain, each once, for an image with these probabilities (K,)."""
     ranked = np.argsort(-probabilities, kind="stable").tolist()
     chosen: list[int] = []
     for target in targets:
@@ -78,7 +78,7 @@ def choose_targets(targets: Targets, probabilities: NDArray[np.floating]) -> lis
 
 
 def count_targets(targets: Targets) -> int:
-    """Return the largest number of classes to explain per image."""
+    """Return the largest possible number of classes to explain per image."""
     return sum(target.n if isinstance(target, Top) else 1 for target in targets)
 
 
@@ -95,7 +95,7 @@ def _parse_target(target: SupportsIndex | str, class_names: Sequence[str]) -> in
     if not 0 <= index(target) < len(class_names):
         raise ValueError(
             f"target must be a class from 0 to {len(class_names) - 1}, got {target}; "
-            f"or give its name, or top-N"
+            f"names of classes and top-N are accepted too"
         )
     return index(target)
 
@@ -107,11 +107,11 @@ def _check_top(n: int, n_classes: int) -> int:
 
 
 def _find_class(name: str, class_names: Sequence[str]) -> int | None:
-    """Return the class with this whole name, or else with this among its names."""
+    """Find the class with exactly this name, or else the one that has it among its names."""
     wanted = name.strip().casefold()
     folded = [class_name.casefold() for class_name in class_names]
-    same = [i for i, class_name in enumerate(folded) if class_name == wanted]
-    indices = same or [i for i, names in enumerate(folded) if wanted in _split_names(names)]
+    exact = [i for i, class_name in enumerate(folded) if class_name == wanted]
+    indices = exact or [i for i, names in enumerate(folded) if wanted in _split_names(names)]
     if len(indices) > 1:
         listed = ", ".join(f"{i} ({class_names[i]})" for i in indices)
         raise ValueError(f"target {name!r} fits several classes; give an index: {listed}")

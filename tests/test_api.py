@@ -147,7 +147,7 @@ def test_explanation_records_the_question_and_the_result(classifier, photo):
     np.testing.assert_array_equal(explanation.photo, photo)
 
 
-def test_full_heatmap_covers_the_window_of_the_classifier_alone(classifier, photo):
+def test_full_heatmap_covers_only_the_window_of_the_classifier(classifier, photo):
     explanation = explain(classifier, photo, SP(patch=4, stride=2))
     frame: Frame = place_frame((24, 36), SIZE)
     window = frame.window
@@ -162,7 +162,7 @@ def test_predicted_class_is_explained_by_default(classifier, photo):
     assert explanation.target == scores.argmax()
 
 
-def test_targets_share_evaluations_and_equal_each_explained_alone(classifier, photo):
+def test_targets_share_evaluations_and_get_the_heatmaps_that_they_get_alone(classifier, photo):
     scored = []
 
     def count_and_score(images):
@@ -222,7 +222,7 @@ def test_progress_is_exact(classifier, photo):
 
 @dataclass(frozen=True)
 class Stops:
-    """Asks about one mask twice, or three times for class 0; announces more."""
+    """Asks about one mask twice, or three times for class 0; announces more evaluations."""
 
     name: ClassVar[str] = "stops"
     adaptive: ClassVar[bool] = True
@@ -238,7 +238,7 @@ class Stops:
         return Attribution(np.full(case.size, case.target, np.float32))
 
 
-def test_adaptive_method_runs_per_target_and_progress_ends_at_the_work_done(classifier, photo):
+def test_adaptive_method_runs_once_per_target_and_progress_ends_at_the_work_done(classifier, photo):
     calls: list[tuple[int, int, int]] = []
     explanations = explain_many(
         classifier,
@@ -253,7 +253,7 @@ def test_adaptive_method_runs_per_target_and_progress_ends_at_the_work_done(clas
     assert calls[-1] == (5, 5, 0)
 
 
-def test_open_parameter_is_recorded_as_it_was_decided(classifier, photo):
+def test_parameter_left_open_is_recorded_as_it_was_decided(classifier, photo):
     method = onnxplain.MP2(grid=2)
     assert explain(classifier, photo, method).parameters["gain"] == "difference"
 
@@ -287,7 +287,7 @@ def test_error_of_a_method_is_a_failure_of_its_image(classifier, photo):
     [
         (MaskQuery(PatchMasks(np.zeros((1, 2), int), 3, (9, 9))), None, "masks of the case's size"),
         (MaskQuery(np.zeros((2, 9, 9))), None, "size, 12 x 12, got 9 x 9"),  # type: ignore[arg-type]
-        (ImageQuery(np.zeros((2, 9, 9, 3), np.float32)), None, r"images \(N, 12, 12, 3\)"),
+        (ImageQuery(np.zeros((2, 9, 9, 3), np.float32)), None, r"case's size, \(N, 12, 12, 3\)"),
         (np.zeros((2, *SIZE)), None, "yields a MaskQuery, an ImageQuery or a FillQuery, got ndarr"),
         (MaskQuery(np.zeros((2, *SIZE))), np.zeros(SIZE), "returns an Attribution, got ndarray"),  # type: ignore[arg-type]
     ],
@@ -313,7 +313,7 @@ def test_masks_of_another_package_may_be_an_array(classifier, photo):
 
 @dataclass(frozen=True)
 class Foreign:
-    """Yields one query, and returns a value, or the scores as a map if the value is None."""
+    """Yields a query; returns the value, or the scores as a map if the value is None."""
 
     query: Any
     value: Any
@@ -370,8 +370,8 @@ def test_probabilities_outside_0_to_1_are_an_error(photo):
         ({"target": "top-2"}, ValueError, "explain_many explains several"),
         ({"seed": -1}, ValueError, "seed must be >= 0, got -1"),
         ({"seed": None}, TypeError, "seed takes an integer, got None"),
-        ({"method": RISE}, TypeError, r"a value or a name, as RISE\(\) or 'rise'"),
-        ({"fill": Blur}, TypeError, r"a value or a name, as Blur\(\) or 'blur'"),
+        ({"method": RISE}, TypeError, r"a value or a name, such as RISE\(\) or 'rise'"),
+        ({"fill": Blur}, TypeError, r"a value or a name, such as Blur\(\) or 'blur'"),
         ({"fill": np.zeros((12, 12, 3))}, TypeError, "a fill is a value or a name.*got ndarray"),
     ],
 )
@@ -401,7 +401,7 @@ def test_pillow_images_of_any_mode_are_explained(classifier, photo):
         explain(classifier, [[0, 1]], method)
 
 
-def test_pillow_image_is_explained_as_its_file(classifier, photo, tmp_path: Path):
+def test_pillow_image_gets_the_same_explanation_as_its_file(classifier, photo, tmp_path: Path):
     exif = PIL.Image.Exif()
     exif[0x0112] = 6
     PIL.Image.fromarray(photo).save(tmp_path / "turned.png", exif=exif)

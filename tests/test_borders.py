@@ -78,7 +78,7 @@ def test_a_wrapped_package_is_forbidden_in_every_core_module(copy: Path) -> None
         ("plot.py", "jinja2"),
     ],
 )
-def test_a_wrapped_package_is_forbidden_outside_its_room(
+def test_a_wrapped_package_is_forbidden_outside_its_wrapper(
     copy: Path, module: str, package: str
 ) -> None:
     plant(copy, module, f"import {package}")
@@ -105,7 +105,7 @@ def test_an_upward_import_breaks_the_layers(copy: Path, module: str, line: str) 
     assert "Who may import whom BROKEN" in report.stdout
 
 
-def test_a_new_module_has_to_find_its_layer(copy: Path) -> None:
+def test_a_new_module_must_be_given_a_layer(copy: Path) -> None:
     (copy / "onnxplain" / "attic.py").write_text("")
     report = lint(copy)
     assert report.returncode == 1
@@ -113,7 +113,7 @@ def test_a_new_module_has_to_find_its_layer(copy: Path) -> None:
 
 
 def test_the_map_stays_small() -> None:
-    """At most 12 modules beside the packages and 14 layers, and no layer import is excused."""
+    """There are at most 14 layers, and 12 modules beside packages; no import is excused."""
     (layers,) = (contract for contract in CONTRACTS if contract["type"] == "layers")
     assert len(layers["layers"]) <= 14
     assert "ignore_imports" not in layers

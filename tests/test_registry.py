@@ -66,7 +66,9 @@ def test_generative_method_without_inpainter_says_how_to_give_one():
 
 
 def test_generative_method_with_another_fill_is_refused():
-    with pytest.raises(ValueError, match="rise-g is rise with an inpainter as the fill, got Blur"):
+    with pytest.raises(
+        ValueError, match="rise-g is rise with an inpainter as its fill, got the fill Blur"
+    ):
         registry.choose_method_and_fill("rise-g", "blur")
 
 

@@ -181,7 +181,7 @@ def write_zip(path: Path, good: bytes) -> None:
         (truncate, "is not a complete explanation"),
         (write_pickle, "is not a complete explanation"),
         (write_foreign_npz, "is not a complete explanation"),
-        (write_newer_format, "has format 99, and this version reads 1"),
+        (write_newer_format, "has format 99, but this version reads format 1"),
         (write_text, "is not a complete explanation"),
         (write_zip, "is not a complete explanation"),
     ],

@@ -122,12 +122,12 @@ def test_missing_file_is_an_image_error(tmp_path: Path):
         read(tmp_path / "missing.jpg")
 
 
-def test_bytes_survive_the_way_through_floats():
+def test_8_bit_values_survive_conversion_to_float_and_back():
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
     np.testing.assert_array_equal(to_uint8(from_array(values))[..., 0], values)
 
 
-def test_photo_is_fitted_as_the_preprocessing_of_the_classifier_says():
+def test_photo_is_fitted_as_the_classifiers_preprocessing_says():
     net = Net(score_brightness, SIZE)
     image = from_array(PHOTO)
     frame, fitted = fit_to_classifier(net, image)

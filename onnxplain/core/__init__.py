@@ -14,13 +14,13 @@ query
 reply
     What the flow gets back: the scores, gradients or images that answer the whole query.
 fill
-    What stands in for removed pixels, as a blur or an inpainter.
+    What stands in for removed pixels, such as a blur or the output of an inpainter.
 filling
     A fill prepared for one image.
 planes
-    What a classifier precomputes for one image and one picture as its fill, to compose masks.
+    What a classifier precomputes from one image and its fill picture, to apply masks to them.
 part
-    Some masks of one query with their planes: what the classifier composes and scores.
+    Some masks of one query, with their planes, for the classifier to compose and score.
 slice
     Consecutive items of one query; several slices fill a batch.
 job
@@ -28,7 +28,7 @@ job
 outcome
     How a job ended: the values of its flows, or the error that stopped it, and the effort.
 settle
-    To decide whether a method that left it open uses gradients.
+    To decide whether a method uses gradients, where its parameters leave this open.
 judge
-    To give a heatmap or a fill its value by a metric.
+    To compute the value that a metric gives a heatmap or a fill.
 """

@@ -84,7 +84,7 @@ class Case:
     boxes : tuple of Box
         Where the object is, in pixels of `image`; used by some metrics.
     n_classes : int, optional
-        Number of classes of the classifier; its reciprocal is chance level.
+        Number of classes of the classifier, K; chance level is 1 / K.
     """
 
     name: str
@@ -114,7 +114,7 @@ class Attribution:
     order : ndarray of int, optional
         Cells in the order in which the method removed them.
     details : mapping
-        Further facts about the run, of types that JSON can hold.
+        Further facts about the run, as values that JSON can hold.
     """
 
     heatmap: Heatmap
@@ -126,13 +126,13 @@ class Attribution:
 def make_rng(seed: int, *names: str) -> np.random.Generator:
     """Make a random generator that depends on the seed and the names, and on nothing else.
 
-    So draws do not depend on order, batch size, sharding or what else runs.
+    Draws therefore do not depend on order, batch size, sharding or on what else runs.
 
     Examples
     --------
     >>> float(make_rng(0, "cat", "rise").random()) == float(make_rng(0, "cat", "rise").random())
     True
     """
-    # File names need not be valid text.
+    # File names may hold bytes that are not valid text.
     words = (zlib.crc32(name.encode(errors="surrogateescape")) for name in names)
     return np.random.default_rng([seed, *words])

@@ -3,7 +3,7 @@
 ::
 
     OnnxplainError              anything that the user can put right; its text says how
-    ├── ImageError              a photo that cannot be read, or a file that is no photo
+    ├── ImageError              a photo that cannot be read, or a file that is not a photo
     ├── ModelError              an ONNX file that cannot be used as it is described
     │   └── GradientError       a model that cannot be differentiated (`onnxplain.gradient`)
     ├── DeviceError             the requested device or provider is not available
@@ -45,7 +45,7 @@ class GradientUnusable(ScoreError):
 
 
 class InpainterError(OnnxplainError):
-    """An inpainter returned something that is not the image, filled."""
+    """An inpainter returned something that is not a filled image."""
 
 
 class ZooError(OnnxplainError):
@@ -57,7 +57,7 @@ class OutputError(OnnxplainError):
 
 
 def format_in_one_line(error: Exception) -> str:
-    """Return an error's text in one line, with its type unless it was written for users."""
+    """Return an error's text in one line, after its type unless the text was written for users."""
     text = " ".join(str(error).split())
     if isinstance(error, OnnxplainError | ValueError):
         return text

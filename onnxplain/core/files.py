@@ -28,15 +28,16 @@ def write_atomic(path: Path, content: bytes) -> None:
 def open_replacement(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that replaces `path` when it is complete, and only then.
 
-    Until then it has another name: readers of `path` see the old file or the new one, and of
-    two writers one wins. The folder must exist.
+    Until then the file has another name: readers of `path` see either the old file or the new
+    one, and if two writers meet, one of them wins. The folder must exist.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     """
-    part = path.with_name(f".{uuid.uuid4().hex}")  # `path` may be as long as names can be
+    # The name is not made from that of `path`, which may be as long as names can be.
+    part = path.with_name(f".{uuid.uuid4().hex}")
     try:
         with part.open("xb") as file:
             yield file
@@ -48,7 +49,7 @@ def open_replacement(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def wrap_write_errors(place: Path) -> Iterator[None]:
-    """Turn an ``OSError`` of the block into an error that names the file or folder.
+    """Turn an ``OSError`` raised in the block into an error that names the file or folder.
 
     Raises
     ------

@@ -21,22 +21,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskQuery:
-    """A query for the target's score of the case's image under each mask.
+    """A query for the score of the target with each mask applied to the case's image.
 
     Parameters
     ----------
     masks : Masks
         What to remove; 1 removes.
     kind : {'probability', 'log-odds', 'logit'}
-        Which score.
+        Which score of the target.
     fill : Fill, optional
         What stands in for removed pixels; the job's fill if not given.
     classes : bool
         Whether the reply should also hold the probabilities of every class.
     holes : Masks, optional
-        One hole per mask, which contains the mask: a fill that depends on the mask is made
-        for the hole, so masks in the same hole share one fill. The masks themselves if not
-        given.
+        One hole per mask, which contains the mask. A fill that depends on the mask is made
+        for the hole instead, so masks in the same hole share one fill. If not given, the masks
+        themselves are the holes.
     """
 
     masks: Masks
@@ -51,7 +51,7 @@ class MaskQuery:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageQuery:
-    """A query for the target's score of other images, such as crops of the case's image.
+    """A query for the score of the target on other images, such as crops of the case's image.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class ImageQuery:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FillQuery:
-    """A query for what stands in for the pixels that each mask removes from the case's image.
+    """A query for the fill of the pixels that each mask removes from the case's image.
 
     Parameters
     ----------
@@ -122,17 +122,17 @@ Flow: TypeAlias = Generator[Query, Reply, T]
 class Method(Protocol):
     """An explanation method: frozen hyperparameters and one flow.
 
-    A method is `adaptive` if its queries depend on the replies it gets. One that is not
-    adaptive asks the same of an image whatever the target, so several targets of the image
-    share their evaluations.
+    A method is `adaptive` if its queries depend on the replies it gets. A method that is not
+    adaptive yields the same queries for every target of an image, so the targets share their
+    evaluations.
     """
 
     name: ClassVar[str]
     adaptive: ClassVar[bool]
-    usual_fill: ClassVar[str]  # the fill of its paper, by its name in the registry
+    usual_fill: ClassVar[str]  # the name, in the registry, of the fill that its paper uses
 
     def evaluations(self, size: Size) -> int:
-        """Return how many images are scored for a case of that size (at most, if adaptive)."""
+        """Return the number of images scored for a case of this size; the most, if adaptive."""
         ...
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
@@ -142,9 +142,9 @@ class Method(Protocol):
 
 @runtime_checkable
 class ByGradient(Protocol):
-    """A method that can use gradients, and can also do without."""
+    """A method that can use gradients, but can also work without them."""
 
-    without_gradients: ClassVar[str]  # the parameter that avoids them, as "estimator=spsa"
+    without_gradients: ClassVar[str]  # the parameter that avoids them, such as "estimator=spsa"
 
     @property
     def wants_gradients(self) -> bool:
@@ -153,21 +153,21 @@ class ByGradient(Protocol):
 
     @property
     def needs_gradients(self) -> bool:
-        """Whether its parameters demand gradients, so that it fails without."""
+        """Whether its parameters demand gradients, so that it fails without them."""
         ...
 
     def settled(self, *, gradients: bool) -> Method:
-        """Return the same method with the use of gradients decided where it was left open."""
+        """Return the method with the use of gradients decided, if its parameters left it open."""
         ...
 
 
 def start_flow(method: Method, case: Case, seed: int) -> Flow[Attribution]:
-    """Start a method's flow over one case; its draws depend on the seed and their names."""
+    """Start a method's flow over one case; draws depend on the seed and the names of both."""
     return method.flow(case, make_rng(seed, case.name, method.name))
 
 
 def advise_scores_alone(*methods: Method) -> str:
-    """Return how to run the methods without gradients; empty if they do not use any."""
+    """Return advice on running methods without gradients; empty if none of them uses any."""
     choices = {
         f"{method.name} with {method.without_gradients}"
         for method in methods

@@ -46,7 +46,7 @@ class Param:
     lt: float | None = None
 
     def bounds(self) -> str:
-        """Return the range in words, as ``> 0 and <= 1``; empty if there is none."""
+        """Return the range as text, such as ``> 0 and <= 1``; empty if there is none."""
         signs = ((">=", self.ge), (">", self.gt), ("<=", self.le), ("<", self.lt))
         return " and ".join(f"{sign} {bound:g}" for sign, bound in signs if bound is not None)
 
@@ -107,7 +107,7 @@ class Hyperparameter:
 
 
 class Parametrised:
-    """Mixin of methods, fills and metrics that checks every declared value when built."""
+    """Mixin for methods, fills and metrics; checks every declared value when one is built."""
 
     __slots__ = ()
 
@@ -120,7 +120,7 @@ class Parametrised:
 
 def list_parameters(cls: type) -> tuple[Hyperparameter, ...]:
     """Return the hyperparameters that a dataclass declares, in the order of its fields."""
-    return _read_parameters(typing.cast(Hashable, cls))  # mypy takes a class for unhashable
+    return _read_parameters(typing.cast(Hashable, cls))  # mypy believes that classes are unhashable
 
 
 @cache  # reading the annotations of a class takes 1 ms, and every row of a study needs them
@@ -156,7 +156,7 @@ def _describe_type(hinted: Any) -> dict[str, Any]:
 
 
 def to_plain(value: Any) -> Any:
-    """Return Python's own numbers for NumPy's, and tuples for lists and arrays.
+    """Convert NumPy's numbers to Python's own, and lists and arrays to tuples.
 
     Examples
     --------
@@ -181,7 +181,7 @@ def get_values(owner: object) -> dict[str, Any]:
 
 
 def build(cls: type[T], given: Mapping[str, Any]) -> T:
-    """Build a method, fill or metric from named values; a wrong name gets a suggestion."""
+    """Build a method, fill or metric from named values; suggest a name in place of a wrong one."""
     known = [parameter.name for parameter in list_parameters(cls)]
     for name in given:
         if name not in known:
@@ -192,7 +192,7 @@ def build(cls: type[T], given: Mapping[str, Any]) -> T:
 def check_is_value(
     value: object, member: str, example: str, *, noun: str, name: str | None = None
 ) -> None:
-    """Check that a method, fill or metric was given as a value, and not as its class.
+    """Check that a method, fill or metric was given as a value, not as a class.
 
     Parameters
     ----------
@@ -201,23 +201,23 @@ def check_is_value(
     member : str
         A member that every such value has.
     example : str
-        How a value is made, for the message.
+        An expression that makes such a value, for the message.
     noun : str
         What the value should be, for the message.
     name : str, optional
-        An example of a name, for the message, where names are accepted too.
+        A name that could be given instead, for the message, if names are accepted too.
 
     Raises
     ------
     TypeError
-        If it is a class, or has no such member.
+        If the value is a class, or has no such member.
 
     Examples
     --------
     >>> check_is_value(Param, "flow", "Deletion()", noun="metric")
     Traceback (most recent call last):
         ...
-    TypeError: a metric is a value, as Param(), got the class Param
+    TypeError: a metric is a value, such as Param(), got the class Param
     """
     if isinstance(value, type):
         example, given = f"{value.__name__}()", f"the class {value.__name__}"
@@ -225,13 +225,14 @@ def check_is_value(
         return
     else:
         given = type(value).__name__
-    accepted = f"a value, as {example}" if name is None else f"a value or a name, as {example}"
-    alternative = "" if name is None else f" or {name!r}"
-    raise TypeError(f"a {noun} is {accepted}{alternative}, got {given}")
+    accepted = f"a value, such as {example}"
+    if name is not None:
+        accepted = f"a value or a name, such as {example} or {name!r}"
+    raise TypeError(f"a {noun} is {accepted}, got {given}")
 
 
 def describe_unknown(name: str, known: Iterable[str]) -> str:
-    """Return ``'x' is unknown; did you mean 'y'?``, or the first of the known names."""
+    """Return ``'x' is unknown; did you mean 'y'?``, or a list of the first known names."""
     names = list(known)
     near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     listed = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")

@@ -31,7 +31,7 @@ class Masks(Protocol):
 
 
 class Part(NamedTuple):
-    """Some masks of one query, and the planes of the image and fill that they belong to."""
+    """Some masks of one query, and the planes of their image and fill."""
 
     planes: Any  # from `Classifier.planes`
     masks: Masks
@@ -47,7 +47,7 @@ class Differentiable(Protocol):
     ) -> tuple[Scores, Images]:
         """Return raw scores (N, K), and d score / d image (N, H, W, 3).
 
-        The differentiated score is that of each image's own target (N,), of the given kind.
+        What is differentiated is each image's score of its own target (N,), of the given kind.
         """
         ...
 
@@ -77,7 +77,7 @@ class Classifier(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Number of images that it runs at once; it splits calls that bring more."""
+        """Number of images that it runs at once; it splits calls with more."""
         ...
 
     @property
@@ -99,7 +99,7 @@ class Classifier(Protocol):
         ...
 
     def planes(self, image: Image, fill: Image) -> Any:
-        """Precompute what composing `image` with `fill` needs, once for many masks."""
+        """Precompute, once for many masks, what composing `image` with `fill` needs."""
         ...
 
     def masked_scores(self, parts: Sequence[Part]) -> Scores:
@@ -107,7 +107,7 @@ class Classifier(Protocol):
         ...
 
     def gradients(self) -> Differentiable:
-        """Return its gradients; raise a `ModelError` that says why if it has none."""
+        """Return its gradients; if it has none, raise a `ModelError` that says why."""
         ...
 
 
@@ -129,8 +129,8 @@ class Inpainter(Protocol):
         ...
 
 
-# A fill prepared for one image: one picture if it is the same whichever pixels are removed,
-# else a function that makes a picture for each of some masks (N, H, W).
+# A fill prepared for one image: one picture, if it is the same whichever pixels are removed;
+# else a function that takes masks (N, H, W) and makes one picture per mask.
 Prepared: TypeAlias = Image | Callable[[Mask], Images]
 
 

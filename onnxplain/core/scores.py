@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Outputs, ScoreKind
 
-# A probability below this is rounding noise of a model that gives probabilities.
+# If a model returns probabilities, smaller ones than this are rounding noise.
 SMALLEST_PROBABILITY = 1e-7
 SLACK = 0.01  # how far float16 or quantisation may round probabilities out of [0, 1]
 
@@ -23,7 +23,7 @@ def to_probabilities(raw: NDArray[np.floating], outputs: Outputs) -> NDArray[np.
 
 
 def are_probabilities(values: NDArray[np.floating]) -> bool:
-    """Return whether all values lie in [0, 1], up to rounding; NaN does not."""
+    """Return whether all values lie in [0, 1], up to rounding; False if any is NaN."""
     return bool(values.min() >= -SLACK and values.max() <= 1 + SLACK)
 
 
@@ -41,10 +41,10 @@ def compute_target_scores(
     outputs : {'logits', 'probabilities'}
         What `raw` holds.
     kind : {'probability', 'log-odds', 'logit'}
-        Log-odds are ``z_t - logsumexp(z_others)``, in float64 and from the logits if the
-        model gives them: near a probability of 1 they still tell scores apart where the
-        probability has stopped moving. The logit of a model that gives probabilities is
-        their logarithm.
+        Log-odds are ``z_t - logsumexp(z_others)``, computed in float64, and from the logits if
+        the model returns them: close to 1, log-odds still tell scores apart whose
+        probabilities are equal after rounding. If the model returns probabilities, the logit
+        is their logarithm.
 
     Returns
     -------

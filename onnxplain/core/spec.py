@@ -27,11 +27,11 @@ class ModelSpec:
     layout : {'nchw', 'nhwc'}
         Order of the input's axes.
     colour : {'rgb', 'bgr', 'grey'}
-        Order of the channels; grey is ``.299 R + .587 G + .114 B``.
+        The channels and their order; grey is ``.299 R + .587 G + .114 B``.
     dtype : {'float32', 'float16', 'uint8'}
         Element type of the input.
     range : (low, high)
-        What 0 and 1 become before `mean` and `std`.
+        The values that p = 0 and p = 1 get before `mean` and `std` are applied.
     mean, std : tuple of float
         In units of `range`, one per channel in the model's channel order.
     size : (rows, columns)

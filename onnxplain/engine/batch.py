@@ -1,8 +1,8 @@
 """One batch: slices of the live flows' queries, rendered, composed and scored.
 
 This is the work of a worker thread. It knows nothing of flows and only reads shared values.
-Slices are prepared one by one, as their masks and fills may be plugins and fail; those that
-are ready are answered by one call of the classifier.
+Slices are prepared one by one, because their masks and fills may be plugins, which may fail.
+One call of the classifier then answers all slices that are ready.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _score_masks(
         with turn:
             return _split_rows(batch, raw=classifier.masked_scores(parts))
     except Exception:
-        # Masks may be plugins: if some cannot be rendered, the other slices are scored again.
+        # Masks may be plugins: if some cannot be rendered, score the other slices again.
         rendered, results = _prepare(batch, _render)
         if not results:
             raise
@@ -123,7 +123,7 @@ def _call_classifier(
     except ScoreError as fault:
         if len(pieces) == 1:
             return [SliceFailure(GradientUnusable(f"{pieces[0].case.name}: {fault}"))]
-        # The fault lies with one image: ask for each slice alone.
+        # A single image may be at fault: ask for each slice alone.
         ends = np.cumsum([len(piece) for piece in pieces])[:-1]
         alone = zip(pieces, np.split(images, ends), strict=True)
         return [_call_classifier(classifier, gradients, [piece], part)[0] for piece, part in alone]
@@ -133,7 +133,7 @@ def _call_classifier(
 def _prepare(
     batch: Sequence[Slice], prepare: Callable[[Slice], T]
 ) -> tuple[dict[Slice, T], dict[Slice, SliceResult]]:
-    """Prepare every slice by itself; return those that are ready, and the failures so far."""
+    """Prepare every slice by itself; return what was prepared, and the failures."""
     ready: dict[Slice, T] = {}
     results: dict[Slice, SliceResult] = {}
     for piece in batch:
@@ -151,7 +151,7 @@ def _make_part(piece: Slice) -> Part:
 
 
 def _make_images(piece: Slice) -> tuple[Images, Effort]:
-    """Return the images of a slice; compose masks whose fill depends on the mask."""
+    """Return the images of a slice: those of its query, or composed here from its masks."""
     if isinstance(piece.query, ImageQuery):
         return piece.query.images[piece.start : piece.stop], Effort()
     assert isinstance(piece.query, MaskQuery)
@@ -193,7 +193,7 @@ def _split_rows(
 def _share_time(
     batch: Sequence[Slice], results: Sequence[SliceResult], seconds: float
 ) -> list[SliceResult]:
-    """Share out the time: that of fills to the slices they were made for, the rest by length."""
+    """Give each slice the time of its own fills, and a share by length of all other time."""
     efforts = [result.effort if isinstance(result, SliceAnswer) else Effort() for result in results]
     shared = seconds - sum(effort.inpaint_seconds for effort in efforts)
     per_item = shared / sum(len(piece) for piece in batch)

@@ -1,7 +1,7 @@
 """Fills that depend on the mask: each hole is filled once, and the work is measured.
 
-An inpainter costs several times what a classifier does, and methods ask for the same holes
-again: LIME with few superpixels, MP2 from step to step, patches that share a fill.
+An inpainter takes several times as long as a classifier, and methods ask for the same holes
+again: LIME with few superpixels, MP2 from step to step, and patches that share a fill.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from onnxplain.core.data import Image, Images, Mask
 
-MAX_FILLS = 32  # kept in case another job asks for the same; each holds its image
+MAX_FILLS = 32  # fills kept in case another job asks for the same; each holds its image
 
 _Promise: TypeAlias = "Future[Image]"
 
@@ -29,11 +29,11 @@ class FilledImages(NamedTuple):
     Parameters
     ----------
     images : (N, H, W, 3) ndarray of float32
-        One per mask.
+        One picture per mask.
     n_made : int
-        How many were made: not those in the cache, nor those of masks without a hole.
+        Number of pictures made, not counting those in the cache or for masks without a hole.
     seconds : float
-        Time spent on making them and on waiting for those that another thread was making.
+        Time spent making pictures, and waiting for those that another thread was making.
     """
 
     images: Images
@@ -43,9 +43,9 @@ class FilledImages(NamedTuple):
 
 @final
 class FillingCache:
-    """The pictures that the fills of all live images made, least recently used out first.
+    """The pictures that the fills of all live images made; drops the least recently used first.
 
-    It is thread-safe.
+    The cache is thread-safe.
 
     Parameters
     ----------
@@ -63,12 +63,12 @@ class FillingCache:
     def get_fill(
         self, image: Image, identity: Hashable, fill: Callable[[Mask], Images]
     ) -> CachedFill:
-        """Return the cached form of a fill prepared for an image: the same for all who ask.
+        """Return the cached form of a fill prepared for an image; all callers get the same one.
 
-        Several jobs may look at one image, as those of several targets do. `identity` is the
-        fill, and all else that decides what it draws.
+        Several jobs may ask about one image, such as the jobs of its targets. `identity` holds
+        the fill and everything else that decides its random draws.
         """
-        key = id(image), identity  # an image that is kept keeps its id
+        key = id(image), identity  # the id stays valid, as the image is kept below
         with self._lock:
             if key not in self._fills:
                 self._fills[key] = image, CachedFill(fill, self)
@@ -80,10 +80,10 @@ class FillingCache:
     def claim(
         self, fill: CachedFill, hashes: Sequence[bytes], n_bytes: int
     ) -> tuple[list[_Promise], list[int]]:
-        """Return a promise of the picture for every mask, and which the caller has to make.
+        """Return a promise of a picture for every mask, and which pictures the caller must make.
 
-        Masks are given by their hashes, and those to make by their indices. Each picture takes
-        `n_bytes`.
+        Masks are given by their hashes. The pictures to make are given by the indices of their
+        masks. Each picture takes `n_bytes`.
         """
         promises: list[_Promise] = []
         to_make: list[int] = []
@@ -102,7 +102,7 @@ class FillingCache:
         return promises, to_make
 
     def forget(self, fill: CachedFill, hashes: Iterable[bytes]) -> None:
-        """Drop pictures that could not be made, so that the next to ask tries again."""
+        """Drop pictures that could not be made, so that the next caller tries again."""
         with self._lock:
             for mask_hash in hashes:
                 _, freed = self._pictures.pop((fill, mask_hash), (None, 0))
@@ -128,8 +128,8 @@ class CachedFill:
     def __call__(self, masks: Mask) -> FilledImages:
         """Return the picture of every mask.
 
-        A picture that another thread is making is waited for, but only after this thread has
-        made its own: no two threads wait for each other.
+        The call waits for pictures that other threads are making, but only after it has made
+        its own, so no two threads wait for each other.
         """
         began = time.perf_counter()
         hashes = [hashlib.blake2b(mask.tobytes()).digest() for mask in masks]

@@ -32,7 +32,7 @@ class Job(Generic[T]):
     seed : int
         Seed of fills that draw random numbers.
     advice : str
-        What to do if the classifier's gradients turn out to be unusable; ends such errors.
+        What to do if the classifier's gradients turn out to be unusable; ends the error's text.
     """
 
     cases: tuple[Case, ...]

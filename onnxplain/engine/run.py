@@ -39,10 +39,10 @@ EngineProgress = Callable[[int, int], None]
 # not grow with the number of images.
 MAX_LIVE_JOBS = 16
 # Capacity for pictures that fills made for masks, shared by the live jobs. It holds 222
-# pictures of 224 px: those of all sets of seven superpixels.
+# pictures of 224 px, which is enough for all 2**7 sets of seven superpixels.
 _CACHE_BYTES = 2**27
-# Images that a worker gets at once, if there are as many: handing over costs the same for any
-# number. A classifier whose batches are smaller splits them.
+# Images that a worker gets at once, if that many are waiting: handing them over costs the same
+# for any number. A classifier with smaller batches splits them.
 _TASK_SIZE = 8
 
 
@@ -56,15 +56,15 @@ def run(
 ) -> Iterator[Outcome[T]]:
     """Run flows against one classifier and yield the outcomes of their jobs as they end.
 
-    A job whose own code, fill or scores fail ends with its error, and the others go on. A
-    classifier that fails to run at all ends everything.
+    If a job's own code, fill or scores fail, that job ends with the error and the others go on.
+    If the classifier fails to run at all, its error is raised and ends all jobs.
 
     Parameters
     ----------
     classifier : Classifier
         Scores the images; its `batch_size` and `workers` decide the batches.
     jobs : iterable of Job
-        The next one is drawn when there is room for it.
+        The next job is taken when there is room for it.
     gradients : Differentiable, optional
         The gradients of the same classifier, for methods that use them.
     live : int
@@ -81,14 +81,15 @@ def run(
     waiting = iter(jobs)
     running: list[RunningJob[T]] = []
     cache = FillingCache(_CACHE_BYTES)
-    # If the classifier runs one call at a time, the next batch is filled meanwhile.
+    # `turn` limits the calls of the classifier. Even with one worker there are two threads, so
+    # that the next batch is prepared meanwhile.
     turn = threading.BoundedSemaphore(classifier.workers)
     pool = ThreadPoolExecutor(max(classifier.workers, 2), thread_name_prefix="onnxplain")
     in_flight: dict[Future[list[SliceResult]], list[_Taken[T]]] = {}
     try:
         more = True
         while more or running or in_flight:
-            # One job at a time: its photo is read and classified while the workers score.
+            # Start one job per round: its photo is read and classified while the workers score.
             if more and len(running) < live:
                 new = next(waiting, None)
                 more = new is not None
@@ -97,7 +98,7 @@ def run(
             ended = [job for job in running if job.open_query is None]
             running = [job for job in running if job.open_query is not None]
             yield from (job.make_outcome() for job in ended)
-            # One batch waits behind each running one, so that no worker idles.
+            # A batch waits behind each one that is being scored, so that no worker idles.
             room = 2 * classifier.workers - len(in_flight)
             for batch in islice(_form_batches(classifier, running), room):
                 slices = [taken.slice for taken in batch]
@@ -151,7 +152,7 @@ def _form_batches(
 def _form_batch(classifier: Classifier, running: Sequence[RunningJob[T]]) -> list[_Taken[T]]:
     """Fill one batch from the live flows in turn.
 
-    All slices of a batch are answered by the same call: the one that most items wait for.
+    All slices of a batch are answered by the same call: the one that the most items wait for.
     """
     jobs_by_call: dict[Call, list[RunningJob[T]]] = {}
     for job in running:
@@ -178,7 +179,7 @@ def _distribute(
     results: Sequence[SliceResult],
     on_progress: EngineProgress | None,
 ) -> None:
-    """Give the results of a batch to the jobs that asked, and report progress."""
+    """Give the results of a batch to the jobs that asked for them, and report progress."""
     for taken, result in zip(batch, results, strict=True):
         taken.owner.receive(taken.slice, result)
         if on_progress:

@@ -1,4 +1,4 @@
-"""A job under way: its flows ask, its slices are answered, its flows go on."""
+"""A job under way: its flows ask, slices of the query are answered, and the flows go on."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from onnxplain.masks.families import ArrayMasks
 
 T = TypeVar("T")
 
-_MAX_FILLINGS = 4  # kept per job: a method may bring a new picture in every step
+_MAX_FILLINGS = 4  # kept per job, as a method may ask for a new fill in every step
 
 
 @dataclass(eq=False)
 class OpenQuery:
     """A query that is being answered, and the answers so far.
 
-    Only scores of the targets are kept: those of all classes for many masks would fill memory.
+    Only the targets' scores are kept: the scores of all classes for many masks would fill memory.
     """
 
     query: Query
@@ -39,7 +39,7 @@ class OpenQuery:
     classes: NDArray[np.float32] | None = None
     grads: Images | None = None
     images: Images | None = None
-    n_taken: int = 0  # items that a batch holds or held
+    n_taken: int = 0  # items that were put into batches
     n_answered: int = 0
 
     @property
@@ -104,7 +104,7 @@ class RunningJob(Generic[T]):
     effort: Effort = field(default_factory=Effort)
     began: float = field(default_factory=time.perf_counter)
     open_query: OpenQuery | None = None
-    fillings: dict[Fill, Filling] = field(default_factory=dict)  # those used last
+    fillings: dict[Fill, Filling] = field(default_factory=dict)  # the latest ones
 
     def __post_init__(self) -> None:
         self._advance(next)
@@ -147,7 +147,7 @@ class RunningJob(Generic[T]):
     def close(self) -> None:
         """Stop the flows where they are."""
         for flow in self.job.flows:
-            with suppress(Exception):  # a plugin's: why it is stopped is known already
+            with suppress(Exception):  # a plugin's; why the flow is stopped is known already
                 flow.close()
 
     def _advance(self, step: Callable[[Flow[T]], Query]) -> None:
@@ -175,7 +175,7 @@ class RunningJob(Generic[T]):
             case = self.job.cases[0]
             while len(self.fillings) >= _MAX_FILLINGS:
                 del self.fillings[next(iter(self.fillings))]
-            # Drawn from the names alone, so noise stays the same from query to query.
+            # Draws depend on seed and name alone, so noise is the same from query to query.
             prepared = fill.prepare(case.image, make_rng(self.job.seed, case.name, "fill"))
             self.fillings[fill] = self._make_filling(fill, case, prepared)
         return self.fillings[fill]
@@ -200,12 +200,12 @@ class RunningJob(Generic[T]):
 
 
 def normalise_query(query: Query, case: Case) -> Query:
-    """Return a query with its masks and images as the workers expect them.
+    """Return a query with its masks and images in the form that the workers expect.
 
     Raises
     ------
     TypeError, ValueError
-        If it is no query, is empty, or its masks or images do not have the case's size.
+        If it is not a query, is empty, or its masks or images do not have the case's size.
     """
     rows, columns = case.size
     if not isinstance(query, MaskQuery | ImageQuery | FillQuery):
@@ -218,12 +218,12 @@ def normalise_query(query: Query, case: Case) -> Query:
         shape = query.images.shape
         if query.images.ndim != 4 or shape[1:] != (rows, columns, 3):
             raise ValueError(
-                f"an ImageQuery asks for images (N, {rows}, {columns}, 3), as the case's, got "
+                f"an ImageQuery asks for images of the case's size, (N, {rows}, {columns}, 3), got "
                 f"{shape}"
             )
         return replace(query, images=query.images.astype(np.float32, copy=False))
     if query.fill is not None and not hasattr(query.fill, "prepare"):
-        raise TypeError(f"the fill of a query is a Fill, as Blur(), got {query.fill!r}")
+        raise TypeError(f"the fill of a query is a Fill, such as Blur(), got {query.fill!r}")
     if isinstance(query.masks, np.ndarray):
         query = replace(query, masks=ArrayMasks(query.masks))
     if query.masks.size != case.size:
@@ -248,7 +248,7 @@ def check_finite(answer: SliceAnswer, name: str) -> None:
         value = "NaN" if np.isnan(answer.raw).any() else "infinite"
         raise ScoreError(
             f"{name}: the classifier returned {value} scores; the model file may be damaged, its "
-            f"preprocessing wrong (see onnxplain inspect), or it overflows in float16"
+            f"preprocessing wrong (see onnxplain inspect), or the model overflows in float16"
         )
     if answer.grads is not None and (bad := ~np.isfinite(answer.grads)).any():
         _, row, column, channel = (int(indices[0]) for indices in np.nonzero(bad))

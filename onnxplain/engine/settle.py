@@ -1,4 +1,4 @@
-"""Decide whether methods that left it open use gradients."""
+"""Decide whether methods use gradients, where their parameters leave this open."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def settle_method(method: Method, classifier: Classifier) -> tuple[Method, Diffe
     Raises
     ------
     ModelError
-        If the classifier has none and the method cannot do without.
+        If the classifier has no gradients and the method needs them.
     """
     (settled,), gradients = settle_methods([method], classifier)
     return settled, gradients
@@ -32,7 +32,7 @@ def settle_methods(
     Raises
     ------
     ModelError
-        If the classifier has none and a method cannot do without.
+        If the classifier has no gradients and a method needs them.
     """
     wanting = [
         method for method in methods if isinstance(method, ByGradient) and method.wants_gradients
@@ -46,7 +46,7 @@ def settle_methods(
             if needing:
                 raise type(error)(f"{error}; {advise_scores_alone(*needing)}") from error
             names = sorted({method.name for method in wanting})
-            log.info("%s: without gradients: %s", ", ".join(names), error)
+            log.info("%s: running without gradients: %s", ", ".join(names), error)
     settled = [
         method.settled(gradients=gradients is not None)
         if isinstance(method, ByGradient)

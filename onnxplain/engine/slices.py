@@ -37,9 +37,9 @@ class Effort(NamedTuple):
     Parameters
     ----------
     inpaints : int
-        Pictures that a fill made for masks.
+        Number of pictures that a fill made for masks.
     inpaint_seconds : float
-        Time spent on them.
+        Time spent on these pictures.
     seconds : float
         Time spent in all. Workers run side by side, so this may exceed the time that passed.
     """
@@ -50,7 +50,7 @@ class Effort(NamedTuple):
 
     @property
     def inpaint_share(self) -> float:
-        """Share of the time that was spent on pictures; 0 if no time was spent."""
+        """Share of the time that was spent on these pictures; 0 if no time was spent at all."""
         return self.inpaint_seconds / self.seconds if self.seconds else 0.0
 
     def plus(self, other: Effort) -> Effort:
@@ -74,7 +74,7 @@ class SliceAnswer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SliceFailure:
-    """The error that one slice met. Masks and fills may be plugins: other slices go on."""
+    """The error that one slice met. Others go on, as masks and fills may be plugins that fail."""
 
     error: Exception
 

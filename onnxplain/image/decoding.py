@@ -22,9 +22,9 @@ def decode_photo(photo: PIL.Image.Image) -> Image:
     Raises
     ------
     ValueError
-        If it has no pixels, or nothing says which number is white.
+        If it has no pixels, or nothing says which value is white.
     """
-    content = _read_content(photo) if _is_deep(photo) else None  # Pillow closes what it decodes
+    content = _read_content(photo) if _is_deep(photo) else None  # Pillow closes a file once decoded
     photo.load()  # refuses truncated files, which OpenCV does not
     deep = None if content is None else _decode_deep(content)
     pixels = _convert_pixels(photo) if deep is None else deep
@@ -39,7 +39,7 @@ def decode_photo(photo: PIL.Image.Image) -> Image:
 
 
 def decode_copy(photo: PIL.Image.Image, formats: tuple[str, ...]) -> Image:
-    """Decode a photo as `decode_photo`, in a way that can be repeated.
+    """Decode a photo as `decode_photo` does, in a way that can be repeated.
 
     A photo with colours of 16 bits is decoded from a copy: Pillow would leave it with 8 bits.
     """
@@ -50,7 +50,7 @@ def decode_copy(photo: PIL.Image.Image, formats: tuple[str, ...]) -> Image:
 
 
 def _turn_upright(pixels: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
-    """Undo an EXIF orientation: 5 to 8 are transposed, the others at most mirrored."""
+    """Undo an EXIF orientation: 5 to 8 are transposed, the others only mirrored, if anything."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
@@ -75,23 +75,23 @@ def _convert_pixels(photo: PIL.Image.Image) -> NDArray[np.float32]:
 
 
 def _find_white(photo: PIL.Image.Image) -> int:
-    """Find the number that is white in a grey photo of whole numbers."""
+    """Find the value of white in a grey photo of whole numbers."""
     if isinstance(photo, TiffImageFile) and photo.tag_v2.get(BITSPERSAMPLE) == (12,):
         return 4095
-    # The numbers of PNG and PGM have 16 bits, whatever the mode.
+    # Whole numbers from PNG and PGM files have 16 bits, whatever the mode.
     if photo.mode == "I" and photo.format not in ("PNG", "PPM"):
         raise ValueError(
-            "its pixels are whole numbers of 32 bits, or signed, and nothing says which is white; "
-            "save it with 8 or 16 bits"
+            "its pixels are whole numbers of 32 bits, or signed, and nothing says which value is "
+            "white; save it with 8 or 16 bits"
         )
     return 65535
 
 
 def _is_deep(photo: PIL.Image.Image) -> TypeGuard[PIL.ImageFile.ImageFile]:
-    """Whether a PNG or TIFF has colours of 16 bits that Pillow has not yet reduced to 8."""
+    """Return whether a PNG or TIFF has 16-bit colours that Pillow has not yet reduced to 8."""
     if not isinstance(photo, PIL.ImageFile.ImageFile) or photo.fp is None or photo.tell() != 0:
         return False  # OpenCV finds the first frame only
-    if photo.mode.startswith(("I", "F")) or not photo.tile:  # tiles are what is not yet decoded
+    if photo.mode.startswith(("I", "F")) or not photo.tile:  # tiles are the parts not yet decoded
         return False
     if photo.format == "PNG":
         return _read_content(photo, 25)[24] == 16  # IHDR is the first chunk
@@ -99,7 +99,7 @@ def _is_deep(photo: PIL.Image.Image) -> TypeGuard[PIL.ImageFile.ImageFile]:
 
 
 def _read_content(photo: PIL.ImageFile.ImageFile, length: int = -1) -> bytes:
-    """Read the first bytes of an opened file, or all; Pillow's place in the file stays."""
+    """Read the first `length` bytes of an opened file, or all; leave Pillow's position in it."""
     assert photo.fp is not None
     place = photo.fp.tell()
     photo.fp.seek(0)
@@ -109,7 +109,7 @@ def _read_content(photo: PIL.ImageFile.ImageFile, length: int = -1) -> bytes:
 
 
 def _decode_deep(content: bytes) -> NDArray[np.float32] | None:
-    """Decode 16-bit pixels to (H, W, 3 or 4) in [0, 1]; None where OpenCV has no decoder."""
+    """Decode 16-bit pixels to (H, W, 3 or 4) in [0, 1]; return None if OpenCV has no decoder."""
     decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
         return None

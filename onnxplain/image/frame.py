@@ -53,7 +53,7 @@ class Frame:
             If the photo has another size.
         """
         if image.shape[:2] != self.original:
-            raise ValueError(f"Frame: made for a photo of {self.original}, got {image.shape[:2]}")
+            raise ValueError(f"Frame: takes a photo of {self.original}, got {image.shape[:2]}")
         seen = self.box_back(Box(0, 0, *self.size))
         place = self.box(seen)
         top, left, bottom, right = map(round, (place.top, place.left, place.bottom, place.right))
@@ -66,8 +66,13 @@ class Frame:
         """Bring a map from the classifier's size back to the photo's size.
 
         Each pixel of the photo takes the bilinear value of the map at its centre, averaged
-        over the pixel where the map shrinks. The classifier did not see pixels outside the
-        window; they get 0.
+        over the pixel where the map shrinks. Pixels outside the window, which the classifier
+        did not see, get 0.
+
+        Raises
+        ------
+        ValueError
+            If the map does not have the classifier's size.
         """
         if heatmap.shape != self.size:
             raise ValueError(f"Frame: takes maps of {self.size}, got {heatmap.shape}")
@@ -79,7 +84,7 @@ class Frame:
     def box(self, box: Box) -> Box:
         """Bring a box of the photo to pixels of the classifier's input, clipped to it.
 
-        A box outside the window loses its area and lies on the border.
+        A box outside the window loses its area and ends up on the border.
         """
         window = self.window
         rows, columns = self.size
@@ -120,10 +125,10 @@ def place_frame(original: Size, size: Size, fit: Fit = "crop", crop: float = 1.0
     size : (rows, columns)
         Size of the classifier's input.
     fit : {'crop', 'stretch', 'pad'}
-        ``'crop'``: the largest centred rectangle of the input's aspect, its sides times
-        `crop`: a resize and a centre crop in one step; ``'stretch'``: the whole photo,
-        without keeping its aspect; ``'pad'``: the whole photo, its aspect kept to the nearest
-        pixel, with black borders on two sides.
+        ``'crop'``: the largest centred rectangle of the input's aspect ratio, its sides
+        multiplied by `crop`, which is a resize and a centre crop in one step; ``'stretch'``:
+        the whole photo, without keeping its aspect ratio; ``'pad'``: the whole photo, its
+        aspect ratio kept to the nearest pixel, with black borders on two sides.
     crop : float in (0, 1]
         For ``'crop'``; 224/256 = 0.875 is the usual value.
 
@@ -159,9 +164,9 @@ def _centre_axis(length: int, kept: float) -> tuple[float, float]:
 
 
 def _pad_axis(length: int, room: int, scale: float) -> tuple[float, float]:
-    """Return the ends of the window on an axis that fills `room` pixels, borders included.
+    """Return where a window that fills `room` pixels, borders included, begins and ends.
 
-    The photo's own `length` becomes a whole number of pixels.
+    The photo's own `length` fills a whole number of these pixels.
     """
     kept = max(round(length / scale), 1)
     before = (room - kept) // 2
@@ -180,10 +185,10 @@ def _clip(box: Box, size: Size) -> Box:
 
 
 def _weigh_pixels(n_out: int, n_in: int, start: float, stop: float) -> NDArray[np.float32]:
-    """Weigh `n_in` values, spread over `start` to `stop`, for each of `n_out` pixels.
+    """Weigh `n_in` values, spread evenly from `start` to `stop`, for each of `n_out` pixels.
 
     The weights are the triangle of bilinear interpolation, widened where values outnumber
-    pixels; rows sum to 1, and are 0 for pixels whose centres lie outside.
+    pixels. Each row sums to 1, or is 0 for a pixel whose centre lies outside.
     """
     scale = n_in / (stop - start)
     centre = (np.arange(n_out) + 0.5 - start) * scale

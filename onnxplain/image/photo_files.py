@@ -1,4 +1,4 @@
-"""Photos from files, and pictures to files."""
+"""Read photos from files, and write pictures to files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from onnxplain.core.errors import ImageError
 from onnxplain.core.files import open_replacement, wrap_write_errors
 from onnxplain.image.decoding import decode_copy, decode_photo
 
-# Photo formats only: Pillow also knows formats that start other programs (EPS).
+# Photo formats only: Pillow also reads formats for which it starts other programs (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 MAX_PIXELS = 64_000_000
 
@@ -27,11 +27,12 @@ _DECODERS = threading.Lock()
 
 
 def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image:
-    """Read a photo, upright, as the eye sees it.
+    """Read a photo upright and opaque, as a viewer shows it.
 
     The EXIF orientation is applied, and transparent pixels are laid over white. Grey, palette
     and CMYK become RGB; embedded colour profiles are not applied, as in the usual training
-    pipelines. 16 bits per channel keep their precision. Of several frames the first is read.
+    pipelines. 16 bits per channel keep their precision. If there are several frames, the first
+    is read.
 
     Parameters
     ----------
@@ -47,12 +48,12 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     Raises
     ------
     ImageError
-        If the file is missing, unreadable, truncated, no image, or too large.
+        If the file is missing, unreadable, truncated, not an image, or too large.
     """
     path = Path(path)
     _check_file(path)
     try:
-        with _limiting_pixels(max_pixels), PIL.Image.open(path, formats=FORMATS) as photo:
+        with _limit_pixels(max_pixels), PIL.Image.open(path, formats=FORMATS) as photo:
             return decode_photo(photo)
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         size = str(error).partition(")")[0].lower()
@@ -62,7 +63,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
         ) from error
     except PIL.UnidentifiedImageError as error:
         raise ImageError(f"{path}: not an image; give one of {', '.join(FORMATS)}") from error
-    except Exception as error:  # decoders meet broken files with errors of every kind
+    except Exception as error:  # decoders raise errors of every kind
         raise ImageError(f"{path}: cannot be read as an image: {error or repr(error)}") from error
 
 
@@ -75,9 +76,9 @@ def read_pillow(photo: PIL.Image.Image, name: str) -> Image:
     Parameters
     ----------
     photo : PIL.Image.Image
-        Opened or made, of any mode that Pillow turns into RGB.
+        An image of any mode that Pillow can convert to RGB, from a file or not.
     name : str
-        Its name in error texts.
+        The image's name in error texts.
 
     Returns
     -------
@@ -90,11 +91,11 @@ def read_pillow(photo: PIL.Image.Image, name: str) -> Image:
 
     Notes
     -----
-    Pillow keeps 8 bits of 16-bit colours when it decodes them. If that happened before, the
-    other bits are lost.
+    Pillow keeps 8 bits of 16-bit colours when it decodes them. If it has decoded the image
+    before, the other bits are lost.
     """
     try:
-        with _limiting_pixels(None):
+        with _limit_pixels(None):
             return decode_copy(photo, FORMATS)
     except Exception as error:  # as in `read_image`
         raise ImageError(f"{name}: cannot be read as an image: {error or repr(error)}") from error
@@ -106,7 +107,7 @@ def write_png(path: str | os.PathLike[str], picture: NDArray[np.uint8]) -> None:
     Parameters
     ----------
     path : path
-        Its folder must exist; a file of this name is replaced.
+        The folder must exist; an existing file is replaced.
     picture : (H, W, 3) ndarray of uint8
         RGB.
 
@@ -123,8 +124,8 @@ def write_png(path: str | os.PathLike[str], picture: NDArray[np.uint8]) -> None:
 def load_example_photo() -> Image:
     """Load the photo of a cup of coffee that comes with scikit-image.
 
-    It is for trying out models on a real photo: in noise, and in plain areas, values lie on
-    the kinks of a network.
+    It is for trying out models on a real photo: noise and plain areas put values on the kinks
+    of a network.
 
     Returns
     -------
@@ -155,10 +156,10 @@ def _check_file(path: Path) -> None:
 
 
 @contextmanager
-def _limiting_pixels(max_pixels: int | None) -> Iterator[None]:
-    """Make Pillow refuse more pixels, and silence the other warnings of the decoders.
+def _limit_pixels(max_pixels: int | None) -> Iterator[None]:
+    """Make Pillow refuse larger images, and silence all other warnings of the decoders.
 
-    Limit, filters and log level belong to the whole process, hence the lock.
+    The limit, the warning filters and the log level belong to the whole process, hence the lock.
     """
     with _DECODERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")

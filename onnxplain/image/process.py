@@ -52,12 +52,12 @@ def inpaint_classical(
     algorithm : {'telea', 'navier-stokes'}
         Fast marching [1]_ or fluid dynamics [2]_.
     radius : float
-        Neighbourhood of a pixel, in pixels.
+        Radius of the neighbourhood that fills a pixel, in pixels.
 
     Returns
     -------
     filled : (H, W, 3) ndarray of float32 in [0, 1]
-        Known pixels may be rounded to 8 bits, too.
+        Known pixels may be rounded to 8 bits too.
 
     References
     ----------

@@ -16,7 +16,7 @@ F = TypeVar("F", bound=np.floating[Any])
 _OPENCV: dict[Interpolation, int] = {
     "bilinear": cv2.INTER_LINEAR,
     "bicubic": cv2.INTER_CUBIC,
-    # INTER_NEAREST takes the pixel at a corner; this one the pixel at the centre.
+    # INTER_NEAREST takes the pixel at a corner; this one takes the pixel at the centre.
     "nearest": cv2.INTER_NEAREST_EXACT,
     "area": cv2.INTER_AREA,
 }
@@ -46,8 +46,8 @@ def resize(
         How pixels are resampled.
     antialias : bool
         Widen the filter when the array shrinks, as Pillow and torchvision do to the photos
-        that classifiers are trained on; computed in float32. Without it a shrunk picture
-        takes the few pixels nearest to each centre (except ``'area'``).
+        that classifiers are trained on; computed in float32. Without it, each pixel of a
+        shrunk picture comes from the few pixels nearest to its centre (except ``'area'``).
 
     Returns
     -------
@@ -72,8 +72,8 @@ def resample_box(
 ) -> NDArray[np.float32]:
     """Resample the part of a picture inside `box` (in pixels, fractions allowed), antialiased.
 
-    Pixels outside the box but within reach of the filter count, so that the result is a
-    cut-out of the resized whole picture.
+    Pixels outside the box but within reach of the filter contribute, so that the result equals
+    a cut-out of the whole picture resized.
     """
     rows, columns = size
     edges = (box.left, box.top, box.right, box.bottom)

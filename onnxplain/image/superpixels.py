@@ -20,9 +20,9 @@ def find_superpixels(
     n_segments : int
         Number of segments to ask for; SLIC returns about that many.
     compactness : float
-        Weight of nearness against likeness of colour.
+        Weight of distance in the image against difference in colour.
     sigma : float
-        Gaussian smoothing beforehand, in pixels.
+        Standard deviation of the Gaussian smoothing done first, in pixels.
 
     Returns
     -------

@@ -15,7 +15,7 @@ CodeFamily: TypeAlias = Literal["patch", "grid", "segments", "cells", "bits", "r
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Codes:
-    """Some masks of a family as the inputs of its mask graph.
+    """Some masks of a family, as inputs of the graph that renders them.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ class Codes:
     per_evaluation : mapping
         Inputs with one row per mask.
     statics : callable
-        Computes the inputs that all masks of the family value share. Whoever keeps these
-        on a device calls it once per value, not once per slice.
+        Computes the inputs that all masks of one `Masks` value share. Code that keeps these on
+        a device calls it once per value, not once per slice.
     """
 
     family: CodeFamily

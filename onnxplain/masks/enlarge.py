@@ -1,4 +1,4 @@
-"""From the cells of a coarse mask to pixels, and from gradients by pixel back to cells."""
+"""From the cells of a coarse mask to pixels, and from gradients per pixel back to cells."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Enlargement:
 
     @classmethod
     def nearest(cls, grid: int, size: Size) -> Enlargement:
-        """Give every pixel the value of the cell in which its centre lies."""
+        """Make the map that gives every pixel the value of the cell in which its centre lies."""
         down, across = (np.eye(grid)[find_nearest_cells(grid, side)] for side in size)
         return cls(down, across)
 
     @classmethod
     def bilinear(cls, grid: int, size: Size) -> Enlargement:
-        """Interpolate linearly between the centres of the cells."""
+        """Make the map that interpolates linearly between the centres of the cells."""
         identity = np.eye(grid)
         down, across = (resize(identity, (side, grid)) for side in size)
         return cls(down, across)
@@ -42,7 +42,7 @@ class Enlargement:
         return enlarged
 
     def cells(self, pixels: Array) -> Array:
-        """Turn gradients by pixel (..., H, W) into gradients by cell (..., g, h): the adjoint."""
+        """Turn gradients per pixel (..., H, W) into gradients per cell (..., g, h): the adjoint."""
         gathered: Array = self.down.T @ pixels @ self.across
         return gathered
 
@@ -54,10 +54,10 @@ def find_nearest_cells(cells: int, pixels: int) -> NDArray[np.int64]:
 
 
 def make_shifted_enlargements(grid: int, cell: int, pixels: int) -> NDArray[np.float32]:
-    """Make the matrix that enlarges a row of cells to pixels, for every shift.
+    """Make one matrix per shift, each of which enlarges a row of cells to pixels.
 
-    A matrix that enlarges the row bilinearly to one cell more than the image has is made once;
-    the matrix of a shift is its window that begins at the shift.
+    One bilinear matrix enlarges the row to one cell more than the image needs; the matrix of a
+    shift consists of its rows from the shift on, as many as the image has pixels.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def make_shifted_enlargements(grid: int, cell: int, pixels: int) -> NDArray[np.f
 def _make_bilinear_matrix(grid: int, pixels: int) -> NDArray[np.float32]:
     """Make the matrix of bilinear enlargement, shape (pixels, grid).
 
-    Pixel centres are at halves; beyond the outermost centres the value stays constant.
+    Pixel centres lie at half-integers; beyond the outermost cell centres the value is constant.
     """
     centre = np.clip((np.arange(pixels) + 0.5) * (grid / pixels) - 0.5, 0, grid - 1)
     low = np.minimum(centre.astype(np.int64), max(grid - 2, 0))

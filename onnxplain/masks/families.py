@@ -2,7 +2,7 @@
 
 A family needs a few numbers per mask: the corner of a patch, the cells of a grid, one bit
 per segment, a count of pixels. A slice is rendered where it is used, and a family that has
-`codes` sends these numbers to a GPU instead of images. Every family is a frozen value and
+`codes` sends these numbers to a GPU instead of masks. Every family is a frozen value and
 knows nothing of images or models.
 """
 
@@ -35,12 +35,12 @@ def render_masks(masks: Masks, start: int, stop: int) -> Mask:
     Raises
     ------
     ValueError
-        If it renders masks of another number or size.
+        If it renders another number of masks, or masks of another size.
     """
     rendered = masks.render(start, stop)
     if rendered.shape != (stop - start, *masks.size):
         raise ValueError(
-            f"{type(masks).__name__}: render({start}, {stop}) gives masks of shape "
+            f"{type(masks).__name__}: render({start}, {stop}) must return masks of shape "
             f"{(stop - start, *masks.size)}, got {rendered.shape}"
         )
     return rendered

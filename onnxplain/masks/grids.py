@@ -24,7 +24,7 @@ class GridMasks:
     cells : (N, g, g) ndarray of uint8
         1 removes a cell.
     offsets : (N, 2) ndarray of int
-        Shift in rows and columns, each from 0 to the side of a cell less one pixel.
+        Shift in rows and columns, each from 0 to one pixel less than the side of a cell.
     size : (rows, columns)
         Size of the masks.
     """
@@ -54,8 +54,8 @@ class GridMasks:
 
     def codes(self, start: int, stop: int) -> Codes:
         """Encode the masks from `start` to `stop` by their cells and shifts."""
-        offsets = self.offsets[start:stop].astype(np.int32)
-        return Codes("grid", {"cells": self.cells[start:stop], "offsets": offsets}, self._statics)
+        cells, offsets = self.cells[start:stop], self.offsets[start:stop].astype(np.int32)
+        return Codes("grid", {"cells": cells, "offsets": offsets}, self._compute_statics)
 
     def weighted_sum(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute ``sum_i weights[i] * mask[i]``, shape (H, W), without rendering every mask.
@@ -82,7 +82,7 @@ class GridMasks:
         large = resize(cells, ((grid + 1) * rows, (grid + 1) * columns))
         return large[top : top + self.size[0], left : left + self.size[1]]
 
-    def _statics(self) -> Mapping[str, NDArray[Any]]:
+    def _compute_statics(self) -> Mapping[str, NDArray[Any]]:
         grid = self.cells.shape[1]
         rows, columns = (
             make_shifted_enlargements(grid, cell, pixels)
@@ -93,7 +93,7 @@ class GridMasks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellMasks:
-    """A grid of values, enlarged by nearest neighbour: cells stay sharp.
+    """Grids of values, enlarged by nearest neighbour, so that cells stay sharp.
 
     Parameters
     ----------
@@ -117,17 +117,17 @@ class CellMasks:
         return np.take(np.take(cells, columns, axis=2), rows, axis=1)
 
     def codes(self, start: int, stop: int) -> Codes:
-        """Encode the masks from `start` to `stop` by their cells: as bits where they are bool."""
+        """Encode the masks from `start` to `stop` by their cells; bool cells become bits."""
         cells = self.cells[start:stop]
         if cells.dtype != bool:
-            return Codes("cells", {"cells": cells}, self._statics)
+            return Codes("cells", {"cells": cells}, self._compute_statics)
         rows, columns = cells.shape[1:]
         flat = cells.reshape(-1, rows * columns).view(np.uint8)
-        return Codes("bits", {"bits": np.packbits(flat, axis=1)}, self._statics)
+        return Codes("bits", {"bits": np.packbits(flat, axis=1)}, self._compute_statics)
 
-    def _statics(self) -> Mapping[str, NDArray[Any]]:
+    def _compute_statics(self) -> Mapping[str, NDArray[Any]]:
         rows, columns = (cells.astype(np.int32) for cells in self._find_cells())
-        if self.cells.dtype == bool:  # bits lie in one line: a row is where its first cell is
+        if self.cells.dtype == bool:  # bits lie in one line: a row is given by its first bit
             rows *= self.cells.shape[2]
         return {"rows": rows, "columns": columns}
 

@@ -20,7 +20,7 @@ class PatchMasks:
     Parameters
     ----------
     corners : (N, 2) ndarray of int
-        Row and column of each square's first pixel; may lie outside the image.
+        Row and column of each square's first pixel, which may lie outside the image.
     patch : int
         Side of the square in pixels.
     size : (rows, columns)
@@ -46,9 +46,9 @@ class PatchMasks:
     def codes(self, start: int, stop: int) -> Codes:
         """Encode the masks from `start` to `stop` by their corners."""
         corners = self.corners[start:stop].astype(np.int32)
-        return Codes("patch", {"corners": corners}, self._statics)
+        return Codes("patch", {"corners": corners}, self._compute_statics)
 
-    def _statics(self) -> Mapping[str, NDArray[Any]]:
+    def _compute_statics(self) -> Mapping[str, NDArray[Any]]:
         return {"patch": np.array(self.patch, np.int32)}
 
 
@@ -79,6 +79,6 @@ def list_corners(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray
 
 
 def prepend_empty_mask(corners: NDArray[np.int64], patch: int, size: Size) -> PatchMasks:
-    """Make the masks of patches, after a first one that removes nothing: the image itself."""
+    """Make one mask per patch, after a first mask that removes nothing."""
     outside = np.full((1, 2), -patch)
     return PatchMasks(np.concatenate([outside, corners]), patch, size)

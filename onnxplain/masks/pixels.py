@@ -1,4 +1,4 @@
-"""Masks by pixel: by its segment, by its rank, as an array, and unions of masks."""
+"""Masks given per pixel, by its segment, its rank or its own value; and unions of masks."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class SegmentMasks:
 
     def render(self, start: int, stop: int) -> Mask:
         """Render the masks from `start` to `stop`."""
-        # Four times as fast as indexing with the labels.
+        # `take` is four times as fast as indexing with the labels.
         return np.take(self.removed[start:stop].astype(np.float32), self.segments, axis=1)
 
     def codes(self, start: int, stop: int) -> Codes:
         """Encode the masks from `start` to `stop` by one byte per segment."""
-        return Codes("segments", {"removed": self.removed[start:stop]}, self._statics)
+        return Codes("segments", {"removed": self.removed[start:stop]}, self._compute_statics)
 
-    def _statics(self) -> Mapping[str, NDArray[Any]]:
+    def _compute_statics(self) -> Mapping[str, NDArray[Any]]:
         return {"labels": self.segments.astype(np.int32)}
 
 
@@ -82,15 +82,15 @@ class RankMasks:
     def codes(self, start: int, stop: int) -> Codes:
         """Encode the masks from `start` to `stop` by their numbers of pixels."""
         removed = self.removed[start:stop].astype(np.int32)
-        return Codes("rank", {"removed": removed}, self._statics)
+        return Codes("rank", {"removed": removed}, self._compute_statics)
 
-    def _statics(self) -> Mapping[str, NDArray[Any]]:
+    def _compute_statics(self) -> Mapping[str, NDArray[Any]]:
         return {"rank": self.rank.astype(np.int32)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArrayMasks:
-    """Masks held as an array, for methods that compute them themselves; they have no codes.
+    """Masks held as an array, for methods that compute them; this family has no codes.
 
     Parameters
     ----------
@@ -116,14 +116,14 @@ class ArrayMasks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnionMasks:
-    """Mask i removes every pixel that any mask of its group removes; it has no codes.
+    """Mask i removes every pixel that any mask of its group removes; the family has no codes.
 
     Parameters
     ----------
     masks : Masks
         The members of the groups.
     groups : (N,) ndarray of int
-        Group of each member, in rising order: the members of a group stand together.
+        Group of each member, in rising order, so that the members of a group stand together.
     """
 
     masks: Masks

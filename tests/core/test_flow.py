@@ -36,7 +36,7 @@ class Drawing:
         yield
 
 
-def test_draws_of_a_flow_are_those_of_seed_image_and_method() -> None:
+def test_draws_of_a_flow_follow_from_seed_image_and_method() -> None:
     case = Case("cat.jpg", np.zeros((4, 6, 3), np.float32), 0)
     with pytest.raises(StopIteration) as stop:
         next(start_flow(Drawing(), case, 5))

@@ -42,7 +42,7 @@ def test_each_parameter_has_type_default_choices_and_help():
     assert by_name["check"].type is bool
 
 
-def test_values_are_those_the_owner_was_built_with():
+def test_values_are_those_that_the_owner_was_built_with():
     assert get_values(Sample(n=5)) == {
         "n": 5,
         "share": 0.5,
@@ -81,7 +81,7 @@ def test_wrong_parameter_name_gets_a_suggestion():
     assert build(Sample, {"share": 0.2}) == Sample(share=0.2)
 
 
-def test_name_similar_to_none_gets_the_whole_list():
+def test_name_that_resembles_no_other_gets_the_whole_list():
     assert describe_unknown("zzz", ["sp", "lime"]) == "'zzz' is unknown; choose from sp, lime"
 
 
@@ -97,12 +97,16 @@ def test_numpy_numbers_and_lists_become_pythons_own():
 @pytest.mark.parametrize(
     ("value", "name", "message"),
     [
-        (RISE, "rise", "a method is a value or a name, as RISE() or 'rise', got the class RISE"),
-        (3, "rise", "a method is a value or a name, as SP() or 'rise', got int"),
-        (3, None, "a method is a value, as SP(), got int"),
+        (
+            RISE,
+            "rise",
+            "a method is a value or a name, such as RISE() or 'rise', got the class RISE",
+        ),
+        (3, "rise", "a method is a value or a name, such as SP() or 'rise', got int"),
+        (3, None, "a method is a value, such as SP(), got int"),
     ],
 )
-def test_class_in_place_of_a_value_is_refused_with_how_to_make_one(value, name, message):
+def test_class_in_place_of_a_value_is_refused_with_an_example_of_a_value(value, name, message):
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         check_is_value(value, "flow", "SP()", noun="method", name=name)
 

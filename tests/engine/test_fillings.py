@@ -1,4 +1,4 @@
-"""The picture of each mask is made once, whoever asks, and nobody waits for it in vain."""
+"""The picture of each mask is made once for all callers, and no caller waits in vain."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_cache_keeps_no_more_pictures_than_its_capacity() -> None:
     cached = CachedFill(fill, make_cache(2))
     cached(MASKS[:3])
     np.testing.assert_array_equal(cached(MASKS[:3]).images, paint(MASKS[:3]))
-    assert fill.n_asked == 4  # the first was given up, the others were not
+    assert fill.n_asked == 4  # only the first was dropped
     np.testing.assert_array_equal(cached(MASKS).images, paint(MASKS))
 
 
@@ -163,7 +163,7 @@ def test_pictures_are_float32_and_of_the_size_of_the_masks() -> None:
         thin(MASKS[:2])
 
 
-def test_same_fill_of_the_same_image_is_cached_once_and_another_identity_apart() -> None:
+def test_callers_get_the_same_cached_fill_only_for_the_same_image_and_identity() -> None:
     cache, image = make_cache(), np.zeros((4, 5, 3), np.float32)
     cached = cache.get_fill(image, "blur", paint)
     assert cache.get_fill(image, "blur", paint) is cached

@@ -1,4 +1,4 @@
-"""Flows that share batches get what they would get alone."""
+"""Flows that share batches get the replies that they would get alone."""
 
 import threading
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ IMAGES = RNG.random((5, *SIZE, 3), np.float32)
 
 @dataclass(frozen=True)
 class Greedy:
-    """Asks about a few masks at a time, which depend on the scores before."""
+    """Asks about a few masks at a time, which depend on the previous scores."""
 
     name: ClassVar[str] = "greedy"
     adaptive: ClassVar[bool] = True
@@ -135,7 +135,7 @@ def test_flows_that_share_batches_get_the_results_of_an_unbatched_driver(
         )
 
 
-def test_batches_are_full_if_many_flows_ask_little_each():
+def test_batches_are_full_if_many_flows_each_ask_little():
     net = Net(curved(WEIGHTS), SIZE, batch_size=8)
     list(run(net, [make_job(i % 5, Greedy(), FILLS[0]) for i in range(16)]))
     assert sum(net.calls) == 16 * 16
@@ -225,7 +225,7 @@ def test_scores_that_are_not_finite_fail_their_job_and_name_the_image():
 
 @pytest.mark.parametrize("raises", [False, True])
 def test_gradients_that_are_not_finite_fail_their_job_and_name_image_and_value(raises):
-    """Whether they raise an error, as those of ONNX graphs do, or just hold such a value."""
+    """The gradients raise an error, as those of ONNX graphs do, or just hold NaN."""
 
     @dataclass(frozen=True)
     class Gradients:
@@ -387,7 +387,7 @@ def test_first_image_is_scored_while_the_next_is_read():
 
 
 class OddMasks:
-    """Masks of another package, which cannot be rendered, or are too few."""
+    """Masks of another package that cannot be rendered, or are too few when rendered."""
 
     size = SIZE
 
@@ -410,7 +410,7 @@ def ask(query):
 
 @pytest.mark.parametrize("fill", [Picture(0.5), ShiftedWhereRemoved()])
 @pytest.mark.parametrize(
-    ("fault", "message"), [("raises", "no masks today"), ("fewer", r"render\(0, 3\) gives masks")]
+    ("fault", "message"), [("raises", "no masks today"), ("fewer", r"render\(0, 3\) must return")]
 )
 def test_masks_that_cannot_be_rendered_fail_their_job_alone(fill, fault, message):
     net, case = from_callable(curved(WEIGHTS), size=SIZE, n_classes=2), Case("photo", IMAGES[0], 1)
@@ -439,7 +439,7 @@ def test_empty_query_fails_its_job(query):
         raise outcome.error
 
 
-def test_flow_that_fails_to_stop_and_case_of_another_classifier_fail_alone():
+def test_flow_that_raises_when_stopped_and_target_out_of_range_fail_alone():
     def stubborn():
         try:
             yield ImageQuery(np.ones((1, 2, 2, 3), np.float32))
@@ -473,7 +473,7 @@ def test_values_of_all_jobs_are_collected_in_order():
     assert collect_values(net, jobs) == [5, 1, 3]
 
 
-def test_error_of_the_first_job_that_failed_is_raised_by_collecting():
+def test_collecting_raises_the_error_of_the_first_job_that_failed():
     net = Net(curved(WEIGHTS), SIZE)
     case = Case("photo", IMAGES[0], 1)
 

@@ -34,7 +34,7 @@ def test_open_methods_do_without_gradients_where_there_are_none(
         methods, gradients = settle_methods([MP2(), FIDO()], make_net(differentiable=False))
     assert methods == [MP2(gain="difference"), FIDO(estimator="score-function")]
     assert gradients is None
-    assert "fido, mp2: without gradients: a net has no gradients" in caplog.text
+    assert "fido, mp2: running without gradients: a net has no gradients" in caplog.text
 
 
 def test_methods_that_avoid_gradients_never_ask_for_them() -> None:

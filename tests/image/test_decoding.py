@@ -1,4 +1,4 @@
-"""Photos of every mode and depth become RGB in [0, 1], upright, as the eye sees them."""
+"""Photos of every mode and depth become upright RGB in [0, 1]."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ import pytest
 import skimage.data
 
 from onnxplain.core.errors import ImageError
-from onnxplain.image import (
-    read_image,
-    read_pillow,
-)
+from onnxplain.image import read_image, read_pillow
 from tests.helpers.pictures import make_deep, make_noise
 
 
@@ -167,7 +164,7 @@ def test_12_bit_tiff_keeps_its_brightness(tmp_path: Path) -> None:
 
 
 def save_peculiar_photos(folder: Path) -> dict[str, PIL.Image.Image]:
-    """Save photos whose RGB by Pillow is not what the eye sees; return them by file name."""
+    """Save photos that Pillow alone converts to wrong RGB; return them by file name."""
     exif = PIL.Image.Exif()
     exif[274] = 6
     rgb = PIL.Image.fromarray(make_noise(4, 6))
@@ -208,7 +205,7 @@ def test_a_pillow_image_keeps_16_bits_however_often_it_is_read(tmp_path: Path, s
         np.testing.assert_allclose(read_pillow(photo, "image-0"), read_image(path), atol=1 / 255)
 
 
-def test_the_frame_that_a_pillow_image_was_set_to_is_read(tmp_path: Path) -> None:
+def test_the_current_frame_of_a_pillow_image_is_read(tmp_path: Path) -> None:
     path = tmp_path / "frames.tif"
     assert cv2.imwritemulti(str(path), [np.zeros((4, 6, 3), np.uint16), make_deep(4, 6, 3)])
     with PIL.Image.open(path) as photo:

@@ -1,4 +1,4 @@
-"""Pixels, boxes and maps go between a photo and a classifier by one window."""
+"""Pixels, boxes and maps move between photo and classifier through the same window."""
 
 from __future__ import annotations
 
@@ -11,17 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onnxplain.core.data import Box, Fit
-from onnxplain.image import (
-    place_frame,
-    resize,
-)
+from onnxplain.image import place_frame, resize
 
 sizes = st.tuples(st.integers(8, 120), st.integers(8, 120))
-
-
 fits = st.sampled_from(["crop", "stretch", "pad"])
-
-
 crops = st.floats(0.3, 1.0)
 
 
@@ -92,7 +85,7 @@ def test_each_pixel_of_the_input_shows_the_place_of_its_box_in_the_photo(
     for row, column in np.ndindex(*size):
         box = frame.box_back(Box(row, column, row + 1, column + 1))
         y, x = (box.top + box.bottom) / 2, (box.left + box.right) / 2
-        if min(y, x, rows - y, columns - x) > 5:  # filters end at edges
+        if min(y, x, rows - y, columns - x) > 5:  # filters are cut off at the photo's edges
             shown = seen[row, column, 0] * rows, seen[row, column, 1] * columns
             assert abs(shown[0] - y) < 0.2
             assert abs(shown[1] - x) < 0.2

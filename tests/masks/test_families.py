@@ -67,6 +67,6 @@ class Transposed:
 
 
 def test_masks_of_another_shape_are_refused_by_the_name_of_their_family() -> None:
-    expected = r"Transposed: render\(1, 3\) gives masks of shape \(2, 4, 6\), got \(2, 6, 4\)"
+    expected = r"Transposed: render\(1, 3\) must return masks of shape \(2, 4, 6\), got \(2, 6, 4\)"
     with pytest.raises(ValueError, match=expected):
         render_masks(Transposed(), 1, 3)

@@ -196,7 +196,7 @@ def test_every_public_name_exists_and_others_are_an_error():
         ),
         (
             lambda: metrics.judge(Deletion(fill="black"), CURVED, IMAGE, HEATMAP),
-            "fill of a query is a Fill, as Blur",
+            "fill of a query is a Fill, such as Blur",
         ),
         (lambda: metrics.random_baseline(Deletion(), CURVED, IMAGE, n_maps=0), "n_maps must be"),
         (lambda: metrics.random_baseline("delation", CURVED, IMAGE), "did you mean 'deletion'"),
