@@ -16,6 +16,7 @@ import PIL.Image
 import pytest
 
 import onnxplain
+from onnxplain import fills, methods
 from onnxplain.api import Failure, explain, explain_many
 from onnxplain.core.data import Attribution, Case
 from onnxplain.core.errors import ImageError, ModelError, ScoreError
@@ -53,32 +54,13 @@ def photo() -> np.ndarray:
 def test_public_names_are_complete():
     assert sorted(onnxplain.__all__) == sorted(
         [
-            "FIDO",
-            "LIME",
-            "MP",
-            "MP2",
-            "RISE",
-            "SP",
-            "Biharmonic",
-            "Black",
-            "Blur",
+            *methods.__all__,
+            *fills.__all__,
             "Box",
-            "ChannelMean",
-            "Colour",
-            "DatasetMean",
             "Explanation",
             "Failure",
-            "FoldedBlur",
-            "GaussianNoise",
-            "Inpaint",
-            "LocalMean",
-            "NavierStokes",
             "OnnxplainError",
-            "SegmentMean",
             "Study",
-            "Telea",
-            "UniformNoise",
-            "White",
             "__version__",
             "evaluate",
             "explain",

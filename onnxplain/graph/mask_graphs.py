@@ -40,8 +40,8 @@ def build_mask_graph(
 
     Parameters
     ----------
-    family : {'patch', 'grid', 'segments', 'cells', 'bits', 'rank'}
-        How masks are coded.
+    family : CodeFamily
+        How masks are coded, as in the module's table.
     layout : {'nchw', 'nhwc'}
         Order of the axes of `base`, `delta` and `x`.
     channels : int

@@ -23,29 +23,10 @@ from onnxplain.masks.families import (
     RankMasks,
     SegmentMasks,
 )
+from tests.helpers.masks import CODED_FAMILIES, make_families
 
 SIZE = (17, 23)
 RNG = np.random.default_rng(0)
-
-
-def make_families(size: tuple[int, int]) -> dict[str, Masks]:
-    rows, columns = size
-    grid = GridMasks(
-        RNG.integers(0, 2, (9, 5, 5), dtype=np.uint8), np.zeros((9, 2), np.int64), size
-    )
-    offsets = np.stack([RNG.integers(0, cell, 9) for cell in grid.cell], axis=1)
-    return {
-        "patch": PatchMasks(RNG.integers(-6, 20, (9, 2)), 7, size),
-        "grid": GridMasks(grid.cells, offsets, size),
-        "segments": SegmentMasks(
-            RNG.integers(0, 11, size), RNG.integers(0, 2, (9, 11), dtype=np.uint8)
-        ),
-        "cells": CellMasks(RNG.random((9, 4, 3), np.float32), size),
-        "bits": CellMasks(RNG.random((9, 5, 3)) < 0.5, size),
-        "rank": RankMasks(
-            RNG.permutation(rows * columns).reshape(size), RNG.integers(0, rows * columns + 1, 9)
-        ),
-    }
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, NDArray[Any]]) -> NDArray[Any]:
@@ -65,14 +46,13 @@ def compose(
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
-@pytest.mark.parametrize("family", ["patch", "grid", "segments", "cells", "bits", "rank"])
+@pytest.mark.parametrize("family", CODED_FAMILIES)
 def test_graph_composes_the_rendered_masks(family: str, layout: str, channels: int) -> None:
-    masks = make_families(SIZE)[family]
+    masks = make_families(9, SIZE)[family]
     shape = (1, channels, *SIZE) if layout == "nchw" else (1, *SIZE, channels)
     base, delta = RNG.normal(size=(2, *shape)).astype(np.float32)
     coded = encode_masks(masks, 2, 8)
     assert coded is not None
-    assert coded.family == family
     graph = build_mask_graph(coded.family, layout, channels)
     feeds = {"base": base, "delta": delta, **coded.statics(), **coded.per_evaluation}
     # One rounding of float32 in each product and sum of values up to about 4
@@ -114,7 +94,7 @@ def test_uint8_inputs_are_rounded_half_to_even_and_clipped() -> None:
 
 
 def test_float16_inputs_are_the_rounded_composition() -> None:
-    masks = make_families(SIZE)["segments"]
+    masks = make_families(9, SIZE)["segment"]
     base, delta = RNG.normal(size=(2, 1, 3, *SIZE)).astype(np.float32)
     coded = encode_masks(masks, 0, 4)
     assert coded is not None

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from onnxplain.core.protocols import Masks
+from onnxplain.masks.codes import CodedMasks
 from onnxplain.masks.families import (
     ArrayMasks,
     CellMasks,
@@ -42,6 +43,10 @@ def make_families(n: int = 5, size: tuple[int, int] = SIZE, seed: int = 0) -> di
         ),
         "array": ArrayMasks(rng.random((n, *size), np.float32)),
     }
+
+
+# The names of those that can be sent to a device as codes.
+CODED_FAMILIES = [name for name, masks in make_families().items() if isinstance(masks, CodedMasks)]
 
 
 def compose_plainly(

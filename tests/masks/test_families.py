@@ -8,37 +8,16 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Mask, Size
 from onnxplain.core.protocols import Masks
-from onnxplain.masks.families import (
-    ArrayMasks,
-    CellMasks,
-    GridMasks,
-    PatchMasks,
-    RankMasks,
-    SegmentMasks,
-    UnionMasks,
-    render_masks,
-)
+from onnxplain.masks.families import UnionMasks, render_masks
+from tests.helpers.masks import make_families
 
 SIZE = (21, 30)
 
 
-def make_all_families(seed: int = 0) -> dict[str, Masks]:
-    rng = np.random.default_rng(seed)
-    patches = PatchMasks(rng.integers(-9, 30, (11, 2)), 6, SIZE)
-    return {
-        "patch": patches,
-        "grid": GridMasks(
-            rng.integers(0, 2, (11, 4, 4)).astype(np.uint8), rng.integers(0, [6, 8], (11, 2)), SIZE
-        ),
-        "segment": SegmentMasks(
-            rng.integers(0, 5, SIZE), rng.integers(0, 2, (11, 5)).astype(np.uint8)
-        ),
-        "cell": CellMasks(rng.random((11, 4, 7), np.float32), SIZE),
-        "bits": CellMasks(rng.random((11, 4, 7)) < 0.5, SIZE),
-        "rank": RankMasks(rng.permutation(21 * 30).reshape(SIZE), np.arange(0, 630, 60)),
-        "array": ArrayMasks(rng.random((11, *SIZE), np.float32)),
-        "union": UnionMasks(patches, np.array([-1, 0, 0, 2, 2, 2, 2, 5, 7, 7, 7])),
-    }
+def make_all_families() -> dict[str, Masks]:
+    families = make_families(11, SIZE)
+    union = UnionMasks(families["patch"], np.array([-1, 0, 0, 2, 2, 2, 2, 5, 7, 7, 7]))
+    return {**families, "union": union}
 
 
 @pytest.mark.parametrize("name", make_all_families())

@@ -11,6 +11,8 @@ from onnxplain.core.data import Box, Case, make_rng
 from onnxplain.engine.run import Job, run
 from onnxplain.fills import Blur
 from onnxplain.metrics import Deletion
+from onnxplain.metrics.naming import takes_fill
+from onnxplain.registry import FILLS
 from tests.helpers.nets import Net, Picture, curved
 from tests.reference import metrics as reference
 
@@ -148,12 +150,15 @@ def test_random_baseline_judges_random_heatmaps(name):
     size = (170, 180) if name == "ms-ssim" else (64, 60)
     image = np.random.default_rng(1).random((*size, 3), np.float32)
     function = curved(np.random.default_rng(2).normal(0, 0.1, (*size, 3, 2)).astype(np.float32))
-    shared = {"target": 1, "boxes": [Box(2, 3, 8, 9)], "fill": "black"}
+    box = Box(2, 3, 8, 9)
+    shared = {"target": 1, "boxes": [box], "fill": "black"}
     baseline = metrics.random_baseline(metric, function, image, n_maps=2, **shared)
     rng = make_rng(0, "image-0", metric.name, "random-1")
     heatmap = metrics.draw_random_heatmap(size, rng)
-    score = metrics.judge(metric, function, image, heatmap, **shared)
-    assert baseline.details["values"][1] == pytest.approx(score.value, abs=1e-6)
+    case = Case("image-0", image, 1, boxes=(box,))
+    job = Job((case,), (metric.flow(case, heatmap, rng),), Picture(0.0))  # goes on drawing
+    (outcome,) = run(Net(function, size), [job])
+    assert baseline.details["values"][1] == pytest.approx(outcome.values[0].value, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -208,14 +213,23 @@ def test_unusable_argument_is_an_error_that_names_it(call, message):
 
 
 def test_metrics_without_a_fill_use_that_of_their_paper():
-    usual = {name: cls.usual_fill for name, cls in metrics.METRICS.items() if cls.usual_fill}
-    assert usual == {
+    papers = {
         "deletion": "dataset-mean",
         "insertion": "folded-blur",
         "morf": "uniform-noise",
         "lerf": "uniform-noise",
         "abpc": "uniform-noise",
     }
+    assert {name: metrics.METRICS[name].usual_fill for name in papers} == papers
+
+
+@pytest.mark.parametrize("name", sorted(metrics.METRICS))
+def test_usual_fill_is_registered_and_only_of_metrics_of_heatmaps_that_take_one(name):
+    metric_class = metrics.METRICS[name]
+    if metric_class.usual_fill is not None:
+        assert metric_class.usual_fill in FILLS
+        assert takes_fill(metric_class)
+        assert not metric_class.__module__.startswith("onnxplain.metrics.fills.")
 
 
 def test_explanation_is_judged_by_its_heatmap():

@@ -57,6 +57,7 @@ def always_same(images):
 
 @pytest.mark.parametrize("name", sorted(metrics.METRICS))
 def test_every_metric_by_name_is_a_function(name):
+    assert name in FUNCTIONS, "add the function, and parameters for a small image, to FUNCTIONS"
     function, parameters = FUNCTIONS[name]
     size = (170, 180) if name == "ms-ssim" else SIZE
     image = np.random.default_rng(1).random((*size, 3), np.float32)
@@ -88,7 +89,7 @@ def test_signatures_are_the_documented_ones(name):
 
 
 def test_stub_is_written_from_the_signatures_at_run_time():
-    assert set(list_functions()) == set(SIGNATURES)
+    assert set(list_functions()) == set(SIGNATURES), "add the function to SIGNATURES"
     assert STUB.read_text(encoding="utf-8") == make_stub(), "run python -m tests.helpers.metrics"
 
 
