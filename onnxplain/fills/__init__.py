@@ -1,8 +1,8 @@
-"""What stands in for removed pixels: f of ``x_bar = x * (1 - m) + f * m``.
+"""Fills: what replaces removed pixels, the f of ``x_bar = x * (1 - m) + f * m``.
 
-A fill that does not depend on what is removed becomes one picture per image. The fills that
-look at what is left (`Telea`, `NavierStokes`, `Biharmonic`, `Inpaint`) paint anew for every
-mask; to them the pixels with a mask of 0.5 or more are missing.
+A fill that does not depend on the mask makes one picture per image. The fills that depend on
+the pixels that are left (`Telea`, `NavierStokes`, `Biharmonic`, `Inpaint`) paint a picture for
+every mask; they treat pixels with a mask of 0.5 or more as missing.
 """
 
 from __future__ import annotations

@@ -24,12 +24,13 @@ class Telea(Parametrised):
     ----------
     radius : float
         Radius, in pixels, of the neighbourhood that a pixel is filled from; a larger radius
-        is smoother and slower.
+        gives a smoother result and is slower.
 
     Notes
     -----
-    Runs for every mask on one core and takes several milliseconds at 224 x 224 pixels, longer
-    for larger holes. Filled pixels have 8 bits. Pixels with a mask of 0.5 or more are holes.
+    Each mask is filled on one core, which takes several milliseconds at 224 x 224 pixels, and
+    longer for larger holes. Filled pixels have 8 bits per channel. Pixels with a mask of 0.5 or
+    more are holes.
 
     References
     ----------
@@ -57,11 +58,11 @@ class NavierStokes(Parametrised):
     ----------
     radius : float
         Radius, in pixels, of the neighbourhood that a pixel is filled from; a larger radius
-        is smoother and slower.
+        gives a smoother result and is slower.
 
     Notes
     -----
-    Speed, 8 bits and holes are as for `Telea`.
+    The notes on `Telea` (speed, 8 bits, holes) hold here too.
 
     References
     ----------
@@ -87,9 +88,9 @@ class Biharmonic(Parametrised):
 
     Notes
     -----
-    Slow, and meant for few masks: for every mask a linear system is solved with one unknown per
-    missing pixel. A patch of SP's size takes a good part of a second, half an image many
-    seconds. Pixels with a mask of 0.5 or more are holes.
+    It is slow and meant for few masks: every mask needs the solution of a linear system with
+    one unknown per missing pixel. A patch of SP's size takes a good part of a second, half an
+    image many seconds. Pixels with a mask of 0.5 or more are holes.
 
     References
     ----------

@@ -10,8 +10,8 @@ import numpy as np
 from onnxplain.core.data import IMAGENET_MEAN, RGB, Image
 from onnxplain.core.params import Param, Parametrised
 
-# A Gaussian of standard deviation 5 on 11 pixels whose tails are folded back at its ends, and
-# so nearly a box. The authors' curves do not use a Gaussian that is cut off at 11 pixels.
+# A Gaussian of standard deviation 5 over 11 pixels whose tails are folded back at its ends,
+# which makes it nearly a box. The authors' curves use it, not a Gaussian cut off at 11 pixels.
 HALF = (0.087958145777, 0.088896119777, 0.090474196549, 0.092191117819, 0.093489388443)
 KERNEL = (*HALF, 0.093982063268, *reversed(HALF))
 
@@ -34,7 +34,7 @@ class FoldedBlur(Parametrised):
 
     name: ClassVar[str] = "folded-blur"
     border: Annotated[
-        RGB, Param("colour beyond the border of the image: the classifier's mean", ge=0, le=1)
+        RGB, Param("colour beyond the border: the mean that the classifier subtracts", ge=0, le=1)
     ] = IMAGENET_MEAN
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:

@@ -54,7 +54,7 @@ class Inpaint:
                 batch = with_holes[start : start + self.inpainter.batch_size]
                 painted = self._paint(filled[batch], holes[batch])
                 for i, picture in zip(batch, painted, strict=True):
-                    # As wide as the picture: broadcasting its last axis takes three times as long.
+                    # Repeated over the channels: broadcasting that axis takes three times as long.
                     hole = np.repeat(holes[i][..., None], 3, axis=-1)
                     _check_finite(picture, hole)
                     np.copyto(filled[i], np.clip(picture, 0, 1), where=hole)
@@ -67,7 +67,7 @@ class Inpaint:
         painted = self.inpainter.inpaint(images, holes.astype(np.float32))
         if painted.shape != images.shape:
             raise InpainterError(
-                f"the inpainter gave an array of {painted.shape} for images of {images.shape}; "
+                f"the inpainter returned shape {painted.shape} for images of shape {images.shape}; "
                 "check its layout and size"
             )
         return painted

@@ -1,4 +1,4 @@
-"""Mean colours of the image itself: of all of it, of each segment, or round each pixel."""
+"""Mean colours of the image itself: of the whole, of each segment, or around each pixel."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class SegmentMean(Parametrised):
     Parameters
     ----------
     n_segments : int
-        Number of superpixels to ask SLIC for; more keep more of the image.
+        Number of superpixels to ask SLIC for; more of them keep more detail of the image.
     compactness : float
-        SLIC's weight of nearness against likeness of colour; high values give square
+        SLIC's weight of nearness against similarity of colour; high values give square
         superpixels.
     sigma : float
         Standard deviation, in pixels, of the smoothing before SLIC; larger gives smoother
@@ -46,12 +46,13 @@ class SegmentMean(Parametrised):
     """
 
     name: ClassVar[str] = "segment-mean"
-    n_segments: Annotated[int, Param("number of superpixels to ask SLIC for", ge=1)] = 50
+    n_segments: Annotated[int, Param("about how many superpixels to make", ge=1)] = 50
     compactness: Annotated[
-        float, Param("SLIC: weight of nearness against likeness of colour", gt=0)
+        float, Param("higher gives squarer superpixels, lower follows colours", gt=0)
     ] = 30.0
     sigma: Annotated[
-        float, Param("SLIC: standard deviation of the smoothing, in pixels", ge=0, le=1000)
+        float,
+        Param("smoothing before superpixels are made: standard deviation in pixels", ge=0, le=1000),
     ] = 3.0
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
@@ -71,7 +72,7 @@ class SegmentMean(Parametrised):
 
 @dataclass(frozen=True)
 class LocalMean(Parametrised):
-    """The mean colour of a square window round each pixel; the border is mirrored.
+    """The mean colour of a square window around each pixel; the border is mirrored.
 
     Parameters
     ----------

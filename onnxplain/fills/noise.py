@@ -1,4 +1,4 @@
-"""Random pixels, drawn once per image, so that all its masks show the same noise."""
+"""Random pixels, drawn once per image, so that all masks of an image show the same noise."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class GaussianNoise(Parametrised):
     mean : float
         Mean of the distribution, before clipping.
     sd : float
-        Standard deviation of the distribution, before clipping; larger is rougher. With the
+        Standard deviation of the distribution, before clipping; larger is noisier. With the
         defaults one value in 22 is clipped.
     """
 

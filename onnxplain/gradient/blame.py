@@ -1,4 +1,4 @@
-"""Search for the node where a number that is not finite arises."""
+"""Search for the node where a number that is not finite first appears."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def find_nonfinite_node(model: bytes, measure: Measure, feeds: Feeds, value: flo
     feeds : feeds
         Inputs for which the graph gave such a number.
     value : float
-        NaN or an infinity. Only numbers like it count: minus infinity is a right answer of
+        NaN or an infinity. Only numbers like it count: minus infinity is a correct output of
         some nodes in models whose result is NaN.
 
     Returns
     -------
     node : str or None
-        Such as ``'conv1' (Conv)``; None if all numbers are finite this time.
+        Such as ``'conv1' (Conv)``; None if no node gives such a number this time.
     """
     probe = ModelProto.FromString(model)
     nodes = [read_node(node) for node in probe.graph.node]

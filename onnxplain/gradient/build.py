@@ -33,18 +33,18 @@ def gradient_name(tensor: str) -> str:
 
 @dataclass(frozen=True)
 class GradientRequest:
-    """What a gradient graph should compute beside the scores.
+    """What a gradient graph should compute besides the scores.
 
     Parameters
     ----------
     input, output : str
-        The model's image and its scores.
+        Names of the model's image and of its scores.
     head : {'logits', 'probabilities', 'sigmoid', 'logit'}
         What `output` holds.
     kind : {'probability', 'logit', 'log-odds'}
         The score of the target that is differentiated.
     tensors : tuple of str
-        Inner tensors that are wanted with their gradients.
+        Inner tensors to output together with their gradients.
     mask : CoarseMask, optional
         A mask that composes the image with a fill. Its gradient then takes the place of the
         image's, and the inputs `mask` and `fill` are added (see `add_mask`).
@@ -82,10 +82,11 @@ def build_gradient(
     measure : Measure
         Folds constants and runs models.
     examples : sequence of feeds
-        Inputs to measure shapes with: of two batch sizes, neither 1, for a model of dynamic
-        batch size; one feed for a model of fixed batch size, which its input then declares.
+        Inputs to measure shapes with: two feeds of different batch sizes, neither of them 1,
+        for a model of dynamic batch size; one feed for a model of fixed batch size, which the
+        input then declares.
     rules : mapping of Rule, optional
-        The project's and the installed ones if not given.
+        Rules by operator; the project's and the installed rules if not given.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def build_gradient(
     Raises
     ------
     GradientError
-        If an operator between the image and the score has no rule, with the node's name.
+        If an operator between the image and the score has no rule; the message names the node.
     """
     prepared = prepare(model)
     dtype = read_real_type(prepared.graph, request.input)
@@ -112,7 +113,7 @@ def build_gradient(
     # Folding a scale into a weight of 16 bits would widen it; the runtime does so on loading.
     halves = has_halves(model)
     folded = ModelProto.FromString(measure.fold(prepared.SerializeToString(), merge=not halves))
-    prune(folded.graph)  # outputs beside the scores may have no shape
+    prune(folded.graph)  # outputs besides the scores may have no shape
     targets = [np.zeros(feeds[request.source].shape[0], np.int64) for feeds in examples]
     batches = [{**feeds, TARGET: row} for feeds, row in zip(examples, targets, strict=True)]
     facts = measure_facts(folded, measure, batches, dtype)
@@ -132,7 +133,7 @@ def differentiate(
     sources: Sequence[str],
     rules: Mapping[str, Rule] | None = None,
 ) -> ModelProto:
-    """Return a model with the gradient of the sum of one output by some tensors.
+    """Return a model with the gradients of one output's sum with respect to some tensors.
 
     Parameters
     ----------
@@ -141,11 +142,12 @@ def differentiate(
     facts : Facts
         Measured on this model.
     score : str
-        The output. If it holds one number per row, a row's gradient is that of its own number.
+        Name of the output. If it holds one number per row, a row's gradient is that of its own
+        number.
     sources : sequence of str
-        Inputs and inner tensors.
+        Names of inputs and inner tensors.
     rules : mapping of Rule, optional
-        The project's and the installed ones if not given.
+        Rules by operator; the project's and the installed rules if not given.
 
     Returns
     -------
@@ -155,7 +157,7 @@ def differentiate(
     Raises
     ------
     GradientError
-        If the output does not depend on a source, or an operator between has no rule.
+        If the output does not depend on a source, or an operator between them has no rule.
     """
     rules = load_installed_rules() if rules is None else rules
     wanted = find_dependents(model.graph, sources)
@@ -237,7 +239,7 @@ def _check_inputs(graph: onnx.GraphProto, feeds: Feeds) -> None:
 
 
 def _fix_batch(graph: onnx.GraphProto, input: str, rows: int) -> None:
-    """Declare the batch size; a model may declare any and run with one size only."""
+    """Declare the batch size; a model may declare none and still run with one size only."""
     for value in graph.input:
         dims = value.type.tensor_type.shape.dim
         if value.name == input and dims:
@@ -245,6 +247,6 @@ def _fix_batch(graph: onnx.GraphProto, input: str, rows: int) -> None:
 
 
 def _add_outputs(graph: onnx.GraphProto, tensors: Sequence[str]) -> None:
-    """Make inner tensors outputs, which folding keeps."""
+    """Make inner tensors outputs, so that folding keeps them."""
     declared = {value.name for value in graph.output}
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in declared)

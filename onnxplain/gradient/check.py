@@ -1,4 +1,4 @@
-"""A test of gradients by differences of scores."""
+"""A test of gradients against differences of scores."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ Differentiated: TypeAlias = Callable[
 ]
 STEPS = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6)
 TOLERANCE = 0.1  # kinks of clipped activations change a right slope by up to 5 %
-# Noise crosses more kinks of a real network than the network's own gradient does, and the
-# slope along it is smaller. Where a tenth or more of a gradient is missing, the error still
-# exceeds the tolerance.
+# The error along noise is relative to this many lengths of the gradient: noise crosses more
+# kinks of a real network than the gradient does, and the slope along it is smaller. Where a
+# tenth or more of a gradient is missing, the error still exceeds the tolerance.
 ALLOWANCE = 2.5
 ROUNDING = 8 * float(np.finfo(np.float32).eps)  # of a score, relative to it
 
 
 @dataclass(frozen=True, eq=False)
 class GradientCheck:
-    """Slopes along some directions.
+    """Slopes along several directions, by a gradient and by differences of scores.
 
     Parameters
     ----------
     analytic : (D,) ndarray
-        By the gradient.
+        Slopes by the gradient.
     numeric : (D,) ndarray
-        By differences of scores, with the steps that agree best with one another.
+        Slopes by differences of scores, at the step sizes that agree best with one another.
     scale : (D,) ndarray
-        Size that a difference is compared with: the slope, or the gradient's length for noise.
+        What an error is relative to: the slope, or for noise 2.5 lengths of the gradient.
     """
 
     analytic: NDArray[np.float64]
@@ -42,7 +42,7 @@ class GradientCheck:
 
     @property
     def error(self) -> float:
-        """Largest difference, relative to the scale or, if that is larger, the slope."""
+        """Largest difference of the slopes, relative to the scale or, if larger, the slope."""
         scale = np.maximum(self.scale, np.abs(self.numeric))
         scale[scale == 0] = 1
         return float(np.max(np.abs(self.numeric - self.analytic) / scale))
@@ -65,10 +65,10 @@ def check_gradient(
     Half of the directions are the gradient with a random half of its entries set to 0. Along
     them the score changes much more than its rounding does, but they do not test where the
     gradient is 0. The others are noise, which tests every entry. The slope along noise is the
-    gradient's length times a normal number, which may be small by chance, so that its error
-    is compared with two and a half times that length. Curvature and kinks spoil differences
+    gradient's length times a normal number, which may be small by chance, so its error is
+    compared with two and a half times that length. Curvature and kinks spoil differences
     of large steps, rounding those of small ones. Of nine step sizes, the three neighbours
-    whose slopes agree best are taken, whatever the gradient says; two may agree by chance.
+    whose slopes agree best are taken, whatever the gradient says; only two may agree by chance.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Declaration of shapes that the runtime cannot infer.
 
-ONNX Runtime keeps the blocked layout of its CPU convolutions only for tensors that it can
-see to be of equal shape. Past a Reshape it no longer knows that the batch is still the
+ONNX Runtime keeps the blocked layout of its CPU convolutions only for tensors whose shapes
+it knows to be equal. After a Reshape it no longer knows that the first axis is still the
 batch, and would convert every gradient to the plain layout and back.
 """
 
@@ -25,7 +25,7 @@ def declare_shapes(
     Parameters
     ----------
     graph : GraphProto
-        Forward and backward; changed in place.
+        The forward and backward part; changed in place.
     facts : Facts
         Measured on the forward part.
     gradients : mapping of str to names

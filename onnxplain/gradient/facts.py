@@ -2,8 +2,8 @@
 
 Shapes are measured, not inferred: runs at two batch sizes give every shape of any graph that
 runs, and a dimension that differs between the two runs grows with the batch. A small tensor
-that depends on the image by its shape alone and comes out equal in both runs (bounds of
-slices, pads) is constant.
+that depends only on the image's shape and is equal in both runs (bounds of slices, pads) is
+constant.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Measure(Protocol):
     def fold(self, model: bytes, *, merge: bool = True) -> bytes:
         """Fold constants, using operators of the standard domain alone.
 
-        `merge`: whether scales may be multiplied into weights.
+        `merge` says whether scales may be multiplied into weights.
         """
         ...
 
@@ -52,7 +52,7 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """What is known of a graph's tensors.
+    """The known facts about a graph's tensors.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def read_real_type(graph: onnx.GraphProto, name: str) -> np.dtype[Any]:
     Raises
     ------
     GradientError
-        If the graph has no such input, or it holds no real numbers.
+        If the graph has no such input, or the input holds no real numbers.
     """
     code = next((i.type.tensor_type.elem_type for i in graph.input if i.name == name), None)
     if code is None:
@@ -159,9 +159,9 @@ def _find_common_shape(shapes: Sequence[tuple[int, ...]]) -> Shape:
 
 
 def _find_data(graph: onnx.GraphProto) -> set[str]:
-    """Return the tensors that depend on more of an input than its shape.
+    """Return the tensors that depend on an input's values, not only on its shape.
 
-    They may agree in two runs by chance.
+    Such a tensor may be equal in two runs by chance.
     """
     data = {value.name for value in graph.input}
     for node in graph.node:
@@ -185,7 +185,7 @@ def _list_parameters(graph: onnx.GraphProto, candidates: set[str]) -> list[str]:
 def _build_probe(
     model: onnx.ModelProto, computed: Sequence[str], parameters: Sequence[str]
 ) -> tuple[bytes, dict[str, str]]:
-    """Return a model that gives parameters and the shapes of tensors, and the shapes' names."""
+    """Return a model that outputs parameters and shapes, and the names of the shapes."""
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     graph = probe.graph

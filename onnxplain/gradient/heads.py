@@ -9,9 +9,9 @@ log-odds       ``z_t - logsumexp(z_others)``               ``log p_t - log(1 - p
 =============  ==========================================  =============================
 
 These are the scores of `onnxplain.core.scores`. If the model ends in a softmax or sigmoid,
-apart from nodes that only reshape its result, the last two columns are computed from the
-logits before it, without loss where p is near 0 or 1. Other probabilities are kept within
-1e-7 and 1 - 1e-7, and have no gradient beyond.
+apart from nodes that only reshape its result, the last column is computed from the logits
+before it, without loss where p is near 0 or 1. Other probabilities are clipped to
+[1e-7, 1 - 1e-7] for logit and log-odds, and have no gradient outside.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from onnxplain.graph.writer import GraphWriter
 
 TARGET, SCORE = "target", "target_score"
 SHAPING = {"Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze"}
-FAR = 1e30  # subtracted from the target's logit, it leaves the others alone in a logsumexp
+FAR = 1e30  # subtracted from the target's logit, so that only the others count in a logsumexp
 
 
 def add_head(
@@ -42,9 +42,9 @@ def add_head(
     Parameters
     ----------
     model : ModelProto
-        Changed in place; keeps no other outputs than `output`.
+        Changed in place; of its outputs it keeps only `output`.
     output : str
-        Its scores: (N, K), also with further axes of length 1 at the end, or (N,).
+        Name of its scores: (N, K), perhaps with further axes of length 1 at the end, or (N,).
     kind : {'probability', 'logit', 'log-odds'}
         The score.
     head : {'logits', 'probabilities', 'sigmoid', 'logit'}
@@ -78,8 +78,8 @@ def add_head(
 def _find_end(model: onnx.ModelProto, output: str, head: Head) -> onnx.NodeProto | None:
     """Return the softmax over the classes or the sigmoid that a model ends in, if any.
 
-    Nodes that only reshape its result may follow it, if its own result is known to hold one
-    row of the classes per image.
+    Nodes that only reshape its result may follow it, if that result is known to hold one row
+    of classes per image.
     """
     makers = {name: node for node in model.graph.node for name in node.output}
     node, is_shaped = makers.get(output), False
@@ -142,7 +142,7 @@ class _HeadWriter:
     """Write the nodes of a head at the end of a model."""
 
     def __init__(self, model: onnx.ModelProto, dtype: np.dtype[Any]) -> None:
-        # Folding merges equal constants, and keeps the name of the later.
+        # Folding merges equal constants, and keeps the name of the later one.
         self.base = GraphWriter(model.graph, prefix="head/", share=False)
         self.op = self.base.op
         self._opset = read_opset(model)

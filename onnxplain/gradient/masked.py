@@ -1,8 +1,8 @@
 """A coarse mask in front of a classifier, so that its score can be differentiated by the mask.
 
-``x = image + m (fill - image)``, where m is the cells of the mask, enlarged bilinearly.
-Methods that optimise a mask compose the same on the host; here it is done in the graph, in
-the model's own space.
+``x = image + m (fill - image)``, where m is the mask, its cells enlarged bilinearly. Methods
+that optimise a mask compose the image in the same way on the host; here the graph does so, in
+the model's own input space.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def add_mask(graph: GraphProto, input: str, mask: CoarseMask, dtype: np.dtype[An
     graph : GraphProto
         Of opset 13 or later; changed in place.
     input : str
-        Its image. The image and `fill`, which replaces what is removed, have one row or as
-        many as `mask`.
+        Name of its image. The image and `fill`, which replaces removed pixels, have one row,
+        or as many rows as `mask`.
     mask : CoarseMask
         Size of the input `mask`, (N, cells, cells) in [0, 1], where 1 removes.
     dtype : dtype

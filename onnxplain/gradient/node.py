@@ -25,7 +25,7 @@ class Node:
     inputs, outputs : tuple of str
         Names of tensors; empty where an optional one is left out.
     attributes : mapping
-        With text as `str`; defaults are not filled in.
+        Attributes by name, text as `str`; defaults are not filled in.
     """
 
     operator: str

@@ -1,4 +1,4 @@
-"""The nodes and tensors of a graph that a gradient passes."""
+"""The nodes and tensors of a graph that a gradient passes through."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REALS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto
 
 
 def carries_gradient(node: onnx.NodeProto) -> bool:
-    """Return whether a gradient can pass a node: integers, comparisons and roundings stop it."""
+    """Return whether a gradient passes a node; integers, comparisons and roundings stop it."""
     if node.domain in ("", "ai.onnx") and node.op_type == "Cast":
         return read_attributes(node)["to"] in REALS
     return node.domain not in ("", "ai.onnx") or node.op_type not in FLAT
@@ -32,7 +32,7 @@ def find_dependents(graph: onnx.GraphProto, sources: Iterable[str]) -> set[str]:
 def list_nodes_back_from(
     target: str, graph: onnx.GraphProto, among: Collection[str]
 ) -> list[onnx.NodeProto]:
-    """Return the nodes on the paths to a target over some tensors, the last node first."""
+    """Return the nodes on the paths to a target through `among`, the last node first."""
     needed, nodes = {target}, []
     for node in reversed(graph.node):
         read = collect_reads(node) & set(among)

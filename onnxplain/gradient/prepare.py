@@ -1,6 +1,6 @@
 """Conversion of models to a form that can be differentiated.
 
-Without functions, of opset 17 or later, in float32 or wider.
+The form has no functions, is of opset 17 or later, and computes in float32 or wider.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from onnxplain.graph.shapes import list_fed_inputs
 from onnxplain.graph.writer import GraphWriter
 
 OLDEST, USUAL = 17, 18
-USUAL_IR = 8  # that of opset 18; before 4, weights had to be inputs
+USUAL_IR = 8  # of opset 18; before IR version 4, weights had to be inputs
 HALVES = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
 TYPES = ("to", "dtype")  # attributes that name a type
-# Halves of fewer elements than this are not worth a node each.
+# Weights of fewer elements than this are not worth a node to store them in 16 bits.
 WORTH = 256
 
 
@@ -51,7 +51,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _make_weights_constant(graph: onnx.GraphProto) -> None:
-    """Take the weights off the inputs: only constants are folded."""
+    """Remove the weights from the inputs, because only constants are folded."""
     inputs = list_fed_inputs(graph)
     del graph.input[:]
     graph.input.extend(inputs)
@@ -77,7 +77,7 @@ def has_halves(model: onnx.ModelProto) -> bool:
 
 
 def widen(model: onnx.ModelProto) -> None:
-    """Make a model of 16-bit numbers compute in float32, its input and output too."""
+    """Make a model of 16-bit numbers compute in float32, including its input and output."""
     graph = model.graph
     for stored in graph.initializer:
         if stored.data_type in HALVES:

@@ -24,7 +24,7 @@ def check_names_are_free(taken: AbstractSet[str], names: Iterable[str]) -> None:
     Raises
     ------
     GradientError
-        If a name is taken, naming it.
+        If a name is taken; the message gives it.
     """
     for name in names:
         if name in taken:

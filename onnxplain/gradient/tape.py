@@ -21,7 +21,7 @@ from onnxplain.graph.writer import GraphWriter, find_element_type
 
 
 class Tape:
-    """Write the nodes of a gradient, equal ones once.
+    """Write the nodes of a gradient; equal nodes are written once.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Tape:
     # Facts of the forward graph.
 
     def shape(self, name: str) -> Shape:
-        """Return the shape of a forward tensor; None stands for what grows with the batch."""
+        """Return the shape of a forward tensor; None for sizes that grow with the batch."""
         return self._facts.shapes[name]
 
     def sizes(self, name: str, axes: Iterable[int]) -> list[int]:
@@ -90,7 +90,7 @@ class Tape:
 
     @property
     def code(self) -> int:
-        """ONNX's number for the type of the graph's real numbers."""
+        """ONNX's code for the type of the graph's real numbers."""
         return find_element_type(self._facts.dtype)
 
     # Nodes and constants. Each method returns the name of what it writes.
@@ -108,7 +108,7 @@ class Tape:
         return self.ops(kind, inputs, 1, **attributes)[0]
 
     def _number(self, kind: str) -> str:
-        """Return a name of a kind; nodes and constants are counted together."""
+        """Return a numbered name; nodes and constants are counted together."""
         return f"{kind}_{len(self.graph.node) + len(self.graph.initializer)}"
 
     def _store(self, value: Array) -> str:
@@ -151,7 +151,7 @@ class Tape:
     def mask(self, condition: str) -> str:
         """Write 1 where a condition holds, else 0.
 
-        On the CPU provider a product with it takes a tenth of the time of `Where`.
+        On the CPU provider, multiplying by it takes a tenth of the time of `Where`.
         """
         return self.op("Cast", condition, to=self.code)
 
@@ -210,8 +210,8 @@ class Tape:
     def spread(self, a: str, name: str, axes: Sequence[int], factor: float = 1) -> str:
         """Repeat `a` along axes where it has length 1, to the shape of a forward tensor.
 
-        A product with a constant takes a fifth of the time of `Expand` on the CPU provider,
-        and applies a factor on the way.
+        On the CPU provider, multiplying by a constant takes a fifth of the time of `Expand`;
+        the constant includes the factor.
         """
         shape = self.shape(name)
         if any(shape[axis] is None for axis in axes):
@@ -220,7 +220,7 @@ class Tape:
         return self.mul(a, self.real(np.full(sizes, factor)))
 
     def unbroadcast(self, a: str, shape: Shape, name: str) -> str:
-        """Sum a gradient of a shape over the axes along which a forward tensor was repeated."""
+        """Sum a gradient of this shape over the axes along which a tensor was repeated."""
         small = self.shape(name)
         new = len(shape) - len(small)
         repeated = [
@@ -237,7 +237,7 @@ class Tape:
             return self.op("MatMul", self.transpose(matrix, [1, 0]), a)
         order = [*(other for other in range(rank) if other != axis), axis]
         moved = self.op("MatMul", self.transpose(a, order), matrix)
-        return self.transpose(moved, [order.index(place) for place in range(rank)])
+        return self.transpose(moved, [order.index(original) for original in range(rank)])
 
 
 Grads: TypeAlias = Sequence[str | None]
@@ -245,13 +245,13 @@ Rule: TypeAlias = Callable[[Tape, Node, Grads], Grads]
 
 
 def first_output_rule(rule: Callable[[Tape, Node, str], Grads]) -> Rule:
-    """Make a rule of a function that takes the gradient of the first output alone."""
+    """Make a rule from a function that takes only the gradient of the first output."""
 
     @functools.wraps(rule)
     def apply(tape: Tape, node: Node, grads: Grads) -> Grads:
         first, *others = grads
         if first is None or any(grad is not None for grad in others):
-            raise Refusal("the score depends on another of its outputs than the first")
+            raise Refusal("the score depends on one of its outputs other than the first")
         return rule(tape, node, first)
 
     return apply

@@ -1,7 +1,7 @@
 """Metrics of heatmaps and fills, one metric or one family per file.
 
-A metric is a frozen dataclass whose flow asks the engine, or which compares arrays. The
-functions `judge`, `deletion`, `class_sensitivity` and so on judge with any classifier at once.
+A metric is a frozen dataclass that sends queries to the engine in a flow, or compares arrays.
+The functions `judge`, `deletion`, `class_sensitivity` and so on run one with any classifier.
 """
 
 import lazy_loader

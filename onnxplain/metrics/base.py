@@ -24,9 +24,9 @@ class MetricResult:
     Parameters
     ----------
     value : float
-        In the metric's unit; NaN where it is not defined, as the correlation of a constant map.
+        In the metric's unit; NaN where undefined, such as the correlation of a constant map.
     details : mapping
-        The curve and other facts behind the value, all of which JSON can hold.
+        The curve and other facts behind the value, which JSON can hold.
     """
 
     value: float
@@ -34,7 +34,7 @@ class MetricResult:
 
 
 class MetricIdentity(Protocol):
-    """The entries of a row of results that identify its metric."""
+    """The attributes that identify a metric in a row of results."""
 
     name: ClassVar[str]
     direction: ClassVar[Direction]  # which values are better
@@ -44,14 +44,14 @@ class MetricIdentity(Protocol):
 class Metric(MetricIdentity, Protocol):
     """A metric of one heatmap: frozen hyperparameters and one flow.
 
-    The flow asks by ``yield``, as a method does, and so shares batches with all other flows.
+    Its flow yields queries, as that of a method does, and shares batches with other flows.
     """
 
-    usual_fill: ClassVar[str | None]  # its paper's, by name; None where it judges the method's
+    usual_fill: ClassVar[str | None]  # name of its paper's fill; None to judge the method's fill
     looks_at_boxes: ClassVar[bool]
 
     def evaluations(self, size: Size) -> int:
-        """Return the most images that are scored for one heatmap of this size."""
+        """Return an upper bound on the images scored for one heatmap of this size."""
         ...
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
@@ -60,10 +60,10 @@ class Metric(MetricIdentity, Protocol):
 
 
 class PairMetric(MetricIdentity, Protocol):
-    """A metric of how alike two heatmaps are."""
+    """A metric that compares two heatmaps."""
 
     def compare(self, first: ArrayLike, second: ArrayLike) -> float:
-        """Return how alike two maps of one shape are; NaN where it is not defined."""
+        """Compare two maps of one shape; NaN where the metric is not defined."""
         ...
 
 
@@ -97,7 +97,7 @@ def check_heatmap(heatmap: ArrayLike, size: Size) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If it does not have the size of the image, or holds NaN or infinity.
+        If the heatmap does not have the size of the image, or holds NaN or infinity.
     """
     wide = np.asarray(heatmap, np.float64)
     if not wide.size:
@@ -120,7 +120,7 @@ def check_map_size(heatmap: ArrayLike) -> Size:
     Raises
     ------
     ValueError
-        If it does not have two axes.
+        If the heatmap does not have two axes.
     """
     shape = np.shape(heatmap)
     if len(shape) != 2:

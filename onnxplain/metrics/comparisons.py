@@ -50,16 +50,16 @@ def sweep(
     classifier, image, target
         As in `judge`.
     which : Sweep or str
-        A sweep, or its name in `SWEEPS`: those of the paper's tables S1 and S2, and the
-        baseline ``random``: heatmaps that have nothing to do with one another.
+        A sweep, or its name in `SWEEPS`: the sweeps of the paper's tables S1 and S2, and the
+        baseline ``random``, whose heatmaps are independent of one another.
     fill : Fill or str, optional
-        What stands in for removed pixels; that of the method's paper if not given. With an
-        inpainter the result is the row of the G-method.
+        What stands in for removed pixels; the fill of the method's paper if not given. With
+        an inpainter the result is the table's row of the G-method.
 
     Returns
     -------
     scores : dict of MetricResult
-        By metric, ``ssim``, ``hog`` and ``spearman``: each the mean over all pairs.
+        By metric (``ssim``, ``hog`` and ``spearman``); each is the mean over all pairs of maps.
     """
     if isinstance(which, str) and which not in SWEEPS:
         raise ValueError(f"sweep {describe_unknown(which, SWEEPS)}")
@@ -87,9 +87,9 @@ class Audit:
     Parameters
     ----------
     fills : dict of MetricResult
-        `FillScore` of each: the target's probability, the top class and the entropy.
+        The `FillScore` of each fill: the target's probability, the top class and the entropy.
     rank_correlations : dict of dict of float
-        Spearman correlation of the maps made with each two fills.
+        Spearman correlation between the maps of every two fills.
     """
 
     fills: dict[str, MetricResult]
@@ -114,10 +114,10 @@ def baseline_audit(
     method : Method or str
         Explains the image once with every fill, with the same random draws.
     fills : mapping of Fill, or sequence of str
-        By the names that the audit gives them, or names of the registry.
+        Fills by the names that the audit should use, or names of fills in the registry.
     """
     if isinstance(fills, str):
-        raise TypeError(f"fills takes several, as ['black', 'blur'], got {fills!r}")
+        raise TypeError(f"fills must be several, such as ['black', 'blur'], got {fills!r}")
     if not isinstance(fills, Mapping):
         fills = {name: make_fill(name, {}) for name in fills}
     prepared = prepare_case(classifier, image, target)
@@ -152,7 +152,7 @@ def class_sensitivity(
 ) -> MetricResult:
     """Return the rank correlation of the maps for the most and the least probable class.
 
-    A method that is not adaptive evaluates the image once for both.
+    For both classes, a method that is not adaptive needs the classifier's scores only once.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def input_invariance(
     fill: Fill | str | None = None,
     seed: int = 0,
 ) -> MetricResult:
-    """Return the largest difference of a method's maps of two equivalent classifiers.
+    """Return the largest difference of a method's maps for two equivalent classifiers.
 
     Parameters
     ----------
@@ -197,10 +197,10 @@ def input_invariance(
         The second takes the same images and adds a shift to the input of its graph, which
         the graph subtracts again: `onnxplain.load_shifted`.
     image, target, seed
-        As in `judge`; the target is predicted by the first.
+        As in `judge`; if no target is given, the first classifier predicts it.
     method : Method or str
         Tested together with the fill. The first classifier decides what the method leaves
-        open, as whether it uses gradients.
+        open, such as whether it uses gradients.
     fill : Fill or str, optional
         As in `sweep`.
 
@@ -237,13 +237,13 @@ def randomisation(
     Parameters
     ----------
     classifier, image, target, seed
-        As in `judge`; the target is predicted by `classifier`.
+        As in `judge`; if no target is given, `classifier` predicts it.
     randomised : iterable of Classifier or callable
-        With more and more of the last layers randomised; taken one at a time, as
-        `onnxplain.load_randomised` makes them.
+        The classifier with more and more of its last layers randomised, as
+        `onnxplain.load_randomised` makes them; used one at a time.
     method : Method or str
-        Tested together with the fill. `classifier` decides what the method leaves open, as
-        whether it uses gradients.
+        Tested together with the fill. `classifier` decides what the method leaves open, such
+        as whether it uses gradients.
     fill : Fill or str, optional
         As in `sweep`.
     """
@@ -259,7 +259,7 @@ def _make_maps(
     fill: Fill | str | None,
     seed: int,
 ) -> Iterator[Heatmap]:
-    """Yield the map of each classifier, by its own gradients if the first has any."""
+    """Yield a map per classifier, by the classifier's own gradients if the first has any."""
     choice = choose_method_and_fill(method, fill)
     settled = choice.method
     for classifier, case, _ in prepared_cases:
@@ -276,6 +276,6 @@ def _make_swept_method(name: str, parameters: Mapping[str, Any]) -> Method:
     base, implied = split_generative(name)
     if implied:
         raise ValueError(
-            f"a sweep names a method, as {base!r}, got {name!r}; give the inpainter as the fill"
+            f"a sweep names a method such as {base!r}, got {name!r}; give the inpainter as the fill"
         )
     return make_method(base, parameters)

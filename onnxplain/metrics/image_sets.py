@@ -24,7 +24,7 @@ from onnxplain.metrics.stability.label_bias import LabelBias, record_labels
 from onnxplain.registry import choose_method_and_fill
 from onnxplain.subjects import ImageSource
 
-_HELD_IMAGES = 16  # images that are held at a time; of the others only the features
+_HELD_IMAGES = 16  # images held in memory at a time; of the others only features are kept
 
 
 def label_bias(
@@ -43,13 +43,13 @@ def label_bias(
     classifier, seed
         As in `judge`.
     images : iterable of ndarray or path
-        Their samples are pooled.
+        The images whose samples are pooled.
     method : Method or str
         Explains the predicted class of each image.
     fill : Fill or str, optional
         As in `sweep`.
     top : int
-        How many of the most common classes are counted.
+        Number of the most common classes that are counted.
     """
     labels = []
     choice = choose_method_and_fill(method, fill)
@@ -72,26 +72,26 @@ def filled_frechet(
     fill: Fill | str | None = None,
     seed: int = 0,
 ) -> MetricResult:
-    """Return the Fréchet distance between images and those whose objects are removed.
+    """Return the Fréchet distance between images and the same images without their objects.
 
-    Lower is better. It judges a set of images, as a single one has no distribution.
+    Lower is better. It judges a set of images, because a single one has no distribution.
 
     Parameters
     ----------
     classifier, fill, seed
         As in `judge`.
     images : iterable of ndarray or path
-        Two or more, which the classifier sees at one size.
+        Two or more images that the classifier sees at one size.
     features : callable
-        From `onnxplain.load_features`, of the classifier explained or better another, or any
-        function of images (N, H, W, 3) in [0, 1] that returns their features (N, D).
+        From `onnxplain.load_features`, preferably of another classifier than the one explained;
+        or any function of images (N, H, W, 3) in [0, 1] that returns their features (N, D).
     boxes : iterable of sequence of Box
         The boxes of each image, in its pixels.
 
     Raises
     ------
     ValueError
-        If there are fewer than two images, or not one group of boxes for each.
+        If there are fewer than two images, or not as many groups of boxes as images.
 
     See Also
     --------
@@ -107,7 +107,7 @@ def filled_frechet(
         ]
         cases = [item.case for item in prepared]
         if len(sizes := {case.image.shape for case in cases}) > 1:
-            raise ValueError(f"the images of a set have one size, got {sorted(sizes)}")
+            raise ValueError(f"the images of a set must have one size, got {sorted(sizes)}")
         jobs = [
             Job((case,), (fill_object(case, None, metric.name),), choose_fill(fill), seed)
             for case in cases

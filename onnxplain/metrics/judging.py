@@ -43,8 +43,9 @@ def judge(
     Parameters
     ----------
     metric : Metric or str
-        A metric with its parameters, as ``Deletion(step=500)``, or its name in `METRICS` with
-        parameters, as ``"deletion:step=500"``; ``fill=blur`` there is a fill of its own.
+        A metric with its parameters, such as ``Deletion(step=500)``, or its name in `METRICS`
+        with parameters, such as ``"deletion:step=500"``; the parameter ``fill=blur`` gives the
+        metric a fill of its own.
     classifier : Classifier or callable
         From `onnxplain.load` or `onnxplain.from_callable`; or a function of any framework
         that takes images (N, rows, columns, 3), float32 RGB in [0, 1], of the size of
@@ -60,10 +61,10 @@ def judge(
     boxes : sequence of Box
         Where the object is, in pixels of `image`, for metrics that look at boxes.
     fill : Fill or str, optional
-        What stands in for removed pixels where the metric has no fill of its own; that of
-        its paper if not given, else the dataset mean.
+        What stands in for removed pixels if the metric has no fill of its own. If not given,
+        the fill of the metric's paper, or the dataset mean if the paper names none.
     seed : int
-        Decides random ties and fills that draw.
+        Seed of random ties and random fills.
 
     Returns
     -------
@@ -111,14 +112,14 @@ def random_baseline(
     fill: Fill | str | None = None,
     seed: int = 0,
 ) -> MetricResult:
-    """Return the mean score of heatmaps of independent uniform noise.
+    """Return the mean score of random heatmaps of independent uniform values.
 
     Parameters
     ----------
     metric, classifier, image, target, boxes, fill, seed
         As in `judge`.
     n_maps : int
-        Heatmaps that are drawn and judged.
+        Number of heatmaps that are drawn and judged.
 
     Returns
     -------
@@ -156,10 +157,10 @@ def prepare_case(
     *,
     position: int = 0,
 ) -> PreparedCase:
-    """Make a function a classifier, bring the image to its size and choose the target.
+    """Make a classifier of a function, fit the image to it and choose the target.
 
-    The name of an array, and so its random draws, depends on its `position` among several,
-    as in `onnxplain.explain_many`.
+    An image given as an array is named by its `position` among several, as in
+    `onnxplain.explain_many`; its random draws depend on that name.
     """
     if others := [box for box in boxes if not isinstance(box, Box)]:
         raise TypeError(f"a box is an onnxplain.Box(top, left, bottom, right), got {others[0]!r}")
@@ -176,7 +177,7 @@ def prepare_case(
 
 
 def choose_fill(fill: Fill | str | None) -> Fill:
-    """Return a fill, made from its name where a text is given; the default fill for None."""
+    """Return the fill itself, the fill of a name, or the default fill for None."""
     return to_fill(DEFAULT_FILL if fill is None else fill)
 
 
@@ -184,8 +185,8 @@ def _make_classifier(function: Callable[[Any], Any], image: ImageSource) -> Clas
     """Make a classifier from a function that takes images of the size of this image."""
     if not isinstance(image, np.ndarray) or image.ndim != 3:
         raise TypeError(
-            "a function as the classifier takes images of one size: give the image as an array "
-            "(rows, columns, 3), or make a classifier with onnxplain.from_callable"
+            "a classifier given as a function takes images of one size: give the image as an array "
+            "(rows, columns, 3), or make the classifier with onnxplain.from_callable"
         )
     rows, columns, _ = image.shape
     scores = convert_to_array(function(np.zeros((1, rows, columns, 3), np.float32)))

@@ -1,4 +1,4 @@
-"""Metrics by name, with parameters and a fill, as ``deletion:step=500,fill=blur``."""
+"""Metrics by name, with parameters and a fill: ``deletion:step=500,fill=blur``."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class MetricEntry(NamedTuple):
     Parameters
     ----------
     metric_class : type of Metric
-        Not built yet.
+        The class, not built yet.
     parameters : mapping
-        All but the fill.
+        All parameters but the fill.
     fill : str or mapping, optional
         For `onnxplain.registry.parse_entry`; None if the entry names no fill.
     """
@@ -60,7 +60,7 @@ def read_metric_entry(entry: Entry, known: Mapping[str, type[Metric]] = METRICS)
     Raises
     ------
     ValueError
-        If there is no such metric, or it takes no fill and the entry gives one.
+        If there is no such metric, or the entry gives a fill to a metric that takes none.
     """
     if entry.name not in known:
         raise ValueError(f"metric {describe_unknown(entry.name, known)}")
@@ -73,7 +73,7 @@ def read_metric_entry(entry: Entry, known: Mapping[str, type[Metric]] = METRICS)
 
 
 def to_metric(metric: Metric | str) -> Metric:
-    """Return a metric, made from its name with parameters where a text is given.
+    """Return the metric itself, or make it from its name with parameters.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def to_metric(metric: Metric | str) -> Metric:
 
 def set_fill(metric: Metric, fill: Fill) -> Metric:
     """Return the metric with a fill of its own."""
-    owner: Any = metric  # a dataclass with this field, which the protocol cannot say
+    owner: Any = metric  # a dataclass with a field `fill`, which the protocol cannot express
     changed: Metric = replace(owner, fill=fill)
     return changed
 

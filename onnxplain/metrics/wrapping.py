@@ -1,7 +1,7 @@
 """Plain functions made from metrics: `onnxplain.metrics.deletion` from `Deletion`, and so on.
 
-A function takes those arguments of `judge` that the metric uses, and the metric's own
-parameters; signature and documentation come from `judge` and the metric's class.
+A function takes the arguments of `judge` that its metric uses, and the metric's own
+parameters; its signature and documentation come from `judge` and the metric's class.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def make_function(
     Parameters
     ----------
     name : str
-        Of the function, in `onnxplain.metrics.functions`.
+        Name of the function in `onnxplain.metrics.functions`.
     metric_class : type of Metric
-        Decides whether boxes, fill and seed are taken.
+        Class of the metric; it decides whether the function takes boxes, fill and seed.
     heatmap, target : bool
         Whether the function takes a heatmap and a target.
     build : callable, optional
@@ -77,7 +77,7 @@ def make_function(
 
 
 def _list_own_parameters(builder: Callable[..., Metric]) -> list[Parameter]:
-    """List the parameters of a metric without its fill, with annotations as texts."""
+    """List the parameters of a metric without its fill, with annotations as strings."""
     parameters = inspect.signature(builder).parameters.values()
     own = [parameter for parameter in parameters if parameter.name != "fill"]
     if not isinstance(builder, type):

@@ -1,4 +1,4 @@
-"""What every fill must keep, whatever it paints."""
+"""The contract that every fill keeps, whatever it paints."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TestEveryFill:
         assert pictures.min() >= 0
         assert pictures.max() <= 1
 
-    def test_leaves_known_pixels_of_the_composed_image(self, fill: Any) -> None:
+    def test_leaves_known_pixels_of_the_composed_image_unchanged(self, fill: Any) -> None:
         image = make_photo()
         masks = make_masks(image)
         removed = masks[..., None]
@@ -92,6 +92,6 @@ def test_every_parameter_has_help_and_is_described(fill: Any) -> None:
         (fills.SegmentMean, "sigma"),
     ],
 )
-def test_values_that_would_fill_the_memory_are_refused(cls: Any, name: str) -> None:
+def test_values_that_would_exhaust_memory_are_refused(cls: Any, name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be .* <= 1"):
         cls(**{name: 10**9})

@@ -34,7 +34,7 @@ def make_network_with_name(name: str, place: str) -> ModelProto:
 
 @pytest.mark.parametrize("name", ["target", "target_score", DX])
 @pytest.mark.parametrize("place", ["weights", "node", "branch"])
-def test_tensor_named_as_one_of_the_gradient_graph_is_refused(name: str, place: str) -> None:
+def test_tensor_with_a_name_of_the_gradient_graph_is_refused(name: str, place: str) -> None:
     model = make_network_with_name(name, place)
     with pytest.raises(GradientError, match=f"a tensor named '{name}', which the gradient graph"):
         build_network_gradient(model, GradientRequest("x", "y"))

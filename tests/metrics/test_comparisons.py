@@ -255,5 +255,5 @@ def test_unknown_method_and_a_single_fill_are_errors():
         metrics.sweep(CURVED, IMAGE, Sweep("rize", ({}, {})))
     with pytest.raises(ValueError, match="give the inpainter as the fill"):
         metrics.sweep(CURVED, IMAGE, Sweep("sp-g", ({}, {})))
-    with pytest.raises(TypeError, match=r"fills takes several, as .* got 'blur'"):
+    with pytest.raises(TypeError, match=r"fills must be several, such as .* got 'blur'"):
         metrics.baseline_audit(CURVED, IMAGE, FAST, "blur")

@@ -34,7 +34,7 @@ SIGNATURES = {
     "filled_distance": "(classifier, image, distance, *, boxes, fill=None, seed=0)",
 }
 
-# The functions that judge by the metrics of a name, and parameters for them.
+# The function of each named metric, and parameters for it.
 FUNCTIONS = {
     "deletion": (metrics.deletion, {"step": 50}),
     "insertion": (metrics.insertion, {"step": 50}),
@@ -56,7 +56,7 @@ def always_same(images):
 
 
 @pytest.mark.parametrize("name", sorted(metrics.METRICS))
-def test_every_metric_by_name_is_a_function(name):
+def test_every_named_metric_has_a_function_that_judges_alike(name):
     assert name in FUNCTIONS, "add the function, and parameters for a small image, to FUNCTIONS"
     function, parameters = FUNCTIONS[name]
     size = (170, 180) if name == "ms-ssim" else SIZE

@@ -40,7 +40,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     | resize.RULES
 )
 
-# Operators that carry no gradient: what depends on the image through them alone is taken
+# Operators that carry no gradient: tensors that depend on the image only through them count
 # as constant.
 FLAT = frozenset(
     {
@@ -86,13 +86,13 @@ def load_installed_rules(entries: Mapping[str, EntryPoint] | None = None) -> Map
     Parameters
     ----------
     entries : mapping of EntryPoint, optional
-        By operator; those of the group ``onnxplain.gradient_rules`` if not given. The name
-        of an entry point is the operator, such as ``Conv`` or ``domain::Name``.
+        Entry points by operator; those of the group ``onnxplain.gradient_rules`` if not given.
+        The name of an entry point is the operator, such as ``Conv`` or ``domain::Name``.
 
     Returns
     -------
     rules : mapping of Rule
-        By operator.
+        The rules by operator.
     """
     if entries is None:
         entries = {entry.name: entry for entry in entry_points(group=RULES_GROUP)}

@@ -1,7 +1,7 @@
 """Operators that act on every element alone: gradient = g times the derivative.
 
-Masks are taken from the output where it tells as much as the input, so that the runtime can
-still fuse the activation with what goes before it. At a kink the derivative is that of the
+Masks are computed from the output where it says as much as the input, so that the runtime can
+still fuse the activation with the node before it. At a kink the derivative is that of the
 flat side (0 for Relu at 0), as in PyTorch.
 """
 
@@ -20,7 +20,7 @@ from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 Derivative: TypeAlias = Callable[[Tape, Node], str]
 
-# Attributes are float32, so a bound must be float32 too, also times STEEP.
+# Attributes are float32, so a bound and its product with STEEP must be float32 too.
 STEEP = 2.0**100
 LARGEST = 2.0**26
 
@@ -36,10 +36,10 @@ def make_elementwise_rule(derivative: Derivative) -> Rule:
 
 
 def mask_above(tape: Tape, a: str, bound: float) -> str:
-    """Write 1 where ``a > bound``, else 0 (and in between within 2^-100 of the bound).
+    """Write 1 where ``a > bound``, else 0 (a value between them within 2^-100 of the bound).
 
-    A single operator, which the CPU provider, unlike comparisons and casts, computes in the
-    blocked layout of its convolutions. Products with a power of two are exact.
+    It is a single operator, which the CPU provider computes in the blocked layout of its
+    convolutions, unlike comparisons and casts. Products with a power of two are exact.
     """
     return tape.op("HardSigmoid", a, alpha=STEEP, beta=-STEEP * bound)
 
@@ -67,8 +67,8 @@ def complement(tape: Tape, a: str) -> str:
 def select(tape: Tape, mask: str, low: float, high: float) -> str:
     """Write `low` where a mask is 0 and `high` where it is 1.
 
-    In the blocked layout if both are in [0, 1]. A sum above 1 is cut off, so that 1 comes out
-    exactly.
+    If both are in [0, 1], it is computed in the blocked layout, where a sum above 1 is clipped,
+    so that 1 comes out exactly.
     """
     if 0 <= low <= high <= 1:
         return tape.op("HardSigmoid", mask, alpha=1.0 if high == 1 else high - low, beta=float(low))
@@ -96,7 +96,7 @@ def leaky_relu(tape: Tape, node: Node) -> str:
 def _exponential(tape: Tape, node: Node, alpha: float, gamma: float) -> str:
     """Write the derivative of ``gamma * (x if x > 0 else alpha * (exp(x) - 1))``.
 
-    From the output: below 0 it is ``y + gamma * alpha``.
+    It is computed from the output: below 0 it is ``y + gamma * alpha``.
     """
     mask = mask_positive(tape, node.x)
     left = tape.add(node.y, tape.real(gamma * alpha))
@@ -114,7 +114,7 @@ def selu(tape: Tape, node: Node) -> str:
 
 
 def celu(tape: Tape, node: Node) -> str:
-    """``max(0, x) + min(0, alpha * (exp(x / alpha) - 1))``: below 0, ``1 + y / alpha``."""
+    """Write 1 above 0, ``1 + y / alpha`` below: ``y = alpha * (exp(x / alpha) - 1)`` there."""
     left = tape.op("Min", node.y, tape.real(0))
     return tape.add(tape.scale(left, 1 / node.attributes.get("alpha", 1.0)), tape.real(1))
 
@@ -124,20 +124,20 @@ def hard_sigmoid(tape: Tape, node: Node) -> str:
 
 
 def hard_swish(tape: Tape, node: Node) -> str:
-    """``x * h(x)`` with ``h = clip(x / 6 + 1/2, 0, 1)``: h + x h'."""
+    """Write ``h + x h'`` for ``y = x * h(x)`` with ``h = clip(x / 6 + 1/2, 0, 1)``."""
     h = tape.op("HardSigmoid", node.x, alpha=1 / 6, beta=0.5)
     return tape.add(h, tape.mul(node.x, select(tape, mask_unit_interval(tape, h), 0, 1 / 6)))
 
 
 def swish(tape: Tape, node: Node) -> str:
-    """``x * s(alpha x)``: ``s + alpha y (1 - s)``."""
+    """Write ``s + alpha y (1 - s)`` for ``y = x * s``, ``s = sigmoid(alpha x)``."""
     alpha = node.attributes.get("alpha", 1.0)
     s = tape.op("Sigmoid", tape.scale(node.x, alpha))
     return tape.add(s, tape.scale(tape.mul(node.y, complement(tape, s)), alpha))
 
 
 def mish(tape: Tape, node: Node) -> str:
-    """``x * t`` with ``t = tanh(softplus(x))``: ``t + x s (1 - t^2)``."""
+    """Write ``t + x sigmoid(x) (1 - t^2)`` for ``y = x * t``, ``t = tanh(softplus(x))``."""
     t = tape.op("Tanh", tape.op("Softplus", node.x))
     slope = tape.mul(tape.op("Sigmoid", node.x), tape.sub(tape.real(1), tape.mul(t, t)))
     return tape.add(t, tape.mul(node.x, slope))
@@ -151,7 +151,7 @@ def gelu(tape: Tape, node: Node) -> str:
 
 
 def gauss_gate(tape: Tape, u: str, gate: str) -> str:
-    """Write the derivative by x of ``x * gate``, ``gate = 1 + erf(u)``, u a multiple of x.
+    """Write the derivative of ``x * gate``, ``gate = 1 + erf(u)``, u a multiple of x.
 
     It is ``gate + u 2/sqrt(pi) exp(-u^2)``; the factor is moved into the exponent.
     """
@@ -160,7 +160,7 @@ def gauss_gate(tape: Tape, u: str, gate: str) -> str:
 
 
 def _tanh_gelu(tape: Tape, x: str) -> str:
-    """``x (1 + t) / 2`` with ``t = tanh(u)``, ``u = k (x + c x^3)``."""
+    """Write the derivative of ``x (1 + t) / 2`` with ``t = tanh(u)``, ``u = k (x + c x^3)``."""
     k, c = math.sqrt(2 / math.pi), 0.044715
     unit, square = tape.real(1), tape.mul(x, x)
     t = tape.op("Tanh", tape.mul(tape.scale(x, k), tape.add(unit, tape.scale(square, c))))
@@ -185,7 +185,7 @@ def thresholded_relu(tape: Tape, node: Node) -> str:
 
 @first_output_rule
 def clip(tape: Tape, node: Node, g: str) -> Grads:
-    """The strict inequalities hold for the output where they hold for the input."""
+    """Take masks from the output: strict inequalities hold for it where they do for the input."""
     low, high = node.input(1), node.input(2)
     masks = []
     if low:
@@ -213,7 +213,7 @@ def neg(tape: Tape, node: Node, g: str) -> Grads:
 
 @first_output_rule
 def identity(tape: Tape, node: Node, g: str) -> Grads:
-    """Identity, and Dropout in a network that is not being trained."""
+    """Pass the gradient on: Identity, and Dropout in a network that is not being trained."""
     return [g]
 
 

@@ -13,7 +13,7 @@ from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 
 def unbroadcast_wanted(tape: Tape, node: Node, gradient: Callable[[str], str]) -> Grads:
-    """Write the gradients of the inputs that need one, summed over what was broadcast."""
+    """Write the gradients of the inputs that need one, summed over broadcast axes."""
     shape = tape.shape(node.y)
     return [
         tape.unbroadcast(gradient(name), shape, name) if tape.wants(name) else None
@@ -48,9 +48,9 @@ def mul(tape: Tape, node: Node, g: str) -> Grads:
 
 
 def _differentiate_gated(tape: Tape, node: Node, x: str, gate: str) -> str | None:
-    """Write the whole derivative of ``x * gate(x)`` for gates that exporters write out.
+    """Write the whole derivative of ``x * gate(x)`` for gates that exporters split into nodes.
 
-    It takes four passes over memory where the parts take six (swish) or ten (GELU).
+    It takes four passes over memory; rule by rule it would take six (swish) or ten (GELU).
     """
     maker = tape.producer(gate)
     if maker is None or not tape.wants(x) or x == gate:
@@ -66,7 +66,7 @@ def _differentiate_gated(tape: Tape, node: Node, x: str, gate: str) -> str | Non
 
 
 def _find_multiple_in_erf(tape: Tape, x: str, erf: str) -> str | None:
-    """Return the constant multiple of `x` of which `erf` is the error function, if it is one."""
+    """Return u if `erf` is ``Erf(u)`` and u is a constant multiple of `x`, else None."""
     maker = tape.producer(erf)
     if maker is None or maker.operator != "Erf":
         return None
@@ -124,7 +124,7 @@ def where(tape: Tape, node: Node, g: str) -> Grads:
 
 @first_output_rule
 def extreme(tape: Tape, node: Node, g: str) -> Grads:
-    """Max and Min: ties share the gradient."""
+    """Differentiate Max and Min; tied inputs share the gradient."""
     masks = {name: tape.mask(tape.op("Equal", name, node.y)) for name in node.inputs}
     share = tape.div(g, tape.add(*(masks[name] for name in node.inputs)))
     return unbroadcast_wanted(tape, node, lambda name: tape.mul(share, masks[name]))

@@ -1,8 +1,8 @@
-"""Convolutions, differentiated by their input.
+"""Convolutions and their gradients with respect to the input.
 
 On the CPU provider a convolution is faster than a transposed one, above all where each
-channel has its own kernel. So the gradient at stride 1 is a convolution with the kernel
-turned around; at other strides it is a transposed one with the forward weights themselves.
+channel has its own kernel. So at stride 1 the gradient is a convolution with the kernel
+turned around; at other strides it is a transposed convolution with the forward weights.
 """
 
 # ruff: noqa: D103 (a rule is described by the operator it is named after)
@@ -33,7 +33,7 @@ class Window:
 
     @property
     def spans(self) -> list[int]:
-        """Number of input places from the first to the last that a window reads."""
+        """Number of input places from the first that a window reads to the last."""
         return [
             dilation * (size - 1) + 1
             for dilation, size in zip(self.dilations, self.kernel, strict=True)
@@ -41,7 +41,7 @@ class Window:
 
     @property
     def after(self) -> list[int]:
-        """Pads after the input that the last window reads; negative where it ends before."""
+        """Pads after the input that the last window reads; negative if it ends before the input."""
         return [
             (out - 1) * stride + span - size - before
             for out, stride, span, size, before in zip(
@@ -69,7 +69,7 @@ def read_window(
 
 
 def adjoint(tape: Tape, g: str, weight: str, shape: Sequence[int], group: int, w: Window) -> str:
-    """Write the gradient of a convolution's input; `shape`: the weight's (M, C / group, ...)."""
+    """Write the gradient of a convolution's input; `shape` is the weight's: (M, C / group, ...)."""
     lead = [span - 1 - before for span, before in zip(w.spans, w.before, strict=True)]
     trail = [span - 1 - after for span, after in zip(w.spans, w.after, strict=True)]
     if set(w.strides) == {1} and min(*lead, *trail, 0) >= 0:
@@ -85,7 +85,7 @@ def adjoint(tape: Tape, g: str, weight: str, shape: Sequence[int], group: int, w
         strides=[*w.strides],
         dilations=[*w.dilations],
         pads=[*w.before, *(max(after, 0) for after in w.after)],
-        output_padding=[max(-after, 0) for after in w.after],  # what no window reads
+        output_padding=[max(-after, 0) for after in w.after],  # places that no window reads
     )
 
 
@@ -124,10 +124,10 @@ def conv(tape: Tape, node: Node, g: str) -> Grads:
 
 @first_output_rule
 def conv_transpose(tape: Tape, node: Node, g: str) -> Grads:
-    """The convolution of which it is the adjoint."""
+    """Write the convolution whose adjoint the node is."""
     shape = _read_weight_shape(tape, node)
     if node.attributes.get("output_shape"):
-        raise Refusal("it is given its output_shape in place of pads")
+        raise Refusal("it has an output_shape in place of pads")
     # Its input is the output of that convolution.
     inputs, outputs = (_read_spatial_sizes(tape, name) for name in (node.y, node.x))
     w = read_window(node, shape[2:], inputs, outputs)

@@ -15,9 +15,9 @@ from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 
 def place(tape: Tape, g: str, positions: Sequence[int], size: int, axis: int, rank: int) -> str:
-    """Put the entries along an axis at different positions of an axis of `size`, 0 elsewhere.
+    """Put entries at distinct positions of an axis of length `size`, and 0 elsewhere.
 
-    One row of zeros is added, and every position takes its own entry or that row.
+    One row of zeros is appended; every position takes its own entry or that row.
     """
     sources = np.full(size, len(positions))
     sources[list(positions)] = np.arange(len(positions))
@@ -79,7 +79,7 @@ def gather(tape: Tape, node: Node, g: str) -> Grads:
 
 
 def _scatter(tape: Tape, node: Node, g: str, axis: int) -> str:
-    """Add up at positions that are known only when the model runs, as is the axis' length."""
+    """Add up entries at positions that, like the axis's length, are known only at run time."""
     rank, index_rank = len(tape.shape(node.x)), len(tape.shape(node.inputs[1]))
     order = [axis, *(other for other in range(rank) if other != axis)]
     behind = axis + index_rank
@@ -95,7 +95,7 @@ def _scatter(tape: Tape, node: Node, g: str, axis: int) -> str:
         tape.transpose(g, to_front),
         reduction="add",
     )
-    return tape.transpose(total, [order.index(place) for place in range(rank)])
+    return tape.transpose(total, [order.index(original) for original in range(rank)])
 
 
 @first_output_rule
@@ -136,7 +136,7 @@ def pad(tape: Tape, node: Node, g: str) -> Grads:
 def _undo_constant_pad(
     tape: Tape, g: str, axis: int, rank: int, extent: tuple[int, int, int]
 ) -> str:
-    """Cut off the padding of an axis, and put zeros where negative pads cut off."""
+    """Remove the padding of an axis, and put zeros where negative pads removed entries."""
     before, after, size = extent
     start, stop = max(before, 0), max(before, 0) + size + min(before, 0) + min(after, 0)
     if before > 0 or after > 0:
@@ -147,9 +147,9 @@ def _undo_constant_pad(
 
 
 def _make_pad_matrix(mode: str, before: int, after: int, size: int) -> Array:
-    """Return the matrix (padded, size) with a 1 at the entry that each padded one repeats."""
+    """Return the matrix (padded, size) with a 1 in each row at the entry that it repeats."""
     if min(before, after) < 0:
-        raise Refusal(f"it cuts off with negative pads in mode {mode!r}")
+        raise Refusal(f"it removes entries by negative pads in mode {mode!r}")
     places = np.arange(size)
     both = (before, after)
     if mode == "edge":

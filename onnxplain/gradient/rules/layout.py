@@ -13,7 +13,7 @@ from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 @first_output_rule
 def reshape(tape: Tape, node: Node, g: str) -> Grads:
-    """Reshape, Flatten, Squeeze, Unsqueeze."""
+    """Undo Reshape, Flatten, Squeeze or Unsqueeze."""
     return [tape.reshape_like(g, node.x)]
 
 
@@ -52,7 +52,7 @@ def expand(tape: Tape, node: Node, g: str) -> Grads:
 
 @first_output_rule
 def tile(tape: Tape, node: Node, g: str) -> Grads:
-    """Sum over the copies: each axis of length L is seen as (copies, L)."""
+    """Sum over the copies: an axis of length copies * L is reshaped to (copies, L)."""
     repeats = tape.integers(node.inputs[1], "repeats")
     shape: list[int | None] = []
     for copies, size in zip(repeats, tape.shape(node.x), strict=True):
@@ -80,7 +80,7 @@ def space_to_depth(tape: Tape, node: Node, g: str) -> Grads:
 
 @first_output_rule
 def cast(tape: Tape, node: Node, g: str) -> Grads:
-    """Only to the graph's own type: numbers of 16 bits were widened (see `prepare`)."""
+    """Allow only the graph's own type: 16-bit numbers have been widened (see `prepare`)."""
     if node.attributes["to"] != tape.code:
         target, own = (
             TensorProto.DataType.Name(code).lower() for code in (node.attributes["to"], tape.code)

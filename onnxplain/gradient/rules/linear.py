@@ -16,7 +16,7 @@ def _swap_last_axes(tape: Tape, name: str, rank: int) -> str:
 
 @first_output_rule
 def matmul(tape: Tape, node: Node, g: str) -> Grads:
-    """``dA = G B'`` and ``dB = A' G``; a vector is a matrix of one row or column."""
+    """Write ``dA = G B'`` and ``dB = A' G``; a vector is a matrix of one row or column."""
     a, b = node.inputs
     shape_a, shape_b, shape_y = tape.shape(a), tape.shape(b), tape.shape(node.y)
     row, column = a, b
@@ -37,7 +37,7 @@ def matmul(tape: Tape, node: Node, g: str) -> Grads:
 
 
 def _fit(tape: Tape, product: str, shape: Shape, name: str) -> str:
-    """Sum a product of a shape to that of an operand."""
+    """Sum a product of this shape down to the shape of an operand."""
     if len(tape.shape(name)) > 1:
         return tape.unbroadcast(product, shape, name)
     # A vector: sum over the stacks of matrices, then drop the row or column it was given.
@@ -46,7 +46,7 @@ def _fit(tape: Tape, product: str, shape: Shape, name: str) -> str:
 
 @first_output_rule
 def gemm(tape: Tape, node: Node, g: str) -> Grads:
-    """``y = alpha A B + beta C``, A and B transposed or not."""
+    """Differentiate ``y = alpha A B + beta C``, with A and B transposed or not."""
     a, b, c = node.inputs[0], node.inputs[1], node.input(2)
     flip_a, flip_b = (node.attributes.get(key, 0) for key in ("transA", "transB"))
     alpha = node.attributes.get("alpha", 1.0)
@@ -69,7 +69,7 @@ def _multiply(tape: Tape, a: str, b: str, flips: tuple[int, int], alpha: float) 
 
 @first_output_rule
 def einsum(tape: Tape, node: Node, g: str) -> Grads:
-    """The gradient of one operand is an Einsum of the others with the output's gradient."""
+    """Write an operand's gradient as an Einsum of the others with the output's gradient."""
     equation = node.attributes["equation"].replace(" ", "")
     if "->" not in equation or "..." in equation:
         raise Refusal(f"its equation {equation!r} has no output term, or an ellipsis")
@@ -84,7 +84,7 @@ def einsum(tape: Tape, node: Node, g: str) -> Grads:
             continue
         other_terms = [out, *terms[:index], *terms[index + 1 :]]
         if not set(term) <= set("".join(other_terms)):
-            raise Refusal(f"its equation {equation!r} sums an index of one operand alone")
+            raise Refusal(f"its equation {equation!r} sums an index that only one operand has")
         others = [*node.inputs[:index], *node.inputs[index + 1 :]]
         sizes = _read_index_sizes(tape, other_terms, [node.y, *others])
         shape = tuple(sizes[letter] for letter in term)

@@ -40,7 +40,8 @@ def standardise_back(
 ) -> str:
     """Write the gradient of `x` from the gradient `g` of ``xh = (x - mean) / sigma``.
 
-    ``(g - mean(g) - xh mean(g xh)) / sigma``, means over `axes` of `count` values.
+    It is ``(g - mean(g) - xh mean(g xh)) / sigma``; means are over `axes`, which hold `count`
+    values.
     """
     centred = tape.sub(x, _average(tape, x, axes, count))
     variance = _average(tape, tape.mul(centred, centred), axes, count)
@@ -52,15 +53,20 @@ def standardise_back(
 
 def _check_parameters(tape: Tape, node: Node) -> None:
     if any(tape.wants(name) for name in node.inputs[1:] if name):
-        raise Refusal("its scale or bias depend on the image")
+        raise Refusal("its scale or bias depends on the image")
+
+
+def _read_last_axes(tape: Tape, node: Node) -> tuple[list[int], int]:
+    """Return the axes from the node's `axis` to the last, and the number of values on them."""
+    rank = len(tape.shape(node.x))
+    axes = list(range(node.attributes.get("axis", -1) % rank, rank))
+    return axes, int(np.prod(tape.sizes(node.x, axes)))
 
 
 @first_output_rule
 def layer_normalization(tape: Tape, node: Node, g: str) -> Grads:
     _check_parameters(tape, node)
-    rank = len(tape.shape(node.x))
-    axes = list(range(node.attributes.get("axis", -1) % rank, rank))
-    count = int(np.prod(tape.sizes(node.x, axes)))
+    axes, count = _read_last_axes(tape, node)
     scaled = tape.mul(g, node.inputs[1])
     epsilon = node.attributes.get("epsilon", 1e-5)
     return [standardise_back(tape, node.x, scaled, axes, count, epsilon)]
@@ -68,11 +74,9 @@ def layer_normalization(tape: Tape, node: Node, g: str) -> Grads:
 
 @first_output_rule
 def rms_normalization(tape: Tape, node: Node, g: str) -> Grads:
-    """As layer normalisation without the mean."""
+    """Differentiate as layer normalisation, without the mean."""
     _check_parameters(tape, node)
-    rank = len(tape.shape(node.x))
-    axes = list(range(node.attributes.get("axis", -1) % rank, rank))
-    count = int(np.prod(tape.sizes(node.x, axes)))
+    axes, count = _read_last_axes(tape, node)
     square = _average(tape, tape.mul(node.x, node.x), axes, count)
     inverse = _invert_deviation(tape, square, node.attributes.get("epsilon", 1e-5))
     xh, scaled = tape.mul(node.x, inverse), tape.mul(g, node.inputs[1])
@@ -98,7 +102,7 @@ def instance_normalization(tape: Tape, node: Node, g: str) -> Grads:
 
 @first_output_rule
 def group_normalization(tape: Tape, node: Node, g: str) -> Grads:
-    """Over (N, groups, rest); the scale has a value per channel, before opset 21 per group."""
+    """Work on (N, groups, rest); the scale is per channel, before opset 21 per group."""
     _check_parameters(tape, node)
     groups, rank = node.attributes["num_groups"], len(tape.shape(node.x))
     channels, *space = tape.sizes(node.x, range(1, rank))
@@ -127,9 +131,9 @@ def batch_normalization(tape: Tape, node: Node, g: str) -> Grads:
 
 @first_output_rule
 def lrn(tape: Tape, node: Node, g: str) -> Grads:
-    """``y = x S^-beta``, ``S = bias + alpha / size * (sum of squares over near channels)``.
+    """Differentiate ``y = x S^-beta``, ``S = bias + alpha / size * (sum of near squares)``.
 
-    The sum over channels is a convolution of kernel 1 with a band of ones.
+    The sum of the squares of near channels is a convolution of kernel 1 with a band of ones.
     """
     size, rank = node.attributes["size"], len(tape.shape(node.x))
     alpha, beta, bias = (
@@ -149,7 +153,7 @@ def lrn(tape: Tape, node: Node, g: str) -> Grads:
 
 @first_output_rule
 def lp_normalization(tape: Tape, node: Node, g: str) -> Grads:
-    """``y = x / ||x||``: ``(g - y sum(g y)) / ||x||`` for the Euclidean norm."""
+    """Write ``(g - y sum(g y)) / ||x||`` for ``y = x / ||x||`` with the Euclidean norm."""
     if node.attributes.get("p", 2) != 2:
         raise Refusal("its norm is not the Euclidean one")
     axis = node.attributes.get("axis", -1)

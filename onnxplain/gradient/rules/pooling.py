@@ -12,7 +12,7 @@ from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 @first_output_rule
 def max_pool(tape: Tape, node: Node, g: str) -> Grads:
-    """Add every output's gradient at the place the maximum came from, the first of ties."""
+    """Add every output's gradient at the place of its maximum, the first among ties."""
     if node.attributes.get("storage_order", 0):
         raise Refusal("its indices are stored column by column")
     places = node.outputs[1] if len(node.outputs) > 1 and node.outputs[1] else ""
@@ -26,7 +26,7 @@ def max_pool(tape: Tape, node: Node, g: str) -> Grads:
 
 @first_output_rule
 def average_pool(tape: Tape, node: Node, g: str) -> Grads:
-    """Sum each window's share over the windows that read a place.
+    """Give each place the sum of the shares of the windows that read it.
 
     Each channel becomes an image of its own, so that one kernel of ones serves all.
     """
@@ -46,10 +46,10 @@ def _read_pool_window(tape: Tape, node: Node) -> Window:
 
 
 def _write_shares(tape: Tape, node: Node, w: Window) -> str:
-    """Write one over the divisor of each window, shape (1, 1, ...).
+    """Write one over the divisor of each window, the share of each place that it reads.
 
-    The pooling of ones is the number of places a window reads over that divisor, however
-    the runtime treats count_include_pad and ceil_mode.
+    Pooling ones gives the number of places that a window reads over that divisor, however
+    the runtime treats count_include_pad and ceil_mode. The shape is (1, 1, ...).
     """
     pooled = tape.op("AveragePool", tape.real(np.ones([1, 1, *w.inputs])), **node.attributes)
     n_read = np.ones([1, 1])

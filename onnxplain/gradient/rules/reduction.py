@@ -17,7 +17,7 @@ from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 @dataclass(frozen=True)
 class Reduced:
-    """A reduction over axes, its output and gradient in the rank of the input."""
+    """A reduction over axes; its output and gradient have the rank of the input."""
 
     axes: list[int]
     y: str
@@ -71,7 +71,7 @@ def mean(tape: Tape, node: Node, to: Reduced) -> str:
 
 
 def extreme(tape: Tape, node: Node, to: Reduced) -> str:
-    """The largest or smallest; ties share the gradient."""
+    """Write the gradient of the largest or smallest value, which ties share."""
     mask = tape.mask(tape.op("Equal", node.x, to.y))
     return tape.mul(mask, tape.div(to.g, tape.sum(mask, to.axes)))
 
@@ -85,7 +85,7 @@ def l2(tape: Tape, node: Node, to: Reduced) -> str:
 
 
 def invert_norm(tape: Tape, norm: str) -> str:
-    """Write ``1 / norm``, and 0 at 0, where PyTorch too takes the slope 0 at a norm's kink."""
+    """Write ``1 / norm``, and 0 for a norm of 0, where PyTorch also takes 0 as the slope."""
     mask = mask_positive(tape, norm)
     return tape.div(mask, tape.add(norm, complement(tape, mask)))
 
@@ -99,7 +99,7 @@ def log_sum(tape: Tape, node: Node, to: Reduced) -> str:
 
 
 def log_sum_exp(tape: Tape, node: Node, to: Reduced) -> str:
-    """Its derivative is the softmax."""
+    """Write the gradient by the derivative, which is the softmax."""
     return tape.mul(tape.op("Exp", tape.sub(node.x, to.y)), to.g)
 
 

@@ -1,8 +1,8 @@
 """FIDO: fill-in the dropout (Chang, Creager, Goldenberg & Duvenaud, ICLR 2019).
 
-A probability of being dropped is learned for every pixel: so that as little as possible is
-kept while the class stays (preservation), or as little as possible is dropped while the
-class goes (deletion). With a contextual inpainter as the fill it is FIDO-CA.
+The method learns, for every pixel, the probability that the pixel is dropped. It keeps as
+few pixels as possible while the class stays (preservation), or drops as few as possible
+while the class goes (deletion). With a contextual inpainter as the fill it is FIDO-CA.
 
 References
 ----------
@@ -30,41 +30,41 @@ from onnxplain.methods.masks.questions import ask_fills, ask_slopes, project_slo
 
 @dataclass(frozen=True)
 class FIDO(Parametrised):
-    """Learned probability of being dropped.
+    """Learned probability that a pixel is dropped.
 
     Parameters
     ----------
     objective : {'preservation', 'deletion'}
-        What is sought: the smallest part that keeps the class, or the smallest part whose
-        loss destroys it.
+        ``preservation`` seeks the smallest part that keeps the class, ``deletion`` the
+        smallest part whose removal destroys the class.
     grid : int
-        Cells per side of the mask, whose logits are enlarged bilinearly.
+        Cells per side of the mask. The logits of the cells are enlarged bilinearly.
     n_steps : int
         Steps of Adam; the learning rate falls linearly to 0 over them.
     n_samples : int
-        Masks drawn per step, an even number; more are less noisy.
+        Masks drawn per step, an even number; more masks make the steps less noisy.
     learning_rate : float
         Learning rate at the first step.
     sparsity : float
-        Weight of the expected number of pixels kept (dropped, for deletion); larger gives a
-        smaller part.
+        Weight of the expected number of kept pixels (for deletion: of dropped pixels). A
+        larger weight gives a smaller part.
     warm_up : int
-        Steps over which `sparsity` rises from 0 to its value; 0 starts with its value.
+        Steps over which the weight rises from 0 to `sparsity`; 0 starts at the full weight.
     temperature : float
-        Temperature of the concrete relaxation [2]_; lower is nearer to binary masks, with
-        steeper gradients.
+        Temperature of the concrete relaxation [2]_. A lower temperature gives masks nearer to
+        binary ones, and steeper gradients.
     estimator : {'auto', 'gradient', 'score-function'}
         How the score is differentiated. ``gradient`` goes through the relaxed masks and needs
-        a classifier with gradients. ``score-function`` needs only the scores of binary masks
-        of cells, drawn in antithetic pairs with the mean of the other pairs as the baseline
-        [3]_, and works with any classifier. ``auto`` is ``gradient`` if the classifier has
-        gradients, else ``score-function``.
+        a classifier with gradients. ``score-function`` works with any classifier: it needs
+        only the scores of binary masks of cells. These are drawn in antithetic pairs, and the
+        mean of the other pairs is the baseline [3]_. ``auto`` is ``gradient`` if the
+        classifier has gradients, else ``score-function``.
 
     Notes
     -----
     The heatmap is ``P(kept) - 0.5`` for preservation and ``P(dropped) - 0.5`` for deletion,
-    in [-0.5, 0.5]. The fill is made for the binary mask nearest to the drawn one and counts
-    as constant in the gradient.
+    in [-0.5, 0.5]. The fill is made for the drawn mask rounded to 0 and 1, and the
+    gradient treats it as constant.
     """
 
     name: ClassVar[str] = "fido"
@@ -74,24 +74,27 @@ class FIDO(Parametrised):
 
     objective: Annotated[
         Literal["preservation", "deletion"],
-        Param("seek the smallest part that keeps the class, or whose loss destroys it"),
+        Param(
+            "preservation: the smallest part that keeps the class; "
+            "deletion: the smallest part whose removal destroys it"
+        ),
     ] = "preservation"
     grid: Annotated[int, Param("cells per side of the mask", ge=2)] = 56
-    n_steps: Annotated[int, Param("steps of Adam", ge=1)] = 300
-    n_samples: Annotated[int, Param("masks drawn per step, an even number", ge=4)] = 8
+    n_steps: Annotated[int, Param("number of optimisation steps", ge=1)] = 300
+    n_samples: Annotated[int, Param("random masks per step, an even number", ge=4)] = 8
     learning_rate: Annotated[
-        float, Param("learning rate of Adam at the first step; falls to 0", gt=0)
+        float, Param("learning rate at the first step; it falls to 0", gt=0)
     ] = 0.05
     sparsity: Annotated[
-        float, Param("weight of the pixels kept or dropped; larger gives a smaller part", ge=0)
+        float, Param("penalty on the size of the part; larger gives a smaller part", ge=0)
     ] = 1e-3
-    warm_up: Annotated[int, Param("steps over which sparsity rises from 0", ge=0)] = 30
-    temperature: Annotated[float, Param("with gradient: lower is nearer to binary masks", gt=0)] = (
-        0.1
-    )
+    warm_up: Annotated[int, Param("steps over which sparsity rises from 0 to its value", ge=0)] = 30
+    temperature: Annotated[
+        float, Param("with estimator=gradient: softness of the masks; lower is sharper", gt=0)
+    ] = 0.1
     estimator: Annotated[
         Literal["auto", "gradient", "score-function"],
-        Param("how the score is differentiated; auto: by gradients if there are any"),
+        Param("how slopes of the score are found; auto: by gradients if the classifier has them"),
     ] = "auto"
 
     def __post_init__(self) -> None:
@@ -101,31 +104,31 @@ class FIDO(Parametrised):
 
     @property
     def wants_gradients(self) -> bool:
-        """Whether it asks for gradients if it can."""
+        """Whether the method uses gradients where the classifier has them."""
         return self.estimator != "score-function"
 
     @property
     def needs_gradients(self) -> bool:
-        """Whether it cannot do without gradients."""
+        """Whether the method cannot run without gradients."""
         return self.estimator == "gradient"
 
     def settled(self, *, gradients: bool) -> FIDO:
-        """Return the same method with ``auto`` decided."""
+        """Return this method with ``auto`` resolved."""
         if self.estimator != "auto":
             return self
         return replace(self, estimator="gradient" if gradients else "score-function")
 
     def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one per mask, forward and backward with ``gradient``."""
+        """Count the evaluations: one per mask (forward and backward with ``gradient``)."""
         return self.n_steps * self.n_samples
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case; draw the masks."""
+        """Explain one case with random masks."""
         if self.estimator == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
         check_grid(self.grid, case.size, "FIDO")
         enlarge = Enlargement.bilinear(self.grid, case.size)
-        logits = np.zeros((self.grid, self.grid))  # of being dropped
+        logits = np.zeros((self.grid, self.grid))  # log-odds that each cell is dropped
         adam, scores = Adam(), []
         sign = -1.0 if self.objective == "preservation" else 1.0
         differentiate = self._differentiate if self.estimator == "gradient" else self._estimate
@@ -148,7 +151,7 @@ class FIDO(Parametrised):
     def _differentiate(
         self, case: Case, logits: FloatArray, enlarge: Enlargement, rng: np.random.Generator
     ) -> Flow[tuple[float, FloatArray]]:
-        """Return the mean log-odds under relaxed masks, and their derivative by the logits."""
+        """Return the mean log-odds under relaxed masks, and their derivative for each logit."""
         u = rng.uniform(1e-6, 1 - 1e-6, (self.n_samples, *case.size))
         noise = np.log(u) - np.log1p(-u)
         dropped = sigmoid((enlarge.pixels(logits) + noise) / self.temperature)

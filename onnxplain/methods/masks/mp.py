@@ -1,7 +1,7 @@
 """Meaningful perturbation (Fong & Vedaldi, ICCV 2017).
 
-Gradient descent finds the smallest, smoothest mask that destroys the score, here as
-Agarwal & Nguyen run it [2]_. With an inpainter as the fill it is MP-G.
+Gradient descent finds the smallest, smoothest mask that destroys the score. The settings
+follow Agarwal & Nguyen [2]_. With an inpainter as the fill it is MP-G.
 
 References
 ----------
@@ -31,7 +31,7 @@ from onnxplain.masks.families import ArrayMasks, CellMasks
 from onnxplain.methods.masks.optim import Adam, FloatArray, check_grid, total_variation
 from onnxplain.methods.masks.questions import ask_fills, ask_slopes, project_slope
 
-RADII = range(0, 175, 5)  # of the discs that a mask may start from, for an image of 224 pixels
+RADII = range(0, 175, 5)  # of the discs tried as the first mask, in an image of 224 pixels
 
 
 @dataclass(frozen=True)
@@ -46,40 +46,43 @@ class MP(Parametrised):
     n_steps : int
         Steps of Adam.
     learning_rate : float
-        Learning rate of Adam: how far a cell moves per step, about.
+        Learning rate of Adam: roughly how far a cell moves per step.
     l1, tv : float
         Weights of the mask's area and of its total variation, both sums over cells. A larger
         `l1` gives a smaller mask, a larger `tv` a smoother one.
     tv_power : float
-        Power of the differences in the total variation; a higher one spares small differences.
+        Power to which the total variation raises differences; a higher power penalises small
+        differences less.
     jitter : int
-        Pixels by which image and fill are enlarged; in every step they are cropped at a random
-        place, so that the mask does not fit artefacts. 0 turns it off.
+        Pixels by which image and fill are enlarged. Every step crops both at a random place,
+        so that the mask does not fit artefacts. 0 turns the jitter off.
     estimator : {'auto', 'gradient', 'spsa'}
-        How the score is differentiated by the mask. ``gradient`` is exact and needs a
+        How the derivative with respect to the mask is found. ``gradient`` is exact and needs a
         classifier with gradients. ``spsa`` takes differences along random directions [3]_ and
         works with any classifier. ``auto`` is ``gradient`` if the classifier has gradients,
         else ``spsa``.
     n_pairs : int
-        Directions per step of ``spsa``, at two evaluations each; more are less noisy.
+        Directions per step with ``spsa``, two evaluations each. More directions give a less
+        noisy derivative.
     reach : float
-        Length of a difference of ``spsa``, as a share of the mask's range; shorter is nearer
-        to the derivative, longer sees past small bumps of the score.
+        How far ``spsa`` moves the mask to either side, as a share of the mask's range. A
+        shorter reach is nearer to the derivative; a longer one sees past small bumps of the
+        score.
     start : {'random', 'circle'}
         The first mask. ``random`` draws every cell from [0, 1]. ``circle`` takes the smallest
-        of 35 blurred discs that lowers the score nearly as much as removing everything, at
-        36 evaluations.
+        of 35 blurred discs that lowers the score nearly as much as removing everything, which
+        costs 36 evaluations.
     binary : bool
-        Whether the mask is rounded to 0 and 1 before it is scored, as an inpainter wants it.
-        The derivative is used as if the mask were not rounded, and ``spsa`` rounds the masks
-        that it tries. The program of [2]_ does so for MP-G.
+        Whether the mask is rounded to 0 and 1 before it is scored, as inpainters need it.
+        ``gradient`` then differentiates as if the mask were not rounded, and ``spsa`` rounds
+        every mask that it tries. The program of [2]_ rounds the mask for MP-G.
 
     Notes
     -----
-    The fill counts as constant in the gradient. Where the program of [2]_ and its text differ,
-    this follows the program: sums, not means; one jitter of 0 to 3 pixels per step; the total
-    variation is ``|rows| ** 3 + |columns| ** 3``. The program jitters crops of a photo that was
-    resized larger; this enlarges what the classifier sees by `jitter` pixels.
+    The gradient treats the fill as constant. Where the program of [2]_ differs from its text,
+    this class follows the program: sums, not means; one jitter of 0 to 3 pixels per step; the
+    total variation is ``|rows| ** 3 + |columns| ** 3``. The program crops from a photo that was
+    resized to be larger; this class enlarges the classifier's input by `jitter` pixels.
     """
 
     name: ClassVar[str] = "mp"
@@ -88,23 +91,29 @@ class MP(Parametrised):
     without_gradients: ClassVar[str] = "estimator=spsa"
 
     grid: Annotated[int, Param("cells per side of the mask", ge=2)] = 28
-    n_steps: Annotated[int, Param("steps of Adam", ge=1)] = 300
-    learning_rate: Annotated[float, Param("learning rate of Adam", gt=0)] = 0.1
-    l1: Annotated[float, Param("weight of the area; larger gives a smaller mask", ge=0)] = 1e-4
+    n_steps: Annotated[int, Param("number of optimisation steps", ge=1)] = 300
+    learning_rate: Annotated[
+        float, Param("learning rate: about how far a cell moves per step", gt=0)
+    ] = 0.1
+    l1: Annotated[float, Param("penalty on the area; larger gives a smaller mask", ge=0)] = 1e-4
     tv: Annotated[
-        float, Param("weight of the total variation; larger gives a smoother mask", ge=0)
+        float,
+        Param("penalty on differences of neighbouring cells; larger gives a smoother mask", ge=0),
     ] = 1e-2
-    tv_power: Annotated[float, Param("power of the differences in it", ge=1)] = 3.0
+    tv_power: Annotated[
+        float, Param("power of the differences that tv penalises; higher spares small ones", ge=1)
+    ] = 3.0
     jitter: Annotated[
         int, Param("pixels by which image and fill are shifted at random; 0 for none", ge=0)
     ] = 4
     estimator: Annotated[
         Literal["auto", "gradient", "spsa"],
-        Param("how the score is differentiated; auto: by gradients if there are any"),
+        Param("how slopes of the score are found; auto: by gradients if the classifier has them"),
     ] = "auto"
-    n_pairs: Annotated[int, Param("with spsa: random directions per step", ge=1)] = 16
+    n_pairs: Annotated[int, Param("with estimator=spsa: random directions per step", ge=1)] = 16
     reach: Annotated[
-        float, Param("with spsa: length of a difference, of the mask's range", gt=0, le=1)
+        float,
+        Param("with estimator=spsa: how far each trial moves a cell of 0 to 1", gt=0, le=1),
     ] = 0.5
     start: Annotated[
         Literal["random", "circle"],
@@ -114,27 +123,27 @@ class MP(Parametrised):
 
     @property
     def wants_gradients(self) -> bool:
-        """Whether it asks for gradients if it can."""
+        """Whether the method uses gradients where the classifier has them."""
         return self.estimator != "spsa"
 
     @property
     def needs_gradients(self) -> bool:
-        """Whether it cannot do without gradients."""
+        """Whether the method cannot run without gradients."""
         return self.estimator == "gradient"
 
     def settled(self, *, gradients: bool) -> MP:
-        """Return the same method with ``auto`` decided."""
+        """Return this method with ``auto`` resolved."""
         if self.estimator != "auto":
             return self
         return replace(self, estimator="gradient" if gradients else "spsa")
 
     def evaluations(self, size: Size) -> int:
-        """Count the evaluations: the discs, and per step one, or two per direction of ``spsa``."""
+        """Count the evaluations: the discs, then one per step, or two per direction of ``spsa``."""
         discs = len(RADII) + 1 if self.start == "circle" else 0
         return discs + self.n_steps * (1 if self.estimator == "gradient" else 2 * self.n_pairs)
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case; draw the first mask, the jitter and the directions."""
+        """Explain one case; the first mask, the jitter and the directions are random."""
         if self.estimator == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
         check_grid(self.grid, case.size, "MP")
@@ -150,7 +159,7 @@ class MP(Parametrised):
             image, fill = (self._crop(picture, shift) for picture in (case.image, fill))
             score, by_mask = yield from differentiate(image, fill - image, mask, enlarge, rng)
             _, by_variation = total_variation(mask, self.tv_power)
-            by_area = np.sign(mask)  # of |m|: 0 where nothing is removed, as autograd has it
+            by_area = np.sign(mask)  # slope of |m|; 0 where nothing is removed, as in autograd
             slope = by_mask + self.l1 * by_area + self.tv * by_variation  # eq. 3 and 4
             change, adam = adam.update(slope, self.learning_rate)
             mask = np.clip(mask + change, 0, 1)
@@ -176,7 +185,7 @@ class MP(Parametrised):
         enlarge: Enlargement,
         rng: np.random.Generator,
     ) -> Flow[tuple[float, FloatArray]]:
-        """Return the score under the mask, and its exact derivative by every cell."""
+        """Return the score under the mask, and its exact derivative for each cell."""
         removed = enlarge.pixels(self._binarise(mask))[..., None].astype(np.float32)
         scores, slopes = yield from ask_slopes((image + removed * delta)[None])
         return float(scores[0]), enlarge.cells(project_slope(slopes[0], delta))
@@ -189,10 +198,10 @@ class MP(Parametrised):
         enlarge: Enlargement,
         rng: np.random.Generator,
     ) -> Flow[tuple[float, FloatArray]]:
-        """Return the mean score round the mask, and an estimate of its derivative by SPSA [3]_."""
+        """Return the mean score near the mask, and its derivative as SPSA estimates it [3]_."""
         reach = self.reach
         directions = rng.choice([-1.0, 1.0], (self.n_pairs, *mask.shape))
-        # What leaves [0, 1] is cut off: the derivative is then along what is left.
+        # Masks are clipped to [0, 1]; at the ends the difference is taken over a shorter way.
         ahead, behind = (np.clip(mask + sign * reach * directions, 0, 1) for sign in (1, -1))
         tried = self._binarise(np.concatenate([ahead, behind]))
         pixels = enlarge.pixels(tried).astype(np.float32)
@@ -204,8 +213,8 @@ class MP(Parametrised):
     def _binarise(self, mask: FloatArray) -> FloatArray:
         """Round a mask (..., rows, columns) to 0 and 1, if it is to be binary.
 
-        It is 0 where more than half of a cell is kept, and more than the middle between the
-        least and the most that is kept of any; 1 elsewhere.
+        A cell becomes 0 if its kept share exceeds both one half and the middle between the
+        smallest and the largest kept share of all cells; else it becomes 1.
         """
         if not self.binary:
             return mask
@@ -214,11 +223,11 @@ class MP(Parametrised):
         return np.where(kept > np.maximum(0.5, middle), 0.0, 1.0)
 
     def _place_holes(self, mask: FloatArray, shift: NDArray[np.integer], size: Size) -> Masks:
-        """Place the holes of the mask as they lie on the image before it is enlarged and cropped.
+        """Place the holes of the mask on the image as it is before enlarging and cropping.
 
-        What is cropped must be filled where the mask removes it, so every pixel that gives the
-        crop a part of a hole belongs to the hole. A hole begins at one half, as in all fills
-        that depend on the mask.
+        The crop must be filled wherever the mask removes it, so every pixel that contributes
+        to a hole of the crop belongs to the hole. Cells with a mask of one half or more are
+        holes, as in all fills that depend on the mask.
         """
         holes = (mask >= 0.5).astype(np.float64)
         if not self.jitter:
@@ -230,6 +239,7 @@ class MP(Parametrised):
         return ArrayMasks(touched[None].astype(np.float32))
 
     def _crop(self, picture: Image, shift: NDArray[np.integer]) -> Image:
+        """Enlarge a picture by the jitter and crop it to its size at a shift."""
         if not self.jitter:
             return picture
         rows, columns, _ = picture.shape
@@ -238,7 +248,7 @@ class MP(Parametrised):
 
 
 def _draw_discs(size: Size) -> NDArray[np.float32]:
-    """Draw blurred discs of rising radius round the centre, shape (N, rows, columns)."""
+    """Draw blurred discs of rising radius around the centre, shape (N, rows, columns)."""
     rows, columns = ((np.arange(n) + 0.5) - n / 2 for n in size)
     distance = np.hypot(rows[:, None], columns) * (224 / min(size))
     sharp = (distance <= np.array(RADII)[:, None, None]).astype(np.float32)

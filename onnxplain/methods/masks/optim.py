@@ -1,4 +1,4 @@
-"""What methods that optimise a mask share: Adam, total variation, and checks of the grid."""
+"""Shared parts of methods that optimise a mask: Adam, total variation, checks of the grid."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ def check_grid(grid: int, size: Size, owner: str) -> None:
     Raises
     ------
     ValueError
-        If it has more; the message names the method, `owner`.
+        If it has more cells; the message names the method, `owner`.
     """
     if grid > min(size):
         raise ValueError(
-            f"{owner}: grid must not exceed the pixels of a side, {min(size)}, got {grid}"
+            f"{owner}: grid must be at most {min(size)}, the image's shorter side, got {grid}"
         )
 
 

@@ -1,8 +1,8 @@
 """LIME on superpixels (Ribeiro, Singh & Guestrin, KDD 2016).
 
-Superpixels are removed at random, and a weighted linear model is fitted that predicts the
-scores from which superpixels were kept: its coefficients are the superpixels' evidence. With
-an inpainter as the fill it is LIME-G [2]_.
+Superpixels are removed at random. A weighted linear model is fitted to predict the score
+from the superpixels that were kept; its coefficients are the evidence of the superpixels.
+With an inpainter as the fill it is LIME-G [2]_.
 
 References
 ----------
@@ -34,13 +34,13 @@ class LIME(Parametrised):
     Parameters
     ----------
     n_samples : int
-        Random sets of superpixels that are scored; the first set keeps all of them. More are
-        less noisy.
+        Random sets of superpixels that are scored; the first set keeps all of them. More
+        samples give a less noisy map.
     n_segments : int
-        Number of superpixels to ask SLIC for, which gives about that many. More find smaller
-        parts and need more samples.
+        Number of superpixels to ask SLIC for, which returns about that many. More
+        superpixels find smaller parts and need more samples.
     compactness, sigma : float
-        SLIC's weight of nearness against likeness of colour (high values give square
+        SLIC's weight of nearness against similarity of colour (high values give square
         superpixels), and the standard deviation of its smoothing in pixels.
     distance : {'cosine', 'l2'}
         Distance of a sample from the image, measured between the vectors of kept superpixels.
@@ -54,8 +54,9 @@ class LIME(Parametrised):
         coefficients to 0.
     alpha : float, optional
         Weight of the penalty, as scikit-learn defines it for each regression; larger values
-        shrink the coefficients. If not given, 1 for ``ridge`` and 0.01 for ``lasso``, whose
-        loss is a mean over the samples: from 1/4 on it leaves no coefficient.
+        shrink the coefficients. If not given, 1 for ``ridge`` and 0.01 for ``lasso``. The
+        loss of ``lasso`` is a mean over the samples, so that an alpha of 1/4 or more sets all
+        coefficients to 0.
 
     Notes
     -----
@@ -68,22 +69,29 @@ class LIME(Parametrised):
     adaptive: ClassVar[bool] = False
     usual_fill: ClassVar[str] = "dataset-mean"
 
-    n_samples: Annotated[int, Param("random sets of superpixels that are scored", ge=2)] = 1000
-    n_segments: Annotated[int, Param("number of superpixels to ask SLIC for", ge=2)] = 50
+    n_samples: Annotated[int, Param("number of random sets of superpixels", ge=2)] = 1000
+    n_segments: Annotated[int, Param("about how many superpixels to make", ge=2)] = 50
     compactness: Annotated[
-        float, Param("SLIC: weight of nearness against likeness of colour", gt=0)
+        float, Param("higher gives squarer superpixels, lower follows colours", gt=0)
     ] = 30.0
-    sigma: Annotated[float, Param("SLIC: standard deviation of the smoothing, in pixels", ge=0)] = (
-        3.0
-    )
-    distance: Annotated[Literal["cosine", "l2"], Param("distance of a sample from the image")] = (
-        "cosine"
-    )
+    sigma: Annotated[
+        float, Param("smoothing before superpixels are made: standard deviation in pixels", ge=0)
+    ] = 3.0
+    distance: Annotated[
+        Literal["cosine", "l2"], Param("how the distance of a sample from the image is measured")
+    ] = "cosine"
     kernel_width: Annotated[
         float | None,
-        Param("width of the kernel over the distance; fits the distance if not given", gt=0),
+        Param(
+            "smaller gives samples far from the image less weight; "
+            "0.25 (cosine) or 0.75 * sqrt(superpixels) (l2) if not given",
+            gt=0,
+        ),
     ] = None
-    regression: Annotated[Literal["ridge", "lasso"], Param("penalty of the linear model")] = "ridge"
+    regression: Annotated[
+        Literal["ridge", "lasso"],
+        Param("penalty of the linear model; lasso sets small coefficients to 0"),
+    ] = "ridge"
     alpha: Annotated[
         float | None, Param("weight of the penalty; 1 (ridge) or 0.01 (lasso) if not given", ge=0)
     ] = None
@@ -93,7 +101,7 @@ class LIME(Parametrised):
         return self.n_samples
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case; draw the samples."""
+        """Explain one case with random samples."""
         segments = find_superpixels(
             case.image,
             n_segments=self.n_segments,
@@ -146,7 +154,7 @@ def weighted_ridge(
     z_mean, y_mean, z_centred, y_centred = _centre(z, y, weights)
     weighted = z_centred * weights[:, None]
     gram = weighted.T @ z_centred + alpha * np.eye(z.shape[1])
-    # Without a penalty a superpixel that was always kept leaves it singular.
+    # Without a penalty, a superpixel that is always kept makes the matrix singular.
     solve = np.linalg.solve if alpha > 0 else lambda a, b: np.linalg.lstsq(a, b)[0]
     beta = solve(gram, weighted.T @ y_centred).astype(np.float64)
     return beta, float(y_mean - z_mean @ beta)
@@ -164,8 +172,8 @@ def weighted_lasso(
     """Minimise ``sum_i w_i (y_i - b - z_i beta)^2 / (2 sum w) + alpha |beta|_1``.
 
     Coordinate descent goes over all coefficients at most `sweeps` times (the paper's 1000),
-    or until none moves by more than `tolerance`. Other arguments and returns as for
-    `weighted_ridge`.
+    or until none moves by more than `tolerance`. The other arguments and the
+    returns are those of `weighted_ridge`.
     """
     z_mean, y_mean, z_centred, y_centred = _centre(z, y, weights)
     weighted = z_centred * (weights / weights.sum())[:, None]
@@ -187,7 +195,7 @@ def _centre(
 ) -> tuple[NDArray[np.float64], np.float64, NDArray[np.float64], NDArray[np.float64]]:
     """Subtract the weighted means, which takes the intercept out of the fit.
 
-    Returns the means of `z` and `y`, and both without them.
+    Returns the means of `z` and `y`, then `z` and `y` without their means.
     """
     z_mean: NDArray[np.float64] = np.average(z, axis=0, weights=weights)
     y_mean: np.float64 = np.average(y, weights=weights)

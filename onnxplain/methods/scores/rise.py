@@ -30,11 +30,11 @@ class RISE(Parametrised):
     Parameters
     ----------
     n_masks : int
-        Number of random masks; four times as many halve the noise of the map.
+        Number of random masks; four times as many halve the noise in the map.
     grid : int
-        Cells per side of the coarse random grid; more find smaller parts and need more masks.
+        Cells per side of the random grid; more cells find smaller parts and need more masks.
     p_keep : float
-        Probability that a cell is kept; lower leaves less of the image in every mask.
+        Probability that a cell is kept; a lower one leaves less of the image in every mask.
     normalise : {'coverage', 'expectation'}
         What each pixel's weighted sum is divided by. ``coverage``: the sum of the masks there,
         which has no bias at the borders. ``expectation``: ``n_masks * p_keep``, as in the
@@ -42,9 +42,10 @@ class RISE(Parametrised):
 
     Notes
     -----
-    The heatmap is the mean probability while a pixel is kept, in [0, 1] with ``coverage`` and
-    about that with ``expectation``; only its differences mean something. A pixel that no mask
-    keeps is 0. The paper uses 4000 masks for VGG-16 and 8000 for ResNet-50.
+    The heatmap is the mean probability over the masks that keep a pixel: in [0, 1] with
+    ``coverage``, and about in that range with ``expectation``. Only its differences have a
+    meaning. A pixel that no mask keeps is 0. The paper uses 4000 masks for VGG-16 and 8000 for
+    ResNet-50.
     """
 
     name: ClassVar[str] = "rise"
@@ -55,7 +56,8 @@ class RISE(Parametrised):
     grid: Annotated[int, Param("cells per side of the random grid", ge=1)] = 7
     p_keep: Annotated[float, Param("probability that a cell is kept", gt=0, lt=1)] = 0.5
     normalise: Annotated[
-        Literal["coverage", "expectation"], Param("what each pixel's sum is divided by")
+        Literal["coverage", "expectation"],
+        Param("divide a pixel's sum of scores by how often it was kept, or by the expected number"),
     ] = "coverage"
 
     def evaluations(self, size: Size) -> int:
@@ -63,7 +65,7 @@ class RISE(Parametrised):
         return self.n_masks
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case; draw the masks."""
+        """Explain one case with random masks."""
         check_grid(self.grid, case.size, "RISE")
         removed = rng.random((self.n_masks, self.grid, self.grid), np.float32) >= self.p_keep
         cell = [-(-side // self.grid) for side in case.size]

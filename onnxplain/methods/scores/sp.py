@@ -38,12 +38,12 @@ class SP(Parametrised):
     stride : int
         Pixels from one patch to the next; half the stride needs four times the evaluations.
     align : {'center', 'stretch', 'accumulate'}
-        How the coarse map is brought to image size. ``center`` interpolates between the true
+        How the coarse map is enlarged to image size. ``center`` interpolates between the true
         centres of the patches. ``stretch`` enlarges the map over the whole image, as the
         paper's program does, which moves a peak near the border by up to half a patch.
         ``accumulate`` gives each pixel the mean of all patches that cover it.
     share : int
-        Pixels between patches that share one fill, if the fill depends on the mask. SP-G
+        Pixels between patches that are filled together, if the fill depends on the mask. SP-G
         then needs about ``((patch + share) / stride)**2`` inpaints, whatever the size of the
         image, instead of one per patch. Smaller values are quicker and less exact, because
         the inpainter sees the other patches as holes too. 0 fills every patch alone.
@@ -65,10 +65,10 @@ class SP(Parametrised):
     stride: Annotated[int, Param("pixels from one patch to the next", ge=1)] = 3
     align: Annotated[
         Literal["center", "stretch", "accumulate"],
-        Param("how the coarse map is brought to image size"),
+        Param("how the coarse map is enlarged to the size of the image"),
     ] = "center"
     share: Annotated[
-        int, Param("pixels between patches that share an inpaint; 0 for one per patch", ge=0)
+        int, Param("pixels between patches that are filled together; 0 fills each alone", ge=0)
     ] = 0
 
     def evaluations(self, size: Size) -> int:
@@ -77,11 +77,11 @@ class SP(Parametrised):
         return len(rows) * len(columns) + 1
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case; draw nothing."""
+        """Explain one case without random draws."""
         rows, columns = place_patches(case.size, self.patch, self.stride, "SP")
         corners = list_corners(rows, columns)
         groups = self._group_patches(len(rows), len(columns))
-        order = np.argsort(groups, kind="stable")  # patches that share a fill are asked together
+        order = np.argsort(groups, kind="stable")  # patches that share a fill follow one another
         patches = prepend_empty_mask(corners[order], self.patch, case.size)
         holes = UnionMasks(patches, np.append(-1, groups[order])) if self.share else None
         reply = yield MaskQuery(patches, holes=holes)
@@ -105,7 +105,7 @@ class SP(Parametrised):
         columns: NDArray[np.int64],
         size: Size,
     ) -> NDArray[np.float32]:
-        """Bring the coarse map to image size."""
+        """Enlarge the coarse map to image size."""
         if self.align == "stretch":
             return resize(coarse, size)
         weigh = _weigh_by_centres if self.align == "center" else _weigh_covering
@@ -117,13 +117,13 @@ class SP(Parametrised):
 
 
 def _weigh_by_centres(starts: NDArray[np.int64], patch: int, side: int) -> NDArray[np.float64]:
-    """Weigh linearly the patches whose centres lie around each pixel: (side, patches)."""
+    """Return the weights (side, patches) that interpolate linearly between patch centres."""
     centres = starts + (patch - 1) / 2
     identity = np.eye(len(starts))
     return np.stack([np.interp(np.arange(side), centres, row) for row in identity], axis=1)
 
 
 def _weigh_covering(starts: NDArray[np.int64], patch: int, side: int) -> NDArray[np.float64]:
-    """Weigh by 1 the patches that cover each pixel, the others by 0: (side, patches)."""
+    """Return weights (side, patches): 1 for the patches that cover a pixel, 0 for others."""
     pixels = np.arange(side)[:, None]
     return ((pixels >= starts) & (pixels < starts + patch)).astype(np.float64)

@@ -1,6 +1,6 @@
 """How well a fill removes an object: what is left to recognise, and how the image differs.
 
-The object is removed and filled. A classifier, best another than the one explained, should
+The object is removed and filled. A classifier, preferably not the one explained, should
 no longer recognise it, and the filled image should differ from the photo (MS-SSIM, or any
 distance of two images).
 
@@ -40,8 +40,8 @@ Recogniser: TypeAlias = Callable[[Images], ArrayLike]
 class StillRecognised(Parametrised):
     """Whether a classifier's top class is still the target when the object is removed.
 
-    The mean over images is the accuracy row of table 1 of [1]_, there of Inception-v3, which
-    is not the classifier explained. The case's boxes are removed.
+    The mean over images is the accuracy row of table 1 of [1]_, where Inception-v3 recognises
+    and another classifier is explained. The case's boxes are removed.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class StillRecognised(Parametrised):
     recognise : callable, optional
         Another classifier, from `make_recogniser`, or any function that takes images
         (N, H, W, 3) of the case's size and returns probabilities (N, K) of the same classes.
-        Without it the classifier explained is asked.
+        Without it, the classifier explained is used.
     """
 
     name: ClassVar[str] = "still-recognised"
@@ -63,11 +63,11 @@ class StillRecognised(Parametrised):
     recognise: Recogniser | None = None
 
     def evaluations(self, size: Size) -> int:
-        """Return two: the photo and the filled image, by either classifier."""
+        """Return 2: the photo and the filled image, by either classifier."""
         return 2
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge the fill; the heatmap is not looked at."""
+        """Judge the fill and ignore the heatmap."""
         if self.recognise is None:
             mask = make_object_mask(case, self.name)
             both = ArrayMasks(np.stack([np.zeros_like(mask), mask]))
@@ -92,12 +92,12 @@ class StillRecognised(Parametrised):
 class FilledSimilarity(Parametrised):
     """MS-SSIM of the photo and the image whose object is removed.
 
-    It is 1 where nothing changed.
+    It is 1 if nothing changed.
 
     Parameters
     ----------
     fill : Fill, optional
-        What stands in for the object, which the case's boxes mark; the job's if not given.
+        What stands in for the object, which the case's boxes mark; the job's fill if not given.
     """
 
     name: ClassVar[str] = "ms-ssim"
@@ -113,7 +113,7 @@ class FilledSimilarity(Parametrised):
         return 0
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge the fill; the heatmap is not looked at."""
+        """Judge the fill and ignore the heatmap."""
         after = yield from fill_object(case, self.fill, self.name)
         return MetricResult(ms_ssim(case.image, after))
 
@@ -128,7 +128,7 @@ class FilledDistance(Parametrised):
         From `onnxplain.load_distance`, or any function of two arrays (N, H, W, 3) in [0, 1]
         that returns (N,) distances.
     fill : Fill, optional
-        What stands in for the object, which the case's boxes mark; the job's if not given.
+        What stands in for the object, which the case's boxes mark; the job's fill if not given.
     """
 
     name: ClassVar[str] = "filled-distance"
@@ -145,7 +145,7 @@ class FilledDistance(Parametrised):
         return 0
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge the fill; the heatmap is not looked at."""
+        """Judge the fill and ignore the heatmap."""
         after = yield from fill_object(case, self.fill, self.name)
         distances = np.asarray(self.distance(case.image[None], after[None]), np.float64)
         if distances.size != 1 or not np.isfinite(distances).all():
@@ -158,7 +158,7 @@ class FilledDistance(Parametrised):
 def make_still_recognised(
     by: Classifier | Callable[[Images], ArrayLike] | None = None,
 ) -> StillRecognised:
-    """Make the metric that asks another classifier than the one explained.
+    """Make the metric that uses another classifier than the one explained.
 
     Parameters
     ----------

@@ -22,8 +22,8 @@ from onnxplain.metrics.base import Direction, MetricResult
 class FrechetDistance(Parametrised):
     """Fréchet distance between photos and the images whose objects are removed.
 
-    It judges sets of images by their features, and says how much filled images look like
-    photos: FID where the features are those of Inception-v3.
+    It compares sets of images by their features, and says how much filled images look like
+    photos. With the features of Inception-v3 it is FID.
     """
 
     name: ClassVar[str] = "frechet"
@@ -39,8 +39,8 @@ class FrechetDistance(Parametrised):
 def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
     """Return the Fréchet distance of two Gaussians fitted to features; 0 for the same features.
 
-    ``|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))`` [1]_, which is FID [2]_ where the features
-    are those of Inception-v3.
+    It is ``|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))`` [1]_. With the features of
+    Inception-v3 it is FID [2]_.
 
     Parameters
     ----------

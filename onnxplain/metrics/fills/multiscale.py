@@ -39,7 +39,7 @@ def ms_ssim(first: Image, second: Image) -> float:
 
     Notes
     -----
-    Windows are 11 x 11 Gaussians of standard deviation 1.5 that lie wholly inside. A scale
+    Windows are 11 x 11 Gaussians of standard deviation 1.5 that lie wholly in the image. A scale
     is the mean of 2 x 2 pixels of the scale before; an odd side is padded with a zero at
     either end.
     """
@@ -74,7 +74,7 @@ def _compare_windows(
 
 
 def _smooth(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Average by Gaussian windows that lie wholly inside: both sides shrink by 10."""
+    """Average over Gaussian windows that lie wholly inside: both sides shrink by 10."""
     kernel = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * SIGMA**2))
     kernel /= kernel.sum()
     for axis in (0, 1):

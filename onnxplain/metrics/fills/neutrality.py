@@ -1,8 +1,8 @@
 """How neutral a fill is: what the classifier sees in it alone (Brunke et al., 2020).
 
-A fill is meant to carry no evidence. Its score for the target, its top class and the
-entropy over the classes show how far it does carry some; `rank_correlations` of the maps
-made with several fills shows how much the choice matters.
+A fill should carry no evidence. Its score for the target, its top class and the entropy over
+the classes show how much evidence it carries after all; `rank_correlations` of the maps made
+with several fills shows how much the choice of the fill matters.
 
 References
 ----------
@@ -31,12 +31,12 @@ class FillScore(Parametrised):
     """Score of the target when the whole image is removed.
 
     It is near 1 / K for a neutral fill. Its details hold the top class, its probability and
-    the entropy in nats, which is at most ``log(K)``. The heatmap is not looked at.
+    the entropy in nats, which is at most ``log(K)``. The heatmap is ignored.
 
     Parameters
     ----------
     fill : Fill, optional
-        The fill; the job's if not given.
+        The fill; the job's fill if not given.
     """
 
     name: ClassVar[str] = "fill-score"
@@ -52,7 +52,7 @@ class FillScore(Parametrised):
         return 1
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge the fill; the metric itself draws nothing."""
+        """Judge the fill; the metric itself makes no random draws."""
         everything = ArrayMasks(np.ones((1, *case.size), np.float32))
         reply = yield MaskQuery(everything, fill=self.fill, classes=True)
         assert reply.classes is not None

@@ -29,7 +29,7 @@ class OffObjectChange(Parametrised):
     """Mean change of the score while a sliding patch lies wholly outside the object.
 
     A fill that looks unnatural moves the score even there: by 0.09 for grey patches of 53
-    pixels and 0.04 for inpainted ones on ImageNet [1]_. The heatmap is not looked at.
+    pixels and 0.04 for inpainted ones on ImageNet [1]_. The heatmap is ignored.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ def find_patches_outside(
 ) -> NDArray[np.bool_]:
     """Return which patches share no pixel with any of the boxes, shape (N,).
 
-    With the corners of SP's patches it selects from the drops that SP has already measured
-    (its `coarse` map): `OffObjectChange` is the mean absolute value of these.
+    Given the corners of SP's patches, it selects from the drops that SP has already measured
+    (its `coarse` map); `OffObjectChange` is the mean absolute value of the selected drops.
     """
     top, left = corners[:, 0], corners[:, 1]
     outside = np.ones(len(corners), np.bool_)

@@ -1,7 +1,7 @@
-"""From a heatmap to a box: thresholds at a share of the maximum, and the best such share.
+"""From a heatmap to a box: thresholds at a share of the maximum, and how to choose it.
 
 Localisation and the saliency metric both judge the box around what a heatmap marks. The
-threshold ``alpha`` is chosen on held-out images, never on those reported.
+threshold ``alpha`` is chosen on held-out images, never on the images reported.
 
 References
 ----------
@@ -41,7 +41,8 @@ def find_box_above_threshold(
     alpha : float in [0, 1]
         Share of the maximum; 0 keeps every positive pixel.
     around : {'all', 'largest'}
-        All these pixels, or their largest component, connected side by side.
+        Whether the box surrounds all these pixels, or the largest group of pixels that are
+        connected side by side.
 
     Returns
     -------
@@ -62,7 +63,7 @@ def find_box_above_threshold(
 
 
 def clip_boxes(boxes: Sequence[Box], size: Size) -> tuple[Box, ...]:
-    """Cut boxes at the border of the image; boxes wholly outside are dropped."""
+    """Cut boxes at the border of the image, and drop boxes wholly outside."""
     rows, columns = size
     inside = [
         Box(max(box.top, 0), max(box.left, 0), min(box.bottom, rows), min(box.right, columns))
@@ -77,7 +78,7 @@ def clip_object_boxes(boxes: Sequence[Box], size: Size, metric: str) -> tuple[Bo
     Raises
     ------
     ValueError
-        If no box is left; it names the metric.
+        If no box is left; the message names the metric.
     """
     if not boxes:
         raise ValueError(
@@ -115,7 +116,7 @@ def area(box: Box) -> float:
 def make_box_mask(boxes: Sequence[Box], size: Size) -> NDArray[np.bool_]:
     """Return the mask (H, W) of pixels whose centres lie in any of the boxes.
 
-    The boxes lie in the image. A box too thin to hold a pixel's centre gets the pixel of its
+    The boxes lie in the image. A box too thin to hold a pixel's centre gets the pixel at its
     middle, so that an object always has pixels.
     """
     rows, columns = size
@@ -130,26 +131,26 @@ def make_box_mask(boxes: Sequence[Box], size: Size) -> NDArray[np.bool_]:
 
 
 def _find_pixels(start: float, stop: float, side: int) -> NDArray[np.intp]:
-    """Return the pixels of one axis whose centres lie between two edges, or the middle one."""
+    """Return the pixels of one axis whose centres lie between two edges, else the middle one."""
     centres = np.arange(side) + 0.5
     inside = np.flatnonzero((centres >= start) & (centres < stop))
     return inside if inside.size else np.array([min(int((start + stop) / 2), side - 1)])
 
 
 def list_alphas(alpha: float) -> tuple[float, ...]:
-    """Return the grid of thresholds, with one more if it is not in the grid."""
+    """Return the grid of thresholds, with `alpha` added if it is not in the grid."""
     return tuple(sorted({*ALPHAS, alpha}))
 
 
 def choose_alpha(scores: Sequence[MetricResult], direction: Direction) -> float:
-    """Choose the threshold with the best mean over held-out images; the lowest of equal ones.
+    """Choose the threshold with the best mean over held-out images; among equals, the lowest.
 
     Parameters
     ----------
     scores : sequence of MetricResult
         One per image, of one metric with a grid of alphas.
     direction : {'lower', 'higher'}
-        The metric's: which values are better.
+        Which values of the metric are better.
 
     Raises
     ------

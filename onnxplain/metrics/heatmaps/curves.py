@@ -26,7 +26,7 @@ from onnxplain.core.protocols import Fill
 from onnxplain.masks.families import RankMasks
 from onnxplain.metrics.base import Direction, MetricResult, check_heatmap
 
-DEFAULT_STEPS = 28  # of a curve where no step is given
+DEFAULT_STEPS = 28  # of a curve if no step is given
 
 Ties: TypeAlias = Literal["row-major", "random"]
 
@@ -41,15 +41,15 @@ class Deletion(Parametrised):
         Pixels removed between two points of the curve; a 28th of the image if not given, which
         is 8 rows at 224 px, as in [1]_.
     ties : {'row-major', 'random'}
-        Which pixels of equal value go first: in reading order, or in a random one.
+        Which pixels of equal value go first: in reading order, or in random order.
     fill : Fill, optional
         What stands in for removed pixels; the job's fill if not given. Mean grey in [1]_.
 
     Notes
     -----
     The authors' program sorts equal values arbitrarily and scores the class that the model
-    ranks first; here it is the case's target. As in the program, the last step may be smaller
-    than the others and still has the same weight.
+    ranks first; this metric scores the case's target. As in the program, the last step may be
+    smaller than the others and still has the same weight.
     """
 
     name: ClassVar[str] = "deletion"
@@ -61,7 +61,9 @@ class Deletion(Parametrised):
     step: Annotated[
         int | None, Param("pixels removed at a step; a 28th of the image if not given", ge=1)
     ] = None
-    ties: Annotated[Ties, Param("which pixels of equal value go first")] = "row-major"
+    ties: Annotated[Ties, Param("order of pixels of equal value: row by row, or random")] = (
+        "row-major"
+    )
     fill: Fill | None = None
 
     def evaluations(self, size: Size) -> int:
@@ -69,7 +71,7 @@ class Deletion(Parametrised):
         return len(_count_pixels_gone(size, self.step))
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; nothing is drawn but random ties."""
+        """Judge one heatmap; only random ties are drawn."""
         counts = _count_pixels_gone(case.size, self.step)
         rank = rank_pixels(check_heatmap(heatmap, case.size), self.ties, rng)
         reply = yield MaskQuery(RankMasks(rank, counts), fill=self.fill)
@@ -85,7 +87,7 @@ class Insertion(Parametrised):
     step : int, optional
         Pixels brought back between two points of the curve; a 28th of the image if not given.
     ties : {'row-major', 'random'}
-        Which pixels of equal value go first: in reading order, or in a random one.
+        Which pixels of equal value go first: in reading order, or in random order.
     fill : Fill, optional
         The picture that the curve starts from; the job's fill if not given. In [1]_ it is the
         blurred copy that `onnxplain.FoldedBlur` makes.
@@ -100,7 +102,9 @@ class Insertion(Parametrised):
     step: Annotated[
         int | None, Param("pixels brought back at a step; a 28th of the image if not given", ge=1)
     ] = None
-    ties: Annotated[Ties, Param("which pixels of equal value go first")] = "row-major"
+    ties: Annotated[Ties, Param("order of pixels of equal value: row by row, or random")] = (
+        "row-major"
+    )
     fill: Fill | None = None
 
     def evaluations(self, size: Size) -> int:
@@ -108,10 +112,10 @@ class Insertion(Parametrised):
         return len(_count_pixels_gone(size, self.step))
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; nothing is drawn but random ties."""
+        """Judge one heatmap; only random ties are drawn."""
         counts = _count_pixels_gone(case.size, self.step)
         rank = rank_pixels(check_heatmap(heatmap, case.size), self.ties, rng)
-        # The pixels that are not back yet, those of highest rank, are removed.
+        # The pixels that are not back yet, which have the highest ranks, are removed.
         masks = RankMasks(rank.size - 1 - rank, rank.size - counts)
         reply = yield MaskQuery(masks, fill=self.fill)
         return _make_result(reply.scores, counts)
@@ -156,7 +160,7 @@ def area_under_curve(scores: ArrayLike) -> float:
 
 
 def _count_pixels_gone(size: Size, step: int | None) -> NDArray[np.int64]:
-    """Return the pixels gone at each point of the curve: 0, step, 2 step, ..., all."""
+    """Return the number of pixels gone at each point of the curve: 0, step, 2 step, ..., all."""
     pixels = size[0] * size[1]
     step = step or -(-pixels // DEFAULT_STEPS)
     if step >= pixels > 1:

@@ -46,17 +46,17 @@ class LocalisationError(Parametrised):
         [3]_; choose it by `choose_alpha` on held-out images, as [1]_ does.
     truth : {'any', 'union'}
         Compare with the ground-truth box that fits best, as ImageNet does, or with the
-        union of all boxes.
+        union of all ground-truth boxes.
     around : {'all', 'largest'}
-        Box around all these pixels, or around their largest component.
+        Draw the box around all these pixels, or around their largest connected group.
     overlap : float
-        A hit is an intersection over union above this.
+        A box hits if its intersection over union with the object is above this.
 
     Notes
     -----
-    A heatmap without positive values has no box and misses. The details of the result hold
-    the overlap and the error at every alpha of the grid, and the overlap of the whole image
-    with the object: the baseline that a method must beat.
+    A heatmap without positive values has no box and counts as a miss. The details of the
+    result hold the overlap and the error at every alpha of the grid, and the overlap of the
+    whole image with the object: the baseline that a method must beat.
     """
 
     name: ClassVar[str] = "localisation"
@@ -65,10 +65,18 @@ class LocalisationError(Parametrised):
     usual_fill: ClassVar[str | None] = None
     looks_at_boxes: ClassVar[bool] = True
 
-    alpha: Annotated[float, Param("threshold, as a share of the maximum", ge=0, le=1)] = 0.2
-    truth: Annotated[Truth, Param("the best of the object's boxes, or their union")] = "any"
-    around: Annotated[Around, Param("box around all pixels or the largest component")] = "all"
-    overlap: Annotated[float, Param("a hit overlaps by more than this", ge=0, lt=1)] = 0.5
+    alpha: Annotated[
+        float, Param("box around pixels of at least this share of the maximum", ge=0, le=1)
+    ] = 0.2
+    truth: Annotated[
+        Truth, Param("compare with the best of the object's boxes, or their union")
+    ] = "any"
+    around: Annotated[
+        Around, Param("box around all these pixels, or their largest connected group")
+    ] = "all"
+    overlap: Annotated[
+        float, Param("a hit has an intersection over union above this", ge=0, lt=1)
+    ] = 0.5
 
     def evaluations(self, size: Size) -> int:
         """Return 0: the classifier is not asked."""

@@ -31,7 +31,7 @@ class PointingGame(Parametrised):
     Parameters
     ----------
     tolerance : float
-        In pixels, between pixel centres.
+        Largest distance of a hit from the object, in pixels between pixel centres.
 
     Notes
     -----
@@ -45,7 +45,9 @@ class PointingGame(Parametrised):
     usual_fill: ClassVar[str | None] = None
     looks_at_boxes: ClassVar[bool] = True
 
-    tolerance: Annotated[float, Param("pixels by which the maximum may miss", ge=0)] = 15.0
+    tolerance: Annotated[float, Param("pixels by which the maximum may miss the object", ge=0)] = (
+        15.0
+    )
 
     def evaluations(self, size: Size) -> int:
         """Return 0: the classifier is not asked."""
@@ -71,7 +73,7 @@ class PointingGame(Parametrised):
         near = distance_transform_edt(~target) <= self.tolerance
         top = wide == wide.max()
         row, column = np.unravel_index(wide.argmax(), wide.shape)
-        # A random map scores on average the share of the image that would hit.
+        # On average, a random map scores the share of the pixels that would hit.
         details = {
             "maximum": [int(row), int(column)],
             "n_maxima": int(top.sum()),

@@ -31,13 +31,13 @@ Order: TypeAlias = Literal["most", "least"]
 
 @dataclass(frozen=True)
 class _Regions(Parametrised):
-    """The shared part of the three metrics; `MoRF` describes the parameters."""
+    """The part that the three metrics share; `MoRF` describes the parameters."""
 
     usual_fill: ClassVar[str | None] = "uniform-noise"
     looks_at_boxes: ClassVar[bool] = False
 
     patch: Annotated[int, Param("side of the regions in pixels", ge=1)] = 9
-    steps: Annotated[int, Param("regions removed", ge=1)] = 100
+    steps: Annotated[int, Param("number of regions removed", ge=1)] = 100
     fill: Fill | None = None
 
     def evaluations(self, size: Size) -> int:
@@ -45,7 +45,7 @@ class _Regions(Parametrised):
         return len(self._list_counts(size))
 
     def _list_counts(self, size: Size) -> NDArray[np.int64]:
-        """Return the regions gone at each point of the curve: 0, 1, 2, ..."""
+        """Return the number of regions gone at each point of the curve: 0, 1, 2, ..."""
         regions = -(-size[0] // self.patch) * -(-size[1] // self.patch)
         return np.arange(min(self.steps, regions) + 1)
 
@@ -71,7 +71,7 @@ class MoRF(_Regions):
         Regions removed, or all of them if there are fewer; 100 in [1]_.
     fill : Fill, optional
         What stands in for removed regions; the job's fill if not given. Uniform noise in
-        [1]_; the choice moves the result [2]_.
+        [1]_; the choice changes the result [2]_.
     """
 
     name: ClassVar[str] = "morf"
@@ -79,7 +79,7 @@ class MoRF(_Regions):
     unit: ClassVar[str] = "mean drop of probability"
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; nothing is drawn."""
+        """Judge one heatmap without random draws."""
         curve = yield from self._measure_curve(case, heatmap, "most")
         return MetricResult(aopc(curve), {"curve": curve.tolist()})
 
@@ -96,7 +96,7 @@ class LeRF(_Regions):
     unit: ClassVar[str] = "mean drop of probability"
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; nothing is drawn."""
+        """Judge one heatmap without random draws."""
         curve = yield from self._measure_curve(case, heatmap, "least")
         return MetricResult(aopc(curve), {"curve": curve.tolist()})
 
@@ -105,7 +105,7 @@ class LeRF(_Regions):
 class ABPC(_Regions):
     """Area between the curves of MoRF and LeRF.
 
-    It is the AOPC of the first less that of the second. The parameters are those of `MoRF`.
+    It is the AOPC of MoRF minus that of LeRF. The parameters are those of `MoRF`.
     """
 
     name: ClassVar[str] = "abpc"
@@ -117,7 +117,7 @@ class ABPC(_Regions):
         return 2 * super().evaluations(size)
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; nothing is drawn."""
+        """Judge one heatmap without random draws."""
         most = yield from self._measure_curve(case, heatmap, "most")
         least = yield from self._measure_curve(case, heatmap, "least")
         details = {
@@ -141,7 +141,7 @@ def aopc(curve: NDArray[np.float64]) -> float:
 
 
 def rank_regions(heatmap: NDArray[np.float64], patch: int, order: Order) -> NDArray[np.int64]:
-    """Return for each pixel the rank of its region, 0 for the first to go; shape (H, W).
+    """Return the rank of each pixel's region, 0 for the first to go; shape (H, W).
 
     Regions of equal relevance go in reading order.
     """

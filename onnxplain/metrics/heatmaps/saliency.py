@@ -41,17 +41,17 @@ class SaliencyMetric(Parametrised):
         The crop surrounds the pixels of at least alpha times the maximum; choose it by
         `choose_alpha` on held-out images, as [2]_ does.
     around : {'all', 'largest'}
-        Box around all these pixels, or around their largest component.
+        Crop to all these pixels, or to their largest connected group.
     smallest_area : float
         Share of the image below which a smaller crop counts as no better.
     grid : bool
-        Score the crops of every alpha of the grid, for `choose_alpha`; otherwise only the
-        crop at `alpha` is scored.
+        Whether the crops of every alpha of the grid are scored, for `choose_alpha`, or only
+        the crop at `alpha`.
 
     Notes
     -----
     The crop is cut from the image at the classifier's size and enlarged bicubically. It
-    includes the last row and column, which an often used program loses. A heatmap without
+    includes the last row and column, which a widely used program loses. A heatmap without
     positive values marks nothing, and its crop is the whole image.
     """
 
@@ -61,19 +61,23 @@ class SaliencyMetric(Parametrised):
     usual_fill: ClassVar[str | None] = None
     looks_at_boxes: ClassVar[bool] = False
 
-    alpha: Annotated[float, Param("threshold, as a share of the maximum", ge=0, le=1)] = 0.2
-    around: Annotated[Around, Param("box around all pixels or the largest component")] = "all"
+    alpha: Annotated[
+        float, Param("crop to pixels of at least this share of the maximum", ge=0, le=1)
+    ] = 0.2
+    around: Annotated[
+        Around, Param("crop to all these pixels, or their largest connected group")
+    ] = "all"
     smallest_area: Annotated[
-        float, Param("area share below which smaller is not better", gt=0, le=1)
+        float, Param("share of the image below which a smaller crop is no better", gt=0, le=1)
     ] = 0.05
-    grid: Annotated[bool, Param("score every alpha of the grid")] = True
+    grid: Annotated[bool, Param("also score the crops of alpha = 0, 0.05, ..., 0.95")] = True
 
     def evaluations(self, size: Size) -> int:
         """Return one per crop; equal crops are scored once."""
         return len(list_alphas(self.alpha)) if self.grid else 1
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; nothing is drawn."""
+        """Judge one heatmap without random draws."""
         wide = check_heatmap(heatmap, case.size)
         alphas = list_alphas(self.alpha) if self.grid else (self.alpha,)
         whole = Box(0, 0, *case.size)

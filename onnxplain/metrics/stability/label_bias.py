@@ -34,14 +34,14 @@ class LabelBias(Parametrised):
     Parameters
     ----------
     top : int
-        How many of the most common classes are counted.
+        Number of the most common classes that are counted.
     """
 
     name: ClassVar[str] = "label-bias"
     direction: ClassVar[Direction] = "lower"
     unit: ClassVar[str] = "share of samples"
 
-    top: Annotated[int, Param("most common classes that are counted", ge=1)] = 3
+    top: Annotated[int, Param("number of the most common classes that are counted", ge=1)] = 3
 
     def judge(self, labels: NDArray[np.integer] | Sequence[int]) -> MetricResult:
         """Judge the top classes of samples, pooled over any number of images.

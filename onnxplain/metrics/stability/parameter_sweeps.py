@@ -29,7 +29,7 @@ from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearma
 
 @dataclass(frozen=True)
 class Sweep:
-    """The maps of an image that are compared.
+    """The variants and seeds whose maps of one image are compared.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def sensitivity(
 
 
 def average_over_images(scores: Sequence[MetricResult]) -> MetricResult:
-    """Combine images as tables S1 and S2 of [1]_: mean of means, root of the mean variance.
+    """Average as tables S1 and S2 of [1]_ do: mean of means, root of the mean variance.
 
     Images without a defined pair are left out and counted.
 
@@ -136,7 +136,7 @@ def rank_correlations(maps: Mapping[str, ArrayLike]) -> dict[str, dict[str, floa
     Parameters
     ----------
     maps : mapping of (H, W) arrays
-        By fill.
+        The maps by the name of their fill.
 
     Returns
     -------

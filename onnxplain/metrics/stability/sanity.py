@@ -32,7 +32,7 @@ from onnxplain.metrics.stability.similarity import SSIM, HOGCorrelation, Spearma
 class ClassSensitivity(Parametrised):
     """Rank correlation of the maps for the most and the least probable class [1]_.
 
-    1 for a map that does not depend on the class; about 0 is good.
+    It is 1 for a map that does not depend on the class; about 0 is good.
     """
 
     name: ClassVar[str] = "class-sensitivity"

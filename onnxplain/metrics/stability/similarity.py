@@ -41,7 +41,9 @@ class SSIM(Parametrised):
     direction: ClassVar[Direction] = "higher"
     unit: ClassVar[str] = "index, at most 1"
 
-    data_range: Annotated[float, Param("width of the maps' range of values", gt=0)] = 2.0
+    data_range: Annotated[float, Param("width of the range that the maps' values lie in", gt=0)] = (
+        2.0
+    )
     window: Annotated[int, Param("side of the window in pixels, odd", ge=3)] = 5
 
     def __post_init__(self) -> None:
@@ -50,7 +52,7 @@ class SSIM(Parametrised):
             raise ValueError(f"SSIM: window must be odd, got {self.window}")
 
     def compare(self, first: ArrayLike, second: ArrayLike) -> float:
-        """Return the similarity of two maps (H, W), in [-1, 1]; NaN for less than a window."""
+        """Return the similarity of two maps (H, W), in [-1, 1]; NaN for maps below a window."""
         from skimage.metrics import structural_similarity  # 0.3 s to import
 
         a, b = _check_maps(first, second)
@@ -77,10 +79,12 @@ class HOGCorrelation(Parametrised):
     direction: ClassVar[Direction] = "higher"
     unit: ClassVar[str] = "correlation"
 
-    cell: Annotated[int, Param("side of a cell in pixels", ge=1)] = 16
+    cell: Annotated[int, Param("side in pixels of the cells whose gradients are counted", ge=1)] = (
+        16
+    )
 
     def compare(self, first: ArrayLike, second: ArrayLike) -> float:
-        """Return the correlation, in [-1, 1]; NaN for less than 3 x 3 cells or a flat map."""
+        """Return the correlation, in [-1, 1]; NaN for maps below 3 x 3 cells or flat maps."""
         from skimage.feature import hog  # 0.3 s to import
 
         a, b = _check_maps(first, second)
@@ -94,7 +98,7 @@ class HOGCorrelation(Parametrised):
 class Spearman(Parametrised):
     """Correlation of the ranks of the maps' pixels, with sign; ties share their mean rank.
 
-    As only ranks count, it is the same for any increasing function of a map.
+    Only ranks count, so an increasing function of a map gives the same value.
     """
 
     name: ClassVar[str] = "spearman"
@@ -125,7 +129,7 @@ def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> floa
 def scale_to_unit(heatmap: ArrayLike) -> NDArray[np.float64]:
     """Divide a map by its largest absolute value, so that it lies in [-1, 1]; zeros stay.
 
-    [1]_ does so before it compares maps whose values have no range of their own, like LIME's
+    [1]_ does so before comparing maps whose values have no fixed range, such as LIME's
     coefficients.
     """
     wide = np.asarray(heatmap, np.float64)

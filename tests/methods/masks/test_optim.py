@@ -51,7 +51,7 @@ def test_total_variation_of_one_step_edge_counts_each_pair_across_it():
 def test_a_grid_may_have_as_many_cells_as_the_shorter_side_has_pixels_but_no_more():
     check_grid(9, (9, 13), "MP")
     with pytest.raises(
-        ValueError, match="MP: grid must not exceed the pixels of a side, 9, got 10"
+        ValueError, match="MP: grid must be at most 9, the image's shorter side, got 10"
     ):
         check_grid(10, (13, 9), "MP")
 

@@ -18,7 +18,7 @@ BRIGHT = IMAGE * 0.2  # with a bright object
 BRIGHT[4:12, 5:13] = 0.9
 
 
-def test_removed_object_is_not_recognised_and_one_left_is():
+def test_object_is_no_longer_recognised_only_if_the_fill_removes_it():
     black, grey = StillRecognised(), StillRecognised(fill=Picture(0.8))
     removed, left = (
         judge_with_net(metric, brightness_inside, BRIGHT, None, boxes=[OBJECT])
@@ -92,7 +92,7 @@ def test_filled_image_is_compared_with_the_photo():
     assert score.value == pytest.approx(((image - after) ** 2).mean(), rel=1e-5)
 
 
-def test_fill_that_depends_on_the_mask_gets_the_object():
+def test_fill_that_depends_on_the_mask_is_given_the_mask_of_the_object():
     metric = FilledDistance(lambda a, b: (b - a).max(axis=(1, 2, 3)), ShiftedWhereRemoved())
     score = judge_with_net(metric, brightness, IMAGE * 0.5, None, boxes=[OBJECT])
     assert score.value == pytest.approx(64 / (16 * 18), abs=1e-6)

@@ -98,7 +98,7 @@ def test_object_boxes_must_overlap_the_image():
         (Box(11.9, 14.9, 12, 15), {(11, 14)}),
     ],
 )
-def test_box_without_a_pixel_centre_has_the_pixels_of_its_middle(box, pixels):
+def test_box_without_a_pixel_centre_gets_the_pixel_at_its_middle(box, pixels):
     mask = make_box_mask([box], BOX_SIZE)
     assert {(int(y), int(x)) for y, x in np.argwhere(mask)} == pixels
     row, column = min(pixels)
@@ -107,7 +107,7 @@ def test_box_without_a_pixel_centre_has_the_pixels_of_its_middle(box, pixels):
     assert judge_with_net(metric, brightness, BOX_IMAGE, heatmap, boxes=[box]).value == 1
 
 
-def test_asked_threshold_joins_the_grid_in_order():
+def test_requested_threshold_is_sorted_into_the_grid():
     assert list_alphas(0.2) == ALPHAS
     assert list_alphas(0.33) == (*ALPHAS[:7], 0.33, *ALPHAS[7:])
 

@@ -21,8 +21,8 @@ CellSets = Sequence[Sequence[int] | Cells]
 class Growth:
     """The mask of one image as it grows, cell by cell.
 
-    A gain is *up to date* if it was found in the step that runs. A cell counts as *tried* once
-    its gain was found by removing it alone, in any step.
+    A gain is *up to date* if it was found in the current step. A cell counts as *tried* once
+    its gain has been found by removing it alone, in any step.
 
     Parameters
     ----------
@@ -57,17 +57,17 @@ class Growth:
 
     @property
     def enlarge(self) -> Enlargement:
-        """Brings a value per cell to pixels, and gradients back."""
+        """The map from values of cells to pixels, and from gradients of pixels back to cells."""
         return self._enlarge
 
     @property
     def n_cells(self) -> int:
-        """Cells of the grid."""
+        """Number of cells of the grid."""
         return self._grid**2
 
     @property
     def order(self) -> tuple[int, ...]:
-        """The removed cells, first removed first."""
+        """The removed cells, in the order of their removal."""
         return self._order
 
     @property
@@ -82,7 +82,7 @@ class Growth:
 
     @property
     def audits(self) -> tuple[tuple[int, float], ...]:
-        """The steps with an audit, and the share of the best cells that was missed in each."""
+        """The audited steps, each with the share of the best cells that was missed."""
         return self._audits
 
     @property
@@ -98,7 +98,7 @@ class Growth:
     # The gains.
 
     def start_step(self) -> None:
-        """Let all gains count as remembered from earlier steps."""
+        """Start a step: all gains now count as remembered from earlier steps."""
         self._up_to_date[:] = False
 
     def record_gains(self, cells: Sequence[int], gains: NDArray[np.float64]) -> None:
@@ -107,46 +107,46 @@ class Growth:
         self._tried[list(cells)] = self._up_to_date[list(cells)] = True
 
     def correct_gains(self, block: Cells, gain: float) -> None:
-        """Spread the difference of a block's gain from the sum of its cells' evenly over them."""
+        """Spread the gap between a block's gain and its cells' total evenly over the cells."""
         self._gains[block] += (gain - self._gains[block].sum()) / len(block)
 
     def adopt_gains(self, gains: NDArray[np.float64]) -> None:
-        """Take over the gains of all cells, as up to date."""
+        """Set the gains of all cells, and mark them as up to date."""
         self._gains = gains.copy()
         self._up_to_date[:] = True
 
     def copy_memory(self) -> Growth:
-        """Copy the growth as its memory stands; in the copy no gain is up to date."""
+        """Copy the growth with its remembered gains; in the copy no gain is up to date."""
         memory = copy(self)
         memory._removed, memory._gains = self._removed.copy(), self._gains.copy()
         memory._tried, memory._up_to_date = self._tried.copy(), np.zeros_like(self._up_to_date)
         return memory
 
-    # Cells that are left, largest gain first; the first in row order among equals.
+    # Rankings of the cells that are left: the largest gain first, equal gains in row order.
 
     def rank_cells(self) -> list[int]:
         """Rank the cells that are left by their remembered gains."""
         return self.rank_by(self._gains)
 
     def rank_by(self, gains: NDArray[np.float64]) -> list[int]:
-        """Rank the cells that are left by other gains."""
+        """Rank the cells that are left by the given gains."""
         order = np.argsort(-gains, kind="stable")
         return [int(cell) for cell in order if not self._removed[cell]]
 
     def rank_tried(self) -> list[int]:
-        """Rank the cells that have been tried."""
+        """Rank the cells that are left and have been tried."""
         return [cell for cell in self.rank_cells() if self._tried[cell]]
 
     def rank_up_to_date(self) -> list[int]:
-        """Rank the cells whose gains are up to date."""
+        """Rank the cells that are left and whose gains are up to date."""
         return [cell for cell in self.rank_cells() if self._up_to_date[cell]]
 
     def rank_outdated(self) -> list[int]:
-        """Rank the cells whose gains are remembered from earlier steps."""
+        """Rank the cells that are left and whose gains are remembered from earlier steps."""
         return [cell for cell in self.rank_cells() if not self._up_to_date[cell]]
 
     def knows_best(self, n_best: int) -> bool:
-        """Whether the gains of the `n_best` first cells of the ranking are up to date."""
+        """Return whether the gains of the first `n_best` cells of the ranking are up to date."""
         return bool(self._up_to_date[self.rank_cells()[:n_best]].all())
 
     # The mask.
@@ -158,15 +158,15 @@ class Growth:
         self._gains_of_order += tuple(float(self._gains[cell]) for cell in cells)
 
     def record_probability(self, probability: float) -> None:
-        """Add the probability under the mask as it is to the trajectory."""
+        """Add the probability under the current mask to the trajectory."""
         self._trajectory += ((len(self._order), probability),)
 
     def record_audit(self, step: int, missed: float) -> None:
-        """Note the share of the best cells that would have been missed without an audit."""
+        """Record the share of the best cells that would have been missed without an audit."""
         self._audits += ((step, missed),)
 
     def list_neighbours(self, cells: Sequence[int]) -> list[int]:
-        """List the cells that are left and touch one of `cells`, if only at a corner."""
+        """List the cells that are left and touch one of `cells`, even if only at a corner."""
         row, column = np.divmod(np.arange(self.n_cells), self._grid)
         near = np.zeros(self.n_cells, bool)
         for y, x in (divmod(cell, self._grid) for cell in cells):
@@ -174,10 +174,10 @@ class Growth:
         return [int(cell) for cell in np.flatnonzero(near & ~self._removed)]
 
     def list_blocks(self, shift: int) -> list[Cells]:
-        """Tile the cells that are left by blocks of 2 x 2.
+        """Tile the cells that are left with blocks of 2 x 2.
 
-        The tiling begins half a block higher, further left, or both, by the bits of `shift`
-        (0 to 3): in turn they tell the cells of a block apart.
+        The bits of `shift` (0 to 3) start the tiling half a block higher, further left, or
+        both. The four tilings together tell the cells of a block apart.
         """
         left = np.flatnonzero(~self._removed)
         row = (left // self._grid + shift // 2) // 2
@@ -191,28 +191,28 @@ class Growth:
         Returns
         -------
         lattices : list of ndarray of int
-            The cells of each lattice, removed ones among them.
+            The cells of each lattice, including removed ones.
         numbers : (n_cells,) ndarray of int
-            The lattice of each cell.
+            The index of each cell's lattice.
         """
         row, column = np.divmod(np.arange(self.n_cells), self._grid)
         numbers = np.unique(row % step * step + column % step, return_inverse=True)[1]
         return [np.flatnonzero(numbers == n) for n in range(numbers.max() + 1)], numbers
 
     def make_masks(self, sets: CellSets) -> CellMasks:
-        """Make the masks that remove each set of cells besides those removed already."""
+        """Make one mask for each set of cells, which removes the set and all removed cells."""
         masks = np.tile(self._removed, (len(sets), 1))
         for mask, cells in zip(masks, sets, strict=True):
             mask[list(cells)] = True
         return CellMasks(masks.reshape(-1, self._grid, self._grid), self._size)
 
     def join(self, left: Image, removed: Image) -> Image:
-        """Join a picture in the cells that are left with another in the removed cells."""
+        """Join the pixels of `left` in the cells that are left and of `removed` in the others."""
         picture: Image = np.where(self.spread(self._removed)[..., None] > 0, removed, left)
         return picture
 
     def spread(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
-        """Spread a value per cell over the cell's pixels."""
+        """Spread the value of each cell over the cell's pixels."""
         return self._enlarge.pixels(values.reshape(self._grid, -1).astype(np.float64))
 
 

@@ -25,39 +25,39 @@ class FixedPicture:
 
 
 class LookAhead:
-    """The fill of the mask as it is, and of the cells that are left, should they be removed.
+    """The fill of the current mask, and the fill that each cell would get if it were removed.
 
-    As long as nothing is looked ahead, candidates are filled by the job's fill.
+    Until `fix_candidates` or `rank_by` sets another, candidates are filled by the job's fill.
     """
 
     def __init__(self, growth: Growth) -> None:
         self._growth = growth
-        self._fill: Image | None = None  # of the mask as it is
+        self._fill: Image | None = None  # of the current mask
         self._next_fill: Image | None = None  # of the cells that are left; `_fill` if none
         self._ranking_fill: Image | None = None  # of removed cells in ranking; `_fill` if none
         self._candidate_fill: Fill | None = None
-        self._ignores_mask = False  # whether the fill is known to be the same for all masks
+        self._ignores_mask = False  # known to be the same for all masks
 
     @property
     def candidate_fill(self) -> Fill | None:
-        """The fill of the masks that are tried; the job's fill if none."""
+        """The fill of the masks that are tried; None for the job's fill."""
         return self._candidate_fill
 
     @property
     def known_fill(self) -> Image | None:
-        """The fill of the mask as it is, if it was asked for and depends on the mask."""
+        """The fill of the current mask; None if it was not asked for, or ignores the mask."""
         return None if self._ignores_mask else self._fill
 
     @property
     def next_fill(self) -> Image:
-        """The fill that the cells that are left would have."""
+        """The fill that the cells that are left would get if they were removed."""
         fill = self._fill if self._next_fill is None else self._next_fill
         assert fill is not None
         return fill
 
     @property
     def ranking_fill(self) -> Image:
-        """The fill of the removed cells while the others are ranked."""
+        """The fill of the removed cells while the other cells are ranked."""
         fill = self._fill if self._ranking_fill is None else self._ranking_fill
         assert fill is not None
         return fill
@@ -70,13 +70,13 @@ class LookAhead:
         return bool((self.next_fill == growth.image)[left].all())
 
     def update(self) -> Flow[Image]:
-        """Ask for the fill of the mask as it is, unless it is known not to change."""
+        """Ask for the fill of the current mask, unless the fill is known not to change."""
         if self._fill is None or not self._ignores_mask:
             self._fill = (yield from ask_fills(self._growth.make_masks([[]])))[0]
         return self._fill
 
     def fill_lattices(self, step: int) -> Flow[None]:
-        """Fill the mask and every `step`-th cell in both directions, for all such lattices.
+        """Fill the mask together with each lattice of every `step`-th cell in both directions.
 
         If the fill turns out to be the same for all lattices, it is not asked for again.
         """
@@ -90,7 +90,7 @@ class LookAhead:
         self._next_fill = np.take_along_axis(fills, source[None, ..., None], axis=0)[0]
 
     def fix_candidates(self) -> None:
-        """Fill candidates by the lattices, and the removed cells as they are filled now."""
+        """Fill candidates as the lattices were filled, and removed cells as the current mask is."""
         assert self._fill is not None
         if self._next_fill is not None and not self._ignores_mask:
             self._candidate_fill = FixedPicture(self._growth.join(self._next_fill, self._fill))

@@ -5,8 +5,8 @@ target's score most, until its probability is at chance level [1]_ (sec. 3.3). W
 inpainter as the fill it is MP2-G.
 
 The gain of a cell is a difference, ``score(x_bar(M)) - score(x_bar(M + cell))``. It needs
-only scores of the classifier, and its masks are binary, as an inpainter wants them. Or the
-gain is read off the gradient by the mask, as in the paper.
+only scores of the classifier, and its masks are binary, as an inpainter needs them. As in
+the paper, the gain can also be read off the gradient with respect to the mask.
 
 References
 ----------
@@ -39,7 +39,7 @@ from onnxplain.methods.masks.mp2.sweeps import (
 )
 from onnxplain.methods.masks.optim import check_grid
 
-# The number of cells tried in a step, unless it is given: the cells of the grid over this.
+# By default, a step tries the number of cells in the grid divided by this.
 PARTS: Mapping[str, int] = {"lazy": 12, "coarse": 20, "propose": 22}
 
 
@@ -52,32 +52,34 @@ class MP2(Parametrised):
     grid : int
         Cells per side of the mask. More cells draw a finer mask and need more evaluations.
     cells_per_step : int
-        Cells removed in every step; 2 in the paper. More take fewer steps and choose less
-        carefully.
+        Cells removed in every step; 2 in the paper. A larger number takes fewer steps and
+        chooses cells less carefully.
     gain : {'auto', 'difference', 'gradient', 'propose'}
         How the gain of a cell is found. ``difference`` removes the cell. ``gradient`` takes
-        the derivative at the mask as it is. ``propose`` removes `n_tried` cells: a third are
-        those remembered as best from earlier steps; the others are proposed in turn by the
-        derivative at the mask as it is, and by that half way to removing all cells that are
-        left. ``auto`` is ``gradient`` if the classifier has gradients, else ``difference``.
+        the derivative at the current mask. ``propose`` removes each of `n_tried` cells: a
+        third are those with the largest gains remembered from earlier steps; the others are
+        proposed in turn by two derivatives, one at the current mask and one half way to
+        removing all cells that are left. ``auto`` is ``gradient`` if the classifier has
+        gradients, else ``difference``.
     selection : {'signed', 'absolute'}
-        Which gains count as large with ``gain=gradient``. ``signed``: cells that lower the
-        score. ``absolute``: also cells that raise it, which is the paper's "highest gradient
-        norms" to the letter.
+        Which cells ``gain=gradient`` removes. ``signed``: cells that lower the score most.
+        ``absolute``: also cells that raise it most, which is the paper's "highest gradient
+        norms" taken literally.
     sweep : {'coarse', 'lazy', 'full', 'static'}
-        Which cells ``gain=difference`` tries in a step. ``full`` tries all that are left: the
-        definition, at ``786 T - T**2 + 1`` evaluations for T steps of a 28 x 28 grid.
+        Which cells ``gain=difference`` tries in a step. ``full`` tries all that are left, as
+        MP2 is defined; T steps of a 28 x 28 grid need ``786 T - T**2 + 1`` evaluations.
         ``lazy`` tries all cells in the first step, and later the `n_tried` cells with the
-        largest remembered gains, and more if these gains do not hold [2]_; every `audit` steps
-        it tries all again, and the result says how often it would have chosen other cells.
+        largest remembered gains, and more if these gains do not hold [2]_. Every `audit` steps
+        it tries all cells again; the result says how often they would have been chosen
+        differently without that.
         ``coarse`` tries the `n_tried` cells with the largest remembered gains (twice as many
         in the first step) and those beside the cells removed last, whose gains have changed
-        most; every `audit` steps it corrects the remembered gains by those of blocks of 2 x 2
-        cells, tiled differently each time. ``static`` ranks the cells once and searches for
-        the shortest row of them that reaches chance level.
+        most. Every `audit` steps it corrects the remembered gains by those of blocks of 2 x 2
+        cells, tiled differently each time. ``static`` ranks the cells once, and removes as few
+        from the top of the ranking as reach chance level.
     n_tried : int, optional
-        Cells tried at a time; more choose better and cost more evaluations. If not given:
-        the cells of the grid over 12 for ``lazy``, over 20 for ``coarse`` and over 22 for
+        Cells tried at a time; a larger number chooses better and costs more evaluations. If
+        not given, 1/12 of the grid's cells for ``lazy``, 1/20 for ``coarse`` and 1/22 for
         ``propose``.
     audit : int, optional
         Steps from one sweep over all cells to the next with ``lazy`` (16 if not given), or
@@ -88,9 +90,9 @@ class MP2(Parametrised):
         fills every `lattice`-th cell in both directions at once, so that a step needs
         ``lattice**2 + 1`` fills and the holes still see their surroundings. ``static`` does so
         once, with the empty mask, and needs 1 fill per step after that. ``exact`` makes a fill
-        for every mask that is tried. ``blur`` ranks cells by the blurred image, so that they
-        come in the order of MP2 with a blur, for one evaluation more per step. Whether to
-        stop is always decided with the fill of the mask as it is.
+        for every mask that is tried. ``blur`` fills cells with the blurred image while they
+        are ranked, so that they come in the order of MP2 with a blur; this costs one more
+        evaluation per step. The decision to stop always uses the fill of the current mask.
     lattice : int
         Distance in cells between holes that share a fill, with ``look_ahead=lattice`` or
         ``static``. Smaller is cheaper; larger lets an inpainter see more around each hole.
@@ -98,22 +100,22 @@ class MP2(Parametrised):
         Standard deviation, in pixels, of the blur with ``look_ahead=blur``.
     chance : float, optional
         Probability at which the mask stops growing; one over the number of classes if not
-        given. Higher stops earlier, at a smaller mask.
+        given. A higher value stops earlier, with a smaller mask.
     max_area : float
         Share of the cells at which the mask stops growing in any case.
 
     Notes
     -----
-    Cells are ranked by log-odds, which still move where the probability of a sure
-    classifier does not; whether to stop is decided by the probability. A binary map leaves
-    the order of its pixels open, so the heatmap is ``1 - step / T`` for a removed cell and 0
-    for others: ``coarse > 0`` is the mask itself.
+    Cells are ranked by log-odds, which still change where the probability of a confident
+    classifier hardly does; the probability decides when to stop. A binary map would not order
+    its pixels, so the heatmap is ``1 - step / T`` for a removed cell and 0 for others:
+    ``coarse > 0`` is the mask itself.
     With a compositing inpainter the image equals its fill outside the mask, so the gradient
     there is 0: ``gradient`` and ``propose`` need a look-ahead other than ``exact``.
     On a device every call for scores holds the same number of images, padded if there are
-    fewer, so that the image under the mask as it is and the candidates are scored by the same
-    kernel (calls for slopes are not padded). The candidates of a step, whose order decides
-    everything, are asked for in one query.
+    fewer, so that the image under the current mask and the candidates are scored by the same
+    kernel (calls for slopes are not padded). The candidates of a step, whose ranking decides
+    the result, are scored in one query.
     """
 
     name: ClassVar[str] = "mp2"
@@ -125,40 +127,51 @@ class MP2(Parametrised):
     cells_per_step: Annotated[int, Param("cells removed per step", ge=1)] = 2
     gain: Annotated[
         Literal["auto", "difference", "gradient", "propose"],
-        Param("how the gain of a cell is found; auto: by gradients if there are any"),
+        Param("how the effect of removing a cell is found; auto: by gradients if there are any"),
     ] = "auto"
     selection: Annotated[
         Literal["signed", "absolute"],
-        Param("with gain=gradient: take cells that lower the score, or also those that raise it"),
+        Param(
+            "with gain=gradient: signed takes cells that lower the score, "
+            "absolute also those that raise it"
+        ),
     ] = "signed"
     sweep: Annotated[
         Literal["coarse", "lazy", "full", "static"],
-        Param("with gain=difference: which cells are tried; full is the definition, and slow"),
+        Param("with gain=difference: which cells a step tries; full tries all, and is slow"),
     ] = "coarse"
     n_tried: Annotated[
         int | None,
-        Param("cells tried at a time; 1/12 (lazy), 1/20 or 1/22 of the grid if not given", ge=1),
+        Param(
+            "cells tried at a time; "
+            "1/12 (lazy), 1/20 (coarse) or 1/22 (propose) of the grid if not given",
+            ge=1,
+        ),
     ] = None
     audit: Annotated[
         int | None,
         Param(
-            "steps between sweeps over all cells or blocks; lazy 16, coarse 5 if not given", ge=1
+            "steps between sweeps over all cells (lazy) or blocks (coarse); 16 or 5 if not given",
+            ge=1,
         ),
     ] = None
     look_ahead: Annotated[
         Literal["lattice", "exact", "static", "blur"],
-        Param("what cells that are tried are filled with, if the fill depends on the mask"),
+        Param("how tried cells are filled if the fill depends on the mask"),
     ] = "lattice"
-    lattice: Annotated[int, Param("distance in cells between holes that share a fill", ge=1)] = 4
+    lattice: Annotated[
+        int, Param("distance in cells between holes that are filled together", ge=1)
+    ] = 4
     blur_sigma: Annotated[
-        float, Param("with look_ahead=blur: standard deviation in pixels", gt=0, le=1000)
+        float,
+        Param("with look_ahead=blur: standard deviation of the blur in pixels", gt=0, le=1000),
     ] = 10.0
     chance: Annotated[
         float | None,
-        Param("probability at which the mask is done; 1 / classes if not given", gt=0, lt=1),
+        Param("stop at this probability; 1 / number of classes if not given", gt=0, lt=1),
     ] = None
     max_area: Annotated[
-        float, Param("share of the cells at which the mask is done in any case", gt=0, le=1)
+        float, Param("largest share of the cells that may be removed", gt=0, le=1)
     ] = 1.0
 
     def __post_init__(self) -> None:
@@ -170,28 +183,28 @@ class MP2(Parametrised):
 
     @property
     def wants_gradients(self) -> bool:
-        """Whether it asks for gradients if it can."""
+        """Whether the method uses gradients where the classifier has them."""
         return self.gain != "difference"
 
     @property
     def needs_gradients(self) -> bool:
-        """Whether it cannot do without gradients."""
+        """Whether the method cannot run without gradients."""
         return self.gain in ("gradient", "propose")
 
     def settled(self, *, gradients: bool) -> MP2:
-        """Return the same method with ``auto`` decided."""
+        """Return this method with ``auto`` resolved."""
         if self.gain != "auto":
             return self
         return replace(self, gain="gradient" if gradients else "difference")
 
     def evaluations(self, size: Size) -> int:
-        """Count the evaluations if `max_area` is reached; fewer are made if chance level is.
+        """Count the evaluations up to `max_area`; a mask that stops earlier needs fewer.
 
-        The count is exact for ``full``, ``propose`` and ``gradient``, an upper bound for others.
+        The count is exact for ``full``, ``propose`` and ``gradient``, an upper bound otherwise.
         """
         cells, step = self.grid**2, self.cells_per_step
         n_steps = -(-self._limit // step)
-        # Of the image and after every step; and with the blur that cells are ranked by.
+        # One for the image and one after every step; `blur` ranks cells from one more per step.
         measures = n_steps + 1 + n_steps * (self.look_ahead == "blur")
         left = [cells - i * step for i in range(n_steps)]
         if self.gain == "gradient":
@@ -208,7 +221,7 @@ class MP2(Parametrised):
         return measures + sum(left)
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case; draw nothing."""
+        """Explain one case without random draws."""
         if self.gain == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
         check_grid(self.grid, case.size, "MP2")
@@ -234,9 +247,9 @@ class MP2(Parametrised):
             slope = slope if ranked_slope is None else ranked_slope
             if step == 0 and slope is not None and probe.fills.changes_nothing:
                 raise ValueError(
-                    f"MP2: where nothing is removed the fill is the image itself, so that all "
-                    f"gains by gradients are 0 with look_ahead={self.look_ahead!r}; "
-                    "take look_ahead='lattice'"
+                    "MP2: the fill equals the image wherever nothing is removed, so that all "
+                    f"gains from gradients are 0 with look_ahead={self.look_ahead!r}; "
+                    "use look_ahead='lattice'"
                 )
             growth.start_step()
             yield from self._find_gains(probe, slope, step, n_best)
@@ -244,7 +257,7 @@ class MP2(Parametrised):
         return "exhausted"
 
     def _cut_ranking(self, probe: Probe, chance: float) -> Flow[str]:
-        """Rank all cells once; remove the shortest row of them that reaches chance level."""
+        """Rank all cells once; remove as few from the top as reach chance level."""
         if (yield from self._measure(probe))[0] <= chance:
             return "chance"
         yield from self._fill_ahead(probe, 0)
@@ -255,7 +268,7 @@ class MP2(Parametrised):
         return "chance" if (yield from self._measure(probe))[0] <= chance else "exhausted"
 
     def _measure(self, probe: Probe) -> Flow[tuple[float, Image | None]]:
-        """Find the probability under the mask as it is, and the slope there, if that decides."""
+        """Find the probability under the current mask, and the slope if cells are chosen by it."""
         if self.gain != "difference" and self.look_ahead != "blur":
             return (yield from probe.differentiate())
         if self.look_ahead in ("lattice", "static"):
@@ -263,7 +276,7 @@ class MP2(Parametrised):
         return (yield from probe.measure()), None
 
     def _fill_ahead(self, probe: Probe, step: int) -> Flow[Image | None]:
-        """Settle the fill of the cells that are tried; return its slope, if that decides."""
+        """Set the fill of tried cells; return the slope under it if cells are chosen by that."""
         growth, fills = probe.growth, probe.fills
         if self.look_ahead == "blur":
             if step == 0:
@@ -278,7 +291,7 @@ class MP2(Parametrised):
         return None
 
     def _find_gains(self, probe: Probe, slope: Image | None, step: int, n_best: int) -> Flow[None]:
-        """Find the gains of cells among which the `n_best` best are."""
+        """Find the gains of enough cells to include the `n_best` best."""
         if slope is not None:
             if self.gain == "propose":
                 yield from try_proposed(probe, slope, n_tried=self._n_tried)
@@ -301,7 +314,8 @@ class MP2(Parametrised):
     def _find_chance(self, case: Case) -> float:
         """Find the probability at which to stop.
 
-        A classifier of equal classes is at chance level, however its scores are rounded.
+        It is slightly above ``1 / n_classes``, so that equal probabilities of all classes
+        reach it however they are rounded.
         """
         if self.chance is not None:
             return self.chance
@@ -311,7 +325,7 @@ class MP2(Parametrised):
 
     @property
     def _limit(self) -> int:
-        """Cells that may be removed."""
+        """Largest number of cells to remove."""
         return int(self.max_area * self.grid**2 + 1e-9)  # 0.29 of 100 is 28.999999999999996
 
     @property

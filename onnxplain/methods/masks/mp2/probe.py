@@ -1,4 +1,4 @@
-"""The questions that MP2 asks about the mask that it grows."""
+"""The queries that MP2 sends about the mask that it grows."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from onnxplain.methods.masks.questions import ask_slopes, project_slope
 
 
 class Probe:
-    """Asks for the score under the mask, and under the mask with further cells.
+    """Asks for the score under the mask, and under the mask with further cells removed.
 
     Parameters
     ----------
     growth : Growth
-        The mask, which remembers the gains that are found.
+        The mask; it remembers the gains that are found.
     """
 
     def __init__(self, growth: Growth) -> None:
         self._growth, self._fills = growth, LookAhead(growth)
-        self._base = 0.0  # log-odds under the mask as it is: gains count from there
+        self._base = 0.0  # log-odds under the current mask, from which gains are measured
 
     @property
     def growth(self) -> Growth:
@@ -38,7 +38,7 @@ class Probe:
         return self._fills
 
     def measure(self) -> Flow[float]:
-        """Score the image under the mask as it is; return the probability."""
+        """Score the image under the current mask; return the probability."""
         fill, growth = self._fills.known_fill, self._growth
         if fill is None:
             reply = yield MaskQuery(growth.make_masks([[]]), kind="log-odds")
@@ -54,25 +54,25 @@ class Probe:
         return self._record(log_odds), slope
 
     def measure_ranked(self) -> Flow[None]:
-        """Score the mask filled as for ranking; gains count from there."""
+        """Score the mask with the fill for ranking; gains are measured from this score."""
         self._base = float((yield from self._ask_log_odds([[]]))[0])
 
     def differentiate_ranked(self) -> Flow[Image]:
-        """Score the mask filled as for ranking; return d log-odds / d image there."""
+        """Score the mask with the fill for ranking; return d log-odds / d image there."""
         composed = self._growth.join(self._growth.image, self._fills.ranking_fill)
         log_odds, slope = yield from self._ask_slope(composed)
         self._base = float(log_odds)
         return slope
 
     def differentiate_half_way(self) -> Flow[Image]:
-        """Return d log-odds / d image with the cells that are left removed by half."""
+        """Return d log-odds / d image where the cells that are left are half removed."""
         image = self._growth.image
         half: Image = image + np.float32(0.5) * (self._fills.next_fill - image)
         composed = self._growth.join(half, self._fills.ranking_fill)
         return (yield from self._ask_slope(composed))[1]
 
     def estimate_gains(self, slope: Image) -> NDArray[np.float64]:
-        """Estimate the gain of every cell, as if the log-odds fell by this slope all the way."""
+        """Estimate the gain of every cell, as if the log-odds were linear with this slope."""
         by_pixel = project_slope(slope, self._fills.next_fill - self._growth.image)
         gains: NDArray[np.float64] = -self._growth.enlarge.cells(by_pixel).ravel()
         return gains
@@ -85,7 +85,7 @@ class Probe:
     def try_blocks(self, shift: int) -> Flow[None]:
         """Correct the remembered gains of all cells by the gains of blocks of 2 x 2.
 
-        `shift` is that of `Growth.list_blocks`.
+        `shift` is passed to `Growth.list_blocks`.
         """
         blocks = self._growth.list_blocks(shift)
         log_odds = yield from self._ask_log_odds(blocks)
@@ -115,5 +115,5 @@ class Probe:
 
 
 def to_probability(log_odds: float) -> float:
-    """Turn log-odds of any size into a probability."""
+    """Turn log-odds of any size into a probability, without overflow."""
     return float(np.exp(-np.logaddexp(0, -log_odds)))

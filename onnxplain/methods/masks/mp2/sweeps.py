@@ -1,7 +1,7 @@
 """Which cells MP2 tries in a step, and how much of a single ranking it removes.
 
-A sweep finds the gains of cells among which the best are, with fewer evaluations than
-trying all of them. `Growth` remembers the gains; `Probe` asks for them.
+A sweep finds the gains of enough cells to include the best ones, with fewer evaluations
+than trying all cells. `Growth` remembers the gains; `Probe` asks for them.
 
 References
 ----------
@@ -18,7 +18,7 @@ from onnxplain.core.flow import Flow
 from onnxplain.methods.masks.mp2.growth import Growth
 from onnxplain.methods.masks.mp2.probe import Probe
 
-SHIFTS = (0, 3, 1, 2)  # of the tilings of `Growth.list_blocks`, in turn
+SHIFTS = (0, 3, 1, 2)  # of `Growth.list_blocks`, used in turn
 
 
 def try_all(probe: Probe) -> Flow[None]:
@@ -27,10 +27,10 @@ def try_all(probe: Probe) -> Flow[None]:
 
 
 def try_lazily(probe: Probe, step: int, n_best: int, *, n_tried: int, audit: int) -> Flow[None]:
-    """Try the cells remembered as best until they are the best [1]_.
+    """Try the cells with the largest remembered gains until the best are up to date [1]_.
 
-    In every `audit`-th step all cells are tried, and the share of the `n_best` best that
-    the lazy way would have missed is recorded.
+    Every `audit`-th step tries all cells and records the share of the `n_best` best cells
+    that the lazy choice would have missed.
     """
     growth = probe.growth
     if step % audit:
@@ -49,9 +49,9 @@ def try_lazily(probe: Probe, step: int, n_best: int, *, n_tried: int, audit: int
 def try_coarsely(
     probe: Probe, step: int, *, n_tried: int, audit: int, cells_per_step: int
 ) -> Flow[None]:
-    """Try the cells that promise most, and those beside the cells removed last.
+    """Try the cells with the largest remembered gains, and those beside the last removed.
 
-    In every `audit`-th step the remembered gains are first corrected by those of blocks.
+    Every `audit`-th step first corrects the remembered gains by the gains of blocks.
     """
     growth = probe.growth
     n_audits, since_audit = divmod(step, audit)
@@ -65,14 +65,17 @@ def try_coarsely(
 
 
 def try_proposed(probe: Probe, slope: Image, *, n_tried: int) -> Flow[None]:
-    """Try cells remembered as best, and in turn those that one or the other slope proposes.
+    """Try the cells with the largest remembered gains, and cells that two slopes propose.
 
-    The slopes are those at the mask as it is and half way to removing all cells.
+    `slope` is taken at the current mask, the other slope half way to removing all cells. They
+    propose cells in turn.
     """
     growth = probe.growth
     half_way = yield from probe.differentiate_half_way()
     remembered = growth.rank_tried()[: n_tried // 3]
-    by_half_way, by_slope = (growth.rank_by(probe.estimate_gains(s)) for s in (half_way, slope))
+    by_half_way, by_slope = (
+        growth.rank_by(probe.estimate_gains(each)) for each in (half_way, slope)
+    )
     proposed = [cell for pair in zip(by_half_way, by_slope, strict=True) for cell in pair]
     yield from probe.try_cells(list(dict.fromkeys(remembered + proposed))[:n_tried])
 
@@ -80,10 +83,11 @@ def try_proposed(probe: Probe, slope: Image, *, n_tried: int) -> Flow[None]:
 def find_shortest_row(
     probe: Probe, ranking: Sequence[int], chance: float, cells_per_step: int
 ) -> Flow[int]:
-    """Find how many cells of a ranking reach chance level, up to `cells_per_step`.
+    """Find how many of the first cells of a ranking must be removed to reach chance level.
 
-    Twice as many are removed at a time until chance level is reached; the row is then
-    searched between the last two. All cells, if no row reaches it.
+    The number is exact up to `cells_per_step`. It is doubled until chance level is reached,
+    and then searched for between the last two numbers. It is the length of the ranking if
+    chance level is not reached.
     """
     too_few, enough = 0, cells_per_step
     while enough < len(ranking):
@@ -100,7 +104,7 @@ def find_shortest_row(
 
 
 def _list_doubted(growth: Growth, n_best: int, n_tried: int) -> Iterator[list[int]]:
-    """List the best outdated cells to try before more are asked for; twice as many each time."""
+    """Yield the best outdated cells, twice as many each time, until the best are known."""
     while not growth.knows_best(n_best):
         yield growth.rank_outdated()[:n_tried]
         n_tried *= 2

@@ -25,7 +25,7 @@ CASE = Case("photo", IMAGE, 1, n_classes=10)
 
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 1000), st.sampled_from(["lazy", "coarse"]))
-def test_a_sweep_that_tries_every_cell_equals_full_cell_for_cell(seed, sweep):
+def test_sweep_that_tries_every_cell_equals_full_cell_for_cell(seed, sweep):
     net = Net(curved(draw_curved_weights(seed)), SIZE)
     full, cheaper = (
         explain(net, MP2(grid=4, chance=0.3, n_tried=16, sweep=name)).values[0]
@@ -36,7 +36,7 @@ def test_a_sweep_that_tries_every_cell_equals_full_cell_for_cell(seed, sweep):
 
 @settings(deadline=None, max_examples=10)
 @given(st.integers(0, 1000))
-def test_propose_of_all_cells_equals_full(seed):
+def test_propose_that_tries_all_cells_equals_full(seed):
     weights = draw_curved_weights(seed)
     net = Net(curved(weights), SIZE)
     full = explain(net, MP2(grid=4, chance=0.3, sweep="full")).values[0]
@@ -45,7 +45,7 @@ def test_propose_of_all_cells_equals_full(seed):
     assert full.order.tolist() == propose.order.tolist()
 
 
-def test_lazy_tells_how_often_an_audit_would_have_chosen_others():
+def test_lazy_reports_how_often_an_audit_would_have_chosen_other_cells():
     net = Net(curved(draw_curved_weights(4)), SIZE)
     careless, thorough = (
         explain(
@@ -62,7 +62,7 @@ def test_lazy_tells_how_often_an_audit_would_have_chosen_others():
     assert thorough.details["disagreement"] == 0
 
 
-def test_the_cheaper_sweeps_ask_less_than_full_and_stay_within_the_bound():
+def test_cheaper_sweeps_evaluate_less_than_full_and_stay_within_the_bound():
     net = Net(curved(draw_curved_weights(5)), SIZE)
     evaluations = {}
     for sweep in SWEEPS:
@@ -75,7 +75,7 @@ def test_the_cheaper_sweeps_ask_less_than_full_and_stay_within_the_bound():
 
 
 def make_linear_probe(weights, grid):
-    """A probe that has measured the image, and a function that runs its flows."""
+    """Make a probe that has measured the image, and a function that runs its flows."""
     net = Net(linear_logits(weights), SIZE, "logits")
     probe = Probe(Growth(IMAGE, grid))
 
@@ -86,7 +86,7 @@ def make_linear_probe(weights, grid):
     return probe, ask
 
 
-def test_lazily_tried_cells_are_those_whose_memory_promised_most_until_they_hold():
+def test_lazy_tries_the_largest_remembered_gains_until_the_best_are_up_to_date():
     weights = np.random.default_rng(6).random((*SIZE, 3)).astype(np.float32)
     probe, ask = make_linear_probe(weights, 4)
     growth, effects = probe.growth, find_cell_effects(weights, 4)
@@ -103,7 +103,7 @@ def test_lazily_tried_cells_are_those_whose_memory_promised_most_until_they_hold
     assert growth.audits == ()
 
 
-def test_coarsely_tried_cells_are_the_promising_and_those_beside_what_was_removed_last():
+def test_coarse_tries_the_largest_remembered_gains_and_cells_beside_the_last_removed():
     weights = np.random.default_rng(7).random((*SIZE, 3)).astype(np.float32)
     probe, ask = make_linear_probe(weights, 6)
     growth, effects = probe.growth, find_cell_effects(weights, 6)
@@ -118,9 +118,7 @@ def test_coarsely_tried_cells_are_the_promising_and_those_beside_what_was_remove
 
 @pytest.mark.parametrize("cells_per_step", [1, 2, 3])
 @pytest.mark.parametrize("share", [0.05, 0.4, 0.8, 1.5])
-def test_the_shortest_row_is_the_first_whole_number_of_steps_that_reaches_chance(
-    cells_per_step, share
-):
+def test_shortest_row_is_the_first_whole_number_of_steps_that_reaches_chance(cells_per_step, share):
     weights = np.random.default_rng(8).random((*SIZE, 3)).astype(np.float32) * 0.02
     probe, ask = make_linear_probe(weights, 6)
     effects = find_cell_effects(weights, 6)
