@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,14 +37,51 @@ def open_replacement(path: Path) -> Iterator[BinaryIO]:
     OSError
         If the file cannot be written.
     """
-    part = path.with_name(f".{uuid.uuid4().hex}")  # `path` may be as long as names can be
+    with open_part(path.parent) as (part, file):
+        yield file
+        file.close()  # Windows renames closed files only
+        part.replace(path)
+
+
+@contextlib.contextmanager
+def open_part(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Open a file under a name that nobody else has; it is gone after the block, unless moved.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    part = folder / f".{uuid.uuid4().hex}"
     try:
         with part.open("xb") as file:
-            yield file
-        part.replace(path)
+            yield part, file
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def claim(part: Path, path: Path) -> bool:
+    """Give a complete file a name, only if nobody has the name; return whether that was so.
+
+    Of several processes that claim a name at the same time, one gets it.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+    """
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links: the name is taken first, and then filled
+        try:
+            path.open("xb").close()
+        except FileExistsError:
+            return False
+        path.write_bytes(part.read_bytes())
+    return True
 
 
 @contextlib.contextmanager
