@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Self
 
-import click
-
-from onnxplain.cli.progress import clear_line, show_progress
+from onnxplain.cli.progress import show_progress
+from onnxplain.cli.terminal import clear_line, show
 from onnxplain.study.evaluate import StudyProgress
 from onnxplain.study.preparation import log as study_log
 from onnxplain.study.result import Study
@@ -65,7 +64,7 @@ class _NoticePrinter(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message."""
-        click.echo(f"Warning: {record.getMessage()}", err=True)
+        show(f"Warning: {record.getMessage()}", err=True)
 
 
 def print_failed_rows(rows: Iterable[Row]) -> None:
@@ -75,15 +74,15 @@ def print_failed_rows(rows: Iterable[Row]) -> None:
             clear_line()
             parts = (row["image"], row.get("method"), row.get("metric"))
             where = ", ".join(part for part in parts if part)
-            click.echo(f"Error: {where}: {row['error']}", err=True)
+            show(f"Error: {where}: {row['error']}", err=True)
 
 
 def print_study(study: Study, *, quiet: bool) -> None:
     """Print how the images were classified, and the tables."""
     if not quiet:
-        click.echo("\n".join(_count_images(study)), err=True)
-    click.echo(to_text(study.tables["means"]))
-    click.echo(to_text(study.tables["pairs"]), nl=False)
+        show("\n".join(_count_images(study)), err=True)
+    show(to_text(study.tables["means"]))
+    show(to_text(study.tables["pairs"]), end="")
 
 
 def _count_images(study: Study) -> list[str]:
