@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxplain.core.arrays import read_npz
 from onnxplain.core.data import Box, Heatmap
 from onnxplain.core.errors import OutputError
 from onnxplain.core.files import claim, open_part, wrap_write_errors, write_atomic
+from onnxplain.core.text_files import ANNOTATION_BYTES, parse_json, read_text
 from onnxplain.image import Frame, write_png
 from onnxplain.plot import draw_overlay
 
@@ -28,6 +30,7 @@ FORMAT = 1  # of the files; raised when readers of old files would misread new o
 
 # What reading a damaged archive may raise.
 READ_ERRORS = (
+    ArithmeticError,
     AttributeError,
     EOFError,
     LookupError,
@@ -241,9 +244,8 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
     try:
         if path.suffix.lower() != ".npz" and path.exists():
             raise OutputError(f"{path}: is not an .npz; give the .npz of an explanation")
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        record = json.loads(str(arrays.pop("record")))
+        arrays: dict[str, Any] = read_npz(path)
+        record = parse_json(str(arrays.pop("record")))
         version = record.pop("format")
         if version != FORMAT:
             raise OutputError(
@@ -315,11 +317,10 @@ def _read_question(path: Path) -> list[Any] | None:
     """Return what identifies the question of a ``.json`` or ``.npz``; None for other files."""
     try:
         if path.suffix == ".json":
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path, ANNOTATION_BYTES)
         else:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                text = str(stored["record"])
-        return _identify(json.loads(text))
+            text = str(read_npz(path)["record"])
+        return _identify(parse_json(text))
     except READ_ERRORS:  # somebody else's file
         return None
 

@@ -275,3 +275,19 @@ def test_file_that_is_not_an_npz_is_refused(explanation: Explanation, tmp_path: 
 
 def test_repr_of_an_explanation_is_short(explanation: Explanation):
     assert len(repr(explanation)) < 600
+
+
+def test_explanation_that_expands_far_beyond_its_size_is_refused(
+    explanation: Explanation, tmp_path: Path
+):
+    path = explanation.save(tmp_path).heatmap
+    text = np.array(json.dumps(explanation.record()))
+    np.savez_compressed(path, record=text, heatmap=np.zeros((4000, 4000), np.float32))
+    with pytest.raises(OutputError, match="expands far beyond its size"):
+        load_explanation(path)
+
+
+def test_record_that_is_nested_too_deep_is_refused(tmp_path: Path):
+    np.savez(tmp_path / "a.npz", record=np.array(100_000 * "["))
+    with pytest.raises(OutputError, match=r"a\.npz.*nested deeper"):
+        load_explanation(tmp_path / "a.npz")

@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 
 import click
-import numpy as np
 
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.terminal import show, show_json
+from onnxplain.core.arrays import read_npy
 from onnxplain.core.data import Heatmap
 from onnxplain.core.errors import OutputError
 from onnxplain.metrics import SSIM, HOGCorrelation, PairMetric, Spearman, scale_to_unit
@@ -49,7 +49,7 @@ def _read_heatmap(path: Path) -> Heatmap:
     if path.suffix.lower() == ".npz":
         return load_explanation(path).heatmap
     try:
-        heatmap: Heatmap = np.load(path, allow_pickle=False)
+        heatmap: Heatmap = read_npy(path)
     except (OSError, ValueError, EOFError) as error:
         why = error.strerror if isinstance(error, OSError) else "it holds no array of numbers"
         raise OutputError(f"{path}: is not a heatmap in .npy or .npz: {why}") from error

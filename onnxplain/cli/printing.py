@@ -72,9 +72,9 @@ def print_failed_rows(rows: Iterable[Row]) -> None:
     for row in rows:
         if row["status"] == "error":
             clear_line()
-            parts = (row["image"], row.get("method"), row.get("metric"))
+            parts = (row.get("image"), row.get("method"), row.get("metric"))
             where = ", ".join(part for part in parts if part)
-            show(f"Error: {where}: {row['error']}", err=True)
+            show(f"Error: {where}: {row.get('error')}", err=True)
 
 
 def print_study(study: Study, *, quiet: bool) -> None:
@@ -88,7 +88,7 @@ def print_study(study: Study, *, quiet: bool) -> None:
 def _count_images(study: Study) -> list[str]:
     """Say how many images each classifier got right."""
     verdicts = {
-        row["key"]: (row["model"], _find_verdict(row))
+        row["key"]: (str(row.get("model")), _find_verdict(row))
         for row in study.iterate_rows()
         if row["kind"] == "image"
     }

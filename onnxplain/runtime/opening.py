@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from onnxplain.cache import recall, remember
+from onnxplain.cache import recall_parsed, remember
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import tuning
@@ -125,11 +125,19 @@ def _load_gradients(
 
 def _find_batch_size(session: Session, spec: ModelSpec, key: tuple[str, ...], workers: int) -> int:
     """Find the fastest batch size: as remembered, or measured now."""
-    remembered = recall("batch-size", key)
+    remembered = recall_parsed("batch-size", key, _parse_batch_size)
     if remembered is not None:
-        return int(remembered["batch_size"])
+        return remembered
     size = tuning.choose_batch_size(session, spec, workers=workers)
     _remember_batch_size(key, size)
+    return size
+
+
+def _parse_batch_size(facts: Mapping[str, Any]) -> int:
+    """Return what was remembered; raise a ValueError if it cannot have been."""
+    size = facts["batch_size"]
+    if type(size) is not int or not 1 <= size <= max(tuning.GPU_SIZES):
+        raise ValueError(f"no batch size: {size!r}")
     return size
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from onnxplain.core.errors import OutputError
 from onnxplain.core.files import open_replacement, wrap_write_errors
+from onnxplain.core.text_files import ANNOTATION_BYTES, TextError, parse_json
 
 Row: TypeAlias = dict[str, Any]
 
@@ -84,7 +86,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     """
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(partial(file.readline, ANNOTATION_BYTES), b""), 1):
                 row = _parse_line(line)
                 if row is not None:
                     yield row
@@ -137,8 +139,8 @@ def _to_line(row: Row) -> bytes:
 def _parse_line(line: bytes) -> Row | None:
     """Return the row in a line; None if the line is not a row."""
     try:
-        row = json.loads(line)
-    except ValueError:
+        row = parse_json(line)
+    except TextError:
         return None
     is_row = isinstance(row, dict) and all(
         isinstance(row.get(name), str) for name in ("key", "status")
@@ -155,6 +157,8 @@ def _is_cut_off(line: bytes) -> bool:
         return False
     try:
         json.loads(line)
+    except RecursionError:
+        return False
     except ValueError:
         return not line.endswith(b"\n")
     return False

@@ -135,3 +135,12 @@ def test_keys_differ_if_anything_does():
     )
     others = [{**identity, "seed": 1}, {**identity, "name": "y"}, {**identity, "parameters": {}}]
     assert len({make_key(other) for other in (identity, *others)}) == 4
+
+
+@pytest.mark.parametrize("more", ['"value": NaN', '"value": 1e400', f'"value": {100_000 * "["}'])
+def test_row_beyond_the_bounds_is_an_error_that_names_file_and_line(tmp_path: Path, more: str):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f'{{"key": "a", "status": "done", {more}}}\n')
+    for use in (lambda: RowFile(path), lambda: merge_rows([path], tmp_path / "all.jsonl")):
+        with pytest.raises(OutputError, match=r"rows\.jsonl: line 1 is not a row"):
+            use()
