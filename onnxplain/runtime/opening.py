@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ from onnxplain.runtime.session import Session
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
     from onnxplain.graph.load import ModelFile
     from onnxplain.runtime.gradient import OnnxGradients
+
+log = logging.getLogger(__name__)
 
 ComposingPlace: TypeAlias = Literal["auto", "host", "graph"]
 
@@ -128,8 +131,11 @@ def _find_batch_size(session: Session, spec: ModelSpec, key: tuple[str, ...], wo
     remembered = recall_parsed("batch-size", key, _parse_batch_size)
     if remembered is not None:
         return remembered
-    size = tuning.choose_batch_size(session, spec, workers=workers)
-    _remember_batch_size(key, size)
+    size, steady = tuning.measure_batch_size(session, spec, workers=workers)
+    if steady:
+        _remember_batch_size(key, size)
+    else:
+        log.info("%s: other work disturbed the measuring of batches; not remembered", session.name)
     return size
 
 

@@ -52,6 +52,17 @@ def test_the_measured_batch_size_is_remembered(tmp_path: Path, cache: Path) -> N
     assert load(models.convnet(seed=1), tmp_path).batch_size in tuning.CPU_SIZES
 
 
+def test_size_measured_on_a_busy_machine_is_not_remembered(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices = [tuning.Choice(8, steady=False), tuning.Choice(4, steady=True)]
+    monkeypatch.setattr(tuning, "measure_batch_size", lambda *_, **__: choices.pop(0))
+    assert load(models.convnet(), tmp_path).batch_size == 8
+    assert not (cache / "batch-size").exists()
+    assert load(models.convnet(), tmp_path).batch_size == 4
+    assert load(models.convnet(), tmp_path).batch_size == 4
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"batch_size": 3}'])
 def test_a_damaged_memory_is_measured_again(tmp_path: Path, cache: Path, content: bytes) -> None:
     load(models.convnet(), tmp_path)
