@@ -31,6 +31,7 @@ class StudyView:
         self._bar = ExitStack()
         self._move: Callable[[int, int, int], None] | None = None
         self._position = -1
+        self._printed: set[str] = set()  # keys of the rows of this run
         self._notices = _NoticePrinter(logging.WARNING)
 
     @property
@@ -56,7 +57,15 @@ class StudyView:
             self._move = self._bar.enter_context(bar)
             self._position = progress.position
         print_failed_rows(progress.rows)
+        self._printed.update(row["key"] for row in progress.rows)
         self._move(progress.done, progress.total, progress.inpaints)
+
+    def print_earlier_failures(self, study: Study) -> None:
+        """Print what failed in an earlier run and was not done again."""
+        print_failed_rows(
+            (row for row in study.failures if row["key"] not in self._printed),
+            note=" (in an earlier run; --retry does it again)",
+        )
 
 
 class _NoticePrinter(logging.Handler):
@@ -67,14 +76,14 @@ class _NoticePrinter(logging.Handler):
         show(f"Warning: {record.getMessage()}", err=True)
 
 
-def print_failed_rows(rows: Iterable[Row]) -> None:
-    """Print what failed."""
+def print_failed_rows(rows: Iterable[Row], note: str = "") -> None:
+    """Print what failed, each with a note."""
     for row in rows:
         if row["status"] == "error":
             clear_line()
             parts = (row.get("image"), row.get("method"), row.get("metric"))
             where = ", ".join(part for part in parts if part)
-            show(f"Error: {where}: {row.get('error')}", err=True)
+            show(f"Error: {where}: {row.get('error')}{note}", err=True)
 
 
 def print_study(study: Study, *, quiet: bool) -> None:
