@@ -11,6 +11,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from onnxplain.core.files import open_regular
+
 MAX_BYTES = 1 << 30  # of the arrays of one file
 FREE_BYTES = 16 << 20  # to which a small file may expand; beyond, no more than twice its size
 
@@ -27,7 +29,7 @@ def read_npy(path: Path) -> NDArray[Any]:
     OSError
         If it cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return _read_array(file, path.stat().st_size)
 
 
@@ -42,7 +44,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         If it cannot be read.
     """
     limit = min(MAX_BYTES, max(FREE_BYTES, 2 * path.stat().st_size))
-    with zipfile.ZipFile(path) as archive:
+    with open_regular(path) as opened, zipfile.ZipFile(opened) as archive:
         members = archive.infolist()
         if sum(member.file_size for member in members) > limit:
             raise ValueError("it expands far beyond its size")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,25 @@ def write_atomic(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open_replacement(path) as file:
         file.write(content)
+
+
+def is_special(path: Path) -> bool:
+    """Return whether a path is a device or a pipe, which may never end; folders are not."""
+    mode = path.stat().st_mode
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading, unless it is a device or a pipe.
+
+    Raises
+    ------
+    OSError
+        If it is one, or cannot be opened.
+    """
+    if is_special(path):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", os.fspath(path))
+    return path.open("rb")
 
 
 @contextlib.contextmanager

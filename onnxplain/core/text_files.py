@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import stat
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
+
+from onnxplain.core.files import is_special
 
 CONFIG_BYTES = 4 << 20  # of a description, a plan, or a list of class names
 ANNOTATION_BYTES = 64 << 20  # of what is known of a folder of images, and of one row of results
@@ -36,8 +37,7 @@ def read_bytes(path: Path, limit: int = CONFIG_BYTES) -> bytes:
     OSError
         If it cannot be read.
     """
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder says that it is one
+    if is_special(path):
         raise TextError("it is a device or a pipe, not a file")
     with path.open("rb") as file:
         content = file.read(limit + 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from onnxplain.core.errors import OutputError
-from onnxplain.core.files import open_replacement, wrap_write_errors
+from onnxplain.core.files import open_regular, open_replacement, wrap_write_errors
 from onnxplain.core.locks import FileLocked, lock_file
 from onnxplain.core.text_files import ANNOTATION_BYTES, TextError, parse_json
 
@@ -126,7 +126,7 @@ def read_rows(path: Path) -> Iterator[Row]:
         If the file cannot be read, or another line is not a row.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for number, line in enumerate(iter(partial(file.readline, ANNOTATION_BYTES), b""), 1):
                 row = _parse_line(line)
                 if row is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -52,6 +53,14 @@ def test_header_that_promises_too_much_is_refused(tmp_path: Path, shape: tuple[i
         read_npy(tmp_path / "a.npy")
     with pytest.raises(ValueError, match=r".+"):
         read_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names there")
+def test_pipes_are_refused(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    for read in (read_npy, read_npz):
+        with pytest.raises(OSError, match="a device or a pipe"):
+            read(tmp_path / "pipe")
 
 
 def test_pickles_are_refused(tmp_path: Path):

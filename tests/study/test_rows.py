@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -184,6 +185,13 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path):
         process.kill()
     with lock_rows(path):
         pass
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names there")
+def test_pipe_is_no_file_of_rows(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match=r"pipe: cannot be read: it is a device or a pipe"):
+        merge_rows([tmp_path / "pipe"], tmp_path / "rows.jsonl")
 
 
 def test_rows_that_are_gone_are_noticed(tmp_path: Path):
