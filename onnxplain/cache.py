@@ -7,14 +7,17 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from onnxplain.core.errors import OutputError
 from onnxplain.core.files import write_atomic
+from onnxplain.core.text_files import TextError, parse_json, read_bytes
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 VARIABLE = "ONNXPLAIN_CACHE"
 
@@ -75,10 +78,34 @@ def remember(kind: str, key: Sequence[str], facts: Mapping[str, Any]) -> None:
 def recall(kind: str, key: Sequence[str]) -> dict[str, Any] | None:
     """Return stored facts, or None if there are none or they cannot be read."""
     try:
-        facts = json.loads(_get_path(kind, key).read_bytes())
-    except (OSError, OutputError, ValueError):
+        facts = parse_json(read_bytes(_get_path(kind, key)))
+    except (OSError, OutputError, TextError):
         return None
     return facts if isinstance(facts, dict) and facts.pop("key", None) == list(key) else None
+
+
+def recall_parsed(
+    kind: str, key: Sequence[str], parse: Callable[[Mapping[str, Any]], T]
+) -> T | None:
+    """Return stored facts as `parse` makes them; None if there are none, or not such facts.
+
+    Parameters
+    ----------
+    kind, key
+        As for `remember`.
+    parse : callable
+        Takes what `recall` returns and raises any error if it is not what was remembered.
+    """
+    facts = recall(kind, key)
+    if facts is None:
+        return None
+    try:
+        return parse(facts)
+    except Exception as error:  # whatever the file holds: it can be found out again
+        log.warning(
+            "%s: is not what onnxplain stored (%r) and is ignored", _get_path(kind, key), error
+        )
+        return None
 
 
 def _get_path(kind: str, key: Sequence[str]) -> Path:

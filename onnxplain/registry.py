@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import re
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,6 +20,7 @@ from onnxplain import fills, methods
 from onnxplain.core.flow import Method
 from onnxplain.core.params import build, check_is_value, describe_unknown
 from onnxplain.core.protocols import Fill, Inpainter
+from onnxplain.core.text_files import TextError, parse_toml, read_text
 
 log = logging.getLogger(__name__)
 
@@ -214,8 +214,8 @@ def read_plan_toml(path: Path, known: Collection[str]) -> dict[str, Any]:
         If the file cannot be read, or has a key that is not among those `known`.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = parse_toml(read_text(path, encoding="utf-8"))
+    except (OSError, TextError) as error:
         raise ValueError(f"{path}: not a readable plan: {error}") from error
     for key in content:
         if key not in known:
@@ -251,8 +251,8 @@ def _parse_assignment(assignment: str) -> tuple[str, Any]:
             f"parameters are written key=value and separated by commas; got {assignment!r}"
         )
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text}")["value"]
+    except TextError:
         value = text.strip()  # text needs no quotes
     return key.strip(), _freeze(value)
 

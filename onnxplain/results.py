@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxplain.core.arrays import read_npz
 from onnxplain.core.data import Box, Heatmap
 from onnxplain.core.errors import OutputError
-from onnxplain.core.files import open_replacement, wrap_write_errors, write_atomic
+from onnxplain.core.files import claim, open_part, wrap_write_errors, write_atomic
+from onnxplain.core.text_files import ANNOTATION_BYTES, parse_json, read_text
 from onnxplain.image import Frame, write_png
 from onnxplain.plot import draw_overlay
 
@@ -28,6 +30,7 @@ FORMAT = 1  # of the files; raised when earlier versions would misread new files
 
 # What reading a damaged archive may raise.
 READ_ERRORS = (
+    ArithmeticError,
     AttributeError,
     EOFError,
     LookupError,
@@ -173,11 +176,12 @@ class Explanation:
         folder = Path(folder)
         with wrap_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            base = _choose_name(folder, self)
-            npz, record = folder / f"{base}.npz", folder / f"{base}.json"
             text = json.dumps(self.record(), allow_nan=False, indent=2)
-            with open_replacement(npz) as file:
+            with open_part(folder) as (part, file):
                 np.savez(file, allow_pickle=False, record=np.array(text), **self._list_arrays())
+                file.close()
+                base = _place(part, folder, self)
+            npz, record = folder / f"{base}.npz", folder / f"{base}.json"
             png = None
             if self.photo is not None:
                 png = folder / f"{base}.png"
@@ -240,9 +244,8 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
     try:
         if path.suffix.lower() != ".npz" and path.exists():
             raise OutputError(f"{path}: is not an .npz; give the .npz of an explanation")
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        record = json.loads(str(arrays.pop("record")))
+        arrays: dict[str, Any] = read_npz(path)
+        record = parse_json(str(arrays.pop("record")))
         version = record.pop("format")
         if version != FORMAT:
             raise OutputError(
@@ -260,8 +263,12 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
         ) from error
 
 
-def _choose_name(folder: Path, explanation: Explanation) -> str:
-    """Choose the first file name that is free or already belongs to this explanation."""
+def _place(part: Path, folder: Path, explanation: Explanation) -> str:
+    """Give the ``.npz`` the first name that is free, or that holds this very explanation.
+
+    Who makes the ``.npz`` owns the name: other processes see it whole, with its record, and
+    take another name unless they answer the same question.
+    """
     name = "-".join(
         [
             _shorten(Path(explanation.image).stem, 80),
@@ -269,11 +276,22 @@ def _choose_name(folder: Path, explanation: Explanation) -> str:
             _make_slug(explanation.target_name) or str(explanation.target),
         ]
     )
-    return next(
-        candidate
-        for candidate in _number_names(name)
-        if _may_write(folder / f"{candidate}.json", explanation)
-    )
+    question = _identify(json.loads(json.dumps(explanation.record())))
+    return next(base for base in _number_names(name) if _take_name(part, folder / base, question))
+
+
+def _take_name(part: Path, base: Path, question: list[Any]) -> bool:
+    """Move the ``.npz`` to a name if it is free or holds the same question; say if it did."""
+    npz, record = (base.with_name(f"{base.name}{suffix}") for suffix in (".npz", ".json"))
+    if record.exists():  # also that of a .npz which somebody removed
+        if _read_question(record) != question:
+            return False
+    elif claim(part, npz):
+        return True
+    elif npz.is_file() and _read_question(npz) != question:
+        return False
+    part.replace(npz)  # where a folder has the name, the error says so
+    return True
 
 
 def _number_names(name: str) -> Iterator[str]:
@@ -295,16 +313,16 @@ def _shorten(name: str, max_bytes: int) -> str:
     return name
 
 
-def _may_write(record: Path, explanation: Explanation) -> bool:
-    """Return whether a record's file does not exist, or holds the same explanation."""
+def _read_question(path: Path) -> list[Any] | None:
+    """Return what identifies the question of a ``.json`` or ``.npz``; None for other files."""
     try:
-        stored = json.loads(record.read_bytes())
-    except FileNotFoundError:
-        return True
-    except ValueError:  # not a file of ours
-        return False
-    new = json.loads(json.dumps(explanation.record()))
-    return isinstance(stored, dict) and _identify(stored) == _identify(new)
+        if path.suffix == ".json":
+            text = read_text(path, ANNOTATION_BYTES)
+        else:
+            text = str(read_npz(path)["record"])
+        return _identify(parse_json(text))
+    except READ_ERRORS:  # somebody else's file
+        return None
 
 
 def _identify(record: Mapping[str, Any]) -> list[Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from onnxplain.cache import get_cache_dir, recall, remember
+from onnxplain.cache import get_cache_dir, recall, recall_parsed, remember
 from onnxplain.core.errors import OutputError
 
 
@@ -57,3 +59,25 @@ def test_facts_come_back_for_their_key_alone(
     (path,) = (tmp_path / "speed").iterdir()
     path.write_bytes(b"\xff damaged")
     assert recall("speed", ("a", "b")) is None
+
+
+def test_entry_with_the_right_key_and_wrong_content_is_ignored_with_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ONNXPLAIN_CACHE", str(tmp_path))
+
+    def parse(facts: Mapping[str, Any]) -> int:
+        return int(facts["size"])
+
+    assert recall_parsed("speed", ("a",), parse) is None
+    remember("speed", ("a",), {"size": 3})
+    assert recall_parsed("speed", ("a",), parse) == 3
+    assert not caplog.records
+    for wrong in ({}, {"size": "many"}, {"size": [[]]}):
+        remember("speed", ("a",), wrong)
+        assert recall_parsed("speed", ("a",), parse) is None
+        assert str(tmp_path) in caplog.records[-1].getMessage()
+    (path,) = (tmp_path / "speed").iterdir()
+    for content in (100_000 * "[", '{"key": ["a"], "size": 1e400}'):
+        path.write_text(content)
+        assert recall_parsed("speed", ("a",), parse) is None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import multiprocessing
+import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,6 +120,60 @@ def test_another_explanation_of_the_same_name_gets_a_number(
     assert first.heatmap.read_bytes() == before
 
 
+def save_many(folder: Path, explanation: Explanation, seeds: list[int], barrier: Any) -> None:
+    for seed in seeds:
+        barrier.wait()
+        filled = np.full((8, 8), seed, np.float32)
+        replace(explanation, seed=seed, heatmap=filled, photo=None).save(folder)
+
+
+def test_processes_that_write_into_one_folder_lose_nothing(
+    explanation: Explanation, tmp_path: Path
+):
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(4)
+    shared = [100, 101]  # questions that all of them answer
+    seeds = [[*range(10 * i, 10 * i + 6), *shared] for i in range(4)]
+    workers = [
+        context.Process(target=save_many, args=(tmp_path, explanation, own, barrier))
+        for own in seeds
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    records = {path: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
+    assert sorted(record["seed"] for record in records.values()) == sorted(
+        {*itertools.chain(*seeds)}
+    )
+    for path, record in records.items():
+        loaded = load_explanation(path.with_suffix(".npz"))
+        assert loaded.seed == record["seed"]
+        assert (loaded.heatmap == record["seed"]).all()
+    assert len(list(tmp_path.iterdir())) == 2 * len(records)
+
+
+def test_name_without_its_record_yet_belongs_to_another_process(
+    explanation: Explanation, tmp_path: Path
+):
+    explanation.save(tmp_path).record.unlink()
+    assert replace(explanation, seed=5).save(tmp_path).heatmap.stem.endswith("-2")
+    assert explanation.save(tmp_path).heatmap.name == "coffee-sp-espresso.npz"
+
+
+def test_names_are_taken_without_links_too(
+    explanation: Explanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*paths: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    first = explanation.save(tmp_path)
+    second = replace(explanation, seed=5).save(tmp_path)
+    assert (load_explanation(first.heatmap).seed, load_explanation(second.heatmap).seed) == (4, 5)
+
+
 def test_file_that_is_no_record_is_not_replaced(explanation: Explanation, tmp_path: Path):
     for content in ("[1, 2]", "not JSON"):
         (tmp_path / "coffee-sp-espresso.json").write_text(content)
@@ -217,3 +275,19 @@ def test_file_that_is_not_an_npz_is_refused(explanation: Explanation, tmp_path: 
 
 def test_repr_of_an_explanation_is_short(explanation: Explanation):
     assert len(repr(explanation)) < 600
+
+
+def test_explanation_that_expands_far_beyond_its_size_is_refused(
+    explanation: Explanation, tmp_path: Path
+):
+    path = explanation.save(tmp_path).heatmap
+    text = np.array(json.dumps(explanation.record()))
+    np.savez_compressed(path, record=text, heatmap=np.zeros((4000, 4000), np.float32))
+    with pytest.raises(OutputError, match="expands far beyond its size"):
+        load_explanation(path)
+
+
+def test_record_that_is_nested_too_deep_is_refused(tmp_path: Path):
+    np.savez(tmp_path / "a.npz", record=np.array(100_000 * "["))
+    with pytest.raises(OutputError, match=r"a\.npz.*nested deeper"):
+        load_explanation(tmp_path / "a.npz")

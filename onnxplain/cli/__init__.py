@@ -1,7 +1,8 @@
 """The command ``onnxplain``: one file per command, imported when it is called.
 
 Results go to stdout, progress and logs to stderr. Exit codes: 0, everything is done;
-1, something failed; 2, the command line asks for something that does not exist.
+1, something failed; 2, the command line asks for something that does not exist; 70, a bug of
+onnxplain; 130, interrupted.
 
 For completion in the shell put ``eval "$(_ONNXPLAIN_COMPLETE=bash_source onnxplain)"``
 into its start-up file (``zsh_source`` and ``fish_source`` for the others).
@@ -12,12 +13,17 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
 
 import click
 
-from onnxplain.cli.reporting import report_errors
+from onnxplain.cli.reporting import guard, report_errors, stop_quietly
+from onnxplain.cli.terminal import TerminalFormatter, show
 from onnxplain.version import __version__
 
+DEBUG = "--debug"
 COMMANDS = ("explain", "evaluate", "compare", "merge", "inspect", "export-gradient", "zoo")
 
 
@@ -38,13 +44,18 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line; this prints help and version, for which there may be no room."""
-        with report_errors():
+        with guard(debug=DEBUG in args), report_errors():
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; there may be no room for what it prints, either."""
-        with report_errors():
+        with guard(debug=ctx.params["debug"]), report_errors():
             return super().invoke(ctx)
+
+    def main(self, args: Sequence[str] | None = None, *others: Any, **extra: Any) -> Any:
+        """Run the words of the command line, or those of a caller."""
+        with stop_quietly() if args is None else nullcontext():  # else the process is not ours
+            return super().main(args, *others, **extra)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,20 +68,23 @@ class _Commands(click.Group):
     help="Show the versions of onnxplain and ONNX Runtime and exit.",
 )
 @click.option("-v", "--verbose", count=True, help="Log progress to stderr; twice for all details.")
-def main(verbose: int) -> None:
+@click.option(DEBUG, is_flag=True, help="Show where in the program errors arise (tracebacks).")
+def main(verbose: int, debug: bool) -> None:
     """Explain exported image classifiers by removing parts of the image."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(TerminalFormatter(debug=debug))
+    logging.basicConfig(level=level, handlers=[handler])
     # Building a model for the first time takes long enough to say so.
     logging.getLogger("onnxplain.zoo").setLevel(min(level, logging.INFO))
 
 
 def _print_version(ctx: click.Context) -> None:
     """Print versions from the metadata of installed packages: nothing heavy is imported."""
-    click.echo(f"onnxplain {__version__}")
+    show(f"onnxplain {__version__}")
     for wheel in ("onnxruntime", "onnxruntime-gpu"):
         try:
-            click.echo(f"{wheel} {importlib.metadata.version(wheel)}")
+            show(f"{wheel} {importlib.metadata.version(wheel)}")
         except importlib.metadata.PackageNotFoundError:
             continue
     ctx.exit()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 import click
-import numpy as np
 
 from onnxplain.cli.reporting import report_errors
+from onnxplain.cli.terminal import show, show_json
+from onnxplain.core.arrays import read_npy
 from onnxplain.core.data import Heatmap
 from onnxplain.core.errors import OutputError
 from onnxplain.metrics import SSIM, HOGCorrelation, PairMetric, Spearman, scale_to_unit
@@ -39,17 +39,17 @@ def command(first: Path, second: Path, scale: bool, as_json: bool) -> None:
         values = {metric.name: metric.compare(*maps) for metric in metrics}
     if as_json:
         defined = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        click.echo(json.dumps(defined))
+        show_json(defined)
         return
     for name, value in values.items():
-        click.echo(f"{name:<8}  {value:.4f}" if math.isfinite(value) else f"{name:<8}  undefined")
+        show(f"{name:<8}  {value:.4f}" if math.isfinite(value) else f"{name:<8}  undefined")
 
 
 def _read_heatmap(path: Path) -> Heatmap:
     if path.suffix.lower() == ".npz":
         return load_explanation(path).heatmap
     try:
-        heatmap: Heatmap = np.load(path, allow_pickle=False)
+        heatmap: Heatmap = read_npy(path)
     except (OSError, ValueError, EOFError) as error:
         why = error.strerror if isinstance(error, OSError) else "it holds no array of numbers"
         raise OutputError(f"{path}: is not a heatmap in .npy or .npz: {why}") from error

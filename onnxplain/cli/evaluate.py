@@ -228,6 +228,7 @@ def command(
                 raise
             raise click.UsageError(str(error)) from error
     with report_errors():
+        view.print_earlier_failures(study)
         if parquet:
             study.write_parquet()
         print_study(study, quiet=quiet)

@@ -16,6 +16,7 @@ from onnxplain.cli.parameters import ParameterOptions, make_name_completer
 from onnxplain.cli.progress import show_progress
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
+from onnxplain.cli.terminal import show
 from onnxplain.core.flow import Method
 from onnxplain.core.protocols import Fill
 from onnxplain.fills import Inpaint
@@ -132,7 +133,7 @@ def command(
         classifier = load(model, **get_model_flags(ctx))
     quiet = quiet or as_json
     if not quiet:
-        click.echo(_describe_run(classifier), err=True)
+        show(_describe_run(classifier), err=True)
     # A method that adapts to the scores may stop early: the bar shows the most there can be.
     label = "evaluations, at most" if chosen.adaptive else "evaluations"
     with show_progress(shown=not quiet, label=label) as move:

@@ -15,6 +15,7 @@ from onnxplain.cli.models import (
 )
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
+from onnxplain.cli.terminal import show
 from onnxplain.core.data import ScoreKind
 from onnxplain.core.files import wrap_write_errors, write_atomic
 from onnxplain.loading import find_model, gradient_graph
@@ -76,4 +77,4 @@ def command(
         content = gradient_graph(path, score=score, layers=layers, mask=mask, **description)
     with report_errors(), wrap_write_errors(output):
         write_atomic(output, content)
-    click.echo(output)
+    show(output)

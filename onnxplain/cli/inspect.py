@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -20,6 +19,7 @@ from onnxplain.cli.models import (
 )
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
+from onnxplain.cli.terminal import show, show_json
 from onnxplain.core.files import wrap_write_errors, write_atomic
 from onnxplain.core.spec import ModelSpec
 from onnxplain.describe.inpainter.inpainter_spec import format_inpainter_toml
@@ -102,10 +102,11 @@ def command(
 
             _write(format_spec_toml(inspection.spec), write_spec)
     for warning in inspection.warnings:
-        click.echo(f"Warning: {warning}", err=True)
-    click.echo(
-        json.dumps(inspection.record()) if as_json else "\n".join(_format_inspection(inspection))
-    )
+        show(f"Warning: {warning}", err=True)
+    if as_json:
+        show_json(inspection.record())
+    else:
+        show("\n".join(_format_inspection(inspection)))
     if inspection.problem:
         raise click.ClickException(inspection.problem)
 
@@ -123,7 +124,10 @@ def _show_inpainter(
     if write_spec:
         _write(format_inpainter_toml(inpainter.spec), write_spec)
     record = inpainter.record()
-    click.echo(json.dumps(record) if as_json else "\n".join(_format_inpainter(record)))
+    if as_json:
+        show_json(record)
+    else:
+        show("\n".join(_format_inpainter(record)))
 
 
 def _write(text: str, path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from onnxplain.cli.reporting import report_errors
+from onnxplain.cli.terminal import show
 from onnxplain.study.rows import merge_rows
 
 
@@ -23,4 +24,4 @@ def command(output: Path, files: tuple[Path, ...]) -> None:
     """
     with report_errors():
         n_rows = merge_rows(files, output)
-    click.echo(f"{output}: {n_rows} rows")
+    show(f"{output}: {n_rows} rows")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from onnxplain.api import Failure
-from onnxplain.cli.progress import clear_line
 from onnxplain.cli.reporting import Interrupted, format_failure
+from onnxplain.cli.terminal import clear_line, show, show_json
 from onnxplain.core.errors import OutputError
 from onnxplain.results import Explanation, SavedFiles
 
@@ -31,10 +31,13 @@ def save_and_print(
                     outcome = Failure(outcome.image, error)
             if isinstance(outcome, Failure):
                 n_failed += 1
-                click.echo(f"Error: {format_failure(outcome.image, outcome.error)}", err=True)
+                show(f"Error: {format_failure(outcome.image, outcome.error)}", err=True)
                 continue
             n_written += 1
-            click.echo(_to_json(outcome, saved) if as_json else _to_line(outcome, saved))
+            if as_json:
+                show_json(_to_json(outcome, saved))
+            else:
+                show(_to_line(outcome, saved))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {n_written} explanations are in {folder}") from None
     return n_failed
@@ -56,29 +59,27 @@ def _format_inpaints(explanation: Explanation) -> str:
     return f" and {explanation.inpaints} inpaints ({explanation.inpaint_share:.0%} of the time)"
 
 
-def _to_json(explanation: Explanation, saved: SavedFiles) -> str:
-    """Return one JSON object; its keys are stable."""
+def _to_json(explanation: Explanation, saved: SavedFiles) -> dict[str, Any]:
+    """Return what is printed as JSON; its keys are stable."""
     classifier = explanation.provenance["classifier"]
-    return json.dumps(
-        {
-            "image": explanation.image,
-            "target": explanation.target,
-            "target_name": explanation.target_name,
-            "score": explanation.score,
-            "method": explanation.method,
-            "parameters": dict(explanation.parameters),
-            "fill": explanation.fill,
-            "fill_parameters": dict(explanation.fill_parameters),
-            "seed": explanation.seed,
-            "heatmap": str(saved.heatmap),
-            "overlay": str(saved.overlay),
-            "record": str(saved.record),
-            "evaluations": explanation.evaluations,
-            "seconds": explanation.seconds,
-            "inpaints": explanation.inpaints,
-            "inpaint_seconds": explanation.inpaint_seconds,
-            "inpaint_share": explanation.inpaint_share,
-            "model": classifier.get("model"),
-            "provider": classifier.get("provider"),
-        }
-    )
+    return {
+        "image": explanation.image,
+        "target": explanation.target,
+        "target_name": explanation.target_name,
+        "score": explanation.score,
+        "method": explanation.method,
+        "parameters": dict(explanation.parameters),
+        "fill": explanation.fill,
+        "fill_parameters": dict(explanation.fill_parameters),
+        "seed": explanation.seed,
+        "heatmap": str(saved.heatmap),
+        "overlay": str(saved.overlay),
+        "record": str(saved.record),
+        "evaluations": explanation.evaluations,
+        "seconds": explanation.seconds,
+        "inpaints": explanation.inpaints,
+        "inpaint_seconds": explanation.inpaint_seconds,
+        "inpaint_share": explanation.inpaint_share,
+        "model": classifier.get("model"),
+        "provider": classifier.get("provider"),
+    }

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Self
 
-import click
-
-from onnxplain.cli.progress import clear_line, show_progress
+from onnxplain.cli.progress import show_progress
+from onnxplain.cli.terminal import clear_line, show
 from onnxplain.study.evaluate import StudyProgress
 from onnxplain.study.preparation import log as study_log
 from onnxplain.study.result import Study
@@ -32,6 +31,7 @@ class StudyView:
         self._bar = ExitStack()
         self._move: Callable[[int, int, int], None] | None = None
         self._position = -1
+        self._printed: set[str] = set()  # keys of the rows of this run
         self._notices = _NoticePrinter(logging.WARNING)
 
     @property
@@ -57,7 +57,15 @@ class StudyView:
             self._move = self._bar.enter_context(bar)
             self._position = progress.position
         print_failed_rows(progress.rows)
+        self._printed.update(row["key"] for row in progress.rows)
         self._move(progress.done, progress.total, progress.inpaints)
+
+    def print_earlier_failures(self, study: Study) -> None:
+        """Print what failed in an earlier run and was not done again."""
+        print_failed_rows(
+            (row for row in study.failures if row["key"] not in self._printed),
+            note=" (in an earlier run; --retry does it again)",
+        )
 
 
 class _NoticePrinter(logging.Handler):
@@ -65,31 +73,31 @@ class _NoticePrinter(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message."""
-        click.echo(f"Warning: {record.getMessage()}", err=True)
+        show(f"Warning: {record.getMessage()}", err=True)
 
 
-def print_failed_rows(rows: Iterable[Row]) -> None:
-    """Print what failed."""
+def print_failed_rows(rows: Iterable[Row], note: str = "") -> None:
+    """Print what failed, each with a note."""
     for row in rows:
         if row["status"] == "error":
             clear_line()
-            parts = (row["image"], row.get("method"), row.get("metric"))
+            parts = (row.get("image"), row.get("method"), row.get("metric"))
             where = ", ".join(part for part in parts if part)
-            click.echo(f"Error: {where}: {row['error']}", err=True)
+            show(f"Error: {where}: {row.get('error')}{note}", err=True)
 
 
 def print_study(study: Study, *, quiet: bool) -> None:
     """Print how the images were classified, and the tables."""
     if not quiet:
-        click.echo("\n".join(_count_images(study)), err=True)
-    click.echo(to_text(study.tables["means"]))
-    click.echo(to_text(study.tables["pairs"]), nl=False)
+        show("\n".join(_count_images(study)), err=True)
+    show(to_text(study.tables["means"]))
+    show(to_text(study.tables["pairs"]), end="")
 
 
 def _count_images(study: Study) -> list[str]:
     """Say how many images each classifier got right."""
     verdicts = {
-        row["key"]: (row["model"], _find_verdict(row))
+        row["key"]: (str(row.get("model")), _find_verdict(row))
         for row in study.iterate_rows()
         if row["kind"] == "image"
     }

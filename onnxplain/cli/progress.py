@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import click
 
+from onnxplain.cli.terminal import escape, is_terminal
+
 
 @contextmanager
 def show_progress(
@@ -18,10 +20,10 @@ def show_progress(
     The function takes the number of evaluations done, their total, and the number of
     inpaints. Nothing is shown if stderr is not a terminal.
     """
-    shown = shown and _is_terminal()
+    shown = shown and is_terminal()
     with click.progressbar(
         length=1,
-        label=label,
+        label=escape(label),
         file=sys.stderr,
         show_pos=True,
         hidden=not shown,
@@ -35,17 +37,6 @@ def show_progress(
             bar.render_progress()  # there may be inpaints while no evaluation is done
 
         yield move
-
-
-def clear_line() -> None:
-    """Make room for a line where the bar is; the bar comes back with the next step."""
-    if _is_terminal():
-        click.echo("\r\x1b[K", nl=False, err=True)
-
-
-def _is_terminal() -> bool:
-    """Return whether stderr is a terminal; Python has no stderr if the shell closed it."""
-    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _format_inpaints(inpaints: int | None) -> str | None:

@@ -5,21 +5,33 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
+from onnxplain.cli.terminal import escape, show
 from onnxplain.core.errors import OnnxplainError, format_in_one_line
 
 log = logging.getLogger(__name__)
+
+PACKAGE = Path(__file__).parents[1]
 
 
 class Interrupted(click.ClickException):
     """The user stopped a run."""
 
     exit_code = 130  # as shells have it for SIGINT
+
+
+class Bug(click.ClickException):
+    """An error that nobody foresaw."""
+
+    exit_code = 70  # EX_SOFTWARE
 
 
 @contextmanager
@@ -53,6 +65,73 @@ def report_errors(*, arguments: bool = False) -> Iterator[None]:
         if arguments:
             raise click.UsageError(str(error)) from error
         raise
+
+
+@contextmanager
+def guard(*, debug: bool) -> Iterator[None]:
+    """Turn whatever is left into a message: everything that the command line raises passes here.
+
+    Parameters
+    ----------
+    debug : bool
+        Whether to show tracebacks.
+    """
+    try:
+        yield
+    except (click.exceptions.Exit, click.Abort):
+        raise
+    except click.ClickException as error:
+        if debug and error.__cause__ is not None:
+            _show_traceback(error.__cause__)
+        vars(error)["message"] = escape(error.message)  # click prints it
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            raise
+        if debug:
+            _show_traceback(error)
+        raise Bug(escape(_describe_bug(error))) from None
+
+
+def _show_traceback(error: BaseException) -> None:
+    show("".join(traceback.format_exception(error)), err=True, end="")
+
+
+def _describe_bug(error: Exception) -> str:
+    """Say what happened where in the package, and what to report."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)]
+    where = "outside of its files"
+    if own:
+        where = f"{Path(own[-1].filename).relative_to(PACKAGE.parent).as_posix()}:{own[-1].lineno}"
+    text = " ".join(str(error).split())
+    what = type(error).__name__ + (f": {text[:300]}" if text else "")
+    return (
+        f"this is a bug of onnxplain, at {where}: {what}\n"
+        f"Please report this line, the command, and what onnxplain --version prints; the same "
+        f"command as onnxplain --debug ... shows the traceback, which helps, as does the file "
+        f"that it fails on."
+    )
+
+
+@contextmanager
+def stop_quietly() -> Iterator[None]:
+    """In a process of its own, end at the second Ctrl-C at once, and print no traceback."""
+    sys.unraisablehook = lambda raised: log.debug("%s", raised.err_msg, exc_info=raised.exc_value)
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:  # it is not where a shell runs the command in the background
+        signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        if ours:  # while Python waits for threads to end, too
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Stop the work at the first Ctrl-C; the next one ends the process."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise KeyboardInterrupt
 
 
 def _empty_full_streams() -> None:

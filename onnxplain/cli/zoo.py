@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from onnxplain import zoo
 from onnxplain.cli.reporting import report_errors
+from onnxplain.cli.terminal import show, show_json
 from onnxplain.loading import score_photo
 
 
@@ -25,10 +24,10 @@ def list_models(as_json: bool) -> None:
     for model in models:
         if as_json:
             facts = {"name": model.name, "kind": model.kind, "licence": model.licence}
-            click.echo(json.dumps({**facts, "summary": model.summary}))
+            show_json({**facts, "summary": model.summary})
         else:
             name = f"{model.name:<{width}}"
-            click.echo(f"{name}  {model.kind:<10}  {model.licence:<12}  {model.summary}")
+            show(f"{name}  {model.kind:<10}  {model.licence:<12}  {model.summary}")
 
 
 @command.command("build")
@@ -43,4 +42,7 @@ def build_models(names: tuple[str, ...], force: bool, as_json: bool) -> None:
     for name in names:
         with report_errors():
             path = str(zoo.build_model(name, force=force, score=score_photo))
-        click.echo(json.dumps({"name": name, "path": path}) if as_json else path)
+        if as_json:
+            show_json({"name": name, "path": path})
+        else:
+            show(path)

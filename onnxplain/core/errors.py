@@ -12,6 +12,7 @@
     │   └── GradientUnusable    a classifier returned a gradient that cannot be used
     ├── InpainterError          an inpainter returned something that is not a filled image
     ├── ZooError                a zoo model that cannot be obtained or fails its checks
+    ├── LibraryMissing          a library that is not installed, or cannot be loaded
     └── OutputError             a result that cannot be written or read back
 
 Wrong argument values are ``ValueError`` or ``TypeError``, as everywhere in Python.
@@ -54,6 +55,10 @@ class ZooError(OnnxplainError):
 
 class OutputError(OnnxplainError):
     """A result that cannot be written, or a written result that cannot be read."""
+
+
+class LibraryMissing(OnnxplainError, ImportError):
+    """A library that the package needs and that cannot be loaded here."""
 
 
 def format_in_one_line(error: Exception) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +27,25 @@ def write_atomic(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def is_special(path: Path) -> bool:
+    """Return whether a path is a device or a pipe, which may never end; folders are not."""
+    mode = path.stat().st_mode
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading, unless it is a device or a pipe.
+
+    Raises
+    ------
+    OSError
+        If it is one, or cannot be opened.
+    """
+    if is_special(path):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", os.fspath(path))
+    return path.open("rb")
+
+
 @contextlib.contextmanager
 def open_replacement(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that replaces `path` when it is complete, and only then.
@@ -36,15 +58,52 @@ def open_replacement(path: Path) -> Iterator[BinaryIO]:
     OSError
         If the file cannot be written.
     """
-    # The name is not made from that of `path`, which may be as long as names can be.
-    part = path.with_name(f".{uuid.uuid4().hex}")
+    with open_part(path.parent) as (part, file):
+        yield file
+        file.close()  # Windows renames closed files only
+        part.replace(path)
+
+
+@contextlib.contextmanager
+def open_part(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Open a file under a name that nobody else has; it is gone after the block, unless moved.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    # The name is not made from that of a target, which may be as long as names can be.
+    part = folder / f".{uuid.uuid4().hex}"
     try:
         with part.open("xb") as file:
-            yield file
-        part.replace(path)
+            yield part, file
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def claim(part: Path, path: Path) -> bool:
+    """Give a complete file a name, only if nobody has the name; return whether that was so.
+
+    Of several processes that claim a name at the same time, one gets it.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+    """
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links: the name is taken first, and then filled
+        try:
+            path.open("xb").close()
+        except FileExistsError:
+            return False
+        path.write_bytes(part.read_bytes())
+    return True
 
 
 @contextlib.contextmanager

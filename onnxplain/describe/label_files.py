@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from onnxplain.core.errors import ModelError
+from onnxplain.core.text_files import TextError, parse_json, read_text
 
 NAME_COLUMNS = ("class_name", "clean_name", "name", "label", "class", "names")
 INDEX_COLUMNS = ("class_index", "index", "class_id", "id")
@@ -31,14 +31,14 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         If the file cannot be read, or is in none of these forms.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, TextError) as error:
         raise ModelError(f"{path}: class names cannot be read: {error}") from error
     if path.suffix.lower() == ".json":
         try:
-            return parse_class_names(json.loads(text), path.name)
-        except json.JSONDecodeError as error:
-            raise ModelError(f"{path.name}: not valid JSON: {error}") from error
+            return parse_class_names(parse_json(text), path.name)
+        except TextError as error:
+            raise ModelError(f"{path.name}: {error}") from error
     if path.suffix.lower() == ".csv":
         return _parse_csv(text, path.name)
     return _parse_text(text, path.name)
@@ -123,18 +123,22 @@ def _sort_by_index(by_index: Mapping[int, Any], where: str) -> list[Any]:
 
 
 def _parse_csv(text: str, where: str) -> tuple[str, ...]:
-    reader = csv.DictReader(io.StringIO(text))
-    columns = list(reader.fieldnames or ())
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        columns = list(reader.fieldnames or ())
+        lines = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ModelError(f"{where}: line {reader.line_num}: {error}") from error
     name_column = next((column for column in NAME_COLUMNS if column in columns), None)
     if name_column is None:
         raise ModelError(f"{where}: needs a column {' or '.join(NAME_COLUMNS)}, has {columns}")
     index_column = next((column for column in INDEX_COLUMNS if column in columns), None)
     rows = []
-    for row in reader:
+    for line, row in lines:
         for column in (name_column, index_column):
             if column and row[column] is None:  # the row is too short
                 raise ModelError(
-                    f"{where}: line {reader.line_num} has nothing in column {column}; write "
+                    f"{where}: line {line} has nothing in column {column}; write "
                     f"{', '.join(columns)}"
                 )
         rows.append(row)

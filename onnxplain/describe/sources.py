@@ -26,16 +26,17 @@ from __future__ import annotations
 
 import ast
 import json
-import tomllib
+import os
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from onnx import ModelProto
 
 from onnxplain.core.errors import ModelError, OnnxplainError
 from onnxplain.core.spec import ModelSpec
+from onnxplain.core.text_files import TextError, parse_json, parse_toml, read_text
 from onnxplain.describe.class_names import NUMBERED
 from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_fields
 from onnxplain.describe.framework_configs import read_id2label, read_preprocessor, read_timm
@@ -72,7 +73,7 @@ def read_sources(path: Path, proto: ModelProto) -> list[SpecSource]:
         if file is not None:
             try:
                 sources += read(_read_json(file))
-            except (KeyError, IndexError, TypeError, ValueError) as error:
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise ModelError(f"{name}: is not in the usual form: {error!r}") from error
     sources.append(SpecSource(METADATA, _read_metadata(proto)))
     return [source for source in sources if source.values]
@@ -87,8 +88,8 @@ def read_spec_toml(path: Path, error: type[OnnxplainError]) -> dict[str, Any]:
         `error`, if it cannot be read as TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
+        return parse_toml(read_text(path, encoding="utf-8"))
+    except (OSError, TextError) as cause:
         raise error(f"{path.name}: not a readable TOML file: {cause}") from cause
 
 
@@ -119,8 +120,21 @@ def _read_own_toml(path: Path) -> dict[str, Any]:
         )
     labels = values.pop("labels", None)
     if labels is not None:
-        values["class_names"] = read_class_names(path.parent / str(labels))
+        values["class_names"] = read_class_names(_find_beside(path, labels))
     return _parse(values, path.name)
+
+
+def _find_beside(path: Path, name: object) -> Path:
+    """Return a file that the description of a model names; it lies in the model's folder."""
+    given = str(name)
+    below = os.path.normpath(given)
+    leads_out = below.split(os.sep)[0] == ".." or Path(given).is_absolute()
+    if not isinstance(name, str) or leads_out or PureWindowsPath(given).anchor:
+        raise ModelError(
+            f"{path.name}: labels names a file in the model's folder, got {name!r}; put the file "
+            f"there, or give it as --labels"
+        )
+    return path.parent / below
 
 
 def _parse(values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -132,8 +146,8 @@ def _parse(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _read_json(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = parse_json(read_text(path))
+    except (OSError, TextError) as error:
         raise ModelError(f"{path.name}: not a readable JSON file: {error}") from error
     if not isinstance(content, Mapping):
         raise ModelError(f"{path.name}: must hold an object, holds {type(content).__name__}")
@@ -159,7 +173,7 @@ def _read_metadata(proto: ModelProto) -> dict[str, Any]:
     entries = {entry.key: entry.value for entry in proto.metadata_props}
     if "onnxplain.spec" in entries:
         try:
-            values = dict(json.loads(entries["onnxplain.spec"]))
+            values = dict(parse_json(entries["onnxplain.spec"]))
         except (TypeError, ValueError) as error:
             raise ModelError(f"{METADATA}: onnxplain.spec is not a JSON object: {error}") from error
     colour = PIXEL_FORMATS.get(entries.get("Image.BitmapPixelFormat", "").lower())
@@ -181,7 +195,7 @@ def _parse_names(text: str) -> tuple[str, ...]:
 
     The entry is JSON, or a Python literal as some exporters write.
     """
-    for read in (json.loads, ast.literal_eval):
+    for read in (parse_json, ast.literal_eval):
         try:
             return parse_class_names(read(text), METADATA)
         except (ValueError, SyntaxError, ModelError, MemoryError, RecursionError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from typing import TypeGuard
 
-import cv2
 import numpy as np
 import PIL.ExifTags
 import PIL.Image
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from onnxplain.core.data import Image
+from onnxplain.image.opencv import cv2
 
 
 def decode_photo(photo: PIL.Image.Image) -> Image:

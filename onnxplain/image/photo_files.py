@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from onnxplain.core.data import Image
 from onnxplain.core.errors import ImageError
 from onnxplain.core.files import open_replacement, wrap_write_errors
 from onnxplain.image.decoding import decode_copy, decode_photo
+from onnxplain.image.opencv import cv2
 
 # Photo formats only: Pillow also reads formats for which it starts other programs (EPS).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Image
+from onnxplain.image.opencv import cv2
 
 Classical: TypeAlias = Literal["telea", "navier-stokes"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Box, Interpolation, Size
+from onnxplain.image.opencv import cv2
 
 F = TypeVar("F", bound=np.floating[Any])
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from onnxplain.cache import recall, remember
+from onnxplain.cache import recall_parsed, remember
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime.composing.host_composer import HostComposer
@@ -55,11 +56,24 @@ def find_batch_support(model: ModelFile, spec: ModelSpec) -> BatchSupport:
         If the model cannot be run at all.
     """
     key = model.sha256, spec.input, spec.output, str(spec.size), get_ort_version(), __version__
-    if (remembered := recall("batch", key)) is not None:
-        return BatchSupport(remembered["fixed"], remembered["text"], remembered["rewritten"])
+    if (remembered := recall_parsed("batch", key, _parse_support)) is not None:
+        return remembered
     support = _test_batches(model, spec)
     facts = {"fixed": support.fixed, "text": support.text, "rewritten": support.rewritten}
     remember("batch", key, facts)
+    return support
+
+
+def _parse_support(facts: Mapping[str, Any]) -> BatchSupport:
+    """Return what was remembered; raise a ValueError if it cannot have been."""
+    support = BatchSupport(facts["fixed"], facts["text"], facts["rewritten"])
+    fixed, text, rewritten = support.fixed, support.text, support.rewritten
+    if not (
+        (fixed is None or (type(fixed) is int and fixed > 0))
+        and isinstance(text, str)
+        and isinstance(rewritten, bool)
+    ):
+        raise ValueError(f"no answer about batches: {facts}")
     return support
 
 

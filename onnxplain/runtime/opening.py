@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from onnxplain.cache import recall, remember
+from onnxplain.cache import recall_parsed, remember
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import tuning
@@ -23,6 +24,8 @@ from onnxplain.runtime.session import Session
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
     from onnxplain.graph.load import ModelFile
     from onnxplain.runtime.gradient import OnnxGradients
+
+log = logging.getLogger(__name__)
 
 ComposingPlace: TypeAlias = Literal["auto", "host", "graph"]
 
@@ -125,11 +128,22 @@ def _load_gradients(
 
 def _find_batch_size(session: Session, spec: ModelSpec, key: tuple[str, ...], workers: int) -> int:
     """Find the fastest batch size: as remembered, or measured now."""
-    remembered = recall("batch-size", key)
+    remembered = recall_parsed("batch-size", key, _parse_batch_size)
     if remembered is not None:
-        return int(remembered["batch_size"])
-    size = tuning.choose_batch_size(session, spec, workers=workers)
-    _remember_batch_size(key, size)
+        return remembered
+    size, steady = tuning.measure_batch_size(session, spec, workers=workers)
+    if steady:
+        _remember_batch_size(key, size)
+    else:
+        log.info("%s: other work disturbed the measuring of batches; not remembered", session.name)
+    return size
+
+
+def _parse_batch_size(facts: Mapping[str, Any]) -> int:
+    """Return what was remembered; raise a ValueError if it cannot have been."""
+    size = facts["batch_size"]
+    if type(size) is not int or not 1 <= size <= max(tuning.GPU_SIZES):
+        raise ValueError(f"no batch size: {size!r}")
     return size
 
 

@@ -17,11 +17,22 @@ from onnxplain.runtime.device import PROVIDERS, Device
 SILENT, WARNINGS = 4, 2
 
 
+# ONNX Runtime reads it as it is imported, and would leave a device id in the user's cache.
+TELEMETRY = "ORT_DISABLE_TELEMETRY"
+
+
 def import_runtime() -> ModuleType:
-    """Import the onnxruntime package when it is first needed: that takes 0.1 s or more."""
+    """Import the onnxruntime package when it is first needed: that takes 0.1 s or more.
+
+    Its telemetry is turned off, unless the user has set `TELEMETRY`.
+    """
+    is_chosen = TELEMETRY in os.environ
+    os.environ.setdefault(TELEMETRY, "1")
     import onnxruntime
 
     module: ModuleType = onnxruntime
+    if not is_chosen:  # the program may have imported it before
+        module.disable_telemetry_events()
     return module
 
 

@@ -27,6 +27,8 @@ CPU_SIZES = (1, 2, 4, 8)
 GPU_SIZES = (8, 16, 32, 64, 128)
 
 ROUNDS, SECONDS = 2, 0.08  # short runs of each batch size, of which the best counts
+MOST_ROUNDS = 8  # as long as other work on the machine disturbs them
+SPREAD = 0.75  # share of a size's best rate that its second best reaches on a quiet machine
 LONGEST = 0.25  # seconds per call beyond which larger batches are not tried
 GOOD_ENOUGH = 0.97  # share of the best rate; above it, the engine's cost per batch decides
 
@@ -95,20 +97,45 @@ def measure_rates(
     return tuple(rates)
 
 
+class Choice(NamedTuple):
+    """A batch size, and whether the machine was quiet enough to rely on it later."""
+
+    batch_size: int
+    steady: bool
+
+
 def choose_batch_size(session: Session, spec: ModelSpec, *, workers: int) -> int:
+    """Choose the batch size; see `measure_batch_size`."""
+    return measure_batch_size(session, spec, workers=workers).batch_size
+
+
+def measure_batch_size(session: Session, spec: ModelSpec, *, workers: int) -> Choice:
     """Choose the largest batch size whose rate comes close to the best one.
 
-    The engine's own work for each batch costs about the same for any batch size.
+    Forming, composing and answering a batch costs the engine about the same for any size.
+    Other work on the machine only slows rounds down, so there are more rounds until the two
+    best ones of every size agree; if they never do, the choice is not steady.
     """
     sizes = list_batch_sizes(session.device)
-    best: dict[int, float] = {}
-    for _ in range(ROUNDS):
+    rates: dict[int, list[float]] = {}
+    steady = False
+    for number in range(1, MOST_ROUNDS + 1):
         for size, rate in measure_rates(session, spec, sizes, workers=workers, seconds=SECONDS):
-            best[size] = max(rate, best.get(size, 0.0))
-    if not best:  # not even the smallest fits; the first run reports it, or halves the size
-        return sizes[0]
+            rates.setdefault(size, []).append(rate)
+        steady = all(map(_agree, rates.values()))
+        if number >= ROUNDS and steady:
+            break
+    if not rates:  # not even the smallest fits; the first run reports it, or halves the size
+        return Choice(sizes[0], steady=False)
+    best = {size: max(measured) for size, measured in rates.items()}
     enough = GOOD_ENOUGH * max(best.values())
-    return max(size for size, rate in best.items() if rate >= enough)
+    return Choice(max(size for size, rate in best.items() if rate >= enough), steady)
+
+
+def _agree(rates: Sequence[float]) -> bool:
+    """Return whether the two best rates of a size are about the same."""
+    *_, second, first = sorted((0.0, *rates))
+    return second >= SPREAD * first
 
 
 def _count_calls_per_second(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 import math
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -14,6 +14,13 @@ from typing import Any, NamedTuple, NoReturn
 from xml.etree import ElementTree
 
 from onnxplain.core.data import Box, Size
+from onnxplain.core.text_files import (
+    ANNOTATION_BYTES,
+    parse_json,
+    parse_xml,
+    read_bytes,
+    read_text,
+)
 
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jp2", ".avif")
@@ -105,7 +112,7 @@ def _join_boxes(entries: Iterable[Annotation]) -> Iterator[Annotation]:
 
 
 def _read_csv(path: Path) -> Iterator[Annotation]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with io.StringIO(read_text(path, ANNOTATION_BYTES), newline="") as file:
         lines = csv.DictReader(file)
         columns = lines.fieldnames or []
         if "file" not in columns or not {"class_index", "class_name"} & set(columns):
@@ -152,7 +159,7 @@ def _read_xml(images: Path, folder: Path) -> Iterator[Annotation]:
             continue
         where = str(path.relative_to(folder))
         with _naming(where):
-            root = ElementTree.parse(path).getroot()
+            root = parse_xml(read_bytes(path))
             sides = (
                 int(_read_text(root, "size/height")),
                 int(_read_text(root, "size/width")),
@@ -170,7 +177,7 @@ def _read_xml(images: Path, folder: Path) -> Iterator[Annotation]:
 
 
 def _read_coco(path: Path) -> Iterator[Annotation]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = parse_json(read_text(path, ANNOTATION_BYTES), finite=False)
     if not isinstance(content, dict):
         raise TypeError(
             f"a COCO file is an object with images, categories and annotations, and this is a "
@@ -195,7 +202,7 @@ def _read_coco(path: Path) -> Iterator[Annotation]:
 
 
 def _read_wnid_rows(path: Path) -> Iterator[tuple[str, tuple[int, str | None]]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with io.StringIO(read_text(path, ANNOTATION_BYTES), newline="") as file:
         lines = csv.DictReader(file)
         if not {"wnid", "class_index"} <= set(lines.fieldnames or ()):
             raise ValueError("no column wnid, or no column class_index")
@@ -254,10 +261,7 @@ def _naming(where: str) -> Iterator[None]:
         yield
     except KeyError as error:
         raise ValueError(f"{where}: no column or key {error}") from error
-    except (
-        *(OSError, ValueError, TypeError, AttributeError, OverflowError),
-        *(csv.Error, ElementTree.ParseError),
-    ) as error:
+    except (*(OSError, ValueError, TypeError, AttributeError, OverflowError, csv.Error),) as error:
         raise ValueError(f"{where}: {error}") from error
 
 

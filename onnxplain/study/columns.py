@@ -105,6 +105,28 @@ def gather_values(rows: Iterable[Row], *, share: float, seed: int) -> list[Colum
     return sorted([*columns, *baselines.values()], key=lambda column: column[:3])
 
 
+def find_wrong_fields(row: Row) -> list[str]:
+    """Return the fields that a row must have and has not, or not with a value of their type."""
+    if row.get("kind") == "image":
+        return []
+    if row.get("kind") != "score":
+        return ["kind"]
+    names = (*_IDENTITY, "image", "target", "value", "details")
+    wrong = [name for name in names if name not in row]
+    values = {name: row[name] for name in names if name in row}
+    for name, value in values.items():
+        fits = {
+            "value": value is None or isinstance(value, int | float),
+            "target": value is None or isinstance(value, int),
+            "image": isinstance(value, str),
+            "direction": value in ("lower", "higher"),
+        }
+        is_table = name == "details" or name.endswith("_parameters")
+        if not fits.get(name, isinstance(value, dict) if is_table else True):
+            wrong.append(name)
+    return wrong
+
+
 class _Point(NamedTuple):
     """The value of one image, the value at each alpha, and how well the whole image overlaps."""
 

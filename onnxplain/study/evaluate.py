@@ -21,7 +21,7 @@ from onnxplain.study.classifier_study import Step, study_classifier
 from onnxplain.study.plan import Name, Plan, make_plan
 from onnxplain.study.preparation import Work, prepare
 from onnxplain.study.result import ROWS_FILE, Study
-from onnxplain.study.rows import Row, RowFile
+from onnxplain.study.rows import Row, RowFile, lock_rows
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -188,18 +188,20 @@ def evaluate(
     check_folder(folder)
     if keep_heatmaps is not None:
         check_folder(keep_heatmaps)
-    store = RowFile(folder / ROWS_FILE)
     heatmaps = None if keep_heatmaps is None else Path(keep_heatmaps)
     keys: set[str] = set()
-    try:
-        for step in _run(work, store, settled, heatmaps, retry, max_pixels, on_progress):
-            keys.update(step.keys)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"what is done is in {store.path}, and the same command goes on"
-        ) from None
-    study = Study(settled, folder, frozenset(keys), tuple(work.notices), temporary)
-    study.write_tables()
+    with lock_rows(folder / ROWS_FILE):
+        store = RowFile(folder / ROWS_FILE)
+        try:
+            for step in _run(work, store, settled, heatmaps, retry, max_pixels, on_progress):
+                keys.update(step.keys)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"what is done is in {store.path}, and the same command goes on"
+            ) from None
+        store.check(keys)
+        study = Study(settled, folder, frozenset(keys), tuple(work.notices), temporary)
+        study.write_tables()
     return study
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
+from onnxplain.core.arrays import read_npy
 from onnxplain.core.data import Attribution, Case, Size
 from onnxplain.core.flow import Flow
 from onnxplain.core.params import Param, Parametrised
@@ -50,7 +51,7 @@ class Given(Parametrised):
         yield from ()
         path = self.path(case.name)
         try:
-            heatmap = check_heatmap(np.load(path, allow_pickle=False), case.size)
+            heatmap = check_heatmap(read_npy(path), case.size)
         except OSError as error:
             raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
         except (ValueError, TypeError, EOFError) as error:

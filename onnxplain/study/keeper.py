@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from onnxplain.core.arrays import read_npy
 from onnxplain.core.data import Heatmap, Size
 from onnxplain.core.files import wrap_write_errors, write_atomic
 
@@ -21,7 +22,7 @@ class Keeper:
     def find(self, name: str, size: Size) -> Heatmap | None:
         """Read a kept heatmap (H, W); None if there is none, or it is damaged."""
         try:
-            heatmap = np.load(self.folder / f"{name}.npy", allow_pickle=False)
+            heatmap = read_npy(self.folder / f"{name}.npy")
         except (OSError, ValueError, EOFError):
             return None
         is_whole = heatmap.shape == size and heatmap.dtype == np.float32

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from onnxplain.core.errors import OnnxplainError
+from onnxplain.core.errors import OnnxplainError, OutputError
 from onnxplain.core.files import wrap_write_errors, write_atomic
-from onnxplain.study.columns import gather_values
+from onnxplain.study.columns import find_wrong_fields, gather_values
 from onnxplain.study.plan import Plan
 from onnxplain.study.rows import Row, read_rows
 from onnxplain.study.tables import Table, arrange_by_method, compare_pairs, summarise
@@ -49,7 +49,15 @@ class Study:
 
         Of work that was done again there are several rows; the last one counts.
         """
-        return (row for row in read_rows(self.output / ROWS_FILE) if row["key"] in self.keys)
+        path = self.output / ROWS_FILE
+        for row in read_rows(path):
+            if row["key"] in self.keys:
+                if wrong := find_wrong_fields(row):
+                    raise OutputError(
+                        f"{path}: the row with the key {row['key']} is not as it was written: "
+                        f"{', '.join(wrong)}; remove the line, and it is done again"
+                    )
+                yield row
 
     @cached_property
     def rows(self) -> list[Row]:

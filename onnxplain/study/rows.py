@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from onnxplain.core.errors import OutputError
-from onnxplain.core.files import open_replacement, wrap_write_errors
+from onnxplain.core.files import open_regular, open_replacement, wrap_write_errors
+from onnxplain.core.locks import FileLocked, lock_file
+from onnxplain.core.text_files import ANNOTATION_BYTES, TextError, parse_json
 
 Row: TypeAlias = dict[str, Any]
 
@@ -35,8 +39,30 @@ def make_key(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 
+@contextmanager
+def lock_rows(path: Path) -> Iterator[None]:
+    """Keep other evaluations from writing to a file of rows.
+
+    Raises
+    ------
+    OutputError
+        If another one writes to it, or the file cannot be written.
+    """
+    with ExitStack() as held:
+        try:
+            with wrap_write_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                held.enter_context(lock_file(path))
+        except FileLocked as error:
+            raise OutputError(
+                f"{path}: another evaluation is writing to it; wait until it ends, or give each "
+                f"a folder of its own"
+            ) from error
+        yield
+
+
 class RowFile:
-    """A file of rows to which this process alone appends.
+    """A file of rows to which this process alone appends; see `lock_rows`.
 
     Parameters
     ----------
@@ -73,6 +99,23 @@ class RowFile:
             file.write(text)
         self.done.update((row["key"], row["status"]) for row in rows)
 
+    def check(self, keys: Collection[str]) -> None:
+        """Check that the file holds the rows of these keys, as they were found or written.
+
+        Raises
+        ------
+        OutputError
+            If somebody removed or changed the file meanwhile.
+        """
+        rows = read_rows(self.path) if self.path.exists() else ()
+        found = {row["key"]: row["status"] for row in rows}
+        n_lost = sum(found.get(key) != self.done.get(key) for key in keys)
+        if n_lost:
+            raise OutputError(
+                f"{self.path}: {n_lost} of the {len(keys)} rows are gone: something removed or "
+                f"changed the file during the evaluation; the same command does what is missing"
+            )
+
 
 def read_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a file in order; a last row that was cut off is left out.
@@ -83,8 +126,8 @@ def read_rows(path: Path) -> Iterator[Row]:
         If the file cannot be read, or another line is not a row.
     """
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+        with open_regular(path) as file:
+            for number, line in enumerate(iter(partial(file.readline, ANNOTATION_BYTES), b""), 1):
                 row = _parse_line(line)
                 if row is not None:
                     yield row
@@ -110,7 +153,8 @@ def merge_rows(paths: Iterable[Path], output: Path) -> int:
     """
     paths = list(paths)
     if output.exists():
-        paths.insert(0, output)
+        with lock_rows(output):  # an evaluation that writes to it would lose what it adds
+            paths.insert(0, output)
     done = {row["key"] for row in _read_all_rows(paths) if row["status"] != "error"}
     written: set[str] = set()
     with wrap_write_errors(output):
@@ -137,8 +181,8 @@ def _to_line(row: Row) -> bytes:
 def _parse_line(line: bytes) -> Row | None:
     """Return the row in a line; None if the line is not a row."""
     try:
-        row = json.loads(line)
-    except ValueError:
+        row = parse_json(line)
+    except TextError:
         return None
     is_row = isinstance(row, dict) and all(
         isinstance(row.get(name), str) for name in ("key", "status")
@@ -155,6 +199,8 @@ def _is_cut_off(line: bytes) -> bool:
         return False
     try:
         json.loads(line)
+    except RecursionError:
+        return False
     except ValueError:
         return not line.endswith(b"\n")
     return False

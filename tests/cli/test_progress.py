@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from onnxplain.cli.progress import clear_line, show_progress
+from onnxplain.cli.progress import show_progress
+from onnxplain.cli.terminal import clear_line
 
 
 class Terminal(io.StringIO):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +14,13 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from onnxplain import zoo
+from onnxplain.cli import main
 from onnxplain.cli.reporting import Interrupted, format_failure, report_errors
+from onnxplain.cli.terminal import TerminalFormatter
+from onnxplain.core.errors import OutputError
 from tests.cli.conftest import ENVIRONMENT, Run
 
 LONG = "n" * 300
@@ -97,3 +105,85 @@ def test_too_little_memory_is_a_message():
         report_errors(),
     ):
         np.empty(2**60, np.uint8)
+
+
+def break_zoo(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(zoo, "list_models", fail)
+
+
+def test_bug_is_one_message_that_says_where_and_what_to_report(monkeypatch: pytest.MonkeyPatch):
+    break_zoo(monkeypatch, KeyError("the\x1b[2J name"))
+    result = CliRunner().invoke(main, ["zoo", "list"])
+    assert result.exit_code == 70
+    assert "Traceback" not in result.stderr
+    assert "\x1b" not in result.stderr
+    first, second = result.stderr.splitlines()
+    assert re.match(
+        r"Error: this is a bug of onnxplain, at onnxplain/cli/zoo.py:\d+: KeyError: ", first
+    )
+    assert "report" in second
+    assert "--debug" in second
+
+
+def test_debug_shows_the_traceback_of_a_bug_and_of_an_error(monkeypatch: pytest.MonkeyPatch):
+    break_zoo(monkeypatch, RecursionError("too deep"))
+    result = CliRunner().invoke(main, ["--debug", "zoo", "list"])
+    assert result.exit_code == 70
+    assert "Traceback" in result.stderr
+    assert "RecursionError: too deep" in result.stderr
+    break_zoo(monkeypatch, OutputError("nothing here"))
+    result = CliRunner().invoke(main, ["--debug", "zoo", "list"])
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+    assert result.stderr.endswith("\nError: nothing here\n")
+
+
+def test_log_shows_tracebacks_only_if_they_are_asked_for():
+    with pytest.raises(OSError, match="room") as caught:
+        raise OSError("no\x1b room")
+    info = (caught.type, caught.value, caught.tb)
+    record = logging.LogRecord("a", logging.DEBUG, "a.py", 1, "while %s", ("saving",), info)
+    plain = TerminalFormatter(debug=False).format(record)
+    assert plain == r"DEBUG: while saving (OSError('no\x1b room'))"
+    assert "Traceback" in TerminalFormatter(debug=True).format(record)
+
+
+SLOW = """
+import sys, time, threading
+from onnxplain import zoo
+from onnxplain.cli import main
+
+def wait():
+    # A thread for which Python waits at its end, as a worker in a long call.
+    threading.Thread(target=time.sleep, args=(20,)).start()
+    print("ready", flush=True)
+    time.sleep(20)
+
+zoo.list_models = wait
+sys.argv = ["onnxplain", "zoo", "list"]
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends signals of POSIX")
+def test_second_interruption_ends_at_once_without_a_traceback():
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        # A shell that runs the tests in the background ignores SIGINT, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        message = process.stderr.readline()  # it now waits for the thread
+        process.send_signal(signal.SIGINT)
+        assert message + process.stderr.read() == "Error: interrupted\n"
+    assert process.returncode == -signal.SIGINT

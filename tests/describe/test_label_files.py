@@ -80,3 +80,16 @@ def test_error_on_json_of_another_form_says_what_is_wrong(
     path.write_text(content)
     with pytest.raises(ModelError, match=rf"names\.json: .*{says}"):
         read_class_names(path)
+
+
+@pytest.mark.parametrize("name", ["names.json", "names.csv", "names.txt"])
+def test_label_files_beyond_the_bounds_are_errors_that_name_the_file(
+    name: str, tmp_path: Path
+) -> None:
+    contents = ["a,name\n" * (1 << 20), "\xff"]
+    contents += [100_000 * "["] if name.endswith("json") else []
+    contents += [f"name\n{'x' * 200_000}\n"] if name.endswith("csv") else []
+    for content in contents:
+        (tmp_path / name).write_bytes(content.encode("latin-1"))
+        with pytest.raises(ModelError, match=name.replace(".", r"\.")):
+            read_class_names(tmp_path / name)

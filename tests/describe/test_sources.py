@@ -121,3 +121,60 @@ def test_sources_come_in_the_order_in_which_they_count(tmp_path: Path) -> None:
 def test_toml_of_an_inpainter_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"describes an inpainter.*give the model as --inpainter"):
         resolve_spec(make_net(tmp_path, net="[inpainter]"), {})
+
+
+@pytest.mark.parametrize(
+    "labels", ["../secret.txt", "/dev/zero", "a/../../secret.txt", "C:/secret.txt", 3]
+)
+def test_labels_that_lead_out_of_the_folder_are_refused(labels: Any, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("a\nb\nc\nd\ne\n")
+    (tmp_path / "model").mkdir()
+    model = make_net(tmp_path / "model", net=f"labels = {json.dumps(labels)}")
+    with pytest.raises(ModelError, match=r"net\.toml: labels names a file in the model's folder"):
+        resolve_spec(model, {})
+
+
+def test_labels_below_the_folder_are_read(tmp_path: Path) -> None:
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "names.txt").write_text("a\nb\nc\nd\ne\n")
+    model = make_net(tmp_path, net='labels = "words/../words/names.txt"')
+    assert resolve_spec(model, {"range": (0, 1)}).class_names == tuple("abcde")
+
+
+DEEP = 100_000 * "["
+
+
+@pytest.mark.parametrize("name", ["net.toml", "config.json", "preprocessor_config.json"])
+@pytest.mark.parametrize("content", [DEEP, '{"mean": 1e400}', "mean = 1e400", "#" * (5 << 20)])
+def test_files_beyond_the_bounds_are_errors_that_name_the_file(
+    name: str, content: str, tmp_path: Path
+) -> None:
+    model = make_net(tmp_path)
+    prefix = "mean = " if name == "net.toml" and content == DEEP else ""
+    (tmp_path / name).write_text(prefix + content)
+    with pytest.raises(ModelError, match=name.replace(".", r"\.")):
+        resolve_spec(model, {})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"size": {"height": 0, "width": 0}, "crop_size": 4},
+        {"size": [1, 2]},
+        {"rescale_factor": "x"},
+        {"crop_size": "x", "size": 3},
+    ],
+)
+def test_preprocessor_of_another_form_is_an_error_that_names_the_file(
+    config: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"preprocessor_config\.json"):
+        resolve_spec(make_net(tmp_path, preprocessor_config=config), {})
+
+
+def test_metadata_beyond_the_bounds_is_an_error(tmp_path: Path) -> None:
+    for content in (DEEP, '{"mean": 1e400}'):
+        proto = models.convnet()
+        helper.set_model_props(proto, {"onnxplain.spec": content})
+        with pytest.raises(ModelError, match="ONNX metadata"):
+            resolve_spec(save_and_read(proto, tmp_path), {})

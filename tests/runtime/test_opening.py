@@ -52,6 +52,17 @@ def test_the_measured_batch_size_is_remembered(tmp_path: Path, cache: Path) -> N
     assert load(models.convnet(seed=1), tmp_path).batch_size in tuning.CPU_SIZES
 
 
+def test_size_measured_on_a_busy_machine_is_not_remembered(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices = [tuning.Choice(8, steady=False), tuning.Choice(4, steady=True)]
+    monkeypatch.setattr(tuning, "measure_batch_size", lambda *_, **__: choices.pop(0))
+    assert load(models.convnet(), tmp_path).batch_size == 8
+    assert not (cache / "batch-size").exists()
+    assert load(models.convnet(), tmp_path).batch_size == 4
+    assert load(models.convnet(), tmp_path).batch_size == 4
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"batch_size": 3}'])
 def test_a_damaged_memory_is_measured_again(tmp_path: Path, cache: Path, content: bytes) -> None:
     load(models.convnet(), tmp_path)
@@ -94,3 +105,20 @@ def test_devices_that_are_not_available_are_errors(
 def test_there_are_no_more_workers_than_cores(tmp_path: Path) -> None:
     classifier = load(models.convnet(), tmp_path)
     assert 1 <= classifier.workers <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("wrong", [None, 0, -1, "8", [8], 10**9, True, {}])
+def test_cache_with_wrong_content_is_ignored_and_written_anew(
+    tmp_path: Path, cache: Path, wrong: Any
+) -> None:
+    first = load(models.convnet(), tmp_path)
+    paths = list(cache.rglob("*.json"))
+    assert {path.parent.name for path in paths} >= {"batch"}
+    contents = [json.loads(path.read_text()) for path in paths]
+    for path, content in zip(paths, contents, strict=True):
+        keys = {"key": content["key"]}
+        path.write_text(json.dumps({**dict.fromkeys(content, wrong), **keys}))
+    again = load(models.convnet(), tmp_path)
+    assert again.provenance["batch"] == first.provenance["batch"]
+    (path,) = (cache / "batch").iterdir()
+    assert json.loads(path.read_text()) in contents

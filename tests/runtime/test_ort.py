@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from onnxplain.runtime.device import PROVIDERS, Device
-from onnxplain.runtime.ort import get_ort_version, import_runtime, list_providers, make_options
+from onnxplain.runtime.ort import (
+    TELEMETRY,
+    get_ort_version,
+    import_runtime,
+    list_providers,
+    make_options,
+)
+from tests.helpers import models
 
 
 @pytest.mark.parametrize(
@@ -46,3 +56,40 @@ def test_the_version_is_that_of_the_installed_package() -> None:
     import onnxruntime
 
     assert get_ort_version() == onnxruntime.__version__
+
+
+RUN_A_MODEL = """
+import sys
+from onnxplain.runtime.device import Device
+from onnxplain.runtime.session import open_session
+open_session(open(sys.argv[1], "rb").read(), Device("cpu"), name="net")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there it is not kept in a folder of HOME")
+def test_runtime_leaves_no_device_id(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(models.additive(models.weights((4, 4))).SerializeToString())
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
+    subprocess.run(
+        [sys.executable, "-c", RUN_A_MODEL, str(tmp_path / "net.onnx")],
+        env={**kept, "HOME": str(home)},
+        check=True,
+    )
+    assert [path for path in home.rglob("*") if "onnxruntime" in path.name] == []
+
+
+@pytest.mark.parametrize(("given", "seen"), [(None, "1"), ("0", "0")])
+def test_telemetry_is_off_unless_the_user_says_otherwise(given: str | None, seen: str) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != TELEMETRY}
+    if given is not None:
+        environment[TELEMETRY] = given
+    code = (
+        "import os; from onnxplain.runtime.ort import TELEMETRY, import_runtime; import_runtime();"
+        "print(os.environ[TELEMETRY])"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+    )
+    assert shown.stdout.strip() == seen

@@ -57,3 +57,27 @@ def test_the_choice_is_one_of_the_listed_sizes() -> None:
     session, spec = session_of(models.convnet(SIZE)), spec_of(size=SIZE, classes=5)
     chosen = tuning.choose_batch_size(session, spec, workers=1)
     assert chosen in tuning.list_batch_sizes(session.device)
+
+
+@pytest.mark.parametrize(
+    ("speeds", "rounds", "steady"),
+    [
+        ((1.0, 0.9), 2, True),
+        ((0.4, 1.0, 0.5, 0.85), 4, True),  # two quiet rounds
+        ((1.0, 0.5, 0.4, 0.3, 0.2, 0.1, 0.5, 0.6, 0.9), 8, False),
+    ],
+)
+def test_disturbed_rounds_are_repeated_and_noticed(
+    monkeypatch: pytest.MonkeyPatch, speeds: tuple[float, ...], rounds: int, steady: bool
+) -> None:
+    monkeypatch.setattr(tuning, "SPREAD", 0.75)
+    pending = list(speeds)
+
+    def measure_rates(*_: object, **__: object) -> list[tuning.Rate]:
+        speed = pending.pop(0)
+        return [tuning.Rate(1, 60 * speed), tuning.Rate(4, 100 * speed), tuning.Rate(8, 90 * speed)]
+
+    monkeypatch.setattr(tuning, "measure_rates", measure_rates)
+    session, spec = session_of(models.convnet(SIZE)), spec_of(size=SIZE, classes=5)
+    assert tuning.measure_batch_size(session, spec, workers=1) == (4, steady)
+    assert len(speeds) - len(pending) == rounds

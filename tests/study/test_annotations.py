@@ -209,3 +209,28 @@ def test_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "scandir", refusing)
     with pytest.raises(ValueError, match=r"locked cannot be read \(Permission denied\)"):
         read_items(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("deep.json", 100_000 * "["),
+        ("huge.json", coco([1, 2, 10**400, 4])),
+        ("size.json", coco([1, 2, 3, 4], height=float("inf"))),
+        ("field.csv", f"file,class_name\n{'x' * 200_000},a\n"),
+        ("folder", 1000 * "<a>" + 1000 * "</a>"),
+        ("folder", '<?xml version="1.0" encoding="no-such"?><a/>'),
+    ],
+)
+def test_labels_beyond_the_bounds_are_errors_that_name_the_file(
+    tmp_path: Path, name: str, text: str
+):
+    (tmp_path / "a.jpg").touch()
+    source = tmp_path / name
+    if name == "folder":
+        source.mkdir()
+        (source / "a.xml").write_text(text)
+    else:
+        source.write_text(text)
+    with pytest.raises(ValueError, match=name):
+        read_items(tmp_path, source)

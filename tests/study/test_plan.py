@@ -141,3 +141,10 @@ def test_loaded_classifier_is_one_model(net: Net):
 def test_impossible_arguments_are_errors(fields: dict[str, Any], problem: str):
     with pytest.raises(ValueError, match=problem):
         make_plan(None, fields)
+
+
+@pytest.mark.parametrize("text", ["limit = 1e400", f"methods = {100_000 * '['}", "#" * (5 << 20)])
+def test_plan_beyond_the_bounds_is_an_error_that_names_the_file(tmp_path: Path, text: str):
+    (tmp_path / "plan.toml").write_text(text)
+    with pytest.raises(ValueError, match=r"plan\.toml: not a readable plan"):
+        read_plan(tmp_path / "plan.toml")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from onnxplain.core.errors import OnnxplainError
+from onnxplain.core.errors import OnnxplainError, OutputError
 from onnxplain.study.plan import Plan
 from onnxplain.study.result import Study
 from onnxplain.study.rows import RowFile
@@ -65,6 +65,27 @@ def test_parquet_is_written_on_demand(study: Study):
     scores = parquet.read_table(study.output / "rows.parquet").to_pylist()
     assert [line["key"] for line in scores] == ["a", "b", "c", "c"]
     assert parquet.read_table(study.output / "means.parquet").column("mean").to_pylist() == [0.375]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"kind": 3}, "kind"),
+        ({"value": "high"}, "value"),
+        ({"details": []}, "details"),
+        ({"metric_parameters": None}, "metric_parameters"),
+        ({"image": None}, "image"),
+        ({"method": ...}, "method"),
+    ],
+)
+def test_row_that_lacks_a_field_is_an_error_that_names_it(
+    study: Study, change: dict[str, object], field: str
+):
+    row = {"key": "b", **make_score(1, 0.5), **change}
+    kept = {name: value for name, value in row.items() if value is not ...}
+    RowFile(study.output / "rows.jsonl").append([kept])
+    with pytest.raises(OutputError, match=rf"rows\.jsonl: the row with the key b .*: {field};"):
+        _ = study.tables
 
 
 def test_data_frame_gets_one_line_per_score(study: Study, monkeypatch: pytest.MonkeyPatch):

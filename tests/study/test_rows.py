@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from onnxplain.core.errors import OutputError
-from onnxplain.study.rows import Row, RowFile, make_key, merge_rows, read_rows
+from onnxplain.study.rows import Row, RowFile, lock_rows, make_key, merge_rows, read_rows
 
 
 def make_row(key: str, status: str = "done", **more: object) -> Row:
@@ -135,3 +138,71 @@ def test_keys_differ_if_anything_does():
     )
     others = [{**identity, "seed": 1}, {**identity, "name": "y"}, {**identity, "parameters": {}}]
     assert len({make_key(other) for other in (identity, *others)}) == 4
+
+
+@pytest.mark.parametrize("more", ['"value": NaN', '"value": 1e400', f'"value": {100_000 * "["}'])
+def test_row_beyond_the_bounds_is_an_error_that_names_file_and_line(tmp_path: Path, more: str):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f'{{"key": "a", "status": "done", {more}}}\n')
+    for use in (lambda: RowFile(path), lambda: merge_rows([path], tmp_path / "all.jsonl")):
+        with pytest.raises(OutputError, match=r"rows\.jsonl: line 1 is not a row"):
+            use()
+
+
+def test_rows_are_written_by_one_at_a_time(tmp_path: Path):
+    path, other = tmp_path / "deep" / "rows.jsonl", tmp_path / "rows.jsonl"
+    RowFile(other).append([make_row("a")])
+    for _ in range(2):  # it is free again afterwards
+        with lock_rows(path):
+            RowFile(path).append([make_row("b")])
+            with pytest.raises(OutputError, match="another evaluation is writing"), lock_rows(path):
+                pass
+            with pytest.raises(OutputError, match="another evaluation is writing"):
+                merge_rows([other], path)
+            assert [row["key"] for row in read_rows(path)][-1] == "b"
+    assert merge_rows([other], path) == 2
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from onnxplain.study.rows import lock_rows
+with lock_rows(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_lock_of_a_killed_process_is_free(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(OutputError, match="another evaluation is writing"), lock_rows(path):
+            pass
+        process.kill()
+    with lock_rows(path):
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names there")
+def test_pipe_is_no_file_of_rows(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match=r"pipe: cannot be read: it is a device or a pipe"):
+        merge_rows([tmp_path / "pipe"], tmp_path / "rows.jsonl")
+
+
+def test_rows_that_are_gone_are_noticed(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    store = RowFile(path)
+    store.append([make_row("a"), make_row("b"), make_row("c", "error"), make_row("c")])
+    store.check(("a", "b", "c"))
+    path.unlink()
+    with pytest.raises(OutputError, match="3 of the 3 rows are gone"):
+        store.check(("a", "b", "c"))
+    store.append([make_row("b")])
+    with pytest.raises(OutputError, match="2 of the 3 rows are gone"):
+        store.check(("a", "b", "c"))
+    store.check(("b",))

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,13 +80,13 @@ def test_second_call_returns_the_file_without_a_build(
     cache: Path, only_index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = build_model(NAME)
-    before = path.stat()
+    before = path.stat().st_mtime_ns, path.stat().st_ino  # it is read, and not written
     monkeypatch.setenv("PIP_FIND_LINKS", "nowhere")
     assert build_model(NAME) == path
-    assert path.stat() == before
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == before
     with pytest.raises(ZooError, match="cannot be fetched"):
         build_model(NAME, force=True)
-    assert path.stat() == before
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == before
 
 
 def test_force_builds_the_same_file_again(cache: Path, only_index: Path) -> None:
@@ -93,6 +94,30 @@ def test_force_builds_the_same_file_again(cache: Path, only_index: Path) -> None
     content = path.read_bytes()
     path.write_bytes(b"spoilt")
     assert build_model(NAME, force=True).read_bytes() == content
+
+
+@pytest.mark.parametrize("spoil", [lambda content: b"spoilt", lambda content: content[:-1] + b"!"])
+def test_file_that_has_changed_is_built_again_with_a_warning(
+    cache: Path,
+    only_index: Path,
+    caplog: pytest.LogCaptureFixture,
+    spoil: Callable[[bytes], bytes],
+) -> None:
+    path = build_model(NAME)
+    content = path.read_bytes()
+    assert not caplog.records
+    path.write_bytes(spoil(content))
+    other = path.parent.with_name("ab" * 16) / path.name
+    other.parent.mkdir()
+    other.write_bytes(b"of another version, and spoilt")
+    assert build_model(NAME) == path
+    assert path.read_bytes() == content
+    assert list_kept(cache) == [path]
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 2
+    assert all("has changed since it was built" in warning for warning in warnings)
+    assert build_model(NAME) == path
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 2
 
 
 def test_built_file_describes_itself(cache: Path, only_index: Path, recipe: Recipe) -> None:

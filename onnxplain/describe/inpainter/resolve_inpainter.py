@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 
 from onnxplain.core.errors import InpainterError
 from onnxplain.core.params import describe_unknown
+from onnxplain.core.text_files import TextError, parse_json
 from onnxplain.describe.fields import SpecSource, parse_fields, parse_flag
 from onnxplain.describe.inpainter.inpainter_spec import (
     INPAINTER_FIELDS,
@@ -183,8 +184,8 @@ def _read_file_sources(model: ModelFile, *, must_be_table: bool = False) -> list
     for entry in model.proto.metadata_props:
         if entry.key == METADATA_KEY:
             try:
-                content = json.loads(entry.value)
-            except ValueError as error:
+                content = parse_json(entry.value)
+            except TextError as error:
                 raise InpainterError(
                     f"{model.path.name}: its metadata {METADATA_KEY} is no JSON: {error}"
                 ) from error

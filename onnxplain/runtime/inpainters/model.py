@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
-from onnxplain.cache import recall, remember
+from onnxplain.cache import recall_parsed, remember
 from onnxplain.core.data import Images, Mask
 from onnxplain.describe.inpainter.inpainter_spec import (
     InpainterSpec,
@@ -82,12 +83,9 @@ def _recall_or_examine(
 ) -> tuple[InpainterSpec, tuple[Check, ...]]:
     """Return what the graph's behaviour shows: as remembered, or by running it now."""
     key = sha256, get_ort_version(), __version__, repr(describe_spec(spec))
-    remembered = recall("inpainter", key)
+    remembered = recall_parsed("inpainter", key, partial(_parse_examined, spec))
     if remembered is not None:
-        seen = {
-            name: parse_inpainter_field(name, value) for name, value in remembered["seen"].items()
-        }
-        return spec.seen(**seen), tuple(Check(*fields) for fields in remembered["checks"])
+        return remembered
     # On CPU: elsewhere, short floats blur the differences that count.
     on_cpu = session.device.where == "cpu"
     full = session if on_cpu else open_session(source, Device("cpu"), name=session.name)
@@ -95,6 +93,20 @@ def _recall_or_examine(
     facts = {name: getattr(spec, name) for name in spec.sources if spec.is_seen(name)}
     remember("inpainter", key, {"seen": facts, "checks": checks})
     return spec, checks
+
+
+def _parse_examined(
+    spec: InpainterSpec, facts: Mapping[str, Any]
+) -> tuple[InpainterSpec, tuple[Check, ...]]:
+    """Return what was remembered; raise an error if it cannot have been."""
+    seen = {name: parse_inpainter_field(name, value) for name, value in facts["seen"].items()}
+    checks = tuple(Check(*fields) for fields in facts["checks"])
+    for check in checks:
+        if not (isinstance(check.name, str) and isinstance(check.text, str)):
+            raise TypeError(f"no check: {check}")
+        if not (check.passed is None or isinstance(check.passed, bool)):
+            raise TypeError(f"no check: {check}")
+    return spec.seen(**seen), checks
 
 
 @final
