@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from onnxplain.core.data import Case, make_rng
+from onnxplain.core.data import Box, Case, make_rng
 from onnxplain.core.errors import DeviceError, ModelError, OutputError
 from onnxplain.core.flow import Flow, advise_scores_alone, start_flow
 from onnxplain.core.protocols import Classifier
@@ -125,6 +125,7 @@ class _Work:
     explainer: Explainer
     keys: dict[str, Judge]
     open: tuple[Judge, ...]  # those without a row
+    box_error: Exception | None = None  # why metrics that look at boxes cannot judge
     results: list[MetricResult | Exception] = field(default_factory=list)
 
 
@@ -213,12 +214,17 @@ class _ClassifierStudy:
             self.steps.append(Step((row["key"],), written, len(self.explainers)))
             return
         self.steps.append(Step((row["key"],), written, 0))
-        boxes = question.item.boxes_in(subject.frame.original)
+        boxes: tuple[Box, ...] = ()
+        box_error: ValueError | None = None
+        try:
+            boxes = question.item.boxes_in(subject.frame.original)
+        except ValueError as error:  # metrics that do not look at boxes still judge
+            box_error = error
         inside = tuple(subject.frame.box(box) for box in boxes)
         assert question.target is not None
         case = replace(subject.case(question.target), boxes=inside)
         for explainer in self.explainers:
-            work = self._make_work(question, explainer)
+            work = replace(self._make_work(question, explainer), box_error=box_error)
             if not work.open:
                 self.steps.append(Step(tuple(work.keys), (), 1))
                 continue
@@ -261,6 +267,9 @@ def _explain_and_judge(work: _Work, case: Case, keeper: Keeper | None) -> Flow[N
         if keeper:
             keeper.keep(name, heatmap)
     for judge in work.open:
+        if work.box_error is not None and judge.metric.looks_at_boxes:
+            work.results.append(work.box_error)
+            continue
         try:
             rng = make_rng(seed, case.name, judge.metric.name)
             work.results.append((yield from judge.metric.flow(case, heatmap, rng)))
