@@ -18,7 +18,7 @@ from onnxplain.core.flow import Flow, advise_scores_alone, start_flow
 from onnxplain.core.protocols import Classifier
 from onnxplain.engine.run import EngineProgress, Job, Outcome, run
 from onnxplain.engine.settle import settle_methods
-from onnxplain.image import MAX_PIXELS, read_image
+from onnxplain.image import MAX_PIXELS, Frame, read_image
 from onnxplain.metrics import MetricResult
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import Explainer
@@ -228,7 +228,7 @@ class _ClassifierStudy:
             if not work.open:
                 self.steps.append(Step(tuple(work.keys), (), 1))
                 continue
-            flow = _explain_and_judge(work, case, self.keeper)
+            flow = _explain_and_judge(work, case, subject.frame, self.keeper)
             advice = advise_scores_alone(explainer.method)
             job = Job((case,), (flow,), explainer.fill.fill, self.seed, advice)
             self.works[job] = work
@@ -252,18 +252,18 @@ class _ClassifierStudy:
         return (row,)
 
 
-def _explain_and_judge(work: _Work, case: Case, keeper: Keeper | None) -> Flow[None]:
+def _explain_and_judge(work: _Work, case: Case, frame: Frame, keeper: Keeper | None) -> Flow[None]:
     """Explain a case, or find the heatmap that was kept, and judge it."""
     question, explainer = work.question, work.explainer
     seed = question.seed
     name = f"{Path(case.name).stem}-{explainer.name}-{question.heatmap_key(explainer)}"
     heatmap = keeper.find(name, case.size) if keeper else None
     if heatmap is None:
-        # A heatmap made elsewhere is found by the image's path; nothing is drawn by the name.
-        is_given = isinstance(explainer.method, Given)
-        explained = replace(case, name=question.item.file) if is_given else case
-        attribution = yield from start_flow(explainer.method, explained, seed)
-        heatmap = attribution.heatmap
+        if isinstance(explainer.method, Given):
+            interpolation = question.classifier.preprocessing.interpolation
+            heatmap = explainer.method.read(question.item.file, frame, interpolation)
+        else:
+            heatmap = (yield from start_flow(explainer.method, case, seed)).heatmap
         if keeper:
             keeper.keep(name, heatmap)
     for judge in work.open:
