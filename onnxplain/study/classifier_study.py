@@ -17,7 +17,7 @@ from onnxplain.core.errors import DeviceError, ModelError, OutputError
 from onnxplain.core.flow import Flow, advise_scores_alone, start_flow
 from onnxplain.core.protocols import Classifier
 from onnxplain.engine.run import EngineProgress, Job, Outcome, run
-from onnxplain.engine.settle import settle_methods
+from onnxplain.engine.settle import fit_methods, settle_methods
 from onnxplain.image import MAX_PIXELS, Frame, read_image
 from onnxplain.metrics import MetricResult
 from onnxplain.study.dataset import Item
@@ -102,7 +102,8 @@ def study_classifier(
     OnnxplainError
         If the classifier fails to run at all, or results cannot be written.
     """
-    methods, gradients = settle_methods([pair.method for pair in explainers], classifier)
+    fitted = fit_methods([pair.method for pair in explainers], classifier.size)
+    methods, gradients = settle_methods(fitted, classifier)
     settled = tuple(
         pair._replace(method=method) for pair, method in zip(explainers, methods, strict=True)
     )
