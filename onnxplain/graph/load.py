@@ -13,6 +13,7 @@ from onnx import ModelProto, ValueInfoProto, external_data_helper
 from onnxplain.core.errors import ModelError
 from onnxplain.graph.external_data import list_external_files
 from onnxplain.graph.local_functions import inline_functions
+from onnxplain.graph.order import sort_nodes
 from onnxplain.graph.safety import check_safety
 from onnxplain.graph.shapes import Shapes
 
@@ -92,6 +93,8 @@ def read_model(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ModelFile:
     total = len(content) + sum(file.stat().st_size for file in files)
     if total > max_bytes:
         raise ModelError(_describe_excess(path.name, total, max_bytes))
+    if not files and sort_nodes(proto.graph):
+        content = proto.SerializeToString()
     if not files and not proto.functions and any(map(_lacks_shape, proto.graph.output)):
         proto = onnx.shape_inference.infer_shapes(proto)  # ONNX's checker insists on them
         content = proto.SerializeToString()
