@@ -16,7 +16,7 @@ from onnxplain.core.flow import Method
 from onnxplain.core.params import get_values
 from onnxplain.core.protocols import Classifier, Differentiable, Fill
 from onnxplain.engine.run import MAX_LIVE_JOBS, Job, Outcome, make_jobs, run
-from onnxplain.engine.settle import settle_method
+from onnxplain.engine.settle import fit_methods, settle_method
 from onnxplain.fills import Inpaint
 from onnxplain.image import MAX_PIXELS
 from onnxplain.results import Explanation
@@ -162,7 +162,8 @@ def explain_many(
     """
     _check_classifier(classifier)
     choice = registry.choose_method_and_fill(method, fill)
-    settled, gradients = settle_method(choice.method, classifier)
+    (fitted,) = fit_methods([choice.method], classifier.size)
+    settled, gradients = settle_method(fitted, classifier)
     question = _Question(
         classifier,
         gradients,

@@ -90,7 +90,7 @@ def _parse_target(target: SupportsIndex | str, class_names: Sequence[str]) -> in
         if top := _TOP.fullmatch(target.strip()):
             return Top(_check_top(int(top[1]), len(class_names)))
         if not re.fullmatch(r"[+-]?\d+", target.strip()):
-            raise ValueError(f"target {describe_unknown(target, _list_synonyms(class_names))}")
+            raise ValueError(f"target {_describe_unknown_class(target, class_names)}")
         target = int(target)
     if not 0 <= index(target) < len(class_names):
         raise ValueError(
@@ -120,6 +120,21 @@ def _find_class(name: str, class_names: Sequence[str]) -> int | None:
 
 def _split_names(class_name: str) -> list[str]:
     return [name.strip() for name in class_name.split(",")]
+
+
+def _describe_unknown_class(target: str, class_names: Sequence[str]) -> str:
+    """Say which names hold the word, as "cat" in "tabby cat", or else which is spelt alike."""
+    word = re.compile(rf"\b{re.escape(target.strip().casefold())}(s|es)?\b")
+    holding = [
+        f"{index} ({name})"
+        for index, name in enumerate(class_names)
+        if word.search(name.casefold().replace("_", " "))
+    ]
+    if not holding or not target.strip():
+        return describe_unknown(target, _list_synonyms(class_names))
+    listed = ", ".join(holding[:10])
+    more = f", ... ({len(holding)} in all)" if len(holding) > 10 else ""
+    return f"{target!r} is unknown; classes with this word: {listed}{more}"
 
 
 def _list_synonyms(class_names: Iterable[str]) -> list[str]:

@@ -49,6 +49,19 @@ def test_wrong_target_is_refused_with_what_there_is(target, text):
         parse_targets(target, NAMES)
 
 
+def test_message_lists_the_classes_that_hold_the_word():
+    """By spelling alone, "cat" is nearest to "crate"."""
+    names = ("tabby, tabby cat", "Egyptian_cat", "crate", "catamaran", "polecat", "big cats")
+    with pytest.raises(ValueError, match="'Cat' is unknown") as raised:
+        parse_targets("Cat", names)
+    assert str(raised.value) == (
+        "target 'Cat' is unknown; classes with this word: 0 (tabby, tabby cat), "
+        "1 (Egyptian_cat), 5 (big cats)"
+    )
+    with pytest.raises(ValueError, match=r"9 \(cat 9\), \.\.\. \(99 in all\)$"):
+        parse_targets("cat", [f"cat {i}" for i in range(99)])
+
+
 def test_message_lists_only_the_first_of_many_classes():
     with pytest.raises(ValueError, match=r"class 19, \.\.\. \(1000 in all\)$"):
         parse_targets("zzz", [f"class {i}" for i in range(1000)])

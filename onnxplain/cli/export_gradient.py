@@ -67,6 +67,7 @@ def command(
     the model's own, target_score (N,), and d_score/d_NAME for the image and every layer.
     With --mask it also takes a fill, as the model takes images, and a mask (N, CELLS, CELLS) in
     [0, 1] where 1 removes, which is enlarged bilinearly; image and fill have N rows or one.
+    A model in float16 becomes one in float32, which takes and returns float32.
     """
     flags = get_model_flags(ctx)
     # The graph is the same on every device, for every batch.

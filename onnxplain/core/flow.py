@@ -161,6 +161,15 @@ class ByGradient(Protocol):
         ...
 
 
+@runtime_checkable
+class BySize(Protocol):
+    """A method with a default that is made for 224 pixels and too large for small images."""
+
+    def fitted(self, size: Size) -> Method:
+        """Return the same method, with such a default made smaller where it does not fit."""
+        ...
+
+
 def start_flow(method: Method, case: Case, seed: int) -> Flow[Attribution]:
     """Start a method's flow over one case; draws depend on the seed and the names of both."""
     return method.flow(case, make_rng(seed, case.name, method.name))

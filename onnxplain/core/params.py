@@ -189,6 +189,26 @@ def build(cls: type[T], given: Mapping[str, Any]) -> T:
     return cls(**given)
 
 
+def shrink_default(value: T, name: str, limit: int, smaller: int) -> T:
+    """Return a value whose parameter is `smaller`, if it is a default above the limit.
+
+    A parameter with another value was set by somebody, and stays.
+
+    Examples
+    --------
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Blur(Parametrised):
+    ...     side: Annotated[int, Param("side in pixels")] = 29
+    >>> shrink_default(Blur(), "side", 20, 3), shrink_default(Blur(40), "side", 20, 3)
+    (Blur(side=3), Blur(side=40))
+    """
+    (parameter,) = (known for known in list_parameters(type(value)) if known.name == name)
+    if getattr(value, name) != parameter.default or parameter.default <= limit:
+        return value
+    changed: Any = dataclasses.replace(typing.cast(Any, value), **{name: smaller})
+    return typing.cast(T, changed)
+
+
 def check_is_value(
     value: object, member: str, example: str, *, noun: str, name: str | None = None
 ) -> None:

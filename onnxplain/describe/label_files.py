@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +18,25 @@ NAME_COLUMNS = ("class_name", "clean_name", "name", "label", "class", "names")
 INDEX_COLUMNS = ("class_index", "index", "class_id", "id")
 BACKGROUND = "background"
 
+# A number in front of a name: "0: red", "0,red", "0<tab>red", or "0 red", which is less certain.
+_NUMBER_IN_FRONT = re.compile(r"(\d+)(\s*[:,;\t]\s*|\s+)(\S.*)")
+_NUMBER_BEHIND = re.compile(r"(.*\S)\s*[,;\t]\s*(\d+)")
+
 
 def read_class_names(path: Path) -> tuple[str, ...]:
     """Read class names in the order of the scores.
 
-    Text files hold one name per line, which may be followed by the number of the class or
-    preceded by a WordNet id. CSV files have a column ``class_name`` (or another of
+    Text files hold one name per line, which may be followed or preceded by the number of the
+    class, in any order of the lines, and preceded by a WordNet id; or a list or dictionary as
+    Python or JSON writes it. CSV files have a column ``class_name`` (or another of
     `NAME_COLUMNS`) and may have ``class_index``. JSON files hold a list, or an object from
-    number to name.
+    number to name or from name to number.
 
     Raises
     ------
     ModelError
-        If the file cannot be read, or is in none of these forms.
+        If the file cannot be read, is in none of these forms, or numbers classes with a gap
+        or twice.
     """
     try:
         text = read_text(path)
@@ -36,7 +44,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         raise ModelError(f"{path}: class names cannot be read: {error}") from error
     if path.suffix.lower() == ".json":
         try:
-            return parse_class_names(parse_json(text), path.name)
+            return parse_class_names(_load_json(text, path.name), path.name)
         except TextError as error:
             raise ModelError(f"{path.name}: {error}") from error
     if path.suffix.lower() == ".csv":
@@ -44,8 +52,41 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return _parse_text(text, path.name)
 
 
+def parse_class_text(text: str, where: str) -> tuple[str, ...]:
+    """Return the class names of a text: a list or dictionary, or names separated by lines.
+
+    Names in one line are separated by commas. Numbers of the classes may stand in front of
+    the names, or behind them.
+
+    Parameters
+    ----------
+    text : str
+        As JSON or Python writes a value, or plain.
+    where : str
+        Where the text comes from, for messages.
+
+    Raises
+    ------
+    ModelError
+        If it is in none of these forms, or numbers classes with a gap or twice.
+
+    Examples
+    --------
+    >>> parse_class_text("{1: 'dog', 0: 'cat'}", "metadata")
+    ('cat', 'dog')
+    >>> parse_class_text("cat, dog", "metadata")
+    ('cat', 'dog')
+    """
+    names = _parse_literal(text, where)
+    if names is not None:
+        return names
+    if len(text.strip().splitlines()) == 1:
+        text = "\n".join(part.strip() for part in text.split(","))
+    return _parse_lines(text, where)
+
+
 def parse_class_names(value: Any, where: str) -> tuple[str, ...]:
-    """Return the class names of a list, or of an object from number to name.
+    """Return the class names of a list, or of an object from number to name or back.
 
     Parameters
     ----------
@@ -61,17 +102,22 @@ def parse_class_names(value: Any, where: str) -> tuple[str, ...]:
     ('cat', 'dog')
     >>> parse_class_names({"0": ["n02123045", "tabby"]}, "imagenet_class_index.json")
     ('tabby',)
+    >>> parse_class_names({"dog": 1, "cat": 0}, "class_indices.json")
+    ('cat', 'dog')
     """
     if isinstance(value, Mapping) and isinstance(value.get("id2label"), Mapping):
         value = value["id2label"]
     if isinstance(value, Mapping):
+        pairs = list(value.items())
+        if pairs and all(type(index) is int for _, index in pairs):  # {name: index}
+            pairs = [(index, name) for name, index in pairs]
         try:
-            by_index = {int(index): name for index, name in value.items()}
-        except ValueError as error:
+            numbered = [(int(index), name) for index, name in pairs]
+        except (TypeError, ValueError) as error:
             raise ModelError(
                 f"{where}: the keys of class names must be their numbers: {error}"
             ) from error
-        value = _sort_by_index(by_index, where)
+        value = _sort_by_index(numbered, where)
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         raise ModelError(f"{where}: class names must be a list, or an object from number to name")
     names = [name[-1] if isinstance(name, list) and name else name for name in value]
@@ -114,27 +160,77 @@ def make_printable(name: str) -> str:
     return " ".join("".join(characters).split())
 
 
-def _sort_by_index(by_index: Mapping[int, Any], where: str) -> list[Any]:
-    if sorted(by_index) != list(range(len(by_index))):
+def _sort_by_index(numbered: Iterable[tuple[int, Any]], where: str) -> list[Any]:
+    """Return the names in the order of their numbers, which run from 0 without a gap."""
+    by_index: dict[int, Any] = {}
+    for index, name in numbered:
+        if by_index.setdefault(index, name) != name:
+            raise ModelError(
+                f"{where}: the class number {index} is given twice, for {by_index[index]!r} and "
+                f"for {name!r}"
+            )
+    missing = next(index for index in range(len(by_index) + 1) if index not in by_index)
+    if missing < len(by_index):
         raise ModelError(
-            f"{where}: class numbers must run from 0 to {len(by_index) - 1} without a gap"
+            f"{where}: class numbers must run from 0 to {len(by_index) - 1} without a gap; "
+            f"{missing} is missing"
         )
     return [by_index[index] for index in range(len(by_index))]
 
 
+def _load_json(text: str, where: str) -> Any:
+    """Read JSON; a key that stands twice is an error, as one of its values would be lost."""
+
+    def make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise ModelError(f"{where}: the key {twice!r} is given twice")
+        return content
+
+    parse_json(text)  # within the bounds of depth and numbers
+    return json.loads(text, object_pairs_hook=make_object)
+
+
+def _parse_literal(text: str, where: str) -> tuple[str, ...] | None:
+    """Return the names of a list or dictionary of JSON or Python; None if it is neither."""
+    text = text.strip()
+    if text[:1] + text[-1:] not in ("{}", "[]", "()"):
+        return None
+    try:
+        return parse_class_names(_load_json(text, where), where)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        tree = ast.parse(text, mode="eval").body
+        value = ast.literal_eval(tree)
+        if isinstance(tree, ast.Dict) and len(value) < len(tree.keys):
+            raise ModelError(f"{where}: a key is given twice")
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+    return parse_class_names(list(value) if isinstance(value, tuple) else value, where)
+
+
 def _parse_csv(text: str, where: str) -> tuple[str, ...]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    head = text.partition("\n")[0]
+    separator = next((mark for mark in (",", ";", "\t") if mark in head), ",")
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         columns = list(reader.fieldnames or ())
-        lines = [(reader.line_num, row) for row in reader]
+        numbered_rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise ModelError(f"{where}: line {reader.line_num}: {error}") from error
     name_column = next((column for column in NAME_COLUMNS if column in columns), None)
+    if name_column is None and _NUMBER_IN_FRONT.fullmatch(head.strip()):
+        cells = csv.reader(io.StringIO(text), delimiter=separator)  # no columns are named
+        lines = [f"{line[0]}: {separator.join(line[1:])}" for line in cells if line]
+        return _parse_lines("\n".join(lines), where)
     if name_column is None:
         raise ModelError(f"{where}: needs a column {' or '.join(NAME_COLUMNS)}, has {columns}")
     index_column = next((column for column in INDEX_COLUMNS if column in columns), None)
     rows = []
-    for line, row in lines:
+    for line, row in numbered_rows:
         for column in (name_column, index_column):
             if column and row[column] is None:  # the row is too short
                 raise ModelError(
@@ -147,8 +243,8 @@ def _parse_csv(text: str, where: str) -> tuple[str, ...]:
     if index_column is None:
         return tuple(row[name_column] for row in rows)
     try:
-        by_index = {int(row[index_column]): row[name_column] for row in rows}
-        return tuple(_sort_by_index(by_index, where))
+        numbered = [(int(row[index_column]), row[name_column]) for row in rows]
+        return tuple(_sort_by_index(numbered, where))
     except ValueError as error:
         raise ModelError(
             f"{where}: column {index_column} must hold whole numbers: {error}"
@@ -156,13 +252,57 @@ def _parse_csv(text: str, where: str) -> tuple[str, ...]:
 
 
 def _parse_text(text: str, where: str) -> tuple[str, ...]:
+    names = _parse_literal(text, where)
+    return _parse_lines(text, where) if names is None else names
+
+
+def _parse_lines(text: str, where: str) -> tuple[str, ...]:
     lines = [line.strip() for line in text.rstrip().splitlines()]
-    if not any(lines):
+    filled = [line for line in lines if line]
+    if not filled:
         raise ModelError(f"{where}: holds no class names")
-    if all(re.search(rf"\s{index}$", line) for index, line in enumerate(lines)):
+    if numbered := _split_numbers(filled):
+        lines = _sort_by_index(numbered, where)
+    elif all(re.search(rf"\s{index}$", line) for index, line in enumerate(lines)):
         bare = [line.rsplit(maxsplit=1)[0] for line in lines]
         if len(set(bare)) == len(bare):  # else the number is a part of the name, as in "digit 0"
             lines = bare
     if all(re.match(r"n\d{8}\s+\S", line) for line in lines):
         lines = [line.split(maxsplit=1)[1] for line in lines]
-    return tuple(lines)
+    return tuple(_strip_quotes(lines))
+
+
+def _split_numbers(lines: Sequence[str]) -> list[tuple[int, str]] | None:
+    """Split class numbers from names, if every line has one in front, or behind a comma.
+
+    Behind a colon, comma, semicolon or tab, what follows is the name. With a space alone, the
+    number may be a part of the name, as in "2 euro": it is if names without it were equal,
+    unless the numbers are those of all classes.
+    """
+    if len(lines) < 2:
+        return None
+    if matches := _match_all(_NUMBER_BEHIND, lines):
+        return [(int(match[2]), match[1]) for match in matches]
+    matches = _match_all(_NUMBER_IN_FRONT, lines)
+    if matches is None:
+        return None
+    numbered = [(int(match[1]), match[3]) for match in matches]
+    if any(match[2].isspace() and "\t" not in match[2] for match in matches):
+        n_bare = len({name.casefold() for _, name in numbered})
+        complete = sorted(index for index, _ in numbered) == list(range(len(lines)))
+        if n_bare < len(lines) and not (complete and 2 * n_bare > len(lines)):
+            return None
+    return numbered
+
+
+def _match_all(pattern: re.Pattern[str], lines: Sequence[str]) -> list[re.Match[str]] | None:
+    matches = [match for line in lines if (match := pattern.fullmatch(line))]
+    return matches if len(matches) == len(lines) else None
+
+
+def _strip_quotes(names: Sequence[str]) -> list[str]:
+    """Return the names without quotes, if all are quoted."""
+    for quote in "'\"":
+        if all(len(name) > 2 and name[0] == name[-1] == quote for name in names):
+            return [name[1:-1] for name in names]
+    return list(names)

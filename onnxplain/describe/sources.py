@@ -24,10 +24,10 @@ Example of a TOML file::
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -40,7 +40,7 @@ from onnxplain.core.text_files import TextError, parse_json, parse_toml, read_te
 from onnxplain.describe.class_names import NUMBERED
 from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_fields
 from onnxplain.describe.framework_configs import read_id2label, read_preprocessor, read_timm
-from onnxplain.describe.label_files import parse_class_names, read_class_names
+from onnxplain.describe.label_files import parse_class_text, read_class_names
 
 METADATA = "ONNX metadata"  # the name of this source
 PIXEL_FORMATS = {"gray8": "grey", "rgb8": "rgb", "bgr8": "bgr", "rgba8": "rgb", "bgra8": "bgr"}
@@ -184,20 +184,8 @@ def _read_metadata(proto: ModelProto) -> dict[str, Any]:
         values["range"] = pixel_range
     for key in ("class_names", "names", "classes", "labels"):
         if key in entries and "class_names" not in values:
-            names = _parse_names(entries[key])
-            if names:
-                values["class_names"] = names
+            with suppress(ModelError):  # it may be a note on something else
+                names = parse_class_text(entries[key], METADATA)
+                if len(names) > 1:
+                    values["class_names"] = names
     return _parse(values, METADATA)
-
-
-def _parse_names(text: str) -> tuple[str, ...]:
-    """Return the class names of a metadata entry; none if it is in no known form.
-
-    The entry is JSON, or a Python literal as some exporters write.
-    """
-    for read in (parse_json, ast.literal_eval):
-        try:
-            return parse_class_names(read(text), METADATA)
-        except (ValueError, SyntaxError, ModelError, MemoryError, RecursionError):
-            continue
-    return ()

@@ -25,7 +25,8 @@ def list_external_files(proto: ModelProto, path: Path) -> list[Path]:
     ------
     ModelError
         If one of them is missing, a link, not a plain file, outside the model's folder, or too
-        short for its tensors.
+        short for its tensors. Links into the blobs of the Hugging Face cache that the model
+        lies in are accepted.
     """
     sizes: dict[str, int] = {}
     for tensor in _list_tensors(proto):
@@ -50,6 +51,37 @@ def list_external_files(proto: ModelProto, path: Path) -> list[Path]:
     return [path.parent / location for location in sorted(sizes)]
 
 
+def embed_weights(proto: ModelProto, path: Path) -> None:
+    """Put the external tensors of a model into it; its files were found to be safe.
+
+    The libraries that load weights do not follow links.
+    """
+    for tensor in _list_tensors(proto):
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        length = entries.get("length")
+        with (path.parent / entries["location"]).open("rb") as file:
+            file.seek(int(entries.get("offset", 0)))
+            tensor.raw_data = file.read(-1 if length is None else int(length))
+        tensor.ClearField("external_data")
+        tensor.data_location = TensorProto.DEFAULT
+
+
+def is_blob(file: Path, folder: Path) -> bool:
+    """Return whether a link leads to a blob of the Hugging Face cache that holds the folder.
+
+    There a model lies in ``models--NAME/snapshots/REVISION``, and its files are links to
+    ``models--NAME/blobs``.
+    """
+    resolved = file.resolve()
+    for snapshots in folder.resolve().parents:
+        cache = snapshots.parent
+        if snapshots.name == "snapshots" and cache.name.startswith("models--"):
+            return file.is_symlink() and resolved.parent == cache / "blobs"
+    return False
+
+
 def _find_external_file(location: str, path: Path) -> Path:
     """Return the path of an external file; raise an error unless it is plain and in the folder."""
     parts = PurePosixPath(location).parts
@@ -66,7 +98,7 @@ def _find_external_file(location: str, path: Path) -> Path:
         raise ModelError(
             f"{path.name}: its external data {location!r} is missing; put that file beside it"
         ) from error
-    linked = resolved != path.parent.resolve() / location
+    linked = resolved != path.parent.resolve() / location and not is_blob(file, path.parent)
     if linked or not resolved.is_file() or resolved.stat().st_nlink > 1:
         raise ModelError(
             f"{path.name}: its external data {location!r} is a link or not a plain file, and could "

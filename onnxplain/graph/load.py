@@ -11,8 +11,9 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx import ModelProto, ValueInfoProto, external_data_helper
 
 from onnxplain.core.errors import ModelError
-from onnxplain.graph.external_data import list_external_files
+from onnxplain.graph.external_data import embed_weights, is_blob, list_external_files
 from onnxplain.graph.local_functions import inline_functions
+from onnxplain.graph.order import sort_nodes
 from onnxplain.graph.safety import check_safety
 from onnxplain.graph.shapes import Shapes
 
@@ -92,11 +93,17 @@ def read_model(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ModelFile:
     total = len(content) + sum(file.stat().st_size for file in files)
     if total > max_bytes:
         raise ModelError(_describe_excess(path.name, total, max_bytes))
-    if not files and not proto.functions and any(map(_lacks_shape, proto.graph.output)):
+    external = bool(files)
+    if any(is_blob(file, path.parent) for file in files) and total <= MAX_MESSAGE:
+        embed_weights(proto, path)
+        content, external = proto.SerializeToString(), False
+    if not external and sort_nodes(proto.graph):
+        content = proto.SerializeToString()
+    if not external and not proto.functions and any(map(_lacks_shape, proto.graph.output)):
         proto = onnx.shape_inference.infer_shapes(proto)  # ONNX's checker insists on them
         content = proto.SerializeToString()
     try:
-        onnx.checker.check_model(str(path) if files else content)
+        onnx.checker.check_model(str(path) if external else content)
     except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
@@ -104,7 +111,7 @@ def read_model(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ModelFile:
         ) from error
     proto = inline_functions(proto, path.name)
     shapes = check_safety(proto, path.name)
-    return ModelFile(path, proto, _hash_files(file_content, files), bool(files), shapes)
+    return ModelFile(path, proto, _hash_files(file_content, files), external, shapes)
 
 
 def load_weights(file: ModelFile) -> ModelProto:

@@ -62,6 +62,44 @@ class Frame:
         brought[top:bottom, left:right] = np.clip(part, 0, 1)  # bicubic overshoots
         return brought
 
+    def bring_map(
+        self, heatmap: NDArray[np.floating], interpolation: Interpolation = "bilinear"
+    ) -> NDArray[np.float64]:
+        """Bring a map of the photo to the classifier's size, as the photo itself is brought.
+
+        Parameters
+        ----------
+        heatmap : (rows, columns) ndarray
+            Of the size `original`, of any range.
+        interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}
+            How the photo's pixels are resampled.
+
+        Returns
+        -------
+        brought : (H, W) ndarray of float64
+            Borders beside the photo have the lowest value of the part that is seen: they hold
+            no evidence.
+
+        Raises
+        ------
+        ValueError
+            If the map has another size.
+        """
+        if heatmap.shape != self.original:
+            raise ValueError(f"Frame: made for a photo of {self.original}, got {heatmap.shape}")
+        # Small parts of large values are kept: float32 takes the map scaled to [0, 1].
+        low, high = float(heatmap.min()), float(heatmap.max())
+        span = (high - low) or 1.0
+        scaled = ((heatmap - low) / span).astype(np.float32)
+        seen = self.box_back(Box(0, 0, *self.size))
+        place = self.box(seen)
+        top, left, bottom, right = map(round, (place.top, place.left, place.bottom, place.right))
+        part = resample_box(scaled, seen, (bottom - top, right - left), interpolation)
+        brought = np.full(self.size, part.min(), np.float64)
+        brought[top:bottom, left:right] = part
+        wide: NDArray[np.float64] = brought * span + low
+        return wide
+
     def back(self, heatmap: Heatmap) -> Heatmap:
         """Bring a map from the classifier's size back to the photo's size.
 

@@ -10,9 +10,11 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onnxplain.core.data import Case, Heatmap, Size
+from onnxplain.core.data import Case, Heatmap, Interpolation, Size
 from onnxplain.core.flow import Flow
 from onnxplain.core.params import get_values
+from onnxplain.image import Frame
+from onnxplain.runtime.callable import convert_to_array
 
 Direction: TypeAlias = Literal["lower", "higher"]
 
@@ -91,7 +93,56 @@ def to_row(metric: MetricIdentity, score: MetricResult) -> dict[str, Any]:
     }
 
 
-def check_heatmap(heatmap: ArrayLike, size: Size) -> NDArray[np.float64]:
+def to_map(heatmap: Any) -> NDArray[np.float64]:
+    """Return a map or a tensor of any framework in float64, without leading axes of length 1.
+
+    Examples
+    --------
+    >>> to_map([[[1, 2], [3, 4]]]).shape
+    (2, 2)
+    """
+    array = np.asarray(convert_to_array(heatmap), np.float64)
+    while array.ndim > 2 and array.shape[0] == 1:
+        array = array[0]
+    return array
+
+
+def fit_heatmap(
+    heatmap: Any, frame: Frame, interpolation: Interpolation = "bilinear"
+) -> NDArray[np.float64]:
+    """Return a heatmap of any origin at the classifier's size.
+
+    Parameters
+    ----------
+    heatmap : array_like, tensor of any framework, or Explanation
+        At the classifier's size, or at the photo's: then it is cropped and resized as the
+        photo was. If both sizes are equal, it is taken to be at the classifier's. Axes of
+        length 1 beside rows and columns are dropped.
+    frame : Frame
+        Which part of the photo the classifier sees.
+    interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}
+        How the photo was resampled.
+
+    Raises
+    ------
+    ValueError
+        If it has neither size, or holds NaN or infinity.
+    """
+    array = to_map(getattr(heatmap, "heatmap", heatmap))
+    while array.ndim > 2 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.shape != frame.size and array.shape == frame.original:
+        return frame.bring_map(check_heatmap(array, frame.original), interpolation)
+    if array.size and array.shape != frame.size:
+        why = "; add up or average its channels" if array.ndim > 2 else ""
+        raise ValueError(
+            f"the heatmap has shape {array.shape}; it is a map of the photo {frame.original}, or "
+            f"of the {frame.size} that the classifier sees of it{why}"
+        )
+    return check_heatmap(array, frame.size)
+
+
+def check_heatmap(heatmap: Any, size: Size) -> NDArray[np.float64]:
     """Return the heatmap in float64 after checking it.
 
     Raises
@@ -99,22 +150,22 @@ def check_heatmap(heatmap: ArrayLike, size: Size) -> NDArray[np.float64]:
     ValueError
         If the heatmap does not have the size of the image, or holds NaN or infinity.
     """
-    wide = np.asarray(heatmap, np.float64)
+    wide = to_map(heatmap)
     if not wide.size:
         raise ValueError(
             "the metric judges a heatmap, got none; give one (only metrics of fills need none)"
         )
     if wide.shape != size:
         raise ValueError(
-            f"the heatmap has shape {wide.shape} and the image {size}; "
-            "resize the heatmap to the image first"
+            f"the heatmap has shape {wide.shape} and the image {size}; crop and resize it as the "
+            f"photo was, or use metrics.judge, which takes maps of the photo's own size"
         )
     if not np.isfinite(wide).all():
         raise ValueError("the heatmap holds NaN or infinite values; give finite ones")
     return wide
 
 
-def check_map_size(heatmap: ArrayLike) -> Size:
+def check_map_size(heatmap: Any) -> Size:
     """Return the rows and columns of a heatmap.
 
     Raises
@@ -122,7 +173,7 @@ def check_map_size(heatmap: ArrayLike) -> Size:
     ValueError
         If the heatmap does not have two axes.
     """
-    shape = np.shape(heatmap)
+    shape = to_map(heatmap).shape
     if len(shape) != 2:
         raise ValueError(f"a heatmap has shape (rows, columns), got {shape}")
     return shape

@@ -262,10 +262,10 @@ def _make_maps(
     """Yield a map per classifier, by the classifier's own gradients if the first has any."""
     choice = choose_method_and_fill(method, fill)
     settled = choice.method
-    for classifier, case, _ in prepared_cases:
-        settled, gradients = settle_method(settled, classifier)
-        jobs = make_jobs(settled, [case], choice.fill, seed)
-        (attribution,) = collect_values(classifier, jobs, gradients=gradients)
+    for prepared in prepared_cases:
+        settled, gradients = settle_method(settled, prepared.classifier)
+        jobs = make_jobs(settled, [prepared.case], choice.fill, seed)
+        (attribution,) = collect_values(prepared.classifier, jobs, gradients=gradients)
         yield attribution.heatmap
 
 

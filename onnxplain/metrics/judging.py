@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from onnxplain.core.data import Box, Case, make_rng
 from onnxplain.core.protocols import Classifier, Fill
 from onnxplain.engine.run import Job, collect_values
-from onnxplain.image import MAX_PIXELS
-from onnxplain.metrics.base import Metric, MetricResult
+from onnxplain.image import MAX_PIXELS, Frame
+from onnxplain.metrics.base import Metric, MetricResult, fit_heatmap
 from onnxplain.metrics.heatmaps.chance import draw_random_heatmap
 from onnxplain.metrics.naming import to_metric
 from onnxplain.registry import DEFAULT_FILL, to_fill
@@ -54,8 +54,10 @@ def judge(
         (rows, columns, 3), uint8 or float in [0, 1]; brought to the classifier's size as in
         `onnxplain.explain`.
     heatmap : (H, W) array, or Explanation
-        At the classifier's size; larger means more evidence for the target. None for the
-        metrics of fills, which do not look at it.
+        At the classifier's size, or at the size of `image`: then it is cropped and resized as
+        `image` is (if both sizes are equal, it is at the classifier's). Arrays (1, H, W) and
+        tensors of PyTorch are taken as well. Larger means more evidence for the target. None
+        for the metrics of fills, which do not look at it.
     target : int or str, optional
         Index or name of the class that the heatmap explains; the predicted one if not given.
     boxes : sequence of Box
@@ -94,8 +96,8 @@ def judge(
     metric = to_metric(metric)
     prepared = prepare_case(classifier, image, target, boxes)
     case = prepared.case
-    array: ArrayLike = [] if heatmap is None else getattr(heatmap, "heatmap", heatmap)
-    flow = metric.flow(case, np.asarray(array), make_rng(seed, case.name, metric.name))
+    fitted: ArrayLike = [] if heatmap is None else prepared.fit_heatmap(heatmap)
+    flow = metric.flow(case, np.asarray(fitted), make_rng(seed, case.name, metric.name))
     job = Job((case,), (flow,), choose_fill(fill or metric.usual_fill), seed)
     (score,) = collect_values(prepared.classifier, [job])
     return score
@@ -147,6 +149,11 @@ class PreparedCase(NamedTuple):
     classifier: Classifier
     case: Case
     probabilities: NDArray[np.float64]  # (K,)
+    frame: Frame  # which part of the photo the classifier sees
+
+    def fit_heatmap(self, heatmap: Any) -> NDArray[np.float64]:
+        """Return a heatmap of the photo, or of what the classifier sees, at the latter's size."""
+        return fit_heatmap(heatmap, self.frame, self.classifier.preprocessing.interpolation)
 
 
 def prepare_case(
@@ -173,7 +180,7 @@ def prepare_case(
     boxes_seen = tuple(subject.frame.box(box) for box in boxes)
     n_classes = len(classifier.class_names)
     case = replace(subject.case(targets[0]), boxes=boxes_seen, n_classes=n_classes)
-    return PreparedCase(classifier, case, subject.probabilities)
+    return PreparedCase(classifier, case, subject.probabilities, subject.frame)
 
 
 def choose_fill(fill: Fill | str | None) -> Fill:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
@@ -21,10 +22,15 @@ from onnxplain.core.text_files import (
     read_bytes,
     read_text,
 )
+from onnxplain.study.pairing import pair_by_path
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jp2", ".avif")
 )
+
+UNIT: Size = (1, 1)  # the size that goes with boxes in [0, 1]
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -53,7 +59,16 @@ class Annotation(NamedTuple):
     class_name: str | None = None
 
 
-def read_annotations(images: Path, source: Path | None) -> list[Annotation]:
+class _Notes(NamedTuple):
+    """What is odd about annotations that can be used all the same."""
+
+    bad_boxes: list[str]  # what is wrong with each box that is left out
+    others: list[str]
+
+
+def read_annotations(
+    images: Path, source: Path | None, notify: Callable[[str], None] = log.warning
+) -> list[Annotation]:
     """Read the annotations of a folder of images, one per image and class, sorted by file.
 
     Parameters
@@ -63,14 +78,27 @@ def read_annotations(images: Path, source: Path | None) -> list[Annotation]:
     source : path or None
         A ``.csv``, a folder of ``.xml`` files or a ``.json`` file; None for the names of the
         folders below `images`.
+    notify : callable
+        Called with a sentence on boxes and photos that are left out.
 
     Raises
     ------
     ValueError
-        If the source cannot be read, or a box or a size is impossible.
+        If the source cannot be read, a size is impossible, or all boxes lie in [0, 1].
     """
+    notes = _Notes([], [])
     with _naming(f"{source or images}: not readable labels"):
-        return list(_join_boxes(_read_entries(images, source)))
+        entries = list(_read_entries(images, source, notes))
+        n_boxes = sum(len(entry.boxes) for entry in entries) + len(notes.bad_boxes)
+        joined = list(_join_boxes(_refuse_fractions(entries, notes)))
+    if notes.bad_boxes:
+        notes.others.append(
+            f"{source}: {len(notes.bad_boxes)} of {n_boxes} boxes are left out, as "
+            f"{notes.bad_boxes[0]}"
+        )
+    for note in notes.others:
+        notify(note)
+    return joined
 
 
 def read_wnids(path: Path) -> dict[str, tuple[int, str | None]]:
@@ -85,14 +113,48 @@ def read_wnids(path: Path) -> dict[str, tuple[int, str | None]]:
         return dict(_read_wnid_rows(path))
 
 
-def _read_entries(images: Path, source: Path | None) -> Iterable[Annotation]:
+def _read_entries(images: Path, source: Path | None, notes: _Notes) -> Iterable[Annotation]:
     if source is None:
         return _read_folders(images)
     if source.is_dir():
-        return _read_xml(images, source)
+        return _read_xml(images, source, notes)
     if source.suffix.lower() == ".json":
-        return _read_coco(source)
-    return _read_csv(source)
+        return _read_coco(source, notes)
+    return _read_csv(source, notes)
+
+
+def _refuse_fractions(entries: Iterable[Annotation], notes: _Notes) -> Iterator[Annotation]:
+    """Yield the entries without boxes inside the first pixel; if all are, they are no pixels.
+
+    Raises
+    ------
+    ValueError
+        If every box lies in [0, 1].
+    """
+    entries = list(entries)
+    in_pixels = [entry for entry in entries if entry.boxes and entry.size != UNIT]
+    boxes = [box for entry in in_pixels for box in entry.boxes]
+    if boxes and all(_is_within_one(box) for box in boxes):
+        raise ValueError(
+            f"{in_pixels[0].file}: the boxes lie in [0, 1] and are parts of the image, as "
+            f"{boxes[0]}; give them in pixels, or a width and height of 1 for boxes in [0, 1]"
+        )
+    for entry in entries:
+        small = [box for box in entry.boxes if _is_within_one(box) and not _is_whole(box)]
+        if not small or entry.size == UNIT:
+            yield entry
+            continue
+        notes.bad_boxes.extend(f"{entry.file}: {box} is less than a pixel" for box in small)
+        yield entry._replace(boxes=tuple(box for box in entry.boxes if box not in small))
+
+
+def _is_within_one(box: Box) -> bool:
+    """Return whether a box lies in [0, 1]; if pixels count from 1, it starts in [-1, 0]."""
+    return min(box.top, box.left) >= -1 and max(box.bottom, box.right) <= 1
+
+
+def _is_whole(box: Box) -> bool:
+    return all(float(edge).is_integer() for edge in astuple(box))
 
 
 def _join_boxes(entries: Iterable[Annotation]) -> Iterator[Annotation]:
@@ -100,18 +162,28 @@ def _join_boxes(entries: Iterable[Annotation]) -> Iterator[Annotation]:
     boxes: dict[tuple[str, int | str | None], tuple[Box, ...]] = {}
     names: dict[tuple[str, int | str | None], str | None] = {}
     sizes: dict[str, Size | None] = {}
+    boxed: dict[str, Size | None] = {}
     for entry in entries:
         key = entry.file, entry.label
         boxes[key] = boxes.get(key, ()) + entry.boxes
         name = names.setdefault(key, entry.class_name)
         if name != entry.class_name:
             raise ValueError(f"{entry.file}: class {entry.label} is {name} and {entry.class_name}")
-        sizes[entry.file] = entry.size
+        if entry.boxes and boxed.setdefault(entry.file, entry.size) != entry.size:
+            raise ValueError(
+                f"{entry.file}: has boxes for {_format_size(boxed[entry.file])} and for "
+                f"{_format_size(entry.size)} (rows x columns); an image has one size"
+            )
+        sizes[entry.file] = boxed.get(entry.file, entry.size)
     for key in sorted(boxes, key=lambda key: (key[0], str(key[1]))):
         yield Annotation(*key, boxes[key], sizes[key[0]], names[key])
 
 
-def _read_csv(path: Path) -> Iterator[Annotation]:
+def _format_size(size: Size | None) -> str:
+    return "no size" if size is None else f"{size[0]}x{size[1]}"
+
+
+def _read_csv(path: Path, notes: _Notes) -> Iterator[Annotation]:
     with io.StringIO(read_text(path, ANNOTATION_BYTES), newline="") as file:
         lines = csv.DictReader(file)
         columns = lines.fieldnames or []
@@ -132,8 +204,7 @@ def _read_csv(path: Path) -> Iterator[Annotation]:
                     f"xmin, ymin, xmax, ymax numbers; got {dict(line)}"
                 ) from error
             entry = Annotation(line["file"], label, boxes, size, name)
-            _check_entry(entry, where, dict(line))
-            yield entry
+            yield _check_entry(entry, where, dict(line), notes)
 
 
 def _read_label(line: Mapping[str, str | None]) -> tuple[int | str | None, str | None]:
@@ -149,34 +220,50 @@ def _read_folders(images: Path) -> Iterator[Annotation]:
         yield Annotation(below.as_posix(), below.parts[0] if len(below.parts) > 1 else None)
 
 
-def _read_xml(images: Path, folder: Path) -> Iterator[Annotation]:
+def _read_xml(images: Path, folder: Path, notes: _Notes) -> Iterator[Annotation]:
     """Read ImageNet's annotations: they count pixels from 1, and the last pixel is inside."""
-    files = {
-        path.stem: path.relative_to(images).as_posix() for path in _list_files(images, SUFFIXES)
-    }
-    for path in _list_files(folder, {".xml"}):
-        if path.stem not in files:
-            continue
-        where = str(path.relative_to(folder))
+    photos = [path.relative_to(images).as_posix() for path in _list_files(images, SUFFIXES)]
+    files = [path.relative_to(folder).as_posix() for path in _list_files(folder, {".xml"})]
+    pairs = pair_by_path(photos, files, lambda file: _read_photo_name(folder / file))
+    if bare := len(photos) - len(pairs):
+        notes.others.append(f"{folder}: {bare} of {len(photos)} photos have no .xml file in it")
+    for where, photo in pairs.items():
         with _naming(where):
-            root = parse_xml(read_bytes(path))
+            root = parse_xml(read_bytes(folder / where))
             sides = (
                 int(_read_text(root, "size/height")),
                 int(_read_text(root, "size/width")),
             )
             size = sides if any(sides) else None  # some tools write 0 x 0 for an unknown size
+        shown = {"height": sides[0], "width": sides[1]}
         for element in root.iter("object"):
             with _naming(where):
                 label = _read_text(element, "name")
+                if element.find("bndbox") is None:
+                    notes.bad_boxes.append(f"{where}: an object has no bndbox")
+                    yield _check_entry(Annotation(photo, label, (), size), where, shown, notes)
+                    continue
                 edges = {name: _read_text(element, f"bndbox/{name}") for name in _EDGES}
                 drawn = _read_box(edges)
             box = Box(drawn.top - 1, drawn.left - 1, drawn.bottom, drawn.right)
-            entry = Annotation(files[path.stem], label, (box,), size)
-            _check_entry(entry, where, {**edges, "height": sides[0], "width": sides[1]})
-            yield entry
+            entry = Annotation(photo, label, (box,), size)
+            yield _check_entry(entry, where, {**edges, **shown}, notes)
 
 
-def _read_coco(path: Path) -> Iterator[Annotation]:
+def _read_photo_name(path: Path) -> tuple[str, str]:
+    """Read the folder and the name that an annotation file gives its photo, where it can."""
+    try:
+        root = parse_xml(read_bytes(path))
+    except (OSError, ValueError, LookupError, ElementTree.ParseError):
+        return "", ""
+    folder, name = (
+        (root.findtext(key) or "").strip().replace("\\", "/").rstrip("/").rpartition("/")[2]
+        for key in ("folder", "filename")
+    )
+    return folder, name
+
+
+def _read_coco(path: Path, notes: _Notes) -> Iterator[Annotation]:
     content = parse_json(read_text(path, ANNOTATION_BYTES), finite=False)
     if not isinstance(content, dict):
         raise TypeError(
@@ -192,13 +279,19 @@ def _read_coco(path: Path) -> Iterator[Annotation]:
                 if fields[key] not in known:
                     raise ValueError(f"its {key} {fields[key]!r} is not an id in the file")
             image = images[fields["image_id"]]
-            left, top, width, height = map(float, fields["bbox"])
-            box = Box(top, left, top + height, left + width)
+            boxes: tuple[Box, ...] = ()
+            if fields.get("bbox"):
+                left, top, width, height = map(float, fields["bbox"])
+                boxes = (Box(top, left, top + height, left + width),)
+            else:
+                notes.bad_boxes.append(f"{where}: has no bbox")
             size = (int(image["height"]), int(image["width"]))
-            entry = Annotation(image["file_name"], names[fields["category_id"]], (box,), size)
-        shown = {"bbox": fields["bbox"], "height": image["height"], "width": image["width"]}
-        _check_entry(entry, where, shown)
-        yield entry
+            entry = Annotation(image["file_name"], names[fields["category_id"]], boxes, size)
+        shown = {
+            "bbox": fields.get("bbox"),
+            **{"height": image["height"], "width": image["width"]},
+        }
+        yield _check_entry(entry, where, shown, notes)
 
 
 def _read_wnid_rows(path: Path) -> Iterator[tuple[str, tuple[int, str | None]]]:
@@ -221,19 +314,27 @@ def _read_box(edges: Mapping[str, Any]) -> Box:
     return Box(top, left, bottom, right)
 
 
-def _check_entry(entry: Annotation, where: str, shown: Mapping[str, Any]) -> None:
-    """Check that an image can have such boxes; they may reach beyond the image."""
+def _check_entry(
+    entry: Annotation, where: str, shown: Mapping[str, Any], notes: _Notes
+) -> Annotation:
+    """Return an entry without boxes that no image can have; they may reach beyond the image."""
     if not entry.file:
         raise ValueError(f"{where}: file is empty; it names an image; got {shown}")
     if entry.size is not None and min(entry.size) < 1:
         raise ValueError(f"{where}: width and height must be >= 1, got {shown}")
-    for box in entry.boxes:
-        finite = all(map(math.isfinite, astuple(box)))
-        if not (finite and box.left < box.right and box.top < box.bottom):
-            raise ValueError(
-                f"{where}: a box has finite edges, the left before the right one and the top "
-                f"before the bottom one; got {shown}"
-            )
+    good = tuple(box for box in entry.boxes if _is_box(box))
+    if len(good) == len(entry.boxes):
+        return entry
+    notes.bad_boxes.append(
+        f"{where}: a box has finite edges, the left before the right one and the top "
+        f"before the bottom one; got {shown}"
+    )
+    return entry._replace(boxes=good)
+
+
+def _is_box(box: Box) -> bool:
+    finite = all(map(math.isfinite, astuple(box)))
+    return finite and box.left < box.right and box.top < box.bottom
 
 
 def _list_files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:

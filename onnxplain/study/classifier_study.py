@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from onnxplain.core.data import Case, make_rng
+from onnxplain.core.data import Box, Case, make_rng
 from onnxplain.core.errors import DeviceError, ModelError, OutputError
 from onnxplain.core.flow import Flow, advise_scores_alone, start_flow
 from onnxplain.core.protocols import Classifier
 from onnxplain.engine.run import EngineProgress, Job, Outcome, run
-from onnxplain.engine.settle import settle_methods
-from onnxplain.image import MAX_PIXELS, read_image
+from onnxplain.engine.settle import fit_methods, settle_methods
+from onnxplain.image import MAX_PIXELS, Frame, read_image
 from onnxplain.metrics import MetricResult
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import Explainer
@@ -102,7 +102,8 @@ def study_classifier(
     OnnxplainError
         If the classifier fails to run at all, or results cannot be written.
     """
-    methods, gradients = settle_methods([pair.method for pair in explainers], classifier)
+    fitted = fit_methods([pair.method for pair in explainers], classifier.size)
+    methods, gradients = settle_methods(fitted, classifier)
     settled = tuple(
         pair._replace(method=method) for pair, method in zip(explainers, methods, strict=True)
     )
@@ -125,6 +126,7 @@ class _Work:
     explainer: Explainer
     keys: dict[str, Judge]
     open: tuple[Judge, ...]  # those without a row
+    box_error: Exception | None = None  # why metrics that look at boxes cannot judge
     results: list[MetricResult | Exception] = field(default_factory=list)
 
 
@@ -213,16 +215,21 @@ class _ClassifierStudy:
             self.steps.append(Step((row["key"],), written, len(self.explainers)))
             return
         self.steps.append(Step((row["key"],), written, 0))
-        boxes = question.item.boxes_in(subject.frame.original)
+        boxes: tuple[Box, ...] = ()
+        box_error: ValueError | None = None
+        try:
+            boxes = question.item.boxes_in(subject.frame.original)
+        except ValueError as error:  # metrics that do not look at boxes still judge
+            box_error = error
         inside = tuple(subject.frame.box(box) for box in boxes)
         assert question.target is not None
         case = replace(subject.case(question.target), boxes=inside)
         for explainer in self.explainers:
-            work = self._make_work(question, explainer)
+            work = replace(self._make_work(question, explainer), box_error=box_error)
             if not work.open:
                 self.steps.append(Step(tuple(work.keys), (), 1))
                 continue
-            flow = _explain_and_judge(work, case, self.keeper)
+            flow = _explain_and_judge(work, case, subject.frame, self.keeper)
             advice = advise_scores_alone(explainer.method)
             job = Job((case,), (flow,), explainer.fill.fill, self.seed, advice)
             self.works[job] = work
@@ -246,21 +253,24 @@ class _ClassifierStudy:
         return (row,)
 
 
-def _explain_and_judge(work: _Work, case: Case, keeper: Keeper | None) -> Flow[None]:
+def _explain_and_judge(work: _Work, case: Case, frame: Frame, keeper: Keeper | None) -> Flow[None]:
     """Explain a case, or find the heatmap that was kept, and judge it."""
     question, explainer = work.question, work.explainer
     seed = question.seed
     name = f"{Path(case.name).stem}-{explainer.name}-{question.heatmap_key(explainer)}"
     heatmap = keeper.find(name, case.size) if keeper else None
     if heatmap is None:
-        # A heatmap made elsewhere is found by the image's path; nothing is drawn by the name.
-        is_given = isinstance(explainer.method, Given)
-        explained = replace(case, name=question.item.file) if is_given else case
-        attribution = yield from start_flow(explainer.method, explained, seed)
-        heatmap = attribution.heatmap
+        if isinstance(explainer.method, Given):
+            interpolation = question.classifier.preprocessing.interpolation
+            heatmap = explainer.method.read(question.item.file, frame, interpolation)
+        else:
+            heatmap = (yield from start_flow(explainer.method, case, seed)).heatmap
         if keeper:
             keeper.keep(name, heatmap)
     for judge in work.open:
+        if work.box_error is not None and judge.metric.looks_at_boxes:
+            work.results.append(work.box_error)
+            continue
         try:
             rng = make_rng(seed, case.name, judge.metric.name)
             work.results.append((yield from judge.metric.flow(case, heatmap, rng)))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from onnxplain.core.data import Box, Size
-from onnxplain.study.annotations import read_annotations, read_wnids
+from onnxplain.study.annotations import UNIT, read_annotations, read_wnids
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,15 @@ class Item:
     class_name: str | None = None
 
     def boxes_in(self, size: Size) -> tuple[Box, ...]:
-        """Return the boxes in pixels of the image at another size."""
+        """Return the boxes in pixels of the image at another size.
+
+        Raises
+        ------
+        ValueError
+            If there are boxes, and they were drawn on an image of another shape.
+        """
+        if self.boxes and self.size not in (None, UNIT):
+            _check_same_shape(self.size, size)
         rows, columns = self.size or size
         y, x = size[0] / rows, size[1] / columns
         return tuple(
@@ -49,8 +60,28 @@ class Item:
         )
 
 
+def _check_same_shape(annotated: Size, size: Size) -> None:
+    """Check that one size is the other one scaled, up to a pixel of the smaller image."""
+    (rows, columns), most = annotated, max(*annotated, *size)
+    if abs(rows * size[1] - columns * size[0]) <= most:
+        return
+    texts = f"{rows}x{columns} and the photo has {size[0]}x{size[1]} (rows x columns)"
+    if abs(columns * size[1] - rows * size[0]) <= most:
+        raise ValueError(
+            f"the boxes were drawn on an image of {texts}: it lies on its side, as in a tool that "
+            f"ignores the EXIF orientation; annotate the photo upright"
+        )
+    raise ValueError(
+        f"the boxes were drawn on an image of {texts}, which is another shape; annotate the photo "
+        f"that is explained"
+    )
+
+
 def read_items(
-    images: Path, annotations: Path | None = None, wnids: Path | None = None
+    images: Path,
+    annotations: Path | None = None,
+    wnids: Path | None = None,
+    notify: Callable[[str], None] = log.warning,
 ) -> list[Item]:
     """Read which images there are and what they show.
 
@@ -62,13 +93,16 @@ def read_items(
         A ``.csv`` with one row per box: ``file``, ``class_index`` or ``class_name`` or both
         (`onnxplain.study.labels.find_known_items` compares them), and if there are boxes
         ``xmin, ymin, xmax, ymax`` with the ``width, height`` of the image that they were
-        drawn on; a folder of ImageNet's ``.xml`` files; or COCO's ``.json``. Without
+        drawn on (1, 1 for boxes in [0, 1]); a folder of ImageNet's ``.xml`` files, in the
+        same folders as the photos or with names that occur once; or COCO's ``.json``. Without
         annotations every folder below `images` is a class and holds its images, and images
         beside those folders have no label. Hidden files and folders are left out.
     wnids : path, optional
         A ``.csv`` with the columns ``wnid`` and ``class_index``, and optionally
         ``class_name`` or ``names``, for labels that are WordNet ids, such as those of
         ImageNet's folders and ``.xml`` files.
+    notify : callable
+        Called with a sentence on boxes and photos that are left out.
 
     Returns
     -------
@@ -78,11 +112,12 @@ def read_items(
     Raises
     ------
     ValueError
-        If something cannot be read, a box or a size is impossible, or there are no items.
+        If something cannot be read, a size is impossible, all boxes lie in [0, 1], it is not
+        clear whose annotations a file holds, or there are no items.
     """
     if not images.is_dir():
         raise ValueError(f"{images}: is not a folder of images")
-    entries = read_annotations(images, annotations)
+    entries = read_annotations(images, annotations, notify)
     index = read_wnids(wnids) if wnids else {}
     if not entries:
         raise ValueError(

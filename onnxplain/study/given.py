@@ -11,16 +11,18 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from onnxplain.core.arrays import read_npy
-from onnxplain.core.data import Attribution, Case, Size
+from onnxplain.core.data import Attribution, Case, Heatmap, Interpolation, Size
 from onnxplain.core.flow import Flow
 from onnxplain.core.params import Param, Parametrised
-from onnxplain.metrics.base import check_heatmap
+from onnxplain.image import Frame, place_frame
+from onnxplain.metrics.base import fit_heatmap
 
 
 @dataclass(frozen=True)
 class Given(Parametrised):
-    """The heatmap ``FOLDER/PATH.npy`` for the image ``PATH.jpg``, at the classifier's size.
+    """The heatmap ``FOLDER/PATH.npy`` for the image ``PATH.jpg``.
 
+    It has the classifier's size, or the photo's: then it is cropped and resized as the photo.
     The path is relative to the folder of images. If there is no such heatmap, the one with
     the image's name is taken: ``FOLDER/NAME.npy``.
 
@@ -43,20 +45,41 @@ class Given(Parametrised):
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Read the heatmap of a case that is named by its image's path; ask nothing.
 
+        Here it has the size of the case's image: a case does not know its photo.
+
         Raises
         ------
         ValueError
             If there is no heatmap, or it cannot be used.
         """
         yield from ()
-        path = self.path(case.name)
+        return Attribution(self.read(case.name, place_frame(case.size, case.size)))
+
+    def read(self, image: str, frame: Frame, interpolation: Interpolation = "bilinear") -> Heatmap:
+        """Read the heatmap of an image, at the classifier's size.
+
+        Parameters
+        ----------
+        image : str
+            Path below the images' folder.
+        frame : Frame
+            Which part of the photo the classifier sees.
+        interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}
+            How the photo was resampled.
+
+        Raises
+        ------
+        ValueError
+            If there is no heatmap, or it cannot be used.
+        """
+        path = self.path(image)
         try:
-            heatmap = check_heatmap(read_npy(path), case.size)
+            heatmap = fit_heatmap(read_npy(path), frame, interpolation)
         except OSError as error:
             raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
         except (ValueError, TypeError, EOFError) as error:
-            raise ValueError(f"{path}: is not a heatmap of {case.size}: {error}") from error
-        return Attribution(heatmap.astype(np.float32))
+            raise ValueError(f"{path}: is not a heatmap of {frame.size}: {error}") from error
+        return heatmap.astype(np.float32)
 
     def path(self, image: str) -> Path:
         """Return where the heatmap of an image is; `image` is relative to the images' folder."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -69,7 +69,13 @@ def prepare(plan: Plan, *, shard: tuple[int, int] | None = None, device: str = "
     OnnxplainError
         If a model cannot be loaded.
     """
-    everything = _read_plan_items(plan)
+    notices: list[str] = []
+
+    def notify(notice: str) -> None:
+        notices.append(notice)
+        log.warning("%s", notice)
+
+    everything = _read_plan_items(plan, notify)
     items = _take_shard(draw_sample(everything, plan.limit, plan.seed), shard)
     get_inpainter = cache(lambda: _load_plan_inpainter(plan.inpainter, device))
     explainers = make_explainers(plan, get_inpainter)
@@ -78,12 +84,6 @@ def prepare(plan: Plan, *, shard: tuple[int, int] | None = None, device: str = "
             explainer.method.check(item.file for item in everything)
     judges = make_judges(plan, get_inpainter, device=device)
     check_boxes(judges, everything)
-    notices: list[str] = []
-
-    def notify(notice: str) -> None:
-        notices.append(notice)
-        log.warning("%s", notice)
-
     waiting = []
     for wanted in plan.models or (Entry(DEFAULT_MODEL),):
         name, classifier = _load_plan_model(wanted, device)
@@ -92,12 +92,12 @@ def prepare(plan: Plan, *, shard: tuple[int, int] | None = None, device: str = "
     return Work(explainers, judges, waiting, notices)
 
 
-def _read_plan_items(plan: Plan) -> list[Item]:
+def _read_plan_items(plan: Plan, notify: Callable[[str], None]) -> list[Item]:
     """Read everything that the folder holds, whichever of it is taken."""
     if plan.images is None:
         raise ValueError("give the FOLDER of the images, or images = in the plan")
     annotations, wnids = (Path(path) if path else None for path in (plan.annotations, plan.wnids))
-    return read_items(Path(plan.images), annotations, wnids)
+    return read_items(Path(plan.images), annotations, wnids, notify)
 
 
 def _take_shard(items: Sequence[Item], shard: tuple[int, int] | None) -> Sequence[Item]:

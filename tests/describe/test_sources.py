@@ -13,6 +13,7 @@ from onnx import helper
 from onnxplain.core.errors import ModelError
 from onnxplain.describe.resolve import resolve_spec
 from onnxplain.describe.sources import format_spec_toml, read_sources
+from onnxplain.graph.load import ModelFile
 from tests.helpers import models
 from tests.helpers.described import get_normalisation, make_net, save_and_read
 
@@ -178,3 +179,35 @@ def test_metadata_beyond_the_bounds_is_an_error(tmp_path: Path) -> None:
         helper.set_model_props(proto, {"onnxplain.spec": content})
         with pytest.raises(ModelError, match="ONNX metadata"):
             resolve_spec(save_and_read(proto, tmp_path), {})
+
+
+def make_labelled_net(folder: Path, key: str, text: str) -> ModelFile:
+    proto = models.convnet()
+    helper.set_model_props(proto, {key: text})
+    return save_and_read(proto, folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("v,w,x,y,z", "v, w, x, y, z", "v\nw\nx\ny\nz\n"),
+        *('{"z": 4, "v": 0, "w": 1, "x": 2, "y": 3}', "4: z\n3: y\n2: x\n1: w\n0: v"),
+    ],
+)
+@pytest.mark.parametrize("key", ["names", "labels", "classes"])
+def test_class_names_in_metadata_are_read_in_every_usual_form(
+    key: str, text: str, tmp_path: Path
+) -> None:
+    spec = resolve_spec(make_labelled_net(tmp_path, key, text), {"preprocessing": "lite"})
+    assert spec.class_names == tuple("vwxyz")
+    assert spec.sources["class_names"] == "ONNX metadata"
+
+
+@pytest.mark.parametrize(
+    "text", ["5", "", "five kinds, of things", "{0: 'a', 0: 'b'}", "0: a\n2: b"]
+)
+def test_metadata_that_hold_no_names_of_these_classes_are_passed_over(
+    text: str, tmp_path: Path
+) -> None:
+    spec = resolve_spec(make_labelled_net(tmp_path, "labels", text), {"preprocessing": "lite"})
+    assert spec.sources["class_names"] == "numbered"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from onnxplain.core.errors import ModelError
-from onnxplain.engine.settle import settle_method, settle_methods
-from onnxplain.methods import FIDO, MP, MP2, RISE
+from onnxplain.engine.settle import fit_methods, settle_method, settle_methods
+from onnxplain.methods import FIDO, MP, MP2, RISE, SP
 from tests.helpers.nets import CurvedGradients, Net, curved
 
 SIZE = (6, 8)
@@ -67,3 +67,17 @@ def test_error_keeps_the_type_that_the_classifier_raised() -> None:
 
     with pytest.raises(Undifferentiable, match="node 'relu'; explain it with scores alone: mp2"):
         settle_method(MP2(gain="gradient"), Refusing(curved(WEIGHTS), SIZE))
+
+
+def test_defaults_that_do_not_fit_small_images_are_made_smaller(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As of MNIST; what somebody set stays, and fails with its own message."""
+    methods = [SP(), MP(), MP2(), FIDO(), RISE(), FIDO(grid=40), SP(patch=30)]
+    assert fit_methods(methods, (20, 28)) == [
+        *(SP(patch=3), MP(grid=20), MP2(grid=20), FIDO(grid=20)),
+        *(RISE(), FIDO(grid=40), SP(patch=30)),
+    ]
+    assert "sp: patch is 3, as its default of 29 does not fit images of 20 x 28" in caplog.text
+    assert fit_methods(methods, (224, 224)) == methods
+    assert fit_methods([SP()], (29, 29)) == [SP()]

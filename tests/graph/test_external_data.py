@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from onnxplain.core.errors import ModelError
 from onnxplain.graph.external_data import list_external_files
-from onnxplain.graph.load import read_model
+from onnxplain.graph.load import load_weights, read_model
 from tests.helpers import models
 
 
@@ -67,6 +68,54 @@ def test_external_data_that_is_a_link_is_an_error(tmp_path: Path) -> None:
     inner.symlink_to(tmp_path)
     with pytest.raises(ModelError, match="link"):
         read_model(relocate(path, "sub/outside"))
+
+
+def save_in_cache(folder: Path) -> Path:
+    """Save a net as the Hugging Face cache holds it: names that are links to blobs."""
+    cache = folder / "models--someone--net"
+    snapshot, blobs = cache / "snapshots" / "abc" / "onnx", cache / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    path = save_external(snapshot)
+    for number, name in enumerate(("net.onnx", "net.onnx.data")):
+        (snapshot / name).rename(blobs / str(number))
+        (snapshot / name).symlink_to(f"../../../blobs/{number}")
+    return path
+
+
+def test_links_to_the_blobs_of_a_hugging_face_cache_are_followed(tmp_path: Path) -> None:
+    path = save_in_cache(tmp_path)
+    (tmp_path / "plain").mkdir()
+    plain = read_model(save_external(tmp_path / "plain"))
+    linked = read_model(path)
+    assert linked.sha256 == plain.sha256
+    assert not linked.external
+    assert linked.proto.graph.node == plain.proto.graph.node
+    whole = load_weights(plain).graph.initializer
+    for own, other in zip(linked.proto.graph.initializer, whole, strict=True):
+        np.testing.assert_array_equal(numpy_helper.to_array(own), numpy_helper.to_array(other))
+
+
+def test_links_out_of_the_cache_are_errors(tmp_path: Path) -> None:
+    path = save_in_cache(tmp_path)
+    data = path.parent / "net.onnx.data"
+    outside = data.resolve().rename(tmp_path / "outside")
+    data.unlink()
+    data.symlink_to(outside)
+    with pytest.raises(ModelError, match="is a link"):
+        read_model(path)
+    blob = tmp_path / "models--someone--net" / "blobs" / "1"
+    blob.symlink_to(outside)  # a blob that is a link leads out as well
+    data.unlink()
+    data.symlink_to(blob)
+    with pytest.raises(ModelError, match="is a link"):
+        read_model(path)
+    other = tmp_path / "models--other" / "blobs"
+    other.mkdir(parents=True)
+    data.unlink()
+    data.symlink_to(outside.rename(other / "1"))
+    with pytest.raises(ModelError, match="is a link"):
+        read_model(path)
 
 
 def test_external_data_of_a_constant_node_is_found(tmp_path: Path) -> None:

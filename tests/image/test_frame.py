@@ -41,6 +41,21 @@ def test_pad_keeps_the_aspect_between_black_borders() -> None:
     np.testing.assert_allclose(brought[37:186], 1, atol=1e-6)
 
 
+@given(original=sizes, size=sizes, fit=fits, crop=crops, high=st.floats(1e-3, 1e30))
+@settings(max_examples=60, deadline=None)
+def test_map_is_brought_as_the_photo(
+    original: tuple[int, int], size: tuple[int, int], fit: Fit, crop: float, high: float
+) -> None:
+    """Values of any range; borders hold the least value."""
+    frame = place_frame(original, size, fit, crop)
+    heatmap = np.random.default_rng(4).random(original)
+    brought = frame.bring_map(heatmap * high - high)
+    photo = frame.bring(np.repeat(heatmap[..., None], 3, 2).astype(np.float32))[..., 0]
+    photo[photo == 0] = photo[photo > 0].min()
+    np.testing.assert_allclose(brought / high + 1, photo, atol=1e-5)
+    np.testing.assert_array_equal(frame.bring_map(np.full(original, 0.3)), np.full(size, 0.3))
+
+
 @given(original=sizes, size=sizes, fit=fits, crop=crops, data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_boxes_move_with_the_pixels(

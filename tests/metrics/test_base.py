@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
+from onnxplain.image import place_frame
 from onnxplain.metrics import SSIM
 from onnxplain.metrics.base import (
     MetricResult,
     check_heatmap,
     check_map_size,
+    fit_heatmap,
     nan_to_none,
     to_row,
 )
@@ -33,7 +35,7 @@ def test_row_holds_the_identity_parameters_and_value_of_a_metric():
     ("heatmap", "message"),
     [
         ([], "judges a heatmap, got none"),
-        (np.zeros((2, 4)), r"shape \(2, 4\) and the image \(2, 3\); resize"),
+        (np.zeros((2, 4)), r"shape \(2, 4\) and the image \(2, 3\); crop and resize it as"),
         ([[1, 2, np.inf], [0, 0, 0]], "NaN or infinite"),
     ],
 )
@@ -46,6 +48,47 @@ def test_checked_heatmap_is_float64_with_equal_values():
     checked = check_heatmap(np.float32([[0.1, 2], [3, 4]]), (2, 2))
     assert checked.dtype == np.float64
     np.testing.assert_array_equal(checked, np.float32([[0.1, 2], [3, 4]]))
+
+
+class Tensor:
+    """As PyTorch's on a device: NumPy takes it after detach and cpu only."""
+
+    def __init__(self, values: np.ndarray, ready: bool = False) -> None:
+        self.values, self.ready = values, ready
+
+    def detach(self) -> "Tensor":
+        return self
+
+    def cpu(self) -> "Tensor":
+        return Tensor(self.values, True)
+
+    def __array__(self, dtype=None, copy=None):
+        assert self.ready
+        return self.values.astype(dtype or self.values.dtype)
+
+
+MAP = np.random.default_rng(5).random((6, 9))
+
+
+@pytest.mark.parametrize("heatmap", [MAP, MAP[None], MAP[None, None], Tensor(MAP), MAP.tolist()])
+def test_arrays_tensors_and_lists_are_heatmaps(heatmap):
+    np.testing.assert_array_equal(check_heatmap(heatmap, (6, 9)), MAP)
+    assert check_map_size(heatmap) == (6, 9)
+
+
+def test_heatmap_of_the_photo_is_cropped_as_the_photo():
+    frame = place_frame((6, 9), (3, 3))
+    photo = np.repeat(MAP[..., None], 3, 2).astype(np.float32)
+    expected = frame.bring(photo)[..., 0]
+    for heatmap in (MAP, MAP[None], MAP[..., None], Tensor(MAP)):
+        np.testing.assert_allclose(fit_heatmap(heatmap, frame), expected, atol=1e-6)
+    np.testing.assert_array_equal(fit_heatmap(MAP[:3, :3], frame), MAP[:3, :3])
+    with pytest.raises(ValueError, match=r"shape \(3, 6, 9\); it is .* average its channels"):
+        fit_heatmap(np.stack([MAP] * 3), frame)
+    with pytest.raises(ValueError, match=r"shape \(4, 9\); it is a map of the photo \(6, 9\), or"):
+        fit_heatmap(MAP[:4], frame)
+    with pytest.raises(ValueError, match="NaN"):
+        fit_heatmap(np.where(MAP > 0.9, np.nan, MAP), frame)
 
 
 def test_size_of_a_map_needs_two_axes():

@@ -7,9 +7,10 @@ import pytest
 
 import onnxplain
 from onnxplain import metrics
-from onnxplain.core.data import Box, Case, make_rng
+from onnxplain.core.data import Box, Case, Preprocessing, make_rng
 from onnxplain.engine.run import Job, run
 from onnxplain.fills import Blur
+from onnxplain.image import place_frame, resize
 from onnxplain.metrics import Deletion
 from onnxplain.metrics.naming import takes_fill
 from onnxplain.registry import FILLS
@@ -177,8 +178,25 @@ def test_function_that_gives_no_probabilities_is_an_error(function, message):
 def test_function_needs_an_array_and_a_heatmap_of_its_size():
     with pytest.raises(TypeError, match="from_callable"):
         metrics.deletion(always_same, "photo.jpg", HEATMAP)
-    with pytest.raises(ValueError, match="resize the heatmap"):
+    with pytest.raises(ValueError, match=r"shape \(\d+, \d+\); it is a map of the photo"):
         metrics.deletion(always_same, IMAGE, HEATMAP[:-1])
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("name", ["deletion", "insertion"])
+def test_heatmap_of_the_photo_is_judged_as_if_cropped_with_the_photo(name, interpolation):
+    """Squeezed to the classifier's size, it would lie beside the photo's pixels."""
+    photo = RNG.random((32, 60, 3), np.float32)
+    heatmap = np.kron(RNG.random((4, 5)), np.ones((8, 12)))
+    classifier = onnxplain.from_callable(CURVED, size=SIZE, n_classes=2)
+    classifier.preprocessing = Preprocessing("crop", 0.8, interpolation)
+    frame = place_frame(photo.shape[:2], SIZE, "crop", 0.8)
+    cropped = frame.bring(np.repeat(heatmap[..., None], 3, 2).astype(np.float32), interpolation)
+    score = metrics.judge(f"{name}:step=40", classifier, photo, heatmap, 1)
+    expected = metrics.judge(f"{name}:step=40", classifier, photo, cropped[..., 0], 1)
+    squeezed = metrics.judge(f"{name}:step=40", classifier, photo, resize(heatmap, SIZE), 1)
+    assert score.value == pytest.approx(expected.value, abs=1e-4)
+    assert abs(score.value - squeezed.value) > 1e-3
 
 
 def test_every_public_name_exists_and_others_are_an_error():

@@ -91,7 +91,6 @@ def test_size_of_zero_in_xml_is_unknown(tmp_path: Path):
     ("text", "problem"),
     [
         (XML.format(50, 0, 1), "a.xml: width and height must be >= 1"),
-        (XML.format(50, 60, 7), "a.xml: a box has .*'xmin': '7'"),
         (XML.format("wide", 60, 1), "a.xml: invalid literal"),
         ("<", "a.xml: unclosed token"),
     ],
@@ -104,7 +103,7 @@ def test_bad_xml_is_an_error_that_names_the_file(tmp_path: Path, text: str, prob
         read_items(tmp_path, tmp_path)
 
 
-def coco(bbox: list[float], **image: object) -> str:
+def coco(bbox: list[float] | None, **image: object) -> str:
     image = {"id": 9, "file_name": "a.jpg", "width": 50, "height": 60} | image
     label = {"image_id": 9, "category_id": 1, "bbox": bbox}
     return json.dumps(
@@ -143,15 +142,18 @@ def test_coco_boxes_are_a_corner_and_an_extent(tmp_path: Path):
         ("keys.json", "{}", "no column or key 'categories'"),
         ("empty.csv", HEAD, "no images; give"),
         ("names.csv", HEAD + "a.jpg,3,,cat,,,,,,\na.jpg,3,,dog,,,,,,\n", "class 3 is cat and dog"),
-        ("nan.csv", HEAD + "a.jpg,3,,,0,nan,9,8,20,10\n", "line 2: a box has finite edges"),
-        ("inverted.csv", HEAD + "a.jpg,3,,,9,0,9,8,20,10\n", "line 2: a box .* 'xmin': '9'"),
         ("flat.csv", HEAD + "a.jpg,3,,,0,0,9,8,20,0\n", "line 2: width and height must be >= 1"),
         ("nameless.csv", HEAD + ",3,,,0,0,9,8,20,10\n", "line 2: file is empty"),
+        ("parts.csv", HEAD + "a.jpg,3,,,0,.5,.9,.8,20,10\n", r"a.jpg: the boxes lie in \[0, 1\]"),
+        ("parts.json", coco([0.1, 0.2, 0.5, 0.5]), r"a.jpg: the boxes lie in \[0, 1\]"),
+        (
+            "sizes.csv",
+            HEAD + "a.jpg,3,,,0,0,9,8,20,10\na.jpg,3,,,0,0,9,8,10,20\n",
+            "a.jpg: has boxes for 10x20 and for 20x10",
+        ),
         ("list.json", "[]", "a COCO file is an object .* this is a list"),
         ("texts.json", '{"categories": ["cat"]}', "not readable labels"),
         ("flat.json", coco([1, 2, 3, 4], height=0), "annotation 1: width and height must be"),
-        ("box.json", coco([1, 2, 0, 4]), "annotation 1: a box has"),
-        ("infinite.json", coco([1, 2, 3, float("inf")]), "annotation 1: a box has"),
         ("edges.json", coco([1, 2, 3]), "annotation 1: not enough values"),
         ("image.json", coco([1, 2, 3, 4], id=8), "image_id 9 is not an id in the file"),
     ],
@@ -234,3 +236,92 @@ def test_labels_beyond_the_bounds_are_errors_that_name_the_file(
         source.write_text(text)
     with pytest.raises(ValueError, match=name):
         read_items(tmp_path, source)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("nan.csv", HEAD + "a.jpg,3,,,0,nan,9,8,20,10\n", "line 2: a box has finite edges"),
+        ("flat.csv", HEAD + "a.jpg,3,,,9,0,9,8,20,10\n", "'xmin': '9'"),
+        ("flat.json", coco([1, 2, 0, 4]), "annotation 1: a box has"),
+        ("infinite.json", coco([1, 2, 3, float("inf")]), "annotation 1: a box has"),
+        ("none.json", coco([]), "annotation 1: has no bbox"),
+        ("null.json", coco(None), "annotation 1: has no bbox"),
+    ],
+)
+def test_box_that_no_image_can_have_is_left_out_and_counted(
+    tmp_path: Path, name: str, text: str, problem: str
+):
+    (tmp_path / name).write_text(text)
+    notices: list[str] = []
+    (item,) = read_items(tmp_path, tmp_path / name, notify=notices.append)
+    assert (item.file, item.boxes) == ("a.jpg", ())
+    (notice,) = notices
+    assert f"{name}: 1 of 1 boxes are left out, as " in notice
+    assert problem in notice
+
+
+def test_other_boxes_of_the_image_and_the_set_are_kept(tmp_path: Path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text(
+        HEAD
+        + "a.jpg,3,,,0,0,9,8,20,10\na.jpg,3,,,4,4,4,8,20,10\n"
+        + "b.jpg,3,,,0,0,.5,.5,20,10\nc.jpg,3,,,0,0,1,1,20,10\n"
+    )
+    notices: list[str] = []
+    a, b, c = read_items(tmp_path, labels, notify=notices.append)
+    assert (a.boxes, b.boxes, c.boxes) == ((Box(0, 0, 8, 9),), (), (Box(0, 0, 1, 1),))
+    assert "2 of 4 boxes are left out" in notices[0]
+
+
+def test_boxes_in_parts_of_an_image_of_size_one_are_kept(tmp_path: Path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text(HEAD + "a.jpg,3,,,0,.25,1,.5,1,1\n")
+    (item,) = read_items(tmp_path, labels)
+    assert item.boxes_in((40, 80)) == (Box(10, 0, 20, 80),)
+
+
+def test_xml_belongs_to_the_photo_at_its_path(tmp_path: Path):
+    """Joined by stem, two photos got the boxes and labels of all six."""
+    notices: list[str] = []
+    for folder, edge in (("red", 1), ("green", 2), ("blue", 3)):
+        for stem in "01":
+            for path in (tmp_path / "photos", tmp_path / "xml"):
+                (path / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "photos" / folder / f"{stem}.png").touch()
+            (tmp_path / "xml" / folder / f"{stem}.xml").write_text(XML.format(50, 60, edge))
+    (tmp_path / "photos" / "red" / "2.png").touch()
+    items = read_items(tmp_path / "photos", tmp_path / "xml", notify=notices.append)
+    assert [(item.file, item.boxes[0].left) for item in items] == [
+        *[("blue/0.png", 2), ("blue/1.png", 2), ("green/0.png", 1), ("green/1.png", 1)],
+        *[("red/0.png", 0), ("red/1.png", 0)],
+    ]
+    assert notices == [f"{tmp_path / 'xml'}: 1 of 7 photos have no .xml file in it"]
+
+
+def test_xml_without_folders_is_joined_by_the_names_that_it_holds(tmp_path: Path):
+    for folder in ("red", "green"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "0.png").touch()
+    (tmp_path / "xml").mkdir()
+    text = XML.format(50, 60, 1)
+    for file, named in (("0.xml", ""), ("r.xml", "<folder>{}</folder><filename>0.png</filename>")):
+        (tmp_path / "xml" / "0.xml").unlink(missing_ok=True)
+        words = named.format("C:\\photos\\red")
+        (tmp_path / "xml" / file).write_text(text.replace("<size>", words + "<size>"))
+        if not named:
+            with pytest.raises(ValueError, match=r"0\.xml: may belong to green/0.png, red/0.png"):
+                read_items(tmp_path, tmp_path / "xml")
+    (item,) = read_items(tmp_path, tmp_path / "xml")
+    assert item.file == "red/0.png"
+
+
+def test_xml_without_a_box_keeps_its_class(tmp_path: Path):
+    (tmp_path / "a.jpg").touch()
+    text = XML.format(50, 60, 1)
+    start, end = text.index("<bndbox>"), text.index("</bndbox>") + len("</bndbox>")
+    (tmp_path / "a.xml").write_text(text[:start] + text[end:])
+    notices: list[str] = []
+    (item,) = read_items(tmp_path, tmp_path, notify=notices.append)
+    assert (item.label, item.boxes) == ("n01", ())
+    assert "a.xml: an object has no bndbox" in notices[0]

@@ -287,6 +287,7 @@ def test_failing_method_is_an_error_of_its_rows(net: Net, items: list[Item], tmp
         pixels = reddish(i, *SIZE)
         pixels[0, 0, 1] = 255 * (i % 2)
         save(item.path, pixels)
+    items = [replace(item, size=SIZE) for item in items]
     (sp,) = make_explainers(build_plan(METHODS[:1]), fail_to_load)
     study_plan = [sp, Explainer(Moody(), "moody", sp.fill)]
     list(study_classifier(net, items, study_plan, make_judges(build_plan()), RowFile(path)))
@@ -427,3 +428,19 @@ def test_scored_images_and_filled_holes_are_reported_as_they_come(
     reports.clear()
     run_steps(net, items, tmp_path / "rows.jsonl", study_plan, **progress)
     assert reports == []
+
+
+def test_boxes_of_an_image_of_another_shape_fail_where_boxes_are_looked_at(
+    net: Net, items: list[Item], tmp_path: Path
+):
+    """Scaled to the photo, they would lie beside the object."""
+    path = tmp_path / "rows.jsonl"
+    study_plan = build_plan(METHODS[:1])
+    asked = [items[0], replace(items[1], size=(24, 20)), replace(items[2], size=(10, 12))]
+    explainers, judges = make_explainers(study_plan, fail_to_load), make_judges(study_plan)
+    list(study_classifier(net, asked, explainers, judges, RowFile(path)))
+    status = {(row["image"], row["metric"]): row["status"] for row in find_rows(path, kind="score")}
+    assert {key for key, value in status.items() if value != "done"} == {("1.png", "localisation")}
+    (failed,) = find_rows(path, kind="score", status="error")
+    assert "an image of 24x20 and the photo has 20x24" in failed["error"]
+    assert "lies on its side" in failed["error"]

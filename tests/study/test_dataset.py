@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from onnxplain.core.data import Box
+from onnxplain.core.data import Box, Size
 from onnxplain.study.dataset import Item, draw_sample, is_held_out, read_items
 from tests.conftest import shared
 
 
 def test_boxes_follow_a_scaled_image():
     item = Item("a", Path("a"), 0, (Box(10, 20, 30, 40),), (100, 200))
-    assert item.boxes_in((50, 400)) == (Box(5, 40, 15, 80),)
+    assert item.boxes_in((50, 100)) == (Box(5, 10, 15, 20),)
+    assert item.boxes_in((33, 67))[0].right == pytest.approx(40 * 67 / 200)  # a pixel is rounded
     assert Item("a", Path("a"), 0, (Box(1, 2, 3, 4),)).boxes_in((9, 9)) == (Box(1, 2, 3, 4),)
+
+
+@pytest.mark.parametrize(
+    ("size", "problem"),
+    [
+        ((200, 100), r"100x200 and the photo has 200x100 .*lies on its side"),
+        ((400, 200), "EXIF orientation"),
+        ((50, 400), "is another shape"),
+        ((100, 100), "is another shape"),
+    ],
+)
+def test_boxes_drawn_on_an_image_of_another_shape_are_refused(size: Size, problem: str):
+    item = Item("a", Path("a"), 0, (Box(10, 20, 30, 40),), (100, 200))
+    with pytest.raises(ValueError, match=problem):
+        item.boxes_in(size)
+    assert replace(item, boxes=()).boxes_in(size) == ()
+
+
+def test_size_of_one_means_that_boxes_are_parts_of_the_image():
+    item = Item("a", Path("a"), 0, (Box(0.1, 0.25, 0.5, 1),), (1, 1))
+    assert item.boxes_in((200, 100)) == (Box(20, 25, 100, 100),)
 
 
 def test_wordnet_ids_become_class_indices(tmp_path: Path):

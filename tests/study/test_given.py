@@ -11,6 +11,7 @@ import pytest
 from onnxplain.core.data import Case
 from onnxplain.engine.run import Job, collect_values
 from onnxplain.fills import Black
+from onnxplain.image import place_frame
 from onnxplain.metrics import Deletion
 from onnxplain.metrics.judging import judge
 from onnxplain.study.classifier_study import study_classifier
@@ -117,6 +118,22 @@ def test_heatmap_of_an_image_is_read_as_it_is(tmp_path: Path, net: Net):
     (attribution,) = collect_values(net, [job])
     assert np.array_equal(attribution.heatmap, heatmap)
     assert net.calls == []
+
+
+def test_heatmap_of_the_photo_is_cropped_as_the_photo(net: Net, items: list[Item], tmp_path: Path):
+    theirs = np.random.default_rng(3).random((20, 24))
+    np.save(tmp_path / "0.npy", theirs[None])
+    path = tmp_path / "rows.jsonl"
+    (explainer,) = make_explainers(build_plan(("given",)), fail_to_load)
+    explainers = [explainer._replace(method=Given(str(tmp_path)))]
+    plan = build_plan(metrics=("deletion:step=32", "pointing"))
+    list(study_classifier(net, items[:1], explainers, make_judges(plan), RowFile(path)))
+    seen = place_frame((20, 24), SIZE).bring_map(theirs)
+    expected = judge(Deletion(step=32), net, items[0].path, seen, 1)
+    (row,) = find_rows(path, metric="deletion")
+    assert row["value"] == pytest.approx(expected.value, abs=1e-6)
+    (row,) = find_rows(path, metric="pointing")
+    assert row["details"]["maximum"] == list(np.unravel_index(seen.argmax(), SIZE))
 
 
 def test_checksum_follows_the_content_of_the_heatmap(tmp_path: Path):

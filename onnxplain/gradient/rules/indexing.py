@@ -115,6 +115,46 @@ def gather_nd(tape: Tape, node: Node, g: str) -> Grads:
 
 
 @first_output_rule
+def scatter_nd(tape: Tape, node: Node, g: str) -> Grads:
+    data, index, updates = node.inputs[:3]
+    kept, placed = g, None
+    if _replaces(node) and tape.wants(data):
+        kept = tape.op("ScatterND", g, index, tape.zeros_like(updates))
+    if tape.wants(updates):
+        placed = tape.op("GatherND", g, index)
+    return [kept, None, placed]
+
+
+@first_output_rule
+def scatter_elements(tape: Tape, node: Node, g: str) -> Grads:
+    data, index, updates = node.inputs[:3]
+    axis = node.attributes.get("axis", 0)
+    kept, placed = g, None
+    if _replaces(node) and tape.wants(data):
+        kept = tape.op("ScatterElements", g, index, tape.zeros_like(updates), axis=axis)
+    if tape.wants(updates):
+        placed = tape.op("GatherElements", g, index, axis=axis)
+    return [kept, None, placed]
+
+
+def _replaces(node: Node) -> bool:
+    """Return whether updates stand in for what they are put on; else they are added to it."""
+    reduction = node.attributes.get("reduction", "none")
+    if reduction not in ("none", "add"):
+        raise Refusal(f"its reduction is {reduction!r}")
+    return bool(reduction == "none")
+
+
+@first_output_rule
+def top_k(tape: Tape, node: Node, g: str) -> Grads:
+    axis = node.attributes.get("axis", -1)
+    return [
+        tape.op("ScatterElements", tape.zeros_like(node.x), node.outputs[1], g, axis=axis),
+        None,
+    ]
+
+
+@first_output_rule
 def pad(tape: Tape, node: Node, g: str) -> Grads:
     rank = len(tape.shape(node.x))
     pads = tape.integers(node.inputs[1], "pads")
@@ -164,5 +204,8 @@ RULES: dict[str, Rule] = {
     "GatherElements": gather_elements,
     "GatherND": gather_nd,
     "Pad": pad,
+    "ScatterElements": scatter_elements,
+    "ScatterND": scatter_nd,
     "Slice": slice_,
+    "TopK": top_k,
 }

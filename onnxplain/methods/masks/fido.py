@@ -21,7 +21,7 @@ import numpy as np
 
 from onnxplain.core.data import Attribution, Case, Size
 from onnxplain.core.flow import Flow, MaskQuery
-from onnxplain.core.params import Param, Parametrised
+from onnxplain.core.params import Param, Parametrised, shrink_default
 from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import ArrayMasks, CellMasks
 from onnxplain.methods.masks.optim import Adam, FloatArray, check_grid, sigmoid
@@ -111,6 +111,10 @@ class FIDO(Parametrised):
     def needs_gradients(self) -> bool:
         """Whether the method cannot run without gradients."""
         return self.estimator == "gradient"
+
+    def fitted(self, size: Size) -> FIDO:
+        """Return the same method with one cell per pixel, if the default has more."""
+        return shrink_default(self, "grid", min(size), min(size))
 
     def settled(self, *, gradients: bool) -> FIDO:
         """Return this method with ``auto`` resolved."""

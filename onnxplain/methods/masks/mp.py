@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Attribution, Case, Image, Size
 from onnxplain.core.flow import Flow, ImageQuery, MaskQuery
-from onnxplain.core.params import Param, Parametrised
+from onnxplain.core.params import Param, Parametrised, shrink_default
 from onnxplain.core.protocols import Masks
 from onnxplain.image import gaussian_blur, resize
 from onnxplain.masks.enlarge import Enlargement
@@ -130,6 +130,10 @@ class MP(Parametrised):
     def needs_gradients(self) -> bool:
         """Whether the method cannot run without gradients."""
         return self.estimator == "gradient"
+
+    def fitted(self, size: Size) -> MP:
+        """Return the same method with one cell per pixel, if the default has more."""
+        return shrink_default(self, "grid", min(size), min(size))
 
     def settled(self, *, gradients: bool) -> MP:
         """Return this method with ``auto`` resolved."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Attribution, Case, Size
 from onnxplain.core.flow import Flow, MaskQuery
-from onnxplain.core.params import Param, Parametrised
+from onnxplain.core.params import Param, Parametrised, shrink_default
 from onnxplain.image import resize
 from onnxplain.masks.families import UnionMasks, list_corners, place_patches, prepend_empty_mask
 
@@ -70,6 +70,10 @@ class SP(Parametrised):
     share: Annotated[
         int, Param("pixels between patches that are filled together; 0 fills each alone", ge=0)
     ] = 0
+
+    def fitted(self, size: Size) -> SP:
+        """Return the same method with a patch of the default's share, if that does not fit."""
+        return shrink_default(self, "patch", min(size), max(round(29 / 224 * min(size)), 1))
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one per position of the patch, and one for the image itself."""

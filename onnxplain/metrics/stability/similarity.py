@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onnxplain.core.params import Param, Parametrised
-from onnxplain.metrics.base import Direction
+from onnxplain.metrics.base import Direction, to_map
 
 
 @dataclass(frozen=True)
@@ -139,11 +139,11 @@ def scale_to_unit(heatmap: ArrayLike) -> NDArray[np.float64]:
 
 def _check_maps(first: ArrayLike, second: ArrayLike) -> tuple[NDArray[np.float64], ...]:
     """Return two maps in float64 after checking shapes and values."""
-    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    a, b = to_map(first), to_map(second)
     if a.ndim != 2 or a.shape != b.shape:
         raise ValueError(
             f"the two maps must have one shape (H, W), got {a.shape} and {b.shape}; "
-            "resize them to the image first"
+            "give both for the same part of the same image"
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("a map holds NaN or infinite values; give finite ones")

@@ -110,3 +110,55 @@ def test_places_cut_off_by_negative_pads_have_no_gradient() -> None:
     gradient = scored.compute_gradients(np.float32)["x"]
     np.testing.assert_array_equal(gradient[:, 4:], 0)
     assert np.all(gradient[:, :4] != 0)
+
+
+@pytest.mark.parametrize("reduction", ["none", "add"])
+def test_scatter_nd_by_data_and_updates(reduction: str) -> None:
+    places = np.array([[0, 1], [1, 2], [1, 0]])
+    data, updates = draw_normal(2, 3, 2), draw_normal(3, 2)
+    assert_rule("ScatterND", data, updates, constants={1: places}, reduction=reduction)
+
+
+def test_scatter_nd_adds_at_one_place_twice() -> None:
+    places = np.array([[1], [1], [0]])
+    data, updates = draw_normal(3, 2), draw_normal(3, 2)
+    assert_rule("ScatterND", data, updates, constants={1: places}, reduction="add")
+
+
+@pytest.mark.parametrize("reduction", ["none", "add"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_scatter_elements_by_data_and_updates(reduction: str, axis: int) -> None:
+    places = np.array([[0, 2, 1], [1, 0, 2]])  # all along the other axis, as the evaluator wants
+    constants = {1: places if axis == 0 else places.T}
+    data, updates = draw_normal(3, 3), draw_normal(*constants[1].shape)
+    assert_rule(
+        "ScatterElements", data, updates, constants=constants, axis=axis, reduction=reduction
+    )
+
+
+@pytest.mark.parametrize("operator", ["ScatterND", "ScatterElements"])
+def test_scatter_that_multiplies_is_refused(operator: str) -> None:
+    node = helper.make_node(operator, ["x", "at", "by"], ["y"], name="mix", reduction="mul")
+    updates = draw_normal(1) if operator == "ScatterND" else draw_normal(1, 2)
+    constants = {"at": np.array([[0, 1]]), "by": updates}
+    scored = Scored([node], {"x": draw_normal(2, 3)}, constants)
+    with pytest.raises(GradientError, match=rf"'mix' \({operator}\).*reduction is 'mul'"):
+        scored.compute_gradients(np.float32)
+
+
+@pytest.mark.parametrize("largest", [0, 1])
+@pytest.mark.parametrize("axis", [-1, 0, 1])
+def test_top_k_by_its_values(axis: int, largest: int) -> None:
+    nodes = [helper.make_node("TopK", ["x", "k"], ["y", "at"], axis=axis, largest=largest)]
+    assert_right(Scored(nodes, {"x": draw_normal(4, 3, 5)}, {"k": ints(2)}))
+
+
+def test_places_of_top_k_carry_no_gradient() -> None:
+    """As in models that gather the tokens with the largest scores."""
+    nodes = [
+        helper.make_node("TopK", ["x", "k"], ["largest", "at"], axis=1),
+        helper.make_node("Mul", ["x", "x"], ["square"]),
+        helper.make_node("GatherElements", ["square", "at"], ["taken"], axis=1),
+        helper.make_node("Add", ["taken", "largest"], ["y"]),
+    ]
+    assert_right(Scored(nodes, {"x": draw_normal(3, 5)}, {"k": ints(2)}, grows=True))

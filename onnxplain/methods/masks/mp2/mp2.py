@@ -26,7 +26,7 @@ import numpy as np
 
 from onnxplain.core.data import Attribution, Case, Image, Size
 from onnxplain.core.flow import Flow
-from onnxplain.core.params import Param, Parametrised
+from onnxplain.core.params import Param, Parametrised, shrink_default
 from onnxplain.image import gaussian_blur
 from onnxplain.methods.masks.mp2.growth import Growth
 from onnxplain.methods.masks.mp2.probe import Probe
@@ -190,6 +190,10 @@ class MP2(Parametrised):
     def needs_gradients(self) -> bool:
         """Whether the method cannot run without gradients."""
         return self.gain in ("gradient", "propose")
+
+    def fitted(self, size: Size) -> MP2:
+        """Return the same method with one cell per pixel, if the default has more."""
+        return shrink_default(self, "grid", min(size), min(size))
 
     def settled(self, *, gradients: bool) -> MP2:
         """Return this method with ``auto`` resolved."""
