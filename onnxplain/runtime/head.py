@@ -29,6 +29,22 @@ def decode_scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
         If the output does not hold one number per class for each image.
     """
     classes = len(spec.class_names)
+    scores = decode_output(raw, n, spec)
+    if scores.shape[1] == classes:
+        return scores
+    first = 1 - scores if spec.head == "sigmoid" else np.zeros_like(scores)
+    return np.hstack([first, scores])
+
+
+def decode_output(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
+    """Decode the numbers that a graph returns for n images, one or one per class for each.
+
+    Raises
+    ------
+    ModelError
+        As `decode_scores`.
+    """
+    classes = len(spec.class_names)
     width = 1 if spec.head in ("sigmoid", "logit") else classes
     if raw.size != n * width:
         raise ModelError(
@@ -40,8 +56,4 @@ def decode_scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
     if flat.dtype.kind in "iu":
         scale, zero = spec.output_scale
         flat = (flat.astype(np.float32) - zero) * scale
-    scores = flat.astype(np.float32)
-    if width == classes:
-        return scores
-    first = 1 - scores if spec.head == "sigmoid" else np.zeros_like(scores)
-    return np.hstack([first, scores])
+    return flat.astype(np.float32)
