@@ -116,7 +116,7 @@ from onnxplain.core.errors import DeviceError
 from onnxplain.runtime import tuning
 from onnxplain.runtime.batch_support import BatchSupport
 from onnxplain.runtime.classifier import ModelIdentity, OnnxClassifier
-from onnxplain.runtime.composing.host import HostComposer
+from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import Session
