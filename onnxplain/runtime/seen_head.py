@@ -49,6 +49,8 @@ class SeenScores:
         Of the rows.
     spread : float
         The largest difference between two scores of a row.
+    change : float
+        The largest difference between two scores of a class.
     are_sorted : bool
         Whether every row falls, or every row rises, and not all scores are equal.
     rounding : float
@@ -62,6 +64,7 @@ class SeenScores:
     least_sum: float
     most_sum: float
     spread: float
+    change: float
     are_sorted: bool
     rounding: float
 
@@ -78,6 +81,7 @@ class SeenScores:
             least_sum=float(sums.min()),
             most_sum=float(sums.max()),
             spread=spread,
+            change=float(np.ptp(scores, axis=0).max()),
             are_sorted=bool(spread > 0 and ((steps <= 0).all() or (steps >= 0).all())),
             rounding=rounding,
         )
@@ -100,6 +104,11 @@ class SeenScores:
         is_same = self.most_sum - self.least_sum <= 2 * self.rounding * abs(middle)
         nonnegative = self.low >= -self.rounding * abs(middle)
         return middle if self.classes > 1 and nonnegative and is_same and middle > 0 else None
+
+    @property
+    def is_total_telling(self) -> bool:
+        """Whether the scores change so much that an equal sum of all rows is no chance."""
+        return self.total is not None and self.change > 10 * self.rounding * self.total
 
     @property
     def are_distributions(self) -> bool:
@@ -230,15 +239,15 @@ class _Verdict:
                     f"--head probabilities, or leave it out"
                 )
             return "probabilities"
-        if seen.total is not None:
+        if seen.is_total_telling:
             raise self.fail(
                 f"{seen.describe()}: they are neither logits nor probabilities; export the model "
                 f"with scores that sum to 1, or give another output with --output-name"
             )
-        if seen.fit_unit and self.spec.sources.get("head") == "default":
+        if (seen.fit_unit or seen.total) and self.spec.sources.get("head") == "default":
             raise self.fail(
                 f"cannot tell what the scores are: {seen.describe()}; pass --head probabilities if "
-                f"they are probabilities of independent classes, or --head logits"
+                f"they are probabilities, each of its own, or --head logits"
             )
         return "logits"
 
@@ -251,7 +260,7 @@ class _Verdict:
                 else "write --head logits, or leave it out"
             )
             raise self.fail(f"{self.saying}, but {seen.describe()}; {hint}")
-        if seen.total is not None and not self.known and not seen.are_distributions:
+        if seen.is_total_telling and not self.known and not seen.are_distributions:
             raise self.fail(
                 f"{self.saying}, but {seen.describe()} instead of 1; export the model with scores "
                 f"that sum to 1, or give another output with --output-name"

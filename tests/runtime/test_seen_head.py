@@ -154,6 +154,17 @@ def test_scores_in_the_unit_that_nothing_explains_need_a_word(tmp_path: Path) ->
     assert load(proto, tmp_path, head="logits").outputs == "logits"
 
 
+@pytest.mark.parametrize("head", ["logits", None])
+def test_equal_sums_of_scores_that_hardly_change_tell_nothing(
+    head: str | None, tmp_path: Path
+) -> None:
+    constant = models.constant(SIZE, [3.0, 1.0, 2.0])
+    if head is None:
+        check_refused(constant, tmp_path, "cannot tell what the scores are: .* sum to 6")
+    else:
+        assert load(constant, tmp_path, head=head).outputs == "logits"
+
+
 def test_one_number_is_checked(tmp_path: Path) -> None:
     logit = models.additive(20 * models.weights(SIZE, 1))
     sigmoid = models.additive(20 * models.weights(SIZE, 1), head="sigmoid")
