@@ -10,7 +10,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ChannelOrder, DType, Head, Layout
 from onnxplain.describe.fields import CLASSIFIER_FIELDS
-from onnxplain.describe.score_tail import PASSING, find_head
+from onnxplain.describe.score_tail import PASSING, find_factor, find_head
 from onnxplain.graph.load import ModelFile
 from onnxplain.graph.shapes import Dims, Shapes, list_fed_inputs, read_declared_dims
 
@@ -42,8 +42,8 @@ class Interface:
     """The facts of a classifier's graph; None where the graph does not tell.
 
     `dims` are those of the input, None where they are open; `classes` is the number of scores.
-    Scores that are not quantised have a scale of 1 and a zero point of 0; `is_unsigned` tells
-    quantised ones of uint8 from those of int8.
+    Scores that are not quantised have a scale of 1, or of .01 if they are percentages, and a zero
+    point of 0; `is_unsigned` tells quantised ones of uint8 from those of int8.
     """
 
     input: str
@@ -101,7 +101,9 @@ def read_interface(
         output=scores.name,
         classes=classes,
         head=find_head(model, scores.name, classes),
-        output_scale=_find_output_scale(scores, producers, model.shapes),
+        output_scale=_find_output_scale(
+            scores, producers, model.shapes, find_factor(model, scores.name, classes)
+        ),
         is_unsigned=scores.type.tensor_type.elem_type == TensorProto.UINT8,
     )
 
@@ -247,12 +249,15 @@ def _trace_back(output: str, producers: Mapping[str, NodeProto]) -> list[NodePro
 
 
 def _find_output_scale(
-    output: ValueInfoProto, producers: Mapping[str, NodeProto], shapes: Shapes
+    output: ValueInfoProto, producers: Mapping[str, NodeProto], shapes: Shapes, factor: float
 ) -> tuple[float, float] | None:
-    """Return scale and zero point of the scores, None if they are quantised by unknown ones."""
+    """Return scale and zero point of the scores, None if they are quantised by unknown ones.
+
+    `factor`: by what scores of real numbers are multiplied.
+    """
     element_type = output.type.tensor_type.elem_type
     if element_type not in QUANTISED_TYPES:
-        return 1.0, 0.0
+        return factor, 0.0
     for node in _trace_back(output.name, producers):
         if node.op_type in SCALE_INPUTS:
             scale, zero_point = (
@@ -261,6 +266,6 @@ def _find_output_scale(
             )
             if scale is not None and scale.size == 1:
                 zero = 0.0 if zero_point is None else float(zero_point.item())
-                return float(scale.item()), zero
+                return float(scale.item()) * factor, zero
             return None
     return None

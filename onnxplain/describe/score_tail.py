@@ -73,13 +73,24 @@ class Values:
 
 
 def find_head(model: ModelFile, output: str, classes: int | None) -> Head | None:
-    """Return what the scores are, or None if the graph's tail does not tell."""
+    """Return what the scores are, or None if the graph's tail does not tell.
+
+    Probabilities may have a factor, as percentages have: `find_factor` returns it.
+    """
     values = read_tail(model, output, classes)
-    if values is None or (values.are_probabilities and abs(values.total - 1) > TINY):
+    if values is None:
         return None
     if values.are_probabilities:
         return "sigmoid" if classes == 1 else "probabilities"
     return "logits" if values.kind == "logits" and classes != 1 else None
+
+
+def find_factor(model: ModelFile, output: str, classes: int | None) -> float:
+    """Return what makes probabilities of the scores, if they are that up to a factor; else 1."""
+    values = read_tail(model, output, classes)
+    if values is None or not values.are_probabilities or abs(values.total - 1) < TINY:
+        return 1.0
+    return 1 / values.total
 
 
 def read_tail(model: ModelFile, output: str, classes: int | None) -> Values | None:
@@ -196,7 +207,9 @@ class _Tail:
         left, right = (self.get_constant(name) for name in node.input)
         if left is not None and _is_all(left, 1.0):
             values = self.read(node.input[1])
-            return Values("unit") if values and values.are_probabilities else values
+            if values is None or not values.are_probabilities:
+                return values
+            return Values("unit") if abs(values.total - 1) < TINY else None
         values = self.read(node.input[0]) if right is not None else None
         return values if values and values.kind == "logits" else None
 

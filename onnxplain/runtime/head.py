@@ -20,8 +20,9 @@ def get_outputs(spec: ModelSpec) -> Outputs:
 def decode_scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
     """Decode the scores of n images.
 
-    Axes of size 1 are dropped and integers dequantised. The one number of a sigmoid becomes
-    two probabilities, and a single logit becomes two logits, of which the first is 0.
+    Axes of size 1 are dropped, integers dequantised and percentages divided by 100. The one
+    number of a sigmoid becomes two probabilities, and a single logit becomes two logits, of
+    which the first is 0.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def decode_output(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
             f"output, or give the right class names (see onnxplain inspect)"
         )
     flat = raw.reshape(n, width)
-    if flat.dtype.kind in "iu":
+    if spec.output_scale != (1.0, 0.0):
         scale, zero = spec.output_scale
         flat = (flat.astype(np.float32) - zero) * scale
     return flat.astype(np.float32)

@@ -148,7 +148,7 @@ def settle_head(model: ModelFile, spec: ModelSpec) -> ModelSpec:
     if seen is None:  # NaN or infinite: said where they are met
         return spec
     tail = read_tail(model, spec.output, seen.classes)
-    known = tail is not None and tail.are_probabilities and abs(tail.total - 1) < SLACK
+    known = tail is not None and tail.are_probabilities
     kind = "" if tail is None else tail.kind
 
     def fail(text: str) -> ModelError:

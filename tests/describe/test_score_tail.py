@@ -30,8 +30,11 @@ def test_tail_that_is_not_understood_is_not_known(name: str, tmp_path: Path) -> 
 
 UNKNOWN: dict[str, list[NodeProto]] = {
     "softmax over the batch": [node("Softmax", ["logits"], ["scores"], axis=0)],
-    "percent": [SOFTMAX, node("Mul", ["p", "factor"], ["scores"])],
-    "sum of two": [SOFTMAX, node("Add", ["p", "p"], ["scores"])],
+    "1 less percent": [
+        SOFTMAX,
+        node("Mul", ["p", "factor"], ["q"]),
+        node("Sub", ["one", "q"], ["scores"]),
+    ],
     "clipped far from 0": [SOFTMAX, node("Clip", ["p", "low"], ["scores"])],
     "other sum": [
         node("Exp", ["logits"], ["e"]),
@@ -48,8 +51,17 @@ UNKNOWN: dict[str, list[NodeProto]] = {
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_what_is_no_row_of_probabilities_is_not_known(name: str, tmp_path: Path) -> None:
-    proto = make_tailed(UNKNOWN[name], factor=f32(100), low=f32(0.2))
+    proto = make_tailed(UNKNOWN[name], factor=f32(100), low=f32(0.2), one=f32(1))
     assert find_head(save_and_read(proto, tmp_path), "scores", CLASSES) is None
+
+
+@pytest.mark.parametrize(("name", "scale"), [("percent", 0.01), ("sum of two heads", 0.5)])
+def test_factor_of_probabilities_is_known_by_the_graph(
+    name: str, scale: float, tmp_path: Path
+) -> None:
+    spec = resolve_spec(save_and_read(make_tailed(KNOWN[name]), tmp_path), {"range": (0, 1)})
+    assert spec.output_scale == pytest.approx((scale, 0))
+    assert spec.sources["output_scale"] == "graph"
 
 
 LOGITS = {

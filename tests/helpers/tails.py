@@ -92,6 +92,12 @@ KNOWN = {
     "Mean of two heads": Tail(
         [SOFTMAX, *SECOND, node("Mean", ["p", "p2"], ["scores"])], mean_with_negative
     ),
+    "percent": Tail(
+        [SOFTMAX, node("Mul", ["p", "hundred"], ["scores"])], softmax, {"hundred": f32(100)}
+    ),
+    "sum of two heads": Tail(
+        [SOFTMAX, *SECOND, node("Add", ["p", "p2"], ["scores"])], mean_with_negative
+    ),
     "plus eps": Tail([SOFTMAX, node("Add", ["p", "eps"], ["scores"])], softmax, {"eps": f32(1e-8)}),
     "at least eps": Tail(
         [SOFTMAX, node("Max", ["p", "eps"], ["scores"])], softmax, {"eps": f32(1e-8)}

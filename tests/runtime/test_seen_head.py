@@ -55,7 +55,9 @@ def test_probabilities_are_those_that_the_graph_makes(name: str, tmp_path: Path)
     np.testing.assert_allclose(scores, compute_probabilities(tail, images), rtol=0, atol=6e-4)
 
 
-@pytest.mark.parametrize("name", ["plus eps", "exp of log-softmax", "stacked heads", "1 - p and p"])
+@pytest.mark.parametrize(
+    "name", ["plus eps", "exp of log-softmax", "stacked heads", "1 - p and p", "percent"]
+)
 def test_gradient_graph_has_the_slopes_of_the_probabilities(name: str, tmp_path: Path) -> None:
     tail = {**KNOWN, **SEEN}[name]
     proto = make_tailed(tail)
@@ -102,12 +104,12 @@ def test_logits_that_are_said_to_be_probabilities_are_an_error(tmp_path: Path) -
 
 
 NO_SCORES: dict[str, tuple[list[NodeProto], str]] = {
-    "percent": (
-        [SOFTMAX, node("Mul", ["p", "hundred"], ["scores"])],
+    "percent in a way that is not understood": (
+        [SOFTMAX, node("Abs", ["p"], ["a"]), node("Mul", ["a", "hundred"], ["scores"])],
         "scores of each image sum to 100",
     ),
     "two heads added": (
-        [SOFTMAX, node("Add", ["p", "p"], ["scores"])],
+        [SOFTMAX, node("Abs", ["p"], ["a"]), node("Add", ["a", "p"], ["scores"])],
         "scores of each image sum to 2",
     ),
     "softmax over the images": (
@@ -237,6 +239,7 @@ VARIANTS = {
     "linclf_softmax": 0.8716,
     "log_probs": 0.8716,
     "mean_stack": 0.8716,
+    "percent": 0.8716,
     "qdq_softmax": 0.8706,
     "sig_concat": 0.8872,
     "slice_bg": 0.0877,
