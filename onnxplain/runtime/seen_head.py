@@ -272,8 +272,11 @@ def _see(model: ModelFile, spec: ModelSpec) -> SeenScores | None:
     names = "input", "output", "layout", "colour", "range", "mean", "std", "size", "output_scale"
     feeding = [str(getattr(spec, name)) for name in names]
     key = (model.sha256, *feeding, get_ort_version(), __version__)
-    if (facts := recall("scores", key)) is not None:
-        return SeenScores(**facts) if "low" in facts else None
+    facts = recall("scores", key)
+    if facts == {}:
+        return None
+    if facts is not None and set(facts) == set(SeenScores.__dataclass_fields__):
+        return SeenScores(**facts)
     scores, rounding = _score_probes(model, spec)
     seen = SeenScores.of(scores, rounding) if np.isfinite(scores).all() else None
     remember("scores", key, {} if seen is None else asdict(seen))
