@@ -19,6 +19,7 @@ from onnxplain.image import MAX_PIXELS, load_example_photo, read_image
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.runtime.device import Device, has_both_wheels
 from onnxplain.runtime.opening import open_classifier
+from onnxplain.runtime.seen_head import settle_head
 from onnxplain.runtime.tuning import Rate
 from onnxplain.subjects import classify, fit_to_classifier
 from onnxplain.targets import choose_targets, parse_targets
@@ -151,6 +152,7 @@ def inspect_model(
     spec, problem, classifier = None, None, None
     try:
         spec = resolve_spec(model, flags or {})
+        spec = settle_head(model, spec)
         classifier = open_classifier(model, spec, device=where, batch_size=batch_size)
     except ModelError as error:
         problem = str(error)
@@ -161,7 +163,12 @@ def inspect_model(
     answers = []
     if photo is not None:
         for name, plausible in list_plausible_specs(model, flags or {}):
-            candidate = open_classifier(model, plausible, device=where, batch_size=batch_size)
+            try:
+                settled = settle_head(model, plausible)
+            except ModelError as error:
+                answers.append(Prediction(name, problem=str(error)))
+                continue
+            candidate = open_classifier(model, settled, device=where, batch_size=batch_size)
             answers.append(_predict(name, candidate, photo, label))
     if problem is not None and not answers:
         raise ModelError(problem)

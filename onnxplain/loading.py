@@ -24,6 +24,7 @@ from onnxplain.runtime import (
     open_classifier,
 )
 from onnxplain.runtime.device import Device
+from onnxplain.runtime.seen_head import settle_head
 from onnxplain.subjects import classify, fit_to_classifier
 
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
@@ -365,4 +366,4 @@ def _read_classifier(
     from onnxplain.graph.load import read_model
 
     file = read_model(find_model(model))
-    return file, resolve_spec(file, description)
+    return file, settle_head(file, resolve_spec(file, description))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Case, Image
 from onnxplain.core.errors import ScoreError
 from onnxplain.core.protocols import Classifier
-from onnxplain.core.scores import are_probabilities, to_probabilities
+from onnxplain.core.scores import are_probabilities, describe_range, to_probabilities
 from onnxplain.image import Frame, place_frame, read_image, read_pillow
 
 ImageSource: TypeAlias = str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image
@@ -148,12 +148,7 @@ def classify(classifier: Classifier, image: Image) -> NDArray[np.float64]:
         )
     probabilities: NDArray[np.float64] = to_probabilities(raw, classifier.outputs)[0]
     if not are_probabilities(probabilities):
-        low, high = probabilities.min(), probabilities.max()
-        raise ScoreError(
-            f"the classifier's probabilities lie in [{low:.4g}, {high:.4g}]; they are logits, or "
-            f"a sigmoid or softmax is missing from the model; say what the scores are with "
-            f"--head, or with outputs= of from_callable"
-        )
+        raise ScoreError(describe_range(probabilities))
     return probabilities
 
 

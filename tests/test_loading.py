@@ -99,7 +99,7 @@ def test_model_without_weights_cannot_be_randomised(tmp_path: Path):
     )
     path = models.save(model, tmp_path / "mean.onnx")
     with pytest.raises(ModelError, match=r"mean\.onnx: has no layer with weights"):
-        next(onnxplain.load_randomised(path, range=(0, 1), device="cpu"))
+        next(onnxplain.load_randomised(path, range=(0, 1), head="logits", device="cpu"))
 
 
 def test_existing_file_is_its_own_model(path: Path):

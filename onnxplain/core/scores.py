@@ -27,6 +27,16 @@ def are_probabilities(values: NDArray[np.floating]) -> bool:
     return bool(values.min() >= -SLACK and values.max() <= 1 + SLACK)
 
 
+def describe_range(probabilities: NDArray[np.floating]) -> str:
+    """Describe what is wrong with values outside [0, 1] that are said to be probabilities."""
+    low, high = probabilities.min(), probabilities.max()
+    return (
+        f"the classifier's probabilities lie in [{low:.4g}, {high:.4g}]; they are logits, or "
+        f"a sigmoid or softmax is missing from the model; say what the scores are with "
+        f"--head, or with outputs= of from_callable"
+    )
+
+
 def compute_target_scores(
     raw: NDArray[np.floating], target: int, *, outputs: Outputs, kind: ScoreKind = "probability"
 ) -> NDArray[np.float64]:

@@ -48,7 +48,7 @@ class ModelSpec:
         What the output holds. A sigmoid is one number, the probability of the second of two
         classes; a logit is the number before that sigmoid.
     output_scale : (scale, zero_point)
-        A quantised output q means ``scale * (q - zero_point)``.
+        An output q means ``scale * (q - zero_point)``: of a quantised one, or of percentages.
     class_names : tuple of str
         A name for every class, in the order of the scores.
     sources : mapping of str

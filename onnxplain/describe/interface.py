@@ -10,6 +10,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ChannelOrder, DType, Head, Layout
 from onnxplain.describe.fields import CLASSIFIER_FIELDS
+from onnxplain.describe.score_tail import PASSING, find_factor, find_head
 from onnxplain.graph.load import ModelFile
 from onnxplain.graph.shapes import Dims, Shapes, list_fed_inputs, read_declared_dims
 
@@ -21,24 +22,19 @@ IMAGE_DTYPES: Mapping[int, DType] = {
 SCORE_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 QUANTISED_TYPES = (TensorProto.UINT8, TensorProto.INT8)
 
-# Operators that may stand between the scores and the graph's output without changing them.
-PASSING = {
-    "Cast",
-    "Clip",
-    "DequantizeLinear",
-    "Dropout",
-    "Flatten",
-    "Identity",
-    "QuantizeLinear",
-    "Reshape",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-}
 # Operators that may stand between the input and the operator that shows its layout.
 PREPARING = {"Cast", "Identity", "Sub", "Add", "Mul", "Div", "QuantizeLinear", "DequantizeLinear"}
 # Operators with a quantised output: the places of its scale and zero point in their inputs.
-SCALE_INPUTS = {"QuantizeLinear": (1, 2), "QLinearSoftmax": (3, 4), "QLinearSigmoid": (3, 4)}
+SCALE_INPUTS = {
+    "QGemm": (7, 8),
+    "QLinearAdd": (6, 7),
+    "QLinearConv": (6, 7),
+    "QLinearGlobalAveragePool": (3, 4),
+    "QLinearMatMul": (6, 7),
+    "QLinearSigmoid": (3, 4),
+    "QLinearSoftmax": (3, 4),
+    "QuantizeLinear": (1, 2),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +42,8 @@ class Interface:
     """The facts of a classifier's graph; None where the graph does not show them.
 
     `dims` are those of the input, None where they are open; `classes` is the number of scores.
+    Scores that are not quantised have a scale of 1, or of .01 if they are percentages, and a zero
+    point of 0; `is_unsigned` tells quantised ones of uint8 from those of int8.
     """
 
     input: str
@@ -56,7 +54,8 @@ class Interface:
     output: str
     classes: int | None
     head: Head | None
-    output_scale: tuple[float, float]
+    output_scale: tuple[float, float] | None
+    is_unsigned: bool
 
     def size(self, layout: Layout) -> tuple[int | None, int | None]:
         """Return rows and columns of the input, None where they are open."""
@@ -101,8 +100,11 @@ def read_interface(
         colour=_find_colour(image.name, dims, layout),
         output=scores.name,
         classes=classes,
-        head=_find_head(scores.name, classes, producers),
-        output_scale=_find_output_scale(scores, producers, model.shapes),
+        head=find_head(model, scores.name, classes),
+        output_scale=_find_output_scale(
+            scores, producers, model.shapes, find_factor(model, scores.name, classes)
+        ),
+        is_unsigned=scores.type.tensor_type.elem_type == TensorProto.UINT8,
     )
 
 
@@ -240,38 +242,22 @@ def _trace_back(output: str, producers: Mapping[str, NodeProto]) -> list[NodePro
     chain: list[NodeProto] = []
     while (node := producers.get(output)) is not None:
         chain.append(node)
-        if node.op_type not in PASSING:
+        if node.op_type not in PASSING and node.op_type != "Clip":
             break
         output = node.input[0]
     return chain
 
 
-def _find_head(output: str, classes: int | None, producers: Mapping[str, NodeProto]) -> Head | None:
-    """Return what the scores are, judged by the operator that makes them.
-
-    A single score without a sigmoid or softmax remains undecided (None).
-    """
-    chain = _trace_back(output, producers)
-    last = chain[-1] if chain else None
-    op = last.op_type.lower() if last is not None else ""
-    if "softmax" in op and "log" not in op:
-        return "probabilities"
-    if op == "div" and last is not None:  # an old exporter's softmax: exp / sum of exp
-        dividend = producers.get(last.input[0])
-        if dividend is not None and dividend.op_type == "Exp":
-            return "probabilities"
-    if "sigmoid" in op and "log" not in op:
-        return "sigmoid" if classes == 1 else "probabilities"
-    return None if classes == 1 else "logits"
-
-
 def _find_output_scale(
-    output: ValueInfoProto, producers: Mapping[str, NodeProto], shapes: Shapes
-) -> tuple[float, float]:
-    """Return scale and zero point of the scores; 1 and 0 where they are not quantised."""
+    output: ValueInfoProto, producers: Mapping[str, NodeProto], shapes: Shapes, factor: float
+) -> tuple[float, float] | None:
+    """Return scale and zero point of the scores, None if they are quantised by unknown ones.
+
+    `factor`: by what scores of real numbers are multiplied.
+    """
     element_type = output.type.tensor_type.elem_type
     if element_type not in QUANTISED_TYPES:
-        return 1.0, 0.0
+        return factor, 0.0
     for node in _trace_back(output.name, producers):
         if node.op_type in SCALE_INPUTS:
             scale, zero_point = (
@@ -280,6 +266,6 @@ def _find_output_scale(
             )
             if scale is not None and scale.size == 1:
                 zero = 0.0 if zero_point is None else float(zero_point.item())
-                return float(scale.item()), zero
-    # How TFLite stores probabilities: 256 steps from 0 to 1.
-    return 1 / 256, 0.0 if element_type == TensorProto.UINT8 else -128.0
+                return float(scale.item()) * factor, zero
+            return None
+    return None

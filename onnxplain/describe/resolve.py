@@ -32,6 +32,7 @@ from onnxplain.graph.load import ModelFile
 log = logging.getLogger(__name__)
 
 DEFAULTS = {"fit": "crop", "crop": 1.0, "interpolation": "bilinear"}
+UNSEEN = "default"  # source of a guess about the scores that their values have to confirm
 PLAUSIBLE_COLOURS = ("rgb", "bgr")
 
 
@@ -125,14 +126,21 @@ class _Resolver:
         self._decide_normalisation()
         for name, default in DEFAULTS.items():
             self._take(name, default, "default")
-        self._take("head", self.facts.head, "graph")
-        if self.facts.classes == 1 and self.values.get("head") == "logits":
-            self.values["head"] = "logit"
-        self._take("output_scale", self.facts.output_scale, "graph")
+        self._decide_head()
         self._decide_class_names()
         if self.missing:
             raise ModelError(self._describe_missing())
         return ModelSpec(**self.values, sources=self.origins)
+
+    def _decide_head(self) -> None:
+        """Decide what the scores are; where nothing tells, the answers will have to show it."""
+        unknown = self.facts.head is None and self.facts.classes != 1
+        self._take("head", "logits" if unknown else self.facts.head, UNSEEN if unknown else "graph")
+        if self.facts.classes == 1 and self.values.get("head") == "logits":
+            self.values["head"] = "logit"
+        scale = self.facts.output_scale
+        guess = 1 / 256, 0.0 if self.facts.is_unsigned else -128.0  # as TFLite's probabilities
+        self._take("output_scale", scale or guess, "graph" if scale else UNSEEN)
 
     def _put(self, name: str, value: Any, source: str) -> None:
         self.values[name], self.origins[name] = value, source

@@ -15,7 +15,12 @@ from onnxplain.core.data import Case, Images, Outputs, make_rng
 from onnxplain.core.errors import GradientUnusable, ScoreError
 from onnxplain.core.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply
 from onnxplain.core.protocols import Classifier, Fill, Prepared
-from onnxplain.core.scores import compute_target_scores, to_probabilities
+from onnxplain.core.scores import (
+    are_probabilities,
+    compute_target_scores,
+    describe_range,
+    to_probabilities,
+)
 from onnxplain.engine.fillings import FillingCache
 from onnxplain.engine.jobs import Job, Outcome
 from onnxplain.engine.slices import Effort, Filling, Slice, SliceAnswer, SliceFailure, SliceResult
@@ -128,7 +133,7 @@ class RunningJob(Generic[T]):
             self._fail(result.error)
             return
         try:
-            check_finite(result, self.job.cases[0].name)
+            check_values(result, self.job.cases[0].name, self.classifier.outputs)
             query.receive(piece, result, self.job.cases, self.classifier.outputs)
         except Exception as error:  # not finite, or a target that is not a class
             self._fail(error)
@@ -234,13 +239,13 @@ def normalise_query(query: Query, case: Case) -> Query:
     return query
 
 
-def check_finite(answer: SliceAnswer, name: str) -> None:
-    """Check that all scores and gradients of the image `name` are finite numbers.
+def check_values(answer: SliceAnswer, name: str, outputs: Outputs) -> None:
+    """Check that all scores and gradients of the image `name` are what they can be.
 
     Raises
     ------
     ScoreError
-        If a score is NaN or infinite.
+        If a score is NaN or infinite, or a probability lies outside [0, 1].
     GradientUnusable
         If a gradient is NaN or infinite.
     """
@@ -250,6 +255,8 @@ def check_finite(answer: SliceAnswer, name: str) -> None:
             f"{name}: the classifier returned {value} scores; the model file may be damaged, its "
             f"preprocessing wrong (see onnxplain inspect), or the model overflows in float16"
         )
+    if answer.raw is not None and outputs == "probabilities" and not are_probabilities(answer.raw):
+        raise ScoreError(f"{name}: {describe_range(answer.raw)}")
     if answer.grads is not None and (bad := ~np.isfinite(answer.grads)).any():
         _, row, column, channel = (int(indices[0]) for indices in np.nonzero(bad))
         raise GradientUnusable(

@@ -41,6 +41,8 @@ class GradientRequest:
         Names of the model's image and of its scores.
     head : {'logits', 'probabilities', 'sigmoid', 'logit'}
         What `output` holds.
+    scale : (scale, zero_point)
+        As ``output_scale`` of `onnxplain.core.spec.ModelSpec`.
     kind : {'probability', 'logit', 'log-odds'}
         The score of the target that is differentiated.
     tensors : tuple of str
@@ -53,6 +55,7 @@ class GradientRequest:
     input: str
     output: str
     head: Head = "logits"
+    scale: tuple[float, float] = (1.0, 0.0)
     kind: ScoreKind = "probability"
     tensors: tuple[str, ...] = ()
     mask: CoarseMask | None = None
@@ -108,7 +111,14 @@ def build_gradient(
         add_mask(prepared.graph, request.input, request.mask, dtype)
     _check_names(prepared.graph, request)
     _check_inputs(prepared.graph, examples[0])
-    add_head(prepared, request.output, kind=request.kind, head=request.head, dtype=dtype)
+    add_head(
+        prepared,
+        request.output,
+        kind=request.kind,
+        head=request.head,
+        scale=request.scale,
+        dtype=dtype,
+    )
     _add_outputs(prepared.graph, request.tensors)
     # Folding a scale into a weight of 16 bits would widen it; the runtime does so on loading.
     halves = has_halves(model)

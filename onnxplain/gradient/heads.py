@@ -35,7 +35,13 @@ FAR = 1e30  # subtracted from the target's logit, so that only the others count 
 
 
 def add_head(
-    model: onnx.ModelProto, output: str, *, kind: ScoreKind, head: Head, dtype: np.dtype[Any]
+    model: onnx.ModelProto,
+    output: str,
+    *,
+    kind: ScoreKind,
+    head: Head,
+    scale: tuple[float, float] = (1.0, 0.0),
+    dtype: np.dtype[Any],
 ) -> None:
     """Add the input `target` (N,) of int64 and the output `target_score` (N,) to a model.
 
@@ -49,14 +55,19 @@ def add_head(
         The score.
     head : {'logits', 'probabilities', 'sigmoid', 'logit'}
         What `output` holds.
+    scale : (scale, zero_point)
+        As ``output_scale`` of `onnxplain.core.spec.ModelSpec`.
     dtype : dtype
         Type of the output.
     """
     graph = model.graph
     writer = _HeadWriter(model, dtype)
-    end = _find_end(model, output, head)
+    end, scores = _find_end(model, output, head), output
+    if scale != (1.0, 0.0):
+        less = writer.op("Sub", output, writer.real(scale[1]))
+        scores = writer.op("Mul", less, writer.real(scale[0]))
     if head in ("logits", "logit"):
-        z = _write_logits(writer, output, head)
+        z = _write_logits(writer, scores, head)
         score = _score_logits(writer, z, kind)
     elif end is not None:
         z = _write_logits(writer, end.input[0], head)
@@ -64,7 +75,7 @@ def add_head(
             z = writer.op("LogSoftmax", z, axis=1)
         score = _score_logits(writer, z, kind)
     else:
-        p = writer.op("Flatten", output, axis=1)
+        p = writer.op("Flatten", scores, axis=1)
         if head == "sigmoid":
             p = writer.op("Concat", writer.op("Sub", writer.real(1), p), p, axis=1)
         score = _score_probabilities(writer, p, kind)

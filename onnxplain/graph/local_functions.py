@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from onnx import ModelProto, NodeProto
-from onnx.inliner import inline_local_functions
+from collections.abc import Iterable, Iterator
+
+from onnx import FunctionProto, ModelProto, NodeProto
+from onnx.inliner import inline_selected_functions
 
 from onnxplain.core.errors import ModelError
 from onnxplain.graph.shapes import STANDARD_DOMAINS, list_subgraphs
@@ -14,6 +16,9 @@ MOST_NODES = 100_000  # after local functions are put in place
 
 def inline_functions(proto: ModelProto, name: str) -> ModelProto:
     """Return the model with its local functions put in place.
+
+    Attributes that a call leaves out have the function's default values, which ONNX's inliner
+    does not put in place by itself.
 
     Parameters
     ----------
@@ -29,7 +34,59 @@ def inline_functions(proto: ModelProto, name: str) -> ModelProto:
         call one another add up to more than `MOST_NODES` operators.
     """
     _check_functions(proto, name)
-    return inline_local_functions(proto) if proto.functions else proto
+    while proto.functions:
+        proto = _inline_outermost(proto)
+    return proto
+
+
+def _inline_outermost(proto: ModelProto) -> ModelProto:
+    """Return the model with the functions in place that no other function calls.
+
+    What a function hands on to those that it calls is known only when it is in place itself,
+    so that their defaults must wait.
+    """
+    called = {
+        (node.domain, node.op_type)
+        for function in proto.functions
+        for node in _walk_nodes(function.node)
+    }
+    outermost = {(function.domain, function.name) for function in proto.functions} - called
+    completed = ModelProto()
+    completed.CopyFrom(proto)
+    functions = {
+        (function.domain, function.name, function.overload): function
+        for function in proto.functions
+        if (function.domain, function.name) in outermost
+    }
+    for node in _walk_nodes(completed.graph.node):
+        function = functions.get((node.domain, node.op_type, node.overload))
+        if function is not None:
+            _add_defaults(node, function)
+    result = inline_selected_functions(completed, sorted(outermost))
+    kept = [
+        function
+        for function in result.functions
+        if (function.domain, function.name) not in outermost
+    ]
+    del result.functions[:]
+    result.functions.extend(kept)
+    return result
+
+
+def _add_defaults(node: NodeProto, function: FunctionProto) -> None:
+    """Give a call the default values of the attributes that it leaves out."""
+    given = {attribute.name for attribute in node.attribute}
+    node.attribute.extend(
+        default for default in function.attribute_proto if default.name not in given
+    )
+
+
+def _walk_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """Yield nodes and those of the graphs that they hold."""
+    for node in nodes:
+        yield node
+        for _, graph in list_subgraphs(node):
+            yield from _walk_nodes(graph.node)
 
 
 def _check_functions(proto: ModelProto, name: str) -> None:

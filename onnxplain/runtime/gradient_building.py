@@ -89,7 +89,13 @@ def build_batched_gradient(
         raise ValueError(f"a mask has 1 to {min(spec.size)} cells per side, got {mask}")
     coarse = None if mask is None else CoarseMask(mask, spec.layout, spec.size)
     request = GradientRequest(
-        spec.input, spec.output, head=spec.head, kind=kind, tensors=layers, mask=coarse
+        spec.input,
+        spec.output,
+        head=spec.head,
+        scale=spec.output_scale,
+        kind=kind,
+        tensors=layers,
+        mask=coarse,
     )
     try:
         model = load_weights(file)

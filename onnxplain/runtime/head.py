@@ -20,13 +20,30 @@ def get_outputs(spec: ModelSpec) -> Outputs:
 def decode_scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
     """Decode the scores of n images.
 
-    Axes of size 1 are dropped and integers dequantised. The one number of a sigmoid becomes
-    two probabilities, and a single logit becomes two logits, of which the first is 0.
+    Axes of size 1 are dropped, integers dequantised and percentages divided by 100. The one
+    number of a sigmoid becomes two probabilities, and a single logit becomes two logits, of
+    which the first is 0.
 
     Raises
     ------
     ModelError
         If the output does not hold one number per class for each image.
+    """
+    classes = len(spec.class_names)
+    scores = decode_output(raw, n, spec)
+    if scores.shape[1] == classes:
+        return scores
+    first = 1 - scores if spec.head == "sigmoid" else np.zeros_like(scores)
+    return np.hstack([first, scores])
+
+
+def decode_output(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
+    """Decode the numbers that a graph returns for n images, one or one per class for each.
+
+    Raises
+    ------
+    ModelError
+        As `decode_scores`.
     """
     classes = len(spec.class_names)
     width = 1 if spec.head in ("sigmoid", "logit") else classes
@@ -37,11 +54,7 @@ def decode_scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
             f"output, or give the right class names (see onnxplain inspect)"
         )
     flat = raw.reshape(n, width)
-    if flat.dtype.kind in "iu":
+    if spec.output_scale != (1.0, 0.0):
         scale, zero = spec.output_scale
         flat = (flat.astype(np.float32) - zero) * scale
-    scores = flat.astype(np.float32)
-    if width == classes:
-        return scores
-    first = 1 - scores if spec.head == "sigmoid" else np.zeros_like(scores)
-    return np.hstack([first, scores])
+    return flat.astype(np.float32)

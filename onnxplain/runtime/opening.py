@@ -19,6 +19,7 @@ from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.ort import get_ort_version
+from onnxplain.runtime.seen_head import settle_head
 from onnxplain.runtime.session import Session
 
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
@@ -69,7 +70,7 @@ def load_classifier(
 
     parsed = Device.parse(device)
     model = read_model(Path(path))
-    spec = resolve_spec(model, flags or {})
+    spec = settle_head(model, resolve_spec(model, flags or {}))
     return open_classifier(model, spec, device=parsed, batch_size=batch_size, compose=compose)
 
 

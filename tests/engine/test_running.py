@@ -12,7 +12,7 @@ from onnxplain.core.errors import GradientUnusable, ScoreError
 from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery
 from onnxplain.engine.fillings import FillingCache
 from onnxplain.engine.jobs import Job
-from onnxplain.engine.running import RunningJob, check_finite, normalise_query
+from onnxplain.engine.running import RunningJob, check_values, normalise_query
 from onnxplain.engine.slices import Effort, SliceAnswer, SliceFailure
 from onnxplain.masks.families import ArrayMasks
 from tests.helpers.nets import Net, Picture, ShiftedWhereRemoved, additive
@@ -204,16 +204,33 @@ def test_masks_as_an_array_and_images_of_float64_are_converted():
 def test_scores_that_are_not_finite_are_refused_with_the_image(value, word):
     raw = np.array([[0.5, 0.5], [0.5, value]], np.float32)
     with pytest.raises(ScoreError, match=f"^photo: the classifier returned {word} scores"):
-        check_finite(SliceAnswer(raw), "photo")
+        check_values(SliceAnswer(raw), "photo", "logits")
 
 
 def test_gradient_that_is_not_finite_is_refused_with_its_place():
     grads = np.zeros((3, *SIZE, 3), np.float32)
     grads[1, 2, 5, 2] = -np.inf
     with pytest.raises(GradientUnusable, match=r"^photo: .* is -inf at row 2, column 5, blue$"):
-        check_finite(SliceAnswer(np.zeros((3, 2)), grads), "photo")
+        check_values(SliceAnswer(np.zeros((3, 2)), grads), "photo", "logits")
 
 
 def test_finite_scores_and_gradients_are_accepted():
     grads = np.zeros((3, *SIZE, 3), np.float32)
-    check_finite(SliceAnswer(np.full((3, 2), -1e30), grads), "photo")
+    check_values(SliceAnswer(np.full((3, 2), -1e30), grads), "photo", "logits")
+
+
+@pytest.mark.parametrize("value", [2.5, -0.5])
+def test_probabilities_out_of_range_are_refused_in_every_answer(value):
+    running = start(ask(MaskQuery(ArrayMasks(MASKS))))
+    first, second = running.take(3), running.take(2)
+    running.receive(first, answer(first))
+    running.receive(second, answer(second, value))
+    assert isinstance(running.error, ScoreError)
+    low, high = sorted((value, 1 - value))
+    assert str(running.error).startswith(
+        f"photo: the classifier's probabilities lie in [{low:g}, {high:g}]"
+    )
+
+
+def test_logits_may_lie_anywhere():
+    check_values(SliceAnswer(np.array([[-3.0, 2.5]])), "photo", "logits")

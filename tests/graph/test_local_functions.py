@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession
 
 from onnxplain.core.errors import ModelError
 from onnxplain.graph.load import read_model
@@ -107,6 +109,91 @@ def test_inlined_model_holds_the_nodes_of_its_functions() -> None:
     ]
     assert not inlined.functions
     onnx.checker.check_model(inlined)
+
+
+ALPHA = helper.make_attribute("alpha", 0.9)
+IMPORTS = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+
+
+def make_reference(name: str) -> onnx.AttributeProto:
+    """Make the attribute `alpha` that has the value of a function's attribute."""
+    return onnx.AttributeProto(name="alpha", type=onnx.AttributeProto.FLOAT, ref_attr_name=name)
+
+
+def make_leaky_model(call: NodeProto, *outer: onnx.FunctionProto) -> ModelProto:
+    """Make a model of a function `Leaky` with a default slope of .9, whose input is negative."""
+    proto = make_calling_model(call, "mine")
+    proto.graph.node.insert(1, node("Neg", ["mean"], ["negative"]))
+    leaky = node("LeakyRelu", ["a"], ["b"])
+    leaky.attribute.append(make_reference("alpha"))
+    proto.functions.append(
+        helper.make_function("mine", "Leaky", ["a"], ["b"], [leaky], IMPORTS, [], [ALPHA])
+    )
+    proto.functions.extend(outer)
+    return proto
+
+
+def make_handing_function(call: NodeProto, defaults: list[onnx.AttributeProto]) -> Any:
+    """Make a function `Outer` that calls `Leaky` and has an attribute `beta`."""
+    call.attribute.append(make_reference("beta"))
+    names = [] if defaults else ["beta"]
+    return helper.make_function("mine", "Outer", ["a"], ["b"], [call], IMPORTS, names, defaults)
+
+
+LEAKY_MODELS = {
+    "default": (make_leaky_model(make_call("Leaky", "negative", "scores")), 0.9),
+    "given": (
+        make_leaky_model(node("Leaky", ["negative"], ["scores"], domain="mine", alpha=0.5)),
+        0.5,
+    ),
+    "default of the outer function": (
+        make_leaky_model(
+            make_call("Outer", "negative", "scores"),
+            make_handing_function(
+                make_call("Leaky", "a", "b"), [helper.make_attribute("beta", 0.7)]
+            ),
+        ),
+        0.7,
+    ),
+    "nothing handed on": (
+        make_leaky_model(
+            make_call("Outer", "negative", "scores"),
+            make_handing_function(make_call("Leaky", "a", "b"), []),
+        ),
+        0.9,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LEAKY_MODELS)
+def test_defaults_of_a_function_are_kept(name: str, tmp_path: Path) -> None:
+    proto, slope = LEAKY_MODELS[name]
+    path = models.save(proto, tmp_path / "net.onnx")
+    image = np.random.default_rng(0).random((2, 3, 8, 8), np.float32)
+    inlined = read_model(path).proto
+    assert not inlined.functions
+    (scores,) = InferenceSession(inlined.SerializeToString()).run(None, {"image": image})
+    (untouched,) = InferenceSession(path).run(None, {"image": image})
+    np.testing.assert_allclose(scores, untouched, rtol=1e-6)
+    np.testing.assert_allclose(scores, -slope * image.mean(axis=(2, 3)), rtol=1e-5)
+
+
+def test_defaults_are_kept_where_the_call_is_in_a_branch(tmp_path: Path) -> None:
+    branches = {
+        f"{name}_branch": helper.make_graph(
+            [make_call("Leaky", "negative", name)],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3])],
+        )
+        for name in ("then", "else")
+    }
+    proto = make_leaky_model(node("If", ["yes"], ["scores"], **branches))
+    proto.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    inlined = inline_functions(proto, "net.onnx")
+    image = np.random.default_rng(0).random((2, 3, 8, 8), np.float32)
+    (scores,) = InferenceSession(inlined.SerializeToString()).run(None, {"image": image})
+    np.testing.assert_allclose(scores, -0.9 * image.mean(axis=(2, 3)), rtol=1e-5)
 
 
 def test_model_without_functions_stays_as_it_is() -> None:

@@ -69,11 +69,11 @@ class Net:
         return self.scores(np.concatenate(composed))
 
 
-def additive(weights: NDArray[np.float32]) -> Any:
-    """A score of class 1 that is the weighted sum of all pixels: parts do not interact."""
+def additive(weights: NDArray[np.float32], base: float = 0.0) -> Any:
+    """A score of class 1 that is a weighted sum of all pixels: parts do not interact."""
 
     def function(images: Images) -> Scores:
-        score = np.einsum("nhwc,hwc->n", images.astype(np.float64), weights)
+        score = base + np.einsum("nhwc,hwc->n", images.astype(np.float64), weights)
         return np.stack([1 - score, score], axis=1)
 
     return function

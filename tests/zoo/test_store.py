@@ -105,7 +105,7 @@ def test_file_that_has_changed_is_built_again_with_a_warning(
 ) -> None:
     path = build_model(NAME)
     content = path.read_bytes()
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
     path.write_bytes(spoil(content))
     other = path.parent.with_name("ab" * 16) / path.name
     other.parent.mkdir()

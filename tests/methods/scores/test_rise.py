@@ -41,7 +41,7 @@ def test_rise_of_a_constant_score_is_that_score_at_every_pixel():
 
 def test_rise_on_an_additive_net_peaks_in_the_only_region_that_matters():
     weights = np.zeros((*SHAPE, 3), np.float32)
-    weights[4:10, 20:27] = 1
+    weights[4:10, 20:27] = 1 / (6 * 7 * 3)
     heatmap = (
         explain_image(Net(additive(weights), SHAPE), RISE(n_masks=2000), Picture(), IMAGE)
         .values[0]

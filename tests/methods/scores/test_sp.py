@@ -15,13 +15,13 @@ SHAPE = IMAGE.shape[:2]
 
 
 def test_sp_with_patch_1_on_an_additive_net_returns_the_effect_of_each_pixel():
-    weights = RNG.standard_normal((20, 26, 3)).astype(np.float32)
+    weights = RNG.standard_normal((20, 26, 3)).astype(np.float32) / 200  # scores in [0, 1]
     outcome = explain_image(
-        Net(additive(weights), SHAPE), SP(patch=1, stride=1), Picture(0.25), IMAGE
+        Net(additive(weights, base=0.5), SHAPE), SP(patch=1, stride=1), Picture(0.25), IMAGE
     )
     effect = (weights * (IMAGE - 0.25)).sum(axis=-1)
-    # float32 scores of size ~100: a difference carries an error of about 1e-5
-    np.testing.assert_allclose(outcome.values[0].heatmap, effect, atol=5e-5)
+    # float32 scores of size ~.5: a difference carries an error of about 6e-8
+    np.testing.assert_allclose(outcome.values[0].heatmap, effect, atol=2.5e-7)
 
 
 @pytest.mark.parametrize(("patch", "stride"), [(5, 3), (7, 2), (4, 5)])
@@ -48,14 +48,14 @@ def test_sp_at_the_papers_size_makes_4357_evaluations():
 
 def test_center_leaves_a_peak_near_the_border_in_place_and_stretch_moves_it():
     weights = np.zeros((20, 26, 3), np.float32)
-    weights[2, 3] = 1  # a single pixel matters
+    weights[2, 3] = 1 / 3  # a single pixel matters
     net = Net(additive(weights), SHAPE)
     centred = (
         explain_image(net, SP(patch=5, stride=1, align="center"), Picture(), IMAGE)
         .values[0]
         .heatmap
     )
-    assert centred[2, 3] == pytest.approx(IMAGE[2, 3].sum(), rel=1e-5)
+    assert centred[2, 3] == pytest.approx(IMAGE[2, 3].mean(), rel=1e-5)
     covered = np.argwhere(centred > 0.99 * centred.max())
     assert covered.max(axis=0).tolist() == [4, 5]  # centres of the patches that cover it
     stretched = (

@@ -1,0 +1,140 @@
+"""What the last operators make of the scores is known where it follows from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import NodeProto, TensorProto, helper
+
+from onnxplain.describe.resolve import resolve_spec
+from onnxplain.describe.score_tail import find_head
+from tests.helpers import models
+from tests.helpers.described import save_and_read
+from tests.helpers.tails import CLASSES, KNOWN, SEEN, SOFTMAX, f32, make_tailed, node
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_probabilities_are_known_by_the_graph(name: str, tmp_path: Path) -> None:
+    spec = resolve_spec(save_and_read(make_tailed(KNOWN[name]), tmp_path), {"range": (0, 1)})
+    assert (spec.head, spec.sources["head"]) == ("probabilities", "graph")
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_tail_that_is_not_understood_is_not_known(name: str, tmp_path: Path) -> None:
+    model = save_and_read(make_tailed(SEEN[name]), tmp_path)
+    assert find_head(model, "scores", CLASSES) is None
+    assert resolve_spec(model, {"range": (0, 1)}).sources["head"] == "default"
+
+
+UNKNOWN: dict[str, list[NodeProto]] = {
+    "softmax over the batch": [node("Softmax", ["logits"], ["scores"], axis=0)],
+    "1 less percent": [
+        SOFTMAX,
+        node("Mul", ["p", "factor"], ["q"]),
+        node("Sub", ["one", "q"], ["scores"]),
+    ],
+    "clipped far from 0": [SOFTMAX, node("Clip", ["p", "low"], ["scores"])],
+    "other sum": [
+        node("Exp", ["logits"], ["e"]),
+        node("ReduceSum", ["logits"], ["s"], keepdims=1),
+        node("Div", ["e", "s"], ["scores"]),
+    ],
+    "exp of logits": [node("Exp", ["logits"], ["scores"])],
+    "logarithm of a sigmoid": [
+        node("Sigmoid", ["logits"], ["p"]),
+        node("Log", ["p"], ["scores"]),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_is_no_row_of_probabilities_is_not_known(name: str, tmp_path: Path) -> None:
+    proto = make_tailed(UNKNOWN[name], factor=f32(100), low=f32(0.2), one=f32(1))
+    assert find_head(save_and_read(proto, tmp_path), "scores", CLASSES) is None
+
+
+@pytest.mark.parametrize(("name", "scale"), [("percent", 0.01), ("sum of two heads", 0.5)])
+def test_factor_of_probabilities_is_known_by_the_graph(
+    name: str, scale: float, tmp_path: Path
+) -> None:
+    spec = resolve_spec(save_and_read(make_tailed(KNOWN[name]), tmp_path), {"range": (0, 1)})
+    assert spec.output_scale == pytest.approx((scale, 0))
+    assert spec.sources["output_scale"] == "graph"
+
+
+LOGITS = {
+    "bias": [node("Add", ["logits", "b"], ["scores"])],
+    "temperature": [node("Div", ["logits", "b"], ["scores"])],
+    "log-softmax": [node("LogSoftmax", ["logits"], ["scores"], axis=1)],
+}
+
+
+@pytest.mark.parametrize("name", LOGITS)
+def test_logits_are_known_by_the_graph(name: str, tmp_path: Path) -> None:
+    proto = make_tailed(LOGITS[name], b=np.full(CLASSES, 2, np.float32))
+    assert find_head(save_and_read(proto, tmp_path), "scores", CLASSES) == "logits"
+
+
+def test_one_number_is_a_sigmoid_only_where_the_graph_says_so(tmp_path: Path) -> None:
+    for head, expected in (("sigmoid", "sigmoid"), ("logits", None)):
+        proto = models.additive(models.weights((4, 4), 1), head=head)
+        assert find_head(save_and_read(proto, tmp_path), "scores", 1) == expected
+
+
+@pytest.mark.parametrize(("axis", "head"), [(1, "probabilities"), (2, None), (-3, "probabilities")])
+def test_softmax_of_four_axes_runs_over_the_classes_or_is_not_known(
+    axis: int, head: str | None, tmp_path: Path
+) -> None:
+    nodes = [
+        helper.make_node("Reshape", ["logits", "four"], ["tall"]),
+        helper.make_node("Softmax", ["tall"], ["p"], axis=axis),
+        helper.make_node("Flatten", ["p"], ["scores"]),
+    ]
+    model = save_and_read(make_tailed(nodes, four=np.array([-1, CLASSES, 1, 1])), tmp_path)
+    assert find_head(model, "scores", CLASSES) == head
+
+
+@pytest.mark.parametrize(
+    ("transform", "head"), [("SOFTMAX", "probabilities"), ("LOGISTIC", "probabilities")]
+)
+def test_linear_classifier_of_the_ml_domain_is_read(
+    transform: str, head: str, tmp_path: Path
+) -> None:
+    classifier = helper.make_node(
+        "LinearClassifier",
+        ["logits"],
+        ["label", "scores"],
+        domain="ai.onnx.ml",
+        coefficients=np.eye(CLASSES).ravel().tolist(),
+        intercepts=[0.0] * CLASSES,
+        post_transform=transform,
+        classlabels_ints=list(range(CLASSES)),
+    )
+    proto = make_tailed([node("Identity", ["logits"], ["scores"])])
+    proto.graph.node[-1].CopyFrom(classifier)
+    proto.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    assert find_head(save_and_read(proto, tmp_path), "scores", CLASSES) == head
+
+
+def test_scale_of_quantised_logits_is_read_from_the_last_layer(tmp_path: Path) -> None:
+    proto = models.model(
+        [
+            node("QuantizeLinear", ["image", "s", "z"], ["q"]),
+            node("Flatten", ["q"], ["flat"]),
+            node("QLinearMatMul", ["flat", "s", "z", "w", "s", "z", "out", "mid"], ["scores"]),
+        ],
+        {"image": (TensorProto.FLOAT, ["N", 3, 4, 4])},
+        {"scores": (TensorProto.UINT8, ["N", 5])},
+        {
+            "s": f32(1 / 255),
+            "z": np.array(0, np.uint8),
+            "w": np.ones((48, 5), np.uint8),
+            "out": f32(0.125),
+            "mid": np.array(100, np.uint8),
+        },
+    )
+    spec = resolve_spec(save_and_read(proto, tmp_path), {"range": (0, 1)})
+    assert spec.output_scale == (0.125, 100)
+    assert (spec.head, spec.sources["output_scale"]) == ("logits", "graph")

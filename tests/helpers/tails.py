@@ -1,0 +1,206 @@
+"""Classifiers that end in other ways than a softmax, with what they answer worked out in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, helper
+
+from tests.helpers import models
+
+SIZE = (8, 8)
+CLASSES = 9
+# Large enough that the classes of the probe images differ, and their order too.
+WEIGHTS = 20 * models.weights(SIZE, CLASSES)
+
+node = helper.make_node
+SOFTMAX = node("Softmax", ["logits"], ["p"], axis=1)
+SECOND = [node("Neg", ["logits"], ["other"]), node("Softmax", ["other"], ["p2"], axis=1)]
+EXP = node("Exp", ["logits"], ["e"])
+SUM = node("ReduceSum", ["e", "ax"], ["s"], keepdims=1)
+
+Array = NDArray[np.float64]
+
+
+def softmax(z: Array) -> Array:
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    result: Array = e / e.sum(axis=1, keepdims=True)
+    return result
+
+
+def sigmoid(z: Array) -> Array:
+    result: Array = 1 / (1 + np.exp(-z))
+    return result
+
+
+def normalise_relu(z: Array) -> Array:
+    positive = np.maximum(z, 0) + 0.01
+    result: Array = positive / positive.sum(axis=1, keepdims=True)
+    return result
+
+
+def mean_with_negative(z: Array) -> Array:
+    return (softmax(z) + softmax(-z)) / 2
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The nodes between `logits` and `scores`, and the probabilities that they make."""
+
+    nodes: Sequence[NodeProto]
+    compute: Callable[[Array], Array]
+    tensors: dict[str, Any] = field(default_factory=dict)
+    classes: int = CLASSES
+
+
+def f32(value: float) -> NDArray[np.float32]:
+    return np.asarray(value, np.float32)
+
+
+def ends(*values: int) -> dict[str, NDArray[np.int64]]:
+    return {name: np.array([v]) for name, v in zip(("from", "to", "ax"), values, strict=True)}
+
+
+# The graph tells that these are probabilities.
+KNOWN = {
+    "softmax": Tail([node("Softmax", ["logits"], ["scores"], axis=-1)], softmax),
+    "background left out": Tail(
+        [SOFTMAX, node("Slice", ["p", "from", "to", "ax"], ["scores"])],
+        lambda z: softmax(z)[:, 1:],
+        ends(1, CLASSES, 1),
+        CLASSES - 1,
+    ),
+    "other order": Tail(
+        [SOFTMAX, node("Gather", ["p", "order"], ["scores"], axis=1)],
+        lambda z: softmax(z)[:, ::-1],
+        {"order": np.arange(CLASSES)[::-1].copy()},
+    ),
+    "mean of two heads": Tail(
+        [
+            SOFTMAX,
+            *SECOND,
+            node("Add", ["p", "p2"], ["sum"]),
+            node("Mul", ["sum", "half"], ["scores"]),
+        ],
+        mean_with_negative,
+        {"half": f32(0.5)},
+    ),
+    "Mean of two heads": Tail(
+        [SOFTMAX, *SECOND, node("Mean", ["p", "p2"], ["scores"])], mean_with_negative
+    ),
+    "percent": Tail(
+        [SOFTMAX, node("Mul", ["p", "hundred"], ["scores"])], softmax, {"hundred": f32(100)}
+    ),
+    "sum of two heads": Tail(
+        [SOFTMAX, *SECOND, node("Add", ["p", "p2"], ["scores"])], mean_with_negative
+    ),
+    "plus eps": Tail([SOFTMAX, node("Add", ["p", "eps"], ["scores"])], softmax, {"eps": f32(1e-8)}),
+    "at least eps": Tail(
+        [SOFTMAX, node("Max", ["p", "eps"], ["scores"])], softmax, {"eps": f32(1e-8)}
+    ),
+    "clipped": Tail(
+        [SOFTMAX, node("Clip", ["p", "low", "high"], ["scores"])],
+        softmax,
+        {"low": f32(1e-8), "high": f32(1 - 1e-7)},
+    ),
+    "small ones to 0": Tail(
+        [
+            SOFTMAX,
+            node("Less", ["p", "few"], ["is"]),
+            node("Where", ["is", "no", "p"], ["scores"]),
+        ],
+        softmax,
+        {"few": f32(1e-6), "no": f32(0)},
+    ),
+    "exp of log-softmax": Tail(
+        [node("LogSoftmax", ["logits"], ["l"], axis=1), node("Exp", ["l"], ["scores"])], softmax
+    ),
+    "exp over its sum": Tail(
+        [EXP, SUM, node("Div", ["e", "s"], ["scores"])], softmax, {"ax": np.array([1])}
+    ),
+    "exp times the reciprocal": Tail(
+        [EXP, SUM, node("Reciprocal", ["s"], ["r"]), node("Mul", ["r", "e"], ["scores"])],
+        softmax,
+        {"ax": np.array([1])},
+    ),
+    "sigmoids": Tail([node("Sigmoid", ["logits"], ["scores"])], sigmoid),
+    "sigmoids by hand": Tail(
+        [
+            node("Neg", ["logits"], ["n"]),
+            node("Exp", ["n"], ["e"]),
+            node("Add", ["e", "one"], ["d"]),
+            node("Div", ["one", "d"], ["scores"]),
+        ],
+        sigmoid,
+        {"one": f32(1)},
+    ),
+    "1 - p and p": Tail(
+        [
+            node("Sigmoid", ["logits"], ["all"]),
+            node("Slice", ["all", "from", "to", "ax"], ["p"]),
+            node("Sub", ["one", "p"], ["q"]),
+            node("Concat", ["q", "p"], ["scores"], axis=1),
+        ],
+        lambda z: np.hstack([1 - sigmoid(z)[:, :1], sigmoid(z)[:, :1]]),
+        {**ends(0, 1, 1), "one": f32(1)},
+        2,
+    ),
+    "cast to half and back": Tail(
+        [
+            SOFTMAX,
+            node("Cast", ["p"], ["half"], to=TensorProto.FLOAT16),
+            node("Cast", ["half"], ["scores"], to=TensorProto.FLOAT),
+        ],
+        softmax,
+    ),
+}
+
+# Only the answers tell it of these.
+SEEN = {
+    "stacked heads": Tail(
+        [
+            SOFTMAX,
+            *SECOND,
+            node("Unsqueeze", ["p", "first"], ["u"]),
+            node("Unsqueeze", ["p2", "first"], ["u2"]),
+            node("Concat", ["u", "u2"], ["both"], axis=0),
+            node("ReduceMean", ["both"], ["scores"], axes=[0], keepdims=0),
+        ],
+        mean_with_negative,
+        {"first": np.array([0])},
+    ),
+    "own normalisation": Tail(
+        [
+            node("Relu", ["logits"], ["r"]),
+            node("Add", ["r", "little"], ["a"]),
+            node("LpNormalization", ["a"], ["scores"], axis=1, p=1),
+        ],
+        normalise_relu,
+        {"little": f32(0.01)},
+    ),
+}
+
+
+def make_tailed(tail: Tail | Sequence[NodeProto], **tensors: Any) -> ModelProto:
+    """Make a classifier of `WEIGHTS` whose logits go through a tail."""
+    if not isinstance(tail, Tail):
+        tail = Tail(tail, softmax, tensors)
+    return models.model(
+        [
+            node("Flatten", ["image"], ["flat"]),
+            node("Gemm", ["flat", "w"], ["logits"], transB=1),
+            *tail.nodes,
+        ],
+        {"image": (TensorProto.FLOAT, ["N", 3, *SIZE])},
+        {"scores": (TensorProto.FLOAT, ["N", tail.classes])},
+        {"w": WEIGHTS.transpose(0, 3, 1, 2).reshape(CLASSES, -1), **tail.tensors},
+    )
+
+
+def compute_probabilities(tail: Tail, images: NDArray[np.float32]) -> Array:
+    """Return the right probabilities of images (N, H, W, 3)."""
+    return tail.compute(models.additive_scores(WEIGHTS, images))
