@@ -1,10 +1,10 @@
-"""The command ``onnxplain``: one file per command, imported when it is called.
+"""The command ``onnxplain``; each subcommand is a module that is imported when it is called.
 
 Results go to stdout, progress and logs to stderr. Exit codes: 0, everything is done;
-1, something failed; 2, the command line asks for something that does not exist.
+1, something failed; 2, the command line is wrong.
 
-For completion in the shell put ``eval "$(_ONNXPLAIN_COMPLETE=bash_source onnxplain)"``
-into its start-up file (``zsh_source`` and ``fish_source`` for the others).
+For shell completion, put ``eval "$(_ONNXPLAIN_COMPLETE=bash_source onnxplain)"`` into the
+start-up file of Bash; for zsh and fish use ``zsh_source`` and ``fish_source``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COMMANDS = ("explain", "evaluate", "compare", "merge", "inspect", "export-gradie
 
 
 class _Commands(click.Group):
-    """Finds a command in the module with its name, so that none is imported before its use."""
+    """Finds each command in the module of its name, so that unused commands are not imported."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -30,19 +30,19 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        with report_errors():  # imports take long enough to be interrupted
+        with report_errors():  # imports are slow, so the user may interrupt them
             module = importlib.import_module(f"onnxplain.cli.{cmd_name.replace('-', '_')}")
         command = module.command
         assert isinstance(command, click.Command)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the command line; this prints help and version, for which there may be no room."""
+        """Read the command line; printing help or the version may fail on a full disk."""
         with report_errors():
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; there may be no room for what it prints, either."""
+        """Run a command; printing its results may fail on a full disk."""
         with report_errors():
             return super().invoke(ctx)
 
@@ -61,12 +61,12 @@ def main(verbose: int) -> None:
     """Explain exported image classifiers by removing parts of the image."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
-    # Building a model for the first time takes long enough to say so.
+    # Building a model takes long, so it is always logged.
     logging.getLogger("onnxplain.zoo").setLevel(min(level, logging.INFO))
 
 
 def _print_version(ctx: click.Context) -> None:
-    """Print versions from the metadata of installed packages: nothing heavy is imported."""
+    """Print versions from the metadata of installed packages, without slow imports."""
     click.echo(f"onnxplain {__version__}")
     for wheel in ("onnxruntime", "onnxruntime-gpu"):
         try:

@@ -1,4 +1,4 @@
-"""``onnxplain export-gradient``: a model's gradient as an ONNX file, for use anywhere."""
+"""``onnxplain export-gradient``: write the gradient of a model as an ONNX file."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from onnxplain.loading import find_model, gradient_graph
     type=click.Choice(get_args(ScoreKind)),
     default="probability",
     show_default=True,
-    help="Which score of the target is differentiated.",
+    help="Score of the target to differentiate.",
 )
 @click.option(
     "--layer",
     "layers",
     multiple=True,
     metavar="TENSOR",
-    help="An inner tensor to output with its gradient; may be given several times.",
+    help="An inner tensor; the graph outputs it and its gradient.  May be given several times.",
 )
 @click.option(
     "--mask",
     type=click.IntRange(min=1),
     metavar="CELLS",
-    help="Differentiate by a mask of CELLS x CELLS instead of the image.",
+    help="Differentiate with respect to a mask of CELLS x CELLS instead of the image.",
 )
 @add_model_options
 @click.pass_context
@@ -62,13 +62,15 @@ def command(
 ) -> None:
     """Write the gradient of MODEL as an ONNX graph of standard operators.
 
-    Its inputs are the model's own and target (N,) of int64, a class for each image; its outputs
-    the model's own, target_score (N,), and d_score/d_NAME for the image and every layer.
-    With --mask it also takes a fill, as the model takes images, and a mask (N, CELLS, CELLS) in
-    [0, 1] where 1 removes, which is enlarged bilinearly; image and fill have N rows or one.
+    Inputs: those of the model, and target (N,) of int64, a class for each image. Outputs: those
+    of the model, target_score (N,), and d_score/d_NAME for the image and for every layer.
+
+    With --mask there are two more inputs: a fill, in the form of the model's images, and a mask
+    (N, CELLS, CELLS) in [0, 1], where 1 removes. The mask is enlarged bilinearly. The batch of
+    image and fill has the size N or 1.
     """
     flags = get_model_flags(ctx)
-    # The graph is the same on every device, for every batch.
+    # The graph does not depend on the device or on the batch size.
     description = {key: flags[key] for key in flags if key not in ("device", "batch_size")}
     with report_errors(arguments=True):
         path = find_model(model)

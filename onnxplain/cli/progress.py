@@ -13,7 +13,7 @@ import click
 def show_progress(
     *, shown: bool, label: str = "evaluations"
 ) -> Iterator[Callable[[int, int, int], None]]:
-    """Show a bar, and yield the function that moves it.
+    """Show a progress bar, and yield a function that moves it.
 
     The function takes the number of evaluations done, their total, and the number of
     inpaints. Nothing is shown if stderr is not a terminal.
@@ -32,13 +32,13 @@ def show_progress(
             bar.length = total
             bar.current_item = inpaints
             bar.update(done - bar.pos)
-            bar.render_progress()  # there may be inpaints while no evaluation is done
+            bar.render_progress()  # inpaints may be made before an evaluation is done
 
         yield move
 
 
 def clear_line() -> None:
-    """Make room for a line where the bar is; the bar comes back with the next step."""
+    """Clear the line of the bar, so that a message can be printed; the next step redraws it."""
     if _is_terminal():
         click.echo("\r\x1b[K", nl=False, err=True)
 

@@ -91,7 +91,7 @@ def test_size_of_zero_in_xml_is_unknown(tmp_path: Path):
     ("text", "problem"),
     [
         (XML.format(50, 0, 1), "a.xml: width and height must be >= 1"),
-        (XML.format(50, 60, 7), "a.xml: a box has .*'xmin': '7'"),
+        (XML.format(50, 60, 7), "a.xml: a box must have .*'xmin': '7'"),
         (XML.format("wide", 60, 1), "a.xml: invalid literal"),
         ("<", "a.xml: unclosed token"),
     ],
@@ -139,19 +139,23 @@ def test_coco_boxes_are_a_corner_and_an_extent(tmp_path: Path):
         ("semicolon.csv", "file;class_name\na.jpg;dog\n", "its columns are 'file;class_name'"),
         ("word.csv", "file,class_index\na.jpg,1\na.jpg,many\n", "line 3: class_index"),
         ("short.csv", HEAD + "a.jpg,3,,,0,0\n", "line 2: .* numbers; got"),
-        ("half.json", '{"images": []', "not readable labels"),
+        ("half.json", '{"images": []', "cannot be read as labels"),
         ("keys.json", "{}", "no column or key 'categories'"),
         ("empty.csv", HEAD, "no images; give"),
-        ("names.csv", HEAD + "a.jpg,3,,cat,,,,,,\na.jpg,3,,dog,,,,,,\n", "class 3 is cat and dog"),
-        ("nan.csv", HEAD + "a.jpg,3,,,0,nan,9,8,20,10\n", "line 2: a box has finite edges"),
+        (
+            "names.csv",
+            HEAD + "a.jpg,3,,cat,,,,,,\na.jpg,3,,dog,,,,,,\n",
+            "class 3 has two names, cat and dog",
+        ),
+        ("nan.csv", HEAD + "a.jpg,3,,,0,nan,9,8,20,10\n", "line 2: a box must have finite edges"),
         ("inverted.csv", HEAD + "a.jpg,3,,,9,0,9,8,20,10\n", "line 2: a box .* 'xmin': '9'"),
         ("flat.csv", HEAD + "a.jpg,3,,,0,0,9,8,20,0\n", "line 2: width and height must be >= 1"),
-        ("nameless.csv", HEAD + ",3,,,0,0,9,8,20,10\n", "line 2: file is empty"),
-        ("list.json", "[]", "a COCO file is an object .* this is a list"),
-        ("texts.json", '{"categories": ["cat"]}', "not readable labels"),
+        ("nameless.csv", HEAD + ",3,,,0,0,9,8,20,10\n", "line 2: file must name an image"),
+        ("list.json", "[]", "a COCO file must be an object .* got a list"),
+        ("texts.json", '{"categories": ["cat"]}', "cannot be read as labels"),
         ("flat.json", coco([1, 2, 3, 4], height=0), "annotation 1: width and height must be"),
-        ("box.json", coco([1, 2, 0, 4]), "annotation 1: a box has"),
-        ("infinite.json", coco([1, 2, 3, float("inf")]), "annotation 1: a box has"),
+        ("box.json", coco([1, 2, 0, 4]), "annotation 1: a box must have"),
+        ("infinite.json", coco([1, 2, 3, float("inf")]), "annotation 1: a box must have"),
         ("edges.json", coco([1, 2, 3]), "annotation 1: not enough values"),
         ("image.json", coco([1, 2, 3, 4], id=8), "image_id 9 is not an id in the file"),
     ],
@@ -181,7 +185,7 @@ def test_bad_wordnet_ids_are_errors_that_name_their_file(
     (tmp_path / "a.jpg").touch()
     if text is not None:
         (tmp_path / "ids.csv").write_text(text)
-    with pytest.raises(ValueError, match=f"ids.csv: not readable WordNet ids: .*{problem}"):
+    with pytest.raises(ValueError, match=f"ids.csv: cannot be read as WordNet ids: .*{problem}"):
         read_items(tmp_path, wnids=tmp_path / "ids.csv")
 
 
