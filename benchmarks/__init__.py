@@ -1,1 +1,1 @@
-"""Speed, memory and accuracy beside raw ONNX Runtime and other libraries; see README.md."""
+"""Benchmarks of speed, memory and accuracy, with other libraries for comparison; see README.md."""

@@ -1,4 +1,4 @@
-"""Shared by the benchmarks: the photo, raw ONNX Runtime, timing and the format of figures."""
+"""Shared parts of the benchmarks: the photo, raw ONNX Runtime, timing and formatting."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RawPlan:
 
 
 def list_plans(threads: int) -> list[RawPlan]:
-    """List each batch size with one call on all threads, and with parallel calls on one."""
+    """List plans: for each batch size, one call on all threads, and parallel calls on one each."""
     return [
         RawPlan(batch_size, intra, workers)
         for batch_size in BATCH_SIZES
@@ -54,7 +54,7 @@ def list_plans(threads: int) -> list[RawPlan]:
 
 
 class RawRunner:
-    """Raw ONNX Runtime on ready-made input: the ceiling that the engine is compared with."""
+    """Raw ONNX Runtime on prepared input: the upper bound with which the engine is compared."""
 
     def __init__(self, model: Path, shape: tuple[int, ...]) -> None:
         self._model = model
@@ -85,7 +85,7 @@ class RawRunner:
         return max(rounds[0], key=lambda plan: max(rates[plan] for rates in rounds))
 
     def _open_session(self, intra_threads: int) -> ort.InferenceSession:
-        """Return the session with this number of threads, which is kept."""
+        """Return the session with this number of threads; it is opened once."""
         if intra_threads not in self._sessions:
             options = ort.SessionOptions()
             options.intra_op_num_threads = intra_threads
@@ -99,7 +99,7 @@ class RawRunner:
 def run_inside(
     environment: Path, packages: Sequence[str], module: str, arguments: Sequence[str]
 ) -> None:
-    """Run a benchmark in a virtual environment that has `packages`; create it if it is missing."""
+    """Run a benchmark in a virtual environment with `packages`; create it if it is missing."""
     python = environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     root = Path(__file__).resolve().parents[1]
     if not python.exists():
@@ -117,7 +117,7 @@ def measure_seconds(action: Callable[[], object]) -> float:
 
 
 def format_spread(figures: list[float], digits: int = 3) -> str:
-    """Return the median, and in brackets the smallest and the largest figure."""
+    """Format the median, with the smallest and the largest figure in brackets."""
     median, low, high = statistics.median(figures), min(figures), max(figures)
     return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 

@@ -1,13 +1,13 @@
-"""Metrics against raw ONNX Runtime on ready-made input, and memory by number of images.
+"""Speed of metrics compared with raw ONNX Runtime, and memory by number of images.
 
     python -m benchmarks.evaluation [--images 24] [--rounds 5]
 
 The photos are parts of the example photo. A deletion run judges random heatmaps; a
 metrics-only run finds heatmaps that were kept and judges them by deletion, insertion and the
-saliency metric. Both are whole calls of `onnxplain.evaluate`: reading photos, classifying
-them, ranking pixels, writing rows and tables. Raw runs stand before and after each. The ratio
-is given by the clock, and by the process's CPU seconds per image, which other load disturbs
-less.
+saliency metric. Both are whole calls of `onnxplain.evaluate`: they read and classify photos,
+rank pixels, and write rows and tables. Raw runs on prepared input come before and after each.
+The ratio is given by the clock, and by the process's CPU seconds per image, which other load
+disturbs less.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CURVES, CROPS = ("deletion", "insertion"), "saliency"
     "--raw-plan",
     type=(int, int, int),
     metavar="BATCH THREADS CALLS",
-    help="Raw runs: batch size, threads within a call, calls side by side.  [default: the best]",
+    help="Raw runs: batch size, threads per call, parallel calls.  [default: the fastest]",
 )
 @click.option("--memory/--no-memory", default=True, help="Measure memory as well.")
 def main(
@@ -60,7 +60,9 @@ def main(
         work = Path(folder)
         photos = make_photos(work / "photos", n_images)
         kept = work / "heatmaps"
-        run_study(classifier, photos, work / "kept", CURVES[:1], kept)  # fills `kept`, and warms up
+        run_study(
+            classifier, photos, work / "kept", CURVES[:1], kept
+        )  # fills `kept`, and is the warm-up
         runs = {
             "deletion": (CURVES[:1], None),
             "metrics only, heatmaps kept": ((*CURVES, CROPS), kept),
@@ -70,7 +72,7 @@ def main(
         for name, (metrics, heatmaps) in runs.items():
             figures = []
             for i in range(rounds):
-                # How many crops are distinct is known only when they have been judged.
+                # The number of distinct crops is known only after they have been judged.
                 rows = work / f"{name}-{i}"
                 run = partial(run_study, classifier, photos, rows, metrics, heatmaps)
                 count = partial(count_evaluations, rows)
@@ -117,7 +119,7 @@ def count_evaluations(output: Path) -> int:
 
 
 def make_photos(folder: Path, n: int) -> Path:
-    """Cut different parts of the example photo, as JPEG files of the usual size."""
+    """Cut different parts of the example photo and save them as JPEG files of 500 x 375 pixels."""
     folder.mkdir(parents=True)
     with PIL.Image.open(PHOTO) as photo:
         for i in range(n):
@@ -142,7 +144,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def measure_peak(n_images: int) -> float:
-    """Measure the peak memory of a deletion study in a process of its own, in MiB."""
+    """Measure the peak memory of a deletion study in a separate process, in MiB."""
     run = subprocess.run(
         [sys.executable, "-c", PEAK, str(n_images)], capture_output=True, text=True, check=True
     )

@@ -1,16 +1,16 @@
-"""Quantus and RISE's evaluation beside onnxplain: the same curves of the same heatmaps.
+"""Quantus and RISE's evaluation compared with onnxplain: the same curves of the same heatmaps.
 
     python -m benchmarks.evaluation_peers --environment FOLDER
 
-Creates a virtual environment with Quantus and this checkout in FOLDER, unless there is one, and
-runs in it. First the curves are compared number by number. Then each peer and onnxplain take
-turns on the same photos, heatmaps and steps; each ratio is that of a peer's run and the
-onnxplain run after it.
+A virtual environment with Quantus and this checkout is created in FOLDER if it is missing, and
+the benchmark runs in it. First, the curves are compared value by value. Then each peer and
+onnxplain take turns on the same photos, heatmaps and steps. Each ratio is the time of a peer's
+run divided by the time of the onnxplain run after it.
 
-The peers call an ONNX Runtime session on two threads. Quantus gets all photos as one batch, as
-it scores one step of all of them at a time. RISE's evaluation is the loop of its program,
-written again: one image per call, as in ``CausalMetric.single_run``. onnxplain judges one photo
-after the other by the plain functions.
+The peers call an ONNX Runtime session on two threads. Quantus gets all photos as one batch,
+because it scores one step of all photos at a time. RISE's evaluation is a reimplementation of
+the loop in ``CausalMetric.single_run``, with one image per call. onnxplain judges one photo
+after the other by its functions for single heatmaps.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main(environment: Path | None, rounds: int, n_images: int) -> None:
 
 
 class Runs(NamedTuple):
-    """A peer's run and ours; each returns the curves of all photos."""
+    """The runs of a peer and of onnxplain; each returns the curves of all photos."""
 
     peer: Callable[[], Array]
     compared: Callable[[], Array]  # ours with the peer's steps
@@ -112,8 +112,8 @@ def make_runs(
         )
 
     regions = partial(compute_curves, metrics.morf, patch=PATCH, steps=REGIONS, fill="black")
-    # Quantus flips colours, not pixels, in steps that must divide the number of pixels: three
-    # of its steps make one of STEP pixels. Our timed run has as many steps as Quantus.
+    # Quantus flips single colour values in steps that must divide the number of pixels, so
+    # three of its steps make one step of STEP pixels. The timed run has as many steps as Quantus.
     n_flips = 3 * math.ceil(maps[0].size / STEP)
     fine_step = math.ceil(maps[0].size / n_flips)
     fine = partial(compute_curves, metrics.deletion, step=fine_step, fill="black")
@@ -134,7 +134,7 @@ def make_runs(
 
 
 def make_predict(path: Path) -> Predict:
-    """Open the classifier on two threads and return its function of images."""
+    """Open the classifier on two threads, and return a function from images to probabilities."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -151,7 +151,7 @@ def make_predict(path: Path) -> Predict:
 
 
 def make_quantus_model(predict: Predict) -> Any:
-    """Wrap the classifier in a PyTorch module, which Quantus takes."""
+    """Wrap the classifier in a PyTorch module, as Quantus needs one."""
     import torch
 
     class Module(torch.nn.Module):
@@ -162,7 +162,7 @@ def make_quantus_model(predict: Predict) -> Any:
 
 
 def run_pixel_flipping(predict: Predict, images: Array, maps: Array, target: int) -> Array:
-    """Return the scores after each step."""
+    """Run pixel flipping by Quantus, and return the scores after each step."""
     import quantus
 
     metric = quantus.PixelFlipping(features_in_step=STEP, disable_warnings=True)
@@ -170,7 +170,7 @@ def run_pixel_flipping(predict: Predict, images: Array, maps: Array, target: int
 
 
 def run_region_perturbation(predict: Predict, images: Array, maps: Array, target: int) -> Array:
-    """Return the scores after each region; Quantus gives the drops from the first score."""
+    """Run region perturbation by Quantus, and return the scores; Quantus gives their drops."""
     import quantus
 
     metric = quantus.RegionPerturbation(

@@ -1,17 +1,18 @@
-"""Gradients of exported models: which are right, how exact they are, and what they cost.
+"""Correctness, accuracy and cost of the gradients of exported models.
 
     python -m benchmarks.gradient_coverage measure FOLDER
     python -m benchmarks.gradient_coverage compare FOLDER     (PyTorch, timm)
     python -m benchmarks.gradient_coverage table FOLDER
 
 FOLDER holds the cases that `benchmarks.gradient_exports` made. `measure` builds each gradient and
-compares it with the framework's, `compare` times some of them beside PyTorch and `torch.compile`,
-and `table` writes `benchmarks/results/gradient_coverage.md`. Cases with a result are skipped.
+compares it with the framework's. `compare` times some gradients in PyTorch, `torch.compile` and
+onnxplain. `table` writes `benchmarks/results/gradient_coverage.md`. Cases that have a result are
+skipped.
 
 The error is ``||g - g64|| / ||g64||`` per image, and its median over the images is reported. In
-networks with ReLU or max-pooling, a value within rounding of a kink can change the gradient in
-float32, in the framework too. Such errors are recognised by moving the images by less than their
-rounding.
+networks with ReLU or max-pooling, the rounding of a value near a kink can change the float32
+gradient, also that of the framework. To recognise such errors, the images are moved by less than
+their rounding.
 """
 
 from __future__ import annotations
@@ -65,13 +66,13 @@ class DifferentiatedCase:
     nodes: tuple[int, int]
 
     def forward(self) -> Any:
-        """Return the scores by the model itself."""
+        """Compute the scores with the model itself."""
         half = self.model.get_inputs()[0].type == "tensor(float16)"
         images = self.images.astype(np.float16) if half else self.images
         return self.model.run([self.output], {self.input: images})
 
     def run(self, images: NDArray[np.float32]) -> Any:
-        """Return the target's score and gradient for each image."""
+        """Compute the target's score and gradient for each image."""
         from onnxplain.gradient import SCORE, gradient_name
 
         targets = np.full(len(images), TARGET if self.head == "logits" else 1)
@@ -132,7 +133,7 @@ def measure(root: Path, part: int = 0, parts: int = 1) -> None:
 
 
 def _measure_case(folder: Path) -> dict[str, Any]:
-    """Return the cost of a case's gradient and its errors."""
+    """Measure the cost and the errors of a case's gradient."""
     case, built = np.load(folder / "case.npz"), build_case(folder)
     x = built.images
     forward, both = measure_medians(built.forward, lambda: built.run(x), repeats=7)
@@ -148,7 +149,7 @@ def _measure_case(folder: Path) -> dict[str, Any]:
 
 
 def compare(root: Path) -> None:
-    """Time forward and backward by PyTorch, by `torch.compile` and by our graph."""
+    """Time forward and backward in PyTorch, in `torch.compile` and in our graph."""
     for spec in COMPILED:
         folder = root / f"{spec.partition(':')[0]} torchscript"
         if (folder / "case.json").exists() and not (folder / "compiled.json").exists():
@@ -157,7 +158,7 @@ def compare(root: Path) -> None:
 
 
 def _compare_case(folder: Path) -> dict[str, float]:
-    """Return the seconds of a case by eager PyTorch, by `torch.compile` and by our graph."""
+    """Measure the seconds of a case in eager PyTorch, in `torch.compile` and in our graph."""
     import torch
 
     torch._dynamo.reset()
@@ -184,7 +185,7 @@ def _compare_case(folder: Path) -> dict[str, float]:
 
 
 def measure_errors(case: Any, run: Any, x: Any) -> dict[str, float]:
-    """Return the errors, and the jump of the gradient when images move by less than rounding."""
+    """Measure the errors, and the change of the gradient when images move by less than rounding."""
     exact = case["double"]
 
     def measure_distances(gradient: Any, other: Any) -> Any:
@@ -208,7 +209,7 @@ def check_slopes(built: DifferentiatedCase) -> dict[str, float]:
     from onnxplain.gradient import check_gradient
 
     def run_singly(images: Any) -> Any:
-        """Run each image in a batch of its copies, as the batch size is fixed."""
+        """Run each image in a batch of copies, because the batch size is fixed."""
         parts = [built.run(np.repeat(image[None], len(built.images), 0)) for image in images]
         return tuple(np.stack([part[k][0] for part in parts]) for k in (0, 1))
 
@@ -299,7 +300,7 @@ def _format_head(rows: list[dict[str, Any]], n_refused: int) -> list[str]:
 
 
 def _find_processor() -> str:
-    """Return the system's name of the processor."""
+    """Find the name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -307,7 +308,7 @@ def _find_processor() -> str:
 
 
 def _format_comparison(root: Path) -> list[str]:
-    """Format our times beside eager and compiled PyTorch; return no lines if there are no times."""
+    """Format our times and those of PyTorch; return no lines if there are no times."""
     times = {
         path.parent.name.partition(" ")[0]: json.loads(path.read_text())
         for path in sorted(root.glob("*/compiled.json"))

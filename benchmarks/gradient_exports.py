@@ -1,4 +1,4 @@
-"""Exported models and their frameworks' gradients, as cases for `benchmarks.gradient_coverage`.
+"""Export models with their frameworks' gradients, as cases for `benchmarks.gradient_coverage`.
 
     pip install torch torchvision timm onnxscript
     python -m benchmarks.gradient_exports torch FOLDER torchscript
@@ -35,7 +35,7 @@ import onnx
 
 IMAGES, TARGET, SECONDS = 3, 7, 240
 
-# One or two networks per family; the number is the side of the images, where the network fixes it.
+# One or two networks per family. The number is the side of the images, if the network fixes it.
 TIMM = """
 resnet18 mobilenetv2_050 mobilenetv3_small_050 ghostnet_050 mnasnet_small tinynet_e lcnet_050
 regnety_002 regnetx_002 convnext_atto vit_tiny_patch16_224:224 fasternet_t0 starnet_s1
@@ -57,7 +57,7 @@ resnet18 mobilenet_v2 mobilenet_v3_small mnasnet0_5 squeezenet1_1 shufflenet_v2_
 efficientnet_b0 regnet_y_400mf googlenet convnext_tiny swin_t:224 densenet121 alexnet:224
 """.split()
 
-# Fewer networks: the newer exporter writes other nodes, but the same operators and networks.
+# Fewer networks suffice: the newer exporter writes other nodes, but the same operators.
 DYNAMO = """
 resnet18 mobilenetv3_small_050 ghostnet_050 regnety_002 convnext_atto vit_tiny_patch16_224:224
 fasternet_t0 starnet_s1 edgenext_xx_small levit_128s:224 mambaout_femto efficientvit_b0 tinynet_e
@@ -77,7 +77,7 @@ Xception DenseNet121 ConvNeXtTiny ResNet50 InceptionV3 NASNetMobile""".split()
 
 @contextmanager
 def record_failure(folder: Path, *, seconds: int = SECONDS) -> Iterator[None]:
-    """Write an error of the block, or its running past `seconds` of CPU time, to the folder."""
+    """Write an error of the block to the folder; more than `seconds` of CPU time is an error."""
 
     def stop(*_: object) -> None:
         raise TimeoutError(f"took more than {seconds} s of CPU time")
@@ -98,7 +98,7 @@ def record_failure(folder: Path, *, seconds: int = SECONDS) -> Iterator[None]:
 
 
 def write_case(folder: Path, facts: dict[str, Any], **arrays: Any) -> None:
-    """Write images and gradients, then the facts: a case with facts is complete."""
+    """Write images and gradients, and then the facts, which mark the case as complete."""
     np.savez(folder / "case.npz", **arrays)
     (folder / "case.json").write_text(json.dumps(facts))
 
@@ -110,7 +110,7 @@ def _format_versions(*packages: str) -> str:
 def measure_medians(*calls: Callable[[], object], repeats: int = 3) -> list[float]:
     """Return the median CPU seconds of each call on one thread; the calls take turns.
 
-    CPU time of the process is hardly affected by other work on the same cores.
+    Other work on the same cores hardly affects the CPU time of the process.
     """
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(repeats + 1):
@@ -125,7 +125,7 @@ def measure_medians(*calls: Callable[[], object], repeats: int = 3) -> list[floa
 
 
 def export_torch(root: Path, exporter: str, *only: str) -> None:
-    """Export the networks of timm and torchvision, or those in `only`, by a PyTorch exporter."""
+    """Export the networks of timm and torchvision, or only some, by an exporter of PyTorch."""
     dynamo = exporter == "dynamo"
     timm_specs = [(spec, "timm") for spec in (DYNAMO if dynamo else TIMM)]
     for spec, library in timm_specs + [(spec, "torchvision") for spec in TORCHVISION]:
@@ -140,7 +140,7 @@ def export_torch(root: Path, exporter: str, *only: str) -> None:
 
 
 def make_torch_network(name: str, library: str = "timm") -> tuple[Any, str]:
-    """Return a network with random weights, and its family: the module that defines it."""
+    """Make a network with random weights; return it and its family, the module that defines it."""
     import torch
 
     torch.manual_seed(0)
@@ -225,7 +225,7 @@ def _draw_constant_parameters(network: Any, x: Any) -> None:
 
 
 def export_keras(root: Path, exporter: str) -> None:
-    """Export Keras' applications by tf2onnx from a function, or by Keras' own exporter."""
+    """Export the applications of Keras, by tf2onnx or by Keras' own exporter."""
     import keras
 
     for name in KERAS:
@@ -288,7 +288,7 @@ def _draw_constant_weights(weights: list[Any]) -> list[Any]:
 
 
 def _export_by_tf2onnx(network: Any, path: Path, side: int) -> None:
-    """Freeze variables and captured constants and export; tf2onnx would make the latter inputs."""
+    """Freeze variables and captured constants, which tf2onnx would make inputs, and export."""
     import tensorflow as tf
     import tf2onnx
     from tensorflow.python.framework.convert_to_constants import (
@@ -324,7 +324,7 @@ def _compute_keras_gradient(network: Any, images: Any) -> Any:
 
 
 def copy_files(root: Path, files: list[str]) -> None:
-    """Copy models without a framework; they are judged by differences of their own scores."""
+    """Copy models that have no framework; their gradients are checked by differences of scores."""
     for path in map(Path, files):
         folder = root / f"{path.stem} file"
         if folder.exists():
@@ -352,7 +352,7 @@ def copy_files(root: Path, files: list[str]) -> None:
 
 
 def _draw_weights(model: onnx.ModelProto) -> None:
-    """Draw the weights that a graph fills with one number (as onnx's light_* models do)."""
+    """Draw the weights that a graph fills with one number, as in the light_* models of onnx."""
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     rng = np.random.default_rng(0)
     constant_nodes = [

@@ -1,10 +1,10 @@
-"""The cost of inpainting: beside other fills and the classifier, and in whole explanations.
+"""Cost of inpainting, compared with other fills and the classifier, and in whole explanations.
 
     python -m benchmarks.inpainting throughput [--inpainter model.onnx] [--rounds 5]
     python -m benchmarks.inpainting explanations [--method lime-g --method sp-g:share=43]
 
-Within a round everything takes turns, with two parallel calls of one thread each. Figures are
-given by the clock, and by the process's CPU seconds, which are less disturbed by other load.
+Within a round, all measurements take turns, with two parallel calls of one thread each. Figures
+are given by the clock, and by the process's CPU seconds, which other load disturbs less.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _format_row(
 def _estimate_raw_seconds(
     explanation: Explanation, before: tuple[Rate, Rate], after: tuple[Rate, Rate], clock: str
 ) -> float:
-    """Return the time of as many raw runs, at the mean of the times per image before and after."""
+    """Estimate the time of as many raw runs, from the mean times per image before and after."""
     per_inpaint, per_score = (
         (1 / getattr(first, clock) + 1 / getattr(second, clock)) / 2
         for first, second in zip(before, after, strict=True)
@@ -149,7 +149,7 @@ def _estimate_raw_seconds(
 
 
 def make_holes(image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
-    """Return a patch of SP, and every other superpixel of LIME."""
+    """Make two masks: a patch of SP, and every other superpixel of LIME."""
     patch = np.zeros(image.shape[:2], np.float32)
     patch[100 : 100 + PATCH, 100 : 100 + PATCH] = 1
     segments = find_superpixels(image, n_segments=50, compactness=30, sigma=3)
@@ -160,7 +160,7 @@ def make_holes(image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
 def make_raw_run(
     model: str, sizes: Mapping[int, tuple[int, int]], batch: int
 ) -> Callable[[], object]:
-    """Return a raw call of ONNX Runtime on noise; `sizes` maps an input's channels to its size."""
+    """Return a function that runs a model on noise; `sizes` maps channels of inputs to sizes."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.force_spinning_stop", "1")

@@ -1,8 +1,8 @@
-"""Peak memory of RISE by number of masks: it must not grow with the number.
+"""Peak memory of RISE by number of masks; it must not grow with that number.
 
     python -m benchmarks.memory
 
-Each run is a process of its own; the figure is the operating system's maximum resident set.
+Each run is a separate process; the figure is the operating system's maximum resident set.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def measure_peak(n_masks: int) -> float:
-    """Return the peak memory of an explanation by `n_masks` masks, in MiB."""
+    """Measure the peak memory of an explanation with `n_masks` masks, in MiB."""
     run = subprocess.run(
         [sys.executable, "-c", RUN, str(PHOTO), str(n_masks)],
         capture_output=True,
@@ -33,6 +33,7 @@ def measure_peak(n_masks: int) -> float:
 
 
 def main() -> None:
+    """Measure and print the peak memory for few and for many masks."""
     print(describe_machine())
     few, many = measure_peak(500), measure_peak(8000)
     print(f"RISE N=500: {few:.0f} MiB; N=8000: {many:.0f} MiB; difference {many - few:+.0f} MiB")

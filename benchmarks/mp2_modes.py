@@ -1,15 +1,15 @@
-"""The cost of MP2's modes, and how good their masks are beside those of `full`.
+"""Cost of MP2's modes, and quality of their masks compared with those of `full`.
 
     python -m benchmarks.mp2_modes run ROWS.jsonl --images DIR --annotations labels.csv
     python -m benchmarks.mp2_modes table ROWS.jsonl   # as in benchmarks/results/mp2_modes.md
 
-`run` appends a line for every set, photo and mode as soon as it is done, and skips the lines that
-are there already, so that it can be stopped and started at any time; `--set` and `--mode` choose
-some of them. The set `quantised` needs a MobileNet V2 1.0 of 224 px with 8-bit weights, given by
+`run` appends a line for every set, photo and mode as soon as it is done, and skips work whose line
+exists, so that it can be stopped and started at any time. `--set` and `--mode` select some sets
+and modes. The set `quantised` needs a MobileNet V2 1.0 of 224 px with 8-bit weights, given by
 `--quantised FILE`. `table` prints Markdown.
 
-Each set uses the first correctly classified photos of one seeded draw, all with the same limit of
-area; without the limit `full` would be too expensive. One photo runs at a time.
+Each set uses the first correctly classified photos of one seeded draw, and one limit of area for
+all modes; without a limit, `full` would be too expensive. One photo is explained at a time.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ GRADIENT_MODES = ("propose", "gradient")
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """Photos, a classifier, and the grid and largest area of the mask that is grown on them.
+    """A set of photos, its classifier, and the grid and the largest area of the masks.
 
-    The first `skip` photos of the draw are left to other sets, so that modes are tuned on photos
-    that are not reported.
+    The first `skip` photos of the draw are left out, because other sets use them: modes are not
+    tuned on photos that are reported.
     """
 
     model: str
@@ -113,7 +113,7 @@ def draw_photos(
 def explain(
     photo: Photo, method: MP2, classifier: OnnxClassifier
 ) -> tuple[Outcome[Attribution], float, float]:
-    """Explain a photo; return the outcome, and the seconds by the clock and of all threads."""
+    """Explain a photo; return the outcome, the wall-clock seconds, and the CPU seconds."""
     settled, gradients = settle_method(method, classifier)
     jobs = make_jobs(settled, [photo.case], Blur(), SEED)
     outcomes: list[Outcome[Attribution]] = []
@@ -128,7 +128,7 @@ def explain(
 
 
 def judge(photo: Photo, attribution: Attribution, classifier: OnnxClassifier) -> dict[str, float]:
-    """Return the deletion AUC of the order map, filled by the method's blur and by the mean."""
+    """Judge the order map by the deletion AUC, with the method's blur and with the mean fill."""
     fills = {"deletion": Blur(), "deletion_mean": DatasetMean()}
     jobs = [
         Job(
@@ -173,19 +173,19 @@ def measure_photo(photo: Photo, method: MP2, classifier: OnnxClassifier) -> dict
         "area": attribution.details["area"],
         "reason": attribution.details["reason"],
         "order": attribution.order.tolist(),
-        "details": {k: v for k, v in attribution.details.items() if k != "gains"},
+        "details": {name: value for name, value in attribution.details.items() if name != "gains"},
         **judge(photo, attribution, classifier),
     }
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a file, if it exists, without a last line that was cut off."""
+    """Read the rows of a file if it exists; a last line that was cut off is left out."""
     lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def make_key(row: dict[str, Any]) -> tuple[str, str, str]:
-    """Return the set, mode and parameters of a row, by which it is recognised."""
+    """Return the key of a row: its set, mode and parameters."""
     return row["set"], row["mode"], json.dumps(row["parameters"])
 
 
@@ -242,7 +242,8 @@ def format_summary(
             for key in ("evaluations", "cpu_seconds", "area")
         )
         overlaps = [
-            iou(row["order"], full["order"]) for row, full in zip(rows, full_rows, strict=True)
+            compute_iou(row["order"], full["order"])
+            for row, full in zip(rows, full_rows, strict=True)
         ]
         cells = (
             mode,
@@ -263,7 +264,7 @@ def format_summary(
 
 
 def format_photos(modes: list[str], photos: dict[str, dict[str, dict[str, Any]]]) -> str:
-    """Format a table of each photo's evaluations and final area; `x` marks the exhausted."""
+    """Format a table of each photo's evaluations and final area; `x` marks exhausted runs."""
     lines = ["| photo | p | " + " | ".join(modes) + " |\n|---|--:|" + "--:|" * len(modes)]
     for file, by_mode in photos.items():
         cells = (
@@ -278,7 +279,7 @@ def format_photos(modes: list[str], photos: dict[str, dict[str, dict[str, Any]]]
 
 
 def format_deletion(rows: list[dict[str, Any]], full_rows: list[dict[str, Any]]) -> list[str]:
-    """Format a mode's deletion AUC and its ratio to `full` with a test; then with the mean fill."""
+    """Format the deletion AUC, its ratio to `full` and a test; then those with the mean fill."""
     cells = []
     for key in ("deletion", "deletion_mean"):
         ratio = sum_up(rows, key) / sum_up(full_rows, key)
@@ -295,13 +296,14 @@ def sum_up(rows: list[dict[str, Any]], key: str) -> float:
     return float(sum(row[key] for row in rows))
 
 
-def iou(first: list[int], second: list[int]) -> float:
-    """Return the intersection over union of two masks given as cells; 1 if both are empty."""
+def compute_iou(first: list[int], second: list[int]) -> float:
+    """Compute the intersection over union of two masks of cells; 1 if both are empty."""
     union = set(first) | set(second)
     return len(set(first) & set(second)) / len(union) if union else 1.0
 
 
 def main() -> None:
+    """Run the sets, or print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True)
     runs = commands.add_parser("run")

@@ -1,9 +1,10 @@
-"""Print the rows of `onnxplain evaluate` as the paper's tables, beside the paper's numbers.
+"""Print the rows of `onnxplain evaluate` as the tables of the paper, with the paper's numbers.
 
     python -m benchmarks.paper_tables evaluation/rows.jsonl [--seed 0] [--held-out 0.333]
 
-The mean of a method is over all images that it has; two methods are compared on the images
-that both have. The paper is Agarwal & Nguyen, ACCV 2020, tables 2, 3 and 4, ImageNet, ResNet-50.
+The mean of a method is over all images that it explained; two methods are compared on the
+images that both explained. The paper is Agarwal & Nguyen, ACCV 2020, tables 2, 3 and 4 (ImageNet,
+ResNet-50).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from onnxplain.study.columns import WHOLE_IMAGE, Column, gather_values
 from onnxplain.study.rows import read_rows
 from onnxplain.study.statistics import confidence_interval, sign_flip_test
 
-# Insertion is not in the paper. Localisation is given in per cent there.
+# Insertion is not in the paper. The paper gives localisation in per cent.
 PAPER: Mapping[str, Mapping[str, float]] = {
     "deletion": {
         **{"random": 0.2083, "sp": 0.1996, "sp-g": 0.1769, "lime": 0.1355, "lime-g": 0.1171},
@@ -62,16 +63,18 @@ def main(rows: Path, seed: int, held_out: float, least: int) -> None:
 
 
 def get_name(column: Column) -> str:
-    """Return the method without its parameters, as the paper calls it."""
+    """Return the name of the method without its parameters, as in the paper."""
     return column.method.partition(" (")[0]
 
 
 def find_order(paper: Mapping[str, float], column: Column) -> tuple[int, str]:
+    """Return a key for sorting: the order of the paper, then methods that it lacks by name."""
     names, name = list(paper), get_name(column)
     return (names.index(name) if name in names else len(names), column.method)
 
 
 def format_line(column: Column, paper: float | None, seed: int) -> str:
+    """Format the row of a method in Markdown, with the number of the paper."""
     values = list(column.values.values())
     low, high = confidence_interval(values, make_rng(seed, *column[:3]))
     alpha = "" if column.alpha is None else f"{column.alpha:.2f}"
@@ -84,7 +87,7 @@ def format_line(column: Column, paper: float | None, seed: int) -> str:
 def compare(
     first: Column, second: Column, paper: Mapping[str, float], seed: int, least: int
 ) -> str | None:
-    """Compare two methods on the images that both have, and with the paper's order."""
+    """Format the comparison of two methods on their shared images, with that of the paper."""
     shared = [image for image in first.values if image in second.values]
     first_name, second_name = get_name(first), get_name(second)
     if len(shared) < least or first_name == second_name:

@@ -1,14 +1,14 @@
-"""DIANNA, Captum and lime beside onnxplain: equally many evaluations of the same ONNX file.
+"""DIANNA, Captum and lime compared with onnxplain: as many evaluations of the same ONNX file.
 
     python -m benchmarks.peers --environment FOLDER
 
-Creates a virtual environment with the peers and this checkout in FOLDER, unless there is one,
-and runs in it. Each peer and onnxplain take turns on one photo; each ratio is that of a peer's
-run and the onnxplain run after it.
+A virtual environment with the peers and this checkout is created in FOLDER if it is missing, and
+the benchmark runs in it. Each peer and onnxplain take turns on one photo. Each ratio is the time
+of a peer's run divided by the time of the onnxplain run after it.
 
 Captum's Occlusion and lime call an ONNX Runtime session on two threads, with the batch size
-that their documentation suggests, or a larger one where there is an option; they run as
-distributed. DIANNA's RISE takes the ONNX file itself and opens a session in each call.
+that their documentation suggests, or a larger one if there is an option for it. They are not
+modified. DIANNA's RISE takes the ONNX file itself and opens a session in each call.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def print_comparison(rounds: int, evaluations: int) -> None:
 def make_peer_runs(
     path: Path, image: Images, target: int, evaluations: int
 ) -> dict[str, Callable[[], object]]:
-    """Return a call for each peer that makes one explanation."""
+    """Return, for each peer, a function that makes one explanation."""
     predict = make_predict(path)
     return {
         "dianna RISE": make_dianna_run(path, image, target, evaluations),
@@ -98,12 +98,12 @@ def make_peer_runs(
 
 
 def normalise(images: Images) -> Images:
-    """Return images (..., 3) in [0, 1] with the classifier's mean and standard deviation."""
+    """Normalise images (..., 3) in [0, 1] by the classifier's mean and standard deviation."""
     return (images * 255 - 127) / 128
 
 
 def make_predict(path: Path) -> Predict:
-    """Open the classifier on two threads and return its function of images."""
+    """Open the classifier on two threads, and return a function from images to probabilities."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -123,7 +123,7 @@ def make_predict(path: Path) -> Predict:
 def make_dianna_run(
     path: Path, image: Images, target: int, evaluations: int
 ) -> Callable[[], object]:
-    """Return a call of DIANNA's RISE, which takes the ONNX file itself."""
+    """Return a function that calls DIANNA's RISE, which takes the ONNX file itself."""
     import dianna
 
     return partial(
@@ -141,7 +141,7 @@ def make_dianna_run(
 
 
 def make_captum_run(predict: Predict, image: Images, target: int) -> Callable[[], object]:
-    """Return a call of Captum's Occlusion."""
+    """Return a function that calls Captum's Occlusion."""
     import torch
     from captum.attr import Occlusion
 
@@ -157,7 +157,7 @@ def make_captum_run(predict: Predict, image: Images, target: int) -> Callable[[]
 
 
 def make_lime_run(predict: Predict, image: Images, evaluations: int) -> Callable[[], object]:
-    """Return a call of lime, with a segmentation like ours."""
+    """Return a function that calls lime, with a segmentation like that of onnxplain."""
     from lime.lime_image import LimeImageExplainer
     from skimage.segmentation import slic
 

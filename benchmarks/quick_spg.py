@@ -1,10 +1,10 @@
-"""SP-G with shared inpaints against exact SP-G: how far the maps differ, and the speed-up.
+"""SP-G with shared inpaints compared with exact SP-G: difference of the maps, and speed-up.
 
     python -m benchmarks.quick_spg rows.jsonl PHOTO... [--share 43 --share 67]
 
-Writes a line of JSON per photo and gap when the photo is done, continues where it was stopped,
-and prints the table of all lines. SP with a plain colour is included for scale: a reader would
-call its map a different map.
+When a photo is done, a line of JSON is written for each gap, so that a run that was stopped can
+continue. At the end, a table of all lines is printed. SP with a plain colour is included for
+scale, as its map is clearly different.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def compare_maps(
     method: onnxplain.SP,
     shares: Sequence[int],
 ) -> list[dict[str, Any]]:
-    """Return a row for exact SP-G, for each gap, and for SP."""
+    """Explain a photo by exact SP-G, by SP-G with each gap, and by SP; return a row for each."""
     variants: dict[str, tuple[onnxplain.SP, Fill | None]] = {EXACT: (method, fill)}
     variants |= {str(share): (replace(method, share=share), fill) for share in shares}
     variants[PLAIN] = (method, None)

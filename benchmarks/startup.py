@@ -1,4 +1,4 @@
-"""The time of whole commands: a LIME explanation over raw inference, and start-up.
+"""Time of whole commands: a LIME explanation compared with raw inference, and start-up.
 
 python -m benchmarks.startup [--rounds 5]
 """
@@ -19,7 +19,7 @@ N = 1000
 
 
 def time_command(*command: str) -> float:
-    """Return the seconds of one whole process."""
+    """Return the seconds of running a command in a new process."""
     return measure_seconds(lambda: subprocess.run(command, check=True, capture_output=True))
 
 

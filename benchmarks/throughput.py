@@ -1,11 +1,11 @@
-"""Evaluations per second of whole explanations over raw ONNX Runtime on ready-made input.
+"""Evaluations per second of whole explanations, compared with raw ONNX Runtime.
 
     python -m benchmarks.throughput [--model efficientnet-lite0] [--rounds 5]
 
-The raw figure is the best of several batch sizes, threads per call and numbers of parallel
-calls, found in the same run. Then raw runs and the engine take turns. Each ratio compares a run
-with the raw runs around it: by the clock, and by CPU seconds per image, which are less
-disturbed by other load.
+Raw ONNX Runtime gets prepared input and the fastest of several batch sizes, threads per call
+and numbers of parallel calls, found in the same run. Then raw runs and the engine take turns.
+Each ratio compares a run with the raw runs before and after it: by the clock, and by CPU
+seconds per image, which other load disturbs less.
 """
 
 from __future__ import annotations
@@ -78,14 +78,14 @@ def measure_beside_raw(
 ) -> tuple[float, float, float, float]:
     """Run raw ONNX Runtime, the work, and raw ONNX Runtime again.
 
-    `evaluations` gives the number of images that the work has scored.
+    `evaluations` returns the number of images that the work has scored.
 
     Returns
     -------
     rate, raw_rate : float
         Images per second of the work and of the raw runs.
     ratio, cpu_ratio : float
-        Rate over raw rate, by the clock and by CPU seconds.
+        Rate divided by raw rate, by the clock and by CPU seconds.
     """
     raw_run = partial(raw.run, plan, raw_images)
     before, own, after = _measure_times(raw_run), _measure_times(work), _measure_times(raw_run)

@@ -1,11 +1,11 @@
-"""The command ``onnxplain``: one file per command, imported when it is called.
+"""The command ``onnxplain``; each subcommand is a module that is imported when it is called.
 
 Results go to stdout, progress and logs to stderr. Exit codes: 0, everything is done;
 1, something failed; 2, the command line asks for something that does not exist; 70, a bug of
 onnxplain; 130, interrupted.
 
-For completion in the shell put ``eval "$(_ONNXPLAIN_COMPLETE=bash_source onnxplain)"``
-into its start-up file (``zsh_source`` and ``fish_source`` for the others).
+For shell completion, put ``eval "$(_ONNXPLAIN_COMPLETE=bash_source onnxplain)"`` into the
+start-up file of Bash; for zsh and fish use ``zsh_source`` and ``fish_source``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COMMANDS = ("explain", "evaluate", "compare", "merge", "inspect", "export-gradie
 
 
 class _Commands(click.Group):
-    """Finds a command in the module with its name, so that none is imported before its use."""
+    """Finds each command in the module of its name, so that unused commands are not imported."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -36,7 +36,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        with report_errors():  # imports take long enough to be interrupted
+        with report_errors():  # imports are slow, so the user may interrupt them
             module = importlib.import_module(f"onnxplain.cli.{cmd_name.replace('-', '_')}")
         command = module.command
         assert isinstance(command, click.Command)

@@ -1,4 +1,4 @@
-"""``onnxplain compare``: how similar two heatmaps are."""
+"""``onnxplain compare``: measure how similar two heatmaps are."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from onnxplain.results import load_explanation
     "--scale/--no-scale",
     default=True,
     show_default=True,
-    help="Divide each map by its largest absolute value first.",
+    help="Whether to divide each heatmap by its largest absolute value first.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def command(first: Path, second: Path, scale: bool, as_json: bool) -> None:
     """Compare two heatmaps: SSIM, correlation of HOG features, rank correlation.
 
-    FIRST and SECOND are .npz files of onnxplain explain, or .npy files with an array (rows,
-    columns), of the same shape. 1 means equal.
+    FIRST and SECOND are .npz files from onnxplain explain, or .npy files with an array (rows,
+    columns). Both must have the same shape. A value of 1 means that they are equal.
     """
     metrics: tuple[PairMetric, ...] = (SSIM(), HOGCorrelation(), Spearman())
     with report_errors(arguments=True):

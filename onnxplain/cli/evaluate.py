@@ -40,8 +40,9 @@ def parse_shard(text: str) -> tuple[int, int]:
     cls=SectionedCommand,
     epilog="""Parameters follow a name: --method sp:patch=29,stride=2 --metric deletion:fill=black.
 
-Started again, a run goes on where it was stopped, and computes only what changed parameters
-touch. Exit code: 0, everything was judged; 1, something failed; 2, the command line is wrong.
+A run that is started again continues where it was stopped, and computes only what is missing or
+affected by changed parameters. Exit code: 0, everything was judged; 1, something failed; 2, the
+command line is wrong.
 
 \b
 onnxplain evaluate photos --annotations labels.csv --limit 100 --method sp --method rise
@@ -57,14 +58,14 @@ onnxplain evaluate photos --plan plan.toml -o all
     metavar="FILE",
     help="What the images show: a .csv (file, class_index or class_name or both, and xmin, ymin, "
     "xmax, ymax, width, height for boxes), a folder of ImageNet's .xml, or COCO's .json.  "
-    "[default: the names of the folders in FOLDER; images beside them have no label, and the "
-    "predicted class is explained]",
+    "[default: each folder in FOLDER is a class; images beside these folders have no label and "
+    "are explained for the predicted class]",
 )
 @click.option(
     "--wnids",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A .csv with wnid and class_index, where labels are WordNet ids.",
+    help="A .csv with the columns wnid and class_index; needed if labels are WordNet ids.",
 )
 @click.option(
     "-m",
@@ -83,8 +84,8 @@ onnxplain evaluate photos --plan plan.toml -o all
     multiple=True,
     metavar="NAME[:KEY=VALUE,...]",
     help="A method of onnxplain explain; random, a random heatmap; or given:folder=DIR, heatmaps "
-    "made elsewhere, DIR/PATH.npy for the image FOLDER/PATH.jpg, or DIR/NAME.npy if only one image "
-    "is called NAME.  May be given several times.  "
+    "made elsewhere: DIR/PATH.npy for the image FOLDER/PATH.jpg, or DIR/NAME.npy if only one image "
+    "has the name NAME.  May be given several times.  "
     "[default: random, rise]",
 )
 @click.option(
@@ -93,7 +94,7 @@ onnxplain evaluate photos --plan plan.toml -o all
     type=parse_entry_option,
     multiple=True,
     metavar="NAME[:KEY=VALUE,...]",
-    help="What stands in for removed pixels; every method runs with every fill.  May be given "
+    help="What replaces removed pixels; every method runs with every fill.  May be given "
     "several times.  [default: the fill of each method's paper]",
 )
 @click.option(
@@ -102,8 +103,9 @@ onnxplain evaluate photos --plan plan.toml -o all
     type=parse_entry_option,
     multiple=True,
     metavar="NAME[:KEY=VALUE,...]",
-    help=f"{', '.join(JUDGES)}; may be given several times; most take fill=NAME, and "
-    f"{' and '.join(BY_MODEL)} take model=MODEL, another classifier or a distance of two images.  "
+    help=f"{', '.join(JUDGES)}; most take fill=NAME; "
+    f"{' and '.join(BY_MODEL)} take model=MODEL, another classifier or a distance between two "
+    "images.  May be given several times.  "
     "[default: deletion, insertion]",
 )
 @click.option(
@@ -120,8 +122,8 @@ onnxplain evaluate photos --plan plan.toml -o all
     "--held-out",
     type=float,
     metavar="SHARE",
-    help="Images on which the thresholds of localisation and saliency are chosen; the others "
-    "are reported.  [default: 1/3]",
+    help="Share of the images on which the thresholds of localisation and saliency are chosen; the "
+    "other images are reported.  [default: 1/3]",
 )
 @click.option(
     "--only-correct/--all-images",
@@ -133,7 +135,7 @@ onnxplain evaluate photos --plan plan.toml -o all
     "plan_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A TOML file with all of these settings; options win over it.",
+    help="A TOML file with the settings above; options override it.",
 )
 @click.option(
     "-o",
@@ -148,21 +150,21 @@ onnxplain evaluate photos --plan plan.toml -o all
     "--keep-heatmaps",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Keep the heatmaps as .npy, and use those kept before.",
+    help="Keep heatmaps as .npy in DIR, and use those that are already there.",
 )
 @click.option(
     "--shard",
     type=parse_shard,
     metavar="I/N",
-    help="Do only the I-th of N parts of the images; give each part a folder of its own, and "
-    "join their rows with onnxplain merge.",
+    help="Judge only the I-th of N parts of the images; give each part its own --output, and "
+    "join the rows with onnxplain merge.",
 )
 @click.option(
     "--parquet",
     is_flag=True,
     help="Write the tables and all scores as Parquet too; needs pip install 'onnxplain[parquet]'.",
 )
-@click.option("--retry", is_flag=True, help="Do again what failed before.")
+@click.option("--retry", is_flag=True, help="Repeat work that failed before.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the tables and errors only.")
 @max_pixels_option
 @add_model_options
@@ -193,8 +195,8 @@ def command(
 ) -> None:
     """Compare methods, fills and classifiers on the labelled images of FOLDER.
 
-    Writes one row per image, method and metric as the work is done, and at the end prints and
-    writes tables: means with confidence intervals, and paired tests between methods.
+    One row per image, method and metric is written as the work is done. At the end, tables are
+    written and printed: means with confidence intervals, and paired tests between methods.
     """
     with report_errors(), StudyView(quiet=quiet) as view:
         try:
@@ -237,17 +239,17 @@ def command(
 
 
 def _describe_models(ctx: click.Context, plan: Plan, models: tuple[Entry, ...]) -> list[Entry]:
-    """Add to models what options say of all of them; a model's own parameters win."""
+    """Add the model options to every model; a model's own parameters override them."""
     flags = get_model_flags(ctx)
     named = models or plan.models or (Entry(DEFAULT_MODEL),)
     return [
         Entry(model.name, {**flags, **model.parameters})
         for model in named
-        if isinstance(model, Entry)  # as all are that a plan file holds
+        if isinstance(model, Entry)  # always so in a plan file
     ]
 
 
 def _describe_inpainter(ctx: click.Context, plan: Plan, inpainter: str | None) -> Entry:
-    """Add to the inpainter what options say of it."""
+    """Add the inpainter options to the inpainter."""
     name = str(inpainter or plan.inpainter or DEFAULT_INPAINTER)
     return Entry(name, get_inpainter_flags(ctx))

@@ -1,4 +1,4 @@
-"""``onnxplain explain``: heatmaps of photos."""
+"""``onnxplain explain``: make heatmaps of photos."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ FILLS = ParameterOptions("fill", "fill-", registry.get_fills())
 
 @click.command(
     cls=SectionedCommand,
-    epilog="""The methods or fills that take a parameter stand before the colon.
+    epilog="""In the help of a parameter, the methods or fills that take it stand before the colon.
 
-Exit code: 0, everything was explained; 1, something failed, the rest is written; 2, the command
-line is wrong.
+Exit code: 0, everything was explained; 1, something failed, and the rest was written; 2, the
+command line is wrong.
 
 \b
 onnxplain explain photo.jpg
@@ -56,14 +56,14 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
     "--method",
     shell_complete=make_name_completer([*METHODS.classes, *registry.GENERATIVE]),
     metavar="NAME[:KEY=VALUE,...]",
-    help=f"{', '.join([*METHODS.classes, *registry.GENERATIVE])}; those with -g fill with an "
-    "inpainter.  [default: rise]",
+    help=f"{', '.join([*METHODS.classes, *registry.GENERATIVE])}; methods with -g use an "
+    "inpainter as the fill.  [default: rise]",
 )
 @click.option(
     "--fill",
     shell_complete=make_name_completer(FILLS.classes),
     metavar="NAME[:KEY=VALUE,...]",
-    help=f"What stands in for removed pixels: {', '.join(FILLS.classes)}.  "
+    help=f"What replaces removed pixels: {', '.join(FILLS.classes)}.  "
     "[default: the fill of the method's paper]",
 )
 @click.option(
@@ -96,7 +96,7 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
     "plan_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A TOML file with method, fill, target and seed; options win over it.",
+    help="A TOML file with method, fill, target and seed; options override it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per explanation.")
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
@@ -123,7 +123,8 @@ def command(
 ) -> None:
     """Explain why a classifier sees what it sees in the IMAGEs.
 
-    Writes an overlay, a heatmap and a record of each into a folder, and prints one line each.
+    For each explanation, an overlay, a heatmap and a record are written into a folder, and one
+    line is printed.
     """
     with report_errors(arguments=True):
         plan = read_explain_plan(plan_file) if plan_file else ExplainPlan()
@@ -157,7 +158,7 @@ def command(
 def _choose_method(
     ctx: click.Context, given: str | None, planned: Entry
 ) -> tuple[Method, str | None]:
-    """Return the method of the command line or else the plan, and the fill its name implies."""
+    """Return the method of the command line or the plan, and the fill that its name implies."""
     wanted = parse_entry(given) if given else planned
     base, implied = registry.split_generative(wanted.name)
     parameters = {**wanted.parameters, **METHODS.get_parameters(ctx, base)}
@@ -174,17 +175,19 @@ def _choose_fill(
     usual: str,
     inpainter: str | None,
 ) -> Fill:
-    """Return the fill of the command line, the plan, or the method's name, or its usual one."""
+    """Return the fill of the command line, of the plan, of the method's name, or of its paper."""
     wanted = parse_entry(given) if given else planned
     if implied and wanted and wanted.name != implied:
         source = "--fill" if given else "the plan's fill"
-        raise ValueError(f"a method with -g has the fill {implied!r}, got {source} {wanted.name}")
+        raise ValueError(
+            f"a method with -g has the fill {implied!r}, but {source} is {wanted.name}"
+        )
     wanted = wanted or Entry(implied or usual)
     name = wanted.name
     description = get_inpainter_flags(ctx)
     if (inpainter or description) and name != Inpaint.name:
         raise ValueError(
-            "--inpainter and its description are for the -g methods and for --fill inpaint"
+            "--inpainter and the --inpainter- options need a -g method or --fill inpaint"
         )
     options = FILLS.get_parameters(ctx, name) if name in FILLS.classes else {}
     parameters = {**wanted.parameters, **options}
@@ -200,7 +203,7 @@ def _choose_fill(
 
 
 def _describe_run(classifier: OnnxClassifier) -> str:
-    """Say which model runs where, and in which batches."""
+    """Format which model runs on which device, and in which batches."""
     ran = classifier.provenance
     return (
         f"{ran['model']} on {ran['device']} ({ran['provider']}), batches of "

@@ -1,4 +1,4 @@
-"""Plan files: what to explain and how, in TOML. Options on the command line win.
+"""Plan files in TOML: what to explain and how. Options on the command line override them.
 
 Example::
 
@@ -10,7 +10,7 @@ Example::
     name = "rise"
     n_masks = 8000
 
-Method and fill are a text or a table, with their parameters.
+Method and fill are texts or tables, and may have parameters.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DEFAULT_METHOD = Entry("rise")
 
 @dataclass(frozen=True)
 class ExplainPlan:
-    """What a plan file says; None where it says nothing."""
+    """The content of a plan file; None for what it leaves out."""
 
     method: Entry = DEFAULT_METHOD
     fill: Entry | None = None
@@ -53,9 +53,11 @@ def read_explain_plan(path: Path) -> ExplainPlan:
     target = fields.get("target", [])
     fields["target"] = tuple(target) if isinstance(target, list) else (target,)
     if not all(isinstance(label, str) or _is_integer(label) for label in fields["target"]):
-        raise ValueError(f"{path}: target takes indices and names of classes, got {target!r}")
+        raise ValueError(
+            f"{path}: target must be an index or a name of a class, or several; got {target!r}"
+        )
     if not _is_integer(fields.get("seed", 0)):
-        raise ValueError(f"{path}: seed takes an integer, got {fields['seed']!r}")
+        raise ValueError(f"{path}: seed must be an integer, got {fields['seed']!r}")
     return ExplainPlan(**fields)
 
 

@@ -1,4 +1,4 @@
-"""``onnxplain export-gradient``: a model's gradient as an ONNX file, for use anywhere."""
+"""``onnxplain export-gradient``: write the gradient of a model as an ONNX file."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ from onnxplain.loading import find_model, gradient_graph
     type=click.Choice(get_args(ScoreKind)),
     default="probability",
     show_default=True,
-    help="Which score of the target is differentiated.",
+    help="Score of the target to differentiate.",
 )
 @click.option(
     "--layer",
     "layers",
     multiple=True,
     metavar="TENSOR",
-    help="An inner tensor to output with its gradient; may be given several times.",
+    help="An inner tensor; the graph outputs it and its gradient.  May be given several times.",
 )
 @click.option(
     "--mask",
     type=click.IntRange(min=1),
     metavar="CELLS",
-    help="Differentiate by a mask of CELLS x CELLS instead of the image.",
+    help="Differentiate with respect to a mask of CELLS x CELLS instead of the image.",
 )
 @add_model_options
 @click.pass_context
@@ -70,7 +70,7 @@ def command(
     A model in float16 becomes one in float32, which takes and returns float32.
     """
     flags = get_model_flags(ctx)
-    # The graph is the same on every device, for every batch.
+    # The graph does not depend on the device or on the batch size.
     description = {key: flags[key] for key in flags if key not in ("device", "batch_size")}
     with report_errors(arguments=True):
         path = find_model(model)

@@ -1,4 +1,4 @@
-"""The options that describe an inpainter, from what `InpainterSpec` declares."""
+"""The options that describe an inpainter, made from the fields of `InpainterSpec`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onnxplain.describe.inpainter.presets import INPAINTER_PRESETS
 
 F = TypeVar("F", bound=Callable[..., object])
 
-PREFIX = "inpainter_"  # names of options share one space
+PREFIX = "inpainter_"  # keeps these names apart from those of other options
 
 
 def add_inpainter_options(command: F) -> F:
@@ -28,12 +28,12 @@ def add_inpainter_options(command: F) -> F:
         type=click.Choice(list(INPAINTER_PRESETS)),
         expose_value=False,
         callback=keep_option,
-        help="The convention of a published inpainter; the options below win over it.",
+        help="The convention of a published inpainter; the options below override it.",
     )(command)
 
 
 def get_inpainter_flags(ctx: click.Context) -> dict[str, Any]:
-    """Return what the command line says of the inpainter."""
+    """Return the inpainter options that were given."""
     return get_kept_options(ctx, PREFIX)
 
 

@@ -1,4 +1,4 @@
-"""``onnxplain inspect``: what a model wants, and what it does here."""
+"""``onnxplain inspect``: show the description of a model and how it runs on this machine."""
 
 from __future__ import annotations
 
@@ -30,20 +30,24 @@ from onnxplain.loading import find_model, is_inpainter, load_inpainter
 @click.command(cls=SectionedCommand)
 @click.argument("model", type=FILE)
 @click.option(
-    "--image", type=FILE, metavar="FILE", help="A photo, to compare plausible preprocessings."
+    "--image",
+    type=FILE,
+    metavar="FILE",
+    help="A photo to classify under each plausible preprocessing.",
 )
 @click.option("--label", metavar="CLASS", help="Index or name of the class that the photo shows.")
 @click.option(
     "--write-spec",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write what is known as TOML; MODEL with the ending .toml is read with the model.",
+    help="Write the description as TOML. If FILE has the name of MODEL with the ending .toml, it "
+    "is read with the model.",
 )
 @click.option("--force", is_flag=True, help="With --write-spec: replace FILE if it exists.")
 @click.option(
     "--check-gradient",
     is_flag=True,
-    help="Compare the model's gradient with differences of its scores.",
+    help="Check the model's gradient against differences of its scores.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @max_pixels_option
@@ -61,17 +65,17 @@ def command(
     as_json: bool,
     max_pixels: int,
 ) -> None:
-    """Show what MODEL wants, what runs it, and how fast.
+    """Show how MODEL is described, what runs it, and how fast.
 
-    MODEL is an ONNX file or a name that onnxplain zoo list shows. With a photo the best classes
-    under each plausible preprocessing are shown, too.
+    MODEL is an ONNX file, or a name that onnxplain zoo list shows. With a photo, the best classes
+    under each plausible preprocessing are also shown.
 
-    A graph whose output is an image is an inpainter, and so is one that the table [inpainter] of
-    its .toml file or an option describes as an inpainter. Of an inpainter the description is
-    shown, and whether the graph behaves as described.
+    A graph is an inpainter if its output is an image, or if the table [inpainter] of its .toml
+    file or an --inpainter- option describes it. For an inpainter, the command shows the
+    description and whether the graph behaves as described.
     """
     if label is not None and image is None:
-        raise click.UsageError("--label goes with --image")
+        raise click.UsageError("--label needs --image")
     flags = get_model_flags(ctx)
     description = get_inpainter_flags(ctx)
     with report_errors(arguments=True):
@@ -82,8 +86,8 @@ def command(
         if description or is_inpainter(path):
             if image is not None or check_gradient or flags:
                 raise ValueError(
-                    f"{path.name} is an inpainter: of the options, --device, --write-spec, "
-                    f"--force and those that begin with --inpainter- are for it"
+                    f"{path.name} is an inpainter, which takes only the options --device, "
+                    f"--write-spec, --force and those that begin with --inpainter-"
                 )
             _show_inpainter(path, device, description, write_spec, as_json)
             return
@@ -98,7 +102,7 @@ def command(
             flags=flags,
         )
         if write_spec and inspection.spec:
-            from onnxplain.describe.sources import format_spec_toml  # it imports onnx
+            from onnxplain.describe.sources import format_spec_toml  # imports onnx, which is slow
 
             _write(format_spec_toml(inspection.spec), write_spec)
     for warning in inspection.warnings:
@@ -114,7 +118,7 @@ def command(
 def _check_may_write(model: Path, output: Path, *, force: bool) -> None:
     check_output_is_not_model(model, output)
     if output.exists() and not force:
-        raise ValueError(f"{output}: exists already; give another name, or --force to replace it")
+        raise ValueError(f"{output}: already exists; give another name, or --force to replace it")
 
 
 def _show_inpainter(
@@ -161,7 +165,7 @@ def _format_inspection(inspection: Inspection) -> Iterator[str]:
         )
     yield from _align((name, _shorten(value), "") for name, value in inspection.facts.items())
     if inspection.rates:
-        yield "evaluations a second by batch size:"
+        yield "evaluations per second by batch size:"
         yield from _align(
             (str(rate.batch_size), f"{rate.per_second:.1f}", "") for rate in inspection.rates
         )
@@ -187,7 +191,7 @@ def _format_answer(answer: Prediction) -> Iterator[str]:
 
 
 def _shorten(value: Any) -> str:
-    """Format a value on one line: long lists are cut."""
+    """Format a value on one line; long lists are shortened."""
     if isinstance(value, dict):
         return ", ".join(f"{key}: {entry}" for key, entry in value.items())
     if not isinstance(value, tuple | list):

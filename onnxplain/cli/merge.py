@@ -1,4 +1,4 @@
-"""``onnxplain merge``: rows of several runs in one file."""
+"""``onnxplain merge``: join the rows of several runs in one file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from onnxplain.study.rows import merge_rows
 def command(output: Path, files: tuple[Path, ...]) -> None:
     """Join the rows (rows.jsonl) of several runs of onnxplain evaluate into OUTPUT.
 
-    Each row is kept once, including those that OUTPUT already holds. onnxplain evaluate on the
-    joined rows finds everything done and makes the tables.
+    Each row is kept once; rows that are already in OUTPUT stay. To make the tables, run onnxplain
+    evaluate with the folder of OUTPUT as --output: all the work is already done.
     """
     with report_errors():
         n_rows = merge_rows(files, output)

@@ -1,4 +1,4 @@
-"""The options that say which model runs, where it runs and what it takes."""
+"""The options that describe the model and say where it runs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from onnxplain.image import MAX_PIXELS
 
 F = TypeVar("F", bound=Callable[..., object])
 
-PREFIX = "model_"  # names of options share one space
+PREFIX = "model_"  # keeps these names apart from those of other options
 
-# The shell completes file names; the function that reads a file reports what is wrong with it.
+# The shell completes file names. The function that reads the file reports errors, not click.
 FILE = click.Path(readable=False)
 
 
@@ -27,7 +27,7 @@ def parse_numbers(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise click.BadParameter(
-            f"{text!r} is not a number, nor numbers separated by commas"
+            f"{text!r} is neither a number nor numbers separated by commas"
         ) from None
 
 
@@ -59,17 +59,17 @@ def add_model_options(command: F) -> F:
 
 
 def get_model_flags(ctx: click.Context) -> dict[str, Any]:
-    """Return what the command line says of device, batch size and model."""
+    """Return the model options that were given, with device and batch size."""
     return get_kept_options(ctx, PREFIX)
 
 
 def check_output_is_not_model(model: Path, output: Path) -> None:
-    """Check that a command does not write over the model that it reads.
+    """Check that a command does not overwrite the model that it reads.
 
     Raises
     ------
     ValueError
-        If both are the same file, under whatever names.
+        If both are the same file, even under different names.
     """
     if output.exists() and output.samefile(model):
         raise ValueError(f"{output}: is the model itself; give another name for the output")
@@ -122,21 +122,21 @@ _OPTIONS = (
         "--range",
         type=parse_numbers,
         metavar="LOW,HIGH",
-        help="What black and white become, for example 0,255.",
+        help="The values of black and white, for example 0,255.",
     ),
     _make_option(
         "mean",
         "--mean",
         type=parse_numbers,
         metavar="M[,M,M]",
-        help="Subtracted after that; one number, or one per channel.",
+        help="Subtracted after --range; one number, or one per channel.",
     ),
     _make_option(
         "std",
         "--std",
         type=parse_numbers,
         metavar="S[,S,S]",
-        help="Divisor after that; one number, or one per channel.",
+        help="Divisor, applied after --mean; one number, or one per channel.",
     ),
     _make_option(
         "size",
@@ -146,14 +146,17 @@ _OPTIONS = (
         help="Input size in pixels: 224, or 240x320, rows first.",
     ),
     _make_option(
-        "fit", "--fit", type=_list_choices(Fit), help="How a photo is brought to the input's shape."
+        "fit",
+        "--fit",
+        type=_list_choices(Fit),
+        help="How a photo is brought to the shape of the input.",
     ),
     _make_option(
         "crop",
         "--crop",
         type=float,
         metavar="SHARE",
-        help="With --fit crop, the share of the side that is kept.",
+        help="With --fit crop: share of the side that is kept.",
     ),
     _make_option(
         "interpolation",

@@ -1,4 +1,4 @@
-"""What ``onnxplain explain`` writes and prints of each explanation."""
+"""The results of ``onnxplain explain``: save and print each explanation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from onnxplain.results import Explanation, SavedFiles
 def save_and_print(
     outcomes: Iterator[Explanation | Failure], folder: Path, *, as_json: bool
 ) -> int:
-    """Save and print explanations as they come, and return how many images failed."""
+    """Save and print explanations as they are made, and return the number of failed images."""
     n_failed = 0
     n_written = 0
     try:

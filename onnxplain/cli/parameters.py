@@ -1,4 +1,4 @@
-"""Options of the command line from the parameters that methods and fills declare."""
+"""Options of the command line, made from the parameters that methods and fills declare."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class ParameterOptions:
     Parameters
     ----------
     owner : str
-        Says what the classes are, for messages: ``method`` or ``fill``.
+        What the classes are, for messages: ``method`` or ``fill``.
     prefix : str
-        Stands between the dashes and the parameter's name.
+        Text between the dashes and the parameter's name.
     classes : mapping of str to type
         The methods or fills by name.
     """
@@ -44,7 +44,7 @@ class ParameterOptions:
         Raises
         ------
         UsageError
-            If it does not take one of them.
+            If the method or fill does not take one of them.
         """
         parameters = get_kept_options(ctx, f"{self.owner}_")
         known = {declared.name for declared in list_parameters(self.classes[name])}
@@ -54,7 +54,7 @@ class ParameterOptions:
                 own = ", ".join(self._make_flag(taken) for taken in sorted(known)) or "none"
                 raise click.UsageError(
                     f"{self.owner} {name} takes no {self._make_flag(parameter)}, which belongs to "
-                    f"{takers}; its own options: {own}"
+                    f"{takers}; the options of {name}: {own}"
                 )
         return parameters
 
@@ -62,7 +62,7 @@ class ParameterOptions:
         return f"--{self.prefix}{parameter.replace('_', '-')}"
 
     def _find_takers(self) -> dict[str, dict[str, Hyperparameter]]:
-        """Return for each parameter the names that take it, with its declaration."""
+        """Return the declarations of each parameter, by the names of the methods or fills."""
         takers: dict[str, dict[str, Hyperparameter]] = {}
         for name, cls in self.classes.items():
             for declared in list_parameters(cls):
@@ -90,12 +90,12 @@ class ParameterOptions:
 def make_name_completer(
     names: Iterable[str],
 ) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """Make the shell completion of an option that takes a name but is not a choice."""
+    """Make the shell completion for an option that takes one of some names."""
     return lambda ctx, param, incomplete: [name for name in names if name.startswith(incomplete)]
 
 
 def _format_help(takers: Mapping[str, Hyperparameter]) -> str:
-    """Format ``sp, lime: meaning [default: 3; >= 1]``, takers with the same meaning together."""
+    """Format ``sp, lime: meaning [default: 3; >= 1]``; names with the same meaning share a text."""
     names_by_text: dict[str, list[str]] = {}
     for name, declared in takers.items():
         notes = [_format_default(declared), declared.param.bounds()]

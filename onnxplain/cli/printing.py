@@ -23,7 +23,7 @@ class StudyView:
     Parameters
     ----------
     quiet : bool
-        Show no bar.
+        Whether to show no bar.
     """
 
     def __init__(self, *, quiet: bool) -> None:
@@ -36,7 +36,7 @@ class StudyView:
 
     @property
     def is_running(self) -> bool:
-        """Whether all arguments are checked, and the first classifier runs."""
+        """Whether all arguments have been checked and the first classifier is running."""
         return self._move is not None
 
     def __enter__(self) -> Self:
@@ -69,7 +69,7 @@ class StudyView:
 
 
 class _NoticePrinter(logging.Handler):
-    """Prints what is logged as a warning of the command."""
+    """Prints log messages as warnings of the command."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message."""
@@ -87,7 +87,7 @@ def print_failed_rows(rows: Iterable[Row], note: str = "") -> None:
 
 
 def print_study(study: Study, *, quiet: bool) -> None:
-    """Print how the images were classified, and the tables."""
+    """Print the tables, and how many images were classified correctly unless `quiet`."""
     if not quiet:
         show("\n".join(_count_images(study)), err=True)
     show(to_text(study.tables["means"]))
@@ -95,7 +95,7 @@ def print_study(study: Study, *, quiet: bool) -> None:
 
 
 def _count_images(study: Study) -> list[str]:
-    """Say how many images each classifier got right."""
+    """Format how many images each classifier classified correctly, one line per classifier."""
     verdicts = {
         row["key"]: (str(row.get("model")), _find_verdict(row))
         for row in study.iterate_rows()
@@ -105,14 +105,14 @@ def _count_images(study: Study) -> list[str]:
     lines = []
     for model in dict.fromkeys(model for model, _ in verdicts.values()):
         line = (
-            f"{model}: {counts[model, 'done']} images classified correctly, "
-            f"{counts[model, 'wrong']} wrongly, {counts[model, 'error']} failed"
+            f"{model}: images classified correctly: {counts[model, 'done']}, "
+            f"wrongly: {counts[model, 'wrong']}, failed: {counts[model, 'error']}"
         )
         if n := counts[model, "unlabelled"]:
-            line += f"; {n} without a label, of which the predicted class is explained"
+            line += f"; without a label, explained for the predicted class: {n}"
         none_right = not counts[model, "done"] and counts[model, "wrong"]
         if study.plan.only_correct and none_right and not n:
-            line += "; --all-images judges those that are classified wrongly as well"
+            line += "; --all-images judges wrongly classified images too"
         lines.append(line)
     return lines
 

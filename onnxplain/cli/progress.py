@@ -15,7 +15,7 @@ from onnxplain.cli.terminal import escape, is_terminal
 def show_progress(
     *, shown: bool, label: str = "evaluations"
 ) -> Iterator[Callable[[int, int, int], None]]:
-    """Show a bar, and yield the function that moves it.
+    """Show a progress bar, and yield a function that moves it.
 
     The function takes the number of evaluations done, their total, and the number of
     inpaints. Nothing is shown if stderr is not a terminal.
@@ -34,7 +34,7 @@ def show_progress(
             bar.length = total
             bar.current_item = inpaints
             bar.update(done - bar.pos)
-            bar.render_progress()  # there may be inpaints while no evaluation is done
+            bar.render_progress()  # inpaints may be made before an evaluation is done
 
         yield move
 

@@ -1,4 +1,4 @@
-"""What the user sees when something goes wrong: one message, and the exit code."""
+"""Errors as the user sees them: one message and an exit code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGE = Path(__file__).parents[1]
 class Interrupted(click.ClickException):
     """The user stopped a run."""
 
-    exit_code = 130  # as shells have it for SIGINT
+    exit_code = 130  # the convention of shells for SIGINT
 
 
 class Bug(click.ClickException):
@@ -36,13 +36,13 @@ class Bug(click.ClickException):
 
 @contextmanager
 def report_errors(*, arguments: bool = False) -> Iterator[None]:
-    """Turn errors that a user can put right into messages with exit code 1.
+    """Turn errors that the user can correct into messages with exit code 1.
 
     Parameters
     ----------
     arguments : bool
-        Whether the block works on the arguments of the command line. Then a ``ValueError``
-        or ``TypeError`` is a wrong command line, with exit code 2.
+        Whether the block handles the arguments of the command line. Then a ``ValueError``
+        or ``TypeError`` means that the command line is wrong, and the exit code is 2.
     """
     try:
         yield
@@ -54,11 +54,11 @@ def report_errors(*, arguments: bool = False) -> Iterator[None]:
         raise click.ClickException(f"not enough memory: {error or 'none is left'}") from error
     except OSError as error:
         if error.errno == errno.EPIPE:
-            raise  # the reader of the output has gone, as head does: click ends silently
+            raise  # the reader of the output has closed it, as head does: click exits silently
         log.debug("", exc_info=error)
         _empty_full_streams()
         where = "a file or the output"
-        if isinstance(error.filename, str | bytes | os.PathLike):  # not None, nor a number
+        if isinstance(error.filename, str | bytes | os.PathLike):  # neither None nor a number
             where = click.format_filename(error.filename)
         raise click.ClickException(f"{where}: {error.strerror or error}") from error
     except (ValueError, TypeError) as error:
@@ -135,10 +135,10 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _empty_full_streams() -> None:
-    """Empty streams that have no room: Python would flush them again as it ends, and exit 120."""
+    """Discard output that cannot be written; Python would flush it again at exit and return 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream is not None:  # it is None if the shell closed it
+            if stream is not None:  # None if the shell closed the stream
                 stream.flush()
         except OSError:
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -147,7 +147,7 @@ def _empty_full_streams() -> None:
 
 
 def format_failure(image: str, error: Exception) -> str:
-    """Describe in one line why an image failed."""
+    """Format in one line why an image failed."""
     log.debug("%s", image, exc_info=error)
     text = format_in_one_line(error)
     return text if text.startswith(image) else f"{image}: {text}"

@@ -1,4 +1,4 @@
-"""Help in sections: a command with sixty options is read by topic."""
+"""Help in sections, by topic, for commands with many options."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SECTIONS = {
 
 @final
 class SectionedCommand(click.Command):
-    """Lists options whose names share a prefix under a heading of their own."""
+    """A command whose help lists options with a common prefix under their own heading."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the sections."""
+        """Write the options section by section; arguments are only in the usage line."""
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            if record is not None and not isinstance(param, click.Argument):
                 sections.setdefault(_find_section(param), []).append(record)
         for title, records in sections.items():
             with formatter.section(title):

@@ -1,4 +1,4 @@
-"""``onnxplain zoo``: classifiers and an inpainter by name."""
+"""``onnxplain zoo``: list and build the models that are known by name."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ def list_models(as_json: bool) -> None:
 
 @command.command("build")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--force", is_flag=True, help="Build it even if it is in the cache.")
+@click.option("--force", is_flag=True, help="Build models even if they are in the cache.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per model.")
 def build_models(names: tuple[str, ...], force: bool, as_json: bool) -> None:
     """Build models into the cache folder and print their paths.
 
-    They are built on first use anyway; the cache folder is $ONNXPLAIN_CACHE or the user's.
+    Models are also built on first use. The cache folder is $ONNXPLAIN_CACHE, or the user's cache
+    folder if that is not set.
     """
     for name in names:
         with report_errors():

@@ -1,6 +1,6 @@
-"""Studies: many labelled images judged by many metrics, resumable, down to the tables.
+"""Studies: explain many labelled images, judge the heatmaps by metrics, and make tables.
 
-`onnxplain.evaluate` (in ``evaluate.py``) is the verb. A plan says what is compared, a study
-runs one classifier after the other, rows are written as work is done, and tables are made
-from the rows.
+The entry point is `onnxplain.evaluate`, in ``evaluate.py``. A plan says what is compared. A
+study runs one classifier after the other and writes rows as work is done, so that a run that
+was stopped can be resumed. The tables are made from the rows.
 """

@@ -1,4 +1,4 @@
-"""What is known of the images in a folder: names of folders, CSV, ImageNet's XML, COCO's JSON."""
+"""Annotations of a folder of images: names of folders, CSV, ImageNet's XML and COCO's JSON."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
 class Annotation(NamedTuple):
-    """What one entry says of one image.
+    """What one entry of the annotations says about one image.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Annotation(NamedTuple):
     size : (rows, columns), optional
         Size of the image that the boxes were drawn on.
     class_name : str, optional
-        What the entry calls the class of an index.
+        Name that the entry gives to the class of the index.
     """
 
     file: str
@@ -102,14 +102,14 @@ def read_annotations(
 
 
 def read_wnids(path: Path) -> dict[str, tuple[int, str | None]]:
-    """Read the index of each WordNet id, and the name that the file gives the class.
+    """Read the class index of each WordNet id, and the name of the class if there is one.
 
     Raises
     ------
     ValueError
         If the file cannot be read, or lacks a column.
     """
-    with _naming(f"{path}: not readable WordNet ids"):
+    with _locate_errors(f"{path}: cannot be read as WordNet ids"):
         return dict(_read_wnid_rows(path))
 
 
@@ -189,7 +189,7 @@ def _read_csv(path: Path, notes: _Notes) -> Iterator[Annotation]:
         columns = lines.fieldnames or []
         if "file" not in columns or not {"class_index", "class_name"} & set(columns):
             raise ValueError(
-                f"it needs the columns file and class_index or class_name, separated by commas; "
+                f"it needs the column file, and class_index or class_name, separated by commas; "
                 f"its columns are {', '.join(map(repr, columns)) or 'none'}"
             )
         for line in lines:
@@ -200,7 +200,7 @@ def _read_csv(path: Path, notes: _Notes) -> Iterator[Annotation]:
                 size = (int(line["height"]), int(line["width"])) if line.get("width") else None
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(
-                    f"{where}: class_index, width and height are whole numbers, and "
+                    f"{where}: class_index, width and height must be whole numbers, and "
                     f"xmin, ymin, xmax, ymax numbers; got {dict(line)}"
                 ) from error
             entry = Annotation(line["file"], label, boxes, size, name)
@@ -208,7 +208,7 @@ def _read_csv(path: Path, notes: _Notes) -> Iterator[Annotation]:
 
 
 def _read_label(line: Mapping[str, str | None]) -> tuple[int | str | None, str | None]:
-    """Return the class of a line, and its name if the class is given by its index."""
+    """Return the label of a line; also return the class's name if the label is an index."""
     if index := line.get("class_index"):
         return int(index), line.get("class_name") or None
     return line["class_name"], None
@@ -237,7 +237,7 @@ def _read_xml(images: Path, folder: Path, notes: _Notes) -> Iterator[Annotation]
             size = sides if any(sides) else None  # some tools write 0 x 0 for an unknown size
         shown = {"height": sides[0], "width": sides[1]}
         for element in root.iter("object"):
-            with _naming(where):
+            with _locate_errors(where):
                 label = _read_text(element, "name")
                 if element.find("bndbox") is None:
                     notes.bad_boxes.append(f"{where}: an object has no bndbox")
@@ -267,14 +267,14 @@ def _read_coco(path: Path, notes: _Notes) -> Iterator[Annotation]:
     content = parse_json(read_text(path, ANNOTATION_BYTES), finite=False)
     if not isinstance(content, dict):
         raise TypeError(
-            f"a COCO file is an object with images, categories and annotations, and this is a "
+            f"a COCO file must be an object with images, categories and annotations, got a "
             f"{type(content).__name__}"
         )
     names = {category["id"]: category["name"] for category in content["categories"]}
     images = {image["id"]: image for image in content["images"]}
     for number, fields in enumerate(content["annotations"], 1):
         where = f"annotation {number}"
-        with _naming(where):
+        with _locate_errors(where):
             for key, known in (("image_id", images), ("category_id", names)):
                 if fields[key] not in known:
                     raise ValueError(f"its {key} {fields[key]!r} is not an id in the file")
@@ -305,7 +305,7 @@ def _read_wnid_rows(path: Path) -> Iterator[tuple[str, tuple[int, str | None]]]:
                 yield line["wnid"], (int(line["class_index"]), name)
             except (TypeError, ValueError) as error:
                 raise ValueError(
-                    f"line {lines.line_num}: class_index is a whole number, got {dict(line)}"
+                    f"line {lines.line_num}: class_index must be a whole number, got {dict(line)}"
                 ) from error
 
 
@@ -319,7 +319,7 @@ def _check_entry(
 ) -> Annotation:
     """Return an entry without boxes that no image can have; they may reach beyond the image."""
     if not entry.file:
-        raise ValueError(f"{where}: file is empty; it names an image; got {shown}")
+        raise ValueError(f"{where}: file must name an image, but is empty; got {shown}")
     if entry.size is not None and min(entry.size) < 1:
         raise ValueError(f"{where}: width and height must be >= 1, got {shown}")
     good = tuple(box for box in entry.boxes if _is_box(box))
@@ -338,11 +338,11 @@ def _is_box(box: Box) -> bool:
 
 
 def _list_files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
-    """Yield the files below a folder with one of the suffixes; hidden ones are left out."""
+    """Yield the files below a folder that have one of the suffixes, without hidden files."""
     for place, folders, names in os.walk(folder, onerror=_raise_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for path in (Path(place, name) for name in names if not name.startswith(".")):
-            # A broken link is reported like a photo that cannot be read; a pipe is not read.
+            # Broken links are included, so that they are reported as unreadable; pipes are not.
             is_file = path.is_file() or not path.exists()
             if is_file and path.suffix.lower() in suffixes:
                 yield path
@@ -356,8 +356,8 @@ def _raise_unreadable(error: OSError) -> NoReturn:
 
 
 @contextmanager
-def _naming(where: str) -> Iterator[None]:
-    """Add the file or entry to the error of something that cannot be read."""
+def _locate_errors(where: str) -> Iterator[None]:
+    """Begin the message of an error in the block with the file or entry that caused it."""
     try:
         yield
     except KeyError as error:

@@ -1,8 +1,8 @@
-"""Study one classifier: explain every image by every method, judge every heatmap by every metric.
+"""Study of one classifier: every method explains every image, every metric judges every heatmap.
 
-One job of the engine explains an image and then judges the heatmap by all metrics that are
-still open, so that the queries of many images and metrics share batches. The rows of a job
-are written together when it ends.
+One job of the engine explains an image by one method, and then judges the heatmap by all
+metrics that have no row yet. So the queries of many images and metrics share batches. The rows
+of a job are written together when it ends.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from onnxplain.subjects import NamedImage, Subject, hash_pixels, read_subject, t
 
 
 class Step(NamedTuple):
-    """A part of a study that is done, now or in an earlier run.
+    """A part of a study that is done, in this run or in an earlier one.
 
     Parameters
     ----------
     keys : tuple of str
-        Keys of the rows that belong to the study.
+        Keys of the step's rows.
     rows : tuple of dict
-        Those of the rows that were written just now.
+        The rows that were written in this run.
     units : int
         Number of pairs of an image and a method that are settled.
     """
@@ -62,29 +62,29 @@ def study_classifier(
     max_pixels: int = MAX_PIXELS,
     on_progress: EngineProgress | None = None,
 ) -> Iterator[Step]:
-    """Judge methods on labelled images; work whose rows are in the store is not done again.
+    """Judge methods on labelled images, and skip work whose rows are in the store.
 
     Parameters
     ----------
     classifier : Classifier
         The classifier to explain.
     items : iterable of Item
-        The images, labelled by index (see `onnxplain.study.labels.find_known_items`) or
-        without a label: then the predicted class is explained.
+        The images. Labels are indices (see `onnxplain.study.labels.find_known_items`); an
+        image without a label is explained for the predicted class.
     explainers, judges : sequence
         Methods with fills, and metrics. A metric that judges by another classifier needs one
         with the same classes (`onnxplain.study.judges.check_same_classes`).
     store : RowFile
-        Where rows are looked up and written: one per image with the predicted class, and one
-        per image, method and metric. A failure is a row with its error.
+        Where rows are looked up and written: one row per image with the predicted class, and
+        one per image, method and metric. A failure is a row with an error.
     seed : int
-        Decides all draws, together with the names of image, method and metric.
+        Decides all random draws, together with the names of image, method and metric.
     only_correct : bool
         Leave out images whose label is not the predicted class.
     heatmaps : path, optional
-        A folder where heatmaps are kept, and found again for other metrics.
+        A folder in which heatmaps are kept, so that other metrics can use them later.
     retry : bool
-        Do the rows with errors again.
+        Repeat the work of rows with errors.
     max_pixels : int
         Refuse larger images.
     on_progress : callable, optional
@@ -94,8 +94,8 @@ def study_classifier(
     Yields
     ------
     step : Step
-        As work ends. The keys of all steps together are the rows of this study, whatever
-        else the store holds.
+        One step after another, as work ends. The keys of all steps together are those of this
+        study; the store may hold other rows.
 
     Raises
     ------
@@ -132,7 +132,7 @@ class _Work:
 
 @dataclass(frozen=True, eq=False)
 class _ClassifierStudy:
-    """The study of one classifier."""
+    """The state of the study of one classifier."""
 
     classifier: Classifier
     explainers: tuple[Explainer, ...]
@@ -147,7 +147,7 @@ class _ClassifierStudy:
     steps: list[Step] = field(default_factory=list)
 
     def make_jobs(self, items: Iterable[Item]) -> Iterator[Job[None]]:
-        """Yield the jobs of all images; each image is read when its turn comes."""
+        """Yield the jobs of all images; each image is read just before its jobs."""
         for item in items:
             question = Question(self.classifier, item, None, self.seed)
             try:
@@ -158,11 +158,11 @@ class _ClassifierStudy:
                 named = NamedImage(item.file, item.path.name, photo)
                 subject = read_subject(self.classifier, named, max_pixels=self.max_pixels)
             except (DeviceError, ModelError):
-                raise  # these concern the classifier, and so every image
-            except Exception as error:  # a fault of one image does not stop the others
-                self._close(question, error)
+                raise  # the classifier fails, and so would every image
+            except Exception as error:  # a failing image does not stop the others
+                self._record_failure(question, error)
                 continue
-            yield from self._open(question, subject)
+            yield from self._make_image_jobs(question, subject)
 
     def take_steps(self) -> list[Step]:
         """Return the steps that needed no job, and forget them."""
@@ -176,17 +176,17 @@ class _ClassifierStudy:
         if isinstance(outcome.error, OutputError):
             raise outcome.error
         results = work.results
-        if outcome.error is not None:  # it stopped the metrics that were still to come, too
-            results += [outcome.error] * (len(work.open) - len(results))
+        if outcome.error is not None:  # the metrics that had not run yet fail with it
+            results += [outcome.error] * (len(work.undone) - len(results))
         rows = tuple(
             work.question.score_row(work.explainer, judge, result)
-            for judge, result in zip(work.open, results, strict=True)
+            for judge, result in zip(work.undone, results, strict=True)
         )
         self.store.append(rows)
         return Step(tuple(work.keys), rows, 1)
 
     def _skip_if_settled(self, question: Question) -> bool:
-        """Return whether nothing is left to do for an image; if so, add its step."""
+        """Return whether all work on an image is done; if so, add its step."""
         key = question.image_key()
         status = self._find_status(key)
         if status is None:
@@ -195,19 +195,19 @@ class _ClassifierStudy:
             self.steps.append(Step((key,), (), len(self.explainers)))
             return True
         works = [self._make_work(question, explainer) for explainer in self.explainers]
-        if any(work.open for work in works):
+        if any(work.undone for work in works):
             return False
         keys = (key, *(score_key for work in works for score_key in work.keys))
         self.steps.append(Step(keys, (), len(works)))
         return True
 
-    def _close(self, question: Question, error: Exception) -> None:
-        """Write the row of an image for which nothing can be done."""
+    def _record_failure(self, question: Question, error: Exception) -> None:
+        """Write the row of an image that cannot be read or classified, and add its step."""
         row = question.image_row(error)
         self.steps.append(Step((row["key"],), self._write(row), len(self.explainers)))
 
-    def _open(self, question: Question, subject: Subject) -> Iterator[Job[None]]:
-        """Yield the jobs of one image, one per method."""
+    def _make_image_jobs(self, question: Question, subject: Subject) -> Iterator[Job[None]]:
+        """Yield the jobs of one image, one for each explainer with work to do."""
         question = replace(question, predicted=int(subject.probabilities.argmax()))
         row = question.image_row(subject)
         written = self._write(row)
@@ -241,12 +241,12 @@ class _ClassifierStudy:
         return _Work(question, explainer, keys, undone)
 
     def _find_status(self, key: str) -> str | None:
-        """Return the status of the row with this key; None if it is to be done."""
+        """Return the status of the row with this key; None if its work is still to be done."""
         status = self.store.done.get(key)
         return None if status == "error" and self.retry else status
 
     def _write(self, row: Row) -> tuple[Row, ...]:
-        """Write the row of an image unless it is there."""
+        """Write the row of an image unless the store has it, and return the rows written."""
         if self._find_status(row["key"]) is not None:
             return ()
         self.store.append([row])
@@ -274,5 +274,5 @@ def _explain_and_judge(work: _Work, case: Case, frame: Frame, keeper: Keeper | N
         try:
             rng = make_rng(seed, case.name, judge.metric.name)
             work.results.append((yield from judge.metric.flow(case, heatmap, rng)))
-        except Exception as error:  # the other metrics may still be right
+        except Exception as error:  # the other metrics may still succeed
             work.results.append(error)

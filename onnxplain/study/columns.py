@@ -1,7 +1,7 @@
-"""The values of a study's rows, gathered by classifier, metric and method.
+"""Columns: the values of a study's rows, gathered by classifier, metric and method.
 
-Where a metric's value depends on a threshold alpha, the one with the best mean over the
-held-out images is chosen, and the other images are reported.
+If a metric's value depends on a threshold alpha, the alpha with the best mean over the
+held-out images is chosen, and only the other images are reported.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from onnxplain.metrics import (
 from onnxplain.study.dataset import is_held_out
 from onnxplain.study.rows import Row
 
-WHOLE_IMAGE = "whole image"  # the box around it all, as a method: localisation must beat it
+WHOLE_IMAGE = (
+    "whole image"  # a box around the whole image, as a baseline that localisation must beat
+)
 
-# The fields that tell models, metrics and methods with the same name apart, and the prefix of
-# their parameters in the full name.
+# Fields that distinguish models, metrics and methods with the same name, and the prefix that
+# their parameters get in the full name.
 _SETTINGS: Mapping[str, Mapping[str, str]] = {
     "model": {"model_sha256": "", "preprocessing": ""},
     "metric": {"metric_fill": "", "metric_parameters": "", "metric_fill_parameters": "fill_"},
@@ -46,22 +48,22 @@ class Column(NamedTuple):
     Parameters
     ----------
     model, metric, method : str
-        With the parameters that tell them from others with the same name.
+        Names, with the parameters that distinguish them from others with the same name.
     direction : {'lower', 'higher'}
         Which values are better.
     unit : str
-        Of the values.
+        Unit of the values.
     alpha : float or None
-        The threshold; None if there is none.
+        The threshold; None if the metric has none.
     n_held_out : int
-        Number of images on which it was chosen.
+        Number of images on which the threshold was chosen; 0 if it was not chosen.
     values : mapping
-        By image and class.
+        The value of each image and class.
     n_failed : int
         Number of images that could not be judged.
     n_undefined : int
         Number of images for which the metric has no value, for example because the object
-        leaves no room beside it.
+        fills the image.
     """
 
     model: str
@@ -82,8 +84,8 @@ def gather_values(rows: Iterable[Row], *, share: float, seed: int) -> list[Colum
     Parameters
     ----------
     rows : iterable of dict
-        The last row of an image with the same settings counts. Curves are not kept, so the
-        rows may be read one at a time.
+        If several rows have the same image and settings, the last one counts. Rows are not
+        kept in memory, so they may be read one at a time.
     share, seed
         Decide which images are held out, as in `onnxplain.study.dataset.is_held_out`.
     """
@@ -128,7 +130,7 @@ def find_wrong_fields(row: Row) -> list[str]:
 
 
 class _Point(NamedTuple):
-    """The value of one image, the value at each alpha, and how well the whole image overlaps."""
+    """The value of one image, its value at each alpha, and the overlap of the whole image."""
 
     value: float
     grid: tuple[float, ...]
@@ -137,7 +139,7 @@ class _Point(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """The rows with the same settings, by image; None for those without a value."""
+    """The values of rows with the same settings, by image; None for an image without a value."""
 
     settings: Row
     points: dict[_Image, _Point | None] = field(default_factory=dict)
@@ -145,7 +147,7 @@ class _Group:
     alphas: list[float] = field(default_factory=list)
 
     def add(self, row: Row) -> None:
-        """Add one row."""
+        """Add the value of one row."""
         point = None
         if row["status"] == "done" and row["value"] is not None:
             details = row["details"]
@@ -156,25 +158,26 @@ class _Group:
         self.points[image] = point
         self.failed[image] = row["status"] == "error"
 
-    def result(self, point: _Point) -> MetricResult:
-        """Return a point as the metric gave it, with its value at each alpha."""
+    def make_result(self, point: _Point) -> MetricResult:
+        """Make the result of a metric from a point, with its value at each alpha."""
         return MetricResult(point.value, {"alphas": self.alphas, "values": point.grid})
 
 
 def _make_column(names: _Names, group: _Group, share: float, seed: int) -> Column:
     direction: Direction = group.settings["direction"]
-    # Sorted, so that intervals do not depend on the order in which work ended.
+    # Points are sorted, so that intervals do not depend on the order in which work ended.
     points = {image: point for image, point in sorted(group.points.items()) if point is not None}
     held = {image: point for image, point in points.items() if is_held_out(image[0], share, seed)}
     rest = {image: point for image, point in points.items() if image not in held}
     alpha = group.settings["metric_parameters"].get("alpha")
     values = {image: point.value for image, point in points.items()}
-    # With one threshold there is nothing to choose; with one part, nothing to choose it on.
+    # A choice needs several thresholds, images to choose on, and images to report.
     is_chosen = len(group.alphas) > 1 and bool(held) and bool(rest)
     if is_chosen:
-        alpha = choose_alpha([group.result(point) for point in held.values()], direction)
+        alpha = choose_alpha([group.make_result(point) for point in held.values()], direction)
         values = {
-            image: get_value_at_alpha(group.result(point), alpha) for image, point in rest.items()
+            image: get_value_at_alpha(group.make_result(point), alpha)
+            for image, point in rest.items()
         }
     n_failed = sum(group.failed.values())
     return Column(
@@ -190,9 +193,9 @@ def _make_column(names: _Names, group: _Group, share: float, seed: int) -> Colum
 
 
 def _make_baseline(column: Column, group: _Group, others: Mapping[_Image, float]) -> Column:
-    """Make the column of the box around the whole image, on the images of all columns.
+    """Make the column of a box around the whole image, on the images of all columns.
 
-    `others` holds the values on the images of the columns before.
+    `others` holds its values on the images of the earlier columns.
     """
     overlap = group.settings["metric_parameters"]["overlap"]
     own = {
@@ -207,9 +210,9 @@ def _make_baseline(column: Column, group: _Group, others: Mapping[_Image, float]
 
 
 def _make_namer(all_settings: Sequence[Row]) -> Callable[[Row], _Names]:
-    """Make a function that names the model, metric and method of some settings.
+    """Make a function that returns the names of the model, metric and method of settings.
 
-    A name includes the parameters in which settings with the same name differ.
+    A name includes the parameters whose values differ between settings with the same name.
     """
     seen: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for settings in all_settings:
@@ -233,7 +236,7 @@ def _make_namer(all_settings: Sequence[Row]) -> Callable[[Row], _Names]:
 
 
 def _flatten(settings: Row, role: str) -> dict[str, str]:
-    """Return all parameters of the model, metric or method as text."""
+    """Return the parameters of the model, metric or method, each value as text."""
     flat = {}
     for field_name, prefix in _SETTINGS[role].items():
         value = settings[field_name]

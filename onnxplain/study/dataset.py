@@ -1,4 +1,4 @@
-"""Labelled images: from a folder and its annotations to a list of items, and samples of it."""
+"""Labelled images: read items from a folder and its annotations, and draw samples of them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Item:
     path : Path
         Where the image is.
     label : int, str or None
-        Index or name of the class; None if it is not known what the image shows.
+        Index or name of the class; None if the class is not known.
     boxes : tuple of Box
         Where objects of the class are, in pixels of an image of the size `size`.
     size : (rows, columns), optional
-        Size of the image that the boxes were drawn on; that of the file if not given.
+        Size of the image that the boxes were drawn on; the size of the file if not given.
     class_name : str, optional
-        What the annotations call the class of an index, to check that the classifier means
-        the same class.
+        Name that the annotations give to the class of the index. It shows whether the
+        classifier has the same class at this index.
     """
 
     file: str
@@ -83,7 +83,7 @@ def read_items(
     wnids: Path | None = None,
     notify: Callable[[str], None] = log.warning,
 ) -> list[Item]:
-    """Read which images there are and what they show.
+    """Read the images of a folder and their labels.
 
     Parameters
     ----------
@@ -121,8 +121,8 @@ def read_items(
     index = read_wnids(wnids) if wnids else {}
     if not entries:
         raise ValueError(
-            f"{annotations or images}: no images; give a folder with images in it, or with one "
-            f"folder of images per class, or --annotations that name some"
+            f"{annotations or images}: no images; give a folder of images, a folder with one "
+            f"folder of images per class, or annotations that name images"
         )
     items = []
     for entry in entries:
@@ -132,9 +132,9 @@ def read_items(
 
 
 def draw_sample(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
-    """Draw `limit` of the items by the seed; a larger sample holds the smaller one.
+    """Draw `limit` items by the seed; a larger sample contains every smaller sample.
 
-    The draw of an item depends on the seed, its file and its label alone.
+    The draw of an item depends only on the seed, its file and its label.
     """
     if limit is None:
         return list(items)
@@ -143,14 +143,14 @@ def draw_sample(items: Sequence[Item], limit: int | None, seed: int) -> list[Ite
 
 
 def is_held_out(file: str, share: float, seed: int) -> bool:
-    """Return whether an image belongs to the part on which thresholds are chosen.
+    """Return whether an image is one of those on which thresholds are chosen.
 
-    Every image does with the probability `share`, whatever other images there are.
+    Each image is held out with the probability `share`, independently of other images.
     """
     return draw(seed, "held-out", file) < share
 
 
 def draw(seed: int, *names: str) -> float:
-    """Draw a number in [0, 1) that depends on the seed and the names alone."""
+    """Draw a number in [0, 1) that depends only on the seed and the names."""
     digest = hashlib.sha256(json.dumps([seed, *names]).encode()).digest()
     return int.from_bytes(digest[:7], "big") / 2**56

@@ -1,4 +1,4 @@
-"""The verb `evaluate`: from images and names to rows and tables."""
+"""The function `onnxplain.evaluate`: from images and a plan to rows and tables."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ PathLike: TypeAlias = str | os.PathLike[str]
 
 
 class StudyProgress(NamedTuple):
-    """How far the study of one classifier is.
+    """How far the study of one classifier has got.
 
     Parameters
     ----------
     model : str
         What the classifier is called.
     position : int
-        The place of the classifier among those of the study, from 0.
+        Position of the classifier in the study, from 0.
     done, total : int
-        Pairs of an image and a method that are settled, and in all.
+        Number of pairs of an image and a method: settled pairs, and all pairs.
     inpaints : int
-        Pictures that fills have made for masks.
+        Number of pictures that fills have made for masks.
     rows : tuple of dict
         The rows that were written since the last call.
     """
@@ -78,63 +78,65 @@ def evaluate(
 
     Every image is explained by every method with every fill, and every heatmap is judged by
     every metric. Rows are written as work is done; a second call with the same output
-    computes only what is missing or what changed parameters touch. This is what the command
-    ``onnxplain evaluate`` does.
+    computes only what is missing or affected by changed parameters. The command
+    ``onnxplain evaluate`` does the same.
 
     Parameters
     ----------
     images : path
         The folder of the images.
     plan : Plan or path, optional
-        A plan, or a TOML file with one. The arguments win over it.
+        A plan, or a TOML file with a plan. Arguments override it.
     models : str, path, Classifier, or several, optional
         Names in the zoo or ONNX files, with parameters of `load` as ``"net.onnx:crop=0.9"``,
         or classifiers from `load` or `from_callable`; the default classifier if not given.
+        Rows recognise a classifier from `from_callable` by its name alone: give different
+        functions different names.
     methods : str, Method, or several, optional
         Names with parameters, as ``"rise:n_masks=2000"``, or values, as
         ``RISE(n_masks=2000)``. Also ``"random"``, a random heatmap, and
         ``"given:folder=DIR"``, heatmaps made elsewhere. ``random`` and ``rise`` if not given.
     fills : str, Fill, or several, optional
         Names with parameters, as ``"blur:sigma=5"``, or values, as ``Blur(5)``. Every method
-        runs with every fill; with that of its paper if not given.
+        runs with every fill. If not given, each method runs with the fill of its paper.
     metrics : str, Metric, or several, optional
         Names with parameters, as ``"deletion:step=500,fill=black"``, or values, as
         ``metrics.Deletion(step=500)``. ``deletion`` and ``insertion`` if not given.
     annotations : path, optional
         What the images show: a ``.csv``, a folder of ImageNet's ``.xml`` files, or COCO's
-        ``.json``, as `onnxplain.study.dataset.read_items` reads them. If not given, the
-        folders in `images` are classes, and the predicted class of images beside them is
-        explained.
+        ``.json``, as `onnxplain.study.dataset.read_items` reads them. If not given, each
+        folder in `images` is a class, and images beside these folders are explained for the
+        predicted class.
     wnids : path, optional
-        A ``.csv`` with ``wnid`` and ``class_index``, if labels are WordNet ids.
+        A ``.csv`` with the columns ``wnid`` and ``class_index``; needed if labels are WordNet ids.
     inpainter : str, path, Entry or Inpainter, optional
-        The inpainter of the ``-g`` methods: a name in the zoo, an ONNX file, or a loaded one;
-        an entry holds the parameters of its description.
+        The inpainter of the ``-g`` methods: a name in the zoo, an ONNX file, a loaded
+        inpainter, or an `Entry` with a name and the parameters that describe the inpainter.
     seed : int, optional
         Decides every random draw, and which images are taken and held out; 0 if not given.
     limit : int, optional
         Number of images to take, drawn by the seed; all if not given.
     held_out : float in [0, 1), optional
         Share of the images on which the thresholds of localisation and saliency are chosen;
-        the others are reported. 1/3 if not given.
+        the other images are reported. 1/3 if not given.
     only_correct : bool, optional
         Whether to leave out images that are classified wrongly; true if not given.
     output : path or None
-        Folder for the rows and tables. None keeps them in a temporary folder that is removed
-        with the study.
+        Folder for the rows and tables. If None, they are in a temporary folder that is
+        removed when the `Study` is no longer used.
     keep_heatmaps : path, optional
-        A folder where heatmaps are kept as ``.npy``; those kept before are used.
+        A folder in which heatmaps are kept as ``.npy``; heatmaps already there are used.
     shard : (part, parts), optional
-        Do one part of the images only, ``(1, 4)`` to ``(4, 4)``. Give each part an output of
-        its own, and join their rows with ``onnxplain merge``.
+        Judge one part of the images only: ``(1, 4)`` to ``(4, 4)`` for four parts. Give each
+        part its own output, and join the rows with ``onnxplain merge``.
     retry : bool
-        Do again what failed before.
+        Repeat work that failed before.
     device : str
-        Where models run that are given by name; as for `load`.
+        Where models that are given by name run, as for `load`.
     max_pixels : int
         Refuse larger images.
     on_progress : callable, optional
-        Called with a `StudyProgress` when a classifier's turn comes, and as work is done.
+        Called with a `StudyProgress` when the work on a classifier starts, and as work is done.
 
     Returns
     -------
@@ -214,7 +216,7 @@ def _run(
     max_pixels: int,
     on_progress: Callable[[StudyProgress], None] | None,
 ) -> Iterator[Step]:
-    """Study one classifier after the other; each is free to go when it is done."""
+    """Study one classifier after the other, and release each when it is done."""
     position = 0
     while work.waiting:
         name, classifier, items = work.waiting.pop(0)
@@ -240,7 +242,7 @@ def _run(
 
 @dataclass
 class _Counter:
-    """Counts the work on one classifier and reports it."""
+    """Counts the work that is done on one classifier, and reports the counts."""
 
     model: str
     position: int
@@ -250,7 +252,7 @@ class _Counter:
     inpaints: int = 0
 
     def add_inpaints(self, evaluations: int, inpaints: int) -> None:
-        """Count the pictures that fills have made; scored images show in the steps."""
+        """Count the pictures that fills have made; scored images are not counted."""
         if inpaints:
             self.inpaints += inpaints
             self.report()
@@ -269,7 +271,7 @@ class _Counter:
 
 
 class _TemporaryFolder:
-    """A folder that is removed when nobody holds this object any more."""
+    """A folder that is removed when this object is no longer used."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="onnxplain-"))

@@ -1,4 +1,4 @@
-"""The methods of a plan with their fills."""
+"""Explainers: the methods of a plan, each paired with a fill."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Explainer(NamedTuple):
 
 def refuse_inpainter() -> NoReturn:
     """Raise the error for a fill that needs an inpainter where there is none."""
-    raise ValueError("the fill 'inpaint' needs an inpainter, and there is none")
+    raise ValueError("the fill 'inpaint' needs an inpainter, but there is none")
 
 
 def make_explainers(
@@ -51,14 +51,14 @@ def make_explainers(
     Parameters
     ----------
     plan : Plan
-        Its methods and fills.
+        Names the methods and fills.
     get_inpainter : callable
         Returns the inpainter; called only if a fill needs it.
 
     Raises
     ------
     ValueError, TypeError
-        If there is no such method, fill or parameter, or two are the same.
+        If a method, fill or parameter does not exist, or two explainers are the same.
     """
     explainers = []
     for wanted in plan.methods:
@@ -83,7 +83,7 @@ def make_explainers(
 
 
 def make_named_fill(wanted: Entry | Fill, get_inpainter: Callable[[], Inpainter]) -> NamedFill:
-    """Make a fill from its name, with the inpainter if it needs one, or name a value."""
+    """Make a fill from its name, with the inpainter if it needs one, or find the name of a fill."""
     if isinstance(wanted, Entry):
         inpainter = get_inpainter() if wanted.name == Inpaint.name else None
         fill = registry.make_fill(wanted.name, wanted.parameters, inpainter)
@@ -99,7 +99,7 @@ def call_loader(load: Callable[..., T], model: str, **parameters: Any) -> T:
     Raises
     ------
     ValueError
-        If the function takes no such parameter.
+        If the function does not take one of the parameters.
     """
     _, *known = inspect.signature(load).parameters
     for name in parameters:
@@ -109,14 +109,14 @@ def call_loader(load: Callable[..., T], model: str, **parameters: Any) -> T:
 
 
 def check_distinct(identities: list[Any]) -> None:
-    """Check that no two identities are equal; each begins with a name for the message."""
+    """Check that no two identities are equal; the first part of each names it in the error."""
     for position, identity in enumerate(identities):
         if identity in identities[:position]:
-            raise ValueError(f"{identity[0]} is asked for twice with the same parameters")
+            raise ValueError(f"{identity[0]} is listed twice with the same parameters")
 
 
 def _make_method(wanted: Entry | Method) -> tuple[Method, str, str | None]:
-    """Return a method, its name without the fill, and the fill that its name implies."""
+    """Return a method, its name without the suffix -g, and the fill that the suffix implies."""
     if not isinstance(wanted, Entry):
         method = registry.choose_method_and_fill(wanted, registry.DEFAULT_FILL).method
         return method, method.name, None
@@ -127,11 +127,11 @@ def _make_method(wanted: Entry | Method) -> tuple[Method, str, str | None]:
 
 
 def _get_fill_parameters(fill: Fill) -> dict[str, Any]:
-    """Return what decides the pictures of a fill: its parameters, or its inpainter."""
+    """Return what determines the pictures of a fill: its parameters, or its inpainter."""
     if not isinstance(fill, Inpaint):
         return get_values(fill)
     ran = fill.inpainter.provenance
     parameters = {"inpainter": ran.get("inpainter"), "sha256": ran.get("sha256")}
-    if described := ran.get("described"):  # the same file, fed differently, paints differently
+    if described := ran.get("described"):  # a file described differently paints differently
         parameters["described"] = described
     return parameters

@@ -1,4 +1,4 @@
-"""Heatmaps that were made elsewhere, as a method: they are judged like all others."""
+"""A method that reads heatmaps made elsewhere, so that they are judged like all others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Given(Parametrised):
     Parameters
     ----------
     folder : str
-        Holds (H, W) arrays; larger means more evidence for the image's class.
+        A folder of (H, W) arrays; larger values mean more evidence for the image's class.
     """
 
     name: ClassVar[str] = "given"
@@ -39,18 +39,18 @@ class Given(Parametrised):
     folder: Annotated[str, Param("folder of heatmaps, PATH.npy for PATH.jpg")] = "heatmaps"
 
     def evaluations(self, size: Size) -> int:
-        """Return 0: the classifier is not asked."""
+        """Return 0: the classifier is not used."""
         return 0
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Read the heatmap of a case that is named by its image's path; ask nothing.
+        """Read the heatmap of a case whose name is the path of its image.
 
         Here it has the size of the case's image: a case does not know its photo.
 
         Raises
         ------
         ValueError
-            If there is no heatmap, or it cannot be used.
+            If there is no heatmap, or it is not usable.
         """
         yield from ()
         return Attribution(self.read(case.name, place_frame(case.size, case.size)))
@@ -82,18 +82,18 @@ class Given(Parametrised):
         return heatmap.astype(np.float32)
 
     def path(self, image: str) -> Path:
-        """Return where the heatmap of an image is; `image` is relative to the images' folder."""
+        """Return the path of an image's heatmap; `image` is relative to the folder of images."""
         path = Path(self.folder) / PurePosixPath(image).with_suffix(".npy")
         return path if path.is_file() else Path(self.folder) / path.name
 
     def check(self, images: Iterable[str]) -> None:
-        """Check before any work is done that no heatmap would be judged for several images.
+        """Check, before any work is done, that no two images share a heatmap.
 
         Parameters
         ----------
         images : iterable of str
-            Paths of all images below their folder, also of those that are not judged now:
-            the heatmap may be theirs.
+            Paths of all images, relative to their folder. Images that are not judged now
+            are included, because a heatmap may belong to them.
 
         Raises
         ------
@@ -102,20 +102,20 @@ class Given(Parametrised):
         """
         if not Path(self.folder).is_dir():
             raise ValueError(
-                f"given:folder={self.folder}: is not a folder; it holds heatmaps, PATH.npy for "
-                f"the image PATH.jpg"
+                f"given:folder={self.folder}: is not a folder; give a folder with a heatmap "
+                f"PATH.npy for each image PATH.jpg"
             )
         first: dict[Path, str] = {}
         for image in images:
             path = self.path(image)
             if path.is_file() and first.setdefault(path, image) != image:
                 raise ValueError(
-                    f"{path} would be the heatmap of {first[path]} and of {image}; in "
-                    f"{self.folder} give each the path of its image, with the ending .npy"
+                    f"{path} would be the heatmap of both {first[path]} and {image}; in "
+                    f"{self.folder}, give each heatmap the path of its image with the ending .npy"
                 )
 
     def sha256(self, image: str) -> str | None:
-        """Return the checksum of the file, on which results depend; None if it is unreadable."""
+        """Return the checksum of an image's heatmap file; None if the file is unreadable."""
         try:
             return hashlib.sha256(self.path(image).read_bytes()).hexdigest()
         except OSError:

@@ -1,4 +1,4 @@
-"""The metrics of a plan, with what they judge by: fills, another classifier, a distance."""
+"""Judges: the metrics of a plan, with the fill, classifier or distance that each one uses."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from onnxplain.study.explainers import (
 )
 from onnxplain.study.plan import Plan
 
-# Loads a model once: called with a loading function, a name and pairs of parameter and value.
+# Loads each model once; takes a loading function, a name, and pairs of parameter and value.
 Loader: TypeAlias = Callable[..., Any]
 
 JUDGES: Mapping[str, type[Metric]] = {**METRICS, FilledDistance.name: FilledDistance}
 
 
 class Judge(NamedTuple):
-    """A metric, and what it judges by.
+    """A metric with the fill and the model that it uses.
 
     Parameters
     ----------
     metric : Metric
-        With its parameters.
+        The metric with its parameters.
     fill : NamedFill or None
-        Its own fill; None where it judges the method's fill or uses none.
+        The metric's own fill; None if it uses the method's fill or no fill.
     model : mapping
-        The model of its own, with all that decides its answers; empty where it has none.
+        The metric's own model, with everything that decides its answers; empty if none.
     class_names : tuple of str, optional
         The classes of that model, if it is a classifier.
     """
@@ -53,12 +53,12 @@ class Judge(NamedTuple):
 def make_judges(
     plan: Plan, get_inpainter: Callable[[], Inpainter] = refuse_inpainter, *, device: str = "auto"
 ) -> list[Judge]:
-    """Make the metrics of a plan, with fills of their own where their papers have one.
+    """Make the metrics of a plan, with the fills of their papers unless others are given.
 
     Parameters
     ----------
     plan : Plan
-        Its metrics.
+        Names the metrics.
     get_inpainter : callable
         Returns the inpainter; called only if a fill of a metric needs it.
     device : str
@@ -67,12 +67,12 @@ def make_judges(
     Raises
     ------
     ValueError, TypeError
-        If there is no such metric, fill or parameter, or two are the same.
+        If a metric, fill or parameter does not exist, or two judges are the same.
     OnnxplainError
         If a model cannot be loaded.
     """
 
-    @cache  # several metrics may judge by one model, each with another fill
+    @cache  # several metrics may use one model, each with another fill
     def load_once(load: Callable[..., Any], name: str, *description: tuple[str, Any]) -> Any:
         return call_loader(load, name, device=device, **dict(description))
 
@@ -97,12 +97,12 @@ def make_judges(
 
 
 def check_same_classes(judges: Sequence[Judge], class_names: Sequence[str]) -> None:
-    """Check that no metric judges by a model with other classes than the classifier explained.
+    """Check that every classifier that a metric uses has the classes of the explained one.
 
     Raises
     ------
     ValueError
-        If the names differ: the answers would mean other things.
+        If the names differ, because equal indices would then be different classes.
     """
     for judge in judges:
         if judge.class_names is None or tuple(judge.class_names) == tuple(class_names):
@@ -110,18 +110,19 @@ def check_same_classes(judges: Sequence[Judge], class_names: Sequence[str]) -> N
         pairs = zip(judge.class_names, class_names, strict=False)
         different = next(((own, other) for own, other in pairs if own != other), None)
         why = (
-            f"it calls {different[0]!r} what the classifier explained calls {different[1]!r}"
+            f"its class {different[0]!r} is {different[1]!r} in the explained classifier"
             if different
-            else f"it has {len(judge.class_names)} classes and that one {len(class_names)}"
+            else f"it has {len(judge.class_names)} classes, "
+            f"the explained classifier {len(class_names)}"
         )
         raise ValueError(
-            f"{judge.model['model']} cannot judge by {judge.metric.name}: {why}; where both know "
-            f"the same classes in the same order, give it the same names by labels=FILE"
+            f"{judge.model['model']} cannot be the model of {judge.metric.name}: {why}; if both "
+            f"have the same classes in the same order, give it the same names with labels=FILE"
         )
 
 
 def check_boxes(judges: Sequence[Judge], items: Iterable[Item]) -> None:
-    """Check that some image has a box if a metric looks at boxes.
+    """Check that at least one image has a box if a metric uses boxes.
 
     Raises
     ------
@@ -131,8 +132,8 @@ def check_boxes(judges: Sequence[Judge], items: Iterable[Item]) -> None:
     looking = [judge.metric.name for judge in judges if judge.metric.looks_at_boxes]
     if looking and not any(item.boxes for item in items):
         raise ValueError(
-            f"metric {looking[0]} needs boxes around the objects, and no image has any; give "
-            f"--annotations with xmin, ymin, xmax, ymax"
+            f"metric {looking[0]} needs boxes around the objects, but no image has any; give "
+            f"annotations with xmin, ymin, xmax, ymax"
         )
 
 
@@ -148,14 +149,14 @@ def _make_judge(wanted: Entry, get_inpainter: Callable[[], Inpainter], loader: L
 
 
 def _name_judge(metric: Metric, get_inpainter: Callable[[], Inpainter]) -> Judge:
-    """Return a judge for a metric that is given as a value."""
+    """Return the judge of a metric that is given as an object."""
     check_is_value(metric, "flow", "Deletion()", noun="metric", name="deletion")
     model: Mapping[str, Any] = {}
     if isinstance(metric, FilledDistance) and isinstance(metric.distance, OnnxDistance):
         model = metric.distance.provenance
     elif metric.name in BY_MODEL:
         raise ValueError(
-            f"metric {metric.name} judges by a function that rows cannot name; give the metric by "
+            f"metric {metric.name} uses a function, which rows cannot name; give the metric by "
             f"its name, as '{metric.name}:model=NAME'"
         )
     judge = Judge(metric, None, model)
@@ -193,8 +194,8 @@ def _judge_by_distance(parameters: Mapping[str, Any], loader: Loader) -> Judge:
     return Judge(FilledDistance(distance), None, distance.provenance)
 
 
-# What recognises a filled image should be another classifier than the one explained, and a
-# distance is a model as well. Parameters other than the model and the fill describe the model.
+# Metrics with a model of their own: a classifier other than the explained one, or a distance.
+# Their parameters, except for model and fill, describe this model.
 BY_MODEL: Mapping[str, Callable[[Mapping[str, Any], Loader], Judge]] = {
     StillRecognised.name: _judge_by_classifier,
     FilledDistance.name: _judge_by_distance,
@@ -207,5 +208,5 @@ def _split_model(metric: str, parameters: Mapping[str, Any]) -> tuple[str, list[
     name = str(description.pop("model", ""))
     if not name:
         kind = "an ONNX file" if metric == FilledDistance.name else "another classifier"
-        raise ValueError(f"metric {metric} judges by {kind}; name it: {metric}:model=NAME")
+        raise ValueError(f"metric {metric} needs {kind}; name it: {metric}:model=NAME")
     return name, sorted(description.items())

@@ -1,4 +1,4 @@
-"""Heatmaps that are kept, so that later metrics need not explain again."""
+"""Kept heatmaps, which other metrics can judge later without explaining again."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from onnxplain.core.files import wrap_write_errors, write_atomic
 
 @dataclass(frozen=True)
 class Keeper:
-    """A folder of heatmaps, each named after everything that it depends on."""
+    """A folder of heatmaps; the name of each depends on everything that decides its values."""
 
     folder: Path
 
     def find(self, name: str, size: Size) -> Heatmap | None:
-        """Read a kept heatmap (H, W); None if there is none, or it is damaged."""
+        """Read a kept heatmap (H, W); return None if there is none, or it is damaged."""
         try:
             heatmap = read_npy(self.folder / f"{name}.npy")
         except (OSError, ValueError, EOFError):
@@ -29,7 +29,7 @@ class Keeper:
         return heatmap if is_whole else None
 
     def keep(self, name: str, heatmap: Heatmap) -> None:
-        """Write a heatmap (H, W), whole or not at all."""
+        """Write a heatmap (H, W) atomically."""
         content = io.BytesIO()
         np.save(content, heatmap, allow_pickle=False)
         with wrap_write_errors(self.folder):

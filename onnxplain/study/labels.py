@@ -1,9 +1,9 @@
-"""Which images a classifier can be asked about: labels against the classes it knows."""
+"""Choice of images: those whose label is a class of the classifier."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,17 +14,17 @@ from onnxplain.targets import Top, parse_targets
 
 
 class Known(NamedTuple):
-    """The items that a classifier can be asked about, and what is wrong with the others.
+    """The items whose label a classifier knows, and counts of problematic labels.
 
     Parameters
     ----------
     items : list of Item
-        Those whose label is a class, by its index; and those without a label, unchanged.
+        Items whose label is a class, now its index; and items without a label, unchanged.
     unknown : dict
-        How many images there are of each label that is not a class.
+        Number of images for each label that is not a class.
     disputed : dict
-        How many images there are of each label whose index is another class than its name,
-        by a text that says what differs; the name decided.
+        Number of images for each label whose index and name are different classes; the keys
+        are texts that say what differs. The name decided.
     """
 
     items: list[Item]
@@ -35,19 +35,19 @@ class Known(NamedTuple):
 def find_known_items(
     items: Iterable[Item], class_names: Sequence[str], *, named: bool = True
 ) -> Known:
-    """Find the items whose label is a class of a classifier.
+    """Find the items whose labels are classes of a classifier.
 
     Parameters
     ----------
     items : iterable of Item
         A label is an index or a name. A label with several names, separated by commas, is
-        known if one of them is, unless they are names of several classes. Classifiers number
-        the same classes differently, so if a label has an index and a name, and the name is
-        not one of that class, the name decides.
+        known if one of the names is known, unless they name several classes. Classifiers
+        number the same classes differently, so if a label has both an index and a name, and
+        they disagree, the name decides.
     class_names : sequence of str
         The names of the classifier's classes.
     named : bool
-        Whether these are names, and not numbers that stand for them; else the index decides.
+        False if the class names are only numbers; then the index decides.
     """
     known = Known([], {}, {})
     names = [_split_names(class_name) for class_name in class_names]
@@ -73,46 +73,46 @@ def find_known_items(
 def choose_items(
     items: Sequence[Item], classifier: Classifier, notify: Callable[[str], None]
 ) -> list[Item]:
-    """Choose the items that a classifier can be asked about, and say what is odd about others.
+    """Choose the items whose labels a classifier knows, and report problems with the others.
 
     Parameters
     ----------
     items : sequence of Item
-        As `onnxplain.study.dataset.read_items` gives them.
+        As `onnxplain.study.dataset.read_items` returns them.
     classifier : Classifier
         The classifier to explain.
     notify : callable
-        Called with a sentence on labels that are left out or read differently.
+        Called with a sentence about labels that are left out or read differently.
 
     Raises
     ------
     ValueError
-        If there are images, and none has a label that is a class.
+        If there are images, but no label is a class.
     """
     named = _has_class_names(classifier)
     known = find_known_items(items, classifier.class_names, named=named)
     if not named and (example := next((item for item in items if item.class_name), None)):
         notify(
-            f"the classifier's classes have no names that could be compared, as "
-            f"{example.label} is said to be {example.class_name}; class_index decides "
+            f"the classifier's classes have no names, so class_index decides; for example, it "
+            f"cannot be checked that {example.label} is {example.class_name} "
             f"(--labels FILE, or labels= in the plan, names the classes)"
         )
     if known.disputed:
         notify(
-            f"class_index and class_name are not the same class of the classifier, as "
-            f"{next(iter(known.disputed))}; of {sum(known.disputed.values())} images class_name "
-            f"decides (without that column, class_index does)"
+            f"class_index and class_name are different classes of the classifier, for example "
+            f"{next(iter(known.disputed))}; class_name decides for "
+            f"{_format_images(known.disputed)} (without the column class_name, class_index decides)"
         )
     if items and not known.items:
         raise ValueError(
-            f"no label is a class of the classifier, as {next(iter(known.unknown))!r}; labels are "
-            f"indices or names of its classes, or WordNet ids with --wnids"
+            f"no label is a class of the classifier, for example {next(iter(known.unknown))!r}; "
+            f"labels must be indices or names of its classes, or WordNet ids with --wnids"
         )
     if known.unknown:
         listed = ", ".join(list(known.unknown)[:5]) + (", ..." if len(known.unknown) > 5 else "")
         notify(
-            f"{sum(known.unknown.values())} images are left out, as the classifier has no "
-            f"class {listed}"
+            f"{_format_images(known.unknown)} left out, with labels that are not classes of the "
+            f"classifier: {listed}"
         )
     return known.items
 
@@ -128,7 +128,7 @@ def _has_class_names(classifier: Classifier) -> bool:
 def _find_class(
     label: int | str, name: str | None, class_names: Sequence[str], names: Sequence[set[str]]
 ) -> int | None:
-    """Return the index of a label's class, if it is one; `names` holds the names per class."""
+    """Return the index of a label's class, or None; `names` holds the names of each class."""
     if name is None:
         target: int | Top | None = None
         with suppress(ValueError):
@@ -150,9 +150,15 @@ def _split_names(class_name: str) -> set[str]:
 
 
 def _share_a_name(first: set[str], second: set[str]) -> bool:
-    """Return whether both hold a name; one may add what kind it is, as ``crane (bird)``."""
+    """Return whether the sets share a name; one side may add a kind, as in ``crane (bird)``."""
     bare = [{re.sub(r" *\([^()]*\)$", "", name) for name in names} for names in (first, second)]
     return bool(first & second or first & bare[1] or bare[0] & second)
+
+
+def _format_images(counts: Mapping[str, int]) -> str:
+    """Format the sum of some counts of images."""
+    n = sum(counts.values())
+    return f"{n} image" if n == 1 else f"{n} images"
 
 
 def _count(counts: dict[str, int], label: str) -> None:

@@ -1,4 +1,4 @@
-"""Plans: which classifiers, methods, fills and metrics a study compares, from TOML or values.
+"""Plans: which classifiers, methods, fills and metrics a study compares, from TOML or Python.
 
 Example::
 
@@ -11,17 +11,19 @@ Example::
     limit = 100
     seed = 1
 
-A name with parameters can also be one text: ``rise:n_masks=2000,p_keep=0.3``. In Python a
-method, fill, metric or classifier can be given as a value, too.
+A name with parameters can also be written as one text: ``rise:n_masks=2000,p_keep=0.3``. In
+Python, methods, fills, metrics and classifiers can also be objects.
 """
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, SupportsIndex, TypeAlias, TypeVar
 
 from onnxplain.core.flow import Method
 from onnxplain.core.protocols import Classifier, Fill, Inpainter
@@ -30,7 +32,7 @@ from onnxplain.registry import Entry, parse_entry, read_plan_toml
 
 T = TypeVar("T")
 
-# How something is named: as a text, as a table of TOML, or as either was read.
+# A name with its parameters: a text, a table of TOML, or the entry that was read from either.
 Name: TypeAlias = str | Mapping[str, Any] | Entry
 
 _LISTS = ("models", "methods", "fills", "metrics")
@@ -51,16 +53,17 @@ class Plan:
     methods : tuple of Entry or Method
         Names with parameters, or values.
     fills : tuple of Entry or Fill
-        Every method runs with every fill; with that of its paper if there are none.
+        Every method runs with every fill. If empty, each method runs with the fill of its
+        paper.
     metrics : tuple of Entry or Metric
         Names with parameters, or values.
     inpainter : str, Entry or Inpainter, optional
-        The inpainter of the ``-g`` methods: its name or file, with the parameters of its
-        description, or a loaded one.
+        The inpainter of the ``-g`` methods: a name or file, an entry with the parameters that
+        describe the inpainter, or a loaded inpainter.
     seed : int
-        Decides every random draw, the sample and which images are held out.
+        Decides every random draw, which images are taken, and which are held out.
     limit : int, optional
-        Number of images to take, before wrongly classified ones are left out.
+        Number of images to take, before wrongly classified images are left out.
     held_out : float in [0, 1)
         Share of the images on which thresholds are chosen.
     only_correct : bool
@@ -85,6 +88,8 @@ class Plan:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be >= 1, got {self.limit}")
+        if not isinstance(self.held_out, Real):
+            raise TypeError(f"held_out must be a number, got {self.held_out!r}")
         if not 0 <= self.held_out < 1:
             raise ValueError(f"held_out must be >= 0 and < 1, got {self.held_out}")
         for field in ("methods", "metrics"):
@@ -119,42 +124,68 @@ def read_plan(path: Path) -> Plan:
 
 
 def make_plan(plan: Plan | str | os.PathLike[str] | None, fields: Mapping[str, Any]) -> Plan:
-    """Make a plan from arguments, which win over a plan or plan file.
+    """Make a plan from arguments, which override a plan or plan file.
 
     Parameters
     ----------
     plan : Plan, path or None
-        Holds the fields that are not given.
+        Supplies the fields that are not given.
     fields : mapping
-        Fields of `Plan`; None stands for one that is not given. Methods, fills, metrics and
-        models may be texts, tables or values, one or several.
+        Fields of `Plan`; None means that a field is not given. Methods, fills, metrics and
+        models may be texts, tables or objects, one or several.
 
     Raises
     ------
     ValueError, TypeError
         If the plan file cannot be read, or a field has an impossible value.
     """
-    base = Plan() if plan is None else plan if isinstance(plan, Plan) else read_plan(Path(plan))
+    base = _get_base(plan)
     given = {name: value for name, value in fields.items() if value is not None}
     for name in _LISTS:
         if name in given:
             given[name] = tuple(map(_to_entry, _list_values(given[name])))
     for name in _PATHS:
         if name in given:
-            given[name] = os.fspath(given[name])
+            given[name] = _to_path(name, given[name])
     if isinstance(given.get("inpainter"), os.PathLike):
         given["inpainter"] = os.fspath(given["inpainter"])
+    for name in ("seed", "limit"):
+        if name in given:
+            given[name] = _to_integer(name, given[name])
     return replace(base, **given)
 
 
+def _get_base(plan: Any) -> Plan:
+    """Return a plan, read it from its file, or return the default plan."""
+    if plan is None or isinstance(plan, Plan):
+        return plan or Plan()
+    return read_plan(Path(_to_path("plan", plan)))
+
+
+def _to_path(name: str, value: str | os.PathLike[str]) -> str:
+    """Return a path as a text."""
+    try:
+        return os.fspath(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a path, got {type(value).__name__}") from None
+
+
+def _to_integer(name: str, value: SupportsIndex) -> int:
+    """Return an integer of any library as a Python integer, because rows are written as JSON."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+
+
 def _list_values(given: T | Iterable[T]) -> Iterable[T]:
-    """Return the values of a list, or the one value that stands for a list of itself."""
+    """Return the values of a list, or a list of the single value."""
     single = isinstance(given, str | Mapping | os.PathLike) or not isinstance(given, Iterable)
     return [given] if single else given  # type: ignore[return-value, list-item] # by `single`
 
 
 def _to_entry(given: Any) -> Any:
-    """Return a name as an entry, and a value as it is."""
+    """Return the entry of a name; return an object unchanged."""
     if isinstance(given, os.PathLike):
         return Entry(os.fspath(given))
     return parse_entry(given) if isinstance(given, str | Mapping) else given

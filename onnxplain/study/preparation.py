@@ -1,4 +1,4 @@
-"""Everything that an evaluation reads, checks and loads before the first image is explained."""
+"""Preparation: read, check and load everything before the first image is explained."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from onnxplain.study.given import Given
 from onnxplain.study.judges import Judge, check_boxes, check_same_classes, make_judges
 from onnxplain.study.labels import choose_items
 from onnxplain.study.plan import Plan
+from onnxplain.study.records import identify_classifier
+from onnxplain.study.rows import make_key
 
 log = logging.getLogger(__name__)
 
 
 class Waiting(NamedTuple):
-    """A classifier whose turn is still to come, and the images it is asked about."""
+    """A classifier that has not been studied yet, and the images to study it on."""
 
     name: str
     classifier: Classifier
@@ -30,7 +32,7 @@ class Waiting(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What an evaluation runs.
+    """Everything that an evaluation runs.
 
     Parameters
     ----------
@@ -39,9 +41,9 @@ class Work(NamedTuple):
     judges : list of Judge
         The metrics.
     waiting : list of Waiting
-        The classifiers; each is taken off the list when its turn comes.
+        The classifiers; each is removed from the list when its study starts.
     notices : list of str
-        What was odd about the labels.
+        Problems with the labels, one sentence each.
     """
 
     explainers: list[Explainer]
@@ -51,16 +53,16 @@ class Work(NamedTuple):
 
 
 def prepare(plan: Plan, *, shard: tuple[int, int] | None = None, device: str = "auto") -> Work:
-    """Read the labels and load all models, so that no error ends a run after hours.
+    """Read the labels and load all models first, so that no such error ends a run after hours.
 
     Parameters
     ----------
     plan : Plan
-        What is compared.
+        Says what is compared.
     shard : (part, parts), optional
         The part of the images to take.
     device : str
-        Where models run that are given by name.
+        Where models that are given by name run.
 
     Raises
     ------
@@ -89,40 +91,59 @@ def prepare(plan: Plan, *, shard: tuple[int, int] | None = None, device: str = "
         name, classifier = _load_plan_model(wanted, device)
         check_same_classes(judges, classifier.class_names)
         waiting.append(Waiting(name, classifier, choose_items(items, classifier, notify)))
+    _check_classifiers_differ(waiting)
     return Work(explainers, judges, waiting, notices)
 
 
 def _read_plan_items(plan: Plan, notify: Callable[[str], None]) -> list[Item]:
     """Read everything that the folder holds, whichever of it is taken."""
     if plan.images is None:
-        raise ValueError("give the FOLDER of the images, or images = in the plan")
+        raise ValueError(
+            "no images: give their folder as the first argument, or as images in the plan"
+        )
     annotations, wnids = (Path(path) if path else None for path in (plan.annotations, plan.wnids))
     return read_items(Path(plan.images), annotations, wnids, notify)
 
 
 def _take_shard(items: Sequence[Item], shard: tuple[int, int] | None) -> Sequence[Item]:
-    """Return every n-th item, from that of the shard's number."""
-    part, parts = shard or (1, 1)
-    if not 1 <= part <= parts:
-        raise ValueError(f"shard is a part like (1, 4) or (4, 4), got {shard}")
+    """Return every n-th item of n parts, starting at the position of the part."""
+    try:
+        part, parts = map(operator.index, shard or (1, 1))
+        is_part = 1 <= part <= parts
+    except (TypeError, ValueError):
+        is_part = False
+    if not is_part:
+        raise ValueError(f"shard must be a part like (1, 4) or (4, 4), got {shard!r}")
     return items[part - 1 :: parts]
 
 
 def _load_plan_model(wanted: Entry | Classifier, device: str) -> tuple[str, Classifier]:
-    """Return a classifier and what it is called."""
+    """Return a classifier and its name."""
     if isinstance(wanted, Entry):
         parameters = {"device": device, **wanted.parameters}
         return wanted.name, call_loader(load, wanted.name, **parameters)
     if not hasattr(wanted, "masked_scores"):
         raise TypeError(
-            f"a model is a name, a path or a classifier from onnxplain.load or "
+            f"a model must be a name, a path, or a classifier from onnxplain.load or "
             f"onnxplain.from_callable, got {type(wanted).__name__}"
         )
     return str(wanted.provenance.get("model") or type(wanted).__name__), wanted
 
 
+def _check_classifiers_differ(waiting: Sequence[Waiting]) -> None:
+    """Check that no row of one classifier would count as a row of another."""
+    first: dict[str, Classifier] = {}
+    for name, classifier, _ in waiting:
+        known = first.setdefault(make_key(identify_classifier(classifier)), classifier)
+        if known is not classifier and not classifier.provenance.get("sha256"):
+            raise ValueError(
+                f"two classifiers have the name {name!r}, so that their rows cannot be told apart; "
+                f"give each its own name, as from_callable(..., name='first')"
+            )
+
+
 def _load_plan_inpainter(wanted: str | Entry | Inpainter | None, device: str) -> Inpainter:
-    """Return the inpainter of a plan; the zoo's if the plan names none."""
+    """Return the inpainter of a plan, or that of the zoo if the plan names none."""
     if wanted is None or isinstance(wanted, str):
         wanted = Entry(wanted or DEFAULT_INPAINTER)
     if not isinstance(wanted, Entry):

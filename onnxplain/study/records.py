@@ -1,4 +1,4 @@
-"""What a row of a study says, and what its key depends on."""
+"""The content of a study's rows, and the keys that identify them."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from onnxplain.version import __version__
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """One image and class, put before one classifier.
+    """One image and class to explain for one classifier.
 
     Parameters
     ----------
     classifier : Classifier
         The classifier that is explained.
     item : Item
-        Its label is the index of the class; None asks for the predicted one.
+        The image. Its label is the index of the class; None means the predicted class.
     sha256 : str or None
         Checksum of the photo's pixels; None if the photo cannot be read.
     seed : int
         Decides all draws.
     predicted : int, optional
-        Index of the class that the classifier predicts, where it is known.
+        Index of the class that the classifier predicts, once it is known.
     """
 
     classifier: Classifier
@@ -45,19 +45,19 @@ class Question:
 
     @property
     def target(self) -> int | None:
-        """Index of the class; None while it is still to be predicted."""
+        """Index of the class to explain; None if it is not predicted yet."""
         return self.predicted if self.item.label is None else int(self.item.label)
 
     def image_key(self) -> str:
-        """Return the key of the row on how the image is classified."""
+        """Return the key of the row that says how the image is classified."""
         return make_key({**self._identify_image(), "file": self.item.file, "kind": "image"})
 
     def heatmap_key(self, explainer: Explainer) -> str:
-        """Return the name of a kept heatmap."""
+        """Return the key of a heatmap, which is part of its file name if it is kept."""
         return make_key(self._identify_heatmap(explainer))
 
     def score_key(self, explainer: Explainer, judge: Judge) -> str:
-        """Return the key of the row of one metric."""
+        """Return the key of the row with the result of one metric."""
         boxes = [astuple(box) for box in self.item.boxes], self.item.size
         return make_key(
             {
@@ -69,9 +69,9 @@ class Question:
         )
 
     def image_row(self, outcome: Subject | Exception) -> Row:
-        """Make the row on how the image is classified, or why it could not be.
+        """Make the row that says how the image is classified, or why that failed.
 
-        Its status is ``done`` if the class is right, ``wrong`` if not, ``error`` if it failed.
+        The status is ``done`` if the class is right, ``wrong`` if not, ``error`` after a failure.
         """
         facts = {"key": self.image_key(), "kind": "image", **self._describe()}
         if isinstance(outcome, Exception):
@@ -89,7 +89,7 @@ class Question:
     def score_row(
         self, explainer: Explainer, judge: Judge, outcome: MetricResult | Exception
     ) -> Row:
-        """Make the row of a metric: its result, or why there is none."""
+        """Make the row with the result of a metric, or the reason why there is none."""
         failed = isinstance(outcome, Exception)
         score = MetricResult(float("nan")) if isinstance(outcome, Exception) else outcome
         result = to_row(judge.metric, score)
@@ -109,7 +109,7 @@ class Question:
         }
 
     def _describe(self) -> Row:
-        """Return what all rows of an image say."""
+        """Return the fields that all rows of an image have."""
         ran, names = self.classifier.provenance, self.classifier.class_names
         return {
             "version": __version__,
@@ -124,17 +124,15 @@ class Question:
         }
 
     def _identify_image(self) -> dict[str, Any]:
-        ran = self.classifier.provenance
         return {
             "version": __version__,
-            "classifier": ran.get("sha256") or ran.get("model"),
-            "preprocessing": describe_preprocessing(self.classifier),
+            **identify_classifier(self.classifier),
             "image": self.sha256 or self.item.file,
-            "target": self.item.label,  # not the predicted one: a key is known beforehand
+            "target": self.item.label,  # not the predicted class: the key is needed before
         }
 
     def _identify_heatmap(self, explainer: Explainer) -> dict[str, Any]:
-        # The file's name decides draws, as it does in onnxplain explain.
+        # The file's name decides random draws, as in onnxplain explain.
         name, method = self.item.path.name, explainer.method
         return {
             **self._identify_image(),
@@ -163,7 +161,16 @@ def _describe_metric(judge: Judge) -> dict[str, Any]:
     }
 
 
+def identify_classifier(classifier: Classifier) -> dict[str, Any]:
+    """Return the facts by which keys tell classifiers apart."""
+    ran = classifier.provenance
+    return {
+        "classifier": ran.get("sha256") or ran.get("model"),
+        "preprocessing": describe_preprocessing(classifier),
+    }
+
+
 def describe_preprocessing(classifier: Classifier) -> Mapping[str, Any]:
-    """Return what decides how the classifier sees a photo, without the sources."""
+    """Return the settings that decide how the classifier sees a photo, without their sources."""
     described = classifier.provenance.get("preprocessing", {"size": classifier.size})
     return {name: value for name, value in described.items() if name != "sources"}

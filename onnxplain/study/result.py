@@ -1,4 +1,4 @@
-"""What an evaluation returns: rows, tables and failures, read from its folder when asked for."""
+"""The result of an evaluation: rows, tables and failures, read from its folder on demand."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Study:
     Parameters
     ----------
     plan : Plan
-        What was compared.
+        Says what was compared.
     output : Path
         The folder with the rows (``rows.jsonl``) and tables. A temporary folder is removed
         when the study is no longer used.
     keys : frozenset of str
-        Keys of the rows that belong to the study; the file may hold others.
+        Keys of the study's rows; the file may hold other rows.
     notices : tuple of str
-        What was odd about the labels, one sentence each.
+        Problems with the labels, one sentence each.
     """
 
     plan: Plan
@@ -47,7 +47,7 @@ class Study:
     def iterate_rows(self) -> Iterator[Row]:
         """Yield the rows of the study as they were written, one at a time.
 
-        Of work that was done again there are several rows; the last one counts.
+        Work that was repeated has several rows; the last one counts.
         """
         path = self.output / ROWS_FILE
         for row in read_rows(path):
@@ -66,7 +66,7 @@ class Study:
 
     @cached_property
     def failures(self) -> tuple[Row, ...]:
-        """The rows of work that failed; each says why in ``error``."""
+        """The rows of work that failed; ``error`` says why."""
         last: dict[str, Row | None] = {}
         for row in self.iterate_rows():
             last[row["key"]] = row if row["status"] == "error" else None
@@ -115,7 +115,7 @@ class Study:
         Returns
         -------
         frame : pandas.DataFrame
-            With the columns that Parquet has; parameters and details are mappings.
+            The columns are those of the Parquet file; parameters and details are mappings.
 
         Raises
         ------

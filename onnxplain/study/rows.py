@@ -1,4 +1,4 @@
-"""Rows of results in JSON Lines: appended as work is done, found again by their keys."""
+"""Rows of results in JSON Lines, appended as work is done and found again by their keys."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Row: TypeAlias = dict[str, Any]
 
 KEY_LENGTH = 32  # hexadecimal digits: 128 bits
 
-_HEAD = b'{"key": "'  # how every row that is written here begins
+_HEAD = b'{"key": "'  # every row that is written here begins with it
 
 
 def make_key(identity: Mapping[str, Any]) -> str:
-    """Make a name for a piece of work that is the same wherever the work is done.
+    """Make a key for a piece of work; the same work has the same key on every machine.
 
     Parameters
     ----------
     identity : mapping
-        Everything that the result depends on, as JSON can hold it.
+        Everything that the result depends on, in types that JSON can hold.
 
     Examples
     --------
@@ -67,19 +67,19 @@ class RowFile:
     Parameters
     ----------
     path : path
-        Is created if it does not exist. A last row that was cut off when its writer was
-        killed is removed.
+        The file is created if it does not exist. A last row is removed if it was cut off
+        when its writer was killed.
 
     Attributes
     ----------
     done : dict
-        The ``status`` of each row in the file by its key; the last row of a key counts.
+        Maps the key of each row in the file to its ``status``; the last row of a key counts.
 
     Raises
     ------
     OutputError
-        If the file cannot be read or written, or has a line that is not a row; the file is
-        then left as it is.
+        If the file cannot be read or written, or has a line that is not a row. The file is
+        then unchanged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -92,7 +92,7 @@ class RowFile:
             _end_last_line(path)
 
     def append(self, rows: Iterable[Row]) -> None:
-        """Add rows; when this returns, a killed process does not lose them."""
+        """Add rows; when this returns, they are in the file even if the process is killed."""
         rows = list(rows)
         text = b"".join(map(_to_line, rows))
         with wrap_write_errors(self.path), self.path.open("ab") as file:
@@ -134,17 +134,17 @@ def read_rows(path: Path) -> Iterator[Row]:
                 elif not _is_cut_off(line):
                     raise OutputError(
                         f"{path}: line {number} is not a row of an evaluation; remove the line, "
-                        f"or give another file"
+                        f"or choose another file"
                     )
     except OSError as error:
         raise OutputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def merge_rows(paths: Iterable[Path], output: Path) -> int:
-    """Write the rows of several files into one, each key once, and return their number.
+    """Write the rows of several files into one, one row per key, and return their number.
 
-    Rows that the output holds already are kept. If the work of a key failed in one file and
-    was done in another, the done row is kept.
+    Rows that are already in the output are kept. If the work of a key failed in one file and
+    succeeded in another, the row of the success is kept.
 
     Raises
     ------
@@ -191,9 +191,9 @@ def _parse_line(line: bytes) -> Row | None:
 
 
 def _is_cut_off(line: bytes) -> bool:
-    """Return whether a line is the beginning of a row, as a writer that is killed leaves it.
+    """Return whether a line is the beginning of a row that a killed writer left.
 
-    What others wrote may lack its last newline too, and is not ours to remove.
+    Text that another program wrote may lack its last newline too, but must not be removed.
     """
     if not (line.startswith(_HEAD) or _HEAD.startswith(line)):
         return False
@@ -207,7 +207,7 @@ def _is_cut_off(line: bytes) -> bool:
 
 
 def _end_last_line(path: Path) -> None:
-    """End the last line of a file: add a newline to a whole row, remove a row that was cut off."""
+    """Repair the last line of a file: end a whole row, or remove a row that was cut off."""
     start = _find_last_line(path)
     with path.open("r+b") as file:
         file.seek(start)
@@ -219,7 +219,7 @@ def _end_last_line(path: Path) -> None:
 
 
 def _find_last_line(path: Path) -> int:
-    """Return the number of bytes before a last line that lacks its newline."""
+    """Return the position at which an unfinished last line starts, or the size of the file."""
     end = path.stat().st_size
     with path.open("rb") as file:
         while end > 0:

@@ -1,4 +1,4 @@
-"""How sure a mean is, and whether two methods differ: bootstrap, sign flips, Holm.
+"""Confidence intervals of means, and tests of differences: bootstrap, sign flips, Holm.
 
 References
 ----------
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 RESAMPLES = 10_000
-_NUMBERS = 2_000_000  # drawn at a time: memory does not grow with the number of values
+_NUMBERS = 2_000_000  # drawn at once, so that memory does not grow with the number of values
 
 
 def confidence_interval(
@@ -31,12 +31,12 @@ def confidence_interval(
     rng : numpy.random.Generator
         Draws the resamples.
     level : float in (0, 1)
-        How often such an interval holds the mean.
+        Probability that such an interval contains the mean.
 
     Returns
     -------
     low, high : float
-        In the unit of the values.
+        Ends of the interval, in the unit of the values.
     """
     wide = np.asarray(values, np.float64)
     n = len(wide)
@@ -48,10 +48,11 @@ def confidence_interval(
 
 
 def sign_flip_test(differences: ArrayLike, rng: np.random.Generator) -> float:
-    """Compute the two-sided p-value of paired differences whose true mean would be 0 [2]_.
+    """Compute the two-sided p-value of the hypothesis that paired differences have mean 0 [2]_.
 
-    Under that hypothesis every difference might as well have the other sign. All
-    combinations of signs are tried if there are few enough, else `RESAMPLES` drawn ones.
+    Under this hypothesis, each difference has either sign with equal probability. All
+    combinations of signs are tried if there are at most `RESAMPLES`; otherwise, `RESAMPLES`
+    combinations are drawn.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def sign_flip_test(differences: ArrayLike, rng: np.random.Generator) -> float:
     """
     wide = np.asarray(differences, np.float64)
     n = len(wide)
-    # Sums that differ by their rounding alone count as equal.
+    # Sums that differ only by rounding count as equal.
     bound = abs(wide.sum()) - 1e-9 * np.abs(wide).sum()
     if 2**n <= RESAMPLES:
         bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
@@ -80,7 +81,7 @@ def sign_flip_test(differences: ArrayLike, rng: np.random.Generator) -> float:
 
 
 def adjust_by_holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust the p-values of several tests for their number [3]_.
+    """Adjust p-values for the number of tests [3]_.
 
     Examples
     --------
@@ -96,7 +97,7 @@ def adjust_by_holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _split_rows(total: int, width: int) -> Iterator[int]:
-    """Split `total` rows of `width` numbers into parts that are not too large."""
+    """Yield numbers of rows that sum to `total`, few enough for memory at `width` numbers each."""
     part = max(_NUMBERS // max(width, 1), 1)
     for start in range(0, total, part):
         yield min(part, total - start)

@@ -16,7 +16,7 @@ from onnxplain.study.statistics import adjust_by_holm, confidence_interval, sign
 
 @dataclass(frozen=True)
 class Table:
-    """A title, the names of the columns, and lines of texts and numbers; None is empty."""
+    """A title, the names of the columns, and lines of texts and numbers; None is an empty cell."""
 
     title: str
     header: tuple[str, ...]
@@ -48,10 +48,10 @@ def summarise(columns: Sequence[Column], *, seed: int) -> Table:
 
 
 def compare_pairs(columns: Sequence[Column], *, seed: int) -> Table:
-    """Compare every two methods on the images that both have, by classifier and metric.
+    """Compare each pair of methods under each classifier and metric, on their shared images.
 
-    The p-value is that of a sign-flip permutation test of the mean difference; ``p (Holm)``
-    is adjusted for all pairs under one classifier and metric.
+    ``p`` is from a sign-flip permutation test of the mean difference. ``p (Holm)`` is adjusted
+    for the number of pairs under the same classifier and metric.
     """
     lines: list[tuple[Any, ...]] = []
     for (model, metric), group in itertools.groupby(columns, key=lambda column: column[:2]):

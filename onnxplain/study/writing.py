@@ -17,7 +17,7 @@ from onnxplain.study.tables import Table
 
 
 def to_text(table: Table) -> str:
-    """Format a table with aligned columns for the terminal, numbers to four digits."""
+    """Format a table with aligned columns for the terminal; numbers have four digits."""
     lines = _format_lines(table)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
@@ -25,7 +25,7 @@ def to_text(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """Format a table as comma-separated values, numbers to their last digit."""
+    """Format a table as comma-separated values; numbers have all digits."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerows([table.header, *table.lines])
@@ -33,7 +33,7 @@ def to_csv(table: Table) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """Format a table in Markdown, numbers to four digits."""
+    """Format a table in Markdown; numbers have four digits."""
     header, *lines = [[cell.replace("|", r"\|") for cell in line] for line in _format_lines(table)]
     rule = ["---:" if _is_number(table, i) else "---" for i in range(len(header))]
     rows = "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *lines))
@@ -41,7 +41,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """Format a table as a LaTeX tabular for the package booktabs, numbers to four digits."""
+    """Format a table as a LaTeX tabular with the package booktabs; numbers have four digits."""
     header, *lines = [
         " & ".join(map(_escape_latex, line)) + r" \\" for line in _format_lines(table)
     ]
@@ -56,7 +56,7 @@ def to_latex(table: Table) -> str:
 
 
 def to_parquet(table: Table) -> bytes:
-    """Make an Apache Parquet file with the table's columns, numbers to their last digit.
+    """Format a table as an Apache Parquet file; numbers have all digits.
 
     Raises
     ------
@@ -72,14 +72,14 @@ def to_parquet(table: Table) -> bytes:
 
 
 def write_rows_parquet(rows: Iterable[Row], path: Path) -> None:
-    """Write the scores among some rows as Parquet, mappings and lists as JSON.
+    """Write those rows that are scores as Parquet; mappings and lists become JSON.
 
     Parameters
     ----------
     rows : iterable of dict
-        Read a thousand at a time.
+        The rows, of which a thousand at a time are in memory.
     path : path
-        Is replaced when everything is written.
+        The file, which is replaced once everything is written.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def write_rows_parquet(rows: Iterable[Row], path: Path) -> None:
 
 
 def check_parquet() -> None:
-    """Check before any work is done that Parquet can be written after it.
+    """Check that Parquet can be written, before any work is done.
 
     Raises
     ------
@@ -120,7 +120,7 @@ FORMATS: Mapping[str, Callable[[Table], str]] = {
 }
 
 
-# The columns of a row that judges a heatmap, in Parquet and data frames, and their types.
+# The columns of scores in Parquet files and data frames, and their types.
 SCORE_COLUMNS: Mapping[str, Literal["text", "whole", "number"]] = {
     **dict.fromkeys(("key", "status", "version", "model", "model_sha256"), "text"),
     **dict.fromkeys(("preprocessing", "image", "image_sha256", "target_name"), "text"),

@@ -55,7 +55,7 @@ def test_options_with_parameters_in_one_text_add_to_the_plan(run: Run, model: Pa
     assert explained["fill_parameters"] == {"sigma": 2}
     result = run(*words, "--method", "rise-g")
     assert result.exit_code == 2
-    assert "has the fill 'inpaint', got the plan's fill blur" in " ".join(result.stderr.split())
+    assert "has the fill 'inpaint', but the plan's fill is blur" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_options_with_parameters_in_one_text_add_to_the_plan(run: Run, model: Pa
         ('[method]\nname = "rise"\nn_masks = "3"', "n_masks takes int, got '3'"),
         ('[fill]\nname = "blur"\nsigma = 0', "Blur: sigma must be > 0 and <= 1000, got 0"),
         ('method = "rise:n_masks"', "method: parameters are written key=value"),
-        ("target = [0.5]", "target takes indices and names of classes"),
-        ("target = true", "target takes indices and names of classes"),
-        ('seed = "1"', "seed takes an integer"),
-        ("seed = true", "seed takes an integer"),
+        ("target = [0.5]", "target must be an index or a name of a class"),
+        ("target = true", "target must be an index or a name of a class"),
+        ('seed = "1"', "seed must be an integer"),
+        ("seed = true", "seed must be an integer"),
     ],
 )
 def test_wrong_plans_exit_2(run: Run, model: Path, photo: Path, plan: str, text: str):

@@ -49,7 +49,7 @@ def test_text_names_sources_and_rates(run: Run, model: Path):
     assert shown.startswith("tiny.onnx  sha256 ")
     assert "tiny.toml" in shown
     assert "CPUExecutionProvider" in shown
-    assert "evaluations a second by batch size:" in shown
+    assert "evaluations per second by batch size:" in shown
 
 
 def test_photo_is_classified_under_each_preprocessing(run: Run, model: Path, photo: Path):
@@ -125,7 +125,7 @@ def test_both_wheels_together_are_a_warning(run: Run, model: Path, monkeypatch: 
 def test_label_without_photo_is_a_usage_error(run: Run, model: Path):
     result = run("inspect", model, "--label", "dog")
     assert result.exit_code == 2
-    assert "--label goes with --image" in result.stderr
+    assert "--label needs --image" in result.stderr
 
 
 def test_unknown_label_gets_a_suggestion(run: Run, model: Path, photo: Path):

@@ -73,7 +73,7 @@ def test_options_describe_an_inpainter_and_the_written_spec_does_from_then_on(
         (("--inpainter-multiple", 0), 2, "multiple must be >= 1"),
         (("--inpainter-mean", "0,1"), 2, "mean takes a tuple of 3 values"),
         (("--inpainter-preset", "lamma"), 2, "'lamma' is not one of 'plain'"),
-        (("--image", "photo.png"), 2, "those that begin with --inpainter- are for it"),
+        (("--image", "photo.png"), 2, "those that begin with --inpainter-"),
         (("--layout", "nhwc"), 2, "painter.onnx is an inpainter"),
     ],
 )

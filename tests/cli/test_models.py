@@ -154,7 +154,7 @@ def test_numbers_and_sizes_are_parsed():
 
 @pytest.mark.parametrize("text", ["", "1,", "a", "1;2"])
 def test_text_that_is_not_numbers_is_an_error(text: str):
-    with pytest.raises(click.BadParameter, match="is not a number, nor numbers separated by"):
+    with pytest.raises(click.BadParameter, match="is neither a number nor numbers separated by"):
         parse_numbers(text)
 
 

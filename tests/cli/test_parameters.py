@@ -60,7 +60,7 @@ def test_option_of_another_owner_is_an_error_that_names_it():
     output, parameters = run_command(OPTIONS, "grid", "--align", "left")
     assert parameters == {}
     assert "method grid takes no --align, which belongs to patch" in output
-    assert "its own options: --cells, --smooth" in output
+    assert "the options of grid: --cells, --smooth" in output
 
 
 def test_prefix_stands_before_the_parameter():

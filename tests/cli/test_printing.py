@@ -68,7 +68,7 @@ def write_image_rows(folder: Path, *statuses: str) -> Study:
 def test_images_are_counted_by_verdict(tmp_path: Path, capsys: Captured):
     print_study(write_image_rows(tmp_path, "done", "wrong", "done", "error"), quiet=False)
     shown = capsys.readouterr()
-    assert shown.err == "net.onnx: 2 images classified correctly, 1 wrongly, 1 failed\n"
+    assert shown.err == "net.onnx: images classified correctly: 2, wrongly: 1, failed: 1\n"
     assert shown.out.startswith("Means\n")
     print_study(write_image_rows(tmp_path, "wrong"), quiet=True)
     assert capsys.readouterr().err == ""
@@ -76,4 +76,4 @@ def test_images_are_counted_by_verdict(tmp_path: Path, capsys: Captured):
 
 def test_option_is_suggested_if_all_images_are_wrong(tmp_path: Path, capsys: Captured):
     print_study(write_image_rows(tmp_path, "wrong", "error"), quiet=False)
-    assert "; --all-images judges those" in capsys.readouterr().err
+    assert "; --all-images judges wrongly" in capsys.readouterr().err

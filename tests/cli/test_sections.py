@@ -18,6 +18,7 @@ def test_explain_lists_options_by_topic(run: Run):
 
 def test_options_with_a_common_prefix_stand_under_its_title():
     @click.command(cls=SectionedCommand)
+    @click.argument("photo", metavar="PHOTO")
     @click.option("model_size", "--size", help="of the model")
     @click.option("plain", "--plain", help="without a prefix")
     @click.option("fill_sigma", "--sigma", help="of the fill")
@@ -35,3 +36,4 @@ def test_options_with_a_common_prefix_stand_under_its_title():
     sections = [places[:3], places[3:5], places[5:]]
     assert all(section == sorted(section) for section in sections)
     assert SECTIONS["method_"] not in shown
+    assert shown.count("PHOTO") == 1  # in the usage line; it has no help of its own

@@ -1,4 +1,4 @@
-"""A photo, masks and an inpainter on which fills are tested."""
+"""A photo, masks and an inpainter for the tests of fills."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Painter:
 
 
 def make_photo(rows: int = 48, columns: int = 40) -> Image:
-    """A photo with colours and edges."""
+    """Make a photo with colours and edges."""
     coffee = skimage.data.coffee()[:, :400].astype(np.float32) / 255
     return np.clip(resize(coffee, (rows, columns), antialias=True), 0, 1)
 
 
 def make_masks(image: Image) -> Mask:
-    """Four masks: an empty one, two with one hole, and one of 0.6 beside 0.4."""
+    """Make four masks: an empty one, two with one hole, and one with 0.6 next to 0.4."""
     masks = np.zeros((4, *image.shape[:2]), np.float32)
     masks[1, 8:18, 5:12] = 1
     masks[2, 20:26, 20:30] = 0.6

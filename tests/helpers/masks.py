@@ -1,4 +1,4 @@
-"""Masks of every family, and their composition the obvious way."""
+"""Masks of every family, and a simple reference composition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.helpers.specs import SIZE
 
 
 def make_families(n: int = 5, size: tuple[int, int] = SIZE, seed: int = 0) -> dict[str, Masks]:
-    """Masks of every family, some partly outside the image, some empty, some full."""
+    """Make masks of every family, some partly outside the image, some empty, some full."""
     rng = np.random.default_rng(seed)
     rows, columns = size
     pixels = rows * columns

@@ -1,4 +1,4 @@
-"""An image, nets and fills on which MP2 and its parts are tested."""
+"""An image, nets and fills for the tests of MP2 and its parts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def explain(
 
 
 def linear_logits(weights: NDArray[np.float32], bias: float = 0.0) -> Any:
-    """Log-odds of class 1 are the weighted sum of the pixels."""
+    """Make a function whose log-odds of class 1 are the weighted sum of the pixels."""
 
     def compute_logits(images: Any) -> Any:
         logit = np.einsum("nhwc,hwc->n", images.astype(np.float64), weights) + bias
@@ -77,7 +77,7 @@ def find_cell_effects(weights: NDArray[np.float32], grid: int) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class NeighbourFill:
-    """A composited fill: a hole takes the pixels 8 columns on, unless they are in it too."""
+    """A composited fill: a hole gets the pixels 8 columns away, or grey if they are in the hole."""
 
     asked: list[int] = field(default_factory=list, compare=False)  # masks in each call
 

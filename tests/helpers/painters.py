@@ -1,8 +1,8 @@
-"""Inpainters as their authors' programs export them, each in its own convention.
+"""Graphs of inpainters, each in the convention of a published export.
 
 All paint the same colour: half the mean of the known pixels plus `TINT`, in RGB in [0, 1], so
-that a wrong range, channel order or mask shows. Around it are the steps that the published
-graphs are documented to take.
+that a wrong range, channel order or mask is noticed. The steps before and after it are those
+that the published graphs are documented to take.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Dim = int | str
 
 
 def compute_colour(image: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The colour that every graph here paints into the hole (H, W) of an image (H, W, 3)."""
+    """Compute the colour that graphs here paint into the hole (H, W) of an image (H, W, 3)."""
     colour: NDArray[np.float64] = image[~hole].astype(np.float64).mean(axis=0) / 2 + TINT
     return colour
 
@@ -38,7 +38,7 @@ def load_painter(model: ModelProto, folder: Path, **flags: Any) -> OnnxInpainter
 
 
 def make_rectangles(n: int, size: tuple[int, int]) -> NDArray[np.float32]:
-    """A hole per image, each elsewhere, an eighth to a half of the sides."""
+    """Make masks with one hole each, at different places, of up to half the rows."""
     masks = np.zeros((n, *size), np.float32)
     for k in range(n):
         top, left = (side * (k + 1) // 8 for side in size)
@@ -77,7 +77,7 @@ class Graph:
         return self.const(np.reshape(values, (3, 1, 1) if self.axis == 1 else (1, 1, 3)))
 
     def paint(self, rgb: str, hole: str) -> str:
-        """Half the mean of the pixels where the hole is 0, plus the tint: (N, 3, 1, 1)."""
+        """Add half the mean of the pixels where the hole is 0, plus the tint: (N, 3, 1, 1)."""
         space = self.const([2, 3] if self.axis == 1 else [1, 2], np.int64)
         known = self.op("Sub", 1.0, hole)
         kept = self.op("Mul", rgb, known)

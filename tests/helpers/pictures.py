@@ -19,7 +19,7 @@ def make_deep(rows: int, columns: int, channels: int) -> NDArray[np.uint16]:
 
 
 def make_png_header(width: int, height: int, colour: int = 2, extra: bytes = b"") -> bytes:
-    """A PNG's header and no pixels."""
+    """Make the header of a PNG without pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (

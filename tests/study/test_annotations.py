@@ -138,7 +138,7 @@ def test_coco_boxes_are_a_corner_and_an_extent(tmp_path: Path):
         ("semicolon.csv", "file;class_name\na.jpg;dog\n", "its columns are 'file;class_name'"),
         ("word.csv", "file,class_index\na.jpg,1\na.jpg,many\n", "line 3: class_index"),
         ("short.csv", HEAD + "a.jpg,3,,,0,0\n", "line 2: .* numbers; got"),
-        ("half.json", '{"images": []', "not readable labels"),
+        ("half.json", '{"images": []', "cannot be read as labels"),
         ("keys.json", "{}", "no column or key 'categories'"),
         ("empty.csv", HEAD, "no images; give"),
         ("names.csv", HEAD + "a.jpg,3,,cat,,,,,,\na.jpg,3,,dog,,,,,,\n", "class 3 is cat and dog"),
@@ -183,7 +183,7 @@ def test_bad_wordnet_ids_are_errors_that_name_their_file(
     (tmp_path / "a.jpg").touch()
     if text is not None:
         (tmp_path / "ids.csv").write_text(text)
-    with pytest.raises(ValueError, match=f"ids.csv: not readable WordNet ids: .*{problem}"):
+    with pytest.raises(ValueError, match=f"ids.csv: cannot be read as WordNet ids: .*{problem}"):
         read_items(tmp_path, wnids=tmp_path / "ids.csv")
 
 

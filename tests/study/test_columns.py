@@ -15,7 +15,7 @@ from tests.study.conftest import SEED, SHARE, make_score
 
 
 def make_localisation(image: int, errors: list[float], **more: Any) -> Row:
-    """Make a row with the error at every alpha."""
+    """Make a row of localisation with the error at every alpha."""
     details = {"alphas": list(ALPHAS), "values": errors, "whole_image_overlap": image / 20}
     settings = {"metric": "localisation", "metric_parameters": {"alpha": 0.2, "overlap": 0.5}}
     return make_score(image, errors[4], **{**settings, "details": details, **more})
@@ -62,7 +62,7 @@ def test_alpha_is_chosen_on_held_out_images_and_the_others_are_reported():
     assert np.mean(list(columns[WHOLE_IMAGE].values.values())) == np.mean(whole)
 
 
-def test_without_held_out_images_alpha_is_that_of_the_metric():
+def test_alpha_of_the_metric_is_used_if_no_image_is_held_out():
     errors = [1.0] * 4 + [0.0] + [1.0] * 15
     rows = [make_localisation(i, errors) for i in range(5)]
     column = next(

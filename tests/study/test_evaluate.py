@@ -1,4 +1,4 @@
-"""The verb `onnxplain.evaluate`."""
+"""The function `onnxplain.evaluate`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
@@ -29,7 +30,7 @@ METRICS = ["deletion:step=32", "insertion:step=64"]
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Four photos of the class ``yes``, and one of a class that no net knows."""
+    """Save four photos of the class ``yes``, and one of a class that no net knows."""
     for i in range(4):
         save(tmp_path / "photos" / "yes" / f"{i}.png", reddish(i))
     save(tmp_path / "photos" / "unicorn" / "x.png", reddish(9))
@@ -38,7 +39,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file with a classifier of the classes ``no`` and ``yes``."""
+    """Save a classifier with the classes ``no`` and ``yes``."""
     monkeypatch.setenv("ONNXPLAIN_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "net.onnx"
     onnx.save(models.additive(models.weights(SIZE, classes=2)), path)
@@ -114,7 +115,7 @@ def test_loaded_classifier_gives_the_rows_of_its_file(model: Path, photos: Path)
         assert index_rows(by_value)[key].get("value") == pytest.approx(row.get("value"), abs=1e-6)
 
 
-def test_plan_file_and_plan_say_what_arguments_say(net: Net, photos: Path, tmp_path: Path):
+def test_plan_file_and_plan_have_the_effect_of_arguments(net: Net, photos: Path, tmp_path: Path):
     path = tmp_path / "plan.toml"
     path.write_text(
         f"images = '{photos}'\nmethods = {METHODS}\nmetrics = {METRICS}\nlimit = 3\nseed = 5"
@@ -142,7 +143,7 @@ def test_second_call_asks_nothing_and_returns_the_same(net: Net, photos: Path, t
     assert {line[2] for line in narrow.tables["means"].lines} == {"sp"}
 
 
-def test_temporary_folder_goes_with_the_study(net: Net, photos: Path):
+def test_temporary_folder_is_removed_with_the_study(net: Net, photos: Path):
     study = onnxplain.evaluate(
         photos, models=net, methods="random", metrics="deletion:step=64", output=None
     )
@@ -187,7 +188,7 @@ def test_unknown_labels_are_notices_and_logged(
         study = onnxplain.evaluate(
             photos, models=net, methods="random", metrics="deletion:step=64", output=None
         )
-    expected = "1 images are left out, as the classifier has no class unicorn"
+    expected = "1 image left out, with labels that are not classes of the classifier: unicorn"
     assert study.notices == (expected,)
     assert [record.getMessage() for record in caplog.records] == [expected]
 
@@ -202,7 +203,7 @@ def test_shards_together_are_the_whole(net: Net, photos: Path):
     assert not set(index_rows(parts[0])) & set(index_rows(parts[1]))
 
 
-def test_progress_counts_pairs_and_hands_over_every_row(net: Net, photos: Path):
+def test_progress_counts_pairs_and_reports_every_row(net: Net, photos: Path):
     reports: list[StudyProgress] = []
     study = onnxplain.evaluate(
         photos,
@@ -220,7 +221,7 @@ def test_progress_counts_pairs_and_hands_over_every_row(net: Net, photos: Path):
     written = [row["key"] for report in reports for row in report.rows]
     assert sorted(written) == sorted(index_rows(study))
     second = [report for report in reports if report.position == 1]
-    assert (second[-1].done, second[-1].inpaints) == (16, 0)  # its rows were there
+    assert (second[-1].done, second[-1].inpaints) == (16, 0)  # its rows existed already
 
 
 def test_kept_heatmaps_are_used_again(net: Net, photos: Path, tmp_path: Path):
@@ -239,11 +240,29 @@ def test_interruption_says_where_the_rows_are(net: Net, photos: Path, tmp_path: 
             raise KeyboardInterrupt
 
     arguments: dict[str, Any] = {"models": net, "methods": METHODS, "metrics": METRICS}
-    with pytest.raises(KeyboardInterrupt, match=r"what is done is in .*rows.jsonl"):
+    with pytest.raises(KeyboardInterrupt, match=r"finished work is in .*rows.jsonl"):
         onnxplain.evaluate(photos, output=tmp_path / "out", on_progress=interrupt, **arguments)
     whole = onnxplain.evaluate(photos, output=None, **arguments)
     resumed = onnxplain.evaluate(photos, output=tmp_path / "out", **arguments)
     assert index_rows(resumed) == index_rows(whole)
+
+
+def test_interruption_promises_no_rows_in_a_temporary_folder(net: Net, photos: Path):
+    def interrupt(progress: StudyProgress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        onnxplain.evaluate(photos, models=net, output=None, on_progress=interrupt)
+    assert str(caught.value) == ""
+
+
+def test_integers_of_numpy_are_integers(net: Net, photos: Path):
+    arguments: dict[str, Any] = {"models": net, "methods": "random", "metrics": METRICS[0]}
+    numpy_study, study = (
+        onnxplain.evaluate(photos, seed=seed, limit=limit, output=None, **arguments)
+        for seed, limit in ((np.int64(3), np.int32(2)), (3, 2))
+    )
+    assert index_rows(numpy_study) == index_rows(study)
 
 
 @pytest.mark.parametrize(
@@ -252,12 +271,18 @@ def test_interruption_says_where_the_rows_are(net: Net, photos: Path, tmp_path: 
         ({"methods": "lyme"}, ValueError, "did you mean 'lime"),
         ({"methods": onnxplain.SP}, TypeError, "a method is a value or a name"),
         ({"metrics": "localisation"}, ValueError, "needs boxes"),
-        ({"shard": (3, 2)}, ValueError, "shard is a part"),
+        ({"shard": (3, 2)}, ValueError, "shard must be a part"),
+        ({"shard": 3}, ValueError, "shard must be a part"),
+        ({"limit": "3"}, TypeError, "limit must be an integer, got '3'"),
+        ({"seed": 1.5}, TypeError, "seed must be an integer, got 1.5"),
+        ({"held_out": "half"}, TypeError, "held_out must be a number, got 'half'"),
+        ({"plan": {"seed": 1}}, TypeError, "plan must be a path, got dict"),
+        ({"annotations": [1]}, TypeError, "annotations must be a path, got list"),
         ({"limit": 0}, ValueError, "limit must be >= 1"),
-        ({"models": 3}, TypeError, "a model is a name, a path or a classifier"),
+        ({"models": 3}, TypeError, "a model must be a name, a path, or a classifier"),
         ({"models": "nope.onnx"}, OnnxplainError, "no such file"),
         ({"plan": "none.toml"}, ValueError, "not a readable plan"),
-        ({"annotations": "none.csv"}, ValueError, "not readable labels"),
+        ({"annotations": "none.csv"}, ValueError, "cannot be read as labels"),
         ({"methods": "given:folder=nowhere"}, ValueError, "is not a folder"),
     ],
 )
@@ -276,5 +301,5 @@ def test_wrong_arguments_are_errors_before_any_work(
 
 
 def test_images_are_needed(net: Net):
-    with pytest.raises(ValueError, match="give the FOLDER of the images"):
+    with pytest.raises(ValueError, match="no images: give their folder"):
         onnxplain.evaluate(plan=Plan(), models=net)

@@ -80,5 +80,5 @@ def test_what_is_not_a_method_is_a_type_error(wanted: object):
 
 
 def test_same_method_as_name_and_value_is_an_error():
-    with pytest.raises(ValueError, match="sp is asked for twice"):
+    with pytest.raises(ValueError, match="sp is listed twice"):
         make_explainers(Plan(methods=(Entry("sp"), onnxplain.SP())))

@@ -104,7 +104,7 @@ def test_heatmap_that_several_images_would_share_is_an_error(
     given.check(files)  # there is no heatmap that they could share
     np.save(tmp_path / "a.npy", np.ones(SIZE))
     given.check((files[0], files[0]))  # an image with two classes
-    with pytest.raises(ValueError, match=f"would be the heatmap of {files[0]} and of {files[1]}"):
+    with pytest.raises(ValueError, match=f"would be the heatmap of both {files[0]} and {files[1]}"):
         given.check(files)
 
 

@@ -92,7 +92,7 @@ def test_every_metric_has_a_name(name: str):
     assert type(studied.metric) is METRICS[name]
 
 
-def test_metrics_that_look_at_boxes_are_those_that_fail_without(net: Net):
+def test_exactly_the_metrics_that_use_boxes_fail_without_a_box(net: Net):
     missing = set()
     for name in JUDGES.keys() - BY_MODEL.keys():
         (studied,) = make_judges(Plan(metrics=(Entry(name),)))
@@ -111,13 +111,13 @@ def test_metrics_that_look_at_boxes_are_those_that_fail_without(net: Net):
         ({"methods": ("lyme",)}, "did you mean 'lime"),
         ({"methods": ("sp:pach=3",)}, "did you mean 'patch'"),
         ({"methods": ("sp:patch=0",)}, "patch must be >= 1"),
-        ({"methods": ("sp", "sp")}, "asked for twice"),
+        ({"methods": ("sp", "sp")}, "listed twice"),
         ({"methods": ("sp", "sp-g"), "fills": ("blurr",)}, "did you mean 'blur'"),
         ({"metrics": ("delation",)}, "did you mean 'deletion'"),
         ({"metrics": ("deletion:stp=3",)}, "did you mean 'step'"),
         ({"metrics": ("saliency:fill=black",)}, "takes no fill"),
         ({"metrics": ("deletion:fill=inpaint",)}, "needs an inpainter"),
-        ({"metrics": ("deletion", "deletion:fill=dataset-mean")}, "asked for twice"),
+        ({"metrics": ("deletion", "deletion:fill=dataset-mean")}, "listed twice"),
         ({"metrics": ("still-recognised",)}, "another classifier; name it: still-recognised:model"),
         ({"metrics": ("filled-distance:size=128",)}, "an ONNX file; name it"),
         ({"metrics": ("filled-distance:model=a,sise=128",)}, "model a: .* did you mean 'size'"),
@@ -142,7 +142,7 @@ def test_values_give_the_same_judges_as_names():
     assert make_judges(Plan(metrics=values)) == named
 
 
-def test_distance_as_a_value_is_named_in_rows_as_by_its_name(tmp_path: Path):
+def test_distance_has_the_same_description_as_a_value_and_by_name(tmp_path: Path):
     path = models.save(make_distance(), tmp_path / "distance.onnx")
     words = f"filled-distance:model={path},range=[0,1],fill=black"
     (named,) = make_judges(Plan(metrics=(parse_entry(words),)), device="cpu")
@@ -153,7 +153,7 @@ def test_distance_as_a_value_is_named_in_rows_as_by_its_name(tmp_path: Path):
 
 
 def make_distance() -> onnx.ModelProto:
-    """Make a graph that gives the mean difference of two images."""
+    """Make a graph that computes the mean difference of two images."""
     nodes = [
         onnx.helper.make_node("Sub", ["a", "b"], ["c"]),
         onnx.helper.make_node("ReduceMean", ["c"], ["d"], axes=[1, 2, 3], keepdims=0),
@@ -178,7 +178,7 @@ def test_metric_that_rows_cannot_describe_is_an_error(
         make_judges(Plan(metrics=(metric,)))
 
 
-def test_metric_that_looks_at_boxes_needs_an_image_with_one(items: list[Item]):
+def test_metric_that_uses_boxes_needs_an_image_with_a_box(items: list[Item]):
     judges = make_judges(Plan(metrics=(Entry("pointing"),)))
     check_boxes(judges, items)
     without = [Item(item.file, item.path, 1) for item in items]
@@ -188,11 +188,11 @@ def test_metric_that_looks_at_boxes_needs_an_image_with_one(items: list[Item]):
     check_boxes(make_judges(Plan(metrics=(Entry("deletion"),))), without)
 
 
-def test_judge_of_other_classes_is_an_error_that_names_the_first_difference():
+def test_judge_with_other_classes_is_an_error_that_names_the_first_difference():
     (judge_by_itself,) = make_judges(Plan(metrics=(Entry("deletion"),)))
     other = judge_by_itself._replace(model={"model": "net.onnx"}, class_names=("cat", "dog"))
     check_same_classes([judge_by_itself, other], ["cat", "dog"])
-    with pytest.raises(ValueError, match=r"it calls 'dog' what .* calls 'bird'"):
+    with pytest.raises(ValueError, match=r"its class 'dog' is 'bird' in the explained"):
         check_same_classes([other], ["cat", "bird"])
-    with pytest.raises(ValueError, match="it has 2 classes and that one 3"):
+    with pytest.raises(ValueError, match="it has 2 classes, the explained classifier 3"):
         check_same_classes([other], ["cat", "dog", "bird"])

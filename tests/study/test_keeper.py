@@ -13,7 +13,7 @@ from tests.helpers.nets import Net
 from tests.study.conftest import METRICS, build_plan, index_rows, run_steps
 
 
-def test_kept_heatmaps_save_running_the_method(net: Net, items: list[Item], tmp_path: Path):
+def test_method_does_not_run_again_for_kept_heatmaps(net: Net, items: list[Item], tmp_path: Path):
     path, maps = tmp_path / "rows.jsonl", tmp_path / "maps"
     run_steps(net, items, path, build_plan(), heatmaps=maps)
     assert len(list(maps.glob("*.npy"))) == 10
@@ -25,7 +25,7 @@ def test_kept_heatmaps_save_running_the_method(net: Net, items: list[Item], tmp_
     net.calls.clear()
     more = build_plan(metrics=(*METRICS, "insertion:step=64", "pointing"))
     run_steps(net, items, path, more, heatmaps=maps)
-    # Each image once, and the five points of ten insertion curves.
+    # Each image is scored once, and so are the five points of ten insertion curves.
     assert sum(net.calls) == 5 + 10 * 5
     other = tmp_path / "other.jsonl"
     run_steps(net, items, other, more)

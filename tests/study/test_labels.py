@@ -1,4 +1,4 @@
-"""Labels against the classes that a classifier knows."""
+"""Labels are matched with the classes of a classifier."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def test_images_of_unknown_classes_are_left_out_with_a_notice(net: Net):
     labels = [item("yes"), item("maybe"), item(0), item("never"), item("never")]
     chosen = choose_items(labels, net, notices.append)
     assert [known.label for known in chosen] == [1, 0]
-    assert notices == ["3 images are left out, as the classifier has no class maybe, never"]
+    assert notices == [
+        "3 images left out, with labels that are not classes of the classifier: maybe, never"
+    ]
 
 
 def test_index_that_contradicts_its_name_is_a_notice(net: Net):
@@ -79,7 +81,7 @@ def test_index_that_contradicts_its_name_is_a_notice(net: Net):
     (chosen,) = choose_items([item(0, "yes")], net, notices.append)
     assert chosen.label == 1
     (notice,) = notices
-    assert "as 0 is no and not yes; of 1 images class_name decides" in notice
+    assert "for example 0 is no and not yes; class_name decides for 1 image " in notice
 
 
 def test_index_decides_if_classes_have_numbers_for_names():
@@ -90,10 +92,12 @@ def test_index_decides_if_classes_have_numbers_for_names():
     (chosen,) = choose_items([item(2, "crane")], classifier, notices.append)
     assert chosen.label == 2
     (notice,) = notices
-    assert "as 2 is said to be crane; class_index decides" in notice
+    assert "so class_index decides; for example, it cannot be checked that 2 is crane" in notice
 
 
 def test_labels_of_another_classifier_are_an_error(net: Net):
-    with pytest.raises(ValueError, match="no label is a class of the classifier, as 'cat'"):
+    with pytest.raises(
+        ValueError, match="no label is a class of the classifier, for example 'cat'"
+    ):
         choose_items([item("cat"), item(7)], net, print)
     assert choose_items([], net, print) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -59,10 +60,20 @@ def test_parts_of_the_images_are_disjoint_and_of_equal_size(net: Net, photos: st
     assert set.union(*parts) == {f"yes/{i}.png" for i in range(7)}
 
 
-@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (1, 0)])
-def test_impossible_part_is_an_error(net: Net, photos: str, shard: tuple[int, int]):
-    with pytest.raises(ValueError, match="shard is a part"):
+@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (1, 0), 3, "1/2", (1, 2, 3), ("1", "2")])
+def test_impossible_part_is_an_error(net: Net, photos: str, shard: Any):
+    with pytest.raises(ValueError, match="shard must be a part"):
         prepare(build_plan(images=photos, models=(net,)), shard=shard)
+
+
+def test_different_classifiers_of_one_name_are_an_error(net: Net, photos: str):
+    def prepare_both(second: Net) -> None:
+        prepare(build_plan(metrics=FEW, images=photos, models=(net, second)))
+
+    prepare_both(net)
+    prepare_both(Net(net.function, (SIZE[0], SIZE[1] + 1)))
+    with pytest.raises(ValueError, match="two classifiers have the name 'net'"):
+        prepare_both(Net(net.function, SIZE))
 
 
 def test_loaded_inpainter_is_used_as_it_is(net: Net, photos: str):
