@@ -87,7 +87,7 @@ def read_annotations(
         If the source cannot be read, a size is impossible, or all boxes lie in [0, 1].
     """
     notes = _Notes([], [])
-    with _naming(f"{source or images}: not readable labels"):
+    with _locate_errors(f"{source or images}: cannot be read as labels"):
         entries = list(_read_entries(images, source, notes))
         n_boxes = sum(len(entry.boxes) for entry in entries) + len(notes.bad_boxes)
         joined = list(_join_boxes(_refuse_fractions(entries, notes)))
@@ -228,7 +228,7 @@ def _read_xml(images: Path, folder: Path, notes: _Notes) -> Iterator[Annotation]
     if bare := len(photos) - len(pairs):
         notes.others.append(f"{folder}: {bare} of {len(photos)} photos have no .xml file in it")
     for where, photo in pairs.items():
-        with _naming(where):
+        with _locate_errors(where):
             root = parse_xml(read_bytes(folder / where))
             sides = (
                 int(_read_text(root, "size/height")),

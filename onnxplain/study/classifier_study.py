@@ -125,7 +125,7 @@ class _Work:
     question: Question
     explainer: Explainer
     keys: dict[str, Judge]
-    open: tuple[Judge, ...]  # those without a row
+    undone: tuple[Judge, ...]  # those without a row
     box_error: Exception | None = None  # why metrics that look at boxes cannot judge
     results: list[MetricResult | Exception] = field(default_factory=list)
 
@@ -226,7 +226,7 @@ class _ClassifierStudy:
         case = replace(subject.case(question.target), boxes=inside)
         for explainer in self.explainers:
             work = replace(self._make_work(question, explainer), box_error=box_error)
-            if not work.open:
+            if not work.undone:
                 self.steps.append(Step(tuple(work.keys), (), 1))
                 continue
             flow = _explain_and_judge(work, case, subject.frame, self.keeper)
@@ -267,7 +267,7 @@ def _explain_and_judge(work: _Work, case: Case, frame: Frame, keeper: Keeper | N
             heatmap = (yield from start_flow(explainer.method, case, seed)).heatmap
         if keeper:
             keeper.keep(name, heatmap)
-    for judge in work.open:
+    for judge in work.undone:
         if work.box_error is not None and judge.metric.looks_at_boxes:
             work.results.append(work.box_error)
             continue

@@ -198,8 +198,10 @@ def evaluate(
             for step in _run(work, store, settled, heatmaps, retry, max_pixels, on_progress):
                 keys.update(step.keys)
         except KeyboardInterrupt:
+            if temporary:
+                raise
             raise KeyboardInterrupt(
-                f"what is done is in {store.path}, and the same command goes on"
+                f"finished work is in {store.path}; the same call or command continues it"
             ) from None
         store.check(keys)
         study = Study(settled, folder, frozenset(keys), tuple(work.notices), temporary)

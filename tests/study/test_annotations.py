@@ -143,7 +143,7 @@ def test_coco_boxes_are_a_corner_and_an_extent(tmp_path: Path):
         ("empty.csv", HEAD, "no images; give"),
         ("names.csv", HEAD + "a.jpg,3,,cat,,,,,,\na.jpg,3,,dog,,,,,,\n", "class 3 is cat and dog"),
         ("flat.csv", HEAD + "a.jpg,3,,,0,0,9,8,20,0\n", "line 2: width and height must be >= 1"),
-        ("nameless.csv", HEAD + ",3,,,0,0,9,8,20,10\n", "line 2: file is empty"),
+        ("nameless.csv", HEAD + ",3,,,0,0,9,8,20,10\n", "line 2: file must name an image"),
         ("parts.csv", HEAD + "a.jpg,3,,,0,.5,.9,.8,20,10\n", r"a.jpg: the boxes lie in \[0, 1\]"),
         ("parts.json", coco([0.1, 0.2, 0.5, 0.5]), r"a.jpg: the boxes lie in \[0, 1\]"),
         (
@@ -151,7 +151,7 @@ def test_coco_boxes_are_a_corner_and_an_extent(tmp_path: Path):
             HEAD + "a.jpg,3,,,0,0,9,8,20,10\na.jpg,3,,,0,0,9,8,10,20\n",
             "a.jpg: has boxes for 10x20 and for 20x10",
         ),
-        ("list.json", "[]", "a COCO file is an object .* this is a list"),
+        ("list.json", "[]", "a COCO file must be an object .* got a list"),
         ("texts.json", '{"categories": ["cat"]}', "not readable labels"),
         ("flat.json", coco([1, 2, 3, 4], height=0), "annotation 1: width and height must be"),
         ("edges.json", coco([1, 2, 3]), "annotation 1: not enough values"),
