@@ -152,7 +152,7 @@ def test_coco_boxes_are_a_corner_and_an_extent(tmp_path: Path):
             "a.jpg: has boxes for 10x20 and for 20x10",
         ),
         ("list.json", "[]", "a COCO file must be an object .* got a list"),
-        ("texts.json", '{"categories": ["cat"]}', "not readable labels"),
+        ("texts.json", '{"categories": ["cat"]}', "cannot be read as labels"),
         ("flat.json", coco([1, 2, 3, 4], height=0), "annotation 1: width and height must be"),
         ("edges.json", coco([1, 2, 3]), "annotation 1: not enough values"),
         ("image.json", coco([1, 2, 3, 4], id=8), "image_id 9 is not an id in the file"),
