@@ -6,14 +6,15 @@ Where nothing says it, the answers have to show it, or the user is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.cache import recall, remember
+from onnxplain.cache import recall_parsed, remember
 from onnxplain.core.errors import ModelError
 from onnxplain.core.scores import SLACK
 from onnxplain.core.spec import Head, ModelSpec
@@ -272,15 +273,30 @@ def _see(model: ModelFile, spec: ModelSpec) -> SeenScores | None:
     names = "input", "output", "layout", "colour", "range", "mean", "std", "size", "output_scale"
     feeding = [str(getattr(spec, name)) for name in names]
     key = (model.sha256, *feeding, get_ort_version(), __version__)
-    facts = recall("scores", key)
-    if facts == {}:
-        return None
-    if facts is not None and set(facts) == set(SeenScores.__dataclass_fields__):
-        return SeenScores(**facts)
+    if (remembered := recall_parsed("scores", key, _parse_seen)) is not None:
+        return remembered[0]
     scores, rounding = _score_probes(model, spec)
     seen = SeenScores.of(scores, rounding) if np.isfinite(scores).all() else None
     remember("scores", key, {} if seen is None else asdict(seen))
     return seen
+
+
+def _parse_seen(facts: Mapping[str, Any]) -> tuple[SeenScores | None]:
+    """Return what was remembered, which may be None; raise a ValueError if it cannot have been."""
+    if not facts:
+        return (None,)
+    seen = SeenScores(**facts)
+    counts = seen.images, seen.classes
+    numbers = seen.low, seen.high, seen.least_sum, seen.most_sum, seen.spread, seen.change
+    if not (
+        all(type(count) is int and count >= 1 for count in counts)
+        and all(type(n) is float and math.isfinite(n) for n in (*numbers, seen.rounding))
+        and type(seen.are_sorted) is bool
+        and seen.low <= seen.high
+        and seen.least_sum <= seen.most_sum
+    ):
+        raise ValueError(f"these are no scores of probe images: {facts}")
+    return (seen,)
 
 
 def _score_probes(model: ModelFile, spec: ModelSpec) -> tuple[NDArray[np.float64], float]:
