@@ -11,6 +11,7 @@ import json
 import math
 import tomllib
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -62,7 +63,12 @@ def read_text(path: Path, limit: int = CONFIG_BYTES, encoding: str = "utf-8-sig"
         raise TextError(f"it is not a text in UTF-8: {error}") from error
 
 
-def parse_json(text: str | bytes, *, finite: bool = True) -> Any:
+def parse_json(
+    text: str | bytes,
+    *,
+    finite: bool = True,
+    make_object: Callable[[list[tuple[str, Any]]], Any] | None = None,
+) -> Any:
     """Return the value of a JSON text.
 
     Parameters
@@ -71,13 +77,16 @@ def parse_json(text: str | bytes, *, finite: bool = True) -> Any:
         The text, in UTF-8 if it is bytes.
     finite : bool
         Whether to refuse numbers that are not finite; false for who looks at each of them.
+    make_object : callable, optional
+        Makes the value of an object from its pairs of key and value; `dict` if not given.
 
     Raises
     ------
     TextError
         If it is not JSON, nested too deep, or holds a number that is not finite.
     """
-    return _parse(json.loads, text, "JSON", _list_parts if finite else _list_any_parts)
+    parse = partial(json.loads, object_pairs_hook=make_object)
+    return _parse(parse, text, "JSON", _list_parts if finite else _list_any_parts)
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -189,8 +188,7 @@ def _load_json(text: str, where: str) -> Any:
             raise ModelError(f"{where}: the key {twice!r} is given twice")
         return content
 
-    parse_json(text)  # within the bounds of depth and numbers
-    return json.loads(text, object_pairs_hook=make_object)
+    return parse_json(text, make_object=make_object)
 
 
 def _parse_literal(text: str, where: str) -> tuple[str, ...] | None:

@@ -104,11 +104,6 @@ class Choice(NamedTuple):
     steady: bool
 
 
-def choose_batch_size(session: Session, spec: ModelSpec, *, workers: int) -> int:
-    """Choose the batch size; see `measure_batch_size`."""
-    return measure_batch_size(session, spec, workers=workers).batch_size
-
-
 def measure_batch_size(session: Session, spec: ModelSpec, *, workers: int) -> Choice:
     """Choose the largest batch size whose rate comes close to the best one.
 

@@ -50,12 +50,12 @@ def test_the_largest_size_near_the_best_rate_is_chosen(monkeypatch: pytest.Monke
     rates = [tuning.Rate(1, 60.0), tuning.Rate(2, 100.0), tuning.Rate(4, 98.0), tuning.Rate(8, 90)]
     monkeypatch.setattr(tuning, "measure_rates", lambda *_, **__: rates)
     session, spec = session_of(models.convnet(SIZE)), spec_of(size=SIZE, classes=5)
-    assert tuning.choose_batch_size(session, spec, workers=1) == 4
+    assert tuning.measure_batch_size(session, spec, workers=1).batch_size == 4
 
 
 def test_the_choice_is_one_of_the_listed_sizes() -> None:
     session, spec = session_of(models.convnet(SIZE)), spec_of(size=SIZE, classes=5)
-    chosen = tuning.choose_batch_size(session, spec, workers=1)
+    chosen = tuning.measure_batch_size(session, spec, workers=1).batch_size
     assert chosen in tuning.list_batch_sizes(session.device)
 
 
