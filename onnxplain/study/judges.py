@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 from onnxplain.core.params import build, check_is_value, get_values
-from onnxplain.core.protocols import Fill, Inpainter
+from onnxplain.core.protocols import Classifier, Fill, Inpainter
 from onnxplain.loading import load
 from onnxplain.metrics import METRICS, FilledDistance, Metric, StillRecognised, make_recogniser
 from onnxplain.metrics.naming import read_metric_entry, set_fill, takes_fill
@@ -181,9 +181,7 @@ def _judge_by_classifier(parameters: Mapping[str, Any], loader: Loader) -> Judge
     facts = {
         "model": ran["model"],
         "sha256": ran["sha256"],
-        "preprocessing": {
-            key: value for key, value in ran["preprocessing"].items() if key != "sources"
-        },
+        "preprocessing": describe_preprocessing(other),
     }
     return Judge(StillRecognised(recognise=make_recogniser(other)), None, facts, other.class_names)
 
@@ -210,3 +208,9 @@ def _split_model(metric: str, parameters: Mapping[str, Any]) -> tuple[str, list[
         kind = "an ONNX file" if metric == FilledDistance.name else "another classifier"
         raise ValueError(f"metric {metric} needs {kind}; name it: {metric}:model=NAME")
     return name, sorted(description.items())
+
+
+def describe_preprocessing(classifier: Classifier) -> Mapping[str, Any]:
+    """Return the settings that decide how the classifier sees a photo, without their sources."""
+    described = classifier.provenance.get("preprocessing", {"size": classifier.size})
+    return {name: value for name, value in described.items() if name != "sources"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from onnxplain.metrics import MetricResult, to_row
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import Explainer
 from onnxplain.study.given import Given
-from onnxplain.study.judges import Judge
+from onnxplain.study.judges import Judge, describe_preprocessing
 from onnxplain.study.rows import Row, make_key
 from onnxplain.subjects import Subject
 from onnxplain.version import __version__
@@ -168,9 +167,3 @@ def identify_classifier(classifier: Classifier) -> dict[str, Any]:
         "classifier": ran.get("sha256") or ran.get("model"),
         "preprocessing": describe_preprocessing(classifier),
     }
-
-
-def describe_preprocessing(classifier: Classifier) -> Mapping[str, Any]:
-    """Return the settings that decide how the classifier sees a photo, without their sources."""
-    described = classifier.provenance.get("preprocessing", {"size": classifier.size})
-    return {name: value for name, value in described.items() if name != "sources"}

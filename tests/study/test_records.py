@@ -14,9 +14,9 @@ from onnxplain.metrics import MetricResult
 from onnxplain.registry import parse_entry
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import make_explainers
-from onnxplain.study.judges import make_judges
+from onnxplain.study.judges import describe_preprocessing, make_judges
 from onnxplain.study.plan import Plan
-from onnxplain.study.records import Question, describe_preprocessing
+from onnxplain.study.records import Question
 from onnxplain.subjects import name_image, read_subject
 from tests.helpers.nets import Net
 
