@@ -56,10 +56,11 @@ class Values:
 
     Parameters
     ----------
-    kind : {'distribution', 'labels', 'unit', 'logits', 'softmax of another axis', 'top values'}
-        Rows of probabilities with a sum of `total`; numbers from 0 to `total` that a sigmoid
-        makes, each of its own; other probabilities from 0 to `total`, such as those of some of
-        the classes; any numbers; and two that are no scores of classes.
+    kind : str
+        ``distribution``: rows of probabilities with a sum of `total`. ``labels``: numbers from 0
+        to `total` that a sigmoid makes, each of its own. ``unit``: other probabilities from 0 to
+        `total`, such as those of some of the classes. ``logits``: any numbers. Three are no scores
+        of classes: ``softmax of another axis``, ``top values`` and ``logarithms of labels``.
     total : float
         See above.
     """
@@ -251,6 +252,11 @@ class _Tail:
             return self._read_softmax(inner)
         return None
 
+    def read_logarithm(self, node: NodeProto) -> Values | None:
+        """Read the logarithm of sigmoids, which neither a softmax nor a sigmoid turns back."""
+        values = self.read(node.input[0])
+        return Values("logarithms of labels") if values and values.kind == "labels" else None
+
     def read_log_softmax(self, node: NodeProto) -> Values | None:
         """Read logarithms of probabilities, whose softmax are the probabilities."""
         values = self._read_softmax(node)
@@ -419,6 +425,7 @@ READERS: Mapping[str, Callable[[_Tail, NodeProto], Values | None]] = {
     "Reciprocal": _Tail.read_reciprocal,
     "Exp": _Tail.read_exp,
     "LpNormalization": _Tail.read_lp_normalisation,
+    "Log": _Tail.read_logarithm,
     "LogSoftmax": _Tail.read_log_softmax,
     "Clip": _Tail.read_clipping,
     "Max": _Tail.read_maximum,

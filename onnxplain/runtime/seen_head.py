@@ -41,6 +41,13 @@ def settle_head(model: ModelFile, spec: ModelSpec) -> ModelSpec:
     from onnxplain.describe.score_tail import read_tail
 
     seen = see_scores(model, spec)
+    tail = read_tail(model, spec.output, seen.classes if seen else len(spec.class_names))
+    if tail is not None and tail.kind == "logarithms of labels":
+        raise ModelError(
+            f"{model.path.name}: the scores are logarithms of a sigmoid for each class, which "
+            f"neither a softmax nor a sigmoid makes probabilities of; export the model without the "
+            f"logarithm"
+        )
     if seen is None:  # NaN or infinite: said where they are met
         if spec.head in ("softmax", "sigmoid"):
             raise ModelError(
@@ -49,7 +56,6 @@ def settle_head(model: ModelFile, spec: ModelSpec) -> ModelSpec:
                 f"write --head with what the scores are"
             )
         return spec
-    tail = read_tail(model, spec.output, seen.classes)
     verdict = _Verdict(model.path.name, spec, seen, "" if tail is None else tail.kind)
     verdict.check_classes()
     head = verdict.decide_single() if seen.classes == 1 else verdict.decide()
@@ -158,6 +164,7 @@ class _Verdict:
     def _decide_labels(self, said: Head) -> Head:
         """Return what the scores of independent labels are."""
         seen = self.seen
+        self._check_total()
         if self.are_exclusive and not self.is_said:  # sigmoids of which one is 1 less the other
             return "probabilities"
         if self.are_exclusive or (said == "sigmoid" and self.kind == "unit"):
@@ -205,11 +212,7 @@ class _Verdict:
                     f"--head probabilities, or leave it out"
                 )
             return "probabilities"
-        if seen.is_total_telling:
-            raise self.fail(
-                f"{seen.describe()}: they are neither logits nor probabilities; export the model "
-                f"with scores that sum to 1, or give another output with --output-name"
-            )
+        self._check_total()
         is_guess = _name_source(self.spec) == "default"
         is_unclear = said == "softmax" and not self.kind
         if (seen.fit_unit and (is_guess or is_unclear)) or (seen.total and is_guess):
@@ -220,6 +223,14 @@ class _Verdict:
                 f"sigmoids do"
             )
         return "logits"
+
+    def _check_total(self) -> None:
+        """Raise an error if the scores of every image sum to the same number, which is not 1."""
+        if self.seen.is_total_telling and not self.seen.are_distributions:
+            raise self.fail(
+                f"{self.seen.describe()}: they are neither logits nor probabilities; export the "
+                f"model with scores that sum to 1, or give another output with --output-name"
+            )
 
     def _check_probabilities(self) -> Head:
         """Check probabilities of classes that exclude each other."""

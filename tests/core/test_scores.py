@@ -126,6 +126,7 @@ def test_outputs_tell_whether_classes_are_labels(outputs, expected):
         ([0.9, 0.9, 0.1], "probabilities", "sum to 1.9, .*--head multilabel-probabilities"),
         ([0.9, 0.9, 0.1], "multilabel-probabilities", None),
         ([0.3, 0.2, 0.1], "probabilities", None),  # some of the classes
+        ([1 / 255] * 365, "probabilities", None),  # 1 / 365 each, in 8 bits
         ([2.5, 0.0, 0.0], "multilabel-probabilities", r"lie in \[0, 2.5\]; they are logits"),
         ([2.5, 0.0, 0.0], "probabilities", r"lie in \[0, 2.5\]; they are logits"),
         ([2.5, 9.0, 0.0], "logits", None),
@@ -133,7 +134,8 @@ def test_outputs_tell_whether_classes_are_labels(outputs, expected):
     ],
 )
 def test_probabilities_that_cannot_be_any_are_found(row, outputs, fault):
-    found = find_fault(np.array([[0.5, 0.25, 0.25], row], np.float32), outputs)
+    even = np.full(len(row), 1 / len(row))
+    found = find_fault(np.array([even, row], np.float32), outputs)
     assert (found is None) if fault is None else re.search(fault, found)
 
 

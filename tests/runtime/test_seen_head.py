@@ -234,6 +234,10 @@ NO_SCORES: dict[str, tuple[list[NodeProto], str]] = {
         [node("TopK", ["logits", "k"], ["v", "n"]), node("Softmax", ["v"], ["scores"], axis=1)],
         "sorted, as the values of a TopK",
     ),
+    "logarithm of sigmoids": (
+        [node("Sigmoid", ["logits"], ["p"]), node("Log", ["p"], ["scores"])],
+        "logarithms of a sigmoid for each class",
+    ),
     "nothing but 0": (
         [node("Mul", ["logits", "no"], ["scores"])],
         "every class has the same score",
@@ -241,7 +245,7 @@ NO_SCORES: dict[str, tuple[list[NodeProto], str]] = {
 }
 
 
-@pytest.mark.parametrize("head", [None, "logits", "probabilities"])
+@pytest.mark.parametrize("head", [None, "logits", "probabilities", "sigmoid"])
 @pytest.mark.parametrize("name", NO_SCORES)
 def test_what_is_no_score_of_classes_is_an_error_whatever_is_said(
     name: str, head: str | None, tmp_path: Path
