@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Case, Image
 from onnxplain.core.errors import ScoreError
 from onnxplain.core.protocols import Classifier
-from onnxplain.core.scores import are_probabilities, describe_range, to_probabilities
+from onnxplain.core.scores import find_fault, is_multilabel, to_probabilities
 from onnxplain.image import Frame, place_frame, read_image, read_pillow
 
 ImageSource: TypeAlias = str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image
@@ -52,6 +52,8 @@ class Subject:
         That part at the classifier's size.
     probabilities : (K,) ndarray of float64
         Probabilities of all classes.
+    multilabel : bool
+        Whether the classes are independent labels.
     """
 
     label: str
@@ -61,10 +63,12 @@ class Subject:
     frame: Frame
     image: Image
     probabilities: NDArray[np.float64]
+    multilabel: bool
 
     def case(self, target: int) -> Case:
         """Return the question of why the image gets its score for one class."""
-        return Case(self.name, self.image, target, n_classes=len(self.probabilities))
+        n_classes = len(self.probabilities)
+        return Case(self.name, self.image, target, n_classes=n_classes, multilabel=self.multilabel)
 
 
 def name_images(images: Iterable[ImageSource]) -> list[NamedImage]:
@@ -103,8 +107,7 @@ def read_subject(classifier: Classifier, named: NamedImage, *, max_pixels: int) 
     ImageError
         If the file or the Pillow image cannot be read.
     ScoreError
-        If the classifier returns NaN or infinite scores, or values outside [0, 1] as
-        probabilities.
+        If the classifier returns NaN or infinite scores, or as probabilities what cannot be any.
     ValueError, TypeError
         If an array is not an image.
     """
@@ -118,7 +121,14 @@ def read_subject(classifier: Classifier, named: NamedImage, *, max_pixels: int) 
     probabilities = classify(classifier, image)
     pixels = to_uint8(photo)
     return Subject(
-        named.label, named.name, pixels, hash_pixels(pixels), frame, image, probabilities
+        named.label,
+        named.name,
+        pixels,
+        hash_pixels(pixels),
+        frame,
+        image,
+        probabilities,
+        is_multilabel(classifier.outputs),
     )
 
 
@@ -138,7 +148,7 @@ def classify(classifier: Classifier, image: Image) -> NDArray[np.float64]:
     Raises
     ------
     ScoreError
-        If it returns NaN or infinite scores, or values outside [0, 1] as probabilities.
+        If it returns NaN or infinite scores, or as probabilities what cannot be any.
     """
     raw = classifier.scores(image[None])
     if not np.isfinite(raw).all():
@@ -146,9 +156,9 @@ def classify(classifier: Classifier, image: Image) -> NDArray[np.float64]:
             "the classifier returned NaN or infinite scores; the model file may be damaged, or "
             "its preprocessing wrong (see onnxplain inspect)"
         )
+    if fault := find_fault(raw, classifier.outputs):
+        raise ScoreError(fault)
     probabilities: NDArray[np.float64] = to_probabilities(raw, classifier.outputs)[0]
-    if not are_probabilities(probabilities):
-        raise ScoreError(describe_range(probabilities))
     return probabilities
 
 

@@ -159,7 +159,7 @@ def _format_inspection(inspection: Inspection) -> Iterator[str]:
     spec = inspection.spec
     if spec is not None:
         yield from _align(
-            (field.name, _shorten(getattr(spec, field.name)), spec.sources.get(field.name, ""))
+            (field.name, _describe_field(spec, field.name), spec.sources.get(field.name, ""))
             for field in fields(ModelSpec)
             if field.name != "sources"
         )
@@ -188,6 +188,12 @@ def _format_answer(answer: Prediction) -> Iterator[str]:
         )
         for seen in classes
     )
+
+
+def _describe_field(spec: ModelSpec, name: str) -> str:
+    text = _shorten(getattr(spec, name))
+    is_multilabel = name == "head" and text.startswith("multilabel-")
+    return f"{text} (independent labels)" if is_multilabel else text
 
 
 def _shorten(value: Any) -> str:

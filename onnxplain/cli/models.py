@@ -164,7 +164,15 @@ _OPTIONS = (
         type=_list_choices(Interpolation),
         help="How pixels are resampled.",
     ),
-    _make_option("head", "--head", type=_list_choices(Head), help="What the scores are."),
+    _make_option(
+        "head",
+        "--head",
+        type=_list_choices(Head),
+        help="What the scores are: logits or probabilities of classes that exclude each other "
+        "(softmax: whichever of the two the graph or the scores show); multilabel-logits or "
+        "multilabel-probabilities of independent labels (sigmoid: whichever of the two); or one "
+        "number, the logit or probability of the second of two classes.",
+    ),
     _make_option("input", "--input-name", metavar="NAME", help="The graph's image input."),
     _make_option("output", "--output-name", metavar="NAME", help="The graph's score output."),
     _make_option(

@@ -7,6 +7,9 @@ Glossary
 --------
 case
     One question: why does the classifier give this image's target its score?
+label, independent
+    A class that an image has or has not, whatever other classes it has; without this word,
+    classes exclude each other.
 flow
     The generator of a method or metric: it yields queries and returns its value.
 query

@@ -26,7 +26,10 @@ Mask: TypeAlias = NDArray[np.float32]  # (N, H, W) in [0, 1]; 1 removes
 Heatmap: TypeAlias = NDArray[np.float32]  # (H, W)
 Scores: TypeAlias = NDArray[np.float32]  # (N, K), the raw outputs of the model
 Size: TypeAlias = tuple[int, int]  # (rows, columns)
-Outputs: TypeAlias = Literal["logits", "probabilities"]
+# The classes exclude each other; with `multilabel-`, each is a label that an image has or has not.
+Outputs: TypeAlias = Literal[
+    "logits", "probabilities", "multilabel-logits", "multilabel-probabilities"
+]
 ScoreKind: TypeAlias = Literal["probability", "log-odds", "logit"]
 Fit: TypeAlias = Literal["crop", "stretch", "pad"]
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "area"]
@@ -84,7 +87,9 @@ class Case:
     boxes : tuple of Box
         Where the object is, in pixels of `image`; used by some metrics.
     n_classes : int, optional
-        Number of classes of the classifier, K; chance level is 1 / K.
+        Number of classes of the classifier, K.
+    multilabel : bool
+        Whether the classes are independent labels, of which an image may have several.
     """
 
     name: str
@@ -92,6 +97,18 @@ class Case:
     target: int
     boxes: tuple[Box, ...] = ()
     n_classes: int | None = None
+    multilabel: bool = False
+
+    @property
+    def chance(self) -> float | None:
+        """Chance level of the target's probability; None if the number of classes is not known.
+
+        It is 1 / K, and one half for an independent label, whatever the number of labels: there
+        the label is as likely as its absence.
+        """
+        if self.multilabel:
+            return 0.5
+        return None if self.n_classes is None else 1 / self.n_classes
 
     @property
     def size(self) -> Size:

@@ -72,7 +72,7 @@ class Classifier(Protocol):
 
     @property
     def outputs(self) -> Outputs:
-        """Whether the scores are logits or probabilities."""
+        """What the scores are: logits or probabilities, and whether of independent labels."""
         ...
 
     @property

@@ -6,12 +6,30 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from onnxplain.core.data import Fit, Interpolation, Preprocessing, Size
+from onnxplain.core.data import Fit, Interpolation, Outputs, Preprocessing, Size
 
 Layout: TypeAlias = Literal["nchw", "nhwc"]
 ChannelOrder: TypeAlias = Literal["rgb", "bgr", "grey"]
 DType: TypeAlias = Literal["float32", "float16", "uint8"]
-Head: TypeAlias = Literal["logits", "probabilities", "sigmoid", "logit"]
+Head: TypeAlias = Literal[
+    "softmax",
+    "logits",
+    "probabilities",
+    "sigmoid",
+    "multilabel-logits",
+    "multilabel-probabilities",
+    "logit",
+    "probability",
+]
+# What the scores (N, K) of a settled head are: one number becomes two, of two classes.
+OUTPUTS: Mapping[Head, Outputs] = {
+    "logits": "logits",
+    "logit": "logits",
+    "probabilities": "probabilities",
+    "probability": "probabilities",
+    "multilabel-logits": "multilabel-logits",
+    "multilabel-probabilities": "multilabel-probabilities",
+}
 
 
 @dataclass(frozen=True)
@@ -44,9 +62,13 @@ class ModelSpec:
         rectangle of the photo that has the input's aspect ratio.
     interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}
         How pixels are resampled.
-    head : {'logits', 'probabilities', 'sigmoid', 'logit'}
-        What the output holds. A sigmoid is one number, the probability of the second of two
-        classes; a logit is the number before that sigmoid.
+    head : str
+        What the output holds. ``logits`` and ``probabilities`` are those of classes that exclude
+        each other; ``multilabel-logits`` and ``multilabel-probabilities`` those of independent
+        labels, each of which has a sigmoid of its own; ``logit`` and ``probability`` are one
+        number, which belongs to the second of two classes. ``softmax`` and ``sigmoid`` say of
+        what kind the scores are, and not whether they come before or after that function; a
+        classifier is only opened once this is settled.
     output_scale : (scale, zero_point)
         An output q means ``scale * (q - zero_point)``: of a quantised one, or of percentages.
     class_names : tuple of str

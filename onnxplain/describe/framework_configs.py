@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from onnxplain.core.spec import Head
 from onnxplain.describe.label_files import parse_class_names
+
+# Of the two, Hugging Face's pipeline makes probabilities by a sigmoid, or by a softmax.
+PROBLEM_TYPES: Mapping[str, Head] = {
+    "multi_label_classification": "sigmoid",
+    "single_label_classification": "softmax",
+}
 
 # PIL's numbers of its filters, as Hugging Face writes them, and the nearest of ours.
 RESAMPLE = {0: "nearest", 1: "bicubic", 2: "bilinear", 3: "bicubic", 4: "area", 5: "bilinear"}
@@ -86,3 +93,9 @@ def read_id2label(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     if not isinstance(config.get("id2label"), Mapping):
         return {}
     return {"class_names": parse_class_names(config["id2label"], where)}
+
+
+def read_problem_type(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the kind of scores in Hugging Face's ``config.json``; none if it does not say it."""
+    head = PROBLEM_TYPES.get(config.get("problem_type", ""))
+    return {} if head is None else {"head": head}

@@ -16,7 +16,7 @@ from typing import Any
 
 from onnxplain.core.errors import ModelError
 from onnxplain.core.params import describe_unknown
-from onnxplain.core.spec import ModelSpec
+from onnxplain.core.spec import Head, ModelSpec
 from onnxplain.describe.class_names import find_class_names
 from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_flag
 from onnxplain.describe.interface import Interface, read_interface
@@ -34,6 +34,13 @@ log = logging.getLogger(__name__)
 DEFAULTS = {"fit": "crop", "crop": 1.0, "interpolation": "bilinear"}
 UNSEEN = "default"  # source of a guess about the scores that their values have to confirm
 PLAUSIBLE_COLOURS = ("rgb", "bgr")
+# The heads of one number per image, in place of those of several.
+SINGLE_HEADS: Mapping[Head, Head] = {
+    "logits": "logit",
+    "multilabel-logits": "logit",
+    "probabilities": "probability",
+    "multilabel-probabilities": "probability",
+}
 
 
 def resolve_spec(model: ModelFile, flags: Mapping[str, Any]) -> ModelSpec:
@@ -136,11 +143,21 @@ class _Resolver:
         """Decide what the scores are; where nothing tells, the answers will have to show it."""
         unknown = self.facts.head is None and self.facts.classes != 1
         self._take("head", "logits" if unknown else self.facts.head, UNSEEN if unknown else "graph")
-        if self.facts.classes == 1 and self.values.get("head") == "logits":
-            self.values["head"] = "logit"
+        if "head" in self.values:
+            self._fit_head(self.values["head"])
         scale = self.facts.output_scale
         guess = 1 / 256, 0.0 if self.facts.is_unsigned else -128.0  # as TFLite's probabilities
         self._take("output_scale", scale or guess, "graph" if scale else UNSEEN)
+
+    def _fit_head(self, head: Head) -> None:
+        """Bring the head to the number of scores per image, if that is known."""
+        classes, source = self.facts.classes, self.origins["head"]
+        if classes == 1:
+            if head == "softmax":
+                self._raise_contradiction("head", head, source, "one number per image")
+            self.values["head"] = SINGLE_HEADS.get(head, head)
+        elif classes is not None and head in ("logit", "probability"):
+            self._raise_contradiction("head", head, source, f"{classes} numbers per image")
 
     def _put(self, name: str, value: Any, source: str) -> None:
         self.values[name], self.origins[name] = value, source
@@ -280,7 +297,7 @@ class _Resolver:
         others = [name for name in self.missing if name not in NORMALISATION_FIELDS]
         hints = {
             "class_names": "--labels FILE",
-            "head": "--head sigmoid if its one number is a probability, or --head logit",
+            "head": "--head probability if its one number is a probability, or --head logit",
         }
         if others:
             options = (hints.get(name, CLASSIFIER_FIELDS[name].option) for name in others)

@@ -7,7 +7,7 @@ answers to probe images have to show what the scores are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,9 +56,11 @@ class Values:
 
     Parameters
     ----------
-    kind : {'distribution', 'unit', 'logits', 'softmax of another axis', 'top values'}
-        Rows of probabilities with a sum of `total`; numbers from 0 to `total`, each a
-        probability of its own; any numbers; and two that are no scores of classes.
+    kind : str
+        ``distribution``: rows of probabilities with a sum of `total`. ``labels``: numbers from 0
+        to `total` that a sigmoid makes, each of its own. ``unit``: other probabilities from 0 to
+        `total`, such as those of some of the classes. ``logits``: any numbers. Three are no scores
+        of classes: ``softmax of another axis``, ``top values`` and ``logarithms of labels``.
     total : float
         See above.
     """
@@ -69,7 +71,7 @@ class Values:
     @property
     def are_probabilities(self) -> bool:
         """Whether they are probabilities, up to a factor."""
-        return self.kind in ("distribution", "unit")
+        return self.kind in ("distribution", "labels", "unit")
 
 
 def find_head(model: ModelFile, output: str, classes: int | None) -> Head | None:
@@ -81,7 +83,9 @@ def find_head(model: ModelFile, output: str, classes: int | None) -> Head | None
     if values is None:
         return None
     if values.are_probabilities:
-        return "sigmoid" if classes == 1 else "probabilities"
+        if classes == 1:
+            return "probability"
+        return "multilabel-probabilities" if values.kind == "labels" else "probabilities"
     return "logits" if values.kind == "logits" and classes != 1 else None
 
 
@@ -126,7 +130,7 @@ class _Tail:
         if op in SIGMOIDS | SOFTMAXES and self._is_top(node):
             return Values("top values")
         if op in SIGMOIDS:
-            return Values("unit")
+            return Values("labels")
         if op in SOFTMAXES:
             return self._read_softmax(node)
         if op in PASSING:
@@ -166,7 +170,7 @@ class _Tail:
     def _read_pooling(self, node: NodeProto) -> Values | None:
         """Read a mean over other axes than the classes', which keeps what it is given."""
         values = self.read(node.input[0])
-        if values is None or values.kind == "unit":
+        if values is None or values.kind in ("labels", "unit"):
             return values
         return values if values.kind == "logits" else None  # or over the classes' axis
 
@@ -192,10 +196,11 @@ class _Tail:
         given = [constant for constant in constants if constant is not None]
         if kinds == {"logits"}:
             return Values("logits")
-        if not kinds <= {"distribution", "unit"} or any(abs(c).max() > TINY for c in given):
+        known = kinds <= {"distribution", "labels", "unit"}
+        if not known or any(abs(c).max() > TINY for c in given):
             return None
         total = sum(value.total for value in values if value is not None)
-        return Values("distribution" if kinds == {"distribution"} else "unit", total)
+        return Values(kinds.pop() if len(kinds) == 1 else "unit", total)
 
     def read_mean(self, node: NodeProto) -> Values | None:
         """Read a mean of several tensors."""
@@ -209,7 +214,8 @@ class _Tail:
             values = self.read(node.input[1])
             if values is None or not values.are_probabilities:
                 return values
-            return Values("unit") if abs(values.total - 1) < TINY else None
+            kind = "labels" if values.kind == "labels" else "unit"
+            return Values(kind) if abs(values.total - 1) < TINY else None
         values = self.read(node.input[0]) if right is not None else None
         return values if values and values.kind == "logits" else None
 
@@ -245,6 +251,11 @@ class _Tail:
         if inner is not None and inner.op_type == "LogSoftmax":
             return self._read_softmax(inner)
         return None
+
+    def read_logarithm(self, node: NodeProto) -> Values | None:
+        """Read the logarithm of sigmoids, which neither a softmax nor a sigmoid turns back."""
+        values = self.read(node.input[0])
+        return Values("logarithms of labels") if values and values.kind == "labels" else None
 
     def read_log_softmax(self, node: NodeProto) -> Values | None:
         """Read logarithms of probabilities, whose softmax are the probabilities."""
@@ -287,9 +298,26 @@ class _Tail:
         if kinds == {"logits"}:
             return Values("logits")
         totals = {value.total for value in values if value is not None}
-        if not kinds <= {"unit", "distribution"} or len(totals) > 1:
+        if not kinds <= {"labels", "unit"} or len(totals) > 1:
             return None
-        return Values("unit", totals.pop()) if kinds == {"unit"} else None
+        if self._are_complements(node.input):
+            return Values("distribution")
+        return Values(kinds.pop() if len(kinds) == 1 else "unit", totals.pop())
+
+    def _are_complements(self, names: Sequence[str]) -> bool:
+        """Return whether two tensors of one number per image are p and 1 - p."""
+        if len(names) != 2 or any(self.shapes.count(name) != 1 for name in names):
+            return False
+        sources = [self._trace_passing(name) for name in names]
+        for name, other in (sources, reversed(sources)):
+            node = self.producers.get(name)
+            if node is None or node.op_type != "Sub":
+                continue
+            constant = self.get_constant(node.input[0])
+            is_less = constant is not None and _is_all(constant, 1.0)
+            if is_less and self._trace_passing(node.input[1]) == other:
+                return True
+        return False
 
     def read_choice(self, node: NodeProto) -> Values | None:
         """Read probabilities of which some, such as the smallest, become 0."""
@@ -297,13 +325,15 @@ class _Tail:
             constant = self.get_constant(other)
             if constant is not None and abs(constant).max() <= TINY:
                 values = self.read(name)
-                return replace(values, kind="unit") if values and values.are_probabilities else None
+                if values is None or not values.are_probabilities:
+                    return None
+                return values if values.kind == "labels" else replace(values, kind="unit")
         return None
 
     def read_linear_classifier(self, node: NodeProto) -> Values | None:
         """Read the scores of ``ai.onnx.ml``'s linear classifier."""
         transform = _read_attributes(node).get("post_transform", b"NONE")
-        kinds = {b"NONE": "logits", b"SOFTMAX": "distribution", b"LOGISTIC": "unit"}
+        kinds = {b"NONE": "logits", b"SOFTMAX": "distribution", b"LOGISTIC": "labels"}
         return Values(kinds[transform]) if transform in kinds else None
 
     def read_normaliser(self, node: NodeProto) -> Values | None:
@@ -371,15 +401,18 @@ class _Tail:
         for left, right in (addition.input, reversed(addition.input)):
             constant, exp = self.get_constant(left), self._skip_passing(right)
             if constant is not None and _is_all(constant, 1.0) and exp and exp.op_type == "Exp":
-                return Values("unit")
+                return Values("labels")
         return None
 
     def _skip_passing(self, name: str) -> NodeProto | None:
         """Return the first node before a tensor that does more than pass its values on."""
-        node = self.producers.get(name)
-        while node is not None and node.op_type in PASSING:
-            node = self.producers.get(node.input[0])
-        return node
+        return self.producers.get(self._trace_passing(name))
+
+    def _trace_passing(self, name: str) -> str:
+        """Return the tensor whose values a tensor has, up to its form."""
+        while (node := self.producers.get(name)) is not None and node.op_type in PASSING:
+            name = node.input[0]
+        return name
 
 
 READERS: Mapping[str, Callable[[_Tail, NodeProto], Values | None]] = {
@@ -392,6 +425,7 @@ READERS: Mapping[str, Callable[[_Tail, NodeProto], Values | None]] = {
     "Reciprocal": _Tail.read_reciprocal,
     "Exp": _Tail.read_exp,
     "LpNormalization": _Tail.read_lp_normalisation,
+    "Log": _Tail.read_logarithm,
     "LogSoftmax": _Tail.read_log_softmax,
     "Clip": _Tail.read_clipping,
     "Max": _Tail.read_maximum,

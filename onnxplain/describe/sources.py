@@ -7,6 +7,7 @@ source                        what is read
                               path of a file with class names
 ``preprocessor_config.json``  Hugging Face: size, crop, resample, rescale, mean, std
 ``config.json``               timm's ``pretrained_cfg``; Hugging Face's ``id2label``
+                              and ``problem_type``
 metadata of the ONNX file     ``onnxplain.spec`` (JSON, as the TOML file); the
                               standard's ``Image.BitmapPixelFormat`` and
                               ``Image.NominalPixelRange``; class names as ``names``,
@@ -39,7 +40,12 @@ from onnxplain.core.spec import ModelSpec
 from onnxplain.core.text_files import TextError, parse_json, parse_toml, read_text
 from onnxplain.describe.class_names import NUMBERED
 from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_fields
-from onnxplain.describe.framework_configs import read_id2label, read_preprocessor, read_timm
+from onnxplain.describe.framework_configs import (
+    read_id2label,
+    read_preprocessor,
+    read_problem_type,
+    read_timm,
+)
 from onnxplain.describe.label_files import parse_class_text, read_class_names
 
 METADATA = "ONNX metadata"  # the name of this source
@@ -160,11 +166,12 @@ def _read_preprocessor(config: Mapping[str, Any]) -> list[SpecSource]:
 
 
 def _read_config(config: Mapping[str, Any]) -> list[SpecSource]:
-    """Return two sources from a ``config.json``: the fields of timm and of Hugging Face."""
+    """Return the sources in a ``config.json``: the fields of timm and of Hugging Face."""
     timm, labels = "config.json (timm)", "config.json (id2label)"
     return [
         SpecSource(timm, _parse(read_timm(config, timm), timm)),
         SpecSource(labels, read_id2label(config, "config.json")),
+        SpecSource("config.json (problem_type)", read_problem_type(config)),
     ]
 
 

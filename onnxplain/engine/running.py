@@ -15,12 +15,7 @@ from onnxplain.core.data import Case, Images, Outputs, make_rng
 from onnxplain.core.errors import GradientUnusable, ScoreError
 from onnxplain.core.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply
 from onnxplain.core.protocols import Classifier, Fill, Prepared
-from onnxplain.core.scores import (
-    are_probabilities,
-    compute_target_scores,
-    describe_range,
-    to_probabilities,
-)
+from onnxplain.core.scores import compute_target_scores, find_fault, to_probabilities
 from onnxplain.engine.fillings import FillingCache
 from onnxplain.engine.jobs import Job, Outcome
 from onnxplain.engine.slices import Effort, Filling, Slice, SliceAnswer, SliceFailure, SliceResult
@@ -245,7 +240,7 @@ def check_values(answer: SliceAnswer, name: str, outputs: Outputs) -> None:
     Raises
     ------
     ScoreError
-        If a score is NaN or infinite, or a probability lies outside [0, 1].
+        If a score is NaN or infinite, or probabilities cannot be any.
     GradientUnusable
         If a gradient is NaN or infinite.
     """
@@ -255,8 +250,8 @@ def check_values(answer: SliceAnswer, name: str, outputs: Outputs) -> None:
             f"{name}: the classifier returned {value} scores; the model file may be damaged, its "
             f"preprocessing wrong (see onnxplain inspect), or the model overflows in float16"
         )
-    if answer.raw is not None and outputs == "probabilities" and not are_probabilities(answer.raw):
-        raise ScoreError(f"{name}: {describe_range(answer.raw)}")
+    if answer.raw is not None and (fault := find_fault(answer.raw, outputs)):
+        raise ScoreError(f"{name}: {fault}")
     if answer.grads is not None and (bad := ~np.isfinite(answer.grads)).any():
         _, row, column, channel = (int(indices[0]) for indices in np.nonzero(bad))
         raise GradientUnusable(

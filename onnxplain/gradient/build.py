@@ -39,8 +39,8 @@ class GradientRequest:
     ----------
     input, output : str
         Names of the model's image and of its scores.
-    head : {'logits', 'probabilities', 'sigmoid', 'logit'}
-        What `output` holds.
+    head : str
+        What `output` holds, as ``head`` of `onnxplain.core.spec.ModelSpec`.
     scale : (scale, zero_point)
         As ``output_scale`` of `onnxplain.core.spec.ModelSpec`.
     kind : {'probability', 'logit', 'log-odds'}

@@ -8,6 +8,14 @@ logit          ``z_t``                                     ``log p_t``
 log-odds       ``z_t - logsumexp(z_others)``               ``log p_t - log(1 - p_t)``
 =============  ==========================================  =============================
 
+and of independent labels
+
+=============  ==========================================  =============================
+probability    ``sigmoid(z_t)``                            ``p_t``
+logit          ``z_t``                                     ``log p_t - log(1 - p_t)``
+log-odds       ``z_t``                                     ``log p_t - log(1 - p_t)``
+=============  ==========================================  =============================
+
 These are the scores of `onnxplain.core.scores`. If the model ends in a softmax or sigmoid,
 apart from nodes that only reshape its result, the last column is computed from the logits
 before it, without loss where p is near 0 or 1. Other probabilities are clipped to
@@ -23,8 +31,8 @@ import numpy as np
 import onnx
 
 from onnxplain.core.data import ScoreKind
-from onnxplain.core.scores import SMALLEST_PROBABILITY
-from onnxplain.core.spec import Head
+from onnxplain.core.scores import SMALLEST_PROBABILITY, is_multilabel
+from onnxplain.core.spec import OUTPUTS, Head
 from onnxplain.gradient.node import read_attributes
 from onnxplain.gradient.prepare import read_opset
 from onnxplain.graph.writer import GraphWriter
@@ -53,8 +61,8 @@ def add_head(
         Name of its scores: (N, K), perhaps with further axes of length 1 at the end, or (N,).
     kind : {'probability', 'logit', 'log-odds'}
         The score.
-    head : {'logits', 'probabilities', 'sigmoid', 'logit'}
-        What `output` holds.
+    head : str
+        What `output` holds, as ``head`` of `onnxplain.core.spec.ModelSpec`.
     scale : (scale, zero_point)
         As ``output_scale`` of `onnxplain.core.spec.ModelSpec`.
     dtype : dtype
@@ -66,19 +74,21 @@ def add_head(
     if scale != (1.0, 0.0):
         less = writer.op("Sub", output, writer.real(scale[1]))
         scores = writer.op("Mul", less, writer.real(scale[0]))
-    if head in ("logits", "logit"):
+    outputs = OUTPUTS[head]
+    multilabel = is_multilabel(outputs)
+    if outputs in ("logits", "multilabel-logits"):
         z = _write_logits(writer, scores, head)
-        score = _score_logits(writer, z, kind)
+        score = _score_logits(writer, z, kind, multilabel=multilabel)
     elif end is not None:
         z = _write_logits(writer, end.input[0], head)
-        if kind == "logit":
+        if kind == "logit" and not multilabel:
             z = writer.op("LogSoftmax", z, axis=1)
-        score = _score_logits(writer, z, kind)
+        score = _score_logits(writer, z, kind, multilabel=multilabel)
     else:
         p = writer.op("Flatten", scores, axis=1)
-        if head == "sigmoid":
+        if head == "probability":
             p = writer.op("Concat", writer.op("Sub", writer.real(1), p), p, axis=1)
-        score = _score_probabilities(writer, p, kind)
+        score = _score_probabilities(writer, p, kind, multilabel=multilabel)
     kept = [value for value in graph.output if value.name == output]
     del graph.output[:]
     graph.output.extend(kept)
@@ -87,7 +97,7 @@ def add_head(
 
 
 def _find_end(model: onnx.ModelProto, output: str, head: Head) -> onnx.NodeProto | None:
-    """Return the softmax over the classes or the sigmoid that a model ends in, if any.
+    """Return the softmax over the classes, or the sigmoid, that a model ends in, if any.
 
     Nodes that only reshape its result may follow it, if that result is known to hold one row
     of classes per image.
@@ -97,7 +107,8 @@ def _find_end(model: onnx.ModelProto, output: str, head: Head) -> onnx.NodeProto
     while node is not None and node.op_type in SHAPING:
         is_shaped = is_shaped or node.op_type != "Identity"
         node = makers.get(node.input[0])
-    if node is None or node.op_type != ("Sigmoid" if head == "sigmoid" else "Softmax"):
+    wanted = "Sigmoid" if head in ("probability", "multilabel-probabilities") else "Softmax"
+    if node is None or node.op_type != wanted:
         return None
     axis = read_attributes(node).get("axis", -1) if node.op_type == "Softmax" else 1
     if not is_shaped:
@@ -121,12 +132,15 @@ def _write_logits(writer: _HeadWriter, z: str, head: Head) -> str:
     A single logit gets a 0 before it: the difference of the two is that logit.
     """
     z = writer.op("Flatten", z, axis=1)
-    if head not in ("sigmoid", "logit"):
+    if head not in ("probability", "logit"):
         return z
     return writer.op("Concat", writer.op("Mul", z, writer.real(0)), z, axis=1)
 
 
-def _score_logits(writer: _HeadWriter, z: str, kind: ScoreKind) -> str:
+def _score_logits(writer: _HeadWriter, z: str, kind: ScoreKind, *, multilabel: bool) -> str:
+    if multilabel:
+        score = writer.pick_target(z)
+        return writer.op("Sigmoid", score) if kind == "probability" else score
     if kind == "probability":
         return writer.pick_target(writer.op("Softmax", z, axis=1))
     if kind == "logit":
@@ -136,7 +150,7 @@ def _score_logits(writer: _HeadWriter, z: str, kind: ScoreKind) -> str:
     return writer.op("Sub", writer.pick_target(z), writer.log_sum_exp(others))
 
 
-def _score_probabilities(writer: _HeadWriter, p: str, kind: ScoreKind) -> str:
+def _score_probabilities(writer: _HeadWriter, p: str, kind: ScoreKind, *, multilabel: bool) -> str:
     score = writer.pick_target(p)
     if kind == "probability":
         return score
@@ -144,7 +158,7 @@ def _score_probabilities(writer: _HeadWriter, p: str, kind: ScoreKind) -> str:
         "Clip", score, writer.real(SMALLEST_PROBABILITY), writer.real(1 - SMALLEST_PROBABILITY)
     )
     log = writer.op("Log", score)
-    if kind == "logit":
+    if kind == "logit" and not multilabel:
         return log
     return writer.op("Sub", log, writer.op("Log", writer.op("Sub", writer.real(1), score)))
 

@@ -178,8 +178,7 @@ def prepare_case(
     if len(targets) != 1:
         raise ValueError(f"a metric judges the map of one class, got target={target!r}")
     boxes_seen = tuple(subject.frame.box(box) for box in boxes)
-    n_classes = len(classifier.class_names)
-    case = replace(subject.case(targets[0]), boxes=boxes_seen, n_classes=n_classes)
+    case = replace(subject.case(targets[0]), boxes=boxes_seen)
     return PreparedCase(classifier, case, subject.probabilities, subject.frame)
 
 
@@ -201,6 +200,7 @@ def _make_classifier(function: Callable[[Any], Any], image: ImageSource) -> Clas
     if scores.ndim != 2 or not (scores.min() >= 0 and scores.max() <= 1):
         raise ValueError(
             f"the classifier must return probabilities (N, K) in [0, 1], got shape {scores.shape}"
-            " or values outside; give logits through onnxplain.from_callable(outputs='logits')"
+            " or values outside; give logits through onnxplain.from_callable(outputs='logits'), "
+            "and independent labels through outputs='multilabel-probabilities'"
         )
     return from_callable(function, size=(rows, columns), n_classes=scores.shape[1])

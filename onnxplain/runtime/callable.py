@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from operator import index
-from typing import Any, SupportsIndex, TypeAlias, final
+from typing import Any, SupportsIndex, TypeAlias, final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +44,9 @@ def from_callable(
         A name for each of the K classes.
     n_classes : int, optional
         K, if there are no names; classes are then called "0", "1", ...
-    outputs : {'probabilities', 'logits'}
-        What the scores are.
+    outputs : {'probabilities', 'logits', 'multilabel-probabilities', 'multilabel-logits'}
+        What the scores are. The first two are of classes that exclude each other, with a softmax
+        that is done or still to do; the others of independent labels, with a sigmoid each.
     batch_size : int
         Largest number of images per call.
     workers : int
@@ -69,8 +70,9 @@ def from_callable(
     """
     if not callable(function):
         raise TypeError(f"function must be callable, got {type(function).__name__}")
-    if outputs not in ("probabilities", "logits"):
-        raise ValueError(f"outputs is 'probabilities' or 'logits', got {outputs!r}")
+    if outputs not in get_args(Outputs):
+        listed = ", ".join(map(repr, get_args(Outputs)))
+        raise ValueError(f"outputs is one of {listed}, got {outputs!r}")
     if isinstance(size, int) or len(size) != 2:
         raise TypeError(f"size is (rows, columns), got {size!r}")
     names = _name_classes(class_names, n_classes)

@@ -10,8 +10,8 @@ from typing import Any, final
 from onnxplain.core.data import Image, Images, Outputs, Preprocessing, Scores, Size
 from onnxplain.core.errors import ModelError
 from onnxplain.core.protocols import Differentiable, Part
-from onnxplain.core.spec import ModelSpec
-from onnxplain.runtime import head, tuning
+from onnxplain.core.spec import OUTPUTS, ModelSpec
+from onnxplain.runtime import tuning
 from onnxplain.runtime.batch_support import BatchSupport
 from onnxplain.runtime.composing.composer import Composer, count_masks, cut_parts
 from onnxplain.runtime.composing.space import check_images
@@ -97,8 +97,8 @@ class OnnxClassifier:
 
     @property
     def outputs(self) -> Outputs:
-        """What the scores are: logits or probabilities."""
-        return head.get_outputs(self.spec)
+        """What the scores are: logits or probabilities, and whether of independent labels."""
+        return OUTPUTS[self.spec.head]
 
     @property
     def batch_size(self) -> int:

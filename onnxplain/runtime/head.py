@@ -7,22 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Outputs, Scores
+from onnxplain.core.data import Scores
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
-
-
-def get_outputs(spec: ModelSpec) -> Outputs:
-    """Return what the scores of a model are: logits or probabilities."""
-    return "logits" if spec.head in ("logits", "logit") else "probabilities"
 
 
 def decode_scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
     """Decode the scores of n images.
 
-    Axes of size 1 are dropped, integers dequantised and percentages divided by 100. The one
-    number of a sigmoid becomes two probabilities, and a single logit becomes two logits, of
-    which the first is 0.
+    Axes of size 1 are dropped, integers dequantised and percentages divided by 100. A single
+    probability becomes two, and a single logit becomes two logits, of which the first is 0.
 
     Raises
     ------
@@ -33,7 +27,7 @@ def decode_scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
     scores = decode_output(raw, n, spec)
     if scores.shape[1] == classes:
         return scores
-    first = 1 - scores if spec.head == "sigmoid" else np.zeros_like(scores)
+    first = 1 - scores if spec.head == "probability" else np.zeros_like(scores)
     return np.hstack([first, scores])
 
 
@@ -46,7 +40,8 @@ def decode_output(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
         As `decode_scores`.
     """
     classes = len(spec.class_names)
-    width = 1 if spec.head in ("sigmoid", "logit") else classes
+    is_single = spec.head in ("probability", "logit") or (spec.head == "sigmoid" and raw.size == n)
+    width = 1 if is_single else classes
     if raw.size != n * width:
         raise ModelError(
             f"output {spec.output!r} has shape {raw.shape} for {n} image(s), but {width} "

@@ -6,125 +6,20 @@ Where nothing says it, the answers have to show it, or the user is asked.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from onnxplain.cache import recall_parsed, remember
 from onnxplain.core.errors import ModelError
 from onnxplain.core.scores import SLACK
 from onnxplain.core.spec import Head, ModelSpec
-from onnxplain.runtime.composing.host_composer import HostComposer
-from onnxplain.runtime.composing.space import ModelSpace
-from onnxplain.runtime.device import Device
-from onnxplain.runtime.head import decode_output
-from onnxplain.runtime.ort import get_ort_version
-from onnxplain.runtime.session import open_session
-from onnxplain.version import __version__
+from onnxplain.runtime.seen_scores import SeenScores, see_scores
 
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
     from onnxplain.graph.load import ModelFile
 
 SEEN = "seen"  # as the source of a value
-ROUNDING = {"float64": 1e-4, "float32": 1e-3, "float16": 0.02}  # of a row's sum
-QUANTISED_ROUNDING = 0.15  # of a sum of a thousand rounded probabilities
 # Classes from which on rows that are all sorted are no chance, even if all rows are alike.
 SORTED_CLASSES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class SeenScores:
-    """The answers to the probe images in a few numbers.
-
-    Parameters
-    ----------
-    images, classes : int
-        How many rows and columns were seen.
-    low, high : float
-        The least and the largest score.
-    least_sum, most_sum : float
-        Of the rows.
-    spread : float
-        The largest difference between two scores of a row.
-    change : float
-        The largest difference between two scores of a class.
-    are_sorted : bool
-        Whether every row falls, or every row rises, and not all scores are equal.
-    rounding : float
-        How far rounding may change the sum of a row of probabilities.
-    """
-
-    images: int
-    classes: int
-    low: float
-    high: float
-    least_sum: float
-    most_sum: float
-    spread: float
-    change: float
-    are_sorted: bool
-    rounding: float
-
-    @classmethod
-    def of(cls, scores: NDArray[np.float64], rounding: float) -> SeenScores:
-        """Describe scores (N, K)."""
-        sums, steps = scores.sum(axis=1), np.diff(scores, axis=1)
-        spread = float(np.ptp(scores, axis=1).max())
-        return cls(
-            images=len(scores),
-            classes=scores.shape[1],
-            low=float(scores.min()),
-            high=float(scores.max()),
-            least_sum=float(sums.min()),
-            most_sum=float(sums.max()),
-            spread=spread,
-            change=float(np.ptp(scores, axis=0).max()),
-            are_sorted=bool(spread > 0 and ((steps <= 0).all() or (steps >= 0).all())),
-            rounding=rounding,
-        )
-
-    @property
-    def are_equal(self) -> bool:
-        """Whether all the classes of every image have the same score."""
-        return self.classes > 1 and self.spread <= 1e-6 * max(abs(self.low), abs(self.high))
-
-    @property
-    def fit_unit(self) -> bool:
-        """Whether all scores lie in [0, 1], up to rounding."""
-        slack = min(SLACK, self.rounding)
-        return self.low >= -slack and self.high <= 1 + slack
-
-    @property
-    def total(self) -> float | None:
-        """The sum of every row, if no score is negative and all rows have the same."""
-        middle = (self.least_sum + self.most_sum) / 2
-        is_same = self.most_sum - self.least_sum <= 2 * self.rounding * abs(middle)
-        nonnegative = self.low >= -self.rounding * abs(middle)
-        return middle if self.classes > 1 and nonnegative and is_same and middle > 0 else None
-
-    @property
-    def is_total_telling(self) -> bool:
-        """Whether the scores change so much that an equal sum of all rows is no chance."""
-        return self.total is not None and self.change > 10 * self.rounding * self.total
-
-    @property
-    def are_distributions(self) -> bool:
-        """Whether every row lies in [0, 1] and its sum is 1."""
-        reach = max(abs(self.least_sum - 1), abs(self.most_sum - 1))
-        return self.classes > 1 and self.fit_unit and reach <= self.rounding
-
-    def describe(self) -> str:
-        """Say what was seen."""
-        what = f"its answers to {self.images} probe images lie in [{self.low:.4g}, {self.high:.4g}]"
-        if self.classes == 1:
-            return what
-        if self.total is not None:
-            return f"{what} and the scores of each image sum to {self.total:.4g}"
-        return f"{what} and their sums in [{self.least_sum:.4g}, {self.most_sum:.4g}]"
 
 
 def settle_head(model: ModelFile, spec: ModelSpec) -> ModelSpec:
@@ -145,53 +40,77 @@ def settle_head(model: ModelFile, spec: ModelSpec) -> ModelSpec:
     """
     from onnxplain.describe.score_tail import read_tail
 
-    seen = _see(model, spec)
+    seen = see_scores(model, spec)
+    tail = read_tail(model, spec.output, seen.classes if seen else len(spec.class_names))
+    if tail is not None and tail.kind == "logarithms of labels":
+        raise ModelError(
+            f"{model.path.name}: the scores are logarithms of a sigmoid for each class, which "
+            f"neither a softmax nor a sigmoid makes probabilities of; export the model without the "
+            f"logarithm"
+        )
     if seen is None:  # NaN or infinite: said where they are met
+        if spec.head in ("softmax", "sigmoid"):
+            raise ModelError(
+                f"{model.path.name}: {_name_source(spec)} says {spec.head}, and the answers to "
+                f"probe images, which are not finite, do not show whether it is done already; "
+                f"write --head with what the scores are"
+            )
         return spec
-    tail = read_tail(model, spec.output, seen.classes)
-    known = tail is not None and tail.are_probabilities
-    kind = "" if tail is None else tail.kind
-
-    def fail(text: str) -> ModelError:
-        return ModelError(f"{model.path.name}: {text}")
-
-    check = _Verdict(spec, seen, known, fail)
-    check.check_classes(kind)
+    verdict = _Verdict(model.path.name, spec, seen, "" if tail is None else tail.kind)
+    verdict.check_classes()
+    head = verdict.decide_single() if seen.classes == 1 else verdict.decide()
     sources = dict(spec.sources)
     if sources.get("output_scale") == "default":
         sources["output_scale"] = SEEN
-    if spec.head in ("sigmoid", "logit"):
-        check.check_single()
-        return replace(spec, sources=sources)
-    head = check.decide()
-    if head != spec.head or sources.get("head") == "default":
+    if spec.head in ("softmax", "sigmoid"):
+        sources["head"] = f"{_name_source(spec)}, {'graph' if verdict.kind else SEEN}"
+    elif head != spec.head or sources.get("head") == "default":
         sources["head"] = SEEN
     return replace(spec, head=head, sources=sources)
 
 
+def _name_source(spec: ModelSpec) -> str:
+    return spec.sources.get("head", "default")
+
+
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """The judgement of what was seen; `known`: the graph's tail makes probabilities."""
+    """The judgement of what was seen; `kind`: what the graph's tail makes, or "" if unknown."""
 
+    name: str
     spec: ModelSpec
     seen: SeenScores
-    known: bool
-    fail: Callable[[str], ModelError]
+    kind: str
+
+    def fail(self, text: str) -> ModelError:
+        """Return an error about the model."""
+        return ModelError(f"{self.name}: {text}")
+
+    @property
+    def known(self) -> bool:
+        """Whether the graph's tail makes probabilities."""
+        return self.kind in ("distribution", "labels", "unit")
+
+    @property
+    def are_exclusive(self) -> bool:
+        """Whether the scores are certainly probabilities of classes that exclude each other."""
+        telling = self.seen.are_distributions and self.seen.is_total_telling
+        return self.kind == "distribution" or telling
 
     @property
     def is_said(self) -> bool:
         """Whether a flag or a file says what the scores are."""
-        return self.spec.sources.get("head", "default") not in ("default", "graph")
+        return _name_source(self.spec) not in ("default", "graph")
 
     @property
     def saying(self) -> str:
         """Who says what the scores are."""
-        return f"{self.spec.sources.get('head')} says {self.spec.head}"
+        return f"{_name_source(self.spec)} says {self.spec.head}"
 
-    def check_classes(self, kind: str) -> None:
+    def check_classes(self) -> None:
         """Raise an error if the scores are none of classes, whatever they are said to be."""
         seen, elsewhere = self.seen, "give another output with --output-name, or export the model"
-        if kind == "softmax of another axis" or (seen.are_equal and (seen.total or 0) > 1.5):
+        if self.kind == "softmax of another axis" or (seen.are_equal and (seen.total or 0) > 1.5):
             raise self.fail(
                 f"every class has the same score for every image: {seen.describe()}; a softmax "
                 f"over a wrong axis does that: {elsewhere} with a softmax over its classes"
@@ -202,7 +121,7 @@ class _Verdict:
                 f"again"
             )
         is_sorted = seen.are_sorted and seen.classes >= SORTED_CLASSES
-        if kind == "top values" or is_sorted:
+        if self.kind == "top values" or is_sorted:
             raise self.fail(
                 f"the scores of every image are sorted, as the values of a TopK: they do not "
                 f"belong to the same classes; {elsewhere} without it"
@@ -215,100 +134,122 @@ class _Verdict:
                 f"zero point] and head = ... into the TOML file beside the model"
             )
 
-    def check_single(self) -> None:
-        """Check the one number per image of a sigmoid or a logit."""
-        if self.spec.head == "sigmoid" and not self.seen.fit_unit:
+    def decide_single(self) -> Head:
+        """Return what the one number per image is: a probability or a logit."""
+        seen, said = self.seen, self.spec.head
+        if said == "sigmoid" and not self.known and self.kind != "logits" and seen.fit_unit:
             raise self.fail(
-                f"{self.saying}, a probability, but {self.seen.describe()}; write --head logit"
+                f"{self.saying}, and {seen.describe()}, which do not show whether the sigmoid is "
+                f"done already; write --head probability if it is, or --head logit"
             )
-        if self.spec.head == "logit" and self.known:
+        if said == "sigmoid":
+            return "probability" if self.known else "logit"
+        if said == "probability" and not seen.fit_unit:
+            raise self.fail(f"{self.saying}, but {seen.describe()}; write --head logit")
+        if said == "logit" and self.known:
             raise self.fail(
                 f"{self.saying}, but the graph makes a probability of it, and "
-                f"{self.seen.describe()}; write --head sigmoid"
+                f"{seen.describe()}; write --head probability"
             )
+        return said
 
     def decide(self) -> Head:
         """Return what the scores of several classes are."""
+        if self.spec.head in ("sigmoid", "multilabel-logits", "multilabel-probabilities"):
+            return self._decide_labels(self.spec.head)
+        if self.spec.head == "probabilities":
+            return self._check_probabilities()
+        return self._decide_classes()
+
+    def _decide_labels(self, said: Head) -> Head:
+        """Return what the scores of independent labels are."""
+        seen = self.seen
+        self._check_total()
+        if self.are_exclusive and not self.is_said:  # sigmoids of which one is 1 less the other
+            return "probabilities"
+        if self.are_exclusive or (said == "sigmoid" and self.kind == "unit"):
+            found = "the graph ends in a softmax" if self.known else "each row is a distribution"
+            raise self.fail(
+                f"{self.saying}, which is for independent labels, but {found}, and "
+                f"{seen.describe()}: a class excludes the others; write --head probabilities"
+            )
+        if said == "sigmoid":
+            return self._find_form_of_labels()
+        if said == "multilabel-logits" and self.known:
+            raise self.fail(
+                f"{self.saying}, but the graph makes probabilities of them, and "
+                f"{seen.describe()}; write --head multilabel-probabilities"
+            )
+        if said == "multilabel-probabilities" and not seen.fit_unit:
+            raise self.fail(f"{self.saying}, but {seen.describe()}; write --head multilabel-logits")
+        return said
+
+    def _find_form_of_labels(self) -> Head:
+        """Return whether the sigmoids of independent labels are done, or still to do."""
+        if self.kind == "labels":
+            return "multilabel-probabilities"
+        if self.kind == "logits" or not self.seen.fit_unit:
+            return "multilabel-logits"
+        raise self.fail(
+            f"{self.saying}, and {self.seen.describe()}, which do not show whether the sigmoids "
+            f"are done already; write --head multilabel-probabilities if they are, or --head "
+            f"multilabel-logits"
+        )
+
+    def _decide_classes(self) -> Head:
+        """Return what the scores of classes are that exclude each other, if nothing says more."""
         seen, said = self.seen, self.spec.head
-        if said == "probabilities":
-            self._check_probabilities()
-            return said
+        if self.kind == "labels" and self.is_said and not self.are_exclusive:
+            raise self.fail(
+                f"{self.saying}, but the graph ends in a sigmoid for each class, which makes "
+                f"independent labels of them; write --head multilabel-probabilities, or leave it "
+                f"out"
+            )
         if seen.are_distributions or (self.known and self.is_said):
-            if self.is_said:
+            if self.is_said and said == "logits":
                 raise self.fail(
                     f"{self.saying}, but {seen.describe()}: they are probabilities; write "
                     f"--head probabilities, or leave it out"
                 )
             return "probabilities"
-        if seen.is_total_telling:
+        self._check_total()
+        is_guess = _name_source(self.spec) == "default"
+        is_unclear = said == "softmax" and not self.kind
+        if (seen.fit_unit and (is_guess or is_unclear)) or (seen.total and is_guess):
             raise self.fail(
-                f"{seen.describe()}: they are neither logits nor probabilities; export the model "
-                f"with scores that sum to 1, or give another output with --output-name"
-            )
-        if (seen.fit_unit or seen.total) and self.spec.sources.get("head") == "default":
-            raise self.fail(
-                f"cannot tell what the scores are: {seen.describe()}; pass --head probabilities if "
-                f"they are probabilities, each of its own, or --head logits"
+                f"cannot tell what the scores are: {seen.describe()}; pass --head "
+                f"multilabel-probabilities if they are probabilities, each of its own, --head "
+                f"logits if a softmax makes probabilities of them, or --head multilabel-logits if "
+                f"sigmoids do"
             )
         return "logits"
 
-    def _check_probabilities(self) -> None:
+    def _check_total(self) -> None:
+        """Raise an error if the scores of every image sum to the same number, which is not 1."""
+        if self.seen.is_total_telling and not self.seen.are_distributions:
+            raise self.fail(
+                f"{self.seen.describe()}: they are neither logits nor probabilities; export the "
+                f"model with scores that sum to 1, or give another output with --output-name"
+            )
+
+    def _check_probabilities(self) -> Head:
+        """Check probabilities of classes that exclude each other."""
         seen = self.seen
         if not (seen.low >= -SLACK and seen.high <= 1 + SLACK):
             hint = (
                 "export the model with scores that sum to 1"
                 if seen.total is not None
-                else "write --head logits, or leave it out"
+                else "write --head logits, or multilabel-logits for independent labels"
             )
             raise self.fail(f"{self.saying}, but {seen.describe()}; {hint}")
-        if seen.is_total_telling and not self.known and not seen.are_distributions:
+        if seen.are_distributions or self.kind in ("distribution", "unit"):
+            return "probabilities"
+        if seen.is_total_telling and self.kind != "labels":
             raise self.fail(
                 f"{self.saying}, but {seen.describe()} instead of 1; export the model with scores "
                 f"that sum to 1, or give another output with --output-name"
             )
-
-
-def _see(model: ModelFile, spec: ModelSpec) -> SeenScores | None:
-    """Return what the answers to the probe images are like, None if they are not all finite."""
-    names = "input", "output", "layout", "colour", "range", "mean", "std", "size", "output_scale"
-    feeding = [str(getattr(spec, name)) for name in names]
-    key = (model.sha256, *feeding, get_ort_version(), __version__)
-    if (remembered := recall_parsed("scores", key, _parse_seen)) is not None:
-        return remembered[0]
-    scores, rounding = _score_probes(model, spec)
-    seen = SeenScores.of(scores, rounding) if np.isfinite(scores).all() else None
-    remember("scores", key, {} if seen is None else asdict(seen))
-    return seen
-
-
-def _parse_seen(facts: Mapping[str, Any]) -> tuple[SeenScores | None]:
-    """Return what was remembered, which may be None; raise a ValueError if it cannot have been."""
-    if not facts:
-        return (None,)
-    seen = SeenScores(**facts)
-    counts = seen.images, seen.classes
-    numbers = seen.low, seen.high, seen.least_sum, seen.most_sum, seen.spread, seen.change
-    if not (
-        all(type(count) is int and count >= 1 for count in counts)
-        and all(type(n) is float and math.isfinite(n) for n in (*numbers, seen.rounding))
-        and type(seen.are_sorted) is bool
-        and seen.low <= seen.high
-        and seen.least_sum <= seen.most_sum
-    ):
-        raise ValueError(f"these are no scores of probe images: {facts}")
-    return (seen,)
-
-
-def _score_probes(model: ModelFile, spec: ModelSpec) -> tuple[NDArray[np.float64], float]:
-    """Return the scores (N, K) of the probe images, each run alone, and their rounding."""
-    from onnxplain.graph.batch_proof import make_probe_images, read_fixed_batch
-
-    session = open_session(model.content, Device("cpu"), name=model.path.name)
-    composer, images = HostComposer(ModelSpace.of(spec)), make_probe_images(spec.size)
-    rows = read_fixed_batch(model.proto, spec.input) or 1
-    answers = []
-    for image in images:
-        (raw,) = session.run({spec.input: composer.enter(image[None], rows)}, [spec.output])
-        answers.append(decode_output(raw, rows, spec)[0])
-        rounding = ROUNDING.get(raw.dtype.name, QUANTISED_ROUNDING)
-    return np.stack(answers).astype(np.float64), rounding
+        raise self.fail(
+            f"{self.saying}, of classes that exclude each other, but {seen.describe()} instead of "
+            f"1; write --head multilabel-probabilities if each is a probability of its own"
+        )

@@ -80,7 +80,8 @@ def study_classifier(
     seed : int
         Decides all random draws, together with the names of image, method and metric.
     only_correct : bool
-        Leave out images whose label is not the predicted class.
+        Leave out images whose label is not the predicted class, or whose independent label is not
+        more likely than not.
     heatmaps : path, optional
         A folder in which heatmaps are kept, so that other metrics can use them later.
     retry : bool

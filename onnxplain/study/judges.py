@@ -212,5 +212,6 @@ def _split_model(metric: str, parameters: Mapping[str, Any]) -> tuple[str, list[
 
 def describe_preprocessing(classifier: Classifier) -> Mapping[str, Any]:
     """Return the settings that decide how the classifier sees a photo, without their sources."""
-    described = classifier.provenance.get("preprocessing", {"size": classifier.size})
+    unrecorded = {"size": classifier.size, "outputs": classifier.outputs}
+    described = classifier.provenance.get("preprocessing", unrecorded)
     return {name: value for name, value in described.items() if name != "sources"}

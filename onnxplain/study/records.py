@@ -8,6 +8,7 @@ from typing import Any
 from onnxplain.core.errors import format_in_one_line
 from onnxplain.core.params import get_values
 from onnxplain.core.protocols import Classifier
+from onnxplain.core.scores import is_predicted
 from onnxplain.metrics import MetricResult, to_row
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import Explainer
@@ -70,16 +71,20 @@ class Question:
     def image_row(self, outcome: Subject | Exception) -> Row:
         """Make the row that says how the image is classified, or why that failed.
 
-        The status is ``done`` if the class is right, ``wrong`` if not, ``error`` after a failure.
+        The status is ``done`` if the class is predicted, ``wrong`` if not, ``error`` after a
+        failure. Independent labels may be predicted together, beside others of the image.
         """
         facts = {"key": self.image_key(), "kind": "image", **self._describe()}
         if isinstance(outcome, Exception):
             return {**facts, "status": "error", "error": format_in_one_line(outcome)}
         predicted, target = int(outcome.probabilities.argmax()), self.target
         assert target is not None
+        right = self.item.label is None or is_predicted(
+            outcome.probabilities, target, multilabel=outcome.multilabel
+        )
         return {
             **facts,
-            "status": "done" if predicted == target else "wrong",
+            "status": "done" if right else "wrong",
             "predicted": predicted,
             "predicted_name": self.classifier.class_names[predicted],
             "score": float(outcome.probabilities[target]),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+import pytest
 
 from tests.cli.conftest import Run
 
@@ -35,6 +36,25 @@ def test_exported_graph_gives_scores_and_their_slope_by_the_image(
     along = (slope * direction).reshape(len(pixels), -1).sum(axis=1)
     assert np.isfinite(value).all()
     np.testing.assert_allclose(numeric, along, rtol=0.02, atol=1e-3)
+
+
+@pytest.mark.parametrize("head", ["sigmoid", "multilabel-logits", "logits"])
+@pytest.mark.parametrize("score", ["probability", "log-odds", "logit"])
+def test_gradient_of_a_label_does_not_see_the_other_labels(
+    run: Run, model: Path, tmp_path: Path, head: str, score: str
+):
+    out = tmp_path / "gradient.onnx"
+    result = run("export-gradient", model, "-o", out, "--score", score, "--head", head)
+    assert result.exit_code == 0, result.stderr
+    session = ort.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    image, _ = session.get_inputs()
+    pixels = np.random.default_rng(0).random((1, *image.shape[1:]), np.float32)
+    feeds = {image.name: pixels, "target": np.array([1])}
+    z = ort.InferenceSession(str(model)).run(None, {image.name: pixels})[0][0].astype(float)
+    others = np.log(np.exp(z[[0, 2]]).sum()) if head == "logits" else 0.0
+    odds = z[1] - others
+    expected = {"probability": 1 / (1 + np.exp(-odds)), "log-odds": odds, "logit": z[1]}[score]
+    assert session.run(["target_score"], feeds)[0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_file_that_cannot_be_written_is_one_message(run: Run, model: Path, tmp_path: Path):

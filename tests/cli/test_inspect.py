@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 from pathlib import Path
 
 import onnx
@@ -50,6 +51,12 @@ def test_text_names_sources_and_rates(run: Run, model: Path):
     assert "tiny.toml" in shown
     assert "CPUExecutionProvider" in shown
     assert "evaluations per second by batch size:" in shown
+
+
+def test_independent_labels_are_called_so(run: Run, model: Path):
+    shown = run("inspect", model, "--head", "sigmoid").stdout
+    assert re.search(r"head +multilabel-logits \(independent labels\) +flag --head, graph\n", shown)
+    assert "independent" not in run("inspect", model).stdout
 
 
 def test_photo_is_classified_under_each_preprocessing(run: Run, model: Path, photo: Path):

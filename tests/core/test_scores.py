@@ -1,5 +1,7 @@
 """Scores of one class from the raw outputs of a model."""
 
+import re
+
 import numpy as np
 import pytest
 import scipy.special
@@ -7,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from onnxplain.core.scores import are_probabilities, compute_target_scores, to_probabilities
+from onnxplain.core.data import Case
+from onnxplain.core.scores import (
+    are_probabilities,
+    compute_target_scores,
+    find_fault,
+    is_multilabel,
+    is_predicted,
+    to_probabilities,
+)
 
 LOGITS = arrays(
     np.float32,
@@ -54,6 +64,79 @@ def test_logit_is_the_models_own_or_the_logarithm_of_a_probability():
     assert compute_target_scores(raw, 1, outputs="logits", kind="logit")[0] == 0.75
     scores = compute_target_scores(raw, 1, outputs="probabilities", kind="logit")
     assert scores[0] == pytest.approx(np.log(0.75))
+
+
+@given(LOGITS)
+def test_probabilities_of_labels_equal_scipys_sigmoid(raw):
+    p = to_probabilities(raw, "multilabel-logits")
+    np.testing.assert_allclose(p, scipy.special.expit(raw.astype(float)), rtol=1e-12)
+    of_target = compute_target_scores(raw, 1, outputs="multilabel-logits")
+    np.testing.assert_array_equal(of_target, p[:, 1])
+    np.testing.assert_array_equal(to_probabilities(p, "multilabel-probabilities"), p)
+
+
+@pytest.mark.parametrize("kind", ["log-odds", "logit"])
+@given(LOGITS)
+def test_log_odds_of_a_label_are_its_logit_whatever_the_others(kind, raw):
+    scores = compute_target_scores(raw, 1, outputs="multilabel-logits", kind=kind)
+    np.testing.assert_array_equal(scores, raw[:, 1].astype(float))
+    p = scipy.special.expit(raw.astype(float))
+    of_p = compute_target_scores(p, 1, outputs="multilabel-probabilities", kind=kind)
+    sure = (p[:, 1] > 1e-6) & (p[:, 1] < 1 - 1e-6)
+    expected = scipy.special.logit(p[:, 1])
+    np.testing.assert_allclose(of_p[sure], expected[sure], rtol=1e-9, atol=1e-9)
+    assert np.isfinite(of_p).all()
+
+
+@pytest.mark.parametrize(
+    ("multilabel", "n_classes", "chance"),
+    [(False, 4, 0.25), (False, None, None), (True, 4, 0.5), (True, 2, 0.5), (True, None, 0.5)],
+)
+def test_chance_level_of_a_label_does_not_depend_on_the_number_of_labels(
+    multilabel, n_classes, chance
+):
+    image = np.zeros((2, 2, 3), np.float32)
+    case = Case("photo", image, 0, n_classes=n_classes, multilabel=multilabel)
+    assert case.chance == chance
+
+
+def test_several_labels_are_predicted_and_one_class():
+    p = np.array([0.9, 0.6, 0.5, 0.1])
+    labels = [is_predicted(p, target, multilabel=True) for target in range(4)]
+    classes = [is_predicted(p, target, multilabel=False) for target in range(4)]
+    assert (labels, classes) == ([True, True, False, False], [True, False, False, False])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expected"),
+    [
+        ("logits", False),
+        ("probabilities", False),
+        ("multilabel-logits", True),
+        ("multilabel-probabilities", True),
+    ],
+)
+def test_outputs_tell_whether_classes_are_labels(outputs, expected):
+    assert is_multilabel(outputs) is expected
+
+
+@pytest.mark.parametrize(
+    ("row", "outputs", "fault"),
+    [
+        ([0.9, 0.9, 0.1], "probabilities", "sum to 1.9, .*--head multilabel-probabilities"),
+        ([0.9, 0.9, 0.1], "multilabel-probabilities", None),
+        ([0.3, 0.2, 0.1], "probabilities", None),  # some of the classes
+        ([1 / 255] * 365, "probabilities", None),  # 1 / 365 each, in 8 bits
+        ([2.5, 0.0, 0.0], "multilabel-probabilities", r"lie in \[0, 2.5\]; they are logits"),
+        ([2.5, 0.0, 0.0], "probabilities", r"lie in \[0, 2.5\]; they are logits"),
+        ([2.5, 9.0, 0.0], "logits", None),
+        ([2.5, 9.0, 0.0], "multilabel-logits", None),
+    ],
+)
+def test_probabilities_that_cannot_be_any_are_found(row, outputs, fault):
+    even = np.full(len(row), 1 / len(row))
+    found = find_fault(np.array([even, row], np.float32), outputs)
+    assert (found is None) if fault is None else re.search(fault, found)
 
 
 @pytest.mark.parametrize(

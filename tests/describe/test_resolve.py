@@ -59,8 +59,9 @@ def test_error_on_unknown_normalisation_lists_the_ways_to_give_it(tmp_path: Path
     [
         ({}, "logits"),
         ({"colour": "bgr"}, "probabilities"),
-        ({"layout": "nhwc", "batch": 1}, "sigmoid"),
-        ({"output_rank": 1}, "sigmoid"),
+        ({"layout": "nhwc", "batch": 1}, "probability"),
+        ({"output_rank": 1}, "probability"),
+        ({"layout": "nhwc"}, "multilabel-probabilities"),
         ({"layout": "nhwc", "dtype": "uint8", "range": (0, 255)}, "probabilities"),
         ({"dtype": "float16", "range": (-1, 1)}, "logits"),
         (
@@ -74,8 +75,10 @@ def test_error_on_unknown_normalisation_lists_the_ways_to_give_it(tmp_path: Path
 def test_nets_of_equal_function_give_the_same_scores_when_fed_as_described(
     coding: dict[str, Any], head: str, tmp_path: Path
 ) -> None:
-    w = models.weights((8, 6), classes=1 if head == "sigmoid" else 3)
-    model = save_and_read(models.additive(w, head=head, **coding), tmp_path)
+    w = models.weights((8, 6), classes=1 if head == "probability" else 3)
+    sigmoid = head in ("probability", "multilabel-probabilities")
+    end = "sigmoid" if sigmoid else head
+    model = save_and_read(models.additive(w, head=end, **coding), tmp_path)
     keys = ("colour", "range", "mean", "std")
     flags = {key: coding[key] for key in keys if key in coding}
     spec = resolve_spec(model, flags if "range" in flags else {**flags, "range": (0, 1)})
@@ -85,7 +88,7 @@ def test_nets_of_equal_function_give_the_same_scores_when_fed_as_described(
     encoded = models.encode(images, **{key: getattr(spec, key) for key in keys})
     session = ort.InferenceSession(model.path, providers=["CPUExecutionProvider"])
     (scores,) = session.run([spec.output], {spec.input: encoded})
-    expected = models.additive_scores(w, images, head)
+    expected = models.additive_scores(w, images, end)
     atol = 5e-3 if spec.dtype == "float16" else 2e-5  # float16 keeps three digits
     np.testing.assert_allclose(scores.reshape(1, -1), expected, atol=atol)
 
@@ -166,15 +169,48 @@ def test_head_of_one_number_per_image_must_be_given(
 ) -> None:
     model = save_and_read(models.additive(models.weights((4, 4), 1)), tmp_path)
     flags = {"range": (0, 1), "class_names": ("cat", "dog")}
-    with pytest.raises(ModelError, match=r"--head sigmoid if .* is a probability, or --head logit"):
+    with pytest.raises(ModelError, match=r"--head probability if .* or --head logit"):
         resolve_spec(model, flags)
-    for head in ("logit", "logits"):
+    for head in ("logit", "logits", "multilabel-logits"):
         assert resolve_spec(model, {**flags, "head": head}).head == "logit"
+    for head in ("probability", "probabilities", "multilabel-probabilities"):
+        assert resolve_spec(model, {**flags, "head": head}).head == "probability"
+    with pytest.raises(ModelError, match="says head softmax, but the graph has one number per"):
+        resolve_spec(model, {**flags, "head": "softmax"})
+
+
+@pytest.mark.parametrize("head", ["logit", "probability"])
+def test_head_of_one_number_is_refused_for_several(head: str, tmp_path: Path) -> None:
+    model = save_and_read(models.additive(models.weights((4, 4))), tmp_path)
+    with pytest.raises(ModelError, match=f"says head {head}, but the graph has 3 numbers per"):
+        resolve_spec(model, {"range": (0, 1), "head": head})
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "head"),
+    [
+        ("multi_label_classification", "sigmoid"),
+        ("single_label_classification", "softmax"),
+        ("regression", "logits"),
+        (None, "logits"),
+    ],
+)
+def test_problem_type_of_hugging_face_is_read(
+    problem_type: str | None, head: str, tmp_path: Path
+) -> None:
+    model = save_and_read(models.additive(models.weights((4, 4))), tmp_path)
+    config = {"problem_type": problem_type, "id2label": {"0": "a", "1": "b", "2": "c"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    spec = resolve_spec(model, {"range": (0, 1)})
+    assert spec.head == head
+    source = "config.json (problem_type)" if head != "logits" else "graph"
+    assert spec.sources["head"] == source
+    assert resolve_spec(model, {"range": (0, 1), "head": "logits"}).head == "logits"
 
 
 def test_head_of_one_score_without_a_sigmoid_is_not_guessed(tmp_path: Path) -> None:
     model = save_and_read(models.additive(models.weights((8, 6), classes=1)), tmp_path)
-    with pytest.raises(ModelError, match="--head sigmoid"):
+    with pytest.raises(ModelError, match="--head probability"):
         resolve_spec(model, {"preprocessing": "unit"})
 
 

@@ -12,13 +12,19 @@ from onnxplain.describe.resolve import resolve_spec
 from onnxplain.describe.score_tail import find_head
 from tests.helpers import models
 from tests.helpers.described import save_and_read
-from tests.helpers.tails import CLASSES, KNOWN, SEEN, SOFTMAX, f32, make_tailed, node
+from tests.helpers.tails import CLASSES, KNOWN, LABELS, SEEN, SOFTMAX, f32, make_tailed, node
 
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_probabilities_are_known_by_the_graph(name: str, tmp_path: Path) -> None:
     spec = resolve_spec(save_and_read(make_tailed(KNOWN[name]), tmp_path), {"range": (0, 1)})
     assert (spec.head, spec.sources["head"]) == ("probabilities", "graph")
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_independent_labels_are_known_by_the_graph(name: str, tmp_path: Path) -> None:
+    spec = resolve_spec(save_and_read(make_tailed(LABELS[name]), tmp_path), {"range": (0, 1)})
+    assert (spec.head, spec.sources["head"]) == ("multilabel-probabilities", "graph")
 
 
 @pytest.mark.parametrize("name", SEEN)
@@ -77,8 +83,8 @@ def test_logits_are_known_by_the_graph(name: str, tmp_path: Path) -> None:
     assert find_head(save_and_read(proto, tmp_path), "scores", CLASSES) == "logits"
 
 
-def test_one_number_is_a_sigmoid_only_where_the_graph_says_so(tmp_path: Path) -> None:
-    for head, expected in (("sigmoid", "sigmoid"), ("logits", None)):
+def test_one_number_is_a_probability_only_where_the_graph_says_so(tmp_path: Path) -> None:
+    for head, expected in (("sigmoid", "probability"), ("logits", None)):
         proto = models.additive(models.weights((4, 4), 1), head=head)
         assert find_head(save_and_read(proto, tmp_path), "scores", 1) == expected
 
@@ -97,7 +103,7 @@ def test_softmax_of_four_axes_runs_over_the_classes_or_is_not_known(
 
 
 @pytest.mark.parametrize(
-    ("transform", "head"), [("SOFTMAX", "probabilities"), ("LOGISTIC", "probabilities")]
+    ("transform", "head"), [("SOFTMAX", "probabilities"), ("LOGISTIC", "multilabel-probabilities")]
 )
 def test_linear_classifier_of_the_ml_domain_is_read(
     transform: str, head: str, tmp_path: Path

@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
+from onnxplain.core.data import ScoreKind
+from onnxplain.core.spec import Head
 from onnxplain.gradient import SCORE, GradientRequest, build_gradient, gradient_name
 from onnxplain.runtime.measure import RuntimeMeasure
 from tests.helpers.gradients import PlainMeasure, ints
@@ -165,5 +167,35 @@ def test_gradient_is_that_of_torch_in_float64(kind: type, dynamo: bool) -> None:
     torch.stack(scores).sum().backward()
     expected = wide.grad.numpy()
     np.testing.assert_allclose(outputs[SCORE], [float(s.detach()) for s in scores], rtol=1e-4)
+    error = np.linalg.norm(outputs[gradient_name("x")] - expected) / np.linalg.norm(expected)
+    assert error < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["probability", "log-odds", "logit"])
+@pytest.mark.parametrize("ends_in_sigmoid", [False, True])
+def test_gradient_of_a_label_is_that_of_torch_in_float64(
+    kind: ScoreKind, ends_in_sigmoid: bool
+) -> None:
+    net = make_network(Residual)
+    end = [nn.Sigmoid()] if ends_in_sigmoid else []
+    model = export(nn.Sequential(net, *end).eval(), dynamo=False)
+    x = torch.randn(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    targets = [0, 4, 2]
+    examples = [{"x": x[:n].numpy()} for n in (2, 3)]
+    head: Head = "multilabel-probabilities" if ends_in_sigmoid else "multilabel-logits"
+    request = GradientRequest("x", "y", head=head, kind=kind)
+    gradient = build_gradient(model, request, RuntimeMeasure(), examples)
+    feeds = {"x": x.numpy(), "target": ints(*targets)}
+    outputs = PlainMeasure().run(gradient.SerializeToString(), feeds)
+
+    wide = x.double().requires_grad_()
+    z = net.double()(wide)[range(3), targets]
+    # Log-odds as the difference of what the binary cross-entropy of torch is for 0 and for 1.
+    loss = nn.functional.binary_cross_entropy_with_logits
+    against, for_it = (loss(z, torch.full_like(z, y), reduction="none") for y in (0, 1))
+    scores = torch.exp(-for_it) if kind == "probability" else against - for_it
+    scores.sum().backward()
+    np.testing.assert_allclose(outputs[SCORE], scores.detach().numpy(), rtol=1e-4)
+    expected = wide.grad.numpy()
     error = np.linalg.norm(outputs[gradient_name("x")] - expected) / np.linalg.norm(expected)
     assert error < 1e-5

@@ -36,12 +36,19 @@ from tests.helpers.gradients import (
 @pytest.mark.parametrize("kind", ["probability", "logit", "log-odds"])
 @pytest.mark.parametrize(
     ("end", "head"),
-    [("", "logits"), ("Softmax", "probabilities"), ("Sigmoid", "probabilities")],
+    [
+        ("", "logits"),
+        ("Softmax", "probabilities"),
+        ("Sigmoid", "probabilities"),
+        ("", "multilabel-logits"),
+        ("Sigmoid", "multilabel-probabilities"),
+        ("Softmax", "multilabel-probabilities"),
+    ],
 )
 def test_score_is_that_of_its_formula_and_gradient_that_of_differences(
     kind: ScoreKind, end: str, head: Head
 ) -> None:
-    """In float64; the third model's probabilities do not come from a softmax."""
+    """In float64; the third and the last model's probabilities are of no known function."""
     model, x = make_network(end, np.float64), draw_images(3, np.float64)
     targets = [0, 2, 3]
     request = GradientRequest("x", "y", head=head, kind=kind)
@@ -75,7 +82,7 @@ def test_model_of_one_probability_scores_both_classes() -> None:
     model.graph.node.append(helper.make_node("Slice", ["y", *constants], ["single"]))
     x = draw_images(2)
     p = run_model(model, x)["single"][:, 0]
-    request = GradientRequest("x", "single", head="sigmoid", kind="probability")
+    request = GradientRequest("x", "single", head="probability", kind="probability")
     outputs = run_gradient(build_network_gradient(model, request), x, [0, 1])
     np.testing.assert_allclose(outputs[SCORE], [1 - p[0], p[1]], rtol=1e-5)
     other = run_gradient(build_network_gradient(model, request), x, [1, 0])
@@ -119,11 +126,11 @@ def test_logits_are_found_behind_reshaped_probabilities(end: str, shaping: str) 
     model.graph.input[0].CopyFrom(
         helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", columns])
     )
-    head: Head = "sigmoid" if end == "Sigmoid" else "probabilities"
+    head: Head = "probability" if end == "Sigmoid" else "probabilities"
     request = GradientRequest("x", "y", head=head, kind="log-odds")
     examples = [{"x": x[:n]} for n in (2, 3)]
     gradient = build_gradient(model, request, RuntimeMeasure(), examples)
-    gradients = run_gradient(gradient, x, [1, 1, 1] if head == "sigmoid" else [0, 0, 0])[DX]
+    gradients = run_gradient(gradient, x, [1, 1, 1] if head == "probability" else [0, 0, 0])[DX]
     assert np.isfinite(gradients).all()
     assert (np.abs(gradients).max(axis=1) > 100).all()
 

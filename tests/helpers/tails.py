@@ -127,17 +127,6 @@ KNOWN = {
         softmax,
         {"ax": np.array([1])},
     ),
-    "sigmoids": Tail([node("Sigmoid", ["logits"], ["scores"])], sigmoid),
-    "sigmoids by hand": Tail(
-        [
-            node("Neg", ["logits"], ["n"]),
-            node("Exp", ["n"], ["e"]),
-            node("Add", ["e", "one"], ["d"]),
-            node("Div", ["one", "d"], ["scores"]),
-        ],
-        sigmoid,
-        {"one": f32(1)},
-    ),
     "1 - p and p": Tail(
         [
             node("Sigmoid", ["logits"], ["all"]),
@@ -149,6 +138,19 @@ KNOWN = {
         {**ends(0, 1, 1), "one": f32(1)},
         2,
     ),
+    "1 - p beside p": Tail(
+        [
+            node("Gather", ["logits", "which"], ["z"], axis=1),
+            node("Sigmoid", ["z"], ["p"]),
+            node("Sub", ["one", "p"], ["q"]),
+            node("Unsqueeze", ["p", "ax"], ["p1"]),
+            node("Unsqueeze", ["q", "ax"], ["q1"]),
+            node("Concat", ["p1", "q1"], ["scores"], axis=1),
+        ],
+        lambda z: np.hstack([sigmoid(z)[:, :1], 1 - sigmoid(z)[:, :1]]),
+        {"which": np.array(0), "ax": np.array([1]), "one": f32(1)},
+        2,
+    ),
     "cast to half and back": Tail(
         [
             SOFTMAX,
@@ -156,6 +158,91 @@ KNOWN = {
             node("Cast", ["half"], ["scores"], to=TensorProto.FLOAT),
         ],
         softmax,
+    ),
+}
+
+# The graph tells that these are probabilities of independent labels.
+LABELS = {
+    "sigmoids": Tail([node("Sigmoid", ["logits"], ["scores"])], sigmoid),
+    "sigmoids by hand": Tail(
+        [
+            node("Neg", ["logits"], ["n"]),
+            node("Exp", ["n"], ["e"]),
+            node("Add", ["e", "one"], ["d"]),
+            node("Div", ["one", "d"], ["scores"]),
+        ],
+        sigmoid,
+        {"one": f32(1)},
+    ),
+    "mean of sigmoids": Tail(
+        [
+            node("Sigmoid", ["logits"], ["p"]),
+            node("Mul", ["logits", "third"], ["n"]),
+            node("Sigmoid", ["n"], ["p2"]),
+            node("Mean", ["p", "p2"], ["scores"]),
+        ],
+        lambda z: (sigmoid(z) + sigmoid(z / 3)) / 2,
+        {"third": f32(1 / 3)},
+    ),
+    "sigmoids in percent": Tail(
+        [node("Sigmoid", ["logits"], ["p"]), node("Mul", ["p", "hundred"], ["scores"])],
+        sigmoid,
+        {"hundred": f32(100)},
+    ),
+    "sigmoids kept from 0": Tail(
+        [node("Sigmoid", ["logits"], ["p"]), node("Max", ["p", "eps"], ["scores"])],
+        sigmoid,
+        {"eps": f32(1e-8)},
+    ),
+    "small sigmoids to 0": Tail(
+        [
+            node("Sigmoid", ["logits"], ["p"]),
+            node("Less", ["p", "few"], ["is"]),
+            node("Where", ["is", "no", "p"], ["scores"]),
+        ],
+        sigmoid,
+        {"few": f32(1e-6), "no": f32(0)},
+    ),
+    "absence of labels": Tail(
+        [node("Sigmoid", ["logits"], ["p"]), node("Sub", ["one", "p"], ["scores"])],
+        lambda z: 1 - sigmoid(z),
+        {"one": f32(1)},
+    ),
+    "some of the labels": Tail(
+        [
+            node("Sigmoid", ["logits"], ["p"]),
+            node("Slice", ["p", "from", "to", "ax"], ["scores"]),
+        ],
+        lambda z: sigmoid(z)[:, 1:],
+        ends(1, CLASSES, 1),
+        CLASSES - 1,
+    ),
+    "a head for each label": Tail(
+        [
+            node("Split", ["logits", "parts"], ["z0", "z1", "z2"], axis=1),
+            *(node("Sigmoid", [f"z{i}"], [f"p{i}"]) for i in range(3)),
+            node("Concat", ["p0", "p1", "p2"], ["scores"], axis=1),
+        ],
+        sigmoid,
+        {"parts": np.array([1, 1, CLASSES - 2])},
+    ),
+    "sigmoids in a column": Tail(
+        [
+            node("Reshape", ["logits", "maps"], ["tall"]),
+            node("Sigmoid", ["tall"], ["p"]),
+            node("Reshape", ["p", "rows"], ["scores"]),
+        ],
+        sigmoid,
+        {"maps": np.array([-1, CLASSES, 1, 1]), "rows": np.array([-1, CLASSES])},
+    ),
+    "two labels": Tail(
+        [
+            node("Slice", ["logits", "from", "to", "ax"], ["two"]),
+            node("Sigmoid", ["two"], ["scores"]),
+        ],
+        lambda z: sigmoid(z)[:, :2],
+        ends(0, 2, 1),
+        2,
     ),
 }
 

@@ -1,4 +1,4 @@
-"""SP, LIME and RISE as plain loops over one masked image at a time.
+"""SP, LIME, RISE and MP2 as plain loops over one masked image at a time.
 
 Written from the papers, without the masks, the engine or any fast path of the package.
 `score` takes an image (H, W, 3) and returns a number; `fill` is a picture of the same shape.
@@ -114,3 +114,28 @@ def rise(
         total += score(compose(image, fill, 1 - mask)) * mask
         count += mask
     return total / (count if coverage else len(kept) * p_keep)
+
+
+def mp2_order(
+    score: Score, image: Array, fill: Array, grid: int, per_step: int, stop: float
+) -> list[int]:
+    """Return the cells that MP2 removes, in order, until the score is at most `stop` (sec. 3.3).
+
+    Cells are blocks of pixels: a mask of cells that is enlarged without interpolation. Every step
+    tries every cell that is left.
+    """
+    rows, columns, _ = image.shape
+    down, across = rows // grid, columns // grid
+
+    def remove(cells: list[int]) -> float:
+        removed = np.zeros((rows, columns))
+        for cell in cells:
+            top, left = cell // grid * down, cell % grid * across
+            removed[top : top + down, left : left + across] = 1
+        return score(compose(image, fill, removed))
+
+    order: list[int] = []
+    while len(order) < grid**2 and remove(order) > stop:
+        left = [cell for cell in range(grid**2) if cell not in order]
+        order += sorted(left, key=lambda cell: remove([*order, cell]))[:per_step]
+    return order

@@ -73,7 +73,7 @@ def test_a_model_of_any_declared_batch_takes_any_number_of_images(
     np.testing.assert_allclose(grads, w[targets], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("head", ["sigmoid", "logit"])
+@pytest.mark.parametrize("head", ["probability", "logit"])
 @pytest.mark.parametrize("output_rank", [1, 2])
 @pytest.mark.parametrize("kind", ["probability", "log-odds"])
 def test_one_number_per_image_has_the_gradient_of_its_sigmoid(
@@ -82,7 +82,7 @@ def test_one_number_per_image_has_the_gradient_of_its_sigmoid(
     """Log-odds of the second class are the weighted sum of the pixels."""
     w = models.weights((6, 6), 1) * 0.1
     model = models.additive(
-        w, head="sigmoid" if head == "sigmoid" else "logits", output_rank=output_rank
+        w, head="sigmoid" if head == "probability" else "logits", output_rank=output_rank
     )
     flags = {"range": (0, 1), "class_names": ("no", "yes"), "head": head}
     path = models.save(model, tmp_path / "net.onnx")
@@ -93,6 +93,25 @@ def test_one_number_per_image_has_the_gradient_of_its_sigmoid(
     slope = np.ones(2) if kind == "log-odds" else p * (1 - p)
     expected = np.array([1, -1])[:, None, None, None] * slope[:, None, None, None] * w
     np.testing.assert_allclose(grads, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["logits", "sigmoid"])
+@pytest.mark.parametrize("output_rank", [2, 4])
+@pytest.mark.parametrize("kind", ["probability", "log-odds", "logit"])
+def test_label_has_the_gradient_of_its_own_sigmoid(
+    tmp_path: Path, head: str, output_rank: int, kind: str
+) -> None:
+    """Log-odds of a label are the weighted sum of the pixels, whatever the other labels are."""
+    w = models.weights((6, 6), 4)
+    model = models.additive(w, head=head, output_rank=output_rank)
+    path = models.save(model, tmp_path / "net.onnx")
+    flags = {"range": (0, 1), "head": "sigmoid"}
+    classifier = load_classifier(path, device="cpu", batch_size=2, flags=flags)
+    images, targets = np.random.default_rng(0).random((3, 6, 6, 3), np.float32), np.array([3, 0, 1])
+    _, grads = classifier.gradients().score_grads(images, targets, kind)  # type: ignore[arg-type]
+    p = 1 / (1 + np.exp(-models.additive_scores(w, images)[range(3), targets]))
+    slope = p * (1 - p) if kind == "probability" else np.ones(3)
+    np.testing.assert_allclose(grads, slope[:, None, None, None] * w[targets], atol=1e-5)
 
 
 def test_when_memory_runs_out_the_batch_is_halved_and_the_gradients_stay(

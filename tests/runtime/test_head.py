@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from onnxplain.core.errors import ModelError
-from onnxplain.runtime.head import decode_scores, get_outputs
+from onnxplain.core.spec import OUTPUTS
+from onnxplain.runtime.head import decode_scores
 from tests.helpers import models
 from tests.helpers.specs import SIZE, classifier_of, photos, spec_of
 
@@ -21,10 +22,25 @@ def test_axes_of_size_one_are_dropped(head: str) -> None:
     )
 
 
-def test_sigmoid_becomes_two_probabilities() -> None:
+@pytest.mark.parametrize("output_rank", [2, 4])
+@pytest.mark.parametrize(
+    ("head", "end"), [("multilabel-logits", "logits"), ("multilabel-probabilities", "sigmoid")]
+)
+def test_scores_of_independent_labels_are_those_of_the_graph(
+    head: str, end: str, output_rank: int
+) -> None:
+    w, images = models.weights(SIZE), photos(3)
+    model = models.additive(w, head=end, output_rank=output_rank)
+    classifier = classifier_of(model, spec_of(head=head))
+    assert classifier.outputs == head
+    expected = models.additive_scores(w, images, end)
+    np.testing.assert_allclose(classifier.scores(images), expected, rtol=0, atol=2e-5)
+
+
+def test_one_probability_becomes_two() -> None:
     w, images = models.weights(SIZE, 1), photos(3)
     classifier = classifier_of(
-        models.additive(w, head="sigmoid"), spec_of(head="sigmoid", classes=2)
+        models.additive(w, head="sigmoid"), spec_of(head="probability", classes=2)
     )
     p = models.additive_scores(w, images, "sigmoid")
     assert classifier.outputs == "probabilities"
@@ -70,14 +86,18 @@ def test_wrong_number_of_classes_is_an_error_that_names_the_shape() -> None:
     [
         ("logits", "logits"),
         ("logit", "logits"),
-        ("sigmoid", "probabilities"),
+        ("probability", "probabilities"),
         ("probabilities", "probabilities"),
+        ("multilabel-logits", "multilabel-logits"),
+        ("multilabel-probabilities", "multilabel-probabilities"),
     ],
 )
 def test_scores_of_every_head_are_float32_of_a_known_kind(head: str, outputs: str) -> None:
     spec = spec_of(head=head, classes=2)
-    assert get_outputs(spec) == outputs
-    raw = np.array([[0.25], [0.5]] if head in ("logit", "sigmoid") else [[0.75, 0.25], [0.5, 0.5]])
+    assert OUTPUTS[spec.head] == outputs
+    raw = np.array(
+        [[0.25], [0.5]] if head in ("logit", "probability") else [[0.75, 0.25], [0.5, 0.5]]
+    )
     scores = decode_scores(raw, 2, spec)
     assert scores.dtype == np.float32
     assert scores[:, 1].tolist() == [0.25, 0.5]

@@ -14,14 +14,16 @@ from onnxplain.core.scores import to_probabilities
 from onnxplain.graph.load import read_model
 from onnxplain.inspection import inspect_model
 from onnxplain.loading import gradient_graph
-from onnxplain.runtime import OnnxClassifier, load_classifier, seen_head
-from onnxplain.runtime.seen_head import SeenScores, settle_head
+from onnxplain.runtime import OnnxClassifier, load_classifier, seen_scores
+from onnxplain.runtime.seen_head import settle_head
+from onnxplain.runtime.seen_scores import SeenScores
 from tests.conftest import shared
 from tests.helpers import models
 from tests.helpers.specs import photos, session_of, spec_of
 from tests.helpers.tails import (
     CLASSES,
     KNOWN,
+    LABELS,
     SEEN,
     SIZE,
     SOFTMAX,
@@ -30,6 +32,7 @@ from tests.helpers.tails import (
     f32,
     make_tailed,
     node,
+    sigmoid,
 )
 
 UNIT = {"preprocessing": "unit"}
@@ -46,20 +49,33 @@ def check_refused(model: ModelProto, folder: Path, match: str, **flags: Any) -> 
     assert str(caught.value).startswith("net.onnx: ")
 
 
-@pytest.mark.parametrize("name", [*KNOWN, *SEEN])
+@pytest.mark.parametrize("name", [*KNOWN, *LABELS, *SEEN])
 def test_probabilities_are_those_that_the_graph_makes(name: str, tmp_path: Path) -> None:
-    tail = {**KNOWN, **SEEN}[name]
+    tail = {**KNOWN, **LABELS, **SEEN}[name]
     classifier, images = load(make_tailed(tail), tmp_path), photos(6, SIZE)
-    assert classifier.spec.sources["head"] == ("graph" if name in KNOWN else "seen")
+    assert classifier.spec.sources["head"] == ("seen" if name in SEEN else "graph")
+    assert classifier.outputs == ("multilabel-" if name in LABELS else "") + "probabilities"
     scores = to_probabilities(classifier.scores(images), classifier.outputs)
     np.testing.assert_allclose(scores, compute_probabilities(tail, images), rtol=0, atol=6e-4)
 
 
 @pytest.mark.parametrize(
-    "name", ["plus eps", "exp of log-softmax", "stacked heads", "1 - p and p", "percent"]
+    "name",
+    [
+        "plus eps",
+        "exp of log-softmax",
+        "stacked heads",
+        "1 - p and p",
+        "percent",
+        "sigmoids",
+        "sigmoids by hand",
+        "sigmoids in a column",
+        "sigmoids in percent",
+        "two labels",
+    ],
 )
 def test_gradient_graph_has_the_slopes_of_the_probabilities(name: str, tmp_path: Path) -> None:
-    tail = {**KNOWN, **SEEN}[name]
+    tail = {**KNOWN, **LABELS, **SEEN}[name]
     proto = make_tailed(tail)
     path = models.save(proto, tmp_path / "net.onnx")
     content = gradient_graph(path, **UNIT)
@@ -88,7 +104,7 @@ def test_what_the_graph_tells_keeps_its_source(tmp_path: Path) -> None:
     assert (classifier.spec.head, classifier.spec.sources["head"]) == ("logits", "graph")
 
 
-@pytest.mark.parametrize("name", ["plus eps", "stacked heads", "sigmoids by hand"])
+@pytest.mark.parametrize("name", ["plus eps", "stacked heads"])
 def test_probabilities_that_are_said_to_be_logits_are_an_error(name: str, tmp_path: Path) -> None:
     proto = make_tailed({**KNOWN, **SEEN}[name])
     text = r"flag --head says logits, but its answers to 7 .* write --head probabilities"
@@ -101,6 +117,99 @@ def test_logits_that_are_said_to_be_probabilities_are_an_error(tmp_path: Path) -
     proto = make_tailed([node("Identity", ["logits"], ["scores"])])
     text = r"flag --head says probabilities, but its answers .* lie in \[-.*write --head logits"
     check_refused(proto, tmp_path, text, head="probabilities")
+
+
+LOGITS = [node("Identity", ["logits"], ["scores"])]
+HIDDEN_LOGITS = [node("LeakyRelu", ["logits"], ["scores"])]
+SIGMOID = LABELS["sigmoids"]
+# A sigmoid that the graph does not show.
+HIDDEN_SIGMOID = Tail(
+    [node("Softplus", ["logits"], ["s"]), node("Sub", ["logits", "s"], ["l"]),
+     node("Exp", ["l"], ["scores"])],
+    sigmoid,
+)  # fmt: skip
+HIDDEN_SOFTMAX = SEEN["stacked heads"]
+
+SAYINGS: dict[tuple[str, str], str] = {
+    ("logits", "sigmoid"): "multilabel-logits",
+    ("logits", "softmax"): "logits",
+    ("logits", "multilabel-logits"): "multilabel-logits",
+    ("logits", "multilabel-probabilities"): r"lie in \[-.*write --head multilabel-logits$",
+    ("hidden logits", "sigmoid"): "multilabel-logits",
+    ("hidden logits", "softmax"): "logits",
+    ("hidden logits", "multilabel-logits"): "multilabel-logits",
+    ("sigmoid", "sigmoid"): "multilabel-probabilities",
+    ("sigmoid", "softmax"): "ends in a sigmoid for each class.*multilabel-probabilities",
+    ("sigmoid", "logits"): "ends in a sigmoid for each class.*multilabel-probabilities",
+    ("sigmoid", "probabilities"): "instead of 1; write --head multilabel-probabilities",
+    ("sigmoid", "multilabel-logits"): "makes probabilities of them.*multilabel-probabilities$",
+    ("sigmoid", "multilabel-probabilities"): "multilabel-probabilities",
+    ("hidden sigmoid", "sigmoid"): "do not show whether the sigmoids are done already",
+    ("hidden sigmoid", "softmax"): "cannot tell .*multilabel-probabilities if .*--head logits if",
+    ("hidden sigmoid", "probabilities"): "instead of 1; write --head multilabel-probabilities",
+    ("hidden sigmoid", "multilabel-logits"): "multilabel-logits",
+    ("hidden sigmoid", "multilabel-probabilities"): "multilabel-probabilities",
+    ("softmax", "sigmoid"): "ends in a softmax.*excludes the others; write --head probabilities",
+    ("softmax", "softmax"): "probabilities",
+    ("softmax", "multilabel-logits"): "excludes the others; write --head probabilities",
+    ("softmax", "multilabel-probabilities"): "excludes the others; write --head probabilities",
+    ("some of a softmax", "sigmoid"): "ends in a softmax.*write --head probabilities",
+    ("some of a softmax", "softmax"): "probabilities",
+    ("hidden softmax", "sigmoid"): "each row is a distribution.*write --head probabilities",
+    ("hidden softmax", "softmax"): "probabilities",
+    ("hidden softmax", "multilabel-probabilities"): "each row is a distribution",
+}
+TAILS = {
+    "logits": LOGITS,
+    "hidden logits": HIDDEN_LOGITS,
+    "sigmoid": SIGMOID,
+    "hidden sigmoid": HIDDEN_SIGMOID,
+    "softmax": KNOWN["softmax"],
+    "some of a softmax": KNOWN["background left out"],
+    "hidden softmax": HIDDEN_SOFTMAX,
+}
+
+
+@pytest.mark.parametrize(("tail", "head"), SAYINGS)
+def test_what_is_said_of_labels_must_agree_with_graph_and_answers(
+    tail: str, head: str, tmp_path: Path
+) -> None:
+    proto, expected = make_tailed(TAILS[tail]), SAYINGS[tail, head]
+    if " " in expected:
+        check_refused(proto, tmp_path, expected, head=head)
+        return
+    spec = load(proto, tmp_path, head=head).spec
+    assert spec.head == expected
+    told = "seen" if tail.startswith("hidden") else "graph"
+    is_form_seen = head in ("sigmoid", "softmax")
+    assert spec.sources["head"] == ("flag --head" + (f", {told}" if is_form_seen else ""))
+
+
+@pytest.mark.parametrize(
+    ("tail", "problem_type", "expected"),
+    [
+        ("logits", "multi_label_classification", "multilabel-logits"),
+        ("sigmoid", "multi_label_classification", "multilabel-probabilities"),
+        ("softmax", "multi_label_classification", r"\(problem_type\) says sigmoid, which is for"),
+        ("logits", "single_label_classification", "logits"),
+        ("softmax", "single_label_classification", "probabilities"),
+        ("sigmoid", "single_label_classification", r"\(problem_type\) says softmax, but the graph"),
+    ],
+)
+def test_problem_type_of_hugging_face_must_agree_with_the_graph(
+    tail: str, problem_type: str, expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(f'{{"problem_type": "{problem_type}"}}')
+    if "problem_type" in expected:
+        check_refused(make_tailed(TAILS[tail]), tmp_path, expected)
+    else:
+        assert load(make_tailed(TAILS[tail]), tmp_path).spec.head == expected
+
+
+def test_answers_that_are_not_finite_do_not_show_whether_a_sigmoid_is_done(tmp_path: Path) -> None:
+    proto = make_tailed([node("Div", ["logits", "no"], ["scores"])], no=f32(0))
+    check_refused(proto, tmp_path, "flag --head says sigmoid, and .* not finite", head="sigmoid")
+    assert load(proto, tmp_path, head="multilabel-logits").outputs == "multilabel-logits"
 
 
 NO_SCORES: dict[str, tuple[list[NodeProto], str]] = {
@@ -125,6 +234,10 @@ NO_SCORES: dict[str, tuple[list[NodeProto], str]] = {
         [node("TopK", ["logits", "k"], ["v", "n"]), node("Softmax", ["v"], ["scores"], axis=1)],
         "sorted, as the values of a TopK",
     ),
+    "logarithm of sigmoids": (
+        [node("Sigmoid", ["logits"], ["p"]), node("Log", ["p"], ["scores"])],
+        "logarithms of a sigmoid for each class",
+    ),
     "nothing but 0": (
         [node("Mul", ["logits", "no"], ["scores"])],
         "every class has the same score",
@@ -132,7 +245,7 @@ NO_SCORES: dict[str, tuple[list[NodeProto], str]] = {
 }
 
 
-@pytest.mark.parametrize("head", [None, "logits", "probabilities"])
+@pytest.mark.parametrize("head", [None, "logits", "probabilities", "sigmoid"])
 @pytest.mark.parametrize("name", NO_SCORES)
 def test_what_is_no_score_of_classes_is_an_error_whatever_is_said(
     name: str, head: str | None, tmp_path: Path
@@ -148,8 +261,11 @@ def test_scores_in_the_unit_that_nothing_explains_need_a_word(tmp_path: Path) ->
         lambda z: np.abs(np.tanh(z)),
     )
     proto, images = make_tailed(tail), photos(4, SIZE)
-    check_refused(proto, tmp_path, "cannot tell what the scores are: .*--head probabilities if")
-    classifier = load(proto, tmp_path, head="probabilities")
+    text = (
+        "cannot tell what the scores are: .*--head multilabel-probabilities if .*--head logits if"
+    )
+    check_refused(proto, tmp_path, text)
+    classifier = load(proto, tmp_path, head="multilabel-probabilities")
     np.testing.assert_allclose(
         classifier.scores(images), compute_probabilities(tail, images), rtol=1e-4, atol=1e-5
     )
@@ -169,11 +285,22 @@ def test_equal_sums_of_scores_that_hardly_change_tell_nothing(
 
 def test_one_number_is_checked(tmp_path: Path) -> None:
     logit = models.additive(20 * models.weights(SIZE, 1))
-    sigmoid = models.additive(20 * models.weights(SIZE, 1), head="sigmoid")
-    check_refused(logit, tmp_path, "write --head logit$", head="sigmoid")
-    check_refused(sigmoid, tmp_path, "write --head sigmoid$", head="logit")
-    assert load(logit, tmp_path, head="logit").outputs == "logits"
-    assert load(sigmoid, tmp_path).outputs == "probabilities"
+    probability = models.additive(20 * models.weights(SIZE, 1), head="sigmoid")
+    check_refused(logit, tmp_path, "write --head logit$", head="probability")
+    check_refused(probability, tmp_path, "write --head probability$", head="logit")
+    for head in ("logit", "sigmoid"):
+        assert load(logit, tmp_path, head=head).outputs == "logits"
+    for head in (None, "probability", "sigmoid"):
+        assert load(probability, tmp_path, head=head).outputs == "probabilities"
+
+
+def test_form_of_one_number_must_be_plain_to_see(tmp_path: Path) -> None:
+    proto = models.additive(models.weights(SIZE, 1), head="sigmoid")
+    proto.graph.node[-1].output[0] = "p"
+    proto.graph.node.extend([node("Abs", ["p"], ["scores"])])  # an operator that is not followed
+    text = "do not show whether the sigmoid is done already; write --head probability if"
+    check_refused(proto, tmp_path, text, head="sigmoid")
+    assert load(proto, tmp_path, head="probability").outputs == "probabilities"
 
 
 def make_quantised(shown: str) -> ModelProto:
@@ -211,7 +338,7 @@ def test_what_was_seen_is_remembered_by_the_model_and_how_it_is_fed(
     for entry in (cache / "scores").iterdir():  # as another version of the package wrote it
         entry.write_text(entry.read_text().replace('"change"', '"other"'))
     assert settle_head(model, spec) == settled
-    monkeypatch.setattr(seen_head, "open_session", None)  # must not be called
+    monkeypatch.setattr(seen_scores, "open_session", None)  # must not be called
     assert settle_head(model, spec) == settled
 
 

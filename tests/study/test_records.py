@@ -94,7 +94,7 @@ def test_score_row_holds_the_result_and_all_parameters(question: Question):
 
 
 def test_preprocessing_is_described_without_its_sources(net: Net):
-    assert describe_preprocessing(net) == {"size": (16, 16)}
+    assert describe_preprocessing(net) == {"size": (16, 16), "outputs": "probabilities"}
 
     class Described(Net):
         provenance = {"preprocessing": {"size": 9, "sources": {"size": "flag"}}}  # noqa: RUF012

@@ -23,7 +23,12 @@ from onnxplain.core.data import Case, Heatmap, Image, Images, Size
 from onnxplain.core.flow import FillQuery, Flow, MaskQuery
 from onnxplain.core.params import Parametrised
 from onnxplain.core.protocols import Classifier, Fill
-from onnxplain.core.scores import are_probabilities, to_probabilities
+from onnxplain.core.scores import (
+    are_probabilities,
+    is_multilabel,
+    is_predicted,
+    to_probabilities,
+)
 from onnxplain.image import resize
 from onnxplain.masks.families import ArrayMasks
 from onnxplain.metrics.base import Direction, MetricResult
@@ -39,6 +44,9 @@ Recogniser: TypeAlias = Callable[[Images], ArrayLike]
 @dataclass(frozen=True)
 class StillRecognised(Parametrised):
     """Whether a classifier's top class is still the target when the object is removed.
+
+    For a classifier of independent labels: whether it still finds the target more likely than
+    not.
 
     The mean over images is the accuracy row of table 1 of [1]_, where Inception-v3 recognises
     and another classifier is explained. The case's boxes are removed.
@@ -75,17 +83,20 @@ class StillRecognised(Parametrised):
             classes: NDArray[Any] | None = reply.classes
             assert classes is not None
         else:
-            after = yield from fill_object(case, self.fill, self.name)
-            classes = _recognise(self.recognise, np.stack([case.image, after]), case)
+            filled = yield from fill_object(case, self.fill, self.name)
+            classes = _recognise(self.recognise, np.stack([case.image, filled]), case)
         top_before, top_after = (int(top) for top in classes.argmax(axis=1))
+        by = self.recognise
+        multilabel = by.multilabel if isinstance(by, ClassifierRecogniser) else case.multilabel
+        before, after = (is_predicted(row, case.target, multilabel=multilabel) for row in classes)
         details = {
             "top_before": top_before,
             "top_after": top_after,
-            "recognised_before": top_before == case.target,
+            "recognised_before": before,
             "score_before": float(classes[0, case.target]),
             "score_after": float(classes[1, case.target]),
         }
-        return MetricResult(float(top_after == case.target), details)
+        return MetricResult(float(after), details)
 
 
 @dataclass(frozen=True)
@@ -169,16 +180,28 @@ def make_still_recognised(
     return StillRecognised(recognise=by if by is None or callable(by) else make_recogniser(by))
 
 
-def make_recogniser(classifier: Classifier) -> Recogniser:
-    """Make a function that gives a classifier's probabilities for images of any size."""
-    size, outputs = classifier.size, classifier.outputs
+@dataclass(frozen=True, eq=False)
+class ClassifierRecogniser:
+    """A function that gives a classifier's probabilities for images of any size."""
 
-    def recognise(images: Images) -> NDArray[np.float64]:
+    classifier: Classifier
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether its classes are independent labels."""
+        return is_multilabel(self.classifier.outputs)
+
+    def __call__(self, images: Images) -> NDArray[np.float64]:
+        """Return the probabilities (N, K) of images (N, H, W, 3)."""
+        size = self.classifier.size
         if images.shape[1:3] != size:
             images = np.stack([resize(image, size, antialias=True) for image in images])
-        return to_probabilities(classifier.scores(images), outputs)
+        return to_probabilities(self.classifier.scores(images), self.classifier.outputs)
 
-    return recognise
+
+def make_recogniser(classifier: Classifier) -> Recogniser:
+    """Make a function that gives a classifier's probabilities for images of any size."""
+    return ClassifierRecogniser(classifier)
 
 
 def _recognise(recognise: Recogniser, images: Images, case: Case) -> NDArray[Any]:

@@ -30,8 +30,9 @@ from onnxplain.metrics.base import Direction, MetricResult
 class FillScore(Parametrised):
     """Score of the target when the whole image is removed.
 
-    It is near 1 / K for a neutral fill. Its details hold the top class, its probability and
-    the entropy in nats, which is at most ``log(K)``. The heatmap is ignored.
+    It is near chance level for a neutral fill: 1 / K, or one half for an independent label. Its
+    details hold the top class, its probability and the entropy in nats, which is at most
+    ``log(K)``, or ``K log(2)`` for K independent labels. The heatmap is ignored.
 
     Parameters
     ----------
@@ -58,11 +59,12 @@ class FillScore(Parametrised):
         assert reply.classes is not None
         (classes,) = reply.classes
         top = int(classes.argmax())
+        outcomes = np.stack([classes, 1 - classes], axis=1) if case.multilabel else [classes]
         details = {
             "top": top,
             "top_probability": float(classes[top]),
-            "entropy": entropy(classes),
-            "chance": 1 / len(classes),
+            "entropy": sum(entropy(p) for p in outcomes),
+            "chance": case.chance,
         }
         return MetricResult(float(reply.scores[0]), details)
 

@@ -28,6 +28,8 @@ T = TypeVar("T")
 class LabelBias(Parametrised):
     """Share of a method's samples that fall into the few most common top classes.
 
+    Of independent labels, the top class of a sample is its most probable label.
+
     20.5 % of LIME's grey samples fall into three of ImageNet's classes, whatever the image;
     inpainted samples hardly favour any [1]_.
 

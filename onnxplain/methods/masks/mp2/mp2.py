@@ -99,8 +99,8 @@ class MP2(Parametrised):
     blur_sigma : float
         Standard deviation, in pixels, of the blur with ``look_ahead=blur``.
     chance : float, optional
-        Probability at which the mask stops growing; one over the number of classes if not
-        given. A higher value stops earlier, with a smaller mask.
+        Probability at which the mask stops growing. If not given: one over the number of classes,
+        or one half for an independent label. A higher value stops earlier, with a smaller mask.
     max_area : float
         Share of the cells at which the mask stops growing in any case.
 
@@ -168,7 +168,12 @@ class MP2(Parametrised):
     ] = 10.0
     chance: Annotated[
         float | None,
-        Param("stop at this probability; 1 / number of classes if not given", gt=0, lt=1),
+        Param(
+            "stop at this probability; if not given, 1 / number of classes, or 0.5 for an "
+            "independent label",
+            gt=0,
+            lt=1,
+        ),
     ] = None
     max_area: Annotated[
         float, Param("largest share of the cells that may be removed", gt=0, le=1)
@@ -318,14 +323,14 @@ class MP2(Parametrised):
     def _find_chance(self, case: Case) -> float:
         """Find the probability at which to stop.
 
-        It is slightly above ``1 / n_classes``, so that equal probabilities of all classes
-        reach it however they are rounded.
+        It is slightly above chance level, so that equal probabilities of all classes reach it
+        however they are rounded.
         """
         if self.chance is not None:
             return self.chance
-        if case.n_classes is None:
+        if case.chance is None:
             raise ValueError("MP2: the case has no number of classes; pass chance")
-        return (1 + 1e-6) / case.n_classes
+        return (1 + 1e-6) * case.chance
 
     @property
     def _limit(self) -> int:
