@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Attribution, Case, Size
 from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised, shrink_default
-from onnxplain.image import resize
+from onnxplain.masks.enlarge import make_bilinear_matrix
 from onnxplain.masks.families import UnionMasks, list_corners, place_patches, prepend_empty_mask
 
 
@@ -110,9 +110,11 @@ class SP(Parametrised):
         size: Size,
     ) -> NDArray[np.float32]:
         """Enlarge the coarse map to image size."""
-        if self.align == "stretch":
-            return resize(coarse, size)
-        weigh = _weigh_by_centres if self.align == "center" else _weigh_covering
+        weigh = {
+            "center": _weigh_by_centres,
+            "stretch": _weigh_stretched,
+            "accumulate": _weigh_covering,
+        }[self.align]
         down = weigh(rows, self.patch, size[0])
         across = weigh(columns, self.patch, size[1])
         total = down @ coarse @ across.T
@@ -125,6 +127,11 @@ def _weigh_by_centres(starts: NDArray[np.int64], patch: int, side: int) -> NDArr
     centres = starts + (patch - 1) / 2
     identity = np.eye(len(starts))
     return np.stack([np.interp(np.arange(side), centres, row) for row in identity], axis=1)
+
+
+def _weigh_stretched(starts: NDArray[np.int64], patch: int, side: int) -> NDArray[np.float64]:
+    """Return the weights (side, patches) that enlarge the map over the whole side."""
+    return make_bilinear_matrix(len(starts), side, "mirror")
 
 
 def _weigh_covering(starts: NDArray[np.int64], patch: int, side: int) -> NDArray[np.float64]:
