@@ -24,8 +24,10 @@ from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised, shrink_default
 from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import ArrayMasks, CellMasks
-from onnxplain.methods.masks.optim import Adam, FloatArray, check_grid, sigmoid
+from onnxplain.methods.masks.optim import Adam, FloatArray, check_grid, logit, sigmoid
 from onnxplain.methods.masks.questions import ask_fills, ask_slopes, project_slope
+
+SMALLEST = float(np.finfo(np.float64).eps)  # of a pixel's probability, as in the authors' program
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class FIDO(Parametrised):
         ``preservation`` seeks the smallest part that keeps the class, ``deletion`` the
         smallest part whose removal destroys the class.
     grid : int
-        Cells per side of the mask. The logits of the cells are enlarged bilinearly.
+        Cells per side of the mask. The probabilities of the cells are enlarged bilinearly.
     n_steps : int
         Steps of Adam; the learning rate falls linearly to 0 over them.
     n_samples : int
@@ -139,8 +141,8 @@ class FIDO(Parametrised):
         for step in range(self.n_steps):
             score, by_logit = yield from differentiate(case, logits, enlarge, rng)
             weight = self.sparsity * (min(step / self.warm_up, 1) if self.warm_up else 1)
-            dropped = sigmoid(enlarge.pixels(logits))
-            by_sparsity = enlarge.cells(dropped * (1 - dropped))
+            p = sigmoid(logits)
+            by_sparsity = p * (1 - p) * enlarge.cells(np.ones(case.size))
             learning_rate = self.learning_rate * (1 - step / self.n_steps)
             slope = sign * (by_logit + weight * by_sparsity)  # eq. 1 and 2
             change, adam = adam.update(slope, learning_rate)
@@ -157,15 +159,18 @@ class FIDO(Parametrised):
     ) -> Flow[tuple[float, FloatArray]]:
         """Return the mean log-odds under relaxed masks, and their derivative for each logit."""
         u = rng.uniform(1e-6, 1 - 1e-6, (self.n_samples, *case.size))
-        noise = np.log(u) - np.log1p(-u)
-        dropped = sigmoid((enlarge.pixels(logits) + noise) / self.temperature)
+        p = sigmoid(logits)
+        # Log-odds of 0 and 1 are infinite; rounding gives such probabilities far from 0.5.
+        p_pixel = np.clip(enlarge.pixels(p), SMALLEST, 1 - SMALLEST)
+        dropped = sigmoid((logit(p_pixel) + logit(u)) / self.temperature)
         fills = yield from ask_fills(ArrayMasks(np.round(dropped).astype(np.float32)))
         delta = fills - case.image
         composed = case.image + dropped[..., None].astype(np.float32) * delta
         scores, slopes = yield from ask_slopes(composed, "log-odds")
         by_mask = project_slope(slopes, delta)
-        by_pixel = by_mask * dropped * (1 - dropped) / self.temperature
-        return float(scores.mean()), enlarge.cells(by_pixel.mean(axis=0))
+        by_pixel = (by_mask * dropped * (1 - dropped)).mean(axis=0) / self.temperature
+        by_pixel /= p_pixel * (1 - p_pixel)  # slope of the log-odds of a probability
+        return float(scores.mean()), p * (1 - p) * enlarge.cells(by_pixel)
 
     def _estimate(
         self, case: Case, logits: FloatArray, enlarge: Enlargement, rng: np.random.Generator
