@@ -36,7 +36,9 @@ def test_bilinear_enlargement_equals_resizing() -> None:
     np.testing.assert_allclose(enlarged, resize(cells, (9, 14)), atol=1e-6)
 
 
-@pytest.mark.parametrize(("cells", "pixels"), [(1, 5), (2, 9), (5, 5), (7, 224), (7, 256), (66, 224)])
+@pytest.mark.parametrize(
+    ("cells", "pixels"), [(1, 5), (2, 9), (5, 5), (7, 224), (7, 256), (66, 224)]
+)
 @pytest.mark.parametrize("border", ["edge", "mirror"])
 def test_bilinear_matrices_equal_scikit_image_at_both_borders(cells, pixels, border) -> None:
     values = np.random.default_rng(0).random((cells, cells))
