@@ -114,3 +114,15 @@ def rise(
         total += score(compose(image, fill, 1 - mask)) * mask
         count += mask
     return total / (count if coverage else len(kept) * p_keep)
+
+
+def mp_radius(scores: Array, original: float) -> int:
+    """Choose the first disc of Agarwal & Nguyen's MP with ``mask_init circular``.
+
+    `scores` belong to discs of rising radius, of which the last covers the image.
+    """
+    for index, score in enumerate(scores):
+        span = original - scores[-1]
+        if span != 0 and (score - scores[-1]) / span < 1e-2:
+            return index
+    return len(scores) - 1

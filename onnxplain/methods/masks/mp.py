@@ -70,8 +70,8 @@ class MP(Parametrised):
         score.
     start : {'random', 'circle'}
         The first mask. ``random`` draws every cell from [0, 1]. ``circle`` takes the smallest
-        of 35 blurred discs that lowers the score nearly as much as removing everything, which
-        costs 36 evaluations.
+        of 35 blurred discs that changes the score nearly as much as removing everything does,
+        which costs 36 evaluations.
     binary : bool
         Whether the mask is rounded to 0 and 1 before it is scored, as inpainters need it.
         ``gradient`` then differentiates as if the mask were not rounded, and ``spsa`` rounds
@@ -173,12 +173,11 @@ class MP(Parametrised):
         return Attribution(heatmap, coarse, details={"estimator": self.estimator, "scores": scores})
 
     def _find_circle(self, case: Case) -> Flow[FloatArray]:
-        """Find the smallest disc that destroys the score nearly as much as removing everything."""
+        """Find the smallest disc that changes the score nearly as much as removing everything."""
         everything = np.ones((1, *case.size), np.float32)
         discs = ArrayMasks(np.concatenate([_draw_discs(case.size), everything]))
         scores = (yield MaskQuery(discs)).scores
-        enough = scores <= scores[0] - 0.99 * (scores[0] - scores[-1])
-        disc = discs.values[int(np.argmax(enough))]
+        disc = discs.values[_choose_disc(scores)]
         return resize(disc, (self.grid, self.grid)).astype(np.float64)
 
     def _differentiate(
@@ -249,6 +248,17 @@ class MP(Parametrised):
         rows, columns, _ = picture.shape
         large = resize(picture, (rows + self.jitter, columns + self.jitter))
         return large[shift[0] : shift[0] + rows, shift[1] : shift[1] + columns]
+
+
+def _choose_disc(scores: NDArray[np.float64]) -> int:
+    """Return the first mask that has 99 % of the last one's effect; the first mask is empty.
+
+    The effect may also be a rise of the score. If there is none, it is the last mask.
+    """
+    effect = scores[0] - scores[-1]
+    if effect == 0:
+        return len(scores) - 1
+    return int(np.argmax((scores - scores[-1]) / effect < 0.01))
 
 
 def _draw_discs(size: Size) -> NDArray[np.float32]:
