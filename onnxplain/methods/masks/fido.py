@@ -14,16 +14,17 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from onnxplain.core.data import Attribution, Case, Size
 from onnxplain.core.flow import Flow, MaskQuery
-from onnxplain.core.params import Param, Parametrised, shrink_default
+from onnxplain.core.params import Param, Usual
 from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import ArrayMasks, CellMasks
+from onnxplain.methods.masks.cell_method import CellMethod
 from onnxplain.methods.masks.optim import Adam, FloatArray, check_grid, logit, sigmoid
 from onnxplain.methods.masks.questions import ask_fills, ask_slopes, project_slope
 
@@ -31,7 +32,7 @@ SMALLEST = float(np.finfo(np.float64).eps)  # of a pixel's probability, as in th
 
 
 @dataclass(frozen=True)
-class FIDO(Parametrised):
+class FIDO(CellMethod):
     """Learned probability that a pixel is dropped.
 
     Parameters
@@ -81,7 +82,7 @@ class FIDO(Parametrised):
             "deletion: the smallest part whose removal destroys it"
         ),
     ] = "preservation"
-    grid: Annotated[int, Param("cells per side of the mask", ge=2)] = 56
+    grid: Annotated[int, Param("cells per side of the mask", ge=2)] = Usual(56)
     n_steps: Annotated[int, Param("number of optimisation steps", ge=1)] = 300
     n_samples: Annotated[int, Param("random masks per step, an even number", ge=4)] = 8
     learning_rate: Annotated[
@@ -103,26 +104,6 @@ class FIDO(Parametrised):
         super().__post_init__()
         if self.n_samples % 2:
             raise ValueError(f"FIDO: n_samples must be even, got {self.n_samples}")
-
-    @property
-    def wants_gradients(self) -> bool:
-        """Whether the method uses gradients where the classifier has them."""
-        return self.estimator != "score-function"
-
-    @property
-    def needs_gradients(self) -> bool:
-        """Whether the method cannot run without gradients."""
-        return self.estimator == "gradient"
-
-    def fitted(self, size: Size) -> FIDO:
-        """Return the same method with one cell per pixel, if the default has more."""
-        return shrink_default(self, "grid", min(size), min(size))
-
-    def settled(self, *, gradients: bool) -> FIDO:
-        """Return this method with ``auto`` resolved."""
-        if self.estimator != "auto":
-            return self
-        return replace(self, estimator="gradient" if gradients else "score-function")
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one per mask (forward and backward with ``gradient``)."""

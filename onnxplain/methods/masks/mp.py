@@ -15,7 +15,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Attribution, Case, Image, Size
 from onnxplain.core.flow import Flow, ImageQuery, MaskQuery
-from onnxplain.core.params import Param, Parametrised, shrink_default
+from onnxplain.core.params import Param, Usual
 from onnxplain.core.protocols import Masks
 from onnxplain.image import gaussian_blur, resize
 from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import ArrayMasks, CellMasks
+from onnxplain.methods.masks.cell_method import CellMethod
 from onnxplain.methods.masks.optim import Adam, FloatArray, check_grid, total_variation
 from onnxplain.methods.masks.questions import ask_fills, ask_slopes, project_slope
 
@@ -35,7 +36,7 @@ RADII = range(0, 175, 5)  # of the discs tried as the first mask, in an image of
 
 
 @dataclass(frozen=True)
-class MP(Parametrised):
+class MP(CellMethod):
     """Smallest smooth mask that destroys the score.
 
     Parameters
@@ -90,7 +91,7 @@ class MP(Parametrised):
     usual_fill: ClassVar[str] = "blur"
     without_gradients: ClassVar[str] = "estimator=spsa"
 
-    grid: Annotated[int, Param("cells per side of the mask", ge=2)] = 28
+    grid: Annotated[int, Param("cells per side of the mask", ge=2)] = Usual(28)
     n_steps: Annotated[int, Param("number of optimisation steps", ge=1)] = 300
     learning_rate: Annotated[
         float, Param("learning rate: about how far a cell moves per step", gt=0)
@@ -120,26 +121,6 @@ class MP(Parametrised):
         Param("the first mask: random, or the smallest disc that destroys the score"),
     ] = "random"
     binary: Annotated[bool, Param("round the mask to 0 and 1 before it is scored")] = False
-
-    @property
-    def wants_gradients(self) -> bool:
-        """Whether the method uses gradients where the classifier has them."""
-        return self.estimator != "spsa"
-
-    @property
-    def needs_gradients(self) -> bool:
-        """Whether the method cannot run without gradients."""
-        return self.estimator == "gradient"
-
-    def fitted(self, size: Size) -> MP:
-        """Return the same method with one cell per pixel, if the default has more."""
-        return shrink_default(self, "grid", min(size), min(size))
-
-    def settled(self, *, gradients: bool) -> MP:
-        """Return this method with ``auto`` resolved."""
-        if self.estimator != "auto":
-            return self
-        return replace(self, estimator="gradient" if gradients else "spsa")
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: the discs, then one per step, or two per direction of ``spsa``."""

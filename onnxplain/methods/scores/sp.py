@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Attribution, Case, Size
 from onnxplain.core.flow import Flow, MaskQuery
-from onnxplain.core.params import Param, Parametrised, shrink_default
+from onnxplain.core.params import Param, Parametrised, Usual, shrink_default
 from onnxplain.masks.enlarge import make_bilinear_matrix
 from onnxplain.masks.families import UnionMasks, list_corners, place_patches, prepend_empty_mask
 
@@ -61,7 +61,7 @@ class SP(Parametrised):
     adaptive: ClassVar[bool] = False
     usual_fill: ClassVar[str] = "dataset-mean"
 
-    patch: Annotated[int, Param("side of the sliding patch in pixels", ge=1)] = 29
+    patch: Annotated[int, Param("side of the sliding patch in pixels", ge=1)] = Usual(29)
     stride: Annotated[int, Param("pixels from one patch to the next", ge=1)] = 3
     align: Annotated[
         Literal["center", "stretch", "accumulate"],
