@@ -101,7 +101,7 @@ def test_documentation_names_every_parameter_and_which_values_are_better():
         named = {name.strip() for line in rest for name in line.partition(" : ")[0].split(",")}
         assert set(inspect.signature(function).parameters) <= named
     for function, sentence in (
-        (metrics.deletion, "Pixels removed at a step; a 28th of the image if not given; >= 1."),
+        (metrics.deletion, "a 28th of the image if not given; >= 1."),
         (metrics.insertion, "As in `onnxplain.metrics.judge`; the usual fill is folded-blur."),
         (metrics.filled_distance, "that returns (N,) distances."),
         (metrics.still_recognised, "probabilities; the classifier explained if not given."),
