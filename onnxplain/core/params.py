@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import math
 import types
 import typing
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -187,6 +188,15 @@ def build(cls: type[T], given: Mapping[str, Any]) -> T:
         if name not in known:
             raise ValueError(f"{cls.__name__}: parameter {describe_unknown(name, known)}")
     return cls(**given)
+
+
+def call_loader(load: Callable[..., T], model: str, parameters: Mapping[str, Any]) -> T:
+    """Call a loading function with named values; suggest a name in place of a wrong one."""
+    _, *known = inspect.signature(load).parameters
+    for name in parameters:
+        if name not in known:
+            raise ValueError(f"model {model}: parameter {describe_unknown(name, known)}")
+    return load(model, **parameters)
 
 
 class Usual(int):
