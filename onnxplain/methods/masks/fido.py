@@ -67,7 +67,11 @@ class FIDO(CellMethod):
     -----
     The heatmap is ``P(kept) - 0.5`` for preservation and ``P(dropped) - 0.5`` for deletion,
     in [-0.5, 0.5]. The fill is made for the drawn mask rounded to 0 and 1, and the
-    gradient treats it as constant.
+    gradient treats it as constant. As in the authors' program, the probabilities of the cells
+    are enlarged while they are learned, but the map is computed from enlarged log-odds, which
+    makes its edges sharper. After 60 steps on 20 ImageNet photos with EfficientNet-Lite0 its
+    largest difference from the enlarged probabilities is 23 % of its range (mean; 20 to 26 %;
+    found by `benchmarks/paper_programs.py`).
     """
 
     name: ClassVar[str] = "fido"

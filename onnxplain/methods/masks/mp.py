@@ -84,6 +84,8 @@ class MP(CellMethod):
     this class follows the program: sums, not means; one jitter of 0 to 3 pixels per step; the
     total variation is ``|rows| ** 3 + |columns| ** 3``. The program crops from a photo that was
     resized to be larger; this class enlarges the classifier's input by `jitter` pixels.
+    With ``start=circle`` the disc is chosen as in the program, also where the fill raises the
+    score; the program then optimises a mask of one cell per pixel, this class one of `grid`.
     """
 
     name: ClassVar[str] = "mp"

@@ -39,8 +39,9 @@ class SP(Parametrised):
         Pixels from one patch to the next; half the stride needs four times the evaluations.
     align : {'center', 'stretch', 'accumulate'}
         How the coarse map is enlarged to image size. ``center`` interpolates between the true
-        centres of the patches. ``stretch`` enlarges the map over the whole image, as the
-        paper's program does, which moves a peak near the border by up to half a patch.
+        centres of the patches. ``stretch`` enlarges the map over the whole image and mirrors
+        it at the border, as the paper's program does, which moves a peak near the border by up
+        to half a patch.
         ``accumulate`` gives each pixel the mean of all patches that cover it.
     share : int
         Pixels between patches that are filled together, if the fill depends on the mask. SP-G
@@ -50,7 +51,10 @@ class SP(Parametrised):
 
     Notes
     -----
-    The heatmap is ``s(x) - s(x_bar)``, a difference of probabilities in [-1, 1].
+    The heatmap is ``s(x) - s(x_bar)``, a difference of probabilities in [-1, 1]. On 24 ImageNet
+    photos with EfficientNet-Lite0 and a stride of 8, the largest difference of the maps of
+    ``stretch`` and ``center`` is 44 % of their range (mean; 24 to 84 %; found by
+    `benchmarks/paper_programs.py`).
 
     With `share` the patches of a coarser grid are filled together, and each is then removed
     alone. With an inpainter that looks no further than `share` pixels around a hole the map

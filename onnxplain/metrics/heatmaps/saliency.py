@@ -64,7 +64,7 @@ class SaliencyMetric(Parametrised):
     The crop is cut from the image at the classifier's size and enlarged bicubically. It
     includes the last row and column, which a widely used program loses. A constant heatmap
     marks nothing, nor does one without positive values with ``scale=max``: its crop is the
-    whole image.
+    whole image. `LocalisationError` has a table of what both scales give for RISE, SP and LIME.
     """
 
     name: ClassVar[str] = "saliency"
