@@ -13,9 +13,10 @@ from onnxplain.cli.printing import StudyView, print_study
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL
+from onnxplain.metrics.by_model import BY_MODEL
+from onnxplain.metrics.naming import NAMED_METRICS
 from onnxplain.registry import Entry, parse_entry
 from onnxplain.study.evaluate import evaluate
-from onnxplain.study.judges import BY_MODEL, JUDGES
 from onnxplain.study.plan import Plan, read_plan
 from onnxplain.study.writing import check_parquet
 
@@ -103,7 +104,7 @@ onnxplain evaluate photos --plan plan.toml -o all
     type=parse_entry_option,
     multiple=True,
     metavar="NAME[:KEY=VALUE,...]",
-    help=f"{', '.join(JUDGES)}; most take fill=NAME; "
+    help=f"{', '.join(NAMED_METRICS)}; most take fill=NAME; "
     f"{' and '.join(BY_MODEL)} take model=MODEL, another classifier or a distance between two "
     "images.  May be given several times.  "
     "[default: deletion, insertion]",

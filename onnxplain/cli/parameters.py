@@ -82,7 +82,7 @@ class ParameterOptions:
             default=None,
             expose_value=False,
             callback=keep_option,
-            metavar="|".join(first.choices) or None,
+            metavar="|".join(_list_choices(takers)) or None,
             help=_format_help(takers),
         )
 
@@ -94,11 +94,22 @@ def make_name_completer(
     return lambda ctx, param, incomplete: [name for name in names if name.startswith(incomplete)]
 
 
+def _list_choices(takers: Mapping[str, Hyperparameter]) -> list[str]:
+    """List the values that a parameter may have in any of the methods or fills."""
+    choices = (choice for declared in takers.values() for choice in declared.choices)
+    return list(dict.fromkeys(choices))
+
+
 def _format_help(takers: Mapping[str, Hyperparameter]) -> str:
-    """Format ``sp, lime: meaning [default: 3; >= 1]``; names with the same meaning share a text."""
+    """Format ``sp, lime: meaning [default: 3; >= 1]``; names with the same meaning share a text.
+
+    Where the choices of a parameter differ, each text has its own.
+    """
+    every_choice = _list_choices(takers)
     names_by_text: dict[str, list[str]] = {}
     for name, declared in takers.items():
-        notes = [_format_default(declared), declared.param.bounds()]
+        own = [*declared.choices] if len(declared.choices) < len(every_choice) else []
+        notes = ["|".join(own), _format_default(declared), declared.param.bounds()]
         text = f"{declared.param.help} [{'; '.join(note for note in notes if note)}]"
         names_by_text.setdefault(text, []).append(name)
     return "  ".join(f"{', '.join(names)}: {text}." for text, names in names_by_text.items())

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import math
 import types
 import typing
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -189,21 +190,39 @@ def build(cls: type[T], given: Mapping[str, Any]) -> T:
     return cls(**given)
 
 
+def call_loader(load: Callable[..., T], model: str, parameters: Mapping[str, Any]) -> T:
+    """Call a loading function with named values; suggest a name in place of a wrong one."""
+    _, *known = inspect.signature(load).parameters
+    for name in parameters:
+        if name not in known:
+            raise ValueError(f"model {model}: parameter {describe_unknown(name, known)}")
+    return load(model, **parameters)
+
+
+class Usual(int):
+    """A default that is made for images of 224 pixels, and may be made smaller for others.
+
+    It is the number itself; the type tells it from the same number given by somebody.
+    """
+
+    __slots__ = ()
+
+
 def shrink_default(value: T, name: str, limit: int, smaller: int) -> T:
     """Return a value whose parameter is `smaller`, if it is a default above the limit.
 
-    A parameter with another value was set by somebody, and stays.
+    A parameter that somebody set stays, also if it was set to the number of the default.
 
     Examples
     --------
     >>> @dataclasses.dataclass(frozen=True)
     ... class Blur(Parametrised):
-    ...     side: Annotated[int, Param("side in pixels")] = 29
-    >>> shrink_default(Blur(), "side", 20, 3), shrink_default(Blur(40), "side", 20, 3)
-    (Blur(side=3), Blur(side=40))
+    ...     side: Annotated[int, Param("side in pixels")] = Usual(29)
+    >>> shrink_default(Blur(), "side", 20, 3), shrink_default(Blur(29), "side", 20, 3)
+    (Blur(side=3), Blur(side=29))
     """
-    (parameter,) = (known for known in list_parameters(type(value)) if known.name == name)
-    if getattr(value, name) != parameter.default or parameter.default <= limit:
+    current = getattr(value, name)
+    if not isinstance(current, Usual) or current <= limit:
         return value
     changed: Any = dataclasses.replace(typing.cast(Any, value), **{name: smaller})
     return typing.cast(T, changed)

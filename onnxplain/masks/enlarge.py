@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Size
-from onnxplain.image import resize
 
-Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
+Border: TypeAlias = Literal["edge", "mirror"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +33,7 @@ class Enlargement:
     @classmethod
     def bilinear(cls, grid: int, size: Size) -> Enlargement:
         """Make the map that interpolates linearly between the centres of the cells."""
-        identity = np.eye(grid)
-        down, across = (resize(identity, (side, grid)) for side in size)
+        down, across = (make_bilinear_matrix(grid, side) for side in size)
         return cls(down, across)
 
     def pixels(self, cells: Array) -> Array:
@@ -53,37 +53,27 @@ def find_nearest_cells(cells: int, pixels: int) -> NDArray[np.int64]:
     return index
 
 
-def make_shifted_enlargements(grid: int, cell: int, pixels: int) -> NDArray[np.float32]:
-    """Make one matrix per shift, each of which enlarges a row of cells to pixels.
+def make_bilinear_matrix(cells: int, pixels: int, border: Border = "edge") -> Array:
+    """Make the matrix that enlarges a row of cells bilinearly, shape (pixels, cells).
 
-    One bilinear matrix enlarges the row to one cell more than the image needs; the matrix of a
-    shift consists of its rows from the shift on, as many as the image has pixels.
+    Pixel centres lie at half-integers.
 
     Parameters
     ----------
-    grid : int
-        Cells in a row.
-    cell : int
-        Pixels per cell; shifts are 0 to ``cell - 1``.
-    pixels : int
-        Pixels in a row of the image.
-
-    Returns
-    -------
-    matrices : (cell, pixels, grid) ndarray of float32
+    cells, pixels : int
+        Length of the row before and after.
+    border : {'edge', 'mirror'}
+        What lies beyond the centres of the outermost cells: their own value, as in PyTorch and
+        OpenCV, or the row mirrored at these centres, as in scikit-image's ``resize`` with its
+        default ``mode='reflect'``.
     """
-    whole = _make_bilinear_matrix(grid, (grid + 1) * cell)
-    return np.stack([whole[shift : shift + pixels] for shift in range(cell)])
-
-
-def _make_bilinear_matrix(grid: int, pixels: int) -> NDArray[np.float32]:
-    """Make the matrix of bilinear enlargement, shape (pixels, grid).
-
-    Pixel centres lie at half-integers; beyond the outermost cell centres the value is constant.
-    """
-    centre = np.clip((np.arange(pixels) + 0.5) * (grid / pixels) - 0.5, 0, grid - 1)
-    low = np.minimum(centre.astype(np.int64), max(grid - 2, 0))
-    matrix = np.zeros((pixels, grid), np.float64)
+    centre = (np.arange(pixels) + 0.5) * (cells / pixels) - 0.5
+    if border == "mirror":
+        centre = np.abs(centre)
+        centre = np.minimum(centre, 2 * (cells - 1) - centre)
+    centre = np.clip(centre, 0, cells - 1)
+    low = np.minimum(centre.astype(np.int64), max(cells - 2, 0))
+    matrix = np.zeros((pixels, cells))
     np.add.at(matrix, (np.arange(pixels), low), 1 - (centre - low))
-    np.add.at(matrix, (np.arange(pixels), np.minimum(low + 1, grid - 1)), centre - low)
-    return matrix.astype(np.float32)
+    np.add.at(matrix, (np.arange(pixels), np.minimum(low + 1, cells - 1)), centre - low)
+    return matrix

@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Mask, Size
-from onnxplain.image import resize
 from onnxplain.masks.codes import Codes
-from onnxplain.masks.enlarge import find_nearest_cells, make_shifted_enlargements
+from onnxplain.masks.enlarge import find_nearest_cells, make_bilinear_matrix
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GridMasks:
     """Coarse random grids, enlarged bilinearly and shifted, as in RISE (sec. 3.2).
+
+    A grid is enlarged to one cell more than the image needs; the shift says which part of it
+    is the mask. Beyond the centres of its outermost cells the grid is mirrored, as by the
+    scikit-image that RISE's program calls.
 
     Parameters
     ----------
@@ -46,10 +49,13 @@ class GridMasks:
     def render(self, start: int, stop: int) -> Mask:
         """Render the masks from `start` to `stop`."""
         masks = np.empty((stop - start, *self.size), np.float32)
-        for mask, cells, offset in zip(
+        down, across = (matrix.astype(np.float32) for matrix in self._make_matrices())
+        rows, columns = self.size
+        for mask, cells, (top, left) in zip(
             masks, self.cells[start:stop], self.offsets[start:stop], strict=True
         ):
-            mask[:] = self._enlarge(cells.astype(np.float32), offset)
+            tall = down[top : top + rows] @ cells.astype(np.float32)
+            np.matmul(tall, across[left : left + columns].T, out=mask)
         return masks
 
     def codes(self, start: int, stop: int) -> Codes:
@@ -64,29 +70,26 @@ class GridMasks:
         enlarged: at most one enlargement per offset instead of one per mask.
         """
         total = np.zeros(self.size, np.float64)
-        _, columns = self.cell
-        key = self.offsets[:, 0] * columns + self.offsets[:, 1]
+        down, across = self._make_matrices()
+        rows, columns = self.size
+        key = self.offsets[:, 0] * self.cell[1] + self.offsets[:, 1]
         order = np.argsort(key, kind="stable")
         starts = np.flatnonzero(np.diff(key[order], prepend=-1))
         weighted = weights[order, None, None] * self.cells[order]
         for start, summed in zip(starts, np.add.reduceat(weighted, starts), strict=True):
-            total += self._enlarge(summed, self.offsets[order[start]])
+            top, left = self.offsets[order[start]]
+            total += down[top : top + rows] @ summed @ across[left : left + columns].T
         return total
 
-    def _enlarge(
-        self, cells: NDArray[np.floating], offset: NDArray[np.int64]
-    ) -> NDArray[np.floating]:
+    def _make_matrices(self) -> list[NDArray[np.float64]]:
+        """Make the matrices that enlarge the rows and the columns of a grid, before the shift."""
         grid = self.cells.shape[1]
-        rows, columns = self.cell
-        top, left = offset
-        large = resize(cells, ((grid + 1) * rows, (grid + 1) * columns))
-        return large[top : top + self.size[0], left : left + self.size[1]]
+        return [make_bilinear_matrix(grid, (grid + 1) * cell, "mirror") for cell in self.cell]
 
     def _compute_statics(self) -> Mapping[str, NDArray[Any]]:
-        grid = self.cells.shape[1]
         rows, columns = (
-            make_shifted_enlargements(grid, cell, pixels)
-            for cell, pixels in zip(self.cell, self.size, strict=True)
+            np.stack([matrix[shift : shift + side] for shift in range(cell)]).astype(np.float32)
+            for matrix, cell, side in zip(self._make_matrices(), self.cell, self.size, strict=True)
         )
         return {"row_bank": rows, "column_bank": np.ascontiguousarray(columns.transpose(0, 2, 1))}
 

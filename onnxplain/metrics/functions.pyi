@@ -77,6 +77,7 @@ def localisation_error(
     alpha: float = 0.2,
     truth: Literal["any", "union"] = "any",
     around: Literal["all", "largest"] = "all",
+    scale: Literal["min-max", "max"] = "min-max",
     overlap: float = 0.5,
 ) -> MetricResult: ...
 def pointing_game(
@@ -96,6 +97,7 @@ def saliency_metric(
     *,
     alpha: float = 0.2,
     around: Literal["all", "largest"] = "all",
+    scale: Literal["min-max", "max"] = "min-max",
     smallest_area: float = 0.05,
     grid: bool = True,
 ) -> MetricResult: ...

@@ -45,7 +45,8 @@ def judge(
     metric : Metric or str
         A metric with its parameters, such as ``Deletion(step=500)``, or its name in `METRICS`
         with parameters, such as ``"deletion:step=500"``; the parameter ``fill=blur`` gives the
-        metric a fill of its own.
+        metric a fill of its own, and ``model=NAME`` gives ``still-recognised`` its classifier
+        and ``filled-distance`` its distance.
     classifier : Classifier or callable
         From `onnxplain.load` or `onnxplain.from_callable`; or a function of any framework
         that takes images (N, rows, columns, 3), float32 RGB in [0, 1], of the size of
@@ -93,9 +94,9 @@ def judge(
     >>> good.value, bad.value
     (0.125, 0.375)
     """
-    metric = to_metric(metric)
     prepared = prepare_case(classifier, image, target, boxes)
     case = prepared.case
+    metric = to_metric(metric, _list_names(prepared.classifier))
     fitted: ArrayLike = [] if heatmap is None else prepared.fit_heatmap(heatmap)
     flow = metric.flow(case, np.asarray(fitted), make_rng(seed, case.name, metric.name))
     job = Job((case,), (flow,), choose_fill(fill or metric.usual_fill), seed)
@@ -185,6 +186,12 @@ def prepare_case(
 def choose_fill(fill: Fill | str | None) -> Fill:
     """Return the fill itself, the fill of a name, or the default fill for None."""
     return to_fill(DEFAULT_FILL if fill is None else fill)
+
+
+def _list_names(classifier: Classifier) -> tuple[str, ...]:
+    """List the names of a classifier's classes; empty if they have only numbers."""
+    names = tuple(classifier.class_names)
+    return () if names == tuple(str(number) for number in range(len(names))) else names
 
 
 def _make_classifier(function: Callable[[Any], Any], image: ImageSource) -> Classifier:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from onnxplain import registry
 from onnxplain.core.flow import Method
-from onnxplain.core.params import build, describe_unknown, get_values
+from onnxplain.core.params import build, get_values
 from onnxplain.core.protocols import Fill, Inpainter
 from onnxplain.fills import Inpaint
 from onnxplain.metrics import RandomHeatmap
@@ -91,21 +90,6 @@ def make_named_fill(wanted: Entry | Fill, get_inpainter: Callable[[], Inpainter]
     fill = registry.to_fill(wanted)
     names = (name for name, cls in registry.get_fills().items() if type(fill) is cls)
     return NamedFill(fill, next(names, type(fill).__name__), _get_fill_parameters(fill))
-
-
-def call_loader(load: Callable[..., T], model: str, **parameters: Any) -> T:
-    """Call a loading function with the parameters of a plan.
-
-    Raises
-    ------
-    ValueError
-        If the function does not take one of the parameters.
-    """
-    _, *known = inspect.signature(load).parameters
-    for name in parameters:
-        if name not in known:
-            raise ValueError(f"model {model}: parameter {describe_unknown(name, known)}")
-    return load(model, **parameters)
 
 
 def check_distinct(identities: list[Any]) -> None:

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from onnxplain.core.params import build, check_is_value, get_values
+from onnxplain.core.params import build, call_loader, check_is_value, get_values
 from onnxplain.core.protocols import Classifier, Fill, Inpainter
-from onnxplain.loading import load
-from onnxplain.metrics import METRICS, FilledDistance, Metric, StillRecognised, make_recogniser
+from onnxplain.metrics import FilledDistance, Metric
+from onnxplain.metrics.by_model import BY_MODEL, Loader, Model, check_classes, make_by_model
 from onnxplain.metrics.naming import read_metric_entry, set_fill, takes_fill
 from onnxplain.registry import Entry, parse_entry
-from onnxplain.runtime import OnnxClassifier, OnnxDistance, load_distance
+from onnxplain.runtime import OnnxDistance
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import (
     NamedFill,
-    call_loader,
     check_distinct,
     make_named_fill,
     refuse_inpainter,
 )
 from onnxplain.study.plan import Plan
-
-# Loads each model once; takes a loading function, a name, and pairs of parameter and value.
-Loader: TypeAlias = Callable[..., Any]
-
-JUDGES: Mapping[str, type[Metric]] = {**METRICS, FilledDistance.name: FilledDistance}
 
 
 class Judge(NamedTuple):
@@ -74,7 +68,7 @@ def make_judges(
 
     @cache  # several metrics may use one model, each with another fill
     def load_once(load: Callable[..., Any], name: str, *description: tuple[str, Any]) -> Any:
-        return call_loader(load, name, device=device, **dict(description))
+        return call_loader(load, name, {"device": device, **dict(description)})
 
     judges = [
         _make_judge(wanted, get_inpainter, load_once)
@@ -105,20 +99,9 @@ def check_same_classes(judges: Sequence[Judge], class_names: Sequence[str]) -> N
         If the names differ, because equal indices would then be different classes.
     """
     for judge in judges:
-        if judge.class_names is None or tuple(judge.class_names) == tuple(class_names):
-            continue
-        pairs = zip(judge.class_names, class_names, strict=False)
-        different = next(((own, other) for own, other in pairs if own != other), None)
-        why = (
-            f"its class {different[0]!r} is {different[1]!r} in the explained classifier"
-            if different
-            else f"it has {len(judge.class_names)} classes, "
-            f"the explained classifier {len(class_names)}"
-        )
-        raise ValueError(
-            f"{judge.model['model']} cannot be the model of {judge.metric.name}: {why}; if both "
-            f"have the same classes in the same order, give it the same names with labels=FILE"
-        )
+        if judge.class_names is not None:
+            model = str(judge.model["model"])
+            check_classes(judge.metric.name, model, judge.class_names, class_names)
 
 
 def check_boxes(judges: Sequence[Judge], items: Iterable[Item]) -> None:
@@ -139,10 +122,10 @@ def check_boxes(judges: Sequence[Judge], items: Iterable[Item]) -> None:
 
 def _make_judge(wanted: Entry, get_inpainter: Callable[[], Inpainter], loader: Loader) -> Judge:
     """Make a metric from its name and parameters."""
-    metric_class, parameters, fill = read_metric_entry(wanted, JUDGES)
+    metric_class, parameters, fill = read_metric_entry(wanted)
     fill = metric_class.usual_fill if fill is None else fill
     if wanted.name in BY_MODEL:
-        judge = BY_MODEL[wanted.name](parameters, loader)
+        judge = _describe_judge(*make_by_model(wanted.name, parameters, loader))
     else:
         judge = Judge(build(metric_class, parameters))
     return judge if fill is None else _give_fill(judge, parse_entry(fill), get_inpainter)
@@ -174,40 +157,17 @@ def _give_fill(judge: Judge, fill: Entry | Fill, get_inpainter: Callable[[], Inp
     return judge._replace(metric=set_fill(judge.metric, named.fill), fill=named)
 
 
-def _judge_by_classifier(parameters: Mapping[str, Any], loader: Loader) -> Judge:
-    name, description = _split_model(StillRecognised.name, parameters)
-    other: OnnxClassifier = loader(load, name, *description)
-    ran = other.provenance
+def _describe_judge(metric: Metric, model: Model) -> Judge:
+    """Return the judge of a metric that has a model of its own."""
+    ran = model.provenance
+    if isinstance(model, OnnxDistance):
+        return Judge(metric, None, ran)
     facts = {
         "model": ran["model"],
         "sha256": ran["sha256"],
-        "preprocessing": describe_preprocessing(other),
+        "preprocessing": describe_preprocessing(model),
     }
-    return Judge(StillRecognised(recognise=make_recogniser(other)), None, facts, other.class_names)
-
-
-def _judge_by_distance(parameters: Mapping[str, Any], loader: Loader) -> Judge:
-    name, description = _split_model(FilledDistance.name, parameters)
-    distance: OnnxDistance = loader(load_distance, name, *description)
-    return Judge(FilledDistance(distance), None, distance.provenance)
-
-
-# Metrics with a model of their own: a classifier other than the explained one, or a distance.
-# Their parameters, except for model and fill, describe this model.
-BY_MODEL: Mapping[str, Callable[[Mapping[str, Any], Loader], Judge]] = {
-    StillRecognised.name: _judge_by_classifier,
-    FilledDistance.name: _judge_by_distance,
-}
-
-
-def _split_model(metric: str, parameters: Mapping[str, Any]) -> tuple[str, list[tuple[str, Any]]]:
-    """Return the name of a metric's model, and the parameters that describe it."""
-    description = dict(parameters)
-    name = str(description.pop("model", ""))
-    if not name:
-        kind = "an ONNX file" if metric == FilledDistance.name else "another classifier"
-        raise ValueError(f"metric {metric} needs {kind}; name it: {metric}:model=NAME")
-    return name, sorted(description.items())
+    return Judge(metric, None, facts, model.class_names)
 
 
 def describe_preprocessing(classifier: Classifier) -> Mapping[str, Any]:

@@ -9,11 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from onnxplain.core.params import call_loader
 from onnxplain.core.protocols import Classifier, Inpainter
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpainter
 from onnxplain.registry import Entry
 from onnxplain.study.dataset import Item, draw_sample, read_items
-from onnxplain.study.explainers import Explainer, call_loader, make_explainers
+from onnxplain.study.explainers import Explainer, make_explainers
 from onnxplain.study.given import Given
 from onnxplain.study.judges import Judge, check_boxes, check_same_classes, make_judges
 from onnxplain.study.labels import choose_items
@@ -122,7 +123,7 @@ def _load_plan_model(wanted: Entry | Classifier, device: str) -> tuple[str, Clas
     """Return a classifier and its name."""
     if isinstance(wanted, Entry):
         parameters = {"device": device, **wanted.parameters}
-        return wanted.name, call_loader(load, wanted.name, **parameters)
+        return wanted.name, call_loader(load, wanted.name, parameters)
     if not hasattr(wanted, "masked_scores"):
         raise TypeError(
             f"a model must be a name, a path, or a classifier from onnxplain.load or "

@@ -78,6 +78,18 @@ def test_help_joins_the_takers_of_a_parameter_with_the_same_meaning():
     assert "--align left|right" in shown
 
 
+def test_help_lists_the_choices_of_every_taker():
+    @dataclasses.dataclass(frozen=True)
+    class Other(Parametrised):
+        align: Annotated[Literal["left", "centre"], Param("where the mask lies")] = "left"
+
+    options = ParameterOptions("method", "", {"patch": Patch, "other": Other})
+    shown = " ".join(run_command(options, "patch", "--help")[0].split())
+    assert "--align left|right|centre" in shown
+    assert "patch: where patches start [left|right; default: left]." in shown
+    assert "other: where the mask lies [left|centre; default: left]." in shown
+
+
 def test_names_are_completed_by_their_beginning():
     @click.command()
     @click.option("--name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,10 +74,11 @@ def test_defaults_that_do_not_fit_small_images_are_made_smaller(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """As of MNIST; what somebody set stays, and fails with its own message."""
-    methods = [SP(), MP(), MP2(), FIDO(), RISE(), FIDO(grid=40), SP(patch=30)]
+    set_by_somebody = [RISE(), FIDO(grid=40), SP(patch=30), SP(patch=29), MP(grid=28)]
+    methods = [SP(), replace(MP(), n_steps=3), MP2(), FIDO(), *set_by_somebody]
     assert fit_methods(methods, (20, 28)) == [
-        *(SP(patch=3), MP(grid=20), MP2(grid=20), FIDO(grid=20)),
-        *(RISE(), FIDO(grid=40), SP(patch=30)),
+        *(SP(patch=3), MP(grid=20, n_steps=3), MP2(grid=20), FIDO(grid=20)),
+        *set_by_somebody,
     ]
     assert "sp: patch is 3, as its default of 29 does not fit images of 20 x 28" in caplog.text
     assert fit_methods(methods, (224, 224)) == methods

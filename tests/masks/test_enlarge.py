@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxplain.image import resize
-from onnxplain.masks.enlarge import Enlargement, find_nearest_cells, make_shifted_enlargements
+from onnxplain.masks.enlarge import Enlargement, find_nearest_cells, make_bilinear_matrix
 from onnxplain.masks.grids import CellMasks
 
 RNG = np.random.default_rng(0)
@@ -36,11 +36,18 @@ def test_bilinear_enlargement_equals_resizing() -> None:
     np.testing.assert_allclose(enlarged, resize(cells, (9, 14)), atol=1e-6)
 
 
-def test_bilinear_enlargement_equals_scikit_image() -> None:
-    cells = np.random.default_rng(0).random((5, 5))
-    expected = skimage.transform.resize(cells, (20, 33), order=1, mode="edge", anti_aliasing=False)
-    enlarged = Enlargement.bilinear(5, (20, 33)).pixels(cells)
-    np.testing.assert_allclose(enlarged, expected, atol=1e-6)
+@pytest.mark.parametrize(
+    ("cells", "pixels"), [(1, 5), (2, 9), (5, 5), (7, 224), (7, 256), (66, 224)]
+)
+@pytest.mark.parametrize("border", ["edge", "mirror"])
+def test_bilinear_matrices_equal_scikit_image_at_both_borders(cells, pixels, border) -> None:
+    values = np.random.default_rng(0).random((cells, cells))
+    mode = {"edge": "edge", "mirror": "reflect"}[border]
+    expected = skimage.transform.resize(
+        values, (pixels, pixels), order=1, mode=mode, anti_aliasing=False
+    )
+    matrix = make_bilinear_matrix(cells, pixels, border)
+    np.testing.assert_allclose(matrix @ values @ matrix.T, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("enlarge", [Enlargement.nearest, Enlargement.bilinear])
@@ -49,14 +56,3 @@ def test_gathering_gradients_is_the_adjoint_of_enlarging(enlarge) -> None:
     cells, pixels = RNG.random((4, 4)), RNG.random((9, 14))
     left = (enlargement.pixels(cells) * pixels).sum()
     assert left == pytest.approx((cells * enlargement.cells(pixels)).sum(), rel=1e-12)
-
-
-@pytest.mark.parametrize(("grid", "pixels"), [(1, 5), (4, 21), (7, 224)])
-def test_a_shifted_enlargement_is_a_window_of_the_resized_cells(grid: int, pixels: int) -> None:
-    cell = -(-pixels // grid)
-    matrices = make_shifted_enlargements(grid, cell, pixels)
-    assert matrices.shape == (cell, pixels, grid)
-    values = RNG.random((1, grid))
-    large = resize(values, (1, (grid + 1) * cell))[0]
-    for shift, matrix in enumerate(matrices):
-        np.testing.assert_allclose(matrix @ values[0], large[shift : shift + pixels], atol=1e-5)

@@ -1,11 +1,20 @@
 import numpy as np
 import pytest
 
-from onnxplain import metrics
+from onnxplain import from_callable, load, metrics
+from onnxplain.core.data import Box
 from onnxplain.fills import Black, Blur
-from onnxplain.metrics import METRICS, Deletion, FilledDistance, Insertion, SaliencyMetric
+from onnxplain.metrics import (
+    Deletion,
+    FilledDistance,
+    Insertion,
+    SaliencyMetric,
+    StillRecognised,
+    make_recogniser,
+)
 from onnxplain.metrics.naming import MetricEntry, read_metric_entry, set_fill, to_metric
 from onnxplain.registry import Entry, parse_entry
+from tests.helpers import models
 from tests.helpers.nets import curved
 
 SIZE = (20, 24)
@@ -38,6 +47,8 @@ def test_name_with_parameters_stands_for_the_metric(name, metric):
         ("deletion:step=0", "step must be >= 1"),
         ("deletion:fill=blurr", "did you mean 'blur'"),
         ("deletion:fill=inpaint", "needs an inpainter"),
+        ("filled-distance", "needs an ONNX file; name it: filled-distance:model=NAME"),
+        ("filled-distance:model=a,sise=3", "model a: parameter 'sise' is unknown; did you mean"),
         ("saliency:fill=black", "metric saliency removes nothing and takes no fill, got 'black'"),
         (Deletion, r"as Deletion\(\) or 'deletion', got the class"),
         (None, r"as Deletion\(\) or 'deletion', got None"),
@@ -52,11 +63,8 @@ def test_entry_is_split_into_class_parameters_and_fill():
     table = {"name": "deletion", "step": 5, "fill": {"name": "blur", "sigma": 5}}
     expected = MetricEntry(Deletion, {"step": 5}, {"name": "blur", "sigma": 5})
     assert read_metric_entry(parse_entry(table)) == expected
-    known = {**METRICS, FilledDistance.name: FilledDistance}
     entry = Entry("filled-distance", {"model": "a.onnx", "fill": "black"})
-    assert read_metric_entry(entry, known) == (FilledDistance, {"model": "a.onnx"}, "black")
-    with pytest.raises(ValueError, match="metric 'filled-distance' is unknown"):
-        read_metric_entry(entry)
+    assert read_metric_entry(entry) == (FilledDistance, {"model": "a.onnx"}, "black")
 
 
 def test_fill_is_set_on_a_copy():
@@ -79,3 +87,26 @@ def test_fill_in_the_name_is_the_metrics_own():
     black = metrics.judge("deletion:step=50", CURVED, IMAGE, HEATMAP, 1, fill="black")
     white = metrics.judge("deletion:step=50", CURVED, IMAGE, HEATMAP, 1, fill="white")
     assert named.value == black.value != white.value
+
+
+def test_a_metric_takes_its_model_by_name(tmp_path):
+    path = models.save(models.additive(models.weights(SIZE)), tmp_path / "net.onnx")
+    path.with_suffix(".toml").write_text("range = [0, 1]\n")
+
+    def score(images):  # of three classes, as those of the file
+        return np.pad(CURVED(images), ((0, 0), (0, 1)))
+
+    other, boxes = load(path, device="cpu"), [Box(2, 3, 8, 9)]
+    named = metrics.judge(
+        f"still-recognised:model={path},device=cpu,fill=black", score, IMAGE, None, 1, boxes=boxes
+    )
+    value = StillRecognised(recognise=make_recogniser(other), fill=Black())
+    expected = metrics.judge(value, score, IMAGE, None, 1, boxes=boxes)
+    assert named.details == expected.details
+    itself = metrics.judge("still-recognised:fill=black", score, IMAGE, None, 1, boxes=boxes)
+    assert itself.details["score_before"] != named.details["score_before"]
+    explained = from_callable(score, size=SIZE, class_names=("cat", "dog", "cow"))
+    with pytest.raises(
+        ValueError, match=r"cannot be the model of still-recognised: its class 'class 0'"
+    ):
+        metrics.judge(f"still-recognised:model={path}", explained, IMAGE, None, 1, boxes=boxes)

@@ -22,10 +22,10 @@ SIGNATURES = {
     "lerf": "(classifier, image, heatmap, target=None, *, patch=9, steps=100, fill=None, seed=0)",
     "abpc": "(classifier, image, heatmap, target=None, *, patch=9, steps=100, fill=None, seed=0)",
     "localisation_error": "(classifier, image, heatmap, target=None, *, boxes, alpha=0.2, "
-    "truth='any', around='all', overlap=0.5)",
+    "truth='any', around='all', scale='min-max', overlap=0.5)",
     "pointing_game": "(classifier, image, heatmap, target=None, *, boxes, tolerance=15.0)",
     "saliency_metric": "(classifier, image, heatmap, target=None, *, alpha=0.2, around='all', "
-    "smallest_area=0.05, grid=True)",
+    "scale='min-max', smallest_area=0.05, grid=True)",
     "fill_score": "(classifier, image, target=None, *, fill=None, seed=0)",
     "off_object_change": "(classifier, image, target=None, *, boxes, patch=53, stride=3, "
     "fill=None, seed=0)",
@@ -101,7 +101,7 @@ def test_documentation_names_every_parameter_and_which_values_are_better():
         named = {name.strip() for line in rest for name in line.partition(" : ")[0].split(",")}
         assert set(inspect.signature(function).parameters) <= named
     for function, sentence in (
-        (metrics.deletion, "Pixels removed at a step; a 28th of the image if not given; >= 1."),
+        (metrics.deletion, "a 28th of the image if not given; >= 1."),
         (metrics.insertion, "As in `onnxplain.metrics.judge`; the usual fill is folded-blur."),
         (metrics.filled_distance, "that returns (N,) distances."),
         (metrics.still_recognised, "probabilities; the classifier explained if not given."),

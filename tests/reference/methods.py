@@ -83,14 +83,14 @@ def lime(
 
 
 def rise_mask(cells: NDArray[np.uint8], offset: NDArray[np.int64], size: tuple[int, int]) -> Array:
-    """Make a mask of RISE from its grid: enlarge it bilinearly, then shift it."""
+    """Make a mask of RISE from its grid with the call of the authors' program, then shift it."""
     grid = len(cells)
     cell = [int(np.ceil(side / grid)) for side in size]
     large = skimage.transform.resize(
         cells.astype(np.float64),
         [(grid + 1) * side for side in cell],
         order=1,
-        mode="edge",
+        mode="reflect",
         anti_aliasing=False,
     )
     return large[offset[0] : offset[0] + size[0], offset[1] : offset[1] + size[1]]
@@ -139,3 +139,15 @@ def mp2_order(
         left = [cell for cell in range(grid**2) if cell not in order]
         order += sorted(left, key=lambda cell: remove([*order, cell]))[:per_step]
     return order
+
+
+def mp_radius(scores: Array, original: float) -> int:
+    """Choose the first disc of Agarwal & Nguyen's MP with ``mask_init circular``.
+
+    `scores` belong to discs of rising radius, of which the last covers the image.
+    """
+    for index, score in enumerate(scores):
+        span = original - scores[-1]
+        if span != 0 and (score - scores[-1]) / span < 1e-2:
+            return index
+    return len(scores) - 1

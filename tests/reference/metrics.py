@@ -44,9 +44,13 @@ def rise_curve(score, image, heatmap, mode, step):
     return scores, (scores.sum() - scores[0] / 2 - scores[-1] / 2) / n_steps
 
 
-def find_box(heatmap, alpha):
-    """Return the box around what survives ``heat * (heat >= alpha * max)``, or None."""
-    heat = np.where(heatmap < 0, 0, heatmap)
+def find_box(heatmap, alpha, scale="min-max"):
+    """Return the box around what survives ``heat * (heat >= alpha * max)``, or None.
+
+    As in the WSOL evaluation of Choe et al., the map is first scaled from its minimum to 0; or
+    its negative values are set to 0, as in the program of Agarwal & Nguyen.
+    """
+    heat = heatmap - heatmap.min() if scale == "min-max" else np.where(heatmap < 0, 0, heatmap)
     if heat.max() <= 0:
         return None
     heat = heat * (heat >= alpha * heat.max())

@@ -61,26 +61,34 @@ def mp2(image, fill, weights, *, steps, grid):
 
 
 def fido(image, fill, weights, rng, *, steps, grid, samples, lr, reg, warm_up, temperature, keep):
-    """Optimise Chang et al.'s preservation (`keep`) or deletion objective by relaxed masks."""
+    """Optimise Chang et al.'s preservation (`keep`) or deletion objective by relaxed masks.
+
+    As in their program, probabilities are enlarged while the mask is learned, and log-odds for
+    the map that is shown. Returns the values of the cells, and that map.
+    """
+
+    def enlarge(cells):
+        return F.interpolate(cells[None, None], size=size, mode="bilinear", align_corners=False)
+
     size = image.shape[:2]
     logits = torch.zeros((grid, grid), dtype=torch.float64, requires_grad=True)  # of dropping
     optimiser = torch.optim.Adam([logits], lr=lr)
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = lr * (1 - step / steps)
-        p = F.interpolate(logits[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+        p = enlarge(torch.sigmoid(logits))[0, 0]
         u = torch.tensor(rng.uniform(1e-6, 1 - 1e-6, (samples, *size)))
-        kept = 1 - torch.sigmoid((p + torch.log(u / (1 - u))) / temperature)
+        kept = 1 - torch.sigmoid((torch.log(p / (1 - p)) + torch.log(u / (1 - u))) / temperature)
         x = image * kept[..., None] + fill * (1 - kept[..., None])
         odds = log_odds(x, weights).mean()
         weight = reg * min(step / warm_up, 1)
-        dropped = torch.sigmoid(p)
-        loss = -odds + weight * (1 - dropped).sum() if keep else odds + weight * dropped.sum()
+        loss = -odds + weight * (1 - p).sum() if keep else odds + weight * p.sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    final = torch.sigmoid(-logits) - 0.5
-    return (final if keep else -final).detach().numpy()
+    sign = 1 if keep else -1
+    shown = (sign * (torch.sigmoid(-x) - 0.5) for x in (logits, enlarge(logits)[0, 0]))
+    return tuple(values.detach().numpy() for values in shown)
 
 
 def tensor(array):

@@ -22,11 +22,13 @@ from onnxplain.metrics import (
     SaliencyMetric,
     StillRecognised,
 )
+from onnxplain.metrics.by_model import BY_MODEL
 from onnxplain.metrics.judging import judge
+from onnxplain.metrics.naming import NAMED_METRICS
 from onnxplain.registry import Entry, parse_entry
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import make_explainers
-from onnxplain.study.judges import BY_MODEL, JUDGES, check_boxes, check_same_classes, make_judges
+from onnxplain.study.judges import check_boxes, check_same_classes, make_judges
 from onnxplain.study.plan import Plan
 from tests.helpers import models
 from tests.helpers.nets import Net, curved
@@ -68,7 +70,7 @@ def test_metrics_have_the_fills_of_their_papers_unless_one_is_given():
     assert black == Deletion(step=9, fill=Black())
 
 
-@pytest.mark.parametrize("name", sorted(JUDGES.keys() - BY_MODEL.keys()))
+@pytest.mark.parametrize("name", sorted(NAMED_METRICS.keys() - BY_MODEL.keys()))
 def test_metric_takes_the_same_fill_in_a_study_and_alone(name: str):
     size = (170, 180) if name == "ms-ssim" else (64, 60)
     rng = np.random.default_rng(3)
@@ -82,7 +84,7 @@ def test_metric_takes_the_same_fill_in_a_study_and_alone(name: str):
     assert both[0].value == both[1].value
 
 
-@pytest.mark.parametrize("name", sorted(JUDGES.keys() - BY_MODEL.keys()))
+@pytest.mark.parametrize("name", sorted(NAMED_METRICS.keys() - BY_MODEL.keys()))
 def test_every_metric_has_a_name(name: str):
     (studied,) = make_judges(Plan(metrics=(Entry(name),)))
     assert type(studied.metric) is METRICS[name]
@@ -90,14 +92,14 @@ def test_every_metric_has_a_name(name: str):
 
 def test_exactly_the_metrics_that_use_boxes_fail_without_a_box(net: Net):
     missing = set()
-    for name in JUDGES.keys() - BY_MODEL.keys():
+    for name in NAMED_METRICS.keys() - BY_MODEL.keys():
         (studied,) = make_judges(Plan(metrics=(Entry(name),)))
         try:
             judge(studied.metric, net, reddish(0), np.ones((16, 16)), 1)
         except ValueError as error:
             assert "needs a box" in str(error)  # noqa: PT017
             missing.add(name)
-    looking = {name for name, metric in JUDGES.items() if metric.looks_at_boxes}
+    looking = {name for name, metric in NAMED_METRICS.items() if metric.looks_at_boxes}
     assert missing | BY_MODEL.keys() == looking
 
 

@@ -14,22 +14,25 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from onnxplain.core.data import Attribution, Case, Size
 from onnxplain.core.flow import Flow, MaskQuery
-from onnxplain.core.params import Param, Parametrised, shrink_default
+from onnxplain.core.params import Param, Usual
 from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import ArrayMasks, CellMasks
-from onnxplain.methods.masks.optim import Adam, FloatArray, check_grid, sigmoid
+from onnxplain.methods.masks.cell_method import CellMethod
+from onnxplain.methods.masks.optim import Adam, FloatArray, check_grid, logit, sigmoid
 from onnxplain.methods.masks.questions import ask_fills, ask_slopes, project_slope
+
+SMALLEST = float(np.finfo(np.float64).eps)  # of a pixel's probability, as in the authors' program
 
 
 @dataclass(frozen=True)
-class FIDO(Parametrised):
+class FIDO(CellMethod):
     """Learned probability that a pixel is dropped.
 
     Parameters
@@ -38,7 +41,7 @@ class FIDO(Parametrised):
         ``preservation`` seeks the smallest part that keeps the class, ``deletion`` the
         smallest part whose removal destroys the class.
     grid : int
-        Cells per side of the mask. The logits of the cells are enlarged bilinearly.
+        Cells per side of the mask. The probabilities of the cells are enlarged bilinearly.
     n_steps : int
         Steps of Adam; the learning rate falls linearly to 0 over them.
     n_samples : int
@@ -64,7 +67,11 @@ class FIDO(Parametrised):
     -----
     The heatmap is ``P(kept) - 0.5`` for preservation and ``P(dropped) - 0.5`` for deletion,
     in [-0.5, 0.5]. The fill is made for the drawn mask rounded to 0 and 1, and the
-    gradient treats it as constant.
+    gradient treats it as constant. As in the authors' program, the probabilities of the cells
+    are enlarged while they are learned, but the map is computed from enlarged log-odds, which
+    makes its edges sharper. After 60 steps on 20 ImageNet photos with EfficientNet-Lite0 its
+    largest difference from the enlarged probabilities is 23 % of its range (mean; 20 to 26 %;
+    found by `benchmarks/paper_programs.py`).
     """
 
     name: ClassVar[str] = "fido"
@@ -79,7 +86,7 @@ class FIDO(Parametrised):
             "deletion: the smallest part whose removal destroys it"
         ),
     ] = "preservation"
-    grid: Annotated[int, Param("cells per side of the mask", ge=2)] = 56
+    grid: Annotated[int, Param("cells per side of the mask", ge=2)] = Usual(56)
     n_steps: Annotated[int, Param("number of optimisation steps", ge=1)] = 300
     n_samples: Annotated[int, Param("random masks per step, an even number", ge=4)] = 8
     learning_rate: Annotated[
@@ -102,26 +109,6 @@ class FIDO(Parametrised):
         if self.n_samples % 2:
             raise ValueError(f"FIDO: n_samples must be even, got {self.n_samples}")
 
-    @property
-    def wants_gradients(self) -> bool:
-        """Whether the method uses gradients where the classifier has them."""
-        return self.estimator != "score-function"
-
-    @property
-    def needs_gradients(self) -> bool:
-        """Whether the method cannot run without gradients."""
-        return self.estimator == "gradient"
-
-    def fitted(self, size: Size) -> FIDO:
-        """Return the same method with one cell per pixel, if the default has more."""
-        return shrink_default(self, "grid", min(size), min(size))
-
-    def settled(self, *, gradients: bool) -> FIDO:
-        """Return this method with ``auto`` resolved."""
-        if self.estimator != "auto":
-            return self
-        return replace(self, estimator="gradient" if gradients else "score-function")
-
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one per mask (forward and backward with ``gradient``)."""
         return self.n_steps * self.n_samples
@@ -139,8 +126,8 @@ class FIDO(Parametrised):
         for step in range(self.n_steps):
             score, by_logit = yield from differentiate(case, logits, enlarge, rng)
             weight = self.sparsity * (min(step / self.warm_up, 1) if self.warm_up else 1)
-            dropped = sigmoid(enlarge.pixels(logits))
-            by_sparsity = enlarge.cells(dropped * (1 - dropped))
+            p = sigmoid(logits)
+            by_sparsity = p * (1 - p) * enlarge.cells(np.ones(case.size))
             learning_rate = self.learning_rate * (1 - step / self.n_steps)
             slope = sign * (by_logit + weight * by_sparsity)  # eq. 1 and 2
             change, adam = adam.update(slope, learning_rate)
@@ -157,15 +144,18 @@ class FIDO(Parametrised):
     ) -> Flow[tuple[float, FloatArray]]:
         """Return the mean log-odds under relaxed masks, and their derivative for each logit."""
         u = rng.uniform(1e-6, 1 - 1e-6, (self.n_samples, *case.size))
-        noise = np.log(u) - np.log1p(-u)
-        dropped = sigmoid((enlarge.pixels(logits) + noise) / self.temperature)
+        p = sigmoid(logits)
+        # Log-odds of 0 and 1 are infinite; rounding gives such probabilities far from 0.5.
+        p_pixel = np.clip(enlarge.pixels(p), SMALLEST, 1 - SMALLEST)
+        dropped = sigmoid((logit(p_pixel) + logit(u)) / self.temperature)
         fills = yield from ask_fills(ArrayMasks(np.round(dropped).astype(np.float32)))
         delta = fills - case.image
         composed = case.image + dropped[..., None].astype(np.float32) * delta
         scores, slopes = yield from ask_slopes(composed, "log-odds")
         by_mask = project_slope(slopes, delta)
-        by_pixel = by_mask * dropped * (1 - dropped) / self.temperature
-        return float(scores.mean()), enlarge.cells(by_pixel.mean(axis=0))
+        by_pixel = (by_mask * dropped * (1 - dropped)).mean(axis=0) / self.temperature
+        by_pixel /= p_pixel * (1 - p_pixel)  # slope of the log-odds of a probability
+        return float(scores.mean()), p * (1 - p) * enlarge.cells(by_pixel)
 
     def _estimate(
         self, case: Case, logits: FloatArray, enlarge: Enlargement, rng: np.random.Generator

@@ -15,7 +15,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Attribution, Case, Image, Size
 from onnxplain.core.flow import Flow, ImageQuery, MaskQuery
-from onnxplain.core.params import Param, Parametrised, shrink_default
+from onnxplain.core.params import Param, Usual
 from onnxplain.core.protocols import Masks
 from onnxplain.image import gaussian_blur, resize
 from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import ArrayMasks, CellMasks
+from onnxplain.methods.masks.cell_method import CellMethod
 from onnxplain.methods.masks.optim import Adam, FloatArray, check_grid, total_variation
 from onnxplain.methods.masks.questions import ask_fills, ask_slopes, project_slope
 
@@ -35,7 +36,7 @@ RADII = range(0, 175, 5)  # of the discs tried as the first mask, in an image of
 
 
 @dataclass(frozen=True)
-class MP(Parametrised):
+class MP(CellMethod):
     """Smallest smooth mask that destroys the score.
 
     Parameters
@@ -70,8 +71,8 @@ class MP(Parametrised):
         score.
     start : {'random', 'circle'}
         The first mask. ``random`` draws every cell from [0, 1]. ``circle`` takes the smallest
-        of 35 blurred discs that lowers the score nearly as much as removing everything, which
-        costs 36 evaluations.
+        of 35 blurred discs that changes the score nearly as much as removing everything does,
+        which costs 36 evaluations.
     binary : bool
         Whether the mask is rounded to 0 and 1 before it is scored, as inpainters need it.
         ``gradient`` then differentiates as if the mask were not rounded, and ``spsa`` rounds
@@ -83,6 +84,8 @@ class MP(Parametrised):
     this class follows the program: sums, not means; one jitter of 0 to 3 pixels per step; the
     total variation is ``|rows| ** 3 + |columns| ** 3``. The program crops from a photo that was
     resized to be larger; this class enlarges the classifier's input by `jitter` pixels.
+    With ``start=circle`` the disc is chosen as in the program, also where the fill raises the
+    score; the program then optimises a mask of one cell per pixel, this class one of `grid`.
     """
 
     name: ClassVar[str] = "mp"
@@ -90,7 +93,7 @@ class MP(Parametrised):
     usual_fill: ClassVar[str] = "blur"
     without_gradients: ClassVar[str] = "estimator=spsa"
 
-    grid: Annotated[int, Param("cells per side of the mask", ge=2)] = 28
+    grid: Annotated[int, Param("cells per side of the mask", ge=2)] = Usual(28)
     n_steps: Annotated[int, Param("number of optimisation steps", ge=1)] = 300
     learning_rate: Annotated[
         float, Param("learning rate: about how far a cell moves per step", gt=0)
@@ -120,26 +123,6 @@ class MP(Parametrised):
         Param("the first mask: random, or the smallest disc that destroys the score"),
     ] = "random"
     binary: Annotated[bool, Param("round the mask to 0 and 1 before it is scored")] = False
-
-    @property
-    def wants_gradients(self) -> bool:
-        """Whether the method uses gradients where the classifier has them."""
-        return self.estimator != "spsa"
-
-    @property
-    def needs_gradients(self) -> bool:
-        """Whether the method cannot run without gradients."""
-        return self.estimator == "gradient"
-
-    def fitted(self, size: Size) -> MP:
-        """Return the same method with one cell per pixel, if the default has more."""
-        return shrink_default(self, "grid", min(size), min(size))
-
-    def settled(self, *, gradients: bool) -> MP:
-        """Return this method with ``auto`` resolved."""
-        if self.estimator != "auto":
-            return self
-        return replace(self, estimator="gradient" if gradients else "spsa")
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: the discs, then one per step, or two per direction of ``spsa``."""
@@ -173,12 +156,11 @@ class MP(Parametrised):
         return Attribution(heatmap, coarse, details={"estimator": self.estimator, "scores": scores})
 
     def _find_circle(self, case: Case) -> Flow[FloatArray]:
-        """Find the smallest disc that destroys the score nearly as much as removing everything."""
+        """Find the smallest disc that changes the score nearly as much as removing everything."""
         everything = np.ones((1, *case.size), np.float32)
         discs = ArrayMasks(np.concatenate([_draw_discs(case.size), everything]))
         scores = (yield MaskQuery(discs)).scores
-        enough = scores <= scores[0] - 0.99 * (scores[0] - scores[-1])
-        disc = discs.values[int(np.argmax(enough))]
+        disc = discs.values[_choose_disc(scores)]
         return resize(disc, (self.grid, self.grid)).astype(np.float64)
 
     def _differentiate(
@@ -249,6 +231,17 @@ class MP(Parametrised):
         rows, columns, _ = picture.shape
         large = resize(picture, (rows + self.jitter, columns + self.jitter))
         return large[shift[0] : shift[0] + rows, shift[1] : shift[1] + columns]
+
+
+def _choose_disc(scores: NDArray[np.float64]) -> int:
+    """Return the first mask that has 99 % of the last one's effect; the first mask is empty.
+
+    The effect may also be a rise of the score. If there is none, it is the last mask.
+    """
+    effect = scores[0] - scores[-1]
+    if effect == 0:
+        return len(scores) - 1
+    return int(np.argmax((scores - scores[-1]) / effect < 0.01))
 
 
 def _draw_discs(size: Size) -> NDArray[np.float32]:

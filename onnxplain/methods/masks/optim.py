@@ -88,3 +88,9 @@ def sigmoid(x: FloatArray) -> FloatArray:
     """Return ``1 / (1 + exp(-x))``, computed without overflow."""
     result: FloatArray = 0.5 * (1 + np.tanh(0.5 * x))
     return result
+
+
+def logit(p: FloatArray) -> FloatArray:
+    """Return the log-odds ``log(p / (1 - p))`` of probabilities."""
+    result: FloatArray = np.log(p) - np.log1p(-p)
+    return result

@@ -45,7 +45,8 @@ class RISE(Parametrised):
     The heatmap is the mean probability over the masks that keep a pixel: in [0, 1] with
     ``coverage``, and about in that range with ``expectation``. Only its differences have a
     meaning. A pixel that no mask keeps is 0. The paper uses 4000 masks for VGG-16 and 8000 for
-    ResNet-50.
+    ResNet-50. As in the authors' program, whose scikit-image does so, masks are mirrored at the
+    border of their grid; PyTorch and OpenCV repeat the outermost cell there.
     """
 
     name: ClassVar[str] = "rise"

@@ -1,4 +1,4 @@
-"""From a heatmap to a box: thresholds at a share of the maximum, and how to choose it.
+"""From a heatmap to a box: thresholds at a share of its range, and how to choose it.
 
 Localisation and the saliency metric both judge the box around what a heatmap marks. The
 threshold ``alpha`` is chosen on held-out images, never on the images reported.
@@ -9,6 +9,8 @@ References
    ICCV 2017, sec. 5.4, :arXiv:`1704.03296`
 .. [2] Agarwal & Nguyen, Explaining image classifiers by removing input features using
    generative models, ACCV 2020, sec. 4.3 and fig. S6, :arXiv:`1910.04256`
+.. [3] Choe, Oh, Lee, Chun, Akata & Shim, Evaluating weakly supervised object localization
+   methods right, CVPR 2020, sec. 3.3, :arXiv:`2001.07437`
 """
 
 from __future__ import annotations
@@ -24,35 +26,46 @@ from onnxplain.core.data import Box, Size
 from onnxplain.metrics.base import Direction, MetricResult
 
 Around: TypeAlias = Literal["all", "largest"]
+Scale: TypeAlias = Literal["min-max", "max"]
 
 # The grid of [2]_, 0:.05:.95.
 ALPHAS = tuple(i / 20 for i in range(20))
 
 
 def find_box_above_threshold(
-    heatmap: NDArray[np.float64], alpha: float, around: Around = "all"
+    heatmap: NDArray[np.float64],
+    alpha: float,
+    around: Around = "all",
+    scale: Scale = "min-max",
 ) -> Box | None:
-    """Return the smallest box around the pixels of at least ``alpha * max``.
+    """Return the smallest box around the pixels above a threshold.
 
     Parameters
     ----------
     heatmap : (H, W) ndarray
-        Only positive values count, as evidence for the target.
+        Larger values mean more evidence for the target.
     alpha : float in [0, 1]
-        Share of the maximum; 0 keeps every positive pixel.
+        Height of the threshold; at 0 the pixels above the bottom of the scale are left.
     around : {'all', 'largest'}
         Whether the box surrounds all these pixels, or the largest group of pixels that are
         connected side by side.
+    scale : {'min-max', 'max'}
+        What alpha is a share of. ``min-max``: of the map's range, so that a constant added to
+        the map changes nothing, as in [3]_. ``max``: of its maximum, as in [2]_; negative
+        values do not count.
 
     Returns
     -------
     box : Box or None
-        None where no pixel is positive.
+        None where no pixel lies above the bottom of the scale: with ``min-max`` if the map is
+        constant, with ``max`` if no value is positive.
     """
-    top = heatmap.max()
-    if top <= 0:
+    bottom = heatmap.min() if scale == "min-max" else 0.0
+    span = heatmap.max() - bottom
+    if span <= 0:
         return None
-    marked = (heatmap >= alpha * top) & (heatmap > 0)
+    height = heatmap - bottom
+    marked = (height >= alpha * span) & (height > 0)
     if around == "largest":
         labels, _ = ndimage.label(marked)
         counts = np.bincount(labels.ravel())

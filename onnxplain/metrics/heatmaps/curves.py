@@ -29,10 +29,46 @@ from onnxplain.metrics.base import Direction, MetricResult, check_heatmap
 DEFAULT_STEPS = 28  # of a curve if no step is given
 
 Ties: TypeAlias = Literal["row-major", "random"]
+Way: TypeAlias = Literal["away", "back"]
 
 
 @dataclass(frozen=True)
-class Deletion(Parametrised):
+class _Curve(Parametrised):
+    """The part that both metrics share; `Deletion` describes the parameters."""
+
+    looks_at_boxes: ClassVar[bool] = False
+    unit: ClassVar[str] = "mean probability"
+
+    step: Annotated[
+        int | None,
+        Param("pixels between two points of the curve; a 28th of the image if not given", ge=1),
+    ] = None
+    ties: Annotated[Ties, Param("order of pixels of equal value: row by row, or random")] = (
+        "row-major"
+    )
+    fill: Fill | None = None
+
+    def evaluations(self, size: Size) -> int:
+        """Return one per point of the curve."""
+        return len(_count_pixels_gone(size, self.step))
+
+    def _judge(
+        self, case: Case, heatmap: Heatmap, rng: np.random.Generator, way: Way
+    ) -> Flow[MetricResult]:
+        """Judge one heatmap; only random ties are drawn."""
+        counts = _count_pixels_gone(case.size, self.step)
+        rank = rank_pixels(check_heatmap(heatmap, case.size), self.ties, rng)
+        if way == "away":
+            masks = RankMasks(rank, counts)
+        else:  # the pixels that are not back yet, which have the highest ranks, are removed
+            masks = RankMasks(rank.size - 1 - rank, rank.size - counts)
+        scores = (yield MaskQuery(masks, fill=self.fill)).scores
+        details = {"curve": scores.tolist(), "share": (counts / counts[-1]).tolist()}
+        return MetricResult(area_under_curve(scores), details)
+
+
+@dataclass(frozen=True)
+class Deletion(_Curve):
     """Area under the curve of the score while the most salient pixels are removed.
 
     Parameters
@@ -54,40 +90,21 @@ class Deletion(Parametrised):
 
     name: ClassVar[str] = "deletion"
     direction: ClassVar[Direction] = "lower"
-    unit: ClassVar[str] = "mean probability"
     usual_fill: ClassVar[str | None] = "dataset-mean"
-    looks_at_boxes: ClassVar[bool] = False
-
-    step: Annotated[
-        int | None, Param("pixels removed at a step; a 28th of the image if not given", ge=1)
-    ] = None
-    ties: Annotated[Ties, Param("order of pixels of equal value: row by row, or random")] = (
-        "row-major"
-    )
-    fill: Fill | None = None
-
-    def evaluations(self, size: Size) -> int:
-        """Return one per point of the curve."""
-        return len(_count_pixels_gone(size, self.step))
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; only random ties are drawn."""
-        counts = _count_pixels_gone(case.size, self.step)
-        rank = rank_pixels(check_heatmap(heatmap, case.size), self.ties, rng)
-        reply = yield MaskQuery(RankMasks(rank, counts), fill=self.fill)
-        return _make_result(reply.scores, counts)
+        """Judge one heatmap while its most salient pixels go away."""
+        return self._judge(case, heatmap, rng, "away")
 
 
 @dataclass(frozen=True)
-class Insertion(Parametrised):
+class Insertion(_Curve):
     """Area under the curve of the score while the most salient pixels are brought back.
 
     Parameters
     ----------
-    step : int, optional
-        Pixels brought back between two points of the curve; a 28th of the image if not given.
-    ties : {'row-major', 'random'}
-        Which pixels of equal value go first: in reading order, or in random order.
+    step, ties
+        As in `Deletion`, of pixels that are brought back.
     fill : Fill, optional
         The picture that the curve starts from; the job's fill if not given. In [1]_ it is the
         blurred copy that `onnxplain.FoldedBlur` makes.
@@ -95,30 +112,11 @@ class Insertion(Parametrised):
 
     name: ClassVar[str] = "insertion"
     direction: ClassVar[Direction] = "higher"
-    unit: ClassVar[str] = "mean probability"
     usual_fill: ClassVar[str | None] = "folded-blur"
-    looks_at_boxes: ClassVar[bool] = False
-
-    step: Annotated[
-        int | None, Param("pixels brought back at a step; a 28th of the image if not given", ge=1)
-    ] = None
-    ties: Annotated[Ties, Param("order of pixels of equal value: row by row, or random")] = (
-        "row-major"
-    )
-    fill: Fill | None = None
-
-    def evaluations(self, size: Size) -> int:
-        """Return one per point of the curve."""
-        return len(_count_pixels_gone(size, self.step))
 
     def flow(self, case: Case, heatmap: Heatmap, rng: np.random.Generator) -> Flow[MetricResult]:
-        """Judge one heatmap; only random ties are drawn."""
-        counts = _count_pixels_gone(case.size, self.step)
-        rank = rank_pixels(check_heatmap(heatmap, case.size), self.ties, rng)
-        # The pixels that are not back yet, which have the highest ranks, are removed.
-        masks = RankMasks(rank.size - 1 - rank, rank.size - counts)
-        reply = yield MaskQuery(masks, fill=self.fill)
-        return _make_result(reply.scores, counts)
+        """Judge one heatmap while its most salient pixels come back."""
+        return self._judge(case, heatmap, rng, "back")
 
 
 def rank_pixels(
@@ -169,8 +167,3 @@ def _count_pixels_gone(size: Size, step: int | None) -> NDArray[np.int64]:
             f"{size[0]} x {size[1]} and nothing of it; give a smaller step, or none"
         )
     return np.minimum(np.arange(-(-pixels // step) + 1) * step, pixels)
-
-
-def _make_result(scores: NDArray[np.float64], counts: NDArray[np.int64]) -> MetricResult:
-    details = {"curve": scores.tolist(), "share": (counts / counts[-1]).tolist()}
-    return MetricResult(area_under_curve(scores), details)

@@ -9,6 +9,8 @@ References
    sec. 5.1, :arXiv:`1705.07857`
 .. [2] Agarwal & Nguyen, Explaining image classifiers by removing input features using
    generative models, ACCV 2020, sec. 4.3 and table 4, :arXiv:`1910.04256`
+.. [3] Choe, Oh, Lee, Chun, Akata & Shim, Evaluating weakly supervised object localization
+   methods right, CVPR 2020, sec. 3.3, :arXiv:`2001.07437`
 """
 
 from __future__ import annotations
@@ -23,7 +25,13 @@ from onnxplain.core.flow import Flow, ImageQuery
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.image import resize
 from onnxplain.metrics.base import Direction, MetricResult, check_heatmap
-from onnxplain.metrics.heatmaps.boxes import Around, area, find_box_above_threshold, list_alphas
+from onnxplain.metrics.heatmaps.boxes import (
+    Around,
+    Scale,
+    area,
+    find_box_above_threshold,
+    list_alphas,
+)
 
 # A crop's probability of 0 would make the metric infinite; the details count these crops.
 SMALLEST_SCORE = 1e-12
@@ -38,10 +46,13 @@ class SaliencyMetric(Parametrised):
     Parameters
     ----------
     alpha : float
-        The crop surrounds the pixels of at least alpha times the maximum; choose it by
+        The crop surrounds the pixels of at least this share of the map's range; choose it by
         `choose_alpha` on held-out images, as [2]_ does.
     around : {'all', 'largest'}
         Crop to all these pixels, or to their largest connected group.
+    scale : {'min-max', 'max'}
+        What alpha is a share of. ``min-max``: of the range from the map's minimum to its
+        maximum, as in [3]_. ``max``: of its maximum, as in [2]_; negative values do not count.
     smallest_area : float
         Share of the image below which a smaller crop counts as no better.
     grid : bool
@@ -51,8 +62,9 @@ class SaliencyMetric(Parametrised):
     Notes
     -----
     The crop is cut from the image at the classifier's size and enlarged bicubically. It
-    includes the last row and column, which a widely used program loses. A heatmap without
-    positive values marks nothing, and its crop is the whole image.
+    includes the last row and column, which a widely used program loses. A constant heatmap
+    marks nothing, nor does one without positive values with ``scale=max``: its crop is the
+    whole image. `LocalisationError` has a table of what both scales give for RISE, SP and LIME.
     """
 
     name: ClassVar[str] = "saliency"
@@ -62,11 +74,14 @@ class SaliencyMetric(Parametrised):
     looks_at_boxes: ClassVar[bool] = False
 
     alpha: Annotated[
-        float, Param("crop to pixels of at least this share of the maximum", ge=0, le=1)
+        float, Param("crop to pixels of at least this share of the range", ge=0, le=1)
     ] = 0.2
     around: Annotated[
         Around, Param("crop to all these pixels, or their largest connected group")
     ] = "all"
+    scale: Annotated[Scale, Param("alpha is a share of the map's range, or of its maximum")] = (
+        "min-max"
+    )
     smallest_area: Annotated[
         float, Param("share of the image below which a smaller crop is no better", gt=0, le=1)
     ] = 0.05
@@ -81,7 +96,10 @@ class SaliencyMetric(Parametrised):
         wide = check_heatmap(heatmap, case.size)
         alphas = list_alphas(self.alpha) if self.grid else (self.alpha,)
         whole = Box(0, 0, *case.size)
-        boxes = [find_box_above_threshold(wide, alpha, self.around) or whole for alpha in alphas]
+        marked = [
+            find_box_above_threshold(wide, alpha, self.around, self.scale) for alpha in alphas
+        ]
+        boxes = [box or whole for box in marked]
         distinct = list(dict.fromkeys(boxes))
         crops = np.stack([crop_and_enlarge(case.image, box) for box in distinct])
         reply = yield ImageQuery(crops)
@@ -99,7 +117,7 @@ class SaliencyMetric(Parametrised):
             "scores": [scores[box] for box in boxes],
             "areas": [shares[box] for box in boxes],
             "box": list(astuple(boxes[index])),
-            "marks_nothing": bool(wide.max() <= 0),
+            "marks_nothing": None in marked,
             "clipped": sum(scores[box] < SMALLEST_SCORE for box in boxes),
         }
         return MetricResult(values[index], details)

@@ -32,7 +32,7 @@ def test_fido_follows_the_same_path_as_autograd_for_20_steps(objective):
     pytest.importorskip("torch")
     from tests.reference import torch_methods as reference
 
-    expected = reference.fido(
+    coarse, heatmap = reference.fido(
         reference.tensor(IMAGE),
         reference.tensor(np.full_like(IMAGE, 0.5)),
         reference.tensor(WEIGHTS),
@@ -55,7 +55,9 @@ def test_fido_follows_the_same_path_as_autograd_for_20_steps(objective):
         warm_up=10,
         temperature=0.5,
     )
-    np.testing.assert_allclose(explain(method).values[0].coarse, expected, atol=1e-4)
+    attribution = explain(method).values[0]
+    np.testing.assert_allclose(attribution.coarse, coarse, atol=1e-4)
+    np.testing.assert_allclose(attribution.heatmap, heatmap, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=repr)
@@ -135,6 +137,31 @@ def test_the_score_function_estimate_is_on_average_the_slope_of_additive_log_odd
     exact = cells * p * (1 - p)
     assert np.vdot(exact, estimate) / np.vdot(exact, exact) == pytest.approx(1, abs=0.05)
     np.testing.assert_allclose(estimate, exact, atol=0.1 * abs(exact).max())
+
+
+def test_the_gradient_is_the_slope_of_the_score_under_enlarged_probabilities():
+    """Finite differences of the mean log-odds, with the noise of the masks held fixed."""
+    grid, temperature, step = 3, 0.7, 1e-4
+    logits = np.random.default_rng(3).normal(size=(grid, grid))
+    method = FIDO(grid=grid, n_samples=4, temperature=temperature, estimator="gradient")
+    enlarge, case = Enlargement.bilinear(grid, SIZE), Case("photo", IMAGE, 1, n_classes=2)
+    flow = method._differentiate(case, logits, enlarge, np.random.default_rng(7))
+    _, by_logit = driver.run(
+        Net(curved(WEIGHTS), SIZE), case, flow, Picture(0.5), gradients=CurvedGradients(WEIGHTS)
+    )
+    u = np.random.default_rng(7).uniform(1e-6, 1 - 1e-6, (4, *SIZE))
+
+    def score(logits):
+        p = enlarge.pixels(1 / (1 + np.exp(-logits)))
+        removed = 1 / (1 + (p / (1 - p) * u / (1 - u)) ** (-1 / temperature))
+        images = IMAGE + removed[..., None] * (0.5 - IMAGE)
+        return np.sin(np.einsum("nhwc,hwck->nk", images, WEIGHTS)).sum(axis=1).mean()
+
+    for cell in np.ndindex(grid, grid):
+        shift = np.zeros((grid, grid))
+        shift[cell] = step
+        slope = (score(logits + shift) - score(logits - shift)) / (2 * step)
+        assert by_logit[cell] == pytest.approx(slope, abs=1e-4 * abs(by_logit).max())
 
 
 def test_without_warm_up_sparsity_acts_from_the_first_step_on():

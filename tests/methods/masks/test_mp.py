@@ -9,6 +9,7 @@ from onnxplain.core.data import Case, make_rng
 from onnxplain.engine.run import Job, run
 from onnxplain.masks.enlarge import Enlargement
 from onnxplain.methods import MP
+from onnxplain.methods.masks.mp import _choose_disc
 from tests.helpers.mask_methods import (
     IMAGE,
     SIZE,
@@ -20,6 +21,7 @@ from tests.helpers.mask_methods import (
 )
 from tests.helpers.nets import CurvedGradients, Net, Picture, curved
 from tests.reference import driver
+from tests.reference import methods as reference
 
 METHODS = [
     MP(grid=4, n_steps=30),
@@ -32,12 +34,12 @@ METHODS = [
 @pytest.mark.parametrize("binary", [False, True])
 def test_mp_follows_the_same_path_as_autograd_for_20_steps(binary):
     pytest.importorskip("torch")
-    from tests.reference import torch_methods as reference
+    from tests.reference import torch_methods
 
-    expected = reference.mp(
-        reference.tensor(IMAGE),
-        reference.tensor(np.full_like(IMAGE, 0.5)),
-        reference.tensor(WEIGHTS),
+    expected = torch_methods.mp(
+        torch_methods.tensor(IMAGE),
+        torch_methods.tensor(np.full_like(IMAGE, 0.5)),
+        torch_methods.tensor(WEIGHTS),
         make_rng(0, "photo"),
         steps=20,
         grid=4,
@@ -93,14 +95,15 @@ def test_masks_of_mp_stay_between_0_and_1_and_binary_ones_are_0_or_1(method, gri
     assert np.isfinite(result.heatmap).all()
 
 
-def test_mp_may_start_from_the_smallest_disc_that_suffices():
+@pytest.mark.parametrize("rises", [False, True])
+def test_mp_may_start_from_the_smallest_disc_that_suffices(rises):
     size = (56, 56)
     centre = np.arange(56) + 0.5 - 28
     inside = np.hypot(centre[:, None], centre) <= 10  # 40 pixels of 224
 
     def score_disc(images):
         score = (images * inside[..., None]).mean(axis=(1, 2, 3)) / inside.mean()
-        return np.stack([1 - score, score], axis=1)
+        return np.stack([1 - score, score], axis=1)[:, :: -1 if rises else 1]
 
     case, net = Case("photo", np.ones((*size, 3), np.float32), 1), Net(score_disc, size)
     mask = driver.run(net, case, MP(grid=28, start="circle")._find_circle(case), Picture(0.0))
@@ -109,6 +112,13 @@ def test_mp_may_start_from_the_smallest_disc_that_suffices():
     assert 55 <= radius <= 65
     assert mask[14, 14] > 0.99
     assert mask[0].max() < 0.01
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 200).map(lambda n: n / 200), min_size=2, max_size=8))
+def test_the_chosen_disc_is_that_of_the_papers_program_whether_the_score_falls_or_rises(scores):
+    expected = reference.mp_radius(np.array(scores), scores[0])
+    assert _choose_disc(np.array(scores)) == expected
 
 
 @pytest.mark.parametrize(

@@ -36,11 +36,31 @@ from tests.reference import metrics as reference
 
 
 @settings(max_examples=40, deadline=None)
-@given(BOX_HEATMAPS, st.sampled_from(ALPHAS))
-def test_box_surrounds_every_pixel_above_the_threshold(heatmap, alpha):
-    expected = reference.find_box(heatmap, alpha)
-    box = find_box_above_threshold(heatmap.astype(np.float64), alpha)
+@given(BOX_HEATMAPS, st.sampled_from(ALPHAS), st.sampled_from(["min-max", "max"]))
+def test_box_surrounds_every_pixel_above_the_threshold(heatmap, alpha, scale):
+    expected = reference.find_box(heatmap, alpha, scale)
+    box = find_box_above_threshold(heatmap.astype(np.float64), alpha, scale=scale)
     assert box == (None if expected is None else Box(*expected))
+
+
+@pytest.mark.parametrize("metric_class", [LocalisationError, SaliencyMetric])
+def test_a_constant_added_to_a_map_changes_the_box_by_the_papers_rule_only(metric_class):
+    bump = make_bump(5, 6)
+    boxes = {
+        (scale, offset): judge_with_net(
+            metric_class(alpha=0.5, scale=scale),
+            brightness,
+            BOX_IMAGE,
+            bump * 0.25 + np.float32(offset),
+            boxes=[OBJECT],
+        ).details["box"]
+        for scale in ("min-max", "max")
+        for offset in (0.0, 0.5, -4.0)
+    }
+    assert boxes["min-max", 0.5] == boxes["min-max", -4.0] == boxes["min-max", 0.0]
+    assert boxes["max", 0.0] == boxes["min-max", 0.0]  # the least value of the bump is 0
+    assert boxes["max", 0.5] == [0, 0, *BOX_SIZE]
+    assert boxes["max", -4.0] == (None if metric_class is LocalisationError else [0, 0, *BOX_SIZE])
 
 
 @settings(max_examples=30, deadline=None)

@@ -27,13 +27,13 @@ def test_union_of_boxes_is_one_region():
 
 
 @settings(max_examples=40, deadline=None)
-@given(BOX_HEATMAPS, st.sampled_from(ALPHAS))
-def test_localisation_equals_plain_counting(heatmap, alpha):
-    metric = LocalisationError(alpha=alpha)
+@given(BOX_HEATMAPS, st.sampled_from(ALPHAS), st.sampled_from(["min-max", "max"]))
+def test_localisation_equals_plain_counting(heatmap, alpha, scale):
+    metric = LocalisationError(alpha=alpha, scale=scale)
     score = judge_with_net(metric, brightness, BOX_IMAGE, heatmap, boxes=[OBJECT])
     truth = (2, 3, 9, 12)
     for threshold, value in zip(score.details["alphas"], score.details["values"], strict=True):
-        box = reference.find_box(heatmap, threshold)
+        box = reference.find_box(heatmap, threshold, scale)
         overlap = 0 if box is None else reference.pixel_iou(box, truth)
         assert value == (overlap <= 0.5)
     assert score.value == get_value_at_alpha(score, alpha)

@@ -31,8 +31,12 @@ def test_crop_below_the_smallest_area_counts_as_no_smaller():
     assert score.value == pytest.approx(np.log(0.05) - np.log(0.5), abs=1e-6)
 
 
-def test_crop_of_a_map_that_marks_nothing_is_the_whole_image():
-    score = judge_with_net(SaliencyMetric(), brightness, BOX_IMAGE, -make_bump(5, 5))
+@pytest.mark.parametrize(
+    ("heatmap", "scale"),
+    [(-make_bump(5, 5), "max"), (np.full(BOX_SIZE, 0.3, np.float32), "min-max")],
+)
+def test_crop_of_a_map_that_marks_nothing_is_the_whole_image(heatmap, scale):
+    score = judge_with_net(SaliencyMetric(scale=scale), brightness, BOX_IMAGE, heatmap)
     assert score.details["marks_nothing"]
     assert score.value == pytest.approx(-np.log(BOX_IMAGE.mean()), abs=1e-6)
 

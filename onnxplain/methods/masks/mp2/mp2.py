@@ -19,15 +19,16 @@ References
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
 from onnxplain.core.data import Attribution, Case, Image, Size
 from onnxplain.core.flow import Flow
-from onnxplain.core.params import Param, Parametrised, shrink_default
+from onnxplain.core.params import Param, Usual
 from onnxplain.image import gaussian_blur
+from onnxplain.methods.masks.cell_method import CellMethod
 from onnxplain.methods.masks.mp2.growth import Growth
 from onnxplain.methods.masks.mp2.probe import Probe
 from onnxplain.methods.masks.mp2.sweeps import (
@@ -44,7 +45,7 @@ PARTS: Mapping[str, int] = {"lazy": 12, "coarse": 20, "propose": 22}
 
 
 @dataclass(frozen=True)
-class MP2(Parametrised):
+class MP2(CellMethod):
     """Greedy removal of cells until chance level.
 
     Parameters
@@ -123,7 +124,7 @@ class MP2(Parametrised):
     usual_fill: ClassVar[str] = "blur"
     without_gradients: ClassVar[str] = "gain=difference"
 
-    grid: Annotated[int, Param("cells per side of the mask", ge=1)] = 28
+    grid: Annotated[int, Param("cells per side of the mask", ge=1)] = Usual(28)
     cells_per_step: Annotated[int, Param("cells removed per step", ge=1)] = 2
     gain: Annotated[
         Literal["auto", "difference", "gradient", "propose"],
@@ -185,26 +186,6 @@ class MP2(Parametrised):
             raise ValueError(
                 f"MP2: max_area of {self.max_area:g} is less than one of the {self.grid**2} cells"
             )
-
-    @property
-    def wants_gradients(self) -> bool:
-        """Whether the method uses gradients where the classifier has them."""
-        return self.gain != "difference"
-
-    @property
-    def needs_gradients(self) -> bool:
-        """Whether the method cannot run without gradients."""
-        return self.gain in ("gradient", "propose")
-
-    def fitted(self, size: Size) -> MP2:
-        """Return the same method with one cell per pixel, if the default has more."""
-        return shrink_default(self, "grid", min(size), min(size))
-
-    def settled(self, *, gradients: bool) -> MP2:
-        """Return this method with ``auto`` resolved."""
-        if self.gain != "auto":
-            return self
-        return replace(self, gain="gradient" if gradients else "difference")
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations up to `max_area`; a mask that stops earlier needs fewer.
