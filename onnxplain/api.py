@@ -297,6 +297,7 @@ def _make_explanation(
         inpaint_share=outcome.effort.inpaint_share,
         provenance=_collect_provenance(classifier, fill, subject),
         details=attribution.details,
+        meaning=attribution.meaning,
         window=subject.frame.window,
         photo=subject.photo,
     )

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.arrays import read_npz
-from onnxplain.core.data import Box, Heatmap
+from onnxplain.core.data import NO_MEANING, Box, Heatmap, Meaning
 from onnxplain.core.errors import OutputError
 from onnxplain.core.files import claim, open_part, wrap_write_errors, write_atomic
 from onnxplain.core.text_files import ANNOTATION_BYTES, parse_json, read_text
 from onnxplain.image import Frame, write_png
-from onnxplain.plot import draw_overlay
+from onnxplain.plot import Colormap, Style, draw_figure
 
 FORMAT = 1  # of the files; raised when earlier versions would misread new files
 
@@ -93,6 +93,8 @@ class Explanation:
         (rows, columns) of the photo and the sha256 of its pixels.
     details : mapping
         Further facts from the method.
+    meaning : Meaning
+        What the numbers of the heatmap are.
     window : Box or None
         The part that the classifier saw, in pixels of the photo; None means all of it.
     photo : (rows, columns, 3) ndarray of uint8, or None
@@ -118,6 +120,7 @@ class Explanation:
     coarse: NDArray[np.float32] | None = field(default=None, repr=False)
     order: NDArray[np.intp] | None = field(default=None, repr=False)
     details: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    meaning: Meaning = NO_MEANING
     window: Box | None = None
     photo: NDArray[np.uint8] | None = field(default=None, repr=False)
 
@@ -148,6 +151,7 @@ class Explanation:
             "inpaint_seconds": self.inpaint_seconds,
             "inpaint_share": self.inpaint_share,
             "details": dict(self.details),
+            "meaning": asdict(self.meaning),
             "window": None if self.window is None else asdict(self.window),
             "provenance": dict(self.provenance),
         }
@@ -190,10 +194,42 @@ class Explanation:
             write_atomic(record, text.encode() + b"\n")
         return SavedFiles(npz, record, png)
 
-    def overlay(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Draw the heatmap over a photo (rows, columns, 3), with class, score and method above."""
-        title = f"{self.target_name} {self.score:.3f} · {self.method} with {self.fill}"
-        return draw_overlay(photo, self.full_heatmap, title=title, window=self.window)
+    def overlay(
+        self,
+        photo: NDArray[np.uint8],
+        *,
+        style: Style = "panel",
+        colormap: Colormap | None = None,
+        alpha: float = 0.6,
+        size: int = 448,
+    ) -> NDArray[np.uint8]:
+        """Draw the photo, the heatmap and both together, with what it explains and a scale.
+
+        Parameters
+        ----------
+        photo : (rows, columns, 3) ndarray of uint8
+            The photo.
+        style, colormap, alpha, size
+            As `onnxplain.plot.draw_figure` takes them.
+
+        Returns
+        -------
+        figure : (rows, columns, 3) ndarray of uint8
+        """
+        return draw_figure(
+            photo,
+            self.full_heatmap,
+            style=style,
+            title=f"{self.target_name} · class {self.target} · probability {self.score:.3g}",
+            subtitle=f"{Path(self.image).name} · {self.method}, removed pixels filled with "
+            f"{self.fill}",
+            caption=self.meaning.text,
+            note=describe_doubt(self.heatmap, self.meaning),
+            colormap=colormap,
+            alpha=alpha,
+            size=size,
+            window=self.window,
+        )
 
     def _list_arrays(self) -> dict[str, NDArray[Any]]:
         arrays = {
@@ -202,6 +238,32 @@ class Explanation:
             "order": self.order,
         }
         return {name: array for name, array in arrays.items() if array is not None}
+
+
+def describe_doubt(heatmap: Heatmap, meaning: Meaning) -> str:
+    """Say that a map is noise or nearly flat, if so; empty for others.
+
+    Parameters
+    ----------
+    heatmap : (H, W) ndarray of float32
+        The map.
+    meaning : Meaning
+        What its numbers are. Maps whose range is below six standard errors, about that of as
+        many random cells as RISE draws, are called noise; differences of probability below 0.005
+        are called nearly flat.
+    """
+    span = float(heatmap.max() - heatmap.min())
+    if span < 6 * meaning.noise:
+        return (
+            f"This map may be noise: its range is {span:.2g}, and chance alone moves its numbers "
+            f"by {meaning.noise:.2g} (standard error). More samples tell."
+        )
+    if meaning.is_score and span < 0.005:
+        return (
+            f"This map is nearly flat: its whole range is {span:.2g} in probability, so that no "
+            f"part of the photo matters much for this class."
+        )
+    return ""
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:
@@ -252,8 +314,13 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
                 f"{path}: has format {version}, but this version reads format {FORMAT}; "
                 f"read it with the version of onnxplain that wrote it"
             )
-        window = record.pop("window")
-        return Explanation(**record, **arrays, window=None if window is None else Box(**window))
+        window, meaning = record.pop("window"), record.pop("meaning", {})
+        return Explanation(
+            **record,
+            **arrays,
+            meaning=Meaning(**meaning),
+            window=None if window is None else Box(**window),
+        )
     except FileNotFoundError as error:
         raise OutputError(f"{path}: no such file; check the path") from error
     except READ_ERRORS as error:

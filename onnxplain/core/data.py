@@ -117,6 +117,28 @@ class Case:
         return rows, columns
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """What the numbers of a heatmap are, for whoever looks at it.
+
+    Parameters
+    ----------
+    text : str
+        The number at a pixel, in words: "probability lost when the patch there is removed".
+    is_score : bool
+        Whether the numbers are probabilities of the target or their differences.
+    noise : float
+        Standard error of the numbers, as the method knows it; 0 if it draws nothing.
+    """
+
+    text: str = ""
+    is_score: bool = False
+    noise: float = 0.0
+
+
+NO_MEANING = Meaning()
+
+
 @dataclass(frozen=True, eq=False)
 class Attribution:
     """The result of a method for one case.
@@ -132,12 +154,15 @@ class Attribution:
         Cells in the order in which the method removed them.
     details : mapping
         Further facts about the run, as values that JSON can hold.
+    meaning : Meaning
+        What the numbers are; pictures say it below their colours.
     """
 
     heatmap: Heatmap
     coarse: NDArray[np.float32] | None = None
     order: NDArray[np.intp] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    meaning: Meaning = NO_MEANING
 
 
 def make_rng(seed: int, *names: str) -> np.random.Generator:

@@ -19,10 +19,12 @@ from onnxplain.image.photo_files import (
 )
 from onnxplain.image.process import (
     Classical,
+    SequentialColours,
     box_blur,
     gaussian_blur,
     inpaint_classical,
-    list_inferno_colours,
+    list_colours,
+    trace_contours,
 )
 from onnxplain.image.resample import resize
 
@@ -30,14 +32,16 @@ __all__ = [
     "MAX_PIXELS",
     "Classical",
     "Frame",
+    "SequentialColours",
     "box_blur",
     "gaussian_blur",
     "inpaint_classical",
-    "list_inferno_colours",
+    "list_colours",
     "load_example_photo",
     "place_frame",
     "read_image",
     "read_pillow",
     "resize",
+    "trace_contours",
     "write_png",
 ]

@@ -1,4 +1,4 @@
-"""OpenCV's blur, classical inpainting and colour map."""
+"""OpenCV's blur, classical inpainting and colours, and scikit-image's contours."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.measure import find_contours
 
 from onnxplain.core.data import Image
 from onnxplain.image.opencv import cv2
 
 Classical: TypeAlias = Literal["telea", "navier-stokes"]
 
+SequentialColours: TypeAlias = Literal["inferno", "viridis", "magma", "cividis", "turbo"]
+
+_COLOURS: dict[SequentialColours, int] = {
+    "inferno": cv2.COLORMAP_INFERNO,
+    "viridis": cv2.COLORMAP_VIRIDIS,
+    "magma": cv2.COLORMAP_MAGMA,
+    "cividis": cv2.COLORMAP_CIVIDIS,
+    "turbo": cv2.COLORMAP_TURBO,
+}
 _INPAINT: dict[Classical, int] = {"telea": cv2.INPAINT_TELEA, "navier-stokes": cv2.INPAINT_NS}
 
 
@@ -72,9 +82,27 @@ def inpaint_classical(
     return filled
 
 
-def list_inferno_colours() -> NDArray[np.float32]:
-    """List the 256 colours (256, 3) in [0, 1] of the map *inferno*, evenly spaced to the eye."""
+def trace_contours(plane: NDArray[np.float32], level: float) -> list[NDArray[np.float64]]:
+    """Trace the lines where a plane (H, W) has a value; closed at the border of the plane.
+
+    Returns
+    -------
+    lines : list of (n, 2) ndarray of float64
+        Rows and columns of the points of each line.
+    """
+    below = np.nextafter(min(float(plane.min()), level), -np.inf)
+    framed = np.pad(plane.astype(np.float64), 1, constant_values=float(below))
+    trace: Any = find_contours
+    last = np.array(plane.shape) - 1
+    return [np.clip(line - 1, 0, last) for line in trace(framed, level)]
+
+
+def list_colours(name: SequentialColours) -> NDArray[np.float32]:
+    """List the 256 colours (256, 3) in [0, 1] of a map of colours, from low to high values.
+
+    All but ``turbo`` are evenly spaced to the eye; ``cividis`` is also for colour-blind eyes.
+    """
     levels = np.arange(256, dtype=np.uint8)[:, None]
-    bgr: Any = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)
+    bgr: Any = cv2.applyColorMap(levels, _COLOURS[name])
     colours: NDArray[np.float32] = bgr[:, 0, ::-1].astype(np.float32) / np.float32(255)
     return colours

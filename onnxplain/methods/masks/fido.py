@@ -19,7 +19,7 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
-from onnxplain.core.data import Attribution, Case, Size
+from onnxplain.core.data import Attribution, Case, Meaning, Size
 from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Usual
 from onnxplain.masks.enlarge import Enlargement
@@ -29,6 +29,11 @@ from onnxplain.methods.masks.optim import Adam, FloatArray, check_grid, logit, s
 from onnxplain.methods.masks.questions import ask_fills, ask_slopes, project_slope
 
 SMALLEST = float(np.finfo(np.float64).eps)  # of a pixel's probability, as in the authors' program
+
+MEANINGS = {
+    "preservation": Meaning("probability that the pixel must be kept, less a half"),
+    "deletion": Meaning("probability that the pixel must be removed, less a half"),
+}
 
 
 @dataclass(frozen=True)
@@ -135,9 +140,8 @@ class FIDO(CellMethod):
             scores.append(score)
         coarse = (sign * (sigmoid(logits) - 0.5)).astype(np.float32)
         heatmap = (sign * (sigmoid(enlarge.pixels(logits)) - 0.5)).astype(np.float32)
-        return Attribution(
-            heatmap, coarse, details={"estimator": self.estimator, "log_odds": scores}
-        )
+        details = {"estimator": self.estimator, "log_odds": scores}
+        return Attribution(heatmap, coarse, details=details, meaning=MEANINGS[self.objective])
 
     def _differentiate(
         self, case: Case, logits: FloatArray, enlarge: Enlargement, rng: np.random.Generator

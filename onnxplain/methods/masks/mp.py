@@ -21,7 +21,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Attribution, Case, Image, Size
+from onnxplain.core.data import Attribution, Case, Image, Meaning, Size
 from onnxplain.core.flow import Flow, ImageQuery, MaskQuery
 from onnxplain.core.params import Param, Usual
 from onnxplain.core.protocols import Masks
@@ -33,6 +33,8 @@ from onnxplain.methods.masks.optim import Adam, FloatArray, check_grid, total_va
 from onnxplain.methods.masks.questions import ask_fills, ask_slopes, project_slope
 
 RADII = range(0, 175, 5)  # of the discs tried as the first mask, in an image of 224 pixels
+
+MEANING = Meaning("share of the pixel that the smallest harmful mask removes")
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,8 @@ class MP(CellMethod):
             scores.append(score)
         coarse = mask.astype(np.float32)
         heatmap = enlarge.pixels(mask).astype(np.float32)
-        return Attribution(heatmap, coarse, details={"estimator": self.estimator, "scores": scores})
+        details = {"estimator": self.estimator, "scores": scores}
+        return Attribution(heatmap, coarse, details=details, meaning=MEANING)
 
     def _find_circle(self, case: Case) -> Flow[FloatArray]:
         """Find the smallest disc that changes the score nearly as much as removing everything."""

@@ -20,11 +20,13 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Attribution, Case, Size
+from onnxplain.core.data import Attribution, Case, Meaning, Size
 from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.image.superpixels import find_superpixels
 from onnxplain.masks.families import SegmentMasks
+
+MEANING = Meaning("probability that the superpixel adds, in a linear model", is_score=True)
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class LIME(Parametrised):
         coefficients, intercept = fit(kept, reply.scores, self._weigh(kept), alpha)
         coarse = coefficients.astype(np.float32)
         details = {"intercept": intercept, "n_segments": len(coarse)}
-        return Attribution(coarse[segments], coarse=coarse, details=details)
+        return Attribution(coarse[segments], coarse=coarse, details=details, meaning=MEANING)
 
     def _weigh(self, kept: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Weigh each sample by its distance from the image."""

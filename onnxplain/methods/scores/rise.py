@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
-from onnxplain.core.data import Attribution, Case, Size
+from onnxplain.core.data import Attribution, Case, Meaning, Size
 from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.masks.families import GridMasks
@@ -82,4 +82,9 @@ class RISE(Parametrised):
         # The mean of a pixel that hardly any mask kept is noise.
         seen = kept > 1e-6 * self.n_masks
         heatmap = np.divide(kept_score, kept, out=np.zeros(case.size), where=seen)  # eq. 6
-        return Attribution(heatmap.astype(np.float32))
+        meaning = Meaning(
+            "mean probability of the class where random masks keep the pixel",
+            is_score=True,
+            noise=float(scores.std() * np.sqrt((1 - self.p_keep) / (self.p_keep * self.n_masks))),
+        )
+        return Attribution(heatmap.astype(np.float32), meaning=meaning)

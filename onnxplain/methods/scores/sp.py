@@ -20,11 +20,13 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Attribution, Case, Size
+from onnxplain.core.data import Attribution, Case, Meaning, Size
 from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised, Usual, shrink_default
 from onnxplain.masks.enlarge import make_bilinear_matrix
 from onnxplain.masks.families import UnionMasks, list_corners, place_patches, prepend_empty_mask
+
+MEANING = Meaning("probability that the class loses when the patch there is removed", is_score=True)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ class SP(Parametrised):
         drops = np.empty(len(order), np.float32)
         drops[order] = reply.scores[0] - reply.scores[1:]
         coarse = drops.reshape(len(rows), len(columns))
-        return Attribution(self._enlarge(coarse, rows, columns, case.size), coarse=coarse)
+        heatmap = self._enlarge(coarse, rows, columns, case.size)
+        return Attribution(heatmap, coarse=coarse, meaning=MEANING)
 
     def _group_patches(self, n_rows: int, n_columns: int) -> NDArray[np.int64]:
         """Give each patch the number of its group; the patches of a group share a fill."""

@@ -24,7 +24,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
-from onnxplain.core.data import Attribution, Case, Image, Size
+from onnxplain.core.data import Attribution, Case, Image, Meaning, Size
 from onnxplain.core.flow import Flow
 from onnxplain.core.params import Param, Usual
 from onnxplain.image import gaussian_blur
@@ -42,6 +42,8 @@ from onnxplain.methods.masks.optim import check_grid
 
 # By default, a step tries the number of cells in the grid divided by this.
 PARTS: Mapping[str, int] = {"lazy": 12, "coarse": 20, "propose": 22}
+
+MEANING = Meaning("how early the cell is removed: 1 first, 0 not at all")
 
 
 @dataclass(frozen=True)
@@ -346,4 +348,4 @@ class MP2(CellMethod):
         if growth.audits:
             details["audits"] = list(growth.audits)
             details["disagreement"] = float(np.mean([missed for _, missed in growth.audits]))
-        return Attribution(heatmap, coarse, order, details)
+        return Attribution(heatmap, coarse, order, details, MEANING)

@@ -1,0 +1,111 @@
+"""Text in pictures: fonts, lines that fit, numbers and ticks that can be read."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+from numpy.typing import NDArray
+
+Picture: TypeAlias = NDArray[np.uint8]  # (H, W, 3) RGB
+Colour: TypeAlias = tuple[int, int, int]
+
+INK, FAINT, WARNING, PAPER = (28, 28, 30), (96, 96, 102), (160, 82, 0), (255, 255, 255)
+ELLIPSIS = "…"
+
+
+def load_font(size: float) -> PIL.ImageFont.FreeTypeFont:
+    """Load the font that comes with Pillow, at a size in pixels."""
+    font = PIL.ImageFont.load_default(size)
+    # Pillow returns its other kind of font only if no size is given.
+    assert isinstance(font, PIL.ImageFont.FreeTypeFont)
+    return font
+
+
+def draw_text(text: str, width: int, size: float, colour: Colour = INK, most: int = 3) -> Picture:
+    """Draw text in lines of a width; a picture without rows if there is no text.
+
+    Parameters
+    ----------
+    text : str
+        Broken between words; what does not fit into `most` lines ends in an ellipsis.
+    width : int
+        Columns of the picture.
+    size : float
+        Height of the font in pixels.
+    colour : (r, g, b)
+        Of the letters, in 0 to 255.
+    most : int
+        Largest number of lines.
+    """
+    font = load_font(size)
+    lines = break_lines(text, font, width, most)
+    pitch = int(size * 1.35)
+    strip = PIL.Image.new("RGB", (width, len(lines) * pitch), PAPER)
+    draw = PIL.ImageDraw.Draw(strip)
+    for i, line in enumerate(lines):
+        draw.text((0, i * pitch), line, colour, font)
+    return np.asarray(strip)
+
+
+def break_lines(
+    text: str, font: PIL.ImageFont.FreeTypeFont, width: int, most: int = 3
+) -> list[str]:
+    """Break text into lines between words; lines that do not fit end in an ellipsis."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    if len(lines) > most:
+        lines[most - 1 :] = [" ".join(lines[most - 1 :])]
+    return [_shorten(line, font, width) for line in lines]
+
+
+def _shorten(line: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> str:
+    if font.getlength(line) <= width:
+        return line
+    line = line[: width // 2]  # no letter is narrower than 2 pixels
+    while line and font.getlength(line + ELLIPSIS) > width:
+        line = line[:-1]
+    return line.rstrip() + ELLIPSIS
+
+
+def choose_ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Choose round numbers in a range: multiples of 1, 2 or 5 times a power of ten.
+
+    Parameters
+    ----------
+    low, high : float
+        Ends of the range.
+    most : int
+        Largest number of ticks, 2 or more.
+
+    Returns
+    -------
+    ticks : list of float
+        From the lowest to the highest; `low` alone if the range is empty.
+
+    Examples
+    --------
+    >>> choose_ticks(-0.31, 0.42)
+    [-0.2, 0.0, 0.2, 0.4]
+    """
+    if not high > low:
+        return [low]
+    power = 10.0 ** np.floor(np.log10((high - low) / most))
+    for step in (power, 2 * power, 5 * power, 10 * power, 20 * power):
+        first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
+        if last - first + 1 <= most:
+            break
+    return [round(float(k * step), 12 - int(np.log10(step))) for k in np.arange(first, last + 1)]
+
+
+def format_value(value: float, scale: float) -> str:
+    """Format a number to a hundredth of the scale, without trailing zeros."""
+    decimals = 2 - int(np.floor(np.log10(scale)))
+    return f"{round(value, decimals) + 0.0:.6g}"

@@ -1,0 +1,115 @@
+"""Figures show the values in their places, and never fail on odd maps or names."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import skimage.data
+
+from onnxplain.core.data import Box
+from onnxplain.image import list_colours
+from onnxplain.plot.figure import MARGIN, Style, draw_figure
+
+GREY = np.full((500, 600, 3), 0.5, np.float32)
+STYLES = get_args(Style)
+
+
+def test_the_map_alone_has_the_colours_of_its_values() -> None:
+    heatmap = np.full((500, 600), 0.4, np.float32)
+    heatmap[:, 300:] = 0.7
+    drawn = draw_figure(GREY, heatmap, style="map", size=600)[MARGIN:, MARGIN:] / 255
+    np.testing.assert_allclose(drawn[250, 20], list_colours("inferno")[0], atol=2e-3)
+    np.testing.assert_allclose(drawn[250, 580], list_colours("inferno")[-1], atol=2e-3)
+
+
+def test_a_panel_shows_the_photo_the_map_and_both() -> None:
+    photo = skimage.data.chelsea()
+    heatmap = np.zeros(photo.shape[:2], np.float32)
+    panel = draw_figure(photo, heatmap, size=photo.shape[1])
+    assert panel.shape[1] == 3 * photo.shape[1] + 2 * 14 + 2 * MARGIN
+    at_photo = panel[:, MARGIN : MARGIN + photo.shape[1]]
+    (top,) = np.flatnonzero((at_photo[:, :9] == photo[0, :9]).all(axis=(1, 2)))
+    np.testing.assert_array_equal(at_photo[top : top + len(photo)], photo)
+
+
+def test_values_outside_the_window_have_no_colour_and_do_not_set_the_range() -> None:
+    heatmap = np.zeros((500, 600), np.float32)
+    heatmap[100:400, 100:300], heatmap[100:400, 300:500] = 0.4, 0.7
+    drawn = draw_figure(GREY, heatmap, style="map", size=600, window=Box(100, 100, 400, 500))
+    drawn = drawn[MARGIN:, MARGIN:] / 255
+    assert np.ptp(drawn[50, 300]) == 0
+    np.testing.assert_allclose(drawn[250, 200], list_colours("inferno")[0], atol=2e-3)
+
+
+@pytest.mark.parametrize("value", [0, 3, -2, 1e-30, 1e30])
+@pytest.mark.parametrize("signed", [None, True, False])
+@pytest.mark.parametrize("style", STYLES)
+def test_constant_maps_are_drawn(value: float, signed: bool | None, style: Style) -> None:
+    heatmap = np.full((500, 600), value, np.float32)
+    picture = draw_figure(GREY, heatmap, style=style, title="all", signed=signed)
+    assert picture.dtype == np.uint8
+
+
+@pytest.mark.parametrize("size", [(64, 48), (500, 600), (3000, 500), (1, 1), (2, 900)])
+@pytest.mark.parametrize("style", STYLES)
+def test_photos_of_any_size_are_drawn_with_room_for_text(
+    size: tuple[int, int], style: Style
+) -> None:
+    heatmap = np.random.default_rng(0).random(size).astype(np.float32)
+    picture = draw_figure(np.ones((*size, 3), np.float32), heatmap, style=style, title="a title")
+    assert picture.shape[1] >= 560
+
+
+def test_photo_of_bytes_and_of_floats_looks_the_same() -> None:
+    photo = skimage.data.chelsea()
+    heatmap = np.random.default_rng(0).random(photo.shape[:2]).astype(np.float32)
+    from_floats = draw_figure(photo.astype(np.float32) / 255, heatmap)
+    assert np.abs(draw_figure(photo, heatmap).astype(int) - from_floats).max() <= 1
+
+
+def test_contours_enclose_their_share_of_the_pixels() -> None:
+    rows, columns = np.indices((400, 400))
+    heatmap = -np.hypot(rows - 199.5, columns - 199.5).astype(np.float32)
+    drawn = draw_figure(
+        np.full((400, 400, 3), 0.5, np.float32), heatmap, style="contour", size=400
+    )[MARGIN : MARGIN + 400, MARGIN : MARGIN + 400]
+    red = (drawn == (214, 39, 40)).all(axis=2)
+    radius = np.hypot(rows - 199.5, columns - 199.5)[red].mean()
+    assert radius == pytest.approx(np.sqrt(0.05 * 400**2 / np.pi), abs=1.5)
+
+
+def test_texts_make_the_figure_taller_and_never_wider() -> None:
+    plain = draw_figure(GREY, np.zeros((500, 600), np.float32))
+    full = draw_figure(
+        GREY,
+        np.zeros((500, 600), np.float32),
+        title="W" * 900,
+        subtitle="name " * 90,
+        caption="probability lost",
+        note="may be noise " * 40,
+    )
+    assert full.shape[1] == plain.shape[1]
+    assert full.shape[0] > plain.shape[0] + 100
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"style": "pie"}, "style takes one of panel, overlay, map, contour, got 'pie'"),
+        ({"colormap": "jet"}, "colormap takes one of .*, got 'jet'"),
+        ({"alpha": 1.5}, r"alpha must be in \[0, 1\], got 1.5"),
+        ({"size": 5}, r"size must be in \[64, 4096\] pixels, got 5"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw_figure(GREY, np.zeros((500, 600), np.float32), **options)  # type: ignore[arg-type]
+
+
+def test_heatmap_of_another_size_or_not_finite_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(500, 600\).*\(600, 500\)"):
+        draw_figure(GREY, np.zeros((600, 500), np.float32))
+    with pytest.raises(ValueError, match="NaN"):
+        draw_figure(GREY, np.full((500, 600), np.nan, np.float32))

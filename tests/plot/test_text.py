@@ -1,0 +1,67 @@
+"""Text fits into its lines, and numbers are those that people read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from onnxplain.plot.text import break_lines, choose_ticks, draw_text, format_value, load_font
+
+
+@pytest.mark.parametrize("word", ["coonhound, ", "W" * 500, "日本語 "])
+def test_long_text_stays_inside_and_takes_three_lines_at_most(word: str) -> None:
+    drawn = draw_text(word * 60, 600, 20)
+    assert drawn.shape in [(27, 600, 3), (3 * 27, 600, 3)]  # one word takes one line
+    assert (drawn < 128).any()
+
+
+def test_no_text_is_a_picture_without_rows() -> None:
+    assert draw_text("", 600, 20).shape == (0, 600, 3)
+
+
+def test_text_is_broken_between_words_and_complete_if_it_fits() -> None:
+    font = load_font(20)
+    lines = break_lines("black and tan coonhound 0.93 · rise", font, 150)
+    assert " ".join(lines) == "black and tan coonhound 0.93 · rise"
+    assert all(font.getlength(line) <= 150 for line in lines)
+    assert len(lines) > 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (-0.31, 0.42, [-0.2, 0.0, 0.2, 0.4]),
+        (0.0, 1.0, [0.0, 0.5, 1.0]),
+        (3e-5, 8e-5, [4e-5, 6e-5, 8e-5]),
+        (0.055, 0.087, [0.06, 0.07, 0.08]),
+        (2.0, 2.0, [2.0]),
+    ],
+)
+def test_ticks_are_round_numbers_inside_the_range(
+    low: float, high: float, ticks: list[float]
+) -> None:
+    np.testing.assert_allclose(choose_ticks(low, high), ticks, rtol=1e-9)
+
+
+@pytest.mark.parametrize("low", [-1e30, -3e-7, 0.0, 0.1, 1e6])
+@pytest.mark.parametrize("span", [1e-7, 0.3, 1.0, 7e9])
+def test_there_are_two_to_five_ticks_in_any_range(low: float, span: float) -> None:
+    if low + span == low:
+        pytest.skip("the range is empty in floating point")
+    assert 2 <= len(choose_ticks(low, low + span)) <= 5
+
+
+@pytest.mark.parametrize(
+    ("value", "scale", "text"),
+    [
+        (0.4, 0.31, "0.4"),
+        (4.5e-5, 1, "0"),
+        (-0.0, 1, "0"),
+        (0.12345, 0.2, "0.123"),
+        (3e-7, 3e-7, "3e-07"),
+    ],
+)
+def test_values_are_formatted_to_a_hundredth_of_the_scale(
+    value: float, scale: float, text: str
+) -> None:
+    assert format_value(value, scale) == text
