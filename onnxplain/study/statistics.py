@@ -2,7 +2,8 @@
 
 References
 ----------
-.. [1] Efron & Tibshirani, An introduction to the bootstrap, 1993, ch. 13
+.. [1] Efron, Better bootstrap confidence intervals, J. Amer. Statist. Assoc. 82, 1987,
+   doi:10.1080/01621459.1987.10478410
 .. [2] Good, Permutation, parametric and bootstrap tests of hypotheses, 2005, ch. 3
 .. [3] Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6,
    1979, :jstor:`4615733`
@@ -10,19 +11,28 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import scipy.stats
 from numpy.typing import ArrayLike
 
 RESAMPLES = 10_000
 _NUMBERS = 2_000_000  # drawn at once, so that memory does not grow with the number of values
+# From here on the correction moves the ends by less than the resampling does, and its cost,
+# which grows with the square of the number of values, is no longer small.
+_MANY = 1_000
 
 
 def confidence_interval(
     values: ArrayLike, rng: np.random.Generator, *, level: float = 0.95
 ) -> tuple[float, float]:
-    """Compute a confidence interval of the mean from percentiles of resampled means [1]_.
+    """Compute a confidence interval of the mean by SciPy's bootstrap.
+
+    Percentiles of resampled means, corrected for bias and acceleration (BCa [1]_) below 1,000
+    values: uncorrected, such intervals are too short at small numbers of values and skewed
+    distributions.
 
     Parameters
     ----------
@@ -36,23 +46,29 @@ def confidence_interval(
     Returns
     -------
     low, high : float
-        Ends of the interval, in the unit of the values.
+        Ends of the interval, in the unit of the values; equal if all values are.
     """
     wide = np.asarray(values, np.float64)
-    n = len(wide)
-    means = np.concatenate(
-        [wide[rng.integers(0, n, (rows, n))].mean(axis=1) for rows in _split_rows(RESAMPLES, n)]
+    if np.ptp(wide) == 0:
+        return float(wide[0]), float(wide[0])
+    found: Any = scipy.stats.bootstrap(
+        (wide,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=_count_rows(len(wide)),
+        confidence_level=level,
+        method="BCa" if len(wide) < _MANY else "percentile",
+        rng=rng,
     )
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def sign_flip_test(differences: ArrayLike, rng: np.random.Generator) -> float:
     """Compute the two-sided p-value of the hypothesis that paired differences have mean 0 [2]_.
 
-    Under this hypothesis, each difference has either sign with equal probability. All
-    combinations of signs are tried if there are at most `RESAMPLES`; otherwise, `RESAMPLES`
-    combinations are drawn.
+    Under this hypothesis, each difference has either sign with equal probability. SciPy's
+    permutation test tries all combinations of signs if there are at most `RESAMPLES`;
+    otherwise, it draws `RESAMPLES` of them.
 
     Parameters
     ----------
@@ -67,17 +83,18 @@ def sign_flip_test(differences: ArrayLike, rng: np.random.Generator) -> float:
     0.25
     """
     wide = np.asarray(differences, np.float64)
-    n = len(wide)
-    # Sums that differ only by rounding count as equal.
-    bound = abs(wide.sum()) - 1e-9 * np.abs(wide).sum()
-    if 2**n <= RESAMPLES:
-        bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
-        return float((np.abs((1 - 2 * bits) @ wide) >= bound).mean())
-    as_far = sum(
-        int((np.abs((1 - 2 * rng.integers(0, 2, (rows, n))) @ wide) >= bound).sum())
-        for rows in _split_rows(RESAMPLES, n)
+    if not wide.any():
+        return 1.0
+    found: Any = scipy.stats.permutation_test(
+        (wide,),
+        np.mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=_count_rows(len(wide)),
+        rng=rng,
     )
-    return (as_far + 1) / (RESAMPLES + 1)  # the observed signs are one of the combinations
+    return min(float(found.pvalue), 1.0)
 
 
 def adjust_by_holm(p_values: Sequence[float]) -> list[float]:
@@ -96,8 +113,6 @@ def adjust_by_holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _split_rows(total: int, width: int) -> Iterator[int]:
-    """Yield numbers of rows that sum to `total`, few enough for memory at `width` numbers each."""
-    part = max(_NUMBERS // max(width, 1), 1)
-    for start in range(0, total, part):
-        yield min(part, total - start)
+def _count_rows(width: int) -> int:
+    """Return how many resamples of `width` values are drawn at once."""
+    return max(_NUMBERS // width, 1)
