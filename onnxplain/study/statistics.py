@@ -83,8 +83,8 @@ def sign_flip_test(differences: ArrayLike, rng: np.random.Generator) -> float:
     0.25
     """
     wide = np.asarray(differences, np.float64)
-    if not wide.any():
-        return 1.0
+    if len(wide) == 1 or not wide.any():
+        return 1.0  # the other sign is as far from 0
     found: Any = scipy.stats.permutation_test(
         (wide,),
         np.mean,

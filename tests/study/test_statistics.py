@@ -98,6 +98,7 @@ def test_many_differences_are_near_the_t_test():
 def test_no_difference_is_no_evidence():
     assert sign_flip_test(np.zeros(40), rng()) == 1
     assert sign_flip_test(np.zeros(3), rng()) == 1
+    assert sign_flip_test([0.7], rng()) == 1
 
 
 def test_clear_difference_has_the_smallest_possible_p_value():
