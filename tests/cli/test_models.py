@@ -148,7 +148,7 @@ def test_help_and_docs_list_all_presets():
 def test_numbers_and_sizes_are_parsed():
     assert parse_numbers("1") == (1.0,)
     assert parse_numbers("0.5,-1,2e3") == (0.5, -1.0, 2000.0)
-    assert parse_size("224") == (224, 224)
+    assert parse_size("224") == 224
     assert parse_size("240x320") == (240, 320)
 
 
