@@ -18,6 +18,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from onnxplain.core.data import Preprocessing
 from onnxplain.image import place_frame, read_image
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
@@ -28,7 +29,7 @@ def read_photo(side: int) -> NDArray[np.float32]:
     """Return the centre square of the example photo, (side, side, 3) in [0, 1]."""
     image = read_image(PHOTO)
     rows, columns, _ = image.shape
-    return place_frame((rows, columns), (side, side)).bring(image)
+    return place_frame((rows, columns), (side, side), Preprocessing()).bring(image)
 
 
 @dataclass(frozen=True)

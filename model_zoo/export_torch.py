@@ -87,9 +87,9 @@ def main() -> None:
             range=[0, 255],
             mean=127,
             std=128,
-            fit="crop",
-            crop=1.0,
-            interpolation="bilinear",
+            fit=recipe.spec.fit,
+            resize=recipe.spec.resize,
+            interpolation=recipe.spec.interpolation,
             head="logits",
             class_names=list(recipe.spec.class_names),
         )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain import runtime
-from onnxplain.core.data import Fit, Image, Interpolation, ScoreKind
+from onnxplain.core.data import Bytes3, Fit, Image, Interpolation, ScoreKind
 from onnxplain.core.errors import ModelError
 from onnxplain.core.params import describe_unknown
 from onnxplain.core.spec import ChannelOrder, Head, Layout, ModelSpec
@@ -47,8 +47,10 @@ def load(
     std: float | Sequence[float] | None = None,
     size: int | tuple[int, int] | None = None,
     fit: Fit | None = None,
-    crop: float | None = None,
+    resize: int | tuple[int, int] | None = None,
+    crop: float | tuple[int, int] | None = None,
     interpolation: Interpolation | None = None,
+    border: int | Bytes3 | None = None,
     head: Head | None = None,
     input: str | None = None,
     output: str | None = None,
@@ -73,8 +75,15 @@ def load(
     preprocessing : str, optional
         How the model's framework normalises pixels: ``torchvision``, ``timm``,
         ``keras-tf``, ``keras-caffe``, ``keras-torch``, ``lite``, ``unit`` or ``bytes``.
-    layout, colour, range, mean, std, size, fit, crop, interpolation, head, input, output
+    layout, colour, range, mean, std, size, fit, interpolation, border, head, input, output
         Fields of `onnxplain.core.spec.ModelSpec`.
+    resize : int or (rows, columns), optional
+        To what a photo is resized: its shortest side (or what `fit` says) to this number of
+        pixels, or both sides. Ahead of ``crop=224``, ``resize=256`` is torchvision's
+        ``Resize(256)``, and ``resize=(256, 256)`` its ``Resize((256, 256))``.
+    crop : int, (rows, columns) or float in (0, 1], optional
+        Pixels that are kept of the resized photo's centre, which is the size of the input;
+        or as a share: ``crop=0.875`` resizes to the size of the input divided by 0.875.
     class_names : sequence of str, optional
         A name for every class.
     labels : path, optional
@@ -104,8 +113,10 @@ def load(
         "std": std,
         "size": size,
         "fit": fit,
+        "resize": resize,
         "crop": crop,
         "interpolation": interpolation,
+        "border": border,
         "head": head,
         "input": input,
         "output": output,

@@ -23,7 +23,7 @@ from onnxplain.core.data import NO_MEANING, Box, Heatmap, Meaning
 from onnxplain.core.errors import OutputError
 from onnxplain.core.files import claim, open_part, wrap_write_errors, write_atomic
 from onnxplain.core.text_files import ANNOTATION_BYTES, parse_json, read_text
-from onnxplain.image import Frame, write_png
+from onnxplain.image import bring_back, write_png
 from onnxplain.plot import Colormap, Style, draw_figure
 
 FORMAT = 1  # of the files; raised when earlier versions would misread new files
@@ -128,9 +128,8 @@ class Explanation:
     def full_heatmap(self) -> Heatmap:
         """The heatmap at the photo's size; 0 where the classifier did not see the photo."""
         rows, columns = self.provenance["image_size"]
-        height, width = self.heatmap.shape
         window = self.window or Box(0, 0, rows, columns)
-        return Frame((rows, columns), (height, width), window).back(self.heatmap)
+        return bring_back(self.heatmap, (rows, columns), window)
 
     def record(self) -> dict[str, Any]:
         """Return everything but the arrays, ready for JSON."""

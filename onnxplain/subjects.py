@@ -165,9 +165,8 @@ def classify(classifier: Classifier, image: Image) -> NDArray[np.float64]:
 def fit_to_classifier(classifier: Classifier, photo: Image) -> tuple[Frame, Image]:
     """Bring a photo to the classifier's size; return the frame that was used, and the image."""
     rows, columns, _ = photo.shape
-    wanted = classifier.preprocessing
-    frame = place_frame((rows, columns), classifier.size, wanted.fit, wanted.crop)
-    return frame, frame.bring(photo, wanted.interpolation)
+    frame = place_frame((rows, columns), classifier.size, classifier.preprocessing)
+    return frame, frame.bring(photo)
 
 
 def from_array(array: NDArray[Any]) -> Image:

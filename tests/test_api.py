@@ -18,7 +18,7 @@ import pytest
 import onnxplain
 from onnxplain import fills, methods
 from onnxplain.api import Failure, explain, explain_many
-from onnxplain.core.data import Attribution, Case
+from onnxplain.core.data import Attribution, Case, Preprocessing
 from onnxplain.core.errors import ImageError, ModelError, ScoreError
 from onnxplain.core.flow import Flow, ImageQuery, MaskQuery
 from onnxplain.fills import Blur
@@ -113,7 +113,7 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_explanation_records_the_question_and_the_result(classifier, photo):
     method = SP(patch=4, stride=2)
     explanation = explain(classifier, photo, method, target="right", fill="black", seed=3)
-    image = place_frame((24, 36), SIZE).bring(photo.astype(np.float32) / 255)
+    image = place_frame((24, 36), SIZE, Preprocessing()).bring(photo.astype(np.float32) / 255)
     assert explanation.image == "image-0"
     assert (explanation.target, explanation.target_name) == (1, "right")
     assert explanation.score == pytest.approx(halves(image[None])[0, 1], abs=1e-6)
@@ -131,7 +131,7 @@ def test_explanation_records_the_question_and_the_result(classifier, photo):
 
 def test_full_heatmap_covers_only_the_window_of_the_classifier(classifier, photo):
     explanation = explain(classifier, photo, SP(patch=4, stride=2))
-    frame: Frame = place_frame((24, 36), SIZE)
+    frame: Frame = place_frame((24, 36), SIZE, Preprocessing())
     window = frame.window
     assert (explanation.full_heatmap[:, : int(window.left)] == 0).all()
     inside = explanation.full_heatmap[:, int(window.left) : int(window.right)]
@@ -140,7 +140,9 @@ def test_full_heatmap_covers_only_the_window_of_the_classifier(classifier, photo
 
 def test_predicted_class_is_explained_by_default(classifier, photo):
     explanation = explain(classifier, photo, SP(patch=12, stride=1))
-    scores = halves(place_frame((24, 36), SIZE).bring(photo.astype(np.float32) / 255)[None])[0]
+    scores = halves(
+        place_frame((24, 36), SIZE, Preprocessing()).bring(photo.astype(np.float32) / 255)[None]
+    )[0]
     assert explanation.target == scores.argmax()
 
 

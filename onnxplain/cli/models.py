@@ -31,14 +31,24 @@ def parse_numbers(text: str) -> tuple[float, ...]:
         ) from None
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> int | tuple[int, int]:
     """Parse a size in pixels: one number, or rows x columns."""
     try:
-        rows, columns = (text if "x" in text else f"{text}x{text}").split("x")
-        return int(rows), int(columns)
+        rows, x, columns = text.partition("x")
+        return (int(rows), int(columns)) if x else int(text)
     except ValueError:
         raise click.BadParameter(
             f"{text!r} is not a size; write 224, or rows x columns: 240x320"
+        ) from None
+
+
+def parse_crop(text: str) -> float | tuple[int, int]:
+    """Parse a size in pixels, or a share."""
+    try:
+        return float(text) if "." in text else parse_size(text)
+    except (ValueError, click.BadParameter):
+        raise click.BadParameter(
+            f"{text!r} is neither a size, such as 224 or 240x320, nor a share, such as 0.875"
         ) from None
 
 
@@ -149,20 +159,35 @@ _OPTIONS = (
         "fit",
         "--fit",
         type=_list_choices(Fit),
-        help="How a photo is brought to the shape of the input.",
+        help="How a photo is resized: to cover --resize, to exactly that size, to fit into it, or "
+        "not at all.",
+    ),
+    _make_option(
+        "resize",
+        "--resize",
+        type=parse_size,
+        metavar="N[xN]",
+        help="Resize a photo's shortest side, or rows x columns, before its centre is cut out.",
     ),
     _make_option(
         "crop",
         "--crop",
-        type=float,
-        metavar="SHARE",
-        help="With --fit crop: share of the side that is kept.",
+        type=parse_crop,
+        metavar="N[xN]|SHARE",
+        help="Size of that centre, which is the input's; or its share of the resized photo.",
     ),
     _make_option(
         "interpolation",
         "--interpolation",
         type=_list_choices(Interpolation),
-        help="How pixels are resampled.",
+        help="How pixels are resampled, as in Pillow.",
+    ),
+    _make_option(
+        "border",
+        "--border",
+        type=parse_numbers,
+        metavar="N[,N,N]",
+        help="Colour of borders from 0 to 255: grey, or red, green and blue.  [default: 0]",
     ),
     _make_option(
         "head",

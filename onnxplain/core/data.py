@@ -31,9 +31,11 @@ Outputs: TypeAlias = Literal[
     "logits", "probabilities", "multilabel-logits", "multilabel-probabilities"
 ]
 ScoreKind: TypeAlias = Literal["probability", "log-odds", "logit"]
-Fit: TypeAlias = Literal["crop", "stretch", "pad"]
-Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "area"]
+Fit: TypeAlias = Literal["crop", "stretch", "pad", "keep"]
+Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "area", "hamming", "lanczos"]
+Centre: TypeAlias = Literal["round", "floor"]
 RGB: TypeAlias = tuple[float, float, float]
+Bytes3: TypeAlias = tuple[int, int, int]  # red, green and blue in whole numbers from 0 to 255
 
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # weights of red, green and blue in grey
@@ -54,22 +56,34 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a photo is brought to the size of the classifier.
+    """How a photo is brought to the size of the classifier: resized, then cut to its centre.
+
+    Both steps are in whole pixels, and photos of 8 bits stay in 8 bits, as in torchvision,
+    timm and Hugging Face. ``Preprocessing("crop", (256, 256))`` is torchvision's
+    ``Resize(256)``, ``Preprocessing("stretch", (256, 256))`` its ``Resize((256, 256))``, each
+    followed by a ``CenterCrop`` to the classifier's size.
 
     Parameters
     ----------
-    fit : {'crop', 'stretch', 'pad'}
-        Cut out the photo's centre, squeeze the whole photo, or add borders to it.
-    crop : float in (0, 1]
-        With ``fit='crop'``: side of the centre that is kept, relative to the largest centred
-        rectangle of the photo that has the classifier's aspect ratio.
-    interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}
-        How pixels are resampled.
+    fit : {'crop', 'stretch', 'pad', 'keep'}
+        How the photo is resized: its shape kept, so that it just covers `resize`; squeezed
+        to it; its shape kept, so that it just fits into `resize`; or not at all.
+    resize : (rows, columns), optional
+        The size that the photo covers, takes or fits into; the classifier's if not given.
+    interpolation : {'bilinear', 'bicubic', 'nearest', 'area', 'hamming', 'lanczos'}
+        How pixels are resampled: the filters of Pillow, which calls ``'area'`` box.
+    border : (red, green, blue), from 0 to 255
+        Colour of the borders where the resized photo is smaller than the classifier's size.
+    centre : {'round', 'floor'}
+        Where the cut begins if half a pixel would be the middle: at the even neighbour, as in
+        torchvision and timm, or at the lower one, as in Hugging Face.
     """
 
     fit: Fit = "crop"
-    crop: float = 1.0
+    resize: Size | None = None
     interpolation: Interpolation = "bilinear"
+    border: Bytes3 = (0, 0, 0)
+    centre: Centre = "round"
 
 
 @dataclass(frozen=True, eq=False)

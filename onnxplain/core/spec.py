@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from onnxplain.core.data import Fit, Interpolation, Outputs, Preprocessing, Size
+from onnxplain.core.data import Bytes3, Centre, Fit, Interpolation, Outputs, Preprocessing, Size
 
 Layout: TypeAlias = Literal["nchw", "nhwc"]
 ChannelOrder: TypeAlias = Literal["rgb", "bgr", "grey"]
@@ -54,14 +54,8 @@ class ModelSpec:
         In units of `range`, one per channel in the model's channel order.
     size : (rows, columns)
         Size of the input.
-    fit : {'crop', 'stretch', 'pad'}
-        How a photo is brought to that size: cut out its centre, squeeze the whole photo, or
-        add borders to it.
-    crop : float in (0, 1]
-        With ``fit='crop'``: side of the centre that is kept, relative to the largest centred
-        rectangle of the photo that has the input's aspect ratio.
-    interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}
-        How pixels are resampled.
+    fit, resize, interpolation, border, centre
+        How a photo is brought to that size: fields of `onnxplain.core.data.Preprocessing`.
     head : str
         What the output holds. ``logits`` and ``probabilities`` are those of classes that exclude
         each other; ``multilabel-logits`` and ``multilabel-probabilities`` those of independent
@@ -87,8 +81,10 @@ class ModelSpec:
     std: tuple[float, ...]
     size: Size
     fit: Fit
-    crop: float
+    resize: Size | None
     interpolation: Interpolation
+    border: Bytes3
+    centre: Centre
     head: Head
     output_scale: tuple[float, float]
     class_names: tuple[str, ...]
@@ -102,7 +98,7 @@ class ModelSpec:
     @property
     def preprocessing(self) -> Preprocessing:
         """How a photo is brought to the size of the input."""
-        return Preprocessing(self.fit, self.crop, self.interpolation)
+        return Preprocessing(self.fit, self.resize, self.interpolation, self.border, self.centre)
 
     def describe(self) -> dict[str, Any]:
         """Return everything that decides the scores of a photo, and the sources of the values.

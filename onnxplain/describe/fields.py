@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args
 
-from onnxplain.core.data import Fit, Interpolation
+from onnxplain.core.data import Centre, Fit, Interpolation, Size
 from onnxplain.core.params import describe_unknown, to_plain
 from onnxplain.core.spec import ChannelOrder, DType, Head, Layout
 
@@ -133,11 +133,28 @@ def _parse_size(value: Any) -> tuple[int, int]:
     return sides
 
 
-def _parse_share(value: Any) -> float:
-    (number,) = _parse_numbers(value)
-    if not 0 < number <= 1:
-        raise ValueError(f"must be > 0 and <= 1, got {value!r}")
-    return number
+def _parse_resize(value: Any) -> int | Size:
+    """Return one side, which `fit` interprets, or rows and columns."""
+    size = _parse_size(value)
+    return size[0] if isinstance(value, int) else size
+
+
+def _parse_crop(value: Any) -> float | Size:
+    """Return the share of the resized side that is kept, or a size in pixels."""
+    if isinstance(value, float) or (value == 1 and value is not True):
+        if not 0 < value <= 1:
+            raise ValueError(
+                f"as a share it must be > 0 and <= 1, as pixels a whole number; got {value!r}"
+            )
+        return float(value)
+    return _parse_size(value)
+
+
+def _parse_border(value: Any) -> tuple[int, ...]:
+    numbers = _parse_channels(value)
+    if not all(number.is_integer() and 0 <= number <= 255 for number in numbers):
+        raise ValueError(f"needs whole numbers from 0 to 255, one or red, green, blue; {value!r}")
+    return tuple(map(int, numbers * 3))[:3]
 
 
 def _parse_name(value: Any) -> str:
@@ -189,8 +206,11 @@ CLASSIFIER_FIELDS: FieldTable = {
         _make_field("std", _parse_deviations),
         _make_field("size", _parse_size),
         _make_field("fit", _make_choice_parser(Fit)),
-        _make_field("crop", _parse_share),
+        _make_field("resize", _parse_resize),
+        _make_field("crop", _parse_crop),
         _make_field("interpolation", _make_choice_parser(Interpolation)),
+        _make_field("border", _parse_border),
+        _make_field("centre", _make_choice_parser(Centre)),
         _make_field("head", _make_choice_parser(Head)),
         _make_field("output_scale", _parse_scale),
         _make_field("class_names", _parse_names, "--labels"),

@@ -14,11 +14,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from onnxplain.core.data import Size
 from onnxplain.core.errors import ModelError
 from onnxplain.core.params import describe_unknown
 from onnxplain.core.spec import Head, ModelSpec
 from onnxplain.describe.class_names import find_class_names
 from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_flag
+from onnxplain.describe.geometry import find_geometry
 from onnxplain.describe.interface import Interface, read_interface
 from onnxplain.describe.label_files import read_class_names
 from onnxplain.describe.normalisation import (
@@ -31,7 +33,7 @@ from onnxplain.graph.load import ModelFile
 
 log = logging.getLogger(__name__)
 
-DEFAULTS = {"fit": "crop", "crop": 1.0, "interpolation": "bilinear"}
+DEFAULTS = {"interpolation": "bilinear", "border": (0, 0, 0), "centre": "round"}
 UNSEEN = "default"  # source of a guess about the scores that their values have to confirm
 PLAUSIBLE_COLOURS = ("rgb", "bgr")
 # The heads of one number per image, in place of those of several.
@@ -117,6 +119,10 @@ class _Resolver:
         self.facts: Interface = read_interface(
             model, input=self._find("input")[0], output=self._find("output")[0]
         )
+        try:
+            self.geometry = find_geometry(self.sources, flags=len(self.flags))
+        except ValueError as error:
+            raise ModelError(f"{self.name}: {error}") from error
         self.values: dict[str, Any] = {}
         self.origins: dict[str, str] = {}
         self.missing: list[str] = []
@@ -130,6 +136,8 @@ class _Resolver:
         self._decide_colour()
         if "layout" in self.values:
             self._decide_size()
+        if "size" in self.values:
+            self._decide_geometry()
         self._decide_normalisation()
         for name, default in DEFAULTS.items():
             self._take(name, default, "default")
@@ -214,7 +222,7 @@ class _Resolver:
 
     def _decide_size(self) -> None:
         fixed = self.facts.size(self.values["layout"])
-        wanted, source = self._find("size")
+        name, wanted, source = self._find_size()
         if wanted is None:
             if None in fixed:
                 self.missing.append("size")
@@ -225,9 +233,28 @@ class _Resolver:
             side if fixed_side is None else fixed_side
             for fixed_side, side in zip(fixed, wanted, strict=True)
         )
-        if size != wanted and self._has_flag("size"):
-            self._raise_contradiction("size", wanted, source, fixed)
+        if size != wanted and (name == "crop" or self._has_flag("size")):
+            self._raise_contradiction(name, wanted, source, fixed)
         self._put("size", size, source if size == wanted and None in fixed else "graph")
+
+    def _find_size(self) -> tuple[str, Size | None, str]:
+        """Return the field that gives the size, the size and its source; a crop is one, too."""
+        size, source = self._find("size")
+        crop, crop_source = self.geometry.crop, self.geometry.sources.get("crop", "")
+        if crop is None:
+            return "size", size, source
+        if size not in (None, crop):
+            raise ModelError(
+                f"{self.name}: {crop_source} crops to {crop}, but {source} says size {size}; give "
+                f"the size of the model's input as --size, or leave out one of them"
+            )
+        return "crop", crop, crop_source
+
+    def _decide_geometry(self) -> None:
+        sources = self.geometry.sources
+        self._put("fit", self.geometry.fit, sources.get("fit", "default"))
+        resize = self.geometry.choose_resize(self.values["size"])
+        self._put("resize", resize, sources.get("resize", "default"))
 
     def _decide_normalisation(self) -> None:
         if self.facts.dtype == "uint8":

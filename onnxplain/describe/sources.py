@@ -108,9 +108,9 @@ def format_spec_toml(spec: ModelSpec) -> str:
     lines = []
     for field in fields(spec):
         source = spec.sources.get(field.name)
-        if field.name == "sources" or source == NUMBERED:
-            continue
         value = getattr(spec, field.name)
+        if field.name == "sources" or source == NUMBERED or value is None:
+            continue
         text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         comment = f"  # {source}" if source and field.name != "class_names" else ""
         lines.append(f"{'# ' if source == 'default' else ''}{field.name} = {text}{comment}\n")

@@ -9,7 +9,7 @@ enlarged masks side by side were as fast with all of OpenCV's threads as with on
 
 from __future__ import annotations
 
-from onnxplain.image.frame import Frame, place_frame
+from onnxplain.image.frame import Frame, bring_back, place_frame
 from onnxplain.image.photo_files import (
     MAX_PIXELS,
     load_example_photo,
@@ -34,6 +34,7 @@ __all__ = [
     "Frame",
     "SequentialColours",
     "box_blur",
+    "bring_back",
     "gaussian_blur",
     "inpaint_classical",
     "list_colours",

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Box, Fit, Heatmap, Image, Interpolation, Size
-from onnxplain.image.resample import resample_box
+from onnxplain.core.data import (
+    Box,
+    Bytes3,
+    Centre,
+    Fit,
+    Heatmap,
+    Image,
+    Interpolation,
+    Preprocessing,
+    Size,
+)
+from onnxplain.image.resample import resample, resample_photo
+
+# Pixels of a resized photo. A strip of 1 x 100,000 pixels has more once its short side is 256;
+# then only what the classifier sees is resampled.
+MAX_RESIZED = 2**26
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The window of a photo that fills a classifier's input.
+    """How one photo fills a classifier's input: resized as a whole, then cut in whole pixels.
 
-    Pixels, boxes and maps all use the same window, so they stay aligned.
+    Pixels, boxes and maps all take the same way, so they stay aligned.
 
     Parameters
     ----------
@@ -23,29 +39,47 @@ class Frame:
         Size of the photo.
     size : (rows, columns)
         Size of the classifier's input.
-    window : Box
-        The part of the photo that fills the input, in pixels and fractions; where it reaches
-        past the photo, the input has black borders.
+    resized : (rows, columns)
+        Size to which the whole photo is resized.
+    start : (row, column)
+        Pixel of the resized photo at which the input begins; negative where a border is.
+    interpolation : {'bilinear', 'bicubic', 'nearest', 'area', 'hamming', 'lanczos'}
+        How pixels are resampled.
+    border : (red, green, blue), from 0 to 255
+        Colour of the input's pixels beside the photo.
     """
 
     original: Size
     size: Size
-    window: Box
+    resized: Size
+    start: tuple[int, int]
+    interpolation: Interpolation = "bilinear"
+    border: Bytes3 = (0, 0, 0)
 
-    def bring(self, image: Image, interpolation: Interpolation = "bilinear") -> Image:
+    @property
+    def window(self) -> Box:
+        """The part of the photo that fills the input, in pixels of the photo and fractions.
+
+        Where it reaches past the photo, the input has borders.
+        """
+        y, x = (n / m for n, m in zip(self.original, self.resized, strict=True))
+        (top, left), (rows, columns) = self.start, self.size
+        return Box(top * y, left * x, (top + rows) * y, (left + columns) * x)
+
+    def bring(self, image: Image) -> Image:
         """Bring the photo to the classifier's size, antialiased where it shrinks.
+
+        A photo of 8 bits is resized in 8 bits, as Pillow does it.
 
         Parameters
         ----------
         image : (H, W, 3) ndarray of float32 in [0, 1]
             A photo of the size `original`.
-        interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}
-            How pixels are resampled.
 
         Returns
         -------
         image : ndarray of float32 in [0, 1]
-            Of size `size`; borders are black.
+            Of size `size`.
 
         Raises
         ------
@@ -54,25 +88,19 @@ class Frame:
         """
         if image.shape[:2] != self.original:
             raise ValueError(f"Frame: takes a photo of {self.original}, got {image.shape[:2]}")
-        seen = self.box_back(Box(0, 0, *self.size))
-        place = self.box(seen)
-        top, left, bottom, right = map(round, (place.top, place.left, place.bottom, place.right))
-        part = resample_box(image, seen, (bottom - top, right - left), interpolation)
-        brought = np.zeros((*self.size, 3), np.float32)
-        brought[top:bottom, left:right] = np.clip(part, 0, 1)  # bicubic overshoots
+        place, part = self._resample(image, resample_photo)
+        brought = np.empty((*self.size, 3), np.float32)
+        brought[...] = np.array(self.border, np.float32) / 255
+        brought[place] = part
         return brought
 
-    def bring_map(
-        self, heatmap: NDArray[np.floating], interpolation: Interpolation = "bilinear"
-    ) -> NDArray[np.float64]:
+    def bring_map(self, heatmap: NDArray[np.floating]) -> NDArray[np.float64]:
         """Bring a map of the photo to the classifier's size, as the photo itself is brought.
 
         Parameters
         ----------
         heatmap : (rows, columns) ndarray
             Of the size `original`, of any range.
-        interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}
-            How the photo's pixels are resampled.
 
         Returns
         -------
@@ -90,22 +118,14 @@ class Frame:
         # Small parts of large values are kept: float32 takes the map scaled to [0, 1].
         low, high = float(heatmap.min()), float(heatmap.max())
         span = (high - low) or 1.0
-        scaled = ((heatmap - low) / span).astype(np.float32)
-        seen = self.box_back(Box(0, 0, *self.size))
-        place = self.box(seen)
-        top, left, bottom, right = map(round, (place.top, place.left, place.bottom, place.right))
-        part = resample_box(scaled, seen, (bottom - top, right - left), interpolation)
+        place, part = self._resample(((heatmap - low) / span).astype(np.float32), resample)
         brought = np.full(self.size, part.min(), np.float64)
-        brought[top:bottom, left:right] = part
+        brought[place] = part
         wide: NDArray[np.float64] = brought * span + low
         return wide
 
     def back(self, heatmap: Heatmap) -> Heatmap:
-        """Bring a map from the classifier's size back to the photo's size.
-
-        Each pixel of the photo takes the bilinear value of the map at its centre, averaged
-        over the pixel where the map shrinks. Pixels outside the window, which the classifier
-        did not see, get 0.
+        """Bring a map from the classifier's size back to the photo's size; see `bring_back`.
 
         Raises
         ------
@@ -114,10 +134,7 @@ class Frame:
         """
         if heatmap.shape != self.size:
             raise ValueError(f"Frame: takes maps of {self.size}, got {heatmap.shape}")
-        window = self.window
-        rows = _weigh_pixels(self.original[0], self.size[0], window.top, window.bottom)
-        columns = _weigh_pixels(self.original[1], self.size[1], window.left, window.right)
-        return rows @ heatmap.astype(np.float32, copy=False) @ columns.T
+        return bring_back(heatmap, self.original, self.window)
 
     def box(self, box: Box) -> Box:
         """Bring a box of the photo to pixels of the classifier's input, clipped to it.
@@ -152,9 +169,28 @@ class Frame:
             self.original,
         )
 
+    def _resample(
+        self, array: NDArray[np.floating], resample: Callable[..., NDArray[np.float32]]
+    ) -> tuple[tuple[slice, slice], NDArray[np.float32]]:
+        """Resample what is seen of a picture; return its place in the input, and its pixels."""
+        rows, columns = (
+            _overlap(*axis) for axis in zip(self.start, self.size, self.resized, strict=True)
+        )
+        place = tuple(
+            slice(part.start - start, part.stop - start)
+            for part, start in zip((rows, columns), self.start, strict=True)
+        )
+        if self.resized[0] * self.resized[1] <= MAX_RESIZED:
+            part = resample(array, self.resized, self.interpolation)[rows, columns]
+        else:  # Pillow's edges are in float32, so that a grey level may be another
+            seen = self.box_back(Box(0, 0, *self.size))
+            size = rows.stop - rows.start, columns.stop - columns.start
+            part = resample(array, size, self.interpolation, seen)
+        return (place[0], place[1]), part
 
-def place_frame(original: Size, size: Size, fit: Fit = "crop", crop: float = 1.0) -> Frame:
-    """Choose the window of a photo.
+
+def place_frame(original: Size, size: Size, preprocessing: Preprocessing) -> Frame:
+    """Plan how a photo is brought to a classifier's size, in whole pixels.
 
     Parameters
     ----------
@@ -162,53 +198,78 @@ def place_frame(original: Size, size: Size, fit: Fit = "crop", crop: float = 1.0
         Size of the photo.
     size : (rows, columns)
         Size of the classifier's input.
-    fit : {'crop', 'stretch', 'pad'}
-        ``'crop'``: the largest centred rectangle of the input's aspect ratio, its sides
-        multiplied by `crop`, which is a resize and a centre crop in one step; ``'stretch'``:
-        the whole photo, without keeping its aspect ratio; ``'pad'``: the whole photo, its
-        aspect ratio kept to the nearest pixel, with black borders on two sides.
-    crop : float in (0, 1]
-        For ``'crop'``; 224/256 = 0.875 is the usual value.
+    preprocessing : Preprocessing
+        What the classifier wants.
+
+    Notes
+    -----
+    Sides are rounded as in torchvision's ``Resize`` and ``CenterCrop``, which Hugging Face
+    repeats, and where the shape is kept otherwise, as in timm's ``ResizeKeepRatio``. What is
+    reproduced is their work on Pillow images. On tensors torchvision computes the same filters
+    in another arithmetic, which rounds to other grey levels here and there.
 
     Examples
     --------
-    >>> place_frame((400, 600), (224, 224), crop=0.875).window
+    >>> place_frame((400, 600), (224, 224), Preprocessing("crop", (256, 256))).window
     Box(top=25.0, left=125.0, bottom=375.0, right=475.0)
-    >>> place_frame((300, 600), (224, 224), "pad").box(Box(0, 0, 300, 600))
+    >>> place_frame((300, 600), (224, 224), Preprocessing("pad")).box(Box(0, 0, 300, 600))
     Box(top=56.0, left=0.0, bottom=168.0, right=224.0)
     """
-    if not 0 < crop <= 1:
-        raise ValueError(f"crop must be > 0 and <= 1, got {crop!r}")
-    sides: tuple[tuple[float, float], tuple[float, float]]
-    if fit == "stretch":
-        sides = (0.0, float(original[0])), (0.0, float(original[1]))
-    elif fit == "crop":
-        scale = crop * min(original[0] / size[0], original[1] / size[1])
-        sides = (
-            _centre_axis(original[0], size[0] * scale),
-            _centre_axis(original[1], size[1] * scale),
-        )
-    else:
-        scale = max(original[0] / size[0], original[1] / size[1])
-        sides = _pad_axis(original[0], size[0], scale), _pad_axis(original[1], size[1], scale)
-    (top, bottom), (left, right) = sides
-    return Frame(original, size, Box(top, left, bottom, right))
+    wanted = preprocessing.resize or size
+    resized = _choose_resized(original, wanted, preprocessing.fit)
+    start = tuple(
+        _centre_axis(length, kept, preprocessing.centre)
+        for length, kept in zip(resized, size, strict=True)
+    )
+    return Frame(
+        original,
+        size,
+        resized,
+        (start[0], start[1]),
+        preprocessing.interpolation,
+        preprocessing.border,
+    )
 
 
-def _centre_axis(length: int, kept: float) -> tuple[float, float]:
-    """Return where the middle `kept` pixels of `length` begin and end."""
-    start = max((length - kept) / 2, 0.0)
-    return start, length - start
+def bring_back(heatmap: Heatmap, original: Size, window: Box) -> Heatmap:
+    """Bring a map of a window of a photo to the photo's size.
 
-
-def _pad_axis(length: int, room: int, scale: float) -> tuple[float, float]:
-    """Return where a window that fills `room` pixels, borders included, begins and ends.
-
-    The photo's own `length` fills a whole number of these pixels.
+    Each pixel of the photo takes the bilinear value of the map at its centre, averaged over
+    the pixel where the map shrinks. Pixels outside the window, which the classifier did not
+    see, get 0.
     """
-    kept = max(round(length / scale), 1)
-    before = (room - kept) // 2
-    return -before * length / kept, (room - before) * length / kept
+    rows = _weigh_pixels(original[0], heatmap.shape[0], window.top, window.bottom)
+    columns = _weigh_pixels(original[1], heatmap.shape[1], window.left, window.right)
+    return rows @ heatmap.astype(np.float32, copy=False) @ columns.T
+
+
+def _choose_resized(original: Size, wanted: Size, fit: Fit) -> Size:
+    """Return the size to which a photo is resized."""
+    if fit == "keep":
+        return original
+    if fit == "stretch":
+        return wanted
+    if fit == "crop" and wanted[0] == wanted[1]:  # torchvision: the longer side is cut off
+        edge, short = wanted[0], min(original)
+        rows, columns = (edge if n == short else int(edge * n / short) for n in original)
+    else:  # timm: both sides are rounded
+        choose = min if fit == "crop" else max
+        scale = choose(original[0] / wanted[0], original[1] / wanted[1])
+        rows, columns = (max(round(n / scale), 1) for n in original)
+    return rows, columns
+
+
+def _centre_axis(length: int, kept: int, centre: Centre) -> int:
+    """Return where the middle `kept` pixels of `length` begin; negative if there are fewer."""
+    if centre == "floor":
+        return (length - kept) // 2
+    # Python rounds halves to even, torchvision too; but it puts the odd pixel of borders last.
+    return round((length - kept) / 2) if kept < length else math.ceil((length - kept) / 2)
+
+
+def _overlap(start: int, room: int, length: int) -> slice:
+    """Return the pixels of a resized photo's side that an input of `room` pixels shows."""
+    return slice(max(start, 0), min(start + room, length))
 
 
 def _clip(box: Box, size: Size) -> Box:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onnxplain.core.data import Case, Heatmap, Interpolation, Size
+from onnxplain.core.data import Case, Heatmap, Size
 from onnxplain.core.flow import Flow
 from onnxplain.core.params import get_values
 from onnxplain.image import Frame
@@ -107,9 +107,7 @@ def to_map(heatmap: Any) -> NDArray[np.float64]:
     return array
 
 
-def fit_heatmap(
-    heatmap: Any, frame: Frame, interpolation: Interpolation = "bilinear"
-) -> NDArray[np.float64]:
+def fit_heatmap(heatmap: Any, frame: Frame) -> NDArray[np.float64]:
     """Return a heatmap of any origin at the classifier's size.
 
     Parameters
@@ -119,9 +117,7 @@ def fit_heatmap(
         photo was. If both sizes are equal, it is taken to be at the classifier's. Axes of
         length 1 beside rows and columns are dropped.
     frame : Frame
-        Which part of the photo the classifier sees.
-    interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}
-        How the photo was resampled.
+        How the photo is brought to the classifier's size.
 
     Raises
     ------
@@ -132,7 +128,7 @@ def fit_heatmap(
     while array.ndim > 2 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.shape != frame.size and array.shape == frame.original:
-        return frame.bring_map(check_heatmap(array, frame.original), interpolation)
+        return frame.bring_map(check_heatmap(array, frame.original))
     if array.size and array.shape != frame.size:
         why = "; add up or average its channels" if array.ndim > 2 else ""
         raise ValueError(

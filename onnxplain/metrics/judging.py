@@ -154,7 +154,7 @@ class PreparedCase(NamedTuple):
 
     def fit_heatmap(self, heatmap: Any) -> NDArray[np.float64]:
         """Return a heatmap of the photo, or of what the classifier sees, at the latter's size."""
-        return fit_heatmap(heatmap, self.frame, self.classifier.preprocessing.interpolation)
+        return fit_heatmap(heatmap, self.frame)
 
 
 def prepare_case(

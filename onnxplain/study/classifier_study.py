@@ -262,8 +262,7 @@ def _explain_and_judge(work: _Work, case: Case, frame: Frame, keeper: Keeper | N
     heatmap = keeper.find(name, case.size) if keeper else None
     if heatmap is None:
         if isinstance(explainer.method, Given):
-            interpolation = question.classifier.preprocessing.interpolation
-            heatmap = explainer.method.read(question.item.file, frame, interpolation)
+            heatmap = explainer.method.read(question.item.file, frame)
         else:
             heatmap = (yield from start_flow(explainer.method, case, seed)).heatmap
         if keeper:

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from onnxplain.core.arrays import read_npy
-from onnxplain.core.data import Attribution, Case, Heatmap, Interpolation, Size
+from onnxplain.core.data import Attribution, Case, Heatmap, Preprocessing, Size
 from onnxplain.core.flow import Flow
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.image import Frame, place_frame
@@ -53,9 +53,9 @@ class Given(Parametrised):
             If there is no heatmap, or it is not usable.
         """
         yield from ()
-        return Attribution(self.read(case.name, place_frame(case.size, case.size)))
+        return Attribution(self.read(case.name, place_frame(case.size, case.size, Preprocessing())))
 
-    def read(self, image: str, frame: Frame, interpolation: Interpolation = "bilinear") -> Heatmap:
+    def read(self, image: str, frame: Frame) -> Heatmap:
         """Read the heatmap of an image, at the classifier's size.
 
         Parameters
@@ -63,9 +63,7 @@ class Given(Parametrised):
         image : str
             Path below the images' folder.
         frame : Frame
-            Which part of the photo the classifier sees.
-        interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}
-            How the photo was resampled.
+            How the photo is brought to the classifier's size.
 
         Raises
         ------
@@ -74,7 +72,7 @@ class Given(Parametrised):
         """
         path = self.path(image)
         try:
-            heatmap = fit_heatmap(read_npy(path), frame, interpolation)
+            heatmap = fit_heatmap(read_npy(path), frame)
         except OSError as error:
             raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
         except (ValueError, TypeError, EOFError) as error:

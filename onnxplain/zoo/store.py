@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 ScorePhoto: TypeAlias = Callable[[Path, Image], NDArray[np.float32]]
 
 SPEC_KEY = "onnxplain.spec"
-TOLERANCE = 0.02  # of a known score; Pillow's and our cut of the square photo differ by 0.001
+TOLERANCE = 0.02  # of a known score
 
 
 def build_model(name: str, *, force: bool = False, score: ScorePhoto | None = None) -> Path:

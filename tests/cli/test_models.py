@@ -12,7 +12,7 @@ import pytest
 
 import onnxplain
 from onnxplain.cli import explain
-from onnxplain.cli.models import check_output_is_not_model, parse_numbers, parse_size
+from onnxplain.cli.models import check_output_is_not_model, parse_crop, parse_numbers, parse_size
 from onnxplain.describe.normalisation import NORMALISATION_PRESETS
 from tests.cli.conftest import Run, parse_lines
 from tests.helpers import models
@@ -148,8 +148,11 @@ def test_help_and_docs_list_all_presets():
 def test_numbers_and_sizes_are_parsed():
     assert parse_numbers("1") == (1.0,)
     assert parse_numbers("0.5,-1,2e3") == (0.5, -1.0, 2000.0)
-    assert parse_size("224") == (224, 224)
+    assert parse_size("224") == 224
     assert parse_size("240x320") == (240, 320)
+    assert parse_crop("224") == 224
+    assert parse_crop("240x320") == (240, 320)
+    assert parse_crop("0.875") == 0.875
 
 
 @pytest.mark.parametrize("text", ["", "1,", "a", "1;2"])
@@ -162,6 +165,39 @@ def test_text_that_is_not_numbers_is_an_error(text: str):
 def test_text_that_is_not_a_size_is_an_error(text: str):
     with pytest.raises(click.BadParameter, match="is not a size"):
         parse_size(text)
+
+
+@pytest.mark.parametrize("text", ["", "x", "0.5x2", "87 %"])
+def test_text_that_is_neither_size_nor_share_is_an_error(text: str):
+    with pytest.raises(click.BadParameter, match=r"neither a size, such as .* nor a share"):
+        parse_crop(text)
+
+
+def test_resize_and_crop_are_options_that_the_written_spec_keeps(
+    run: Run, folder: Path, photo: Path, own_cache: None
+):
+    """The paper's own Resize((256, 256)) and CenterCrop, at 20 and 16 pixels."""
+    onnx.save(models.additive(models.weights((16, 16))), "plain.onnx")
+    words = ("--range", "0,1", "--resize", "20x20", "--crop", "16", "--border", "114")
+    run("inspect", "plain.onnx", *words, "--interpolation", "hamming", "--write-spec", "plain.toml")
+    written = Path("plain.toml").read_text()
+    for line in ('fit = "stretch"', "resize = [20, 20]", "border = [114, 114, 114]"):
+        assert line in written
+    result = run("explain", photo, "-m", "plain.onnx", "--n-masks", 3, "--json")
+    (explained,) = parse_lines(result.stdout)
+    record = json.loads(Path(str(explained["record"])).read_text())
+    preprocessing = record["provenance"]["preprocessing"]
+    assert (preprocessing["fit"], preprocessing["resize"]) == ("stretch", [20, 20])
+    rows, columns = record["provenance"]["image_size"]
+    assert record["window"] == {  # 2 of 20 pixels are cut off each side
+        "top": rows * 0.1,
+        "left": columns * 0.1,
+        "bottom": pytest.approx(rows * 0.9),
+        "right": pytest.approx(columns * 0.9),
+    }
+    failed = run("explain", photo, "-m", "plain.onnx", "--resize", 20, "--crop", "0.8")
+    assert failed.exit_code == 1
+    assert "resize = 20 (flag --resize) contradicts crop = 0.8" in failed.stderr
 
 
 def test_output_must_not_be_the_model_under_any_name(tmp_path: Path):

@@ -20,8 +20,10 @@ SPEC = ModelSpec(
     std=(0.25, 0.25, 0.25),
     size=(12, 16),
     fit="pad",
-    crop=0.875,
+    resize=(14, 18),
     interpolation="bicubic",
+    border=(114, 114, 114),
+    centre="floor",
     head="logits",
     output_scale=(1.0, 0.0),
     class_names=("cat", "dog"),
@@ -35,7 +37,13 @@ def test_number_of_channels_follows_from_the_colour(colour, channels):
 
 
 def test_preprocessing_is_the_part_of_the_spec_about_photos():
-    assert SPEC.preprocessing == Preprocessing(fit="pad", crop=0.875, interpolation="bicubic")
+    assert SPEC.preprocessing == Preprocessing(
+        fit="pad",
+        resize=(14, 18),
+        interpolation="bicubic",
+        border=(114, 114, 114),
+        centre="floor",
+    )
 
 
 def test_description_holds_every_field_but_the_class_names():

@@ -38,6 +38,13 @@ def test_enormous_sizes_are_errors(tmp_path: Path) -> None:
         ("range", [0, 255], (0.0, 255.0)),
         ("output_scale", (0.5, -3), (0.5, -3.0)),
         ("crop", 1, 1.0),
+        ("crop", 0.875, 0.875),
+        ("crop", 224, (224, 224)),
+        ("crop", [224, 192], (224, 192)),
+        ("resize", 256, 256),
+        ("resize", [256, 320], (256, 320)),
+        ("border", 114, (114, 114, 114)),
+        ("border", [124, 116, 104], (124, 116, 104)),
         ("class_names", ["a", "b"], ("a", "b")),
     ],
 )
@@ -54,7 +61,13 @@ def test_values_are_brought_to_the_form_of_the_spec(name: str, value: Any, parse
         ("std", 0, "std: must be > 0"),
         ("range", [1, 1], "range: needs a low and a higher number"),
         ("output_scale", [0, 0], "output_scale: needs a scale > 0"),
-        ("crop", 1.5, "crop: must be > 0 and <= 1"),
+        ("crop", 1.5, "crop: as a share it must be > 0 and <= 1, as pixels a whole number"),
+        ("crop", True, "crop: needs rows and columns"),
+        ("resize", 0.5, "resize: "),
+        ("resize", 0, "resize: needs rows and columns, 1 to 4096 pixels"),
+        ("border", 256, "border: needs whole numbers from 0 to 255"),
+        ("border", 0.5, "border: needs whole numbers from 0 to 255"),
+        ("border", [0, 0], "border: needs one number per channel"),
         ("size", [1, 2, 3], "size: needs rows and columns"),
         ("input", "", "input: needs a name"),
         ("class_names", "abc", "class_names: needs a list of names"),
@@ -68,7 +81,8 @@ def test_error_on_a_wrong_value_names_the_field(name: str, value: Any, says: str
 
 
 def test_every_field_of_a_spec_but_its_sources_has_an_entry() -> None:
-    assert list(CLASSIFIER_FIELDS) == [*ModelSpec.__dataclass_fields__][:-1]
+    fields = [name for name in CLASSIFIER_FIELDS if name != "crop"]  # decides size or resize
+    assert fields == [*ModelSpec.__dataclass_fields__][:-1]
     assert list(INPAINTER_FIELDS) == list(INPAINTER_PARAMETERS)
 
 

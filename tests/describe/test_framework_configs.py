@@ -39,7 +39,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
                 "resample": 2,
                 "do_flip_channel_order": True,
             },
-            {"fit": "crop", "crop": 0.8, "interpolation": "bilinear", "colour": "bgr"},
+            {"fit": "crop", "resize": (20, 20), "interpolation": "bilinear", "colour": "bgr"},
         ),
         (
             {
@@ -57,7 +57,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
                 "size": {"shortest_edge": 224},
                 "crop_pct": 0.875,
             },
-            {"fit": "crop", "crop": 0.875},
+            {"fit": "crop", "resize": (18, 18)},
         ),
     ],
 )

@@ -33,8 +33,10 @@ def test_flags_alone_describe_a_float_model(tmp_path: Path) -> None:
         std=(128.0,) * 3,
         size=(16, 16),
         fit="crop",
-        crop=1.0,
+        resize=(16, 16),
         interpolation="bilinear",
+        border=(0, 0, 0),
+        centre="round",
         head="logits",
         output_scale=(1.0, 0.0),
         class_names=tuple(f"class {i}" for i in range(5)),
@@ -105,7 +107,7 @@ def test_each_source_overrules_the_ones_after_it(tmp_path: Path) -> None:
     spec = resolve_spec(model, {})
     assert get_normalisation(spec) == ((0.0, 1.0), (0.4,) * 3, (0.3,) * 3)
     assert spec.sources["mean"] == "config.json (timm)"
-    assert (spec.fit, spec.crop) == ("crop", 0.9)
+    assert (spec.fit, spec.resize) == ("crop", (17, 17))  # 16 / 0.9, floored
     model = make_net(tmp_path, preprocessor_config=huggingface)
     spec = resolve_spec(model, {})
     assert get_normalisation(spec) == ((0.0, 1.0), (0.5,) * 3, (0.25,) * 3)

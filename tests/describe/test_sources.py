@@ -51,6 +51,8 @@ def test_written_toml_reads_back_to_the_same_spec(tmp_path: Path) -> None:
     flags = {
         "preprocessing": "keras-caffe",
         "fit": "pad",
+        "crop": 0.9,
+        "border": (124, 116, 104),
         "class_names": ['a "b"', "c\\d", "e\x7f", "\u4e2d", "f"],
     }
     spec = resolve_spec(model, flags)
@@ -69,7 +71,7 @@ def test_defaults_are_written_as_comments_and_numbered_classes_are_not_written(
     (tmp_path / "net.toml").write_text(written)
     again = resolve_spec(model, {})
     assert again.sources["range"] == "net.toml"
-    guessed = ("colour", "fit", "crop", "interpolation")
+    guessed = ("colour", "fit", "resize", "interpolation", "border", "centre")
     assert {again.sources[name] for name in guessed} == {"default"}
     assert '# colour = "rgb"  # default\n' in written
     names = dict(enumerate("vwxyz"))
@@ -86,7 +88,8 @@ def test_defaults_are_written_as_comments_and_numbered_classes_are_not_written(
         "std = 0",
         "range = [1, 0]",
         'colour = "gbr"',
-        "crop = 2",
+        "crop = 1.5",
+        "resize = [8]",
     ],
 )
 def test_wrong_entries_of_a_toml_file_are_errors_that_name_the_file(

@@ -55,8 +55,10 @@ def spec_of(
         std=tuple(convention.get("std", (1.0,) * channels)),
         size=size,
         fit="crop",
-        crop=1.0,
+        resize=size,
         interpolation="bilinear",
+        border=(0, 0, 0),
+        centre="round",
         head=head,  # type: ignore[arg-type]  # the tests pass literals
         output_scale=output_scale,
         class_names=tuple(f"class {k}" for k in range(classes)),

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from onnxplain.core.data import Preprocessing
 from onnxplain.image import place_frame
 from onnxplain.metrics import SSIM
 from onnxplain.metrics.base import (
@@ -77,7 +78,7 @@ def test_arrays_tensors_and_lists_are_heatmaps(heatmap):
 
 
 def test_heatmap_of_the_photo_is_cropped_as_the_photo():
-    frame = place_frame((6, 9), (3, 3))
+    frame = place_frame((6, 9), (3, 3), Preprocessing())
     photo = np.repeat(MAP[..., None], 3, 2).astype(np.float32)
     expected = frame.bring(photo)[..., 0]
     for heatmap in (MAP, MAP[None], MAP[..., None], Tensor(MAP)):

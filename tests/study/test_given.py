@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxplain.core.data import Case
+from onnxplain.core.data import Case, Preprocessing
 from onnxplain.engine.run import Job, collect_values
 from onnxplain.fills import Black
 from onnxplain.image import place_frame
@@ -128,7 +128,7 @@ def test_heatmap_of_the_photo_is_cropped_as_the_photo(net: Net, items: list[Item
     explainers = [explainer._replace(method=Given(str(tmp_path)))]
     plan = build_plan(metrics=("deletion:step=32", "pointing"))
     list(study_classifier(net, items[:1], explainers, make_judges(plan), RowFile(path)))
-    seen = place_frame((20, 24), SIZE).bring_map(theirs)
+    seen = place_frame((20, 24), SIZE, Preprocessing()).bring_map(theirs)
     expected = judge(Deletion(step=32), net, items[0].path, seen, 1)
     (row,) = find_rows(path, metric="deletion")
     assert row["value"] == pytest.approx(expected.value, abs=1e-6)
