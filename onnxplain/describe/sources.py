@@ -40,6 +40,7 @@ from onnxplain.core.text_files import TextError, parse_json, parse_toml, read_te
 from onnxplain.describe.class_names import NUMBERED
 from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_fields
 from onnxplain.describe.framework_configs import read_id2label, read_preprocessor, read_timm
+from onnxplain.describe.imagenet import IMAGENET_NAMES
 from onnxplain.describe.label_files import parse_class_text, read_class_names
 
 METADATA = "ONNX metadata"  # the name of this source
@@ -97,12 +98,12 @@ def format_spec_toml(spec: ModelSpec) -> str:
     """Return the text of a TOML file that reads back to a spec, with the source of each value.
 
     A value in this file wins over one that is found later, so it holds only what somebody
-    said: defaults stand in comments, and numbers in place of class names are left out.
+    said: defaults stand in comments, and class names that nobody gave are left out.
     """
     lines = []
     for field in fields(spec):
         source = spec.sources.get(field.name)
-        if field.name == "sources" or source == NUMBERED:
+        if field.name == "sources" or source in (NUMBERED, IMAGENET_NAMES):
             continue
         value = getattr(spec, field.name)
         text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
