@@ -9,9 +9,12 @@ enlarged masks side by side were as fast with all of OpenCV's threads as with on
 
 from __future__ import annotations
 
+from onnxplain.image.decoding import scale_deep
 from onnxplain.image.frame import Frame, place_frame
 from onnxplain.image.photo_files import (
     MAX_PIXELS,
+    check_file,
+    encode_jpeg,
     load_example_photo,
     read_image,
     read_pillow,
@@ -31,6 +34,8 @@ __all__ = [
     "Classical",
     "Frame",
     "box_blur",
+    "check_file",
+    "encode_jpeg",
     "gaussian_blur",
     "inpaint_classical",
     "list_inferno_colours",
@@ -39,5 +44,6 @@ __all__ = [
     "read_image",
     "read_pillow",
     "resize",
+    "scale_deep",
     "write_png",
 ]
