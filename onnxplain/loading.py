@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,26 @@ from onnxplain.subjects import classify, fit_to_classifier
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
     from onnxplain.graph.load import ModelFile
 
+
+class SerialisableModel(Protocol):
+    """A model in memory, such as an `onnx.ModelProto`."""
+
+    def SerializeToString(self) -> bytes:  # the name that onnx gives it
+        """Return the content of its file."""
+        ...
+
+
+# A path or a name in the zoo; a folder with a model; the content of a file; a model in memory.
+ModelSource: TypeAlias = str | os.PathLike[str] | bytes | SerialisableModel
+
 DEFAULT_MODEL = "efficientnet-lite0"
 DEFAULT_INPAINTER = "inpainter"
+# Files of weights that are no ONNX, for error texts.
+WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".h5", ".keras", ".tflite", ".msgpack"}
 
 
 def load(
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    model: ModelSource = DEFAULT_MODEL,
     *,
     device: str = "auto",
     batch_size: int | None = None,
@@ -112,11 +126,11 @@ def load(
         "class_names": class_names,
         "labels": labels,
     }
-    return load_classifier(find_model(model), device=device, batch_size=batch_size, flags=flags)
+    return load_classifier(_find_source(model), device=device, batch_size=batch_size, flags=flags)
 
 
 def load_inpainter(
-    model: str | os.PathLike[str] = DEFAULT_INPAINTER,
+    model: ModelSource = DEFAULT_INPAINTER,
     *,
     device: str = "auto",
     description: Mapping[str, Any] | None = None,
@@ -143,11 +157,11 @@ def load_inpainter(
     ValueError, TypeError
         If the description has a wrong name or value.
     """
-    return runtime.load_inpainter(find_model(model), device=device, flags=description)
+    return runtime.load_inpainter(_find_source(model), device=device, flags=description)
 
 
 def load_features(
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    model: ModelSource = DEFAULT_MODEL,
     tensor: str | None = None,
     *,
     device: str = "auto",
@@ -177,11 +191,11 @@ def load_features(
     ModelError, DeviceError, ZooError
         If the model cannot be loaded, or has no such tensor.
     """
-    return runtime.load_features(find_model(model), tensor, device=device, flags=description)
+    return runtime.load_features(_find_source(model), tensor, device=device, flags=description)
 
 
 def load_shifted(
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    model: ModelSource = DEFAULT_MODEL,
     shift: float = 1.0,
     *,
     device: str = "auto",
@@ -216,7 +230,7 @@ def load_shifted(
 
 
 def load_randomised(
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    model: ModelSource = DEFAULT_MODEL,
     *,
     every: int = 1,
     seed: int = 0,
@@ -264,7 +278,7 @@ def load_randomised(
 
 
 def gradient_graph(
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    model: ModelSource = DEFAULT_MODEL,
     *,
     score: ScoreKind = "probability",
     layers: Sequence[str] = (),
@@ -311,15 +325,18 @@ def gradient_graph(
 
 
 def find_model(model: str | os.PathLike[str]) -> Path:
-    """Find the file of a model given by its path or by its name in the zoo.
+    """Find the file of a model given by its path, its folder, or its name in the zoo.
 
     Raises
     ------
     ModelError, ZooError
-        If there is no such file or zoo model, or the zoo model cannot be built.
+        If there is no such file or zoo model, the folder does not hold one model, or the zoo
+        model cannot be built.
     """
     path = Path(model)
     try:
+        if path.is_dir():
+            return _find_in_folder(path)
         if path.exists():
             return path
     except OSError as error:  # a folder that cannot be entered, a name that is too long
@@ -335,6 +352,46 @@ def find_model(model: str | os.PathLike[str]) -> Path:
         f"neither a file nor a zoo model: {describe_unknown(str(model), names)}; or give the path "
         f"of an ONNX file"
     )
+
+
+def _find_in_folder(folder: Path) -> Path:
+    """Find the model in a folder as Hugging Face, Optimum and timm lay it out.
+
+    That is ``model.onnx``, else ``onnx/model.onnx``, else the only ONNX file in either place.
+    """
+    for usual in (folder / "model.onnx", folder / "onnx" / "model.onnx"):
+        if usual.is_file():
+            return usual
+    found = sorted([*folder.glob("*.onnx"), *folder.glob("onnx/*.onnx")])
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(path.relative_to(folder).as_posix() for path in found)
+        raise ModelError(f"{folder}: holds several ONNX files; give the path of one: {listed}")
+    weights = sorted(path.name for path in folder.iterdir() if path.suffix in WEIGHT_SUFFIXES)
+    hint = f" but {', '.join(weights[:5])}: export the model to ONNX," if weights else ";"
+    raise ModelError(f"{folder}: holds no ONNX file{hint} or give the path of an ONNX file")
+
+
+def _find_source(model: ModelSource) -> Path | bytes:
+    """Find the file of a model, or return its content where there is no file."""
+    if isinstance(model, str | os.PathLike):
+        return find_model(model)
+    if isinstance(model, bytes):
+        return model
+    if not hasattr(model, "SerializeToString"):
+        raise TypeError(
+            f"a model is a path, a name in the zoo, the bytes of an ONNX file, or an "
+            f"onnx.ModelProto, got {type(model).__name__}; for a module of PyTorch use "
+            f"onnxplain.from_torch, for a model of Keras onnxplain.from_keras"
+        )
+    try:
+        return model.SerializeToString()
+    except Exception as error:  # protobuf's own, for more than 2 GB
+        raise ModelError(
+            f"the ModelProto cannot be written to bytes: {error}; save it as a file with external "
+            f"data, and give its path"
+        ) from error
 
 
 def is_inpainter(path: Path) -> bool:
@@ -359,11 +416,11 @@ def score_photo(path: Path, photo: Image) -> NDArray[np.float32]:
 
 
 def _read_classifier(
-    model: str | os.PathLike[str], description: dict[str, Any]
+    model: ModelSource, description: dict[str, Any]
 ) -> tuple[ModelFile, ModelSpec]:
     """Read a classifier's file and resolve its description."""
     from onnxplain.describe.resolve import resolve_spec
     from onnxplain.graph.load import read_model
 
-    file = read_model(find_model(model))
+    file = read_model(_find_source(model))
     return file, settle_head(file, resolve_spec(file, description))

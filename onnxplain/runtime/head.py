@@ -37,6 +37,21 @@ def decode_scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
     return np.hstack([first, scores])
 
 
+def get_width(spec: ModelSpec) -> int:
+    """Return how many numbers per image a model returns: one, or one per class."""
+    return 1 if spec.head in ("sigmoid", "logit") else len(spec.class_names)
+
+
+def encode_slopes(slopes: NDArray[np.float64], spec: ModelSpec) -> NDArray[np.float32]:
+    """Turn slopes by the decoded scores (N, K) into slopes by the model's answers (N, width).
+
+    The adjoint of `decode_scores`.
+    """
+    if get_width(spec) == 1:
+        slopes = slopes[:, 1:] - (slopes[:, :1] if spec.head == "sigmoid" else 0)
+    return (slopes * spec.output_scale[0]).astype(np.float32)
+
+
 def decode_output(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
     """Decode the numbers that a graph returns for n images, one or one per class for each.
 
@@ -45,8 +60,7 @@ def decode_output(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
     ModelError
         As `decode_scores`.
     """
-    classes = len(spec.class_names)
-    width = 1 if spec.head in ("sigmoid", "logit") else classes
+    classes, width = len(spec.class_names), get_width(spec)
     if raw.size != n * width:
         raise ModelError(
             f"output {spec.output!r} has shape {raw.shape} for {n} image(s), but {width} "

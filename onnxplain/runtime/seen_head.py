@@ -152,8 +152,38 @@ def settle_head(model: ModelFile, spec: ModelSpec) -> ModelSpec:
     known = tail is not None and tail.are_probabilities
     kind = "" if tail is None else tail.kind
 
+    return _judge(spec, seen, model.path.name, known=known, kind=kind)
+
+
+def settle_function_head(name: str, spec: ModelSpec, raw: NDArray[Any]) -> ModelSpec:
+    """Do what `settle_head` does for the answers of a function to `make_probe_images`.
+
+    Parameters
+    ----------
+    name : str
+        The function's name in error texts.
+    spec : ModelSpec
+        How it is described.
+    raw : (N, K) ndarray
+        Its answers, one row per image.
+
+    Raises
+    ------
+    ModelError
+        As `settle_head`.
+    """
+    scores = decode_output(raw, len(raw), spec).astype(np.float64)
+    if not np.isfinite(scores).all():
+        return spec
+    seen = SeenScores.of(scores, ROUNDING.get(raw.dtype.name, QUANTISED_ROUNDING))
+    return _judge(spec, seen, name, known=False, kind="")
+
+
+def _judge(spec: ModelSpec, seen: SeenScores, name: str, *, known: bool, kind: str) -> ModelSpec:
+    """Return the spec with what was seen; `known` and `kind` are what the graph's tail shows."""
+
     def fail(text: str) -> ModelError:
-        return ModelError(f"{model.path.name}: {text}")
+        return ModelError(f"{name}: {text}")
 
     check = _Verdict(spec, seen, known, fail)
     check.check_classes(kind)

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from onnxplain.core.scores import are_probabilities, compute_target_scores, to_probabilities
+from onnxplain.core.scores import (
+    are_probabilities,
+    compute_target_scores,
+    differentiate_target_scores,
+    to_probabilities,
+)
 
 LOGITS = arrays(
     np.float32,
@@ -68,3 +73,27 @@ def test_logit_is_the_models_own_or_the_logarithm_of_a_probability():
 )
 def test_probabilities_lie_in_0_to_1_up_to_rounding(values, expected):
     assert are_probabilities(np.array(values)) is expected
+
+
+@pytest.mark.parametrize("outputs", ["logits", "probabilities"])
+@pytest.mark.parametrize("kind", ["probability", "log-odds", "logit"])
+def test_slopes_are_those_of_differences(outputs, kind):
+    raw = np.random.default_rng(0).normal(size=(4, 5))
+    if outputs == "probabilities":
+        raw = scipy.special.softmax(raw, axis=1)
+    targets, step = np.array([0, 4, 2, 2]), 1e-6
+    slopes = differentiate_target_scores(raw, targets, outputs=outputs, kind=kind)
+    for row, target in enumerate(targets):
+        moved = raw[row] + step * np.concatenate([np.eye(5), -np.eye(5)])
+        ahead, behind = compute_target_scores(moved, target, outputs=outputs, kind=kind).reshape(
+            2, 5
+        )
+        np.testing.assert_allclose(slopes[row], (ahead - behind) / (2 * step), atol=1e-6)
+
+
+def test_clipped_probabilities_have_no_slope_and_others_no_infinite_one():
+    raw = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    slopes = differentiate_target_scores(
+        raw, np.array([0, 0, 0]), outputs="probabilities", kind="log-odds"
+    )
+    np.testing.assert_allclose(slopes, [[0, 0], [0, 0], [4, 0]])
