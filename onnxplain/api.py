@@ -214,12 +214,14 @@ def explain_many(
     named = name_images(images)
     if progress is None and on_progress is not None:
         progress = False
-    return _explain_with_progress(question, named, progress, on_progress)
+    total = question.evaluations_per_image * len(named)  # or an error, before anything is read
+    return _explain_with_progress(question, named, total, progress, on_progress)
 
 
 def _explain_with_progress(
     question: _Question,
     images: list[NamedImage],
+    total: int,
     shown: bool | None,
     on_progress: ExplainProgress | None,
 ) -> Iterator[Explanation | Failure]:
@@ -233,7 +235,7 @@ def _explain_with_progress(
             if on_progress:
                 on_progress(done, total, inpaints)
 
-        counter = _Counter(report, question.evaluations_per_image * len(images))
+        counter = _Counter(report, total)
         yield from _explain_images(question, images, counter)
 
 

@@ -76,27 +76,55 @@ def load(
 
     Parameters
     ----------
-    model : path or str
-        An ONNX file, or a name listed by ``onnxplain zoo list``. A zoo model is built on first
-        use.
+    model : path, str, bytes or onnx.ModelProto
+        An ONNX file; a folder of Hugging Face, Optimum or timm with one (``model.onnx``,
+        ``onnx/model.onnx``, or the only one); the content of a file; a model in memory; or a name
+        listed by ``onnxplain zoo list``. A zoo model is built on first use. The default
+        classifier of the zoo if not given.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``. It is an error if the device
-        cannot be used; ``auto`` takes CUDA if there is a CUDA device.
+        ``auto`` (the default), ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``. It is an error if
+        the device cannot be used; ``auto`` takes CUDA if there is a CUDA device.
     batch_size : int, optional
-        Images per call; measured once for each model and device if not given.
+        Images per call, at least 1; measured once for each model and device if not given.
     preprocessing : str, optional
         How the model's framework normalises pixels: ``torchvision``, ``timm``,
-        ``keras-tf``, ``keras-caffe``, ``keras-torch``, ``lite``, ``unit`` or ``bytes``.
-    layout, colour, range, mean, std, size, fit, crop, interpolation, head, input, output
-        Fields of `onnxplain.core.spec.ModelSpec`.
+        ``keras-tf``, ``keras-caffe``, ``keras-torch``, ``lite``, ``unit`` ([0, 1]) or ``bytes``
+        (0 to 255). It stands for range, mean and std.
+    layout : {'nchw', 'nhwc'}, optional
+        Order of the input's axes; as in the graph if not given.
+    colour : {'rgb', 'bgr', 'grey'}, optional
+        The channels and their order; as in the graph if not given, else RGB.
+    range : (low, high), optional
+        The values that black and white get before `mean` and `std` are applied, such as
+        ``(0, 255)``.
+    mean, std : float or three of them, optional
+        Subtracted from a channel, and its divisor (> 0), in units of `range`.
+    size : int or (rows, columns), optional
+        Size of the input, 1 to 4096 pixels; as in the graph if not given.
+    fit : {'crop', 'stretch', 'pad'}, optional
+        How a photo is brought to that size: its centre is cut out (the default), the whole photo
+        is squeezed, or borders are added.
+    crop : float in (0, 1], optional
+        With ``fit='crop'``: side of the centre that is kept, relative to the largest centre of
+        the input's shape; 1 if not given.
+    interpolation : {'bilinear', 'bicubic', 'nearest', 'area'}, optional
+        How pixels are resampled; ``bilinear`` if not given.
+    head : {'logits', 'probabilities', 'sigmoid', 'logit'}, optional
+        What the scores are; seen in the graph and its answers if not given. ``sigmoid`` and
+        ``logit`` are one number per image, of the second of two classes.
+    input, output : str, optional
+        Names of the graph's image input and of its scores, where it has several.
     class_names : sequence of str, optional
-        A name for every class.
+        A name for every class; commas separate synonyms. If nothing names the classes, 1000 or
+        1001 get the names of ImageNet (source ``built-in ImageNet names``), and others are
+        numbered.
     labels : path, optional
         A file of class names, one per line or as JSON.
 
     Returns
     -------
     classifier : OnnxClassifier
+        Give it to `explain`; ``classifier.predict(photo)`` returns the most probable classes.
 
     Raises
     ------
@@ -106,8 +134,23 @@ def load(
         If the device cannot be used.
     ZooError
         If a zoo model cannot be built.
-    ValueError
-        If an argument is out of range.
+    ValueError, TypeError
+        If an argument is out of range, or the model is of no such kind.
+
+    See Also
+    --------
+    onnxplain.core.spec.ModelSpec : The description that these arguments make.
+    from_torch, from_keras, from_callable : Classifiers that are no ONNX files.
+
+    Examples
+    --------
+    >>> import onnxplain
+    >>> classifier = onnxplain.load("efficientnet-lite0")  # doctest: +SKIP
+    >>> classifier.predict("examples/coffee.jpg", top=1)  # doctest: +SKIP
+    [ClassScore(index=967, name='espresso', score=0.96...)]
+    >>> classifier = onnxplain.load(
+    ...     "resnet50.onnx", preprocessing="torchvision"
+    ... )  # doctest: +SKIP
     """
     flags = {
         "preprocessing": preprocessing,
@@ -139,8 +182,8 @@ def load_inpainter(
 
     Parameters
     ----------
-    model : path or str
-        An ONNX file, or a name in the zoo.
+    model : path, str, bytes or onnx.ModelProto
+        An ONNX file, a folder with one, its content, or a name in the zoo.
     device : str
         As for `load`.
     description : mapping, optional
@@ -369,8 +412,8 @@ def _find_in_folder(folder: Path) -> Path:
         listed = ", ".join(path.relative_to(folder).as_posix() for path in found)
         raise ModelError(f"{folder}: holds several ONNX files; give the path of one: {listed}")
     weights = sorted(path.name for path in folder.iterdir() if path.suffix in WEIGHT_SUFFIXES)
-    hint = f" but {', '.join(weights[:5])}: export the model to ONNX," if weights else ";"
-    raise ModelError(f"{folder}: holds no ONNX file{hint} or give the path of an ONNX file")
+    hint = f" but {', '.join(weights[:5])}: export that model to ONNX, or" if weights else ";"
+    raise ModelError(f"{folder}: holds no ONNX file{hint} give the path of an ONNX file")
 
 
 def _find_source(model: ModelSource) -> Path | bytes:

@@ -10,6 +10,7 @@ enlarged masks side by side were as fast with all of OpenCV's threads as with on
 from __future__ import annotations
 
 from onnxplain.image.decoding import scale_deep
+from onnxplain.image.finding import PHOTO_SUFFIXES, find_photos, list_files
 from onnxplain.image.frame import Frame, place_frame
 from onnxplain.image.photo_files import (
     MAX_PIXELS,
@@ -31,13 +32,16 @@ from onnxplain.image.resample import resize
 
 __all__ = [
     "MAX_PIXELS",
+    "PHOTO_SUFFIXES",
     "Classical",
     "Frame",
     "box_blur",
     "check_file",
     "encode_jpeg",
+    "find_photos",
     "gaussian_blur",
     "inpaint_classical",
+    "list_files",
     "list_inferno_colours",
     "load_example_photo",
     "place_frame",

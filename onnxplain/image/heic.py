@@ -34,5 +34,9 @@ def open_heic(content: Path | io.BytesIO, name: str) -> PIL.ImageFile.ImageFile:
             f"'onnxplain[heic]', or save the photo as JPEG"
         ) from error
     photo: PIL.ImageFile.ImageFile = HeifImageFile(content)
-    PIL.Image._decompression_bomb_check(photo.size)  # Image.open does it for other formats
+    try:
+        PIL.Image._decompression_bomb_check(photo.size)  # Image.open does it for other formats
+    except BaseException:
+        photo.close()
+        raise
     return photo
