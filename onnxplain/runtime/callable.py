@@ -98,9 +98,9 @@ def from_callable(
     >>> classifier.scores(np.ones((1, 8, 8, 3), np.float32))
     array([[1., 0.]], dtype=float32)
     """
-    _check_function("function", function)
+    check_function("function", function)
     if gradient is not None:
-        _check_function("gradient", gradient)
+        check_function("gradient", gradient)
     if outputs not in ("probabilities", "logits"):
         raise ValueError(f"outputs is 'probabilities' or 'logits', got {outputs!r}")
     if isinstance(size, int) or len(size) != 2:
@@ -377,8 +377,14 @@ def describe_classifier(kind: str, name: str, spec: ModelSpec) -> str:
     return f"{kind}({name!r}, {rows} x {columns}, {len(spec.class_names)} classes)"
 
 
-def _check_function(argument: str, function: object) -> None:
-    """Raise an error unless the argument is a plain function, not a model of a framework."""
+def check_function(argument: str, function: object) -> None:
+    """Check that an argument is a plain function, not a model of a framework.
+
+    Raises
+    ------
+    TypeError
+        If it is something else; it names the function that takes such models.
+    """
     for package, part, maker in (("keras", "Model", "from_keras"), ("torch", "nn", "from_torch")):
         known = getattr(sys.modules.get(package), part, None)
         kind = getattr(known, "Module", known)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import onnxplain
+import onnxplain.metrics
 from onnxplain.core.errors import ModelError
 
 torch = pytest.importorskip("torch")
@@ -217,5 +218,7 @@ def test_other_doors_name_this_one(module: Any) -> None:
         onnxplain.load(module)
     with pytest.raises(TypeError, match=r"from_torch"):
         onnxplain.explain(module, PHOTO)
+    with pytest.raises(TypeError, match=r"from_torch"):
+        onnxplain.metrics.deletion(module, PHOTO, PHOTO[..., 0])
     with pytest.raises(TypeError, match=r"torch\.nn\.Module, got function"):
         onnxplain.from_torch(lambda images: images)
