@@ -35,6 +35,8 @@ from .methods import SP as SP
 from .results import Explanation as Explanation
 from .results import load_explanation as load_explanation
 from .runtime import from_callable as from_callable
+from .runtime import from_keras as from_keras
+from .runtime import from_torch as from_torch
 from .runtime import load_distance as load_distance
 from .study.evaluate import evaluate as evaluate
 from .study.result import Study as Study

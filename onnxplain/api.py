@@ -15,6 +15,7 @@ from onnxplain.core.data import Attribution, Case
 from onnxplain.core.flow import Method
 from onnxplain.core.params import get_values
 from onnxplain.core.protocols import Classifier, Differentiable, Fill
+from onnxplain.engine.progress_bar import show_progress
 from onnxplain.engine.run import MAX_LIVE_JOBS, Job, Outcome, make_jobs, run
 from onnxplain.engine.settle import fit_methods, settle_method
 from onnxplain.fills import Inpaint
@@ -45,22 +46,49 @@ def explain(
     fill: Fill | str | None = None,
     seed: int = 0,
     max_pixels: int = MAX_PIXELS,
+    white: int | None = None,
+    progress: bool | None = None,
     on_progress: ExplainProgress | None = None,
 ) -> Explanation:
     """Explain one target of one image.
 
     Parameters
     ----------
-    image : path, ndarray or Pillow image
-        An image file, a Pillow image, or an array (rows, columns, 3) of any size: RGB, uint8
-        or float in [0, 1].
+    classifier : Classifier
+        From `load`, `from_torch`, `from_keras` or `from_callable`, or any object with a
+        classifier's members.
+    image : path, bytes, ndarray or Pillow image
+        An image file or its content, a Pillow image, or an array (rows, columns, 3), or
+        (rows, columns) if grey, of any size: RGB, uint8, uint16 or float in [0, 1]. The
+        formats of files are listed at `onnxplain.image.read_image`.
+    method : Method or str
+        A method such as ``RISE(n_masks=2000)``, or its name in the registry, perhaps with
+        parameters, such as ``'rise'`` (the default), ``'rise:n_masks=2000'`` or ``'sp-g'``.
     target : int or str, optional
-        Index or name of the class to explain; the predicted class if not given.
+        The class to explain: its index, from 0; its name, one of its names (commas separate
+        them), or a part that only its name has, in upper or lower case. The predicted class if
+        not given.
+    fill : Fill or str, optional
+        What stands in for removed pixels, such as ``Blur(sigma=5)`` or ``'blur'``; the fill of
+        the method's paper if not given.
+    seed : int
+        At least 0. Decides every random draw, together with the names of the image and the
+        method, so results do not depend on what else is explained. 0 if not given.
+    max_pixels : int
+        Files with more pixels are refused; 64 million if not given.
+    white : int, optional
+        The value of white in images of more than 8 bits, such as 4095 for 12 bits in a file of
+        16; what the file's format says if not given.
+    progress : bool, optional
+        Whether to show a progress bar on stderr. If not given, it is shown on a terminal and in
+        a notebook, unless `on_progress` is given.
+    on_progress : callable, optional
+        Called with ``(done, total, inpaints)`` as images are scored, as for `explain_many`.
 
     Returns
     -------
     explanation : Explanation
-        The heatmap and how it was made; `Explanation.save` writes it to a folder.
+        The heatmap and how it was made; `Explanation.save` writes it to a folder or a file.
 
     Raises
     ------
@@ -72,7 +100,8 @@ def explain(
 
     See Also
     --------
-    explain_many : Describes the other parameters; explains many images and several targets.
+    explain_many : Explains many images, and several targets.
+    onnxplain.methods : Each method names its paper.
 
     Examples
     --------
@@ -102,6 +131,8 @@ def explain(
         fill=fill,
         seed=seed,
         max_pixels=max_pixels,
+        white=white,
+        progress=progress,
         on_progress=on_progress,
     )
     if isinstance(result, Failure):
@@ -111,36 +142,32 @@ def explain(
 
 def explain_many(
     classifier: Classifier,
-    images: Iterable[ImageSource],
+    images: Iterable[ImageSource | NamedImage],
     method: Method | str = "rise",
     *,
     target: Target = None,
     fill: Fill | str | None = None,
     seed: int = 0,
     max_pixels: int = MAX_PIXELS,
+    white: int | None = None,
+    progress: bool | None = None,
     on_progress: ExplainProgress | None = None,
 ) -> Iterator[Explanation | Failure]:
     """Explain many images, which share batches.
 
     Parameters
     ----------
-    classifier : Classifier
-        From `load` or `from_callable`, or any object with a classifier's members.
-    images : iterable of path, ndarray or Pillow image
+    classifier, method, fill, seed, max_pixels, white
+        As for `explain`.
+    images : iterable of path, bytes, ndarray or Pillow image
         Images as `explain` takes them. Files are read when their turn comes.
-    method : Method or str
-        A method such as ``RISE(n_masks=2000)``, or its name in the registry, such as ``'rise'``.
     target : int, str, or a sequence of them, optional
-        Indices or names of classes, or ``'top-3'`` for the three most probable classes of each
-        image; the predicted class if not given. Targets of one image share evaluations if the
-        method allows it.
-    fill : Fill or str, optional
-        What stands in for removed pixels; the fill of the method's paper if not given.
-    seed : int
-        Decides every random draw, together with the names of the image and the method, so
-        results do not depend on what else is explained.
-    max_pixels : int
-        Files with more pixels are refused.
+        Classes as `explain` takes them, or ``'top-3'`` for the three most probable classes of
+        each image; the predicted class if not given. Targets of one image share evaluations if
+        the method allows it.
+    progress : bool, optional
+        Whether to show a progress bar on stderr while results are taken. If not given, it is
+        shown on a terminal and in a notebook, unless `on_progress` is given.
     on_progress : callable, optional
         Called with ``(done, total, inpaints)`` as images are scored and as fills that depend on
         the mask are made. The total of evaluations is exact; it falls when an image fails, and
@@ -159,6 +186,17 @@ def explain_many(
         If an argument is out of range, before anything is read.
     OnnxplainError
         If the classifier fails to run at all.
+
+    Examples
+    --------
+    >>> import onnxplain
+    >>> classifier = onnxplain.from_callable(
+    ...     lambda images: images.mean(axis=(1, 2)), size=(8, 8), class_names=("r", "g", "b")
+    ... )
+    >>> photos = [np.full((8, 8, 3), colour, np.uint8) for colour in ((9, 0, 0), (0, 0, 9))]
+    >>> outcomes = onnxplain.explain_many(classifier, photos, "sp:patch=4")
+    >>> sorted((outcome.image, outcome.target_name) for outcome in outcomes)
+    [('image-0', 'r'), ('image-1', 'b')]
     """
     _check_classifier(classifier)
     choice = registry.choose_method_and_fill(method, fill)
@@ -171,10 +209,34 @@ def explain_many(
         parse_targets(target, classifier.class_names),
         _check_seed(seed),
         max_pixels,
+        white,
     )
     named = name_images(images)
-    counter = _Counter(on_progress, question.evaluations_per_image * len(named))
-    return _explain_images(question, named, counter)
+    if progress is None and on_progress is not None:
+        progress = False
+    total = question.evaluations_per_image * len(named)  # or an error, before anything is read
+    return _explain_with_progress(question, named, total, progress, on_progress)
+
+
+def _explain_with_progress(
+    question: _Question,
+    images: list[NamedImage],
+    total: int,
+    shown: bool | None,
+    on_progress: ExplainProgress | None,
+) -> Iterator[Explanation | Failure]:
+    """Explain all images while a progress bar is shown."""
+    # A method that adapts to the scores may stop early: the bar shows the most there can be.
+    label = "evaluations, at most" if question.choice.method.adaptive else "evaluations"
+    with show_progress(label, shown) as move:
+
+        def report(done: int, total: int, inpaints: int) -> None:
+            move(done, total, f"{inpaints} inpaints" if inpaints else "")
+            if on_progress:
+                on_progress(done, total, inpaints)
+
+        counter = _Counter(report, total)
+        yield from _explain_images(question, images, counter)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +249,7 @@ class _Question:
     targets: Targets
     seed: int
     max_pixels: int
+    white: int | None
 
     @property
     def evaluations_per_job(self) -> int:
@@ -217,7 +280,12 @@ def _explain_images(
         for image in images:
             jobs: list[Job[Attribution]] = []
             try:
-                subject = read_subject(question.classifier, image, max_pixels=question.max_pixels)
+                subject = read_subject(
+                    question.classifier,
+                    image,
+                    max_pixels=question.max_pixels,
+                    white=question.white,
+                )
                 jobs = question.make_jobs(subject)
                 subjects.update(dict.fromkeys(jobs, subject))
             except Exception as error:  # one image's fault must not stop the others
@@ -327,7 +395,7 @@ def _collect_provenance(classifier: Classifier, fill: Fill, subject: Subject) ->
 class _Counter:
     """Counts evaluations, done and in all, and inpaints made, and reports them."""
 
-    def __init__(self, on_progress: ExplainProgress | None, total: int) -> None:
+    def __init__(self, on_progress: ExplainProgress, total: int) -> None:
         self._on_progress = on_progress
         self._total, self._done, self._inpaints = total, 0, 0
 
@@ -344,14 +412,14 @@ class _Counter:
             self._report()
 
     def _report(self) -> None:
-        if self._on_progress:
-            self._on_progress(self._done, max(self._total, self._done), self._inpaints)
+        self._on_progress(self._done, max(self._total, self._done), self._inpaints)
 
 
 def _check_classifier(classifier: object) -> None:
     if not hasattr(classifier, "masked_scores"):
         raise TypeError(
-            f"make a classifier with onnxplain.load(path), or from a function of images with "
+            f"make a classifier with onnxplain.load(path), with onnxplain.from_torch(module) or "
+            f"onnxplain.from_keras(model), or from a function of images with "
             f"onnxplain.from_callable(function, size=..., n_classes=...), got "
             f"{type(classifier).__name__}"
         )

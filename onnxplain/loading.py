@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,26 @@ from onnxplain.subjects import classify, fit_to_classifier
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
     from onnxplain.graph.load import ModelFile
 
+
+class SerialisableModel(Protocol):
+    """A model in memory, such as an `onnx.ModelProto`."""
+
+    def SerializeToString(self) -> bytes:  # the name that onnx gives it
+        """Return the content of its file."""
+        ...
+
+
+# A path or a name in the zoo; a folder with a model; the content of a file; a model in memory.
+ModelSource: TypeAlias = str | os.PathLike[str] | bytes | SerialisableModel
+
 DEFAULT_MODEL = "efficientnet-lite0"
 DEFAULT_INPAINTER = "inpainter"
+# Files of weights that are no ONNX, for error texts.
+WEIGHT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".h5", ".keras", ".tflite", ".msgpack"}
 
 
 def load(
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    model: ModelSource = DEFAULT_MODEL,
     *,
     device: str = "auto",
     batch_size: int | None = None,
@@ -64,19 +78,34 @@ def load(
 
     Parameters
     ----------
-    model : path or str
-        An ONNX file, or a name listed by ``onnxplain zoo list``. A zoo model is built on first
-        use.
+    model : path, str, bytes or onnx.ModelProto
+        An ONNX file; a folder of Hugging Face, Optimum or timm with one (``model.onnx``,
+        ``onnx/model.onnx``, or the only one); the content of a file; a model in memory; or a name
+        listed by ``onnxplain zoo list``. A zoo model is built on first use. The default
+        classifier of the zoo if not given.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``. It is an error if the device
-        cannot be used; ``auto`` takes CUDA if there is a CUDA device.
+        ``auto`` (the default), ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``. It is an error if
+        the device cannot be used; ``auto`` takes CUDA if there is a CUDA device.
     batch_size : int, optional
-        Images per call; measured once for each model and device if not given.
+        Images per call, at least 1; measured once for each model and device if not given.
     preprocessing : str, optional
         How the model's framework normalises pixels: ``torchvision``, ``timm``,
-        ``keras-tf``, ``keras-caffe``, ``keras-torch``, ``lite``, ``unit`` or ``bytes``.
-    layout, colour, range, mean, std, size, fit, interpolation, border, head, input, output
-        Fields of `onnxplain.core.spec.ModelSpec`.
+        ``keras-tf``, ``keras-caffe``, ``keras-torch``, ``lite``, ``unit`` ([0, 1]) or ``bytes``
+        (0 to 255). It stands for range, mean and std.
+    layout : {'nchw', 'nhwc'}, optional
+        Order of the input's axes; as in the graph if not given.
+    colour : {'rgb', 'bgr', 'grey'}, optional
+        The channels and their order; as in the graph if not given, else RGB.
+    range : (low, high), optional
+        The values that black and white get before `mean` and `std` are applied, such as
+        ``(0, 255)``.
+    mean, std : float or three of them, optional
+        Subtracted from a channel, and its divisor (> 0), in units of `range`.
+    size : int or (rows, columns), optional
+        Size of the input, 1 to 4096 pixels; as in the graph if not given.
+    fit : {'crop', 'stretch', 'pad', 'keep'}, optional
+        How a photo is resized: its aspect kept, so that it covers the size (the default) or fits
+        into it; squeezed; or not at all.
     resize : int or (rows, columns), optional
         To what a photo is resized: its shortest side (or what `fit` says) to this number of
         pixels, or both sides. Ahead of ``crop=224``, ``resize=256`` is torchvision's
@@ -84,14 +113,29 @@ def load(
     crop : int, (rows, columns) or float in (0, 1], optional
         Pixels that are kept of the resized photo's centre, which is the size of the input;
         or as a share: ``crop=0.875`` resizes to the size of the input divided by 0.875.
+    interpolation : {'bilinear', 'bicubic', 'nearest', 'area', 'hamming', 'lanczos'}, optional
+        Pillow's filters; ``bilinear`` if not given.
+    border : (r, g, b), optional
+        Colour, in 0 to 255, where the resized photo does not cover the input; black if not given.
+    head : str, optional
+        What the scores are; seen in the graph and its answers if not given. ``logits`` and
+        ``probabilities`` are of classes that exclude each other, ``multilabel-logits`` and
+        ``multilabel-probabilities`` of independent labels, ``logit`` and ``probability`` one
+        number per image, of the second of two classes. ``softmax`` and ``sigmoid`` name the kind
+        only.
+    input, output : str, optional
+        Names of the graph's image input and of its scores, where it has several.
     class_names : sequence of str, optional
-        A name for every class.
+        A name for every class; commas separate synonyms. If nothing names the classes, 1000 or
+        1001 get the names of ImageNet (source ``built-in ImageNet names``), and others are
+        numbered.
     labels : path, optional
         A file of class names, one per line or as JSON.
 
     Returns
     -------
     classifier : OnnxClassifier
+        Give it to `explain`; ``classifier.predict(photo)`` returns the most probable classes.
 
     Raises
     ------
@@ -101,8 +145,23 @@ def load(
         If the device cannot be used.
     ZooError
         If a zoo model cannot be built.
-    ValueError
-        If an argument is out of range.
+    ValueError, TypeError
+        If an argument is out of range, or the model is of no such kind.
+
+    See Also
+    --------
+    onnxplain.core.spec.ModelSpec : The description that these arguments make.
+    from_torch, from_keras, from_callable : Classifiers that are no ONNX files.
+
+    Examples
+    --------
+    >>> import onnxplain
+    >>> classifier = onnxplain.load("efficientnet-lite0")  # doctest: +SKIP
+    >>> classifier.predict("examples/coffee.jpg", top=1)  # doctest: +SKIP
+    [ClassScore(index=967, name='espresso', score=0.96...)]
+    >>> classifier = onnxplain.load(
+    ...     "resnet50.onnx", preprocessing="torchvision"
+    ... )  # doctest: +SKIP
     """
     flags = {
         "preprocessing": preprocessing,
@@ -123,11 +182,11 @@ def load(
         "class_names": class_names,
         "labels": labels,
     }
-    return load_classifier(find_model(model), device=device, batch_size=batch_size, flags=flags)
+    return load_classifier(_find_source(model), device=device, batch_size=batch_size, flags=flags)
 
 
 def load_inpainter(
-    model: str | os.PathLike[str] = DEFAULT_INPAINTER,
+    model: ModelSource = DEFAULT_INPAINTER,
     *,
     device: str = "auto",
     description: Mapping[str, Any] | None = None,
@@ -136,8 +195,8 @@ def load_inpainter(
 
     Parameters
     ----------
-    model : path or str
-        An ONNX file, or a name in the zoo.
+    model : path, str, bytes or onnx.ModelProto
+        An ONNX file, a folder with one, its content, or a name in the zoo.
     device : str
         As for `load`.
     description : mapping, optional
@@ -154,11 +213,11 @@ def load_inpainter(
     ValueError, TypeError
         If the description has a wrong name or value.
     """
-    return runtime.load_inpainter(find_model(model), device=device, flags=description)
+    return runtime.load_inpainter(_find_source(model), device=device, flags=description)
 
 
 def load_features(
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    model: ModelSource = DEFAULT_MODEL,
     tensor: str | None = None,
     *,
     device: str = "auto",
@@ -188,11 +247,11 @@ def load_features(
     ModelError, DeviceError, ZooError
         If the model cannot be loaded, or has no such tensor.
     """
-    return runtime.load_features(find_model(model), tensor, device=device, flags=description)
+    return runtime.load_features(_find_source(model), tensor, device=device, flags=description)
 
 
 def load_shifted(
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    model: ModelSource = DEFAULT_MODEL,
     shift: float = 1.0,
     *,
     device: str = "auto",
@@ -227,7 +286,7 @@ def load_shifted(
 
 
 def load_randomised(
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    model: ModelSource = DEFAULT_MODEL,
     *,
     every: int = 1,
     seed: int = 0,
@@ -275,7 +334,7 @@ def load_randomised(
 
 
 def gradient_graph(
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    model: ModelSource = DEFAULT_MODEL,
     *,
     score: ScoreKind = "probability",
     layers: Sequence[str] = (),
@@ -322,15 +381,18 @@ def gradient_graph(
 
 
 def find_model(model: str | os.PathLike[str]) -> Path:
-    """Find the file of a model given by its path or by its name in the zoo.
+    """Find the file of a model given by its path, its folder, or its name in the zoo.
 
     Raises
     ------
     ModelError, ZooError
-        If there is no such file or zoo model, or the zoo model cannot be built.
+        If there is no such file or zoo model, the folder does not hold one model, or the zoo
+        model cannot be built.
     """
     path = Path(model)
     try:
+        if path.is_dir():
+            return _find_in_folder(path)
         if path.exists():
             return path
     except OSError as error:  # a folder that cannot be entered, a name that is too long
@@ -346,6 +408,46 @@ def find_model(model: str | os.PathLike[str]) -> Path:
         f"neither a file nor a zoo model: {describe_unknown(str(model), names)}; or give the path "
         f"of an ONNX file"
     )
+
+
+def _find_in_folder(folder: Path) -> Path:
+    """Find the model in a folder as Hugging Face, Optimum and timm lay it out.
+
+    That is ``model.onnx``, else ``onnx/model.onnx``, else the only ONNX file in either place.
+    """
+    for usual in (folder / "model.onnx", folder / "onnx" / "model.onnx"):
+        if usual.is_file():
+            return usual
+    found = sorted([*folder.glob("*.onnx"), *folder.glob("onnx/*.onnx")])
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(path.relative_to(folder).as_posix() for path in found)
+        raise ModelError(f"{folder}: holds several ONNX files; give the path of one: {listed}")
+    weights = sorted(path.name for path in folder.iterdir() if path.suffix in WEIGHT_SUFFIXES)
+    hint = f" but {', '.join(weights[:5])}: export that model to ONNX, or" if weights else ";"
+    raise ModelError(f"{folder}: holds no ONNX file{hint} give the path of an ONNX file")
+
+
+def _find_source(model: ModelSource) -> Path | bytes:
+    """Find the file of a model, or return its content where there is no file."""
+    if isinstance(model, str | os.PathLike):
+        return find_model(model)
+    if isinstance(model, bytes):
+        return model
+    if not hasattr(model, "SerializeToString"):
+        raise TypeError(
+            f"a model is a path, a name in the zoo, the bytes of an ONNX file, or an "
+            f"onnx.ModelProto, got {type(model).__name__}; for a module of PyTorch use "
+            f"onnxplain.from_torch, for a model of Keras onnxplain.from_keras"
+        )
+    try:
+        return model.SerializeToString()
+    except Exception as error:  # protobuf's own, for more than 2 GB
+        raise ModelError(
+            f"the ModelProto cannot be written to bytes: {error}; save it as a file with external "
+            f"data, and give its path"
+        ) from error
 
 
 def is_inpainter(path: Path) -> bool:
@@ -370,11 +472,11 @@ def score_photo(path: Path, photo: Image) -> NDArray[np.float32]:
 
 
 def _read_classifier(
-    model: str | os.PathLike[str], description: dict[str, Any]
+    model: ModelSource, description: dict[str, Any]
 ) -> tuple[ModelFile, ModelSpec]:
     """Read a classifier's file and resolve its description."""
     from onnxplain.describe.resolve import resolve_spec
     from onnxplain.graph.load import read_model
 
-    file = read_model(find_model(model))
+    file = read_model(_find_source(model))
     return file, settle_head(file, resolve_spec(file, description))

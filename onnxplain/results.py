@@ -13,20 +13,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.arrays import read_npz
 from onnxplain.core.data import NO_MEANING, Box, Heatmap, Meaning
-from onnxplain.core.errors import OutputError
+from onnxplain.core.errors import ImageError, OutputError
 from onnxplain.core.files import claim, open_part, wrap_write_errors, write_atomic
 from onnxplain.core.text_files import ANNOTATION_BYTES, parse_json, read_text
-from onnxplain.image import bring_back, write_png
+from onnxplain.image import bring_back, encode_jpeg, read_image, write_png
 from onnxplain.plot import Colormap, Style, draw_figure
+from onnxplain.subjects import to_uint8
 
-FORMAT = 1  # of the files; raised when earlier versions would misread new files
+FORMAT = 2  # of the files; raised when earlier versions would misread new files
+READABLE = (1, 2)  # files of format 1 hold no photo
+PHOTO = "photo_jpeg"  # the array that holds the photo
+LONGEST_SIDE = 65_500  # that JPEG has room for
+PICTURES = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg", ".pdf")
 
 # What reading a damaged archive may raise.
 READ_ERRORS = (
@@ -46,10 +51,10 @@ _QUESTION_KEYS = ("target", "method", "parameters", "fill", "fill_parameters", "
 
 
 class SavedFiles(NamedTuple):
-    """Paths of a saved explanation; `overlay` is None if its photo was not available."""
+    """Paths of the files of a saved explanation; None for those that were not written."""
 
-    heatmap: Path
-    record: Path
+    heatmap: Path | None
+    record: Path | None
     overlay: Path | None
 
 
@@ -98,7 +103,7 @@ class Explanation:
     window : Box or None
         The part that the classifier saw, in pixels of the photo; None means all of it.
     photo : (rows, columns, 3) ndarray of uint8, or None
-        What the overlay is drawn on; None if the explanation was read from a file.
+        What the overlay is drawn on; None if the explanation was read from a file without it.
     """
 
     image: str
@@ -123,6 +128,12 @@ class Explanation:
     meaning: Meaning = NO_MEANING
     window: Box | None = None
     photo: NDArray[np.uint8] | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return (
+            f"Explanation({self.image!r}: {self.target_name} ({self.target}) {self.score:.3f}, "
+            f"{self.method} with {self.fill}, {self.evaluations} evaluations)"
+        )
 
     @cached_property
     def full_heatmap(self) -> Heatmap:
@@ -155,16 +166,16 @@ class Explanation:
             "provenance": dict(self.provenance),
         }
 
-    def save(self, folder: str | os.PathLike[str]) -> SavedFiles:
-        """Write ``.npz``, ``.json`` and the overlay ``.png`` into a folder.
-
-        The files are named after image, method and target. Files of the same explanation are
-        replaced; files of another explanation are kept, and the new name gets a number.
+    def save(self, path: str | os.PathLike[str]) -> SavedFiles:
+        """Write the explanation into a folder, or one file of it.
 
         Parameters
         ----------
-        folder : path
-            The folder; made if it does not exist.
+        path : path
+            A folder, which is made if it does not exist: ``.npz``, ``.json`` and the overlay
+            ``.png`` are written into it, named after image, method and target. Files of the
+            same explanation are replaced; files of another one are kept, and the new name gets
+            a number. Or a file with one of these three endings, which is written or replaced.
 
         Returns
         -------
@@ -174,28 +185,63 @@ class Explanation:
         Raises
         ------
         OutputError
-            If the folder cannot be made or written.
+            If a folder cannot be made or written.
+        ValueError
+            If the path has the ending of another kind of picture, or the overlay is to be
+            written and there is no photo.
+
+        Examples
+        --------
+        >>> explanation.save("explanations")  # doctest: +SKIP
+        >>> explanation.save("overlay.png")  # doctest: +SKIP
         """
-        folder = Path(folder)
+        path = Path(path)
+        suffix = path.suffix.lower()
+        if not path.is_dir():
+            if suffix in (".png", ".npz", ".json"):
+                return self._save_file(path, suffix)
+            if suffix in PICTURES:
+                raise ValueError(
+                    f"{path}: overlays are written as .png, heatmaps as .npz and records as .json; "
+                    f"give a path with one of these endings, or a folder"
+                )
+        return self._save_folder(path)
+
+    def _save_file(self, path: Path, suffix: str) -> SavedFiles:
+        with wrap_write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if suffix == ".png":
+                write_png(path, self.overlay())
+                return SavedFiles(None, None, path)
+            if suffix == ".json":
+                write_atomic(path, self._format_record().encode() + b"\n")
+                return SavedFiles(None, path, None)
+            with open_part(path.parent) as (part, file):
+                self._write_npz(file, self._format_record())
+                file.close()
+                part.replace(path)
+            return SavedFiles(path, None, None)
+
+    def _save_folder(self, folder: Path) -> SavedFiles:
         with wrap_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(self.record(), allow_nan=False, indent=2)
+            text = self._format_record()
             with open_part(folder) as (part, file):
-                np.savez(file, allow_pickle=False, record=np.array(text), **self._list_arrays())
+                self._write_npz(file, text)
                 file.close()
                 base = _place(part, folder, self)
             npz, record = folder / f"{base}.npz", folder / f"{base}.json"
             png = None
             if self.photo is not None:
                 png = folder / f"{base}.png"
-                write_png(png, self.overlay(self.photo))
+                write_png(png, self.overlay())
             # The record is written last: if it exists, the other files do.
             write_atomic(record, text.encode() + b"\n")
         return SavedFiles(npz, record, png)
 
     def overlay(
         self,
-        photo: NDArray[np.uint8],
+        photo: NDArray[np.uint8] | None = None,
         *,
         style: Style = "panel",
         colormap: Colormap | None = None,
@@ -206,20 +252,33 @@ class Explanation:
 
         Parameters
         ----------
-        photo : (rows, columns, 3) ndarray of uint8
-            The photo.
+        photo : (rows, columns, 3) ndarray of uint8, optional
+            Another picture of the photo's size to draw on; the explained photo if not given.
         style, colormap, alpha, size
             As `onnxplain.plot.draw_figure` takes them.
 
         Returns
         -------
         figure : (rows, columns, 3) ndarray of uint8
+
+        Raises
+        ------
+        ValueError
+            If there is no photo, as the explanation was read from a file that holds none, or an
+            option is out of range.
         """
+        photo = self.photo if photo is None else photo
+        if photo is None:
+            raise ValueError(
+                f"{self.image}: this explanation was read from a file without its photo; give the "
+                f"photo, as overlay(photo)"
+            )
+        name = self.target_name.split(",")[0]
         return draw_figure(
             photo,
             self.full_heatmap,
             style=style,
-            title=f"{self.target_name} · class {self.target} · probability {self.score:.3g}",
+            title=f"{name} · class {self.target} · probability {self.score:.3g}",
             subtitle=f"{Path(self.image).name} · {self.method}, removed pixels filled with "
             f"{self.fill}",
             caption=self.meaning.text,
@@ -230,12 +289,20 @@ class Explanation:
             window=self.window,
         )
 
+    def _format_record(self) -> str:
+        return json.dumps(self.record(), allow_nan=False, indent=2)
+
+    def _write_npz(self, file: IO[bytes], record: str) -> None:
+        np.savez(file, allow_pickle=False, record=np.array(record), **self._list_arrays())
+
     def _list_arrays(self) -> dict[str, NDArray[Any]]:
-        arrays = {
+        arrays: dict[str, NDArray[Any] | None] = {
             "heatmap": self.heatmap,
             "coarse": self.coarse,
             "order": self.order,
         }
+        if self.photo is not None and max(self.photo.shape) <= LONGEST_SIDE:
+            arrays[PHOTO] = np.frombuffer(encode_jpeg(self.photo), np.uint8)
         return {name: array for name, array in arrays.items() if array is not None}
 
 
@@ -294,7 +361,7 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
     Returns
     -------
     explanation : Explanation
-        The explanation, without its photo.
+        The explanation; its photo is a JPEG copy, good enough to draw on.
 
     Raises
     ------
@@ -308,21 +375,23 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
         arrays: dict[str, Any] = read_npz(path)
         record = parse_json(str(arrays.pop("record")))
         version = record.pop("format")
-        if version != FORMAT:
+        if version not in READABLE:
             raise OutputError(
                 f"{path}: has format {version}, but this version reads format {FORMAT}; "
                 f"read it with the version of onnxplain that wrote it"
             )
         window, meaning = record.pop("window"), record.pop("meaning", {})
+        jpeg = arrays.pop(PHOTO, None)
         return Explanation(
             **record,
             **arrays,
             meaning=Meaning(**meaning),
             window=None if window is None else Box(**window),
+            photo=None if jpeg is None else to_uint8(read_image(jpeg.tobytes(), name=path.name)),
         )
     except FileNotFoundError as error:
         raise OutputError(f"{path}: no such file; check the path") from error
-    except READ_ERRORS as error:
+    except (ImageError, *READ_ERRORS) as error:
         raise OutputError(
             f"{path}: is not a complete explanation written by onnxplain ({error}); "
             f"give the .npz of one, or make it again"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, SupportsIndex, TypeAlias
 
 import numpy as np
 import PIL.Image
@@ -17,9 +18,17 @@ from onnxplain.core.data import Case, Image
 from onnxplain.core.errors import ScoreError
 from onnxplain.core.protocols import Classifier
 from onnxplain.core.scores import find_fault, is_multilabel, to_probabilities
-from onnxplain.image import Frame, place_frame, read_image, read_pillow
+from onnxplain.image import MAX_PIXELS, Frame, place_frame, read_image, read_pillow, scale_deep
 
-ImageSource: TypeAlias = str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image
+ImageSource: TypeAlias = str | os.PathLike[str] | NDArray[Any] | PIL.Image.Image | bytes
+
+
+class ClassScore(NamedTuple):
+    """A class of a photo: its index, its name, and its probability."""
+
+    index: int  # type: ignore[assignment]  # it hides the method of tuples
+    name: str
+    score: float
 
 
 class NamedImage(NamedTuple):
@@ -71,7 +80,7 @@ class Subject:
         return Case(self.name, self.image, target, n_classes=n_classes, multilabel=self.multilabel)
 
 
-def name_images(images: Iterable[ImageSource]) -> list[NamedImage]:
+def name_images(images: Iterable[ImageSource | NamedImage]) -> list[NamedImage]:
     """Name every image of a list.
 
     Raises
@@ -79,19 +88,21 @@ def name_images(images: Iterable[ImageSource]) -> list[NamedImage]:
     TypeError
         If a single image is given in place of a list, or something is not an image.
     """
-    if isinstance(images, str | os.PathLike | np.ndarray | PIL.Image.Image):
+    if isinstance(images, str | os.PathLike | np.ndarray | PIL.Image.Image | bytes):
         raise TypeError("explain_many takes a list of images; explain takes one")
     return [name_image(image, position) for position, image in enumerate(images)]
 
 
-def name_image(source: ImageSource, position: int) -> NamedImage:
+def name_image(source: ImageSource | NamedImage, position: int) -> NamedImage:
     """Name an image after its file, or after its position among the others."""
+    if isinstance(source, NamedImage):
+        return source
     if not isinstance(source, str | os.PathLike):
         name = f"image-{position}"
-        if not isinstance(source, np.ndarray | PIL.Image.Image):
+        if not isinstance(source, np.ndarray | PIL.Image.Image | bytes):
             raise TypeError(
-                f"{name} must be a path, an array (rows, columns, 3) or a Pillow image, got "
-                f"{type(source).__name__}"
+                f"{name} must be a path, an array (rows, columns, 3), a Pillow image or the bytes "
+                f"of an image file, got {type(source).__name__}"
             )
         return NamedImage(name, name, source)
     # File names may not be valid text: invalid bytes become a replacement character.
@@ -99,8 +110,12 @@ def name_image(source: ImageSource, position: int) -> NamedImage:
     return NamedImage(os.fspath(source), name, source)
 
 
-def read_subject(classifier: Classifier, named: NamedImage, *, max_pixels: int) -> Subject:
+def read_subject(
+    classifier: Classifier, named: NamedImage, *, max_pixels: int, white: int | None = None
+) -> Subject:
     """Read an image, bring it to the classifier's size and classify it.
+
+    `max_pixels` and `white` are those of `onnxplain.image.read_image`.
 
     Raises
     ------
@@ -111,12 +126,7 @@ def read_subject(classifier: Classifier, named: NamedImage, *, max_pixels: int) 
     ValueError, TypeError
         If an array is not an image.
     """
-    if isinstance(named.source, np.ndarray):
-        photo = from_array(named.source)
-    elif isinstance(named.source, PIL.Image.Image):
-        photo = read_pillow(named.source, named.label)
-    else:
-        photo = read_image(named.source, max_pixels=max_pixels)
+    photo = read_source(named, max_pixels=max_pixels, white=white)
     frame, image = fit_to_classifier(classifier, photo)
     probabilities = classify(classifier, image)
     pixels = to_uint8(photo)
@@ -130,6 +140,63 @@ def read_subject(classifier: Classifier, named: NamedImage, *, max_pixels: int) 
         probabilities,
         is_multilabel(classifier.outputs),
     )
+
+
+def read_source(named: NamedImage, *, max_pixels: int, white: int | None = None) -> Image:
+    """Read an image (rows, columns, 3) of any kind; see `read_subject`."""
+    if isinstance(named.source, np.ndarray):
+        return from_array(named.source, named.label, white)
+    if isinstance(named.source, PIL.Image.Image):
+        return read_pillow(named.source, named.label, white=white)
+    return read_image(named.source, max_pixels=max_pixels, white=white, name=named.label)
+
+
+def predict_classes(
+    classifier: Classifier,
+    image: ImageSource,
+    top: int = 5,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    white: int | None = None,
+) -> list[ClassScore]:
+    """Return the most probable classes of a photo.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Any classifier.
+    image : path, bytes, ndarray or Pillow image
+        A photo as `onnxplain.explain` takes it.
+    top : int
+        Number of classes, at least 1; of a classifier with fewer, all.
+    max_pixels : int
+        A file with more pixels is refused.
+    white : int, optional
+        The value of white in an image of more than 8 bits, as for `onnxplain.explain`.
+
+    Returns
+    -------
+    classes : list of ClassScore
+        Named tuples ``(index, name, score)``, the most probable class first; the score is the
+        probability.
+
+    Raises
+    ------
+    ImageError
+        If the image cannot be read.
+    ScoreError
+        If the classifier returns no probabilities or finite scores.
+    ValueError, TypeError
+        If `top` is below 1, or the image is of no known kind.
+    """
+    if isinstance(top, bool) or not isinstance(top, SupportsIndex):
+        raise TypeError(f"top takes a number of classes, got {top!r}")
+    if operator.index(top) < 1:
+        raise ValueError(f"top must be >= 1, got {top}")
+    subject = read_subject(classifier, name_image(image, 0), max_pixels=max_pixels, white=white)
+    ranked = np.argsort(-subject.probabilities, kind="stable")[:top].tolist()
+    names = classifier.class_names
+    return [ClassScore(i, names[i], float(subject.probabilities[i])) for i in ranked]
 
 
 def to_uint8(photo: Image) -> NDArray[np.uint8]:
@@ -169,13 +236,17 @@ def fit_to_classifier(classifier: Classifier, photo: Image) -> tuple[Frame, Imag
     return frame, frame.bring(photo)
 
 
-def from_array(array: NDArray[Any]) -> Image:
+def from_array(array: NDArray[Any], name: str = "image", white: int | None = None) -> Image:
     """Make a photo from an array.
 
     Parameters
     ----------
     array : (rows, columns, 3) ndarray, or (rows, columns) if grey
-        RGB; uint8, or float in [0, 1].
+        RGB; uint8, uint16, or float in [0, 1].
+    name : str
+        Its name in warnings.
+    white : int, optional
+        The value of white of uint16; 65535 if not given.
 
     Raises
     ------
@@ -195,7 +266,9 @@ def from_array(array: NDArray[Any]) -> Image:
             f"{array.shape}"
         )
     if array.dtype == np.uint8:
-        photo = array.astype(np.float32) / 255
+        photo: Image = array.astype(np.float32) / np.float32(255)
+    elif array.dtype == np.uint16:
+        photo = scale_deep(array, name, white)
     elif np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):
             raise ValueError(
@@ -204,5 +277,5 @@ def from_array(array: NDArray[Any]) -> Image:
             )
         photo = array.astype(np.float32)
     else:
-        raise TypeError(f"an image array is uint8, or float in [0, 1]; got {array.dtype}")
+        raise TypeError(f"an image array is uint8, uint16, or float in [0, 1]; got {array.dtype}")
     return np.ascontiguousarray(np.broadcast_to(photo, (*array.shape[:2], 3)))

@@ -66,6 +66,8 @@ def test_public_names_are_complete():
             "explain",
             "explain_many",
             "from_callable",
+            "from_keras",
+            "from_torch",
             "gradient_graph",
             "load",
             "load_distance",

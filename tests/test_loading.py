@@ -130,3 +130,93 @@ def test_photo_is_scored_at_the_size_of_the_classifier(path: Path):
     raw = classifier.scores(IMAGE[None])
     expected = to_probabilities(raw, classifier.outputs)[0]
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
+
+
+def test_model_in_memory_is_the_one_in_the_file(tmp_path: Path):
+    proto = models.convnet(SIZE)
+    path = models.save(proto, tmp_path / "net.onnx")
+    expected = onnxplain.load(path, batch_size=4, **DESCRIPTION)
+    for given in (path.read_bytes(), onnx.load(path), proto):
+        classifier = onnxplain.load(given, batch_size=4, **DESCRIPTION)
+        np.testing.assert_array_equal(classifier.scores(IMAGE[None]), expected.scores(IMAGE[None]))
+        assert classifier.gradients()
+    assert repr(classifier) == "OnnxClassifier('model.onnx', 48 x 48, 5 classes)"
+    assert onnxplain.load_features(path.read_bytes(), **DESCRIPTION)(IMAGE[None]).shape == (1, 8)
+    features = onnxplain.gradient_graph(proto, range=(0, 1), mean=0.5, std=0.25)
+    assert features == onnxplain.gradient_graph(path, range=(0, 1), mean=0.5, std=0.25)
+
+
+def test_nothing_lies_beside_a_model_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.toml").write_text('class_names = ["a", "b", "c", "d", "e"]')
+    (tmp_path / "labels.txt").write_text("a\nb\nc\nd\ne\n")
+    names = onnxplain.load(models.convnet(SIZE), batch_size=4, **DESCRIPTION).class_names
+    assert names[0] == "class 0"
+    onnx.save(
+        models.convnet(SIZE), "net.onnx", save_as_external_data=True, location="w", size_threshold=0
+    )
+    content = (tmp_path / "net.onnx").read_bytes()
+    with pytest.raises(
+        ModelError, match=r"external data 'w' is missing.*give the model by its path"
+    ):
+        onnxplain.load(content, **DESCRIPTION)
+
+
+@pytest.mark.parametrize("given", [b"", b"no model", b"PK\3\4"])
+def test_bytes_that_are_no_model_are_refused(given: bytes):
+    with pytest.raises(ModelError, match=r"model\.onnx: .*(empty|not an? ONNX|not ONNX)"):
+        onnxplain.load(given)
+
+
+@pytest.mark.parametrize("given", [3, None, models, [b""]])
+def test_what_is_no_model_is_refused(given: Any):
+    with pytest.raises(TypeError, match=r"a model is a path, .*from_torch"):
+        onnxplain.load(given)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("model.onnx", "model_quantized.onnx"), "model.onnx"),
+        (("onnx/model.onnx", "onnx/model_fp16.onnx"), "onnx/model.onnx"),
+        (("onnx/decoder.onnx",), "onnx/decoder.onnx"),
+        (("resnet.onnx", "readme.md"), "resnet.onnx"),
+    ],
+)
+def test_model_in_a_folder_is_found(tmp_path: Path, names: tuple[str, ...], expected: str):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_model(tmp_path) == tmp_path / expected
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (("b.onnx", "a.onnx"), "several ONNX files; give the path of one: a.onnx, b.onnx"),
+        (("config.json",), "holds no ONNX file; give the path"),
+        (
+            ("model.safetensors",),
+            "no ONNX file but model.safetensors: export that model to ONNX, or give",
+        ),
+    ],
+)
+def test_folder_without_one_model_is_refused(tmp_path: Path, names: tuple[str, ...], text: str):
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(ModelError, match=text):
+        find_model(tmp_path)
+
+
+def test_folder_of_hugging_face_is_loaded_with_its_configuration(tmp_path: Path):
+    (tmp_path / "onnx").mkdir()
+    models.save(models.convnet(SIZE), tmp_path / "onnx" / "model.onnx")
+    (tmp_path / "config.json").write_text(
+        '{"id2label": {"0": "a", "1": "b", "2": "c", "3": "d", "4": "e"}}'
+    )
+    (tmp_path / "preprocessor_config.json").write_text(
+        '{"do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}'
+    )
+    classifier = onnxplain.load(tmp_path, device="cpu", batch_size=4)
+    assert classifier.class_names == tuple("abcde")
+    assert classifier.spec.mean == (0.5, 0.5, 0.5)

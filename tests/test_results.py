@@ -51,12 +51,64 @@ def explanation() -> Explanation:
 def test_saved_explanation_is_read_back(explanation: Explanation, tmp_path: Path):
     loaded = load_explanation(explanation.save(tmp_path).heatmap)
     assert loaded.record() == explanation.record()
-    assert loaded.photo is None
     assert loaded.window == explanation.window
     assert loaded.order is None
     for name in ("heatmap", "full_heatmap", "coarse"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(explanation, name))
         assert getattr(loaded, name).dtype == np.float32
+
+
+def test_overlay_needs_no_photo_again(explanation: Explanation, tmp_path: Path):
+    smooth = np.linspace(0, 255, 20 * 30 * 3).reshape(20, 30, 3).astype(np.uint8)
+    explanation = replace(explanation, photo=smooth)
+    loaded = load_explanation(explanation.save(tmp_path).heatmap)
+    difference = loaded.overlay().astype(float) - explanation.overlay().astype(float)
+    assert np.abs(difference).mean() < 1  # the photo was kept as a JPEG
+    np.testing.assert_array_equal(loaded.overlay(smooth), explanation.overlay())
+    assert loaded.photo.shape == (20, 30, 3)
+    with pytest.raises(ValueError, match=r"without its photo; give the photo, as overlay\(photo\)"):
+        replace(explanation, photo=None).overlay()
+
+
+def test_files_of_the_first_format_are_read(explanation: Explanation, tmp_path: Path):
+    path = replace(explanation, photo=None).save(tmp_path).heatmap
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    arrays["record"] = np.array(str(arrays["record"]).replace('"format": 2', '"format": 1'))
+    np.savez(path, **arrays)
+    assert load_explanation(path).photo is None
+
+
+@pytest.mark.parametrize("suffix", [".png", ".npz", ".json"])
+def test_a_path_of_a_file_is_that_file(explanation: Explanation, tmp_path: Path, suffix: str):
+    path = tmp_path / "new" / f"espresso{suffix}"
+    saved = explanation.save(path)
+    assert explanation.save(str(path)) == saved  # replaced
+    assert list(path.parent.iterdir()) == [path] == [file for file in saved if file]
+    if suffix == ".png":
+        np.testing.assert_array_equal(
+            np.rint(read_image(path) * 255).astype(np.uint8), explanation.overlay()
+        )
+    elif suffix == ".npz":
+        assert load_explanation(path).record() == explanation.record()
+    else:
+        assert json.loads(path.read_text()) == explanation.record()
+
+
+def test_other_pictures_are_refused_and_a_folder_may_have_any_name(
+    explanation: Explanation, tmp_path: Path
+):
+    with pytest.raises(ValueError, match=r"overlays are written as \.png"):
+        explanation.save(tmp_path / "espresso.jpg")
+    (tmp_path / "photos.png").mkdir()
+    assert explanation.save(tmp_path / "photos.png").heatmap.parent == tmp_path / "photos.png"
+
+
+def test_short_text_represents_an_explanation(explanation: Explanation):
+    assert repr(explanation) == (
+        "Explanation('photos/coffee.jpg': espresso, strong coffee (967) 0.938, sp with blur, "
+        "10 evaluations)"
+    )
 
 
 def test_files_are_named_after_image_method_and_target(explanation: Explanation, tmp_path: Path):
@@ -241,7 +293,7 @@ def write_zip(path: Path, good: bytes) -> None:
         (truncate, "is not a complete explanation"),
         (write_pickle, "is not a complete explanation"),
         (write_foreign_npz, "is not a complete explanation"),
-        (write_newer_format, "has format 99, but this version reads format 1"),
+        (write_newer_format, "has format 99, but this version reads format 2"),
         (write_text, "is not a complete explanation"),
         (write_zip, "is not a complete explanation"),
     ],

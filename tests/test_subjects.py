@@ -77,7 +77,7 @@ def test_object_that_is_no_image_is_refused():
         (np.full((8, 8, 3), 255.0), ValueError, "from 255 to 255; divide by 255"),
         (np.full((8, 8, 3), -0.1), ValueError, "from -0.1"),
         (np.full((8, 8, 3), np.nan), ValueError, "from nan"),
-        (np.zeros((8, 8, 3), np.int64), TypeError, "uint8, or float in .*got int64"),
+        (np.zeros((8, 8, 3), np.int64), TypeError, "uint8, uint16, or float in .*got int64"),
     ],
 )
 def test_arrays_that_are_no_images_are_refused(array, error, text):

@@ -52,11 +52,11 @@ def test_wrong_target_is_refused_with_what_there_is(target, text):
 def test_message_lists_the_classes_that_hold_the_word():
     """By spelling alone, "cat" is nearest to "crate"."""
     names = ("tabby, tabby cat", "Egyptian_cat", "crate", "catamaran", "polecat", "big cats")
-    with pytest.raises(ValueError, match="'Cat' is unknown") as raised:
+    with pytest.raises(ValueError, match="'Cat' fits several classes") as raised:
         parse_targets("Cat", names)
     assert str(raised.value) == (
-        "target 'Cat' is unknown; classes with this word: 0 (tabby, tabby cat), "
-        "1 (Egyptian_cat), 5 (big cats)"
+        "target 'Cat' fits several classes; give an index or a longer part: "
+        "0 (tabby, tabby cat), 1 (Egyptian_cat), 5 (big cats)"
     )
     with pytest.raises(ValueError, match=r"9 \(cat 9\), \.\.\. \(99 in all\)$"):
         parse_targets("cat", [f"cat {i}" for i in range(99)])
@@ -74,6 +74,30 @@ def test_each_class_is_chosen_once():
 
 def test_count_of_targets_is_an_upper_bound():
     assert count_targets((2, Top(2), 1)) == 4
+
+
+def test_part_of_one_name_is_enough():
+    names = ("Labrador retriever", "golden retriever", "hot dog", "catamaran", "tabby, tiger cat")
+    assert parse_targets(["labrador", "DOG", "amara", "tiger"], names) == (0, 2, 3, 4)
+    assert parse_targets("cat", names) == (4,)  # a word before letters inside a word
+
+
+def test_first_name_wins_over_a_synonym():
+    names = ("harmonica, mouth organ, harp", "harp", "skunk, polecat", "polecat, fitch")
+    assert parse_targets(["harp", "polecat"], names) == (1, 3)
+
+
+def test_part_is_not_enough_where_names_must_be_whole():
+    with pytest.raises(
+        ValueError, match=r"'dog' is unknown; a class with this word: 1 \(hot dog\)"
+    ):
+        parse_targets("dog", ["tabby", "hot dog"], by_part=False)
+
+
+@pytest.mark.parametrize("target", [True, False, np.True_, [True]])
+def test_truth_is_no_target(target):
+    with pytest.raises(TypeError, match=r"got (True|False|np\.True_)"):
+        parse_targets(target, ["a", "b"])
 
 
 @pytest.mark.parametrize("target", [5.0, b"5", {"a": 1}.get])

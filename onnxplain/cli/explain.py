@@ -8,10 +8,11 @@ import click
 
 from onnxplain import registry
 from onnxplain.api import explain_many
+from onnxplain.cli.explain_images import find_images
 from onnxplain.cli.explain_plan import ExplainPlan, read_explain_plan
 from onnxplain.cli.inpainters import add_inpainter_options, get_inpainter_flags
 from onnxplain.cli.models import FILE, add_model_options, get_model_flags, max_pixels_option
-from onnxplain.cli.outcomes import save_and_print
+from onnxplain.cli.outcomes import save_and_print, show_failure
 from onnxplain.cli.parameters import ParameterOptions, make_name_completer
 from onnxplain.cli.progress import show_progress
 from onnxplain.cli.reporting import report_errors
@@ -40,9 +41,14 @@ command line is wrong.
 onnxplain explain photo.jpg
 onnxplain explain photo.jpg --method lime --fill blur --target top-3
 onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
+onnxplain explain photos/ --recursive
+curl -s https://example.org/photo.jpg | onnxplain explain -
 """,
 )
 @click.argument("images", nargs=-1, required=True, type=FILE, metavar="IMAGE...")
+@click.option(
+    "-r", "--recursive", is_flag=True, help="Look for photos in the folders below a folder, too."
+)
 @click.option(
     "-m",
     "--model",
@@ -71,7 +77,8 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
     "--target",
     multiple=True,
     metavar="CLASS",
-    help="Index or name of a class, or top-N; may be given several times.  "
+    help="Index of a class, its name or a part that only its name has, or top-N; may be given "
+    "several times.  "
     "[default: the predicted class]",
 )
 @click.option(
@@ -101,6 +108,13 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per explanation.")
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
 @max_pixels_option
+@click.option(
+    "--white",
+    type=click.IntRange(min=1),
+    metavar="VALUE",
+    help="The value of white in images of more than 8 bits, such as 4095 for 12 bits in a file of "
+    "16.  [default: as the file's format says]",
+)
 @add_model_options
 @METHODS.add_options
 @FILLS.add_options
@@ -109,6 +123,7 @@ onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
 def command(
     ctx: click.Context,
     images: tuple[str, ...],
+    recursive: bool,
     model: str,
     method: str | None,
     fill: str | None,
@@ -120,8 +135,12 @@ def command(
     as_json: bool,
     quiet: bool,
     max_pixels: int,
+    white: int | None,
 ) -> None:
     """Explain why a classifier sees what it sees in the IMAGEs.
+
+    An IMAGE is a file, a folder of photos, a pattern such as 'photos/*.jpg', or - for a file from
+    standard input.
 
     For each explanation, an overlay, a heatmap and a record are written into a folder, and one
     line is printed.
@@ -131,6 +150,12 @@ def command(
         chosen, implied = _choose_method(ctx, method, plan.method)
         chosen_fill = _choose_fill(ctx, fill, plan.fill, implied, chosen.usual_fill, inpainter)
         check_folder(output)
+        found = find_images(images, recursive=recursive)
+    for failure in found.failures:
+        show_failure(failure)
+    if not found.images:
+        ctx.exit(1)
+    with report_errors(arguments=True):
         classifier = load(model, **get_model_flags(ctx))
     quiet = quiet or as_json
     if not quiet:
@@ -141,17 +166,18 @@ def command(
         with report_errors(arguments=True):
             outcomes = explain_many(
                 classifier,
-                images,
+                found.images,
                 chosen,
                 target=target or plan.target or None,
                 fill=chosen_fill,
                 seed=(plan.seed or 0) if seed is None else seed,
                 max_pixels=max_pixels,
+                white=white,
                 on_progress=move,
             )
         with report_errors():
             n_failed = save_and_print(outcomes, output, as_json=as_json)
-    if n_failed:
+    if n_failed or found.failures:
         ctx.exit(1)
 
 

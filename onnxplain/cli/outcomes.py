@@ -31,7 +31,7 @@ def save_and_print(
                     outcome = Failure(outcome.image, error)
             if isinstance(outcome, Failure):
                 n_failed += 1
-                show(f"Error: {format_failure(outcome.image, outcome.error)}", err=True)
+                show_failure(outcome)
                 continue
             n_written += 1
             if as_json:
@@ -41,6 +41,11 @@ def save_and_print(
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {n_written} explanations are in {folder}") from None
     return n_failed
+
+
+def show_failure(failure: Failure) -> None:
+    """Say on stderr why an image cannot be explained."""
+    show(f"Error: {format_failure(failure.image, failure.error)}", err=True)
 
 
 def _to_line(explanation: Explanation, saved: SavedFiles) -> str:

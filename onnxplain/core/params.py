@@ -107,10 +107,30 @@ class Hyperparameter:
             raise ValueError(f"{owner}: {self.name} must be {must}, got {value!r}")
 
 
+class _PlainSignature:
+    """The signature of a class of hyperparameters with plain types, for `help`.
+
+    The annotations themselves carry meaning and range, which the docstring tells too.
+    """
+
+    def __get__(self, value: object, owner: type) -> inspect.Signature:
+        if not dataclasses.is_dataclass(owner):
+            raise AttributeError(f"{owner.__name__} has no parameters")
+        hints, declared = typing.get_type_hints(owner), {p.name for p in list_parameters(owner)}
+        init: Any = owner.__init__
+        parameters = [
+            parameter.replace(annotation=hints[name]) if name in declared else parameter
+            for name, parameter in inspect.signature(init).parameters.items()
+        ]
+        init.__signature__ = inspect.Signature(parameters)  # `help` shows it as well
+        return inspect.Signature(parameters[1:])
+
+
 class Parametrised:
     """Mixin for methods, fills and metrics; checks every declared value when one is built."""
 
     __slots__ = ()
+    __signature__ = _PlainSignature()
 
     def __post_init__(self) -> None:
         for parameter in list_parameters(type(self)):

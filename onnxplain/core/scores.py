@@ -112,3 +112,51 @@ def compute_target_scores(
         top = others.max(axis=1)
         scores = scores - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
     return scores
+
+
+def differentiate_target_scores(
+    raw: NDArray[np.floating], targets: NDArray[np.integer], *, outputs: Outputs, kind: ScoreKind
+) -> NDArray[np.float64]:
+    """Differentiate the score of each row's target by the raw outputs.
+
+    Parameters
+    ----------
+    raw : (N, K) ndarray
+        The outputs of the model.
+    targets : (N,) ndarray of int
+        A class for each row.
+    outputs, kind
+        As in `compute_target_scores`. Probabilities that it clips have no slope.
+
+    Returns
+    -------
+    slopes : (N, K) ndarray of float64
+
+    Examples
+    --------
+    >>> zero, target = np.zeros((1, 2)), np.array([1])
+    >>> differentiate_target_scores(zero, target, outputs="logits", kind="probability")
+    array([[-0.25,  0.25]])
+    """
+    wide = raw.astype(np.float64)
+    rows = np.arange(len(wide))
+    slopes = np.zeros_like(wide)
+    slopes[rows, targets] = 1.0
+    if outputs == "logits":
+        if kind == "probability":
+            p = to_probabilities(wide, outputs)
+            slopes = p[rows, targets][:, None] * (slopes - p)
+        elif kind == "log-odds":
+            wide[rows, targets] = -np.inf  # the softmax of the others
+            slopes -= to_probabilities(wide, outputs)
+    elif outputs == "multilabel-logits":
+        if kind == "probability":
+            p = to_probabilities(wide, outputs)
+            slopes *= p * (1 - p)
+    elif kind != "probability":
+        p = wide[rows, targets]
+        inside = (p > SMALLEST_PROBABILITY) & (p < 1 - SMALLEST_PROBABILITY)
+        p = np.where(inside, p, 0.5)
+        against = kind == "log-odds" or is_multilabel(outputs)
+        slopes[rows, targets] = np.where(inside, 1 / (p * (1 - p)) if against else 1 / p, 0.0)
+    return slopes

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from onnxplain.core.errors import ModelError
 from onnxplain.describe.fields import SpecSource
+from onnxplain.describe.imagenet import IMAGENET_NAMES, name_imagenet_classes
 from onnxplain.describe.label_files import fit_class_names, make_printable, read_class_names
 
 NUMBERED = "numbered"  # the source of names that stand in for unknown ones
@@ -28,7 +29,8 @@ def find_class_names(
         Names of the sources that are certainly meant for this model. Their class names must
         fit; class names from other sources are skipped if they do not fit.
     classes : int or None
-        Number of scores, if it is known. Without names, classes are then numbered.
+        Number of scores, if it is known. Without names, 1000 or 1001 classes are then taken to be
+        those of ImageNet, and others are numbered.
 
     Raises
     ------
@@ -46,6 +48,8 @@ def find_class_names(
                 raise
     if classes is None:
         return None
+    if builtin := name_imagenet_classes(classes):
+        return builtin, IMAGENET_NAMES
     return tuple(f"class {index}" for index in range(max(classes, 2))), NUMBERED
 
 

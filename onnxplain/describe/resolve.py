@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from onnxplain.describe.normalisation import (
     find_normalisation,
 )
 from onnxplain.describe.sources import read_sources
-from onnxplain.graph.load import ModelFile
+from onnxplain.graph.load import NOWHERE, ModelFile
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +64,52 @@ def resolve_spec(model: ModelFile, flags: Mapping[str, Any]) -> ModelSpec:
     ValueError
         If a flag has no valid value.
     """
-    given = {name: value for name, value in flags.items() if value is not None}
-    return _Resolver(model, given).resolve()
+    given = _drop_missing(flags)
+    toml_name = model.path.with_suffix(".toml").name
+    return _Resolver(
+        model.path,
+        given,
+        read_sources(model.path, model.proto),
+        lambda input, output: read_interface(model, input=input, output=output),
+        searched=f"not in flags, {toml_name}, preprocessor_config.json, config.json, the ONNX "
+        f"metadata or the graph",
+        ways=(
+            f"onnxplain inspect {model.path.name} --image PHOTO shows what it answers under each "
+            f"preset",
+            f"or put them in {toml_name} beside the model",
+        ),
+    ).resolve()
+
+
+def resolve_function_spec(
+    name: str, facts: Interface, sources: Sequence[SpecSource], arguments: Mapping[str, Any]
+) -> ModelSpec:
+    """Describe a classifier that is a function of a framework, as `resolve_spec` does a file.
+
+    Parameters
+    ----------
+    name : str
+        The classifier's name in error texts.
+    facts : Interface
+        What is known of its input and output.
+    sources : sequence of SpecSource
+        What the framework's object says of itself, the most specific first.
+    arguments : mapping
+        As the flags of `resolve_spec`.
+
+    Raises
+    ------
+    ModelError, ValueError
+        As `resolve_spec`.
+    """
+    return _Resolver(
+        NOWHERE / name,
+        _drop_missing(arguments),
+        sources,
+        lambda input, output: facts,
+        searched="neither the arguments nor the model say it",
+        ways=(),
+    ).resolve()
 
 
 def list_plausible_specs(model: ModelFile, flags: Mapping[str, Any]) -> list[tuple[str, ModelSpec]]:
@@ -75,7 +119,7 @@ def list_plausible_specs(model: ModelFile, flags: Mapping[str, Any]) -> list[tup
     and BGR where neither flags nor the graph tell the order. Presets of equal effect appear
     once, under all their names.
     """
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = _drop_missing(flags)
     described: list[tuple[str, ModelSpec]] = []
     with contextlib.suppress(ModelError):  # the presets fill in what is missing
         described.append(("as described", resolve_spec(model, given)))
@@ -101,24 +145,40 @@ def _list_preset_colours(model: ModelFile, flags: Mapping[str, Any]) -> Iterator
             yield preset, colour
 
 
-class _Resolver:
-    """The sources of one model, asked field by field."""
+def _drop_missing(flags: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in flags.items() if value is not None}
 
-    def __init__(self, model: ModelFile, flags: Mapping[str, Any]) -> None:
-        self.path = model.path
-        self.name = model.path.name
-        self.toml_name = model.path.with_suffix(".toml").name
+
+class _Resolver:
+    """The sources of one model, asked field by field.
+
+    `searched` and `ways` say, in the error about missing fields, where they were looked for and
+    how else they can be given: to find the normalisation, and for all fields.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        flags: Mapping[str, Any],
+        sources: Sequence[SpecSource],
+        read_facts: Callable[[str | None, str | None], Interface],
+        *,
+        searched: str,
+        ways: tuple[str, ...],
+    ) -> None:
+        self.path = path
+        self.name = path.name
+        self.searched = searched
+        self.ways = ways
         self.preset = flags.get("preprocessing")
         if self.preset is not None and self.preset not in NORMALISATION_PRESETS:
             unknown = describe_unknown(str(self.preset), NORMALISATION_PRESETS)
             raise ValueError(f"preprocessing: {unknown}")
         self.flags = _read_flags(flags)
         # The sources that are certainly meant for this model.
-        self.own = {self.toml_name, *(source.name for source in self.flags)}
-        self.sources = [*self.flags, *read_sources(model.path, model.proto)]
-        self.facts: Interface = read_interface(
-            model, input=self._find("input")[0], output=self._find("output")[0]
-        )
+        self.own = {path.with_suffix(".toml").name, *(source.name for source in self.flags)}
+        self.sources = [*self.flags, *sources]
+        self.facts = read_facts(self._find("input")[0], self._find("output")[0])
         try:
             self.geometry = find_geometry(self.sources, flags=len(self.flags))
         except ValueError as error:
@@ -318,9 +378,9 @@ class _Resolver:
         if set(NORMALISATION_FIELDS) & set(self.missing):
             ways.append(
                 f"pass --preprocessing ({', '.join(NORMALISATION_PRESETS)}) or --range, --mean and "
-                f"--std, as the model was trained; onnxplain inspect {self.name} --image PHOTO "
-                f"shows what it answers under each preset"
+                f"--std, as the model was trained"
             )
+            ways += self.ways[:1]
         others = [name for name in self.missing if name not in NORMALISATION_FIELDS]
         hints = {
             "class_names": "--labels FILE",
@@ -329,11 +389,9 @@ class _Resolver:
         if others:
             options = (hints.get(name, CLASSIFIER_FIELDS[name].option) for name in others)
             ways.append(f"pass {', '.join(options)}")
-        return (
-            f"{self.name}: cannot tell {', '.join(self.missing)}: not in flags, {self.toml_name}, "
-            f"preprocessor_config.json, config.json, the ONNX metadata or the graph; "
-            f"{'; '.join(ways)}; or put them in {self.toml_name} beside the model"
-        )
+        ways += self.ways[1:]
+        missing = ", ".join(self.missing)
+        return f"{self.name}: cannot tell {missing}: {self.searched}; {'; '.join(ways)}"
 
 
 def _read_flags(flags: Mapping[str, Any]) -> list[SpecSource]:

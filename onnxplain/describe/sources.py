@@ -46,6 +46,7 @@ from onnxplain.describe.framework_configs import (
     read_problem_type,
     read_timm,
 )
+from onnxplain.describe.imagenet import IMAGENET_NAMES
 from onnxplain.describe.label_files import parse_class_text, read_class_names
 
 METADATA = "ONNX metadata"  # the name of this source
@@ -103,13 +104,13 @@ def format_spec_toml(spec: ModelSpec) -> str:
     """Return the text of a TOML file that reads back to a spec, with the source of each value.
 
     A value in this file wins over one that is found later, so it holds only what somebody
-    said: defaults stand in comments, and numbers in place of class names are left out.
+    said: defaults stand in comments, and class names that nobody gave are left out.
     """
     lines = []
     for field in fields(spec):
         source = spec.sources.get(field.name)
         value = getattr(spec, field.name)
-        if field.name == "sources" or source == NUMBERED or value is None:
+        if field.name == "sources" or source in (NUMBERED, IMAGENET_NAMES) or value is None:
             continue
         text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         comment = f"  # {source}" if source and field.name != "class_names" else ""

@@ -94,9 +94,10 @@ def _find_external_file(location: str, path: Path) -> Path:
     file = path.parent / location
     try:
         resolved = file.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:  # ValueError: given by its content
         raise ModelError(
-            f"{path.name}: its external data {location!r} is missing; put that file beside it"
+            f"{path.name}: its external data {location!r} is missing; put that file beside it, "
+            f"and give the model by its path"
         ) from error
     linked = resolved != path.parent.resolve() / location and not is_blob(file, path.parent)
     if linked or not resolved.is_file() or resolved.stat().st_nlink > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from onnxplain.graph.shapes import Shapes
 
 MAX_BYTES = 4 * 2**30
 MAX_MESSAGE = 2**31 - 1  # protobuf's own limit
+# The folder of models that are no files: nothing lies beside them, as no path holds a null byte.
+NOWHERE = Path("\0")
+GIVEN = NOWHERE / "model.onnx"  # a model given by its content
 
 # Files that people give instead of ONNX: offset, first bytes, what the file is and what to do.
 OTHER_FORMATS = (
@@ -71,13 +75,13 @@ class ModelFile:
         return replace(self, proto=proto, sha256=digest, external=False)
 
 
-def read_model(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ModelFile:
+def read_model(source: str | os.PathLike[str] | bytes, *, max_bytes: int = MAX_BYTES) -> ModelFile:
     """Read an ONNX file, and raise an error if it is damaged or could do harm.
 
     Parameters
     ----------
-    path : path
-        The file.
+    source : path or bytes
+        The file, or the content of one that holds all its weights.
     max_bytes : int
         Largest accepted number of bytes of the file and its external data together.
 
@@ -86,8 +90,12 @@ def read_model(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ModelFile:
     ModelError
         Naming the file, what is wrong with it, and what to do.
     """
-    path = Path(path)
-    file_content = content = _read_content(path, max_bytes)
+    if isinstance(source, bytes):
+        path, content = GIVEN, source
+    else:
+        path = Path(source)
+        content = _read_content(path, max_bytes)
+    file_content = content
     proto = _parse_model(content, path)
     files = list_external_files(proto, path)
     total = len(content) + sum(file.stat().st_size for file in files)

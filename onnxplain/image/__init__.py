@@ -9,9 +9,13 @@ enlarged masks side by side were as fast with all of OpenCV's threads as with on
 
 from __future__ import annotations
 
+from onnxplain.image.decoding import scale_deep
+from onnxplain.image.finding import PHOTO_SUFFIXES, find_photos, list_files
 from onnxplain.image.frame import Frame, bring_back, place_frame
 from onnxplain.image.photo_files import (
     MAX_PIXELS,
+    check_file,
+    encode_jpeg,
     load_example_photo,
     read_image,
     read_pillow,
@@ -30,19 +34,25 @@ from onnxplain.image.resample import resize
 
 __all__ = [
     "MAX_PIXELS",
+    "PHOTO_SUFFIXES",
     "Classical",
     "Frame",
     "SequentialColours",
     "box_blur",
     "bring_back",
+    "check_file",
+    "encode_jpeg",
+    "find_photos",
     "gaussian_blur",
     "inpaint_classical",
     "list_colours",
+    "list_files",
     "load_example_photo",
     "place_frame",
     "read_image",
     "read_pillow",
     "resize",
+    "scale_deep",
     "trace_contours",
     "write_png",
 ]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,9 +18,9 @@ from onnxplain.runtime.callable import convert_to_array
 Direction: TypeAlias = Literal["lower", "higher"]
 
 
-@dataclass(frozen=True, eq=False)
-class MetricResult:
-    """A metric's value and the facts behind it.
+@final
+class MetricResult(float):
+    """A metric's value, which is a number, and the facts behind it.
 
     Parameters
     ----------
@@ -29,10 +28,32 @@ class MetricResult:
         In the metric's unit; NaN where undefined, such as the correlation of a constant map.
     details : mapping
         The curve and other facts behind the value, which JSON can hold.
+
+    Examples
+    --------
+    >>> score = MetricResult(0.25, {"curve": [0.5, 0.0]})
+    >>> score < 0.5, float(np.mean([score, 0.75])), f"{score:.1f}", score.details["curve"]
+    (True, 0.5, '0.2', [0.5, 0.0])
     """
 
-    value: float
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any]
+
+    def __new__(cls, value: float, details: Mapping[str, Any] | None = None) -> Self:
+        """Make the number, and attach the details."""
+        result = super().__new__(cls, value)
+        result.details = {} if details is None else details
+        return result
+
+    def __getnewargs__(self) -> tuple[float, Mapping[str, Any]]:  # type: ignore[override]  # pickle
+        return self.value, self.details
+
+    def __repr__(self) -> str:
+        return f"MetricResult({self.value!r})"
+
+    @property
+    def value(self) -> float:
+        """The value as a plain number."""
+        return float(self)
 
 
 class MetricIdentity(Protocol):

@@ -20,7 +20,7 @@ from onnxplain.metrics.base import Metric, MetricResult, fit_heatmap
 from onnxplain.metrics.heatmaps.chance import draw_random_heatmap
 from onnxplain.metrics.naming import to_metric
 from onnxplain.registry import DEFAULT_FILL, to_fill
-from onnxplain.runtime.callable import convert_to_array, from_callable
+from onnxplain.runtime.callable import check_function, convert_to_array, from_callable
 from onnxplain.subjects import ImageSource, name_image, read_subject
 from onnxplain.targets import choose_targets, parse_targets
 
@@ -48,12 +48,11 @@ def judge(
         metric a fill of its own, and ``model=NAME`` gives ``still-recognised`` its classifier
         and ``filled-distance`` its distance.
     classifier : Classifier or callable
-        From `onnxplain.load` or `onnxplain.from_callable`; or a function of any framework
+        From `onnxplain.load`, `from_torch`, `from_keras` or `from_callable`; or a function
         that takes images (N, rows, columns, 3), float32 RGB in [0, 1], of the size of
         `image`, and returns probabilities (N, K).
-    image : ndarray or path
-        (rows, columns, 3), uint8 or float in [0, 1]; brought to the classifier's size as in
-        `onnxplain.explain`.
+    image : path, bytes, ndarray or Pillow image
+        As for `onnxplain.explain`, and brought to the classifier's size as there.
     heatmap : (H, W) array, or Explanation
         At the classifier's size, or at the size of `image`: then it is cropped and resized as
         `image` is (if both sizes are equal, it is at the classifier's). Arrays (1, H, W) and
@@ -196,6 +195,7 @@ def _list_names(classifier: Classifier) -> tuple[str, ...]:
 
 def _make_classifier(function: Callable[[Any], Any], image: ImageSource) -> Classifier:
     """Make a classifier from a function that takes images of the size of this image."""
+    check_function("the classifier", function)
     if not isinstance(image, np.ndarray) or image.ndim != 3:
         raise TypeError(
             "a classifier given as a function takes images of one size: give the image as an array "

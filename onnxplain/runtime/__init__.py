@@ -5,7 +5,9 @@ from onnxplain.runtime.classifier import OnnxClassifier
 from onnxplain.runtime.distance import OnnxDistance, load_distance
 from onnxplain.runtime.features import OnnxFeatures, load_features
 from onnxplain.runtime.inpainters.model import OnnxInpainter, load_inpainter
+from onnxplain.runtime.keras_model import from_keras
 from onnxplain.runtime.opening import load_classifier, open_classifier
+from onnxplain.runtime.torch_module import from_torch
 
 __all__ = [
     "CallableClassifier",
@@ -14,6 +16,8 @@ __all__ = [
     "OnnxFeatures",
     "OnnxInpainter",
     "from_callable",
+    "from_keras",
+    "from_torch",
     "load_classifier",
     "load_distance",
     "load_features",

@@ -11,13 +11,16 @@ from onnxplain.core.data import Image, Images, Outputs, Preprocessing, Scores, S
 from onnxplain.core.errors import ModelError
 from onnxplain.core.protocols import Differentiable, Part
 from onnxplain.core.spec import OUTPUTS, ModelSpec
+from onnxplain.image import MAX_PIXELS
 from onnxplain.runtime import tuning
 from onnxplain.runtime.batch_support import BatchSupport
+from onnxplain.runtime.callable import describe_classifier
 from onnxplain.runtime.composing.composer import Composer, count_masks, cut_parts
 from onnxplain.runtime.composing.space import check_images
 from onnxplain.runtime.ort import get_ort_version
 from onnxplain.runtime.runner import Runner
 from onnxplain.runtime.session import Session
+from onnxplain.subjects import ClassScore, ImageSource, predict_classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,9 @@ class OnnxClassifier:
             session, spec, batch_size, fixed=batch.fixed is not None, on_fall=on_fall
         )
 
+    def __repr__(self) -> str:
+        return describe_classifier(type(self).__name__, self._identity.name, self.spec)
+
     @property
     def size(self) -> Size:
         """Rows and columns of the images it takes."""
@@ -131,6 +137,20 @@ class OnnxClassifier:
             "composed_by": self._composer.composed_by,
             "preprocessing": self.spec.describe(),
         }
+
+    def predict(
+        self,
+        image: ImageSource,
+        top: int = 5,
+        *,
+        max_pixels: int = MAX_PIXELS,
+        white: int | None = None,
+    ) -> list[ClassScore]:
+        """Return the most probable classes of a photo; see `onnxplain.subjects.predict_classes`.
+
+        >>> classifier.predict("photo.jpg", top=3)  # doctest: +SKIP
+        """
+        return predict_classes(self, image, top, max_pixels=max_pixels, white=white)
 
     def scores(self, images: Images) -> Scores:
         """Compute the raw scores (N, K) of images (N, H, W, 3) in [0, 1].

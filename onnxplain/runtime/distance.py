@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -22,7 +21,7 @@ BATCH_SIZE = 4  # such networks keep the features of every layer of both images
 
 
 def load_distance(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | bytes,
     *,
     device: str = "auto",
     range: tuple[float, float] = (-1.0, 1.0),
@@ -65,7 +64,7 @@ def load_distance(
     asked = (size, size) if isinstance(size, int) else size
     if asked is not None and (len(asked) != 2 or min(asked) < 1):
         raise ValueError(f"size is (rows, columns), each at least 1, got {asked}")
-    model = read_model(Path(path))
+    model = read_model(path)
     session = open_session(
         model.content, Device.parse(device), name=model.path.name, threads=count_cores()
     )

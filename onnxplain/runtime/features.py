@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -25,7 +24,7 @@ BATCH_SIZE = 8
 
 
 def load_features(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | bytes,
     tensor: str | None = None,
     *,
     device: str = "auto",
@@ -35,8 +34,8 @@ def load_features(
 
     Parameters
     ----------
-    path : path
-        The classifier's ONNX file.
+    path : path or bytes
+        The classifier's ONNX file, or its content.
     tensor : str, optional
         Name of the tensor; if not given, the input of the last layer with weights.
     device, flags
@@ -55,7 +54,7 @@ def load_features(
     from onnxplain.graph.rebatch import make_batch_dynamic
 
     parsed = Device.parse(device)
-    model = read_model(Path(path))
+    model = read_model(path)
     spec = resolve_spec(model, flags or {})
     batch = find_batch_support(model, spec)
     proto = make_batch_dynamic(model.proto, spec) if batch.rewritten else model.proto

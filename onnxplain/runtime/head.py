@@ -31,6 +31,21 @@ def decode_scores(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
     return np.hstack([first, scores])
 
 
+def get_width(spec: ModelSpec) -> int:
+    """Return how many numbers per image a model returns: one, or one per class."""
+    return 1 if spec.head in ("probability", "logit") else len(spec.class_names)
+
+
+def encode_slopes(slopes: NDArray[np.float64], spec: ModelSpec) -> NDArray[np.float32]:
+    """Turn slopes by the decoded scores (N, K) into slopes by the model's answers (N, width).
+
+    The adjoint of `decode_scores`.
+    """
+    if get_width(spec) == 1:
+        slopes = slopes[:, 1:] - (slopes[:, :1] if spec.head == "probability" else 0)
+    return (slopes * spec.output_scale[0]).astype(np.float32)
+
+
 def decode_output(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
     """Decode the numbers that a graph returns for n images, one or one per class for each.
 
@@ -40,8 +55,7 @@ def decode_output(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
         As `decode_scores`.
     """
     classes = len(spec.class_names)
-    is_single = spec.head in ("probability", "logit") or (spec.head == "sigmoid" and raw.size == n)
-    width = 1 if is_single else classes
+    width = 1 if spec.head == "sigmoid" and raw.size == n else get_width(spec)
     if raw.size != n * width:
         raise ModelError(
             f"output {spec.output!r} has shape {raw.shape} for {n} image(s), but {width} "

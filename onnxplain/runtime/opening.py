@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from onnxplain.cache import recall_parsed, remember
@@ -32,7 +31,7 @@ ComposingPlace: TypeAlias = Literal["auto", "host", "graph"]
 
 
 def load_classifier(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | bytes,
     *,
     device: str = "auto",
     batch_size: int | None = None,
@@ -43,8 +42,8 @@ def load_classifier(
 
     Parameters
     ----------
-    path : path
-        The ONNX file.
+    path : path or bytes
+        The ONNX file, or its content.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``. The device asked for runs, or
         an error is raised; ``auto`` takes CUDA where there is a device for it.
@@ -69,7 +68,7 @@ def load_classifier(
     from onnxplain.graph.load import read_model
 
     parsed = Device.parse(device)
-    model = read_model(Path(path))
+    model = read_model(path)
     spec = settle_head(model, resolve_spec(model, flags or {}))
     return open_classifier(model, spec, device=parsed, batch_size=batch_size, compose=compose)
 

@@ -7,12 +7,16 @@ Where nothing says it, the answers have to show it, or the user is asked.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from onnxplain.core.errors import ModelError
 from onnxplain.core.scores import SLACK
 from onnxplain.core.spec import Head, ModelSpec
-from onnxplain.runtime.seen_scores import SeenScores, see_scores
+from onnxplain.runtime.head import decode_output
+from onnxplain.runtime.seen_scores import SeenScores, get_rounding, see_scores
 
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
     from onnxplain.graph.load import ModelFile
@@ -56,7 +60,35 @@ def settle_head(model: ModelFile, spec: ModelSpec) -> ModelSpec:
                 f"write --head with what the scores are"
             )
         return spec
-    verdict = _Verdict(model.path.name, spec, seen, "" if tail is None else tail.kind)
+    return _judge(model.path.name, spec, seen, "" if tail is None else tail.kind)
+
+
+def settle_function_head(name: str, spec: ModelSpec, raw: NDArray[Any]) -> ModelSpec:
+    """Do what `settle_head` does for the answers of a function to `make_probe_images`.
+
+    Parameters
+    ----------
+    name : str
+        The function's name in error texts.
+    spec : ModelSpec
+        How it is described.
+    raw : (N, K) ndarray
+        Its answers, one row per image.
+
+    Raises
+    ------
+    ModelError
+        As `settle_head`.
+    """
+    scores = decode_output(raw, len(raw), spec).astype(np.float64)
+    if not np.isfinite(scores).all():
+        return spec
+    return _judge(name, spec, SeenScores.of(scores, get_rounding(raw.dtype)), "")
+
+
+def _judge(name: str, spec: ModelSpec, seen: SeenScores, kind: str) -> ModelSpec:
+    """Return the spec with what was seen; `kind` is what the graph's tail shows."""
+    verdict = _Verdict(name, spec, seen, kind)
     verdict.check_classes()
     head = verdict.decide_single() if seen.classes == 1 else verdict.decide()
     sources = dict(spec.sources)

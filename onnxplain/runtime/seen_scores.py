@@ -160,5 +160,10 @@ def _score_probes(model: ModelFile, spec: ModelSpec) -> tuple[NDArray[np.float64
     for image in images:
         (raw,) = session.run({spec.input: composer.enter(image[None], rows)}, [spec.output])
         answers.append(decode_output(raw, rows, spec)[0])
-        rounding = ROUNDING.get(raw.dtype.name, SUM_SLACK)
+        rounding = get_rounding(raw.dtype)
     return np.stack(answers).astype(np.float64), rounding
+
+
+def get_rounding(dtype: np.dtype[Any]) -> float:
+    """Return how far rounding may change the sum of a row of probabilities of a type."""
+    return ROUNDING.get(dtype.name, SUM_SLACK)

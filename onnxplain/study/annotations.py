@@ -6,12 +6,11 @@ import csv
 import io
 import logging
 import math
-import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from onnxplain.core.data import Box, Size
@@ -22,13 +21,10 @@ from onnxplain.core.text_files import (
     read_bytes,
     read_text,
 )
+from onnxplain.image import PHOTO_SUFFIXES, list_files
 from onnxplain.study.pairing import pair_by_path
 
 log = logging.getLogger(__name__)
-
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jp2", ".avif")
-)
 
 UNIT: Size = (1, 1)  # the size that goes with boxes in [0, 1]
 
@@ -215,15 +211,15 @@ def _read_label(line: Mapping[str, str | None]) -> tuple[int | str | None, str |
 
 
 def _read_folders(images: Path) -> Iterator[Annotation]:
-    for path in _list_files(images, SUFFIXES):
+    for path in list_files(images, PHOTO_SUFFIXES):
         below = path.relative_to(images)
         yield Annotation(below.as_posix(), below.parts[0] if len(below.parts) > 1 else None)
 
 
 def _read_xml(images: Path, folder: Path, notes: _Notes) -> Iterator[Annotation]:
     """Read ImageNet's annotations: they count pixels from 1, and the last pixel is inside."""
-    photos = [path.relative_to(images).as_posix() for path in _list_files(images, SUFFIXES)]
-    files = [path.relative_to(folder).as_posix() for path in _list_files(folder, {".xml"})]
+    photos = [path.relative_to(images).as_posix() for path in list_files(images, PHOTO_SUFFIXES)]
+    files = [path.relative_to(folder).as_posix() for path in list_files(folder, {".xml"})]
     pairs = pair_by_path(photos, files, lambda file: _read_photo_name(folder / file))
     if bare := len(photos) - len(pairs):
         notes.others.append(f"{folder}: {bare} of {len(photos)} photos have no .xml file in it")
@@ -335,24 +331,6 @@ def _check_entry(
 def _is_box(box: Box) -> bool:
     finite = all(map(math.isfinite, astuple(box)))
     return finite and box.left < box.right and box.top < box.bottom
-
-
-def _list_files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
-    """Yield the files below a folder that have one of the suffixes, without hidden files."""
-    for place, folders, names in os.walk(folder, onerror=_raise_unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (Path(place, name) for name in names if not name.startswith(".")):
-            # Broken links are included, so that they are reported as unreadable; pipes are not.
-            is_file = path.is_file() or not path.exists()
-            if is_file and path.suffix.lower() in suffixes:
-                yield path
-
-
-def _raise_unreadable(error: OSError) -> NoReturn:
-    raise ValueError(
-        f"the folder {error.filename} cannot be read ({error.strerror}); make it readable, or "
-        f"move it elsewhere"
-    ) from error
 
 
 @contextmanager

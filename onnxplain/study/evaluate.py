@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from onnxplain.core.flow import Method
 from onnxplain.core.protocols import Classifier, Fill, Inpainter
+from onnxplain.engine.progress_bar import Move, show_progress
 from onnxplain.image import MAX_PIXELS
 from onnxplain.metrics import Metric
 from onnxplain.registry import Entry
@@ -72,6 +73,7 @@ def evaluate(
     retry: bool = False,
     device: str = "auto",
     max_pixels: int = MAX_PIXELS,
+    progress: bool | None = None,
     on_progress: Callable[[StudyProgress], None] | None = None,
 ) -> Study:
     """Compare methods, fills and classifiers on labelled images, by metrics.
@@ -134,7 +136,10 @@ def evaluate(
     device : str
         Where models that are given by name run, as for `load`.
     max_pixels : int
-        Refuse larger images.
+        Refuse larger images; 64 million pixels if not given.
+    progress : bool, optional
+        Whether to show a progress bar on stderr. If not given, it is shown on a terminal and in
+        a notebook, unless `on_progress` is given.
     on_progress : callable, optional
         Called with a `StudyProgress` when the work on a classifier starts, and as work is done.
 
@@ -192,10 +197,16 @@ def evaluate(
         check_folder(keep_heatmaps)
     heatmaps = None if keep_heatmaps is None else Path(keep_heatmaps)
     keys: set[str] = set()
-    with lock_rows(folder / ROWS_FILE):
+    if progress is None and on_progress is not None:
+        progress = False
+    with (
+        lock_rows(folder / ROWS_FILE),
+        show_progress("pairs of an image and a method", progress) as move,
+    ):
+        report = _join_reports(move, on_progress)
         store = RowFile(folder / ROWS_FILE)
         try:
-            for step in _run(work, store, settled, heatmaps, retry, max_pixels, on_progress):
+            for step in _run(work, store, settled, heatmaps, retry, max_pixels, report):
                 keys.update(step.keys)
         except KeyboardInterrupt:
             if temporary:
@@ -209,6 +220,20 @@ def evaluate(
     return study
 
 
+def _join_reports(
+    move: Move, on_progress: Callable[[StudyProgress], None] | None
+) -> Callable[[StudyProgress], None]:
+    """Make the function that moves the bar and tells the caller."""
+
+    def report(progress: StudyProgress) -> None:
+        inpaints = f", {progress.inpaints} inpaints" if progress.inpaints else ""
+        move(progress.done, progress.total, f"{progress.model}{inpaints}")
+        if on_progress:
+            on_progress(progress)
+
+    return report
+
+
 def _run(
     work: Work,
     store: RowFile,
@@ -216,7 +241,7 @@ def _run(
     heatmaps: Path | None,
     retry: bool,
     max_pixels: int,
-    on_progress: Callable[[StudyProgress], None] | None,
+    on_progress: Callable[[StudyProgress], None],
 ) -> Iterator[Step]:
     """Study one classifier after the other, and release each when it is done."""
     position = 0
@@ -249,7 +274,7 @@ class _Counter:
     model: str
     position: int
     total: int  # pairs of an image and a method
-    on_progress: Callable[[StudyProgress], None] | None
+    on_progress: Callable[[StudyProgress], None]
     done: int = 0
     inpaints: int = 0
 
@@ -266,10 +291,9 @@ class _Counter:
 
     def report(self, rows: tuple[Row, ...] = ()) -> None:
         """Report the counts, and the rows written since the last report."""
-        if self.on_progress:
-            self.on_progress(
-                StudyProgress(self.model, self.position, self.done, self.total, self.inpaints, rows)
-            )
+        self.on_progress(
+            StudyProgress(self.model, self.position, self.done, self.total, self.inpaints, rows)
+        )
 
 
 class _TemporaryFolder:

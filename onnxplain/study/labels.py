@@ -132,7 +132,7 @@ def _find_class(
     if name is None:
         target: int | Top | None = None
         with suppress(ValueError):
-            (target,) = parse_targets(label, class_names)
+            (target,) = parse_targets(label, class_names, by_part=False)
         if isinstance(target, int) or isinstance(label, int):
             return target if isinstance(target, int) else None
         name = label

@@ -44,6 +44,9 @@ class Study:
     # Keeps a temporary folder as long as the study exists.
     _folder: object = field(default=None, repr=False)
 
+    def __repr__(self) -> str:
+        return f"Study({len(self.keys)} rows in {str(self.output)!r})"
+
     def iterate_rows(self) -> Iterator[Row]:
         """Yield the rows of the study as they were written, one at a time.
 

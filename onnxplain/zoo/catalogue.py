@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from onnxplain.core.errors import ZooError
 from onnxplain.core.params import describe_unknown
 from onnxplain.core.spec import ModelSpec
+from onnxplain.describe.imagenet import list_imagenet_classes
 from onnxplain.zoo import efficientnet_lite
 from onnxplain.zoo.efficientnet_lite import Variant
 
@@ -144,7 +145,7 @@ def _parse_recipe(table: Mapping[str, Any]) -> Recipe:
         centre="round",
         head="logits",
         output_scale=(1.0, 0.0),
-        class_names=tuple((ZOO_FOLDER / table["classes"]).read_text(encoding="utf-8").splitlines()),
+        class_names=list_imagenet_classes(),
     )
     source = WeightsSource(
         *(table[key] for key in ("package", "version", "member", "bytes", "sha256"))

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import PIL.Image
 import pytest
+from click.testing import CliRunner
 from numpy.testing import assert_allclose
 
+import onnxplain
+from onnxplain.cli import main
 from tests.cli.conftest import Run, make_noise, parse_lines
 
 
@@ -88,6 +92,72 @@ def test_bad_images_get_a_message_each_and_the_good_one_is_explained(
         (line,) = (line for line in lines if line.startswith(f"Error: {folder / 'in' / name}: "))
         assert text in line
     assert len(list(Path("explanations").iterdir())) == 3
+
+
+def test_wrong_paths_are_reported_before_a_model_is_loaded(run: Run, folder: Path):
+    """The model does not exist either, and loading it would end with its own error."""
+    result = run("explain", "missing.jpg", "*.jpg", "-m", "missing.onnx")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: missing.jpg: no such file; check the path\n"
+        "Error: *.jpg: no file fits this pattern; check the path\n"
+    )
+    (folder / "in").mkdir()
+    result = run("explain", "in", "-m", "missing.onnx")
+    assert "in: is a folder without photos; --recursive" in result.stderr
+
+
+def test_folders_patterns_and_files_are_explained(run: Run, model: Path, folder: Path):
+    for name in ("a.png", "b.PNG", ".hidden.png", "in/c.jpg", ".git/d.png"):
+        path = folder / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make_noise().save(path)
+    (folder / "photos" / "notes.txt").write_text("no photo")
+
+    def explain(*words: object) -> list[str]:
+        result = run("explain", *words, "-m", model, "--n-masks", 3, "--json")
+        assert result.exit_code == 0, result.stderr
+        return sorted(str(line["image"]) for line in parse_lines(result.stdout))
+
+    assert explain("photos") == ["photos/a.png", "photos/b.PNG"]
+    everything = ["photos/a.png", "photos/b.PNG", "photos/in/c.jpg"]
+    assert explain("photos", "--recursive") == everything
+    assert explain("photos/*.png") == ["photos/a.png"]
+    assert explain("photos/**/*.[jp]*g") == ["photos/a.png", "photos/in/c.jpg"]
+    make_noise().save("odd[1].png")
+    assert explain("odd[1].png", "./photos/a.png") == ["./photos/a.png", "odd[1].png"]
+
+
+def test_photo_comes_from_standard_input(model: Path, photo: Path):
+    words = ["explain", "-", "-m", str(model), "--n-masks", "5", "--json"]
+    result = CliRunner().invoke(main, words, input=photo.read_bytes())
+    (piped,) = parse_lines(result.stdout)
+    assert piped["image"] == "standard input"
+    computed = onnxplain.explain(onnxplain.load(model), photo, "rise:n_masks=5")
+    assert piped["score"] == pytest.approx(computed.score)
+    assert CliRunner().invoke(main, words, input=b"").exit_code == 1
+    refused = CliRunner().invoke(main, [*words, "-"], input=photo.read_bytes())
+    assert (refused.exit_code, "read once only" in refused.stderr) == (2, True)
+
+
+def test_twelve_bits_in_sixteen_are_noticed_and_can_be_said(
+    run: Run, model: Path, caplog: pytest.LogCaptureFixture
+):
+    values = np.random.default_rng(0).integers(0, 4096, (20, 30)).astype(np.uint16)
+    PIL.Image.fromarray(values).save("scan.png")
+    PIL.Image.fromarray((values * 16).astype(np.uint16)).save("same.png")
+    words = ("-m", model, "-t", 0, "--n-masks", 3, "--json")
+    dark = run("explain", "scan.png", *words)
+    assert ", as if 4095 were white, and it is read as nearly black" in caplog.text
+    caplog.clear()
+    scaled = run("explain", "scan.png", *words, "--white", 4095)
+    assert "16-bit" not in caplog.text
+    bright = run("explain", "same.png", *words)
+    dark_score, score, expected = (
+        parse_lines(result.stdout)[0]["score"] for result in (dark, scaled, bright)
+    )
+    assert score == pytest.approx(expected, abs=1e-3)
+    assert abs(dark_score - expected) > 1e-2
 
 
 def test_larger_images_are_read_if_the_limit_is_raised(run: Run, model: Path, photo: Path):

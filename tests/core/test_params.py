@@ -1,5 +1,7 @@
 """Hyperparameters are declared once, on the dataclass."""
 
+import inspect
+import pydoc
 import re
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -40,6 +42,18 @@ def test_each_parameter_has_type_default_choices_and_help():
     assert (by_name["colour"].type, by_name["colour"].length) == (float, 3)
     assert by_name["limit"].optional
     assert by_name["check"].type is bool
+
+
+def test_signature_for_help_has_plain_types():
+    expected = (
+        "n: int = 3, share: float = 0.5, how: Literal['fast', 'slow'] = 'fast', "
+        "colour: tuple[float, float, float] = (0.0, 0.5, 1.0), limit: int | None = None, "
+        "check: bool = True)"
+    )
+    assert str(inspect.signature(Sample)) == f"({expected}"
+    assert f"Sample({expected}" in pydoc.render_doc(Sample, renderer=pydoc.plaintext)
+    assert "Param(" not in pydoc.render_doc(RISE, renderer=pydoc.plaintext).split("Data")[0]
+    assert get_values(Sample(n=4))["n"] == 4
 
 
 def test_values_are_those_that_the_owner_was_built_with():

@@ -1,6 +1,7 @@
 """Scores of one class from the raw outputs of a model."""
 
 import re
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from onnxplain.core.data import Case
+from onnxplain.core.data import Case, Outputs
 from onnxplain.core.scores import (
     are_probabilities,
     compute_target_scores,
+    differentiate_target_scores,
     find_fault,
     is_multilabel,
     is_predicted,
@@ -151,3 +153,27 @@ def test_probabilities_that_cannot_be_any_are_found(row, outputs, fault):
 )
 def test_probabilities_lie_in_0_to_1_up_to_rounding(values, expected):
     assert are_probabilities(np.array(values)) is expected
+
+
+@pytest.mark.parametrize("outputs", get_args(Outputs))
+@pytest.mark.parametrize("kind", ["probability", "log-odds", "logit"])
+def test_slopes_are_those_of_differences(outputs, kind):
+    raw = np.random.default_rng(0).normal(size=(4, 5))
+    if outputs in ("probabilities", "multilabel-probabilities"):
+        raw = scipy.special.softmax(raw, axis=1)
+    targets, step = np.array([0, 4, 2, 2]), 1e-6
+    slopes = differentiate_target_scores(raw, targets, outputs=outputs, kind=kind)
+    for row, target in enumerate(targets):
+        moved = raw[row] + step * np.concatenate([np.eye(5), -np.eye(5)])
+        ahead, behind = compute_target_scores(moved, target, outputs=outputs, kind=kind).reshape(
+            2, 5
+        )
+        np.testing.assert_allclose(slopes[row], (ahead - behind) / (2 * step), atol=1e-6)
+
+
+def test_clipped_probabilities_have_no_slope_and_others_no_infinite_one():
+    raw = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    slopes = differentiate_target_scores(
+        raw, np.array([0, 0, 0]), outputs="probabilities", kind="log-odds"
+    )
+    np.testing.assert_allclose(slopes, [[0, 0], [0, 0], [4, 0]])

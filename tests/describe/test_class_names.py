@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from onnxplain.core.errors import ModelError
 from onnxplain.describe.class_names import find_class_names
 from onnxplain.describe.fields import SpecSource
 from onnxplain.describe.resolve import resolve_spec
+from onnxplain.describe.sources import format_spec_toml
 from onnxplain.graph.load import read_model
 from tests.conftest import shared
 from tests.helpers.described import make_net
@@ -64,3 +66,28 @@ def test_classes_without_names_are_numbered_if_their_number_is_known(tmp_path: P
     assert find_class_names(path, [], set(), 3) == (("class 0", "class 1", "class 2"), "numbered")
     assert find_class_names(path, [], set(), 1) == (("class 0", "class 1"), "numbered")
     assert find_class_names(path, [], set(), None) is None
+
+
+def test_a_thousand_classes_are_taken_for_those_of_imagenet_unless_somebody_names_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "net.onnx"
+    names, source = find_class_names(path, [], set(), 1000) or ((), "")
+    assert source == "built-in ImageNet names"
+    assert (names[281], names[967], len(names)) == ("tabby, tabby cat", "espresso", 1000)
+    other, _ = find_class_names(path, [], set(), 1001) or ((), "")
+    assert other == ("background", *names)
+    given = SpecSource("net.toml", {"class_names": [f"name {i}" for i in range(1000)]})
+    assert find_class_names(path, [given], {"net.toml"}, 1000) == (
+        tuple(f"name {i}" for i in range(1000)),
+        "net.toml",
+    )
+
+
+def test_a_guess_is_not_written_down_as_if_somebody_had_said_it(tmp_path: Path) -> None:
+    spec = replace(
+        resolve_spec(make_net(tmp_path), {"preprocessing": "lite"}),
+        class_names=("a",) * 1000,
+        sources={"class_names": "built-in ImageNet names"},
+    )
+    assert "class_names" not in format_spec_toml(spec)

@@ -212,3 +212,30 @@ def test_the_current_frame_of_a_pillow_image_is_read(tmp_path: Path) -> None:
         photo.seek(1)
         image = read_pillow(photo, "image-0")
     np.testing.assert_allclose(image, make_deep(4, 6, 3)[..., ::-1] / 65535, atol=1 / 255)
+
+
+@pytest.mark.parametrize("shape", [(6, 7), (6, 7, 3)], ids=["grey", "colour"])
+def test_sixteen_bits_that_use_fewer_are_warned_of_and_scaled_by_white(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, shape: tuple[int, ...]
+) -> None:
+    values = np.random.default_rng(0).integers(0, 4096, shape).astype(np.uint16)
+    values.flat[0] = 4095
+    path = tmp_path / "scan.png"
+    cv2.imwrite(str(path), values)
+    shown = values[..., ::-1] if len(shape) == 3 else np.dstack([values] * 3)
+    np.testing.assert_allclose(read_image(path), shown / 65535, atol=1e-7)
+    assert f"{path}: its 16-bit values end at 4095, as if 4095 were white" in caplog.text
+    caplog.clear()
+    np.testing.assert_allclose(read_image(path, white=4095), shown / 4095, atol=1e-7)
+    np.testing.assert_allclose(read_image(path, white=65535), shown / 65535, atol=1e-7)
+    assert caplog.text == ""
+    with pytest.raises(ImageError, match=r"values lie in .*4095.* but white is 1023"):
+        read_image(path, white=1023)
+
+
+def test_black_sixteen_bits_are_black_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros((3, 4), np.uint16))
+    assert not read_image(tmp_path / "black.png").any()
+    assert caplog.text == ""

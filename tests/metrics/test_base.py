@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,19 @@ from onnxplain.metrics.base import (
 )
 def test_numbers_that_json_lacks_become_none(value, expected):
     assert nan_to_none(value) == expected
+
+
+def test_result_is_a_number():
+    score, details = MetricResult(0.25, {"curve": [1.0]}), {"curve": [1.0]}
+    assert (float(score), score.value, score.details) == (0.25, 0.25, details)
+    assert score < 0.5 < MetricResult(1)
+    assert (score == 0.25, score + 1) == (True, 1.25)
+    assert np.asarray([score, score]).dtype == np.float64
+    assert np.mean([score, MetricResult(0.75)]) == 0.5
+    assert f"{score:.3f} {score!r}" == "0.250 MetricResult(0.25)"
+    copied = pickle.loads(pickle.dumps(score))
+    assert (type(copied), copied, copied.details) == (MetricResult, 0.25, details)
+    assert max([MetricResult(0.1), score]) is score
 
 
 def test_row_holds_the_identity_parameters_and_value_of_a_metric():

@@ -98,15 +98,25 @@ def test_documentation_names_every_parameter_and_which_values_are_better():
         first, *rest = inspect.getdoc(function).splitlines()
         assert first.endswith(("; lower is better.", "; higher is better."))
         assert len(first) < 100
-        named = {name.strip() for line in rest for name in line.partition(" : ")[0].split(",")}
+        named = {line.partition(" : ")[0] for line in rest}
         assert set(inspect.signature(function).parameters) <= named
     for function, sentence in (
         (metrics.deletion, "a 28th of the image if not given; >= 1."),
-        (metrics.insertion, "As in `onnxplain.metrics.judge`; the usual fill is folded-blur."),
+        (metrics.insertion, "The usual fill is folded-blur."),
         (metrics.filled_distance, "that returns (N,) distances."),
         (metrics.still_recognised, "probabilities; the classifier explained if not given."),
     ):
         assert sentence in inspect.getdoc(function)
+
+
+def test_documentation_has_the_sections_of_every_function():
+    for name, function in list_functions().items():
+        text = inspect.getdoc(function)
+        for title in ("Parameters", "Returns", "Raises", "References", "Examples"):
+            assert f"\n{title}\n{'-' * len(title)}\n" in text, (name, title)
+        assert f">>> score = onnxplain.metrics.{name}(classifier, " in text
+    assert "Ties : " not in text
+    assert "9 if not given" in inspect.getdoc(metrics.morf)
 
 
 @pytest.mark.parametrize(

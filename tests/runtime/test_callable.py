@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
+import onnxplain
 from onnxplain.core.errors import ModelError, ScoreError
 from onnxplain.core.protocols import Classifier, Part
 from onnxplain.runtime import from_callable
@@ -150,7 +154,101 @@ def test_a_tensor_with_a_gradient_is_an_answer() -> None:
     np.testing.assert_allclose(classifier.scores(images), images.mean((1, 2)), rtol=1e-5)
 
 
+def pull_linearly(images: Any, weights: Any) -> Any:
+    return np.einsum("nk,khwc->nhwc", weights, W)
+
+
 def test_a_function_has_no_gradients_and_says_what_to_do() -> None:
     classifier = from_callable(score_linearly, size=SIZE, n_classes=3, name="mine")
-    with pytest.raises(ModelError, match="mine: a function has no gradient"):
+    with pytest.raises(ModelError, match=r"mine: a function has no gradient.*gradient="):
         classifier.gradients()
+
+
+@pytest.mark.parametrize("outputs", ["logits", "probabilities"])
+@pytest.mark.parametrize("kind", ["probability", "log-odds", "logit"])
+def test_gradients_are_those_of_the_same_network_as_a_graph(
+    outputs: Any, kind: Any, tmp_path: Path
+) -> None:
+    def score(images: Any) -> Any:
+        return models.additive_scores(W, images, outputs)
+
+    def pull(images: Any, weights: Any) -> Any:
+        if outputs == "probabilities":  # the softmax's adjoint
+            p = score(images)
+            weights = p * (weights - (p * weights).sum(axis=1, keepdims=True))
+        return pull_linearly(images, weights)
+
+    classifier = from_callable(
+        score, size=SIZE, n_classes=3, outputs=outputs, gradient=pull, batch_size=2
+    )
+    path = models.save(models.additive(W, head=outputs), tmp_path / "net.onnx")
+    graph = onnxplain.load(path, preprocessing="unit", device="cpu", batch_size=2)
+    images, targets = photos(3), np.array([2, 0, 1])
+    scores, gradients = classifier.gradients().score_grads(images, targets, kind)
+    expected_scores, expected = graph.gradients().score_grads(images, targets, kind)
+    np.testing.assert_allclose(scores, expected_scores, atol=1e-6)
+    np.testing.assert_allclose(gradients, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["mp:n_steps=5", "mp2:grid=4", "fido:n_steps=5"])
+def test_gradient_methods_run_on_a_numpy_network_as_on_its_graph(
+    method: str, tmp_path: Path
+) -> None:
+    w = models.weights((32, 32), seed=3)
+
+    def score(images: Any) -> Any:
+        return models.additive_scores(w, images)
+
+    classifier = from_callable(
+        score,
+        size=(32, 32),
+        n_classes=3,
+        outputs="logits",
+        gradient=lambda images, weights: np.einsum("nk,khwc->nhwc", weights, w),
+    )
+    path = models.save(models.additive(w), tmp_path / "net.onnx")
+    graph = onnxplain.load(path, preprocessing="unit", device="cpu", batch_size=8)
+    photo = np.random.default_rng(0).random((32, 32, 3))
+    mine, theirs = (onnxplain.explain(known, photo, method) for known in (classifier, graph))
+    assert mine.parameters == theirs.parameters
+    assert mine.heatmap.std() > 0
+    np.testing.assert_allclose(mine.heatmap, theirs.heatmap, atol=1e-4)
+
+
+def test_a_gradient_of_another_shape_is_refused() -> None:
+    classifier = from_callable(
+        score_linearly, size=SIZE, n_classes=3, gradient=lambda images, weights: images[:, 0]
+    )
+    with pytest.raises(ScoreError, match=r"gradient has the shape \(1, 10, 3\)"):
+        classifier.gradients()
+
+
+def test_a_thousand_classes_get_the_names_of_imagenet_and_say_so() -> None:
+    classifier = from_callable(score_linearly, size=SIZE, n_classes=1001)
+    assert classifier.class_names[:2] == ("background", "tench, Tinca tinca")
+    sources = classifier.provenance["preprocessing"]["sources"]
+    assert sources == {"class_names": "built-in ImageNet names"}
+
+
+def test_best_classes_are_predicted_in_order() -> None:
+    probabilities = np.array([0.125, 0.25, 0.125, 0.5])
+    classifier = from_callable(
+        lambda images: np.tile(probabilities, (len(images), 1)),
+        size=SIZE,
+        class_names=tuple("abcd"),
+    )
+    photo = np.zeros((20, 30, 3), np.uint8)
+    best = classifier.predict(photo, top=3)
+    assert best == [(3, "d", 0.5), (1, "b", 0.25), (0, "a", 0.125)]
+    assert (best[0].index, best[0].name, best[0].score) == (3, "d", 0.5)
+    assert len(classifier.predict(photo)) == 4
+    file = io.BytesIO()
+    PIL.Image.fromarray(photo).save(file, "PNG")
+    assert classifier.predict(file.getvalue(), top=1) == best[:1]
+    with pytest.raises(ValueError, match="top must be >= 1, got 0"):
+        classifier.predict(photo, top=0)
+
+
+def test_short_text_represents_a_classifier() -> None:
+    classifier = from_callable(score_linearly, size=SIZE, n_classes=3, name="mine")
+    assert repr(classifier) == "CallableClassifier('mine', 12 x 10, 3 classes)"

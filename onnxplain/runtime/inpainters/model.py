@@ -33,7 +33,7 @@ BATCH_SIZE = 8
 
 
 def load_inpainter(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | bytes,
     *,
     device: str = "auto",
     flags: Mapping[str, Any] | None = None,
@@ -48,8 +48,8 @@ def load_inpainter(
 
     Parameters
     ----------
-    path : path
-        The ONNX file.
+    path : path or bytes
+        The ONNX file, or its content.
     device : str
         As for `load_classifier`.
     flags : mapping, optional
@@ -68,7 +68,7 @@ def load_inpainter(
     from onnxplain.graph.load import read_model
 
     parsed = Device.parse(device)
-    model = read_model(Path(path))
+    model = read_model(path)
     spec = resolve_inpainter(model, flags or {})
     session = open_session(model.content, parsed, name=model.path.name)
     spec, checks = _recall_or_examine(session, model.content, model.sha256, spec)
