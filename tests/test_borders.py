@@ -76,6 +76,8 @@ def test_a_wrapped_package_is_forbidden_in_every_core_module(copy: Path) -> None
         ("study/plan.py", "click"),
         ("cli/explain.py", "ray"),
         ("plot.py", "jinja2"),
+        ("runtime/keras_model.py", "torch"),
+        ("image/photo_files.py", "pydicom"),
     ],
 )
 def test_a_wrapped_package_is_forbidden_outside_its_wrapper(

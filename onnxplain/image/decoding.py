@@ -89,7 +89,7 @@ def scale_deep(
         likely = next(value for value in (255, 1023, 4095) if value >= top)
         log.warning(
             "%s: its 16-bit values end at %d, as if %d were white, and it is read as nearly black; "
-            "pass white=%d (--white %d) if that is so, or white=65535 if it is that dark",
+            "explain takes --white %d (in Python white=%d) if that is so, and 65535 if it is dark",
             *(name, top, likely, likely, likely),
         )
     limit = usual if white is None else white

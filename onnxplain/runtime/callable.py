@@ -22,6 +22,7 @@ from onnxplain.runtime import head
 from onnxplain.runtime.composing.composer import count_masks, cut_parts
 from onnxplain.runtime.composing.host_composer import HostComposer, Planes
 from onnxplain.runtime.composing.space import ModelSpace, check_images
+from onnxplain.runtime.runner import BatchSize
 from onnxplain.subjects import ClassScore, ImageSource, predict_classes
 
 # Takes images as the model takes them, and returns its answers (N, K).
@@ -204,7 +205,7 @@ class CallableClassifier:
     spec : ModelSpec
         How to feed it and read its answers.
     batch_size : int
-        Largest number of images per call.
+        Largest number of images per call; halved when memory runs out.
     workers : int
         Number of calls side by side.
     name : str
@@ -216,9 +217,9 @@ class CallableClassifier:
     ) -> None:
         self.spec = spec
         self.preprocessing = spec.preprocessing
-        self.batch_size = batch_size
         self.workers = workers
         self.name = name
+        self._batches = BatchSize(batch_size, fixed=False, on_cpu=True)
         self._network = network
         self._space = ModelSpace.of(spec)
         self._composer = HostComposer(self._space)
@@ -232,6 +233,11 @@ class CallableClassifier:
     def size(self) -> Size:
         """Rows and columns of the images it takes."""
         return self.spec.size
+
+    @property
+    def batch_size(self) -> int:
+        """Largest number of images per call; it falls when memory runs out."""
+        return self._batches.size
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -321,19 +327,18 @@ class CallableClassifier:
             As `scores`; and if the gradient has another shape than the images.
         """
         check_images(images, self.size)
-        batches = [
-            self._differentiate(images[start : start + self.batch_size], targets[start:], kind)
-            for start in range(0, len(images), self.batch_size)
-        ]
+        batches = self._batches.run_batches(
+            len(images),
+            lambda start, stop: self._differentiate(images[start:stop], targets[start:stop], kind),
+        )
         scores, gradients = (np.concatenate(values) for values in zip(*batches, strict=True))
         return scores, gradients
 
     def _score(self, n: int, make_batch: Callable[[int, int], NDArray[np.float32]]) -> Scores:
         """Score n images, batch by batch."""
-        batches = [
-            self._call(make_batch(start, min(start + self.batch_size, n)))
-            for start in range(0, n, self.batch_size)
-        ]
+        batches = self._batches.run_batches(
+            n, lambda start, stop: self._call(make_batch(start, stop))
+        )
         return np.concatenate(batches)
 
     def _call(self, images: NDArray[np.float32]) -> Scores:
@@ -344,14 +349,14 @@ class CallableClassifier:
     def _differentiate(
         self, images: Images, targets: NDArray[np.int64], kind: ScoreKind
     ) -> tuple[Scores, Images]:
-        """Differentiate one batch; there may be more targets than images."""
+        """Differentiate one batch."""
         entered = self._composer.enter(images, len(images))
         scores: list[Scores] = []
 
         def weigh(answers: NDArray[Any]) -> NDArray[np.float32]:
             scores.append(self._decode(answers, len(images)))
             slopes = differentiate_target_scores(
-                scores[0], targets[: len(images)], outputs=self.outputs, kind=kind
+                scores[0], targets, outputs=self.outputs, kind=kind
             )
             return head.encode_slopes(slopes, self.spec).reshape(answers.shape)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from onnxplain.core.errors import ModelError
 from onnxplain.core.params import describe_unknown
 from onnxplain.core.spec import Layout
+from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_fields
 from onnxplain.runtime.callable import (
     CallableClassifier,
     Network,
@@ -61,7 +63,6 @@ def make_classifier(
     ValueError, TypeError
         If an argument is out of range or unknown.
     """
-    from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_fields
     from onnxplain.describe.interface import Interface
     from onnxplain.describe.resolve import resolve_function_spec
     from onnxplain.graph.batch_proof import make_probe_images
@@ -91,25 +92,25 @@ def make_classifier(
     feeding = resolve_function_spec(name, unknown, _drop_names(sources), no_names)
     probes = ModelSpace.of(feeding).enter(make_probe_images(feeding.size))
     answers = _try(network, name, probes)
-    seen = Interface(**{**_as_dict(unknown), "classes": answers.shape[1]})
+    seen = replace(unknown, classes=answers.shape[1])
     spec = resolve_function_spec(name, seen, sources, arguments)
     spec = settle_function_head(name, spec, answers)
+    seen_in = {"graph": "model"}  # what a graph shows of a file
+    spec = replace(
+        spec, sources={key: seen_in.get(origin, origin) for key, origin in spec.sources.items()}
+    )
     return CallableClassifier(network, spec, batch_size=batch_size, workers=1, name=name)
 
 
-def _drop_names(sources: Sequence[Any]) -> list[Any]:
+def _drop_names(sources: Sequence[SpecSource]) -> list[SpecSource]:
     """Return the sources without class names: they cannot fit before the classes are known."""
     return [
-        type(source)(
-            source.name,
-            {key: value for key, value in source.values.items() if key != "class_names"},
+        replace(
+            source,
+            values={key: source.values[key] for key in source.values if key != "class_names"},
         )
         for source in sources
     ]
-
-
-def _as_dict(facts: Any) -> dict[str, Any]:
-    return {key: getattr(facts, key) for key in facts.__dataclass_fields__}
 
 
 def _try(network: Network, name: str, probes: NDArray[np.float32]) -> NDArray[Any]:

@@ -30,7 +30,7 @@ def from_keras(
     ----------
     model : keras.Model
         Takes images (N, H, W, C) and returns scores (N, K). Keras 3 with any of TensorFlow,
-        PyTorch and JAX as its backend, or TensorFlow's own Keras.
+        PyTorch and JAX as its backend, which TensorFlow 2.16 and newer have as ``tf.keras``.
     size : int or (rows, columns), optional
         Size of the images that it takes, 1 to 4096; needed unless the model's input has a
         fixed size.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.errors import DeviceError, LibraryMissing, ModelError
 from onnxplain.runtime.callable import CallableClassifier, Weigh
+from onnxplain.runtime.failures import OutOfMemory
 from onnxplain.runtime.function_spec import make_classifier
 
 
@@ -140,7 +141,7 @@ class TorchNetwork:
 
     def answer(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return scores (N, K) of images in the module's layout."""
-        with evaluating(self._module), self._torch.no_grad():
+        with self._translating_memory(), evaluating(self._module), self._torch.no_grad():
             return self._to_array(self._run(self._to_tensor(images)))
 
     def differentiate(
@@ -148,18 +149,33 @@ class TorchNetwork:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the scores, and the gradient of their weighted sum by the images."""
         torch = self._torch
-        with evaluating(self._module), torch.enable_grad(), torch.inference_mode(False):
+        with (
+            self._translating_memory(),
+            evaluating(self._module),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+        ):
             tensor = self._to_tensor(images).requires_grad_()
             scores = self._run(tensor)
             array = self._to_array(scores)
             weights = torch.from_numpy(weigh(array)).to(scores.device, scores.dtype)
             try:
                 (gradient,) = torch.autograd.grad(scores, tensor, weights)
+            except torch.OutOfMemoryError:
+                raise
             except RuntimeError as error:
                 raise ModelError(
                     f"{self._name}: autograd has no gradient of its scores by the images: {error}"
                 ) from error
         return array, self._to_array(gradient)
+
+    @contextmanager
+    def _translating_memory(self) -> Iterator[None]:
+        """Raise `OutOfMemory` where torch has no memory left, so that batches become smaller."""
+        try:
+            yield
+        except self._torch.OutOfMemoryError as error:
+            raise OutOfMemory(f"{self._name}: out of memory: {error}") from error
 
     def _run(self, tensor: Any) -> Any:
         answer = self._function(tensor)

@@ -12,7 +12,7 @@ import pytest
 
 import onnxplain
 import onnxplain.metrics
-from onnxplain.core.errors import ModelError
+from onnxplain.core.errors import DeviceError, ModelError
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.framework
@@ -172,6 +172,35 @@ def test_one_number_is_the_probability_of_the_second_class() -> None:
             )
             assert np.abs(one).max() > 0
             np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_batches_become_smaller_when_memory_runs_out(caplog: pytest.LogCaptureFixture) -> None:
+    class Hungry(nn.Module):
+        limit = 99
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = make_module()
+
+        def forward(self, images: Any) -> Any:
+            if len(images) > self.limit:
+                raise torch.OutOfMemoryError("no memory for so many")
+            return self.inner(images)
+
+    module = Hungry()
+    classifier = onnxplain.from_torch(module, size=SIZE, preprocessing="unit", batch_size=8)
+    images = np.random.default_rng(1).random((9, *SIZE, 3)).astype(np.float32)
+    expected = classifier.scores(images)
+    module.limit = 3
+    np.testing.assert_allclose(classifier.scores(images), expected, atol=1e-6)
+    assert classifier.batch_size == 2
+    module.limit = 1
+    scores, _ = classifier.score_grads(images, np.zeros(9, np.int64), "logit")
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+    assert classifier.batch_size == 1
+    module.limit = 0
+    with pytest.raises(DeviceError, match="Hungry: out of memory"):
+        classifier.scores(images)
 
 
 def test_half_precision_and_greyscale() -> None:
