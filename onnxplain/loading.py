@@ -277,7 +277,7 @@ def gradient_graph(
     ----------
     model : path or str
         As for `load`.
-    score : {'probability', 'logit', 'log-odds'}
+    score : {'probability', 'logit', 'log-odds', 'raw', 'contrast'}
         Which score of the target is differentiated.
     layers : sequence of str
         Inner tensors to output, with their gradients.

@@ -27,7 +27,7 @@ class MaskQuery:
     ----------
     masks : Masks
         What to remove; 1 removes.
-    kind : {'probability', 'log-odds', 'logit'}
+    kind : {'probability', 'log-odds', 'logit', 'raw', 'contrast'}
         Which score of the target.
     fill : Fill, optional
         What stands in for removed pixels; the job's fill if not given.

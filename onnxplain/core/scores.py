@@ -6,9 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Outputs, ScoreKind
+from onnxplain.core.errors import ScoreError
 
 # If a model returns probabilities, smaller ones than this are rounding noise.
 SMALLEST_PROBABILITY = 1e-7
+RAW: tuple[ScoreKind, ...] = ("raw", "contrast")  # of the logits as the model computes them
+RIVALS = 3  # classes that `contrast` compares the target with
 SLACK = 0.01  # how far float16 or quantisation may round probabilities out of [0, 1]
 
 
@@ -50,16 +53,29 @@ def compute_target_scores(
         The class, 0 to K - 1.
     outputs : {'logits', 'probabilities'}
         What `raw` holds.
-    kind : {'probability', 'log-odds', 'logit'}
+    kind : {'probability', 'log-odds', 'logit', 'raw', 'contrast'}
         Log-odds are ``z_t - logsumexp(z_others)``, computed in float64, and from the logits if
         the model returns them: close to 1, log-odds still tell scores apart whose
         probabilities are equal after rounding. If the model returns probabilities, the logit
-        is their logarithm.
+        is their logarithm. Raw is the logit itself, in front of the model's softmax or sigmoid,
+        and contrast is the raw score less that of similar classes (see `contrast_scores`).
 
     Returns
     -------
     scores : (N,) ndarray of float64
+
+    Raises
+    ------
+    ScoreError
+        If the score is one of the logits and `raw` holds probabilities.
     """
+    if kind in RAW and outputs == "probabilities":
+        raise ScoreError(
+            f"the score {kind!r} is one of the logits, and the classifier returns probabilities; "
+            f"choose the score probability, logit or log-odds"
+        )
+    if kind == "contrast":
+        return contrast_scores(raw, target)
     if kind == "probability":
         return to_probabilities(raw, outputs)[:, target]
     wide = raw.astype(np.float64)
@@ -72,3 +88,25 @@ def compute_target_scores(
         top = others.max(axis=1)
         scores = scores - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
     return scores
+
+
+def contrast_scores(logits: NDArray[np.floating], target: int) -> NDArray[np.float64]:
+    """Compute by how much the target's logit exceeds those of the most similar classes [1]_.
+
+    It is ``sum_k p_k (z_t - z_k) / sum_k p_k`` over the three classes k whose logits are
+    nearest to the target's, or over all others if there are fewer; p is the softmax.
+
+    References
+    ----------
+    .. [1] Zhang et al., Finer-CAM: Spotting the difference reveals finer details for visual
+       explanation, CVPR 2025, :arXiv:`2501.11309`
+    """
+    z = logits.astype(np.float64)
+    own = z[:, [target]]
+    distance = np.abs(z - own)
+    distance[:, target] = np.inf
+    rivals = np.argsort(distance, axis=1, kind="stable")[:, : min(RIVALS, z.shape[1] - 1)]
+    p = np.take_along_axis(to_probabilities(z, "logits"), rivals, axis=1)
+    gaps = own - np.take_along_axis(z, rivals, axis=1)
+    result: NDArray[np.float64] = (p * gaps).sum(axis=1) / p.sum(axis=1)
+    return result

@@ -43,7 +43,7 @@ class GradientRequest:
         What `output` holds.
     scale : (scale, zero_point)
         As ``output_scale`` of `onnxplain.core.spec.ModelSpec`.
-    kind : {'probability', 'logit', 'log-odds'}
+    kind : {'probability', 'logit', 'log-odds', 'raw', 'contrast'}
         The score of the target that is differentiated.
     tensors : tuple of str
         Inner tensors to output together with their gradients.

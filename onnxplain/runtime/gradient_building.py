@@ -42,7 +42,7 @@ def build_gradient_model(
         The classifier.
     spec : ModelSpec
         Its input, its output, and what the output holds.
-    kind : {'probability', 'logit', 'log-odds'}
+    kind : {'probability', 'logit', 'log-odds', 'raw', 'contrast'}
         Which score of the target is differentiated.
     layers : tuple of str
         Inner tensors to output with their gradients.

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from onnxplain.core.errors import ScoreError
 from onnxplain.core.scores import are_probabilities, compute_target_scores, to_probabilities
 
 LOGITS = arrays(
@@ -68,3 +69,20 @@ def test_logit_is_the_models_own_or_the_logarithm_of_a_probability():
 )
 def test_probabilities_lie_in_0_to_1_up_to_rounding(values, expected):
     assert are_probabilities(np.array(values)) is expected
+
+
+def test_contrast_is_the_weighted_gap_to_the_three_nearest_classes():
+    z = np.array([[4.0, 3.0, 3.5, -2.0, 6.0, 0.0]])
+    near, own = [1, 2, 4], 4.0
+    p = np.exp(z[0, near])
+    expected = (p * (own - z[0, near])).sum() / p.sum()
+    score = compute_target_scores(z, 0, outputs="logits", kind="contrast")
+    np.testing.assert_allclose(score, [expected], rtol=1e-12)
+    two = compute_target_scores(z[:, :2], 0, outputs="logits", kind="contrast")
+    np.testing.assert_allclose(two, [1.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["raw", "contrast"])
+def test_scores_of_logits_are_refused_where_there_are_probabilities(kind):
+    with pytest.raises(ScoreError, match=f"{kind}.*returns probabilities; choose"):
+        compute_target_scores(np.eye(2), 0, outputs="probabilities", kind=kind)
