@@ -15,11 +15,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+F = TypeVar("F", np.float32, np.float64)
 Image: TypeAlias = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
 Images: TypeAlias = NDArray[np.float32]  # (N, H, W, 3)
 Mask: TypeAlias = NDArray[np.float32]  # (N, H, W) in [0, 1]; 1 removes
@@ -98,6 +99,50 @@ class Case:
         """Rows and columns of the image."""
         rows, columns, _ = self.image.shape
         return rows, columns
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A tensor inside a classifier that has values for a grid of positions.
+
+    Parameters
+    ----------
+    tensor : str
+        Its name in the model's file.
+    axes : str
+        A letter per axis: N images, C channels, H and W rows and columns, T tokens.
+    channels : int
+        Number of values per position.
+    grid : (rows, columns)
+        Number of positions.
+    prefix : int
+        Number of tokens in front of those of the grid, such as a class token.
+    is_cut : bool
+        Whether the scores depend on the image through this tensor alone.
+    note : str
+        Why it was chosen, where that is not obvious.
+    """
+
+    tensor: str
+    axes: str
+    channels: int
+    grid: Size
+    prefix: int = 0
+    is_cut: bool = True
+    note: str = field(default="", compare=False)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, rows and columns."""
+        return self.channels, *self.grid
+
+    def arrange(self, values: NDArray[F]) -> NDArray[F]:
+        """Bring values of this tensor, or gradients by it, into the order (N, C, rows, columns)."""
+        order = "NCT" if "T" in self.axes else "NCHW"
+        moved = values.transpose([self.axes.index(axis) for axis in order])
+        if "T" in self.axes:
+            moved = moved[:, :, self.prefix :].reshape(len(moved), *self.shape)
+        return moved
 
 
 @dataclass(frozen=True, eq=False)

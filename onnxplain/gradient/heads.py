@@ -101,8 +101,8 @@ def add_head(
 def _find_end(model: onnx.ModelProto, output: str, head: Head) -> onnx.NodeProto | None:
     """Return the softmax over the classes or the sigmoid that a model ends in, if any.
 
-    Nodes that only reshape its result, or store it in another type, may follow it, if that result is known to hold one row
-    of classes per image.
+    Nodes that only reshape its result, or store it in another type, may follow it, if that
+    result is known to hold one row of classes per image.
     """
     makers = {name: node for node in model.graph.node for name in node.output}
     node, is_shaped = makers.get(output), False
