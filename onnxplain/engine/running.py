@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from onnxplain.masks.families import ArrayMasks
 
 T = TypeVar("T")
 
+LOGITS: Outputs = "logits"
 _MAX_FILLINGS = 4  # kept per job, as a method may ask for a new fill in every step
 
 
@@ -44,6 +45,8 @@ class OpenQuery:
     classes: NDArray[np.float32] | None = None
     grads: Images | None = None
     images: Images | None = None
+    layers: tuple[NDArray[np.floating[Any]], ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
     n_taken: int = 0  # items that were put into batches
     n_answered: int = 0
 
@@ -69,11 +72,10 @@ class OpenQuery:
         """Store the answer to one slice."""
         rows = slice(piece.start, piece.stop)
         if answer.raw is not None and not isinstance(self.query, FillQuery):
-            kind = self.query.kind
+            kind, logits = self.query.kind, answer.logits
+            raw, held = (answer.raw, outputs) if logits is None else (logits, LOGITS)
             for scores, case in zip(self.scores, cases, strict=True):
-                scores[rows] = compute_target_scores(
-                    answer.raw, case.target, outputs=outputs, kind=kind
-                )
+                scores[rows] = compute_target_scores(raw, case.target, outputs=held, kind=kind)
             if self.query.classes:
                 probabilities = to_probabilities(answer.raw, outputs)
                 self.classes = self._store(self.classes, rows, probabilities)
@@ -81,15 +83,25 @@ class OpenQuery:
             self.grads = self._store(self.grads, rows, answer.grads)
         if answer.images is not None:
             self.images = self._store(self.images, rows, answer.images)
+        if answer.layers:
+            stored = self.layers or (None,) * len(answer.layers)
+            self.layers = tuple(
+                self._store(before, rows, values)
+                for before, values in zip(stored, answer.layers, strict=True)
+            )
+        self.facts = answer.facts or self.facts
         self.n_answered += len(piece)
 
     def make_replies(self) -> list[Reply]:
         """Make one reply per case."""
-        return [Reply(scores, self.classes, self.grads, self.images) for scores in self.scores]
+        return [
+            Reply(scores, self.classes, self.grads, self.images, self.layers, self.facts)
+            for scores in self.scores
+        ]
 
     def _store(
-        self, stored: NDArray[np.float32] | None, rows: slice, values: NDArray[np.floating]
-    ) -> NDArray[np.float32]:
+        self, stored: NDArray[Any] | None, rows: slice, values: NDArray[np.floating[Any]]
+    ) -> NDArray[Any]:
         if stored is None:
             stored = np.empty((len(self.query), *values.shape[1:]), np.float32)
         stored[rows] = values
@@ -226,7 +238,8 @@ def normalise_query(query: Query, case: Case) -> Query:
                 f"an ImageQuery asks for images of the case's size, (N, {rows}, {columns}, 3), got "
                 f"{shape}"
             )
-        return replace(query, images=query.images.astype(np.float32, copy=False))
+        kind = query.kind if query.wants is None else query.wants.score
+        return replace(query, images=query.images.astype(np.float32, copy=False), kind=kind)
     if query.fill is not None and not hasattr(query.fill, "prepare"):
         raise TypeError(f"the fill of a query is a Fill, such as Blur(), got {query.fill!r}")
     if isinstance(query.masks, np.ndarray):

@@ -163,6 +163,24 @@ class LayerFinder:
             raise ModelError(f"no tensor with a grid of positions matches {name!r}; {self._hint()}")
         return found
 
+    def list_named(self) -> list[tuple[Layer, str, tuple[str, ...]]]:
+        """List the cuts and the default layer with their operators and names, in order.
+
+        Raises
+        ------
+        ModelError
+            If the model has no layers.
+        """
+        last, stages = self.last, self.stages
+        layers = {layer.tensor: layer for layer in (*self.cuts, *stages, last)}
+        names: dict[str, list[str]] = {name: [] for name in layers}
+        names[last.tensor].append("last")
+        for number, stage in enumerate(stages, start=1):
+            names[stage.tensor].append(f"stage:{number}")
+        ordered = sorted(layers, key=lambda name: self.region.places[name])
+        makers = self.region.producers
+        return [(layers[name], makers[name].op_type, tuple(names[name])) for name in ordered]
+
     def describe(self, tensor: str, grid: Size | None = None) -> Layer | None:
         """Describe a tensor as a layer; None if it has no grid of positions."""
         dims = self._dims.get(tensor) or ()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
-from onnxplain.core.data import Image, Images, Outputs, Preprocessing, Scores, Size
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.core.data import Image, Images, Layer, Outputs, Preprocessing, Scores, Size
 from onnxplain.core.errors import ModelError
+from onnxplain.core.inside import Inside, Tensors
 from onnxplain.core.protocols import Differentiable, Part
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import head, tuning
@@ -18,6 +22,9 @@ from onnxplain.runtime.composing.space import check_images
 from onnxplain.runtime.ort import get_ort_version
 from onnxplain.runtime.runner import Runner
 from onnxplain.runtime.session import Session
+
+if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
+    from onnxplain.runtime.gradient import ModelInside
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,8 @@ class OnnxClassifier:
         Calls side by side.
     on_fall : callable
         Called with the new batch size when memory has run out.
-    differentiate : callable
-        Returns the classifier's gradients for a batch size.
+    open_inside : callable
+        Returns the classifier's inside for a batch size.
     composer : Composer
         Composes masks with an image, on the host or on the session's device.
     """
@@ -64,7 +71,7 @@ class OnnxClassifier:
         batch_size: int,
         workers: int,
         on_fall: Callable[[int], None],
-        differentiate: Callable[[int], Differentiable],
+        open_inside: Callable[[int], ModelInside],
         composer: Composer,
     ) -> None:
         self.spec = spec
@@ -73,9 +80,10 @@ class OnnxClassifier:
         self._identity = identity
         self._session = session
         self._composer = composer
-        self._differentiate = differentiate
+        self._open_inside = open_inside
+        self._opened: ModelInside | None = None
         self._gradients: Differentiable | ModelError | None = None
-        self._differentiating = threading.Lock()
+        self._differentiating = threading.RLock()
         self._runner = Runner(
             session, spec, batch_size, fixed=batch.fixed is not None, on_fall=on_fall
         )
@@ -176,13 +184,53 @@ class OnnxClassifier:
         with self._differentiating:
             if self._gradients is None:
                 try:
-                    self._gradients = self._differentiate(self._runner.batch_size)
+                    self._gradients = _differentiate(self._inside)
                 except ModelError as error:  # finding out takes long: once is enough
                     # The causes are dropped: their frames hold the graph several times.
                     self._gradients = type(error)(str(error))
         if isinstance(self._gradients, ModelError):
             raise self._gradients.with_traceback(None)
         return self._gradients
+
+    @property
+    def _inside(self) -> ModelInside:
+        """The classifier's inside, which imports onnx."""
+        with self._differentiating:
+            if self._opened is None:
+                self._opened = self._open_inside(self._runner.batch_size)
+            return self._opened
+
+    def find_layers(self, name: str) -> tuple[Layer, ...]:
+        """Return the layers that a name chooses, such as ``last`` or ``stage:2``.
+
+        Raises
+        ------
+        ModelError
+            If there is no such layer.
+        """
+        return self._inside.find_layers(name)
+
+    def prepare_inside(self, wants: Tensors) -> None:
+        """Build the graph that tells what is wanted about the inside.
+
+        Raises
+        ------
+        GradientError
+            If it needs gradients that the model does not have.
+        """
+        self._inside.open(wants)
+
+    def look_inside(self, images: Images, targets: NDArray[np.int64], wants: Tensors) -> Inside:
+        """Return what is wanted about the inside, for each image and its own target (N,).
+
+        Raises
+        ------
+        ScoreError
+            If a value or gradient is not finite.
+        GradientError
+            As `prepare_inside`.
+        """
+        return self._inside.look(images, targets, wants)
 
     def measure(
         self, batch_sizes: Sequence[int] = (), *, seconds: float = 0.5
@@ -202,3 +250,9 @@ class OnnxClassifier:
         return tuning.measure_rates(
             self._session, self.spec, batch_sizes, workers=self.workers, seconds=seconds
         )
+
+
+def _differentiate(inside: ModelInside) -> Differentiable:
+    from onnxplain.runtime.gradient import OnnxGradients  # it imports onnx, as above
+
+    return OnnxGradients(inside)

@@ -79,7 +79,7 @@ class BrokenMasks:
     ],
 )
 def test_call_follows_from_the_query_and_its_filling(query, filling, call):
-    assert choose_call(query, filling) == call
+    assert choose_call(query, filling, make_net()) == call
 
 
 def test_slices_of_masks_get_the_scores_of_their_own_masks():
