@@ -144,6 +144,21 @@ class Layer:
             moved = moved[:, :, self.prefix :].reshape(len(moved), *self.shape)
         return moved
 
+    def restore(self, arranged: NDArray[F]) -> NDArray[F]:
+        """Bring values (N, C, rows, columns) back into the order of this tensor.
+
+        Raises
+        ------
+        ValueError
+            If the tensor has tokens besides those of the grid.
+        """
+        if self.prefix:
+            raise ValueError(f"{self.tensor} has {self.prefix} tokens besides those of its grid")
+        if "T" in self.axes:
+            arranged = arranged.reshape(*arranged.shape[:2], -1)
+        order = "NCT" if "T" in self.axes else "NCHW"
+        return np.ascontiguousarray(arranged.transpose([order.index(axis) for axis in self.axes]))
+
 
 @dataclass(frozen=True, eq=False)
 class Attribution:

@@ -6,7 +6,7 @@ reply by ``send`` and returns its value; it knows no session, batch size, device
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -84,6 +84,35 @@ class ImageQuery:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TailQuery:
+    """A query for the score of the target if a layer had other values.
+
+    Only what is behind the layer runs, so a query costs little at late layers.
+
+    Parameters
+    ----------
+    layer : Layer
+        A cut: one through which alone the scores depend on the image.
+    n : int
+        Number of versions of the layer.
+    make : callable
+        ``make(start, stop)`` returns the versions from `start` to `stop`, float32 of shape
+        (stop - start, C, h, w), so that they never all fill memory.
+    kind, classes
+        As in `MaskQuery`.
+    """
+
+    layer: Layer
+    n: int
+    make: Callable[[int, int], NDArray[np.float32]]
+    kind: ScoreKind = "raw"
+    classes: bool = False
+
+    def __len__(self) -> int:
+        return self.n
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FillQuery:
     """A query for the fill of the pixels that each mask removes from the case's image.
 
@@ -102,7 +131,7 @@ class FillQuery:
         return len(self.masks)
 
 
-Query: TypeAlias = MaskQuery | ImageQuery | FillQuery
+Query: TypeAlias = MaskQuery | ImageQuery | TailQuery | FillQuery
 
 
 @dataclass(frozen=True, slots=True, eq=False)

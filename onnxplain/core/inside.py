@@ -113,6 +113,16 @@ class Layered(Protocol):
         """Return what is wanted about each image and its own target (N,)."""
         ...
 
+    def run_tail(self, layer: Layer, values: Array, score: ScoreKind) -> Inside:
+        """Return the scores, and the logits if `score` is one of them, of values of a layer.
+
+        Raises
+        ------
+        ModelError
+            If the scores depend on more than the values (N, C, h, w) of this layer.
+        """
+        ...
+
     def prepare_inside(self, wants: Tensors) -> None:
         """Make ready for `look_inside`; raise a `ModelError` if the model has no such inside."""
         ...

@@ -16,9 +16,9 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Images, Mask, ScoreKind
+from onnxplain.core.data import Images, Layer, Mask, ScoreKind
 from onnxplain.core.errors import GradientUnusable, ModelError, ScoreError
-from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery, Query
+from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery, Query, TailQuery
 from onnxplain.core.inside import Array, Inside, Layered, Tensors
 from onnxplain.core.protocols import Classifier, Differentiable, Part
 from onnxplain.core.scores import RAW
@@ -27,20 +27,24 @@ from onnxplain.engine.slices import Effort, Filling, Slice, SliceAnswer, SliceFa
 from onnxplain.masks.families import render_masks
 
 T = TypeVar("T")
+NO_LAYERS = "the method looks inside the classifier, and this one has no layers"
 
 
 class Call(NamedTuple):
     """The call that answers a slice: slices of the same call can share a batch."""
 
-    name: Literal["fill", "masked_scores", "scores", "score_grads", "look_inside"]
+    name: Literal["fill", "masked_scores", "scores", "score_grads", "look_inside", "run_tail"]
     kind: ScoreKind | None = None  # of the score that is differentiated
     wants: Tensors | None = None
+    tail: Layer | None = None
 
 
 def choose_call(query: Query, filling: Filling | None, classifier: Classifier) -> Call:
     """Choose the call that answers the slices of a query."""
     if isinstance(query, FillQuery):
         return Call("fill")
+    if isinstance(query, TailQuery):
+        return Call("run_tail", query.kind, tail=query.layer)
     wants = _find_wants(query, classifier)
     if wants is not None:
         return Call("look_inside", wants=wants)
@@ -74,6 +78,8 @@ def answer_batch(
     call = choose_call(batch[0].query, batch[0].filling, classifier)
     if call.name == "fill":
         results = _answer_fills(batch)
+    elif call.name == "run_tail":
+        results = _run_tails(classifier, call, batch, turn)
     elif call.name == "masked_scores":
         results = _score_masks(classifier, batch, turn)
     else:
@@ -87,6 +93,37 @@ def _answer_fills(batch: Sequence[Slice]) -> list[SliceResult]:
     for piece, (images, effort) in fills.items():
         results[piece] = SliceAnswer(images=images, effort=effort)
     return [results[piece] for piece in batch]
+
+
+def _run_tails(
+    classifier: Classifier, call: Call, batch: Sequence[Slice], turn: AbstractContextManager[Any]
+) -> list[SliceResult]:
+    """Score slices of `TailQuery`: what is behind a layer runs on the values that they make."""
+    assert call.tail is not None
+    assert call.kind is not None
+    made, results = _prepare(batch, _make_values)
+    ready = list(made)
+    if ready and not isinstance(classifier, Layered):
+        return [SliceFailure(ModelError(NO_LAYERS))] * len(batch)
+    if ready and isinstance(classifier, Layered):
+        values = np.concatenate(list(made.values()))
+        try:
+            with turn:
+                inside = classifier.run_tail(call.tail, values, call.kind)
+        except ModelError as fault:
+            return [SliceFailure(fault)] * len(batch)
+        results.update(zip(ready, _split_rows(ready, inside), strict=True))
+    return [results[piece] for piece in batch]
+
+
+def _make_values(piece: Slice) -> Array:
+    """Return the values of a layer that a slice asks about."""
+    assert isinstance(piece.query, TailQuery)
+    values = piece.query.make(piece.start, piece.stop)
+    expected = (len(piece), *piece.query.layer.shape)
+    if values.shape != expected:
+        raise ValueError(f"values of a layer have the shape {expected}, got {values.shape}")
+    return values.astype(np.float32, copy=False)
 
 
 def _score_masks(
@@ -172,7 +209,7 @@ def _look_inside(
         scores, grads = gradients.score_grads(images, targets, call.kind)
         return Inside(scores, grads=grads)
     if not isinstance(classifier, Layered):
-        raise ModelError("the method looks inside the classifier, and this one has no layers")
+        raise ModelError(NO_LAYERS)
     return classifier.look_inside(images, targets, call.wants)
 
 
@@ -209,7 +246,7 @@ def _make_images(piece: Slice) -> tuple[Images, Effort]:
 
 
 def _render(piece: Slice) -> Mask:
-    assert not isinstance(piece.query, ImageQuery)
+    assert isinstance(piece.query, MaskQuery | FillQuery)
     return render_masks(piece.query.masks, piece.start, piece.stop)
 
 

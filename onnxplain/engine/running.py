@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Case, Images, Outputs, make_rng
 from onnxplain.core.errors import GradientUnusable, ScoreError
-from onnxplain.core.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply
+from onnxplain.core.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply, TailQuery
 from onnxplain.core.protocols import Classifier, Fill, Prepared
 from onnxplain.core.scores import (
     are_probabilities,
@@ -40,7 +40,7 @@ class OpenQuery:
     """
 
     query: Query
-    filling: Filling | None  # None for an ImageQuery
+    filling: Filling | None  # None where nothing is filled
     scores: NDArray[np.float64]  # (cases, items)
     classes: NDArray[np.float32] | None = None
     grads: Images | None = None
@@ -183,7 +183,9 @@ class RunningJob(Generic[T]):
 
     def _open(self, query: Query) -> OpenQuery:
         query = normalise_query(query, self.job.cases[0])
-        filling = None if isinstance(query, ImageQuery) else self._get_filling(query)
+        filling = None
+        if isinstance(query, MaskQuery | FillQuery):
+            filling = self._get_filling(query)
         return OpenQuery(query, filling, np.empty((len(self.job.cases), len(query))))
 
     def _get_filling(self, query: MaskQuery | FillQuery) -> Filling:
@@ -225,9 +227,10 @@ def normalise_query(query: Query, case: Case) -> Query:
         If it is not a query, is empty, or its masks or images do not have the case's size.
     """
     rows, columns = case.size
-    if not isinstance(query, MaskQuery | ImageQuery | FillQuery):
+    if not isinstance(query, Query):
         raise TypeError(
-            f"a method yields a MaskQuery, an ImageQuery or a FillQuery, got {type(query).__name__}"
+            f"a method yields a MaskQuery, an ImageQuery, a TailQuery or a FillQuery, got "
+            f"{type(query).__name__}"
         )
     if not len(query):
         raise ValueError(f"a {type(query).__name__} needs at least one mask or image, got none")
@@ -240,6 +243,8 @@ def normalise_query(query: Query, case: Case) -> Query:
             )
         kind = query.kind if query.wants is None else query.wants.score
         return replace(query, images=query.images.astype(np.float32, copy=False), kind=kind)
+    if isinstance(query, TailQuery):
+        return query
     if query.fill is not None and not hasattr(query.fill, "prepare"):
         raise TypeError(f"the fill of a query is a Fill, such as Blur(), got {query.fill!r}")
     if isinstance(query.masks, np.ndarray):

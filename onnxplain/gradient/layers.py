@@ -79,7 +79,7 @@ class LayerFinder:
 
     @cached_property
     def _shapes(self) -> Shapes:
-        """The shapes at batch 1."""
+        """The shapes at batch 1, or at the batch that the model declares."""
         shapes = Shapes.of_inputs(self._model, size=self._size)
         for node in self._model.graph.node:
             try:
@@ -87,6 +87,11 @@ class LayerFinder:
             except ShapeMismatch:  # its outputs are unknown, and no layers
                 continue
         return shapes
+
+    @cached_property
+    def _batch(self) -> int:
+        """The number of images that the shapes are of: 1, or the only one that the model takes."""
+        return int((self._dims[self.region.source] or (1,))[0] or 1)
 
     @cached_property
     def _dims(self) -> Mapping[str, Dims | None]:
@@ -188,7 +193,7 @@ class LayerFinder:
             return None
         sizes = tuple(int(dim or 0) for dim in dims)
         is_cut = tensor in self.region.cuts
-        if len(sizes) == 4 and sizes[0] == 1:
+        if len(sizes) == 4 and sizes[0] == self._batch:
             axis = find_channel_axis(tensor, self.region, self._dims, self._shapes.values)
             if axis is None:
                 axis = LAST if self._channels_last else 1
@@ -197,7 +202,7 @@ class LayerFinder:
             if min(rows, columns) < 2:
                 return None
             return Layer(tensor, axes, sizes[axis], (rows, columns), is_cut=is_cut)
-        if len(sizes) == 3 and 1 in sizes[:2]:
+        if len(sizes) == 3 and self._batch in sizes[:2]:
             return self._describe_tokens(tensor, sizes, is_cut, grid)
         return None
 
@@ -210,12 +215,12 @@ class LayerFinder:
             maker = self.region.producers[tensor]
             rows, columns = maps.grid
             is_flattened = maker.op_type in ("Reshape", "Flatten") and maps.axes == "NCHW"
-            if is_flattened and sizes == (1, maps.channels, rows * columns):
+            if is_flattened and sizes == (self._batch, maps.channels, rows * columns):
                 return replace(maps, tensor=tensor, axes="NCT", is_cut=is_cut)
             grid = given or maps.grid
         if grid is None:
             return None
-        axes = "NTC" if sizes[0] == 1 else "TNC"
+        axes = "NTC" if sizes[0] == self._batch else "TNC"
         prefix = sizes[axes.index("T")] - grid[0] * grid[1]
         if not 0 <= prefix <= MOST_PREFIX:
             return None
@@ -287,7 +292,7 @@ class LayerFinder:
     def _find_last_tokens(self, plain: Layer) -> Layer:
         """Return the last tokens that reach the scores: all of them, or those of a class token."""
         uses = self.region.list_uses(plain.tensor)
-        if not plain.prefix or not drops_the_grid(uses, plain, self._dims):
+        if not plain.prefix or not drops_the_grid(uses, plain, self._dims, self._batch):
             return plain
         cuts = [cut.tensor for cut in self.cuts if "T" in cut.axes]
         tensor = find_last_norm(self.region, cuts, self._dims)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnx import ModelProto, NodeProto, ValueInfoProto
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
+from onnxplain.gradient.node import collect_reads
 from onnxplain.graph.writer import GraphWriter
 
 # Where quantised operators hold the scale of their output; its zero point is the next input.
@@ -60,6 +61,38 @@ def add_tensors(
         ValueInfoProto(name=name) for name in dict.fromkeys(names) if name != output
     )
     return changed, names
+
+
+def cut_tail(model: ModelProto, tensor: str, outputs: Sequence[str]) -> ModelProto:
+    """Return the part of a model behind an inner tensor of real numbers, as its input.
+
+    Parameters
+    ----------
+    model : ModelProto
+        Its weights may lie in other files.
+    tensor : str
+        What becomes the input. Inputs of the model that only its shapes are made of remain.
+    outputs : sequence of str
+        Names of the tensors that become the outputs.
+    """
+    tail = ModelProto()
+    tail.CopyFrom(model)
+    graph = tail.graph
+    needed, nodes = set(outputs), []
+    for node in reversed(graph.node):
+        if needed & set(node.output) and tensor not in node.output:
+            needed |= collect_reads(node)
+            nodes.append(node)
+    kept = nodes[::-1]
+    inputs = [value for value in graph.input if value.name in needed]
+    stored = [value for value in graph.initializer if value.name in needed]
+    declared = {value.name: value for value in graph.output}
+    del graph.node[:], graph.input[:], graph.initializer[:], graph.output[:], graph.value_info[:]
+    graph.node.extend(kept)
+    graph.initializer.extend(stored)
+    graph.input.extend([helper.make_tensor_value_info(tensor, TensorProto.FLOAT, None), *inputs])
+    graph.output.extend(declared.get(name, ValueInfoProto(name=name)) for name in outputs)
+    return tail
 
 
 def _make_real(writer: GraphWriter, makers: dict[str, NodeProto], tensor: str) -> str:

@@ -15,7 +15,7 @@ ATTENTION = {"Attention", "MultiHeadAttention"}  # operators that hide their sof
 
 
 def drops_the_grid(
-    uses: Iterable[NodeProto], tokens: Layer, dims: Mapping[str, Dims | None]
+    uses: Iterable[NodeProto], tokens: Layer, dims: Mapping[str, Dims | None], batch: int
 ) -> bool:
     """Return whether all uses of some tokens take only a few, such as the class token."""
     rows, columns = tokens.grid
@@ -23,7 +23,7 @@ def drops_the_grid(
         count = count_elements(dims.get(node.output[0]))
         if node.op_type not in PICKING or count is None:
             return False
-        if count >= tokens.channels * rows * columns:
+        if count >= batch * tokens.channels * rows * columns:
             return False
     return True
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Image, Images, Layer, Outputs, Preprocessing, Scores, Size
+from onnxplain.core.data import (
+    Image,
+    Images,
+    Layer,
+    Outputs,
+    Preprocessing,
+    ScoreKind,
+    Scores,
+    Size,
+)
 from onnxplain.core.errors import ModelError
 from onnxplain.core.inside import Inside, Tensors
 from onnxplain.core.protocols import Differentiable, Part
@@ -231,6 +240,18 @@ class OnnxClassifier:
             As `prepare_inside`.
         """
         return self._inside.look(images, targets, wants)
+
+    def run_tail(self, layer: Layer, values: NDArray[np.float32], score: ScoreKind) -> Inside:
+        """Return the scores, and the logits if `score` is one of them, of values of a layer.
+
+        Only what is behind the layer runs.
+
+        Raises
+        ------
+        ModelError
+            If the scores depend on more than the values (N, C, h, w) of this layer.
+        """
+        return self._inside.run_tail(layer, values, score)
 
     def measure(
         self, batch_sizes: Sequence[int] = (), *, seconds: float = 0.5

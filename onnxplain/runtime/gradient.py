@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from functools import cached_property
-from typing import Any, final
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import Any, TypeVar, final
 
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Images, Layer, ScoreKind, Scores
 from onnxplain.core.errors import ModelError
-from onnxplain.core.inside import Inside, Tensors
+from onnxplain.core.inside import Array, Inside, Tensors
 from onnxplain.core.spec import ModelSpec
 from onnxplain.gradient.layers import LayerFinder
 from onnxplain.graph.load import ModelFile
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.reader import Reader, load_reader
+from onnxplain.runtime.tail import Tail, load_tail
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 FIRST: ScoreKind = "log-odds"  # the score that most methods explain
 MOST_GRAPHS = 8  # that are kept loaded; each holds the weights of the model
@@ -46,6 +51,7 @@ class ModelInside:
         self._device = device
         self._batch_size = batch_size
         self._readers: OrderedDict[Tensors, Reader] = OrderedDict()
+        self._tails: OrderedDict[tuple[Layer, ScoreKind], Tail] = OrderedDict()
         self._loading = threading.RLock()
 
     @cached_property
@@ -82,19 +88,37 @@ class ModelInside:
         GradientError
             If the model has no such gradients, naming the node that stands in the way.
         """
+        model = self._file, self._spec, self._device
         with self._loading:
-            if wants not in self._readers:
-                self._readers[wants] = load_reader(
-                    self._file, self._spec, self._device, wants, batch_size=self._batch_size
-                )
-                while len(self._readers) > MOST_GRAPHS:
-                    self._readers.popitem(last=False)
-            self._readers.move_to_end(wants)
-            return self._readers[wants]
+            load = partial(load_reader, *model, wants, batch_size=self._batch_size)
+            return _recall(self._readers, wants, load)
 
     def look(self, images: Images, targets: NDArray[Any], wants: Tensors) -> Inside:
         """Return what is wanted about each image and its own target (N,)."""
         return self.open(wants).read(images, targets)
+
+    def run_tail(self, layer: Layer, values: Array, score: ScoreKind) -> Inside:
+        """Return the scores of values (N, C, h, w) of a layer.
+
+        Raises
+        ------
+        ModelError
+            If the scores depend on more than this layer.
+        """
+        with self._loading:
+            load = partial(load_tail, self._file, self._spec, self._device, layer, score)
+            tail = _recall(self._tails, (layer, score), load)
+        return tail.run(values)
+
+
+def _recall(loaded: OrderedDict[K, T], key: K, load: Callable[[], T]) -> T:
+    """Return what is loaded under a key, loaded now if it is not; forget what is least used."""
+    if key not in loaded:
+        loaded[key] = load()
+        while len(loaded) > MOST_GRAPHS:
+            loaded.popitem(last=False)
+    loaded.move_to_end(key)
+    return loaded[key]
 
 
 @final

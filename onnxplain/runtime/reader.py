@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Images, Scores
+from onnxplain.core.data import Images, ScoreKind, Scores
 from onnxplain.core.errors import ScoreError
 from onnxplain.core.inside import Array, Inside, Tensors
 from onnxplain.core.scores import RAW
@@ -150,7 +150,7 @@ class Reader:
         image_grads = get(grads)
         return Inside(
             head.decode_scores(values[scores], n, self.spec),
-            None if logits is None else _decode_logits(values[logits], n, self.spec),
+            None if logits is None else decode_logits(values[logits], n, self.spec),
             None if image_grads is None else self._space.leave(image_grads),
             tuple((values[own].astype(np.float32, copy=False), get(by)) for own, by in layers),
             self._facts,
@@ -200,7 +200,7 @@ def load_reader(
     ModelError
         If the file has no tensor of a wanted name.
     """
-    logits = _find_logits_name(file, spec, wants)
+    logits = find_logits_name(file, spec, wants.score)
     load = _build_gradient if wants.differentiates else _build_reading
     build = partial(load, file, spec, wants, logits)
     built = build()
@@ -231,9 +231,15 @@ class _Built(NamedTuple):
     names: Names
 
 
-def _find_logits_name(file: ModelFile, spec: ModelSpec, wants: Tensors) -> str | None:
-    """Return the tensor of the logits, if the score is one of them."""
-    if wants.score not in RAW:
+def find_logits_name(file: ModelFile, spec: ModelSpec, score: ScoreKind) -> str | None:
+    """Return the tensor of the logits, if the score is one of them.
+
+    Raises
+    ------
+    GradientError
+        If the score is one of the logits and the model has none.
+    """
+    if score not in RAW:
         return None
     try:
         return find_logits(file.proto, spec.output, spec.head) or spec.output
@@ -276,7 +282,7 @@ def _limit_batch(batch_size: int, wants: Tensors) -> int:
     return max(1, min(batch_size, MOST_BYTES // max(per_image, 1)))
 
 
-def _decode_logits(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
+def decode_logits(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
     """Decode logits (N, K); a single one z becomes -z and z."""
     if spec.head == "logits":
         return head.decode_scores(raw, n, spec)

@@ -46,7 +46,7 @@ NETS: dict[str, tuple[Callable[[], Any], tuple[int, int, int], int, bool]] = {
     "squeezenet": (lambda: tv.squeezenet1_1(num_classes=CLASSES), (512, 3, 3), 4, True),
     "shufflenet": (lambda: tv.shufflenet_v2_x0_5(num_classes=CLASSES), (1024, 2, 2), 5, True),
     "densenet": (
-        lambda: tv.DenseNet(8, (2, 2, 2), 16, num_classes=CLASSES), (28, 4, 4), 4, True,
+        lambda: tv.DenseNet(8, (2, 2, 2), 16, num_classes=CLASSES), (32, 4, 4), 4, True,
     ),
     "swin": (
         lambda: tv.SwinTransformer([4, 4], 24, [2, 2], [2, 2], [4, 4], num_classes=CLASSES),
