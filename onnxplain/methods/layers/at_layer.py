@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, TypeVar
@@ -10,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Attribution, Case, Layer, ScoreKind
-from onnxplain.core.flow import Reply
-from onnxplain.core.inside import Tensors
+from onnxplain.core.flow import Flow, ImageQuery, Reply
+from onnxplain.core.inside import Reduction, Tensors
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.methods.layers.reduce import enlarge
 
+log = logging.getLogger(__name__)
+
+UNREAD = "no later layer reads this one's grid, or it has no values; try layer=last"
 M = TypeVar("M", bound="AtLayer")
 LAYER = "the layer: last, first, stage:2, or the name of a tensor or node"
 SCORE = "the score that is explained; raw: the logit in front of the softmax or sigmoid"
@@ -60,6 +64,25 @@ class AtLayer(Parametrised):
         return replace(self, found=layers)
 
 
+def draw_map(method: AtLayer, case: Case, reduce: Reduction, *, relu: bool) -> Flow[Attribution]:
+    """Ask for the layer of one image and its gradient, and make a map of them.
+
+    Parameters
+    ----------
+    method : AtLayer
+        What looks at the layer.
+    case : Case
+        Whose image is explained.
+    reduce : callable
+        Makes a map (N, h, w) of values and gradients.
+    relu : bool
+        Whether the heatmap shows only what is evidence for the target.
+    """
+    reply = yield ImageQuery(case.image[None], wants=method.wants, reduce=reduce)
+    ((signed,),) = reply.layers
+    return make_attribution(case, signed, describe_inside(method.wants, reply), relu=relu)
+
+
 def describe_inside(wants: Tensors, reply: Reply, *, passes: int = 1) -> dict[str, Any]:
     """Describe for the record what was looked at, and how often the model ran.
 
@@ -102,6 +125,8 @@ def make_attribution(
     """
     shown = np.maximum(signed, 0) if relu else signed
     record = {**details, "empty": not shown.any()}
+    if not signed.any():
+        log.warning("%s: the map is zero everywhere: %s", case.name, UNREAD)
     return Attribution(enlarge(shown, case.size), coarse=signed.astype(np.float32), details=record)
 
 

@@ -14,7 +14,7 @@ from onnxplain.engine.run import collect_values, make_jobs
 from onnxplain.engine.settle import settle_method
 from onnxplain.fills.nothing import Nothing
 from onnxplain.graph.surgery import prepend_subtraction
-from onnxplain.methods import GradCAM
+from onnxplain.methods import GradCAM, GradCAMPlusPlus, HiResCAM, LinearApprox, XGradCAM
 from onnxplain.methods.layers.reduce import enlarge, grad_cam
 from onnxplain.runtime import OnnxClassifier
 from tests.helpers import models
@@ -59,6 +59,37 @@ def test_grad_cam_of_pooling_and_a_dense_layer_is_cam_over_the_number_of_positio
         np.testing.assert_allclose(result.heatmap, enlarge(np.maximum(cam, 0), SIZE), atol=1e-6)
         assert result.details["layers"] == [{"tensor": "r2", "shape": [8, 8, 10], "is_cut": True}]
         assert result.details["empty"] == (not (cam > 0).any())
+
+
+@pytest.mark.parametrize("method", [HiResCAM(), XGradCAM(), LinearApprox()])
+def test_maps_of_pooling_and_a_dense_layer_are_one(method) -> None:
+    """The gradient is the same at every position, so all ways of weighing agree."""
+    classifier = open_model(models.convnet(SIZE), spec_of(size=SIZE, classes=5))
+    images, targets = photos(2, SIZE), (1, 4)
+    for ours, cam in zip(
+        explain(classifier, method, images, targets),
+        explain(classifier, GradCAM(), images, targets),
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours.coarse, cam.coarse, atol=1e-6)
+        is_signed = method == LinearApprox()
+        np.testing.assert_allclose(ours.heatmap.min() < 0, is_signed and cam.coarse.min() < 0)
+
+
+def test_linear_approximation_sums_to_the_logit_less_its_bias() -> None:
+    model = models.convnet(SIZE)
+    classifier = open_model(model, spec_of(size=SIZE, classes=5))
+    images, targets = photos(3, SIZE), (0, 1, 2)
+    (b3,) = (numpy_helper.to_array(t) for t in model.graph.initializer if t.name == "b3")
+    z = classifier.scores(images)[range(3), targets] - b3[list(targets)]
+    sums = [m.coarse.sum() for m in explain(classifier, LinearApprox(), images, targets)]
+    np.testing.assert_allclose(sums, z, rtol=1e-4, atol=1e-5)
+
+
+def test_grad_cam_plus_plus_records_where_its_weights_are_not_defined() -> None:
+    classifier = open_model(models.convnet(SIZE), spec_of(size=SIZE, classes=5))
+    (result,) = explain(classifier, GradCAMPlusPlus(), photos(1, SIZE), [3])
+    assert result.details["crossed"] == 0  # behind a rectifier
 
 
 def test_many_images_give_what_each_gives_alone() -> None:
