@@ -123,10 +123,11 @@ def _prepare_inside(methods: Sequence[Method], classifier: Classifier) -> Differ
 def advise_without_gradients() -> str:
     """Return advice on methods that run where there are no gradients."""
     known = {name: build(cls, {}) for name, cls in get_methods().items()}
+    # Before its layers are found, a method does not differentiate by any.
     inner = [
         name
         for name, method in known.items()
-        if isinstance(method, WhiteBox) and not method.wants.differentiates
+        if isinstance(method, WhiteBox) and not (method.wants.image or method.wants.gradients)
     ]
     outer = [name for name, method in known.items() if not isinstance(method, WhiteBox)]
     return f"methods that need no gradients: {', '.join((*inner, *outer))}"

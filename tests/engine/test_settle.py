@@ -113,8 +113,13 @@ def test_models_without_gradients_are_refused_with_methods_that_need_none() -> N
     model.graph.node[-1].output[0] = "z"
     model.graph.node.append(helper.make_node("Round", ["z"], ["scores"]))
     classifier = open_model(model, spec_of(size=SIZE, classes=5))
-    with pytest.raises(ModelError, match=r"grad-cam: .*; methods that need no gradients: .*rise"):
+    with pytest.raises(
+        ModelError, match=r"grad-cam: .*; methods that need no gradients: "
+    ) as raised:
         settle_method(GradCAM(), classifier)
+    advised = str(raised.value).rpartition(": ")[2].split(", ")
+    assert "rise" in advised
+    assert not {"grad-cam", "gradient"} & set(advised)
     with pytest.raises(ModelError, match=r"gradient: .*; methods that need no gradients: .*rise"):
         settle_method(Gradient(), make_net(differentiable=False))
 
