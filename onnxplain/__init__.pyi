@@ -32,6 +32,14 @@ from .methods import MP as MP
 from .methods import MP2 as MP2
 from .methods import RISE as RISE
 from .methods import SP as SP
+from .methods import GradCAM as GradCAM
+from .methods import GradCAMElementwise as GradCAMElementwise
+from .methods import GradCAMPlusPlus as GradCAMPlusPlus
+from .methods import Gradient as Gradient
+from .methods import HiResCAM as HiResCAM
+from .methods import LayerCAM as LayerCAM
+from .methods import LinearApprox as LinearApprox
+from .methods import XGradCAM as XGradCAM
 from .results import Explanation as Explanation
 from .results import load_explanation as load_explanation
 from .runtime import from_callable as from_callable

@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain import runtime
-from onnxplain.core.data import Bytes3, Fit, Image, Interpolation, ScoreKind
+from onnxplain.core.data import Bytes3, Fit, Image, Interpolation, Layer, ScoreKind
 from onnxplain.core.errors import ModelError
 from onnxplain.core.params import describe_unknown
 from onnxplain.core.spec import ChannelOrder, Head, Layout, ModelSpec
@@ -333,6 +333,54 @@ def load_randomised(
         yield open_classifier(randomised, spec, device=wanted)
 
 
+class ListedLayer(NamedTuple):
+    """A layer, the operator that makes it, and the names that choose it besides its own."""
+
+    layer: Layer
+    producer: str
+    names: tuple[str, ...]
+
+
+def list_layers(
+    model: str | os.PathLike[str] = DEFAULT_MODEL, **description: Any
+) -> list[ListedLayer]:
+    """List the layers of a classifier that methods such as Grad-CAM can look at.
+
+    Parameters
+    ----------
+    model : path or str
+        As for `load`.
+    **description
+        What the model's file does not say, as for `load`.
+
+    Returns
+    -------
+    layers : list of ListedLayer
+        The tensors with a grid of positions through which alone the scores depend on the image,
+        in order, and the default layer, if it is another.
+
+    Raises
+    ------
+    ModelError, ZooError
+        If the model cannot be read, is not described well enough, or has no layers.
+    """
+    from onnxplain.gradient.layers import LayerFinder
+
+    file, spec = _read_classifier(model, description)
+    finder = LayerFinder(
+        file.proto,
+        input=spec.input,
+        output=spec.output,
+        size=spec.size,
+        n_classes=len(spec.class_names),
+        channels_last=spec.layout == "nhwc",
+    )
+    try:
+        return [ListedLayer(*entry) for entry in finder.list_named()]
+    except ModelError as error:
+        raise ModelError(f"{file.path.name}: {error}") from error
+
+
 def gradient_graph(
     model: ModelSource = DEFAULT_MODEL,
     *,
@@ -347,7 +395,7 @@ def gradient_graph(
     ----------
     model : path or str
         As for `load`.
-    score : {'probability', 'logit', 'log-odds'}
+    score : {'probability', 'logit', 'log-odds', 'raw', 'contrast'}
         Which score of the target is differentiated.
     layers : sequence of str
         Inner tensors to output, with their gradients.

@@ -17,10 +17,11 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from onnxplain import fills, methods
-from onnxplain.core.flow import Method
+from onnxplain.core.flow import NO_FILL, Method
 from onnxplain.core.params import build, check_is_value, describe_unknown
 from onnxplain.core.protocols import Fill, Inpainter
 from onnxplain.core.text_files import TextError, parse_toml, read_text
+from onnxplain.fills.nothing import Nothing
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,9 @@ METHODS: Mapping[str, type[Method]] = _list_exported(methods)
 FILLS: Mapping[str, type[Fill]] = _list_exported(fills)
 # Names that stand for a method and an inpainter.
 GENERATIVE: Mapping[str, tuple[str, str]] = {
-    make_generative_name(name): (name, fills.Inpaint.name) for name in METHODS
+    make_generative_name(name): (name, fills.Inpaint.name)
+    for name, method in METHODS.items()
+    if method.usual_fill != NO_FILL
 }
 DEFAULT_FILL = fills.DatasetMean.name  # where no method says which fill is usual
 
@@ -94,6 +97,7 @@ def choose_method_and_fill(method: Method | str, fill: Fill | str | None = None)
     if fill is None:
         fill = implied or chosen.usual_fill
     fill = to_fill(fill)
+    check_may_fill(chosen, _find_fill_name(fill))
     is_generative = isinstance(fill, fills.Inpaint)
     if implied and not is_generative:
         raise ValueError(
@@ -102,6 +106,20 @@ def choose_method_and_fill(method: Method | str, fill: Fill | str | None = None)
         )
     method_name = make_generative_name(chosen.name) if is_generative else chosen.name
     return Choice(chosen, fill, method_name, _find_fill_name(fill))
+
+
+def check_may_fill(method: Method, fill: str) -> None:
+    """Check that a fill is given to a method exactly if it removes pixels.
+
+    Raises
+    ------
+    ValueError
+        If the method removes nothing and `fill` is one, or the other way round.
+    """
+    if method.usual_fill == NO_FILL != fill:
+        raise ValueError(f"{method.name} removes nothing, so it takes no fill, got {fill}")
+    if fill == NO_FILL != method.usual_fill:
+        raise ValueError(f"{method.name} removes pixels, so it needs a fill, got {fill}")
 
 
 def to_fill(fill: Fill | str) -> Fill:
@@ -139,6 +157,8 @@ def make_fill(name: str, parameters: Mapping[str, Any], inpainter: Inpainter | N
         If there is no such fill, if it does not take such a parameter or value, or if it needs
         an inpainter and none is given.
     """
+    if name == NO_FILL:
+        return build(Nothing, parameters)
     if name not in get_fills():
         raise ValueError(f"fill {describe_unknown(name, get_fills())}")
     if name != fills.Inpaint.name:
@@ -224,7 +244,8 @@ def read_plan_toml(path: Path, known: Collection[str]) -> dict[str, Any]:
 
 
 def _find_fill_name(fill: Fill) -> str:
-    names = (name for name, cls in get_fills().items() if type(fill) is cls)
+    known = {**get_fills(), NO_FILL: Nothing}
+    names = (name for name, cls in known.items() if type(fill) is cls)
     return next(names, type(fill).__name__)
 
 

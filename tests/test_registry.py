@@ -12,6 +12,7 @@ import pytest
 
 from onnxplain import fills, methods, registry
 from onnxplain.core.params import list_parameters
+from onnxplain.fills.nothing import Nothing
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def test_default_fill_is_the_one_of_the_methods_paper():
         ("rize", None, "method 'rize' is unknown; did you mean 'rise'"),
         ("rise-h", None, "did you mean 'rise-g'"),
         ("rise", "blurr", "fill 'blurr' is unknown; did you mean 'blur'"),
-        ("gradcam", None, "choose from .*lime, "),
+        ("gradcam", None, "did you mean 'grad-cam'"),
     ],
 )
 def test_unknown_names_get_a_suggestion(method: str, fill: str | None, text: str):
@@ -101,6 +102,16 @@ def test_unknown_names_get_a_suggestion(method: str, fill: str | None, text: str
 def test_wrong_parameter_gets_a_suggestion():
     with pytest.raises(ValueError, match="'n_mask' is unknown; did you mean 'n_masks'"):
         registry.make_method("rise", {"n_mask": 4})
+
+
+def test_methods_that_remove_nothing_take_no_fill():
+    choice = registry.choose_method_and_fill("grad-cam")
+    assert (choice.fill, choice.fill_name) == (Nothing(), "none")
+    assert "grad-cam-g" not in registry.GENERATIVE
+    with pytest.raises(ValueError, match="grad-cam removes nothing, so it takes no fill, got blur"):
+        registry.choose_method_and_fill("grad-cam", "blur")
+    with pytest.raises(ValueError, match="rise removes pixels, so it needs a fill, got none"):
+        registry.choose_method_and_fill("rise", "none")
 
 
 @pytest.mark.usefixtures("fresh_plugins")

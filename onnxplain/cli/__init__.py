@@ -24,7 +24,10 @@ from onnxplain.cli.terminal import TerminalFormatter, show
 from onnxplain.version import __version__
 
 DEBUG = "--debug"
-COMMANDS = ("explain", "evaluate", "compare", "merge", "inspect", "export-gradient", "zoo")
+COMMANDS = (
+    *("explain", "evaluate", "compare", "merge"),
+    *("inspect", "layers", "export-gradient", "zoo"),
+)
 
 
 class _Commands(click.Group):

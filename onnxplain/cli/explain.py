@@ -148,7 +148,7 @@ def command(
     with report_errors(arguments=True):
         plan = read_explain_plan(plan_file) if plan_file else ExplainPlan()
         chosen, implied = _choose_method(ctx, method, plan.method)
-        chosen_fill = _choose_fill(ctx, fill, plan.fill, implied, chosen.usual_fill, inpainter)
+        chosen_fill = _choose_fill(ctx, fill, plan.fill, implied, chosen, inpainter)
         check_folder(output)
         found = find_images(images, recursive=recursive)
     for failure in found.failures:
@@ -198,7 +198,7 @@ def _choose_fill(
     given: str | None,
     planned: Entry | None,
     implied: str | None,
-    usual: str,
+    method: Method,
     inpainter: str | None,
 ) -> Fill:
     """Return the fill of the command line, of the plan, of the method's name, or of its paper."""
@@ -208,8 +208,9 @@ def _choose_fill(
         raise ValueError(
             f"a method with -g has the fill {implied!r}, but {source} is {wanted.name}"
         )
-    wanted = wanted or Entry(implied or usual)
+    wanted = wanted or Entry(implied or method.usual_fill)
     name = wanted.name
+    registry.check_may_fill(method, name)
     description = get_inpainter_flags(ctx)
     if (inpainter or description) and name != Inpaint.name:
         raise ValueError(

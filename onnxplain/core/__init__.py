@@ -13,7 +13,7 @@ label, independent
 flow
     The generator of a method or metric: it yields queries and returns its value.
 query
-    What a flow yields: masks or images to score, or fills to make.
+    What a flow yields: masks or images to score, layers to look at, or fills to make.
 reply
     What the flow gets back: the scores, gradients or images that answer the whole query.
 fill
@@ -31,7 +31,16 @@ job
 outcome
     How a job ended: the values of its flows, or the error that stopped it, and the effort.
 settle
-    To decide whether a method uses gradients, where its parameters leave this open.
+    To decide whether a method uses gradients, where its parameters leave this open, and to find
+    the layers that it looks at.
+layer
+    A tensor inside a classifier that has values for a grid of positions.
+cut
+    A tensor through which alone the scores depend on the image.
+inside
+    The values of layers and the gradients of a score, as white-box methods want them.
+tail
+    The part of a classifier behind a layer.
 judge
     To compute the value that a metric gives a heatmap or a fill.
 """

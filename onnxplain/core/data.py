@@ -15,13 +15,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.params import describe_unknown
 
+F = TypeVar("F", np.float32, np.float64)
 Image: TypeAlias = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
 Images: TypeAlias = NDArray[np.float32]  # (N, H, W, 3)
 Mask: TypeAlias = NDArray[np.float32]  # (N, H, W) in [0, 1]; 1 removes
@@ -32,7 +33,7 @@ Size: TypeAlias = tuple[int, int]  # (rows, columns)
 Outputs: TypeAlias = Literal[
     "logits", "probabilities", "multilabel-logits", "multilabel-probabilities"
 ]
-ScoreKind: TypeAlias = Literal["probability", "log-odds", "logit"]
+ScoreKind: TypeAlias = Literal["probability", "log-odds", "logit", "raw", "contrast"]
 Fit: TypeAlias = Literal["crop", "stretch", "pad", "keep"]
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "area", "hamming", "lanczos"]
 Centre: TypeAlias = Literal["round", "floor"]
@@ -172,6 +173,65 @@ class Meaning:
 
 
 NO_MEANING = Meaning()
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A tensor inside a classifier that has values for a grid of positions.
+
+    Parameters
+    ----------
+    tensor : str
+        Its name in the model's file.
+    axes : str
+        A letter per axis: N images, C channels, H and W rows and columns, T tokens.
+    channels : int
+        Number of values per position.
+    grid : (rows, columns)
+        Number of positions.
+    prefix : int
+        Number of tokens in front of those of the grid, such as a class token.
+    is_cut : bool
+        Whether the scores depend on the image through this tensor alone.
+    note : str
+        Why it was chosen, where that is not obvious.
+    """
+
+    tensor: str
+    axes: str
+    channels: int
+    grid: Size
+    prefix: int = 0
+    is_cut: bool = True
+    note: str = field(default="", compare=False)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, rows and columns."""
+        return self.channels, *self.grid
+
+    def arrange(self, values: NDArray[F]) -> NDArray[F]:
+        """Bring values of this tensor, or gradients by it, into the order (N, C, rows, columns)."""
+        order = "NCT" if "T" in self.axes else "NCHW"
+        moved = values.transpose([self.axes.index(axis) for axis in order])
+        if "T" in self.axes:
+            moved = moved[:, :, self.prefix :].reshape(len(moved), *self.shape)
+        return moved
+
+    def restore(self, arranged: NDArray[F]) -> NDArray[F]:
+        """Bring values (N, C, rows, columns) back into the order of this tensor.
+
+        Raises
+        ------
+        ValueError
+            If the tensor has tokens besides those of the grid.
+        """
+        if self.prefix:
+            raise ValueError(f"{self.tensor} has {self.prefix} tokens besides those of its grid")
+        if "T" in self.axes:
+            arranged = arranged.reshape(*arranged.shape[:2], -1)
+        order = "NCT" if "T" in self.axes else "NCHW"
+        return np.ascontiguousarray(arranged.transpose([order.index(axis) for axis in self.axes]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,17 +6,19 @@ reply by ``send`` and returns its value; it knows no session, batch size, device
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias, TypeVar, runtime_checkable
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Attribution, Case, Images, ScoreKind, Size, make_rng
+from onnxplain.core.data import Attribution, Case, Images, Layer, ScoreKind, Size, make_rng
+from onnxplain.core.inside import Reduction, Tensors
 from onnxplain.core.protocols import Fill, Masks
 
 T = TypeVar("T")
+NO_FILL = "none"  # the usual fill of methods that remove nothing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +29,7 @@ class MaskQuery:
     ----------
     masks : Masks
         What to remove; 1 removes.
-    kind : {'probability', 'log-odds', 'logit'}
+    kind : {'probability', 'log-odds', 'logit', 'raw', 'contrast'}
         Which score of the target.
     fill : Fill, optional
         What stands in for removed pixels; the job's fill if not given.
@@ -61,15 +63,53 @@ class ImageQuery:
         As in `MaskQuery`.
     grad : bool
         Whether the reply should also hold d score / d image.
+    wants : Tensors, optional
+        What the reply should tell about the inside of the classifier. It then also decides the
+        score and whether the reply holds d score / d image, and `kind` and `grad` are ignored.
+    reduce : callable, optional
+        Makes something smaller of the values and gradients of each layer as soon as a batch has
+        run, so that those of many images need not be held: ``reduce(A, G)`` of (n, C, h, w)
+        returns (n, ...).
     """
 
     images: Images
     kind: ScoreKind = "probability"
     classes: bool = False
     grad: bool = False
+    wants: Tensors | None = None
+    reduce: Reduction | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TailQuery:
+    """A query for the score of the target if a layer had other values.
+
+    Only what is behind the layer runs, so a query costs little at late layers.
+
+    Parameters
+    ----------
+    layer : Layer
+        A cut: one through which alone the scores depend on the image.
+    n : int
+        Number of versions of the layer.
+    make : callable
+        ``make(start, stop)`` returns the versions from `start` to `stop`, float32 of shape
+        (stop - start, C, h, w), so that they never all fill memory.
+    kind, classes
+        As in `MaskQuery`.
+    """
+
+    layer: Layer
+    n: int
+    make: Callable[[int, int], NDArray[np.float32]]
+    kind: ScoreKind = "raw"
+    classes: bool = False
+
+    def __len__(self) -> int:
+        return self.n
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +131,7 @@ class FillQuery:
         return len(self.masks)
 
 
-Query: TypeAlias = MaskQuery | ImageQuery | FillQuery
+Query: TypeAlias = MaskQuery | ImageQuery | TailQuery | FillQuery
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,12 +148,19 @@ class Reply:
         d score / d image, if the query asked for it.
     images : (N, H, W, 3) ndarray of float32, optional
         The fills that a `FillQuery` asked for.
+    layers : tuple of ndarray
+        For each layer that the query wants, what its reduction made (N, ...). Without a
+        reduction: values and gradients (N, 2, C, h, w), or values alone (N, 1, C, h, w).
+    facts : mapping
+        What the record of a result should say about the inside of the classifier.
     """
 
     scores: NDArray[np.float64]
     classes: NDArray[np.float32] | None = None
     grads: Images | None = None
     images: Images | None = None
+    layers: tuple[NDArray[np.floating[Any]], ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 Flow: TypeAlias = Generator[Query, Reply, T]
@@ -124,12 +171,13 @@ class Method(Protocol):
 
     A method is `adaptive` if its queries depend on the replies it gets. A method that is not
     adaptive yields the same queries for every target of an image, so the targets share their
-    evaluations.
+    evaluations. Gradients are of one target, so methods that use them are adaptive.
     """
 
     name: ClassVar[str]
     adaptive: ClassVar[bool]
-    usual_fill: ClassVar[str]  # the name, in the registry, of the fill that its paper uses
+    # The name, in the registry, of the fill that its paper uses; `NO_FILL` if it removes nothing.
+    usual_fill: ClassVar[str]
 
     def evaluations(self, size: Size) -> int:
         """Return the number of images scored for a case of this size; the most, if adaptive."""
@@ -158,6 +206,30 @@ class ByGradient(Protocol):
 
     def settled(self, *, gradients: bool) -> Method:
         """Return the method with the use of gradients decided, if its parameters left it open."""
+        ...
+
+
+@runtime_checkable
+class WhiteBox(Protocol):
+    """A method that looks into the classifier: at gradients or at inner tensors."""
+
+    @property
+    def wants(self) -> Tensors:
+        """What its queries ask about the inside, so that it is known before the first one."""
+        ...
+
+
+@runtime_checkable
+class ByLayer(Protocol):
+    """A method that looks at layers, which the classifier finds by name."""
+
+    @property
+    def layer(self) -> str:
+        """The name of the layer or layers, such as ``last``."""
+        ...
+
+    def at(self, layers: tuple[Layer, ...]) -> Method:
+        """Return the method with its layers found."""
         ...
 
 

@@ -14,32 +14,57 @@ from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from onnxplain.core.data import Images, Mask, ScoreKind, Scores
+from onnxplain.core.data import Images, Layer, Mask, ScoreKind
 from onnxplain.core.errors import GradientUnusable, ModelError, ScoreError
-from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery, Query
+from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery, Query, TailQuery
+from onnxplain.core.inside import Array, Inside, Layered, Tensors
 from onnxplain.core.protocols import Classifier, Differentiable, Part
+from onnxplain.core.scores import RAW
 from onnxplain.engine.fillings import CachedFill
 from onnxplain.engine.slices import Effort, Filling, Slice, SliceAnswer, SliceFailure, SliceResult
 from onnxplain.masks.families import render_masks
 
 T = TypeVar("T")
+NO_LAYERS = "the method looks inside the classifier, and this one has no layers"
 
 
 class Call(NamedTuple):
     """The call that answers a slice: slices of the same call can share a batch."""
 
-    name: Literal["fill", "masked_scores", "scores", "score_grads"]
+    name: Literal["fill", "masked_scores", "scores", "score_grads", "look_inside", "run_tail"]
     kind: ScoreKind | None = None  # of the score that is differentiated
+    wants: Tensors | None = None
+    tail: Layer | None = None
 
 
-def choose_call(query: Query, filling: Filling | None) -> Call:
+def choose_call(query: Query, filling: Filling | None, classifier: Classifier) -> Call:
     """Choose the call that answers the slices of a query."""
     if isinstance(query, FillQuery):
         return Call("fill")
-    if isinstance(query, ImageQuery) and query.grad:
+    if isinstance(query, TailQuery):
+        return Call("run_tail", query.kind, tail=query.layer)
+    wants = _find_wants(query, classifier)
+    if wants is not None:
+        return Call("look_inside", wants=wants)
+    if isinstance(query, ImageQuery) and (query.grad or query.wants is not None):
         return Call("score_grads", query.kind)
     return Call("scores" if filling is None or filling.planes is None else "masked_scores")
+
+
+def _find_wants(query: MaskQuery | ImageQuery, classifier: Classifier) -> Tensors | None:
+    """Return what a query wants that only a look inside the classifier tells."""
+    asked = query.wants if isinstance(query, ImageQuery) else None
+    if asked is not None:
+        has_other_way = asked.is_plain_gradient and not isinstance(classifier, Layered)
+        return None if has_other_way else asked
+    # The scores of two classes may be those of a single logit.
+    is_hidden = classifier.outputs == "probabilities" or len(classifier.class_names) == 2
+    if query.kind in RAW and is_hidden and isinstance(classifier, Layered):
+        grad = isinstance(query, ImageQuery) and query.grad
+        return Tensors(score=query.kind, image=grad)
+    return None
 
 
 def answer_batch(
@@ -50,13 +75,15 @@ def answer_batch(
 ) -> list[SliceResult]:
     """Answer slices of the same call, in order; hold `turn` while the classifier computes."""
     began = time.perf_counter()
-    call = choose_call(batch[0].query, batch[0].filling)
+    call = choose_call(batch[0].query, batch[0].filling, classifier)
     if call.name == "fill":
         results = _answer_fills(batch)
+    elif call.name == "run_tail":
+        results = _run_tails(classifier, call, batch, turn)
     elif call.name == "masked_scores":
         results = _score_masks(classifier, batch, turn)
     else:
-        results = _score_images(classifier, gradients, batch, turn)
+        results = _score_images(classifier, gradients, call, batch, turn)
     return _share_time(batch, results, time.perf_counter() - began)
 
 
@@ -68,6 +95,37 @@ def _answer_fills(batch: Sequence[Slice]) -> list[SliceResult]:
     return [results[piece] for piece in batch]
 
 
+def _run_tails(
+    classifier: Classifier, call: Call, batch: Sequence[Slice], turn: AbstractContextManager[Any]
+) -> list[SliceResult]:
+    """Score slices of `TailQuery`: what is behind a layer runs on the values that they make."""
+    assert call.tail is not None
+    assert call.kind is not None
+    made, results = _prepare(batch, _make_values)
+    ready = list(made)
+    if ready and not isinstance(classifier, Layered):
+        return [SliceFailure(ModelError(NO_LAYERS))] * len(batch)
+    if ready and isinstance(classifier, Layered):
+        values = np.concatenate(list(made.values()))
+        try:
+            with turn:
+                inside = classifier.run_tail(call.tail, values, call.kind)
+        except ModelError as fault:
+            return [SliceFailure(fault)] * len(batch)
+        results.update(zip(ready, _split_rows(ready, inside), strict=True))
+    return [results[piece] for piece in batch]
+
+
+def _make_values(piece: Slice) -> Array:
+    """Return the values of a layer that a slice asks about."""
+    assert isinstance(piece.query, TailQuery)
+    values = piece.query.make(piece.start, piece.stop)
+    expected = (len(piece), *piece.query.layer.shape)
+    if values.shape != expected:
+        raise ValueError(f"values of a layer have the shape {expected}, got {values.shape}")
+    return values.astype(np.float32, copy=False)
+
+
 def _score_masks(
     classifier: Classifier, batch: Sequence[Slice], turn: AbstractContextManager[Any]
 ) -> list[SliceResult]:
@@ -75,7 +133,7 @@ def _score_masks(
     parts = [_make_part(piece) for piece in batch]
     try:
         with turn:
-            return _split_rows(batch, raw=classifier.masked_scores(parts))
+            return _split_rows(batch, Inside(classifier.masked_scores(parts)))
     except Exception:
         # Masks may be plugins: if some cannot be rendered, score the other slices again.
         rendered, results = _prepare(batch, _render)
@@ -90,6 +148,7 @@ def _score_masks(
 def _score_images(
     classifier: Classifier,
     gradients: Differentiable | None,
+    call: Call,
     batch: Sequence[Slice],
     turn: AbstractContextManager[Any],
 ) -> list[SliceResult]:
@@ -98,7 +157,7 @@ def _score_images(
     if composed:
         images = np.concatenate([images for images, _ in composed.values()])
         with turn:
-            scored = _call_classifier(classifier, gradients, list(composed), images)
+            scored = _call_classifier(classifier, gradients, call, list(composed), images)
         for result, (piece, (_, effort)) in zip(scored, composed.items(), strict=True):
             results[piece] = _set_effort(result, effort)
     return [results[piece] for piece in batch]
@@ -107,27 +166,51 @@ def _score_images(
 def _call_classifier(
     classifier: Classifier,
     gradients: Differentiable | None,
+    call: Call,
     pieces: Sequence[Slice],
     images: Images,
 ) -> list[SliceResult]:
-    """Score the images of some slices, with gradients if their queries ask for them."""
-    query = pieces[0].query
-    if not isinstance(query, ImageQuery) or not query.grad:
-        return _split_rows(pieces, raw=classifier.scores(images))
-    if gradients is None:
+    """Score the images of some slices, with gradients and layers if their queries want them."""
+    if call.name == "scores":
+        return _split_rows(pieces, Inside(classifier.scores(images)))
+    targets = np.repeat([piece.case.target for piece in pieces], [len(piece) for piece in pieces])
+    if call.wants is None and gradients is None:
         error = ModelError("the method asks for gradients and this classifier has none")
         return [SliceFailure(error)] * len(pieces)
-    targets = np.repeat([piece.case.target for piece in pieces], [len(piece) for piece in pieces])
     try:
-        raw, grads = gradients.score_grads(images, targets, query.kind)
+        inside = _look_inside(classifier, gradients, call, images, targets)
+    except ModelError as fault:
+        if call.wants is None:
+            raise
+        return [SliceFailure(fault)] * len(pieces)
     except ScoreError as fault:
         if len(pieces) == 1:
             return [SliceFailure(GradientUnusable(f"{pieces[0].case.name}: {fault}"))]
         # A single image may be at fault: ask for each slice alone.
         ends = np.cumsum([len(piece) for piece in pieces])[:-1]
         alone = zip(pieces, np.split(images, ends), strict=True)
-        return [_call_classifier(classifier, gradients, [piece], part)[0] for piece, part in alone]
-    return _split_rows(pieces, raw=raw, grads=grads)
+        return [
+            _call_classifier(classifier, gradients, call, [piece], part)[0] for piece, part in alone
+        ]
+    return _split_rows(pieces, inside)
+
+
+def _look_inside(
+    classifier: Classifier,
+    gradients: Differentiable | None,
+    call: Call,
+    images: Images,
+    targets: NDArray[np.int64],
+) -> Inside:
+    """Return what a call wants about the inside, or the plain gradient by the image."""
+    if call.wants is None:
+        assert gradients is not None
+        assert call.kind is not None
+        scores, grads = gradients.score_grads(images, targets, call.kind)
+        return Inside(scores, grads=grads)
+    if not isinstance(classifier, Layered):
+        raise ModelError(NO_LAYERS)
+    return classifier.look_inside(images, targets, call.wants)
 
 
 def _prepare(
@@ -163,7 +246,7 @@ def _make_images(piece: Slice) -> tuple[Images, Effort]:
 
 
 def _render(piece: Slice) -> Mask:
-    assert not isinstance(piece.query, ImageQuery)
+    assert isinstance(piece.query, MaskQuery | FillQuery)
     return render_masks(piece.query.masks, piece.start, piece.stop)
 
 
@@ -177,17 +260,38 @@ def _fill_masks(piece: Slice, masks: Mask) -> tuple[Images, Effort]:
     return filled.images, Effort(filled.n_made, filled.seconds)
 
 
-def _split_rows(
-    pieces: Sequence[Slice], *, raw: Scores, grads: Images | None = None
-) -> list[SliceResult]:
-    """Give every slice its rows of the scores and gradients."""
-    answers: list[SliceResult] = []
+def _split_rows(pieces: Sequence[Slice], inside: Inside) -> list[SliceResult]:
+    """Give every slice its rows of the scores and gradients, and of the layers reduced."""
+    results: dict[Slice, SliceResult] = {}
     row = 0
     for piece in pieces:
         rows = slice(row, row + len(piece))
-        answers.append(SliceAnswer(raw[rows], None if grads is None else grads[rows]))
+        try:
+            results[piece] = _take_rows(piece, inside, rows)
+        except Exception as error:  # a reduction may be a plugin's
+            results[piece] = SliceFailure(error)
         row += len(piece)
-    return answers
+    return [results[piece] for piece in pieces]
+
+
+def _take_rows(piece: Slice, inside: Inside, rows: slice) -> SliceAnswer:
+    chosen = piece.query.reduce if isinstance(piece.query, ImageQuery) else None
+    reduce = chosen or keep_all
+    return SliceAnswer(
+        inside.scores[rows],
+        None if inside.grads is None else inside.grads[rows],
+        logits=None if inside.logits is None else inside.logits[rows],
+        layers=tuple(
+            reduce(values[rows], None if grads is None else grads[rows])
+            for values, grads in inside.layers
+        ),
+        facts=inside.facts,
+    )
+
+
+def keep_all(values: Array, grads: Array | None) -> Array:
+    """Reduce nothing: return values and gradients (N, 2, C, h, w), or values (N, 1, C, h, w)."""
+    return np.stack([values] if grads is None else [values, grads], axis=1)
 
 
 def _share_time(

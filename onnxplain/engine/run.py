@@ -157,7 +157,7 @@ def _form_batch(classifier: Classifier, running: Sequence[RunningJob[T]]) -> lis
     jobs_by_call: dict[Call, list[RunningJob[T]]] = {}
     for job in running:
         if job.open_query is not None and job.n_waiting:
-            call = choose_call(job.open_query.query, job.open_query.filling)
+            call = choose_call(job.open_query.query, job.open_query.filling, classifier)
             jobs_by_call.setdefault(call, []).append(job)
     chosen = max(jobs_by_call.values(), key=_count_waiting, default=[])
     share = -(-_count_waiting(chosen) // classifier.workers)

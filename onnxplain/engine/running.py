@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Case, Images, Outputs, make_rng
 from onnxplain.core.errors import GradientUnusable, ScoreError
-from onnxplain.core.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply
+from onnxplain.core.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply, TailQuery
 from onnxplain.core.protocols import Classifier, Fill, Prepared
 from onnxplain.core.scores import compute_target_scores, find_fault, to_probabilities
 from onnxplain.engine.fillings import FillingCache
@@ -23,6 +23,7 @@ from onnxplain.masks.families import ArrayMasks
 
 T = TypeVar("T")
 
+LOGITS: Outputs = "logits"
 _MAX_FILLINGS = 4  # kept per job, as a method may ask for a new fill in every step
 
 
@@ -34,11 +35,13 @@ class OpenQuery:
     """
 
     query: Query
-    filling: Filling | None  # None for an ImageQuery
+    filling: Filling | None  # None where nothing is filled
     scores: NDArray[np.float64]  # (cases, items)
     classes: NDArray[np.float32] | None = None
     grads: Images | None = None
     images: Images | None = None
+    layers: tuple[NDArray[np.floating[Any]], ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
     n_taken: int = 0  # items that were put into batches
     n_answered: int = 0
 
@@ -64,11 +67,10 @@ class OpenQuery:
         """Store the answer to one slice."""
         rows = slice(piece.start, piece.stop)
         if answer.raw is not None and not isinstance(self.query, FillQuery):
-            kind = self.query.kind
+            kind, logits = self.query.kind, answer.logits
+            raw, held = (answer.raw, outputs) if logits is None else (logits, LOGITS)
             for scores, case in zip(self.scores, cases, strict=True):
-                scores[rows] = compute_target_scores(
-                    answer.raw, case.target, outputs=outputs, kind=kind
-                )
+                scores[rows] = compute_target_scores(raw, case.target, outputs=held, kind=kind)
             if self.query.classes:
                 probabilities = to_probabilities(answer.raw, outputs)
                 self.classes = self._store(self.classes, rows, probabilities)
@@ -76,15 +78,25 @@ class OpenQuery:
             self.grads = self._store(self.grads, rows, answer.grads)
         if answer.images is not None:
             self.images = self._store(self.images, rows, answer.images)
+        if answer.layers:
+            stored = self.layers or (None,) * len(answer.layers)
+            self.layers = tuple(
+                self._store(before, rows, values)
+                for before, values in zip(stored, answer.layers, strict=True)
+            )
+        self.facts = answer.facts or self.facts
         self.n_answered += len(piece)
 
     def make_replies(self) -> list[Reply]:
         """Make one reply per case."""
-        return [Reply(scores, self.classes, self.grads, self.images) for scores in self.scores]
+        return [
+            Reply(scores, self.classes, self.grads, self.images, self.layers, self.facts)
+            for scores in self.scores
+        ]
 
     def _store(
-        self, stored: NDArray[np.float32] | None, rows: slice, values: NDArray[np.floating]
-    ) -> NDArray[np.float32]:
+        self, stored: NDArray[Any] | None, rows: slice, values: NDArray[np.floating[Any]]
+    ) -> NDArray[Any]:
         if stored is None:
             stored = np.empty((len(self.query), *values.shape[1:]), np.float32)
         stored[rows] = values
@@ -166,7 +178,9 @@ class RunningJob(Generic[T]):
 
     def _open(self, query: Query) -> OpenQuery:
         query = normalise_query(query, self.job.cases[0])
-        filling = None if isinstance(query, ImageQuery) else self._get_filling(query)
+        filling = None
+        if isinstance(query, MaskQuery | FillQuery):
+            filling = self._get_filling(query)
         return OpenQuery(query, filling, np.empty((len(self.job.cases), len(query))))
 
     def _get_filling(self, query: MaskQuery | FillQuery) -> Filling:
@@ -208,9 +222,10 @@ def normalise_query(query: Query, case: Case) -> Query:
         If it is not a query, is empty, or its masks or images do not have the case's size.
     """
     rows, columns = case.size
-    if not isinstance(query, MaskQuery | ImageQuery | FillQuery):
+    if not isinstance(query, Query):
         raise TypeError(
-            f"a method yields a MaskQuery, an ImageQuery or a FillQuery, got {type(query).__name__}"
+            f"a method yields a MaskQuery, an ImageQuery, a TailQuery or a FillQuery, got "
+            f"{type(query).__name__}"
         )
     if not len(query):
         raise ValueError(f"a {type(query).__name__} needs at least one mask or image, got none")
@@ -221,7 +236,10 @@ def normalise_query(query: Query, case: Case) -> Query:
                 f"an ImageQuery asks for images of the case's size, (N, {rows}, {columns}, 3), got "
                 f"{shape}"
             )
-        return replace(query, images=query.images.astype(np.float32, copy=False))
+        kind = query.kind if query.wants is None else query.wants.score
+        return replace(query, images=query.images.astype(np.float32, copy=False), kind=kind)
+    if isinstance(query, TailQuery):
+        return query
     if query.fill is not None and not hasattr(query.fill, "prepare"):
         raise TypeError(f"the fill of a query is a Fill, such as Blur(), got {query.fill!r}")
     if isinstance(query.masks, np.ndarray):

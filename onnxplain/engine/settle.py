@@ -1,4 +1,4 @@
-"""Decide whether methods use gradients, where this is open, and make their defaults fit."""
+"""Decide whether methods use gradients, find their layers, and make their defaults fit."""
 
 from __future__ import annotations
 
@@ -7,11 +7,25 @@ from collections.abc import Sequence
 
 from onnxplain.core.data import Size
 from onnxplain.core.errors import ModelError
-from onnxplain.core.flow import ByGradient, BySize, Method, advise_scores_alone
-from onnxplain.core.params import get_values
+from onnxplain.core.flow import (
+    ByGradient,
+    ByLayer,
+    BySize,
+    Method,
+    WhiteBox,
+    advise_scores_alone,
+)
+from onnxplain.core.inside import Layered
+from onnxplain.core.params import build, get_values
 from onnxplain.core.protocols import Classifier, Differentiable
+from onnxplain.registry import get_methods
 
 log = logging.getLogger(__name__)
+
+NOT_LAYERED = (
+    "looks inside the classifier, and this one has no layers that can be seen; load an ONNX file "
+    "with onnxplain.load, or choose a method of scores alone, such as rise"
+)
 
 
 def settle_method(method: Method, classifier: Classifier) -> tuple[Method, Differentiable | None]:
@@ -47,15 +61,18 @@ def settle_methods(
 ) -> tuple[list[Method], Differentiable | None]:
     """Settle methods that explain the same classifier; make its gradients once.
 
+    Methods that look at layers get theirs, and what white-box methods want is made ready.
+
     Raises
     ------
     ModelError
-        If the classifier has no gradients and a method needs them.
+        If the classifier has no gradients or layers and a method needs them.
     """
+    placed = [_find_layers(method, classifier) for method in methods]
+    gradients = _prepare_inside(placed, classifier)
     wanting = [
-        method for method in methods if isinstance(method, ByGradient) and method.wants_gradients
+        method for method in placed if isinstance(method, ByGradient) and method.wants_gradients
     ]
-    gradients = None
     if wanting:
         try:
             gradients = classifier.gradients()
@@ -69,6 +86,48 @@ def settle_methods(
         method.settled(gradients=gradients is not None)
         if isinstance(method, ByGradient)
         else method
-        for method in methods
+        for method in placed
     ]
     return settled, gradients
+
+
+def _find_layers(method: Method, classifier: Classifier) -> Method:
+    """Return a method with its layers found, if it looks at any."""
+    if not isinstance(method, ByLayer):
+        return method
+    if not isinstance(classifier, Layered):
+        raise ModelError(f"{method.name} {NOT_LAYERED}")
+    return method.at(classifier.find_layers(method.layer))
+
+
+def _prepare_inside(methods: Sequence[Method], classifier: Classifier) -> Differentiable | None:
+    """Make ready what white-box methods want; return the gradients by the image alone."""
+    gradients = None
+    for method in methods:
+        if not isinstance(method, WhiteBox):
+            continue
+        wants = method.wants
+        if not isinstance(classifier, Layered) and not wants.is_plain_gradient:
+            raise ModelError(f"{method.name} {NOT_LAYERED}")
+        try:
+            if isinstance(classifier, Layered):
+                classifier.prepare_inside(wants)
+            else:
+                gradients = classifier.gradients()
+        except ModelError as error:
+            advice = f"; {advise_without_gradients()}" if wants.differentiates else ""
+            raise type(error)(f"{method.name}: {error}{advice}") from error
+    return gradients
+
+
+def advise_without_gradients() -> str:
+    """Return advice on methods that run where there are no gradients."""
+    known = {name: build(cls, {}) for name, cls in get_methods().items()}
+    # Before its layers are found, a method does not differentiate by any.
+    inner = [
+        name
+        for name, method in known.items()
+        if isinstance(method, WhiteBox) and not (method.wants.image or method.wants.gradients)
+    ]
+    outer = [name for name, method in known.items() if not isinstance(method, WhiteBox)]
+    return f"methods that need no gradients: {', '.join((*inner, *outer))}"

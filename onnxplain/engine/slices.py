@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from onnxplain.core.data import Case, Image, Images, Scores
 from onnxplain.core.flow import Query
@@ -69,6 +73,9 @@ class SliceAnswer:
     raw: Scores | None = None  # (n, K)
     grads: Images | None = None  # (n, H, W, 3)
     images: Images | None = None  # (n, H, W, 3)
+    logits: Scores | None = None  # (n, K), if the score is one of the logits
+    layers: tuple[NDArray[np.floating[Any]], ...] = ()  # (n, ...) of each layer
+    facts: Mapping[str, Any] = field(default_factory=dict)
     effort: Effort = field(default_factory=Effort)
 
 

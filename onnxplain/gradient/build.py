@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto
+from onnx import ModelProto, helper
 
 from onnxplain.core.data import ScoreKind
+from onnxplain.core.inside import RuleTable
 from onnxplain.core.spec import Head
+from onnxplain.gradient.cuts import find_region
 from onnxplain.gradient.declare import declare_shapes
 from onnxplain.gradient.facts import Facts, Feeds, Measure, measure_facts, read_real_type
 from onnxplain.gradient.heads import SCORE, TARGET, add_head
@@ -21,9 +25,12 @@ from onnxplain.gradient.paths import find_dependents, list_nodes_back_from, list
 from onnxplain.gradient.prepare import has_halves, prepare, store_as_halves
 from onnxplain.gradient.refusal import ADVICE, GradientError, Refusal, check_names_are_free
 from onnxplain.gradient.rules import load_installed_rules
+from onnxplain.gradient.rulesets import apply_table
 from onnxplain.gradient.tape import Grads, Rule, Tape
 from onnxplain.graph.names import collect_tensor_names
 from onnxplain.graph.writer import GraphWriter
+
+NOTES = "onnxplain.notes"  # key of a gradient graph's metadata
 
 
 def gradient_name(tensor: str) -> str:
@@ -43,13 +50,20 @@ class GradientRequest:
         What `output` holds, as ``head`` of `onnxplain.core.spec.ModelSpec`.
     scale : (scale, zero_point)
         As ``output_scale`` of `onnxplain.core.spec.ModelSpec`.
-    kind : {'probability', 'logit', 'log-odds'}
+    kind : {'probability', 'logit', 'log-odds', 'raw', 'contrast'}
         The score of the target that is differentiated.
     tensors : tuple of str
         Inner tensors to output together with their gradients.
     mask : CoarseMask, optional
         A mask that composes the image with a fill. Its gradient then takes the place of the
         image's, and the inputs `mask` and `fill` are added (see `add_mask`).
+    image : bool
+        Whether the gradient by the image, or by the mask, is wanted. Without it, the walk ends
+        at the tensors.
+    reads : tuple of str
+        Inner tensors to output without gradients.
+    rules : RuleTable, optional
+        Rules that replace the gradient's own (see `onnxplain.gradient.rulesets`).
     """
 
     input: str
@@ -59,11 +73,19 @@ class GradientRequest:
     kind: ScoreKind = "probability"
     tensors: tuple[str, ...] = ()
     mask: CoarseMask | None = None
+    image: bool = True
+    reads: tuple[str, ...] = ()
+    rules: RuleTable | None = None
 
     @property
     def source(self) -> str:
-        """The input whose gradient is wanted."""
+        """The input that the image's gradient is by."""
         return MASK if self.mask else self.input
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The tensors whose gradients are wanted."""
+        return (self.source, *self.tensors) if self.image else self.tensors
 
 
 def build_gradient(
@@ -89,7 +111,8 @@ def build_gradient(
         for a model of dynamic batch size; one feed for a model of fixed batch size, which the
         input then declares.
     rules : mapping of Rule, optional
-        Rules by operator; the project's and the installed rules if not given.
+        Rules by operator; the project's and the installed rules if not given. A rule table
+        of the request changes them.
 
     Returns
     -------
@@ -97,6 +120,7 @@ def build_gradient(
         Inputs: the model's and ``target``, (N,) int64. Outputs: the model's scores,
         ``target_score`` (N,), the gradient of the source under `gradient_name`, and each of
         `request.tensors` with its gradient. A row's gradient is that of its own score alone.
+        What a rule table noted stands in the metadata `NOTES`, as JSON.
 
     Raises
     ------
@@ -119,7 +143,7 @@ def build_gradient(
         scale=request.scale,
         dtype=dtype,
     )
-    _add_outputs(prepared.graph, request.tensors)
+    _add_outputs(prepared.graph, (*request.tensors, *request.reads))
     # Folding a scale into a weight of 16 bits would widen it; the runtime does so on loading.
     halves = has_halves(model)
     folded = ModelProto.FromString(measure.fold(prepared.SerializeToString(), merge=not halves))
@@ -127,12 +151,26 @@ def build_gradient(
     targets = [np.zeros(feeds[request.source].shape[0], np.int64) for feeds in examples]
     batches = [{**feeds, TARGET: row} for feeds, row in zip(examples, targets, strict=True)]
     facts = measure_facts(folded, measure, batches, dtype)
-    gradient = differentiate(
-        folded, facts, score=SCORE, sources=(request.source, *request.tensors), rules=rules
-    )
+    rules = load_installed_rules() if rules is None else rules
+    notes: dict[str, Any] = {}
+    if request.rules is not None:
+        region = find_region(folded.graph, request.source, SCORE)
+        rules, notes = apply_table(request.rules, rules, region)
+    gradient = differentiate(folded, facts, score=SCORE, sources=request.sources, rules=rules)
+    if notes:
+        helper.set_model_props(gradient, {NOTES: json.dumps(notes)})
     if halves:
         store_as_halves(gradient)
     return gradient
+
+
+def read_notes(model: bytes) -> dict[str, Any]:
+    """Return what a rule table noted in a gradient graph, for the record of a result."""
+    entries = ModelProto.FromString(model).metadata_props
+    notes: dict[str, Any] = json.loads(
+        next((entry.value for entry in entries if entry.key == NOTES), "{}")
+    )
+    return notes
 
 
 def differentiate(
@@ -231,10 +269,10 @@ def _assemble(
 
 
 def _check_names(graph: onnx.GraphProto, request: GradientRequest) -> None:
-    gradients = map(gradient_name, (request.source, *request.tensors))
+    gradients = map(gradient_name, request.sources)
     check_names_are_free(collect_tensor_names(graph), (TARGET, SCORE, *gradients))
     computed = {name for node in graph.node for name in node.output}
-    for name in request.tensors:
+    for name in (*request.tensors, *request.reads):
         if name not in computed:
             raise GradientError(f"the model computes no tensor named {name!r}")
 

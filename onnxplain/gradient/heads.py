@@ -6,6 +6,8 @@ score          model gives logits z                        model gives probabili
 probability    ``softmax(z)_t``                            ``p_t``
 logit          ``z_t``                                     ``log p_t``
 log-odds       ``z_t - logsumexp(z_others)``               ``log p_t - log(1 - p_t)``
+raw            ``z_t``                                     ``z_t``, in front of the softmax
+contrast       ``z_t`` less that of similar classes        the same, in front of the softmax
 =============  ==========================================  =============================
 
 and of independent labels
@@ -17,9 +19,10 @@ log-odds       ``z_t``                                     ``log p_t - log(1 - p
 =============  ==========================================  =============================
 
 These are the scores of `onnxplain.core.scores`. If the model ends in a softmax or sigmoid,
-apart from nodes that only reshape its result, the last column is computed from the logits
+apart from nodes that only reshape or store its result, the last column is computed from the logits
 before it, without loss where p is near 0 or 1. Other probabilities are clipped to
-[1e-7, 1 - 1e-7] for logit and log-odds, and have no gradient outside.
+[1e-7, 1 - 1e-7] for logit and log-odds, and have no gradient outside; raw and contrast are
+refused for them. A single logit z, or sigmoid, has the raw scores -z and z.
 """
 
 from __future__ import annotations
@@ -31,14 +34,16 @@ import numpy as np
 import onnx
 
 from onnxplain.core.data import ScoreKind
-from onnxplain.core.scores import SMALLEST_PROBABILITY, is_multilabel
+from onnxplain.core.scores import NO_CONTRAST, RAW, RIVALS, SMALLEST_PROBABILITY, is_multilabel
 from onnxplain.core.spec import OUTPUTS, Head
 from onnxplain.gradient.node import read_attributes
 from onnxplain.gradient.prepare import read_opset
+from onnxplain.gradient.refusal import GradientError
 from onnxplain.graph.writer import GraphWriter
 
 TARGET, SCORE = "target", "target_score"
-SHAPING = {"Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze"}
+SHAPING = {"Flatten", "Reshape", "Squeeze", "Unsqueeze"}
+STORING = {"Cast", "DequantizeLinear", "Dropout", "Identity", "QuantizeLinear"}
 FAR = 1e30  # subtracted from the target's logit, so that only the others count in a logsumexp
 
 
@@ -59,7 +64,7 @@ def add_head(
         Changed in place; of its outputs it keeps only `output`.
     output : str
         Name of its scores: (N, K), perhaps with further axes of length 1 at the end, or (N,).
-    kind : {'probability', 'logit', 'log-odds'}
+    kind : {'probability', 'logit', 'log-odds', 'raw', 'contrast'}
         The score.
     head : str
         What `output` holds, as ``head`` of `onnxplain.core.spec.ModelSpec`.
@@ -67,6 +72,11 @@ def add_head(
         As ``output_scale`` of `onnxplain.core.spec.ModelSpec`.
     dtype : dtype
         Type of the output.
+
+    Raises
+    ------
+    GradientError
+        If the score is one of the logits, and the model computes none.
     """
     graph = model.graph
     writer = _HeadWriter(model, dtype)
@@ -76,7 +86,9 @@ def add_head(
         scores = writer.op("Mul", less, writer.real(scale[0]))
     outputs = OUTPUTS[head]
     multilabel = is_multilabel(outputs)
-    if outputs in ("logits", "multilabel-logits"):
+    if kind in RAW:
+        score = _score_raw(writer, find_logits(model, output, head) or scores, head, kind)
+    elif outputs in ("logits", "multilabel-logits"):
         z = _write_logits(writer, scores, head)
         score = _score_logits(writer, z, kind, multilabel=multilabel)
     elif end is not None:
@@ -99,13 +111,13 @@ def add_head(
 def _find_end(model: onnx.ModelProto, output: str, head: Head) -> onnx.NodeProto | None:
     """Return the softmax over the classes, or the sigmoid, that a model ends in, if any.
 
-    Nodes that only reshape its result may follow it, if that result is known to hold one row
-    of classes per image.
+    Nodes that only reshape its result, or store it in another type, may follow it, if that
+    result is known to hold one row of classes per image.
     """
     makers = {name: node for node in model.graph.node for name in node.output}
     node, is_shaped = makers.get(output), False
-    while node is not None and node.op_type in SHAPING:
-        is_shaped = is_shaped or node.op_type != "Identity"
+    while node is not None and node.op_type in SHAPING | STORING:
+        is_shaped = is_shaped or node.op_type in SHAPING
         node = makers.get(node.input[0])
     wanted = "Sigmoid" if head in ("probability", "multilabel-probabilities") else "Softmax"
     if node is None or node.op_type != wanted:
@@ -124,6 +136,37 @@ def _find_end(model: onnx.ModelProto, output: str, head: Head) -> onnx.NodeProto
         return None
     is_over_all = node.op_type == "Sigmoid" or (axis % len(inner) and inner[axis] == classes)
     return node if is_over_all else None
+
+
+def find_logits(model: onnx.ModelProto, output: str, head: Head) -> str | None:
+    """Return the tensor in front of the final softmax or sigmoid; None if `output` has the logits.
+
+    Raises
+    ------
+    GradientError
+        If the model returns probabilities of another origin.
+    """
+    if OUTPUTS[head] in ("logits", "multilabel-logits"):
+        return None
+    end = _find_end(model, output, head)
+    if end is None:
+        makers = {name: node.op_type for node in model.graph.node for name in node.output}
+        raise GradientError(
+            f"the scores 'raw' and 'contrast' are of the logits in front of a final softmax or "
+            f"sigmoid, and the output {output!r} comes from {makers.get(output, 'no node')}; "
+            f"choose the score logit, log-odds or probability"
+        )
+    return str(end.input[0])
+
+
+def _score_raw(writer: _HeadWriter, z: str, head: Head, kind: ScoreKind) -> str:
+    if kind == "contrast" and is_multilabel(OUTPUTS[head]):
+        raise GradientError(NO_CONTRAST)
+    z = writer.op("Flatten", z, axis=1)
+    if head in ("probability", "logit"):
+        z = writer.op("Concat", writer.op("Neg", z), z, axis=1)
+    own = writer.pick_target(z)
+    return own if kind == "raw" else writer.op("Sub", own, writer.average_rivals(z))
 
 
 def _write_logits(writer: _HeadWriter, z: str, head: Head) -> str:
@@ -197,3 +240,25 @@ class _HeadWriter:
         if self._opset < 18:
             return self.op("ReduceLogSumExp", a, axes=[1], keepdims=0)
         return self.op("ReduceLogSumExp", a, self.ints([1]), keepdims=0)
+
+    def average_rivals(self, z: str) -> str:
+        """Write the mean logit of the classes nearest to the target, weighted by probability.
+
+        No gradient passes the choice of the classes.
+        """
+        one_hot = self.one_hot(z)
+        own = self.op("ReduceSum", self.op("Mul", z, one_hot), self.ints([1]), keepdims=1)
+        distance = self.op("Abs", self.op("Sub", z, own))
+        apart = self.op("Add", distance, self.op("Mul", one_hot, self.real(FAR)))
+        width = self.op("Sub", self.op("Gather", self.op("Shape", z), self.ints([1])), self.ints(1))
+        count = self.op("Min", width, self.ints(RIVALS))
+        _, nearest = self.base.ops("TopK", [apart, count], 2, axis=1, largest=0)
+        classes = self.op("Gather", self.op("Shape", z), self.ints(1))
+        values = self.base.store(np.array([0, 1], self._dtype))
+        chosen = self.op("OneHot", nearest, classes, values, axis=1)  # (N, K, rivals)
+        is_rival = self.op("ReduceSum", chosen, self.ints([2]), keepdims=0)
+        p = self.op("Mul", self.op("Softmax", z, axis=1), is_rival)
+        total = self.op("ReduceSum", p, self.ints([1]), keepdims=0)
+        return self.op(
+            "Div", self.op("ReduceSum", self.op("Mul", p, z), self.ints([1]), keepdims=0), total
+        )

@@ -1,5 +1,15 @@
 """Explanation methods, one paper per file, in folders by what they ask of the model."""
 
+from onnxplain.methods.gradients.gradient import Gradient
+from onnxplain.methods.layers.cams import (
+    GradCAM,
+    GradCAMElementwise,
+    GradCAMPlusPlus,
+    HiResCAM,
+    LayerCAM,
+    LinearApprox,
+    XGradCAM,
+)
 from onnxplain.methods.masks.fido import FIDO
 from onnxplain.methods.masks.mp import MP
 from onnxplain.methods.masks.mp2.mp2 import MP2
@@ -7,4 +17,19 @@ from onnxplain.methods.scores.lime import LIME
 from onnxplain.methods.scores.rise import RISE
 from onnxplain.methods.scores.sp import SP
 
-__all__ = ["FIDO", "LIME", "MP", "MP2", "RISE", "SP"]
+__all__ = [
+    "FIDO",
+    "LIME",
+    "MP",
+    "MP2",
+    "RISE",
+    "SP",
+    "GradCAM",
+    "GradCAMElementwise",
+    "GradCAMPlusPlus",
+    "Gradient",
+    "HiResCAM",
+    "LayerCAM",
+    "LinearApprox",
+    "XGradCAM",
+]

@@ -5,10 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
-from onnxplain.core.data import Image, Images, Outputs, Preprocessing, Scores, Size
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxplain.core.data import (
+    Image,
+    Images,
+    Layer,
+    Outputs,
+    Preprocessing,
+    ScoreKind,
+    Scores,
+    Size,
+)
 from onnxplain.core.errors import ModelError
+from onnxplain.core.inside import Inside, Tensors
 from onnxplain.core.protocols import Differentiable, Part
 from onnxplain.core.spec import OUTPUTS, ModelSpec
 from onnxplain.image import MAX_PIXELS
@@ -21,6 +34,9 @@ from onnxplain.runtime.ort import get_ort_version
 from onnxplain.runtime.runner import Runner
 from onnxplain.runtime.session import Session
 from onnxplain.subjects import ClassScore, ImageSource, predict_classes
+
+if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
+    from onnxplain.runtime.gradient import ModelInside
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +67,8 @@ class OnnxClassifier:
         Calls side by side.
     on_fall : callable
         Called with the new batch size when memory has run out.
-    differentiate : callable
-        Returns the classifier's gradients for a batch size.
+    open_inside : callable
+        Returns the classifier's inside for a batch size.
     composer : Composer
         Composes masks with an image, on the host or on the session's device.
     """
@@ -67,7 +83,7 @@ class OnnxClassifier:
         batch_size: int,
         workers: int,
         on_fall: Callable[[int], None],
-        differentiate: Callable[[int], Differentiable],
+        open_inside: Callable[[int], ModelInside],
         composer: Composer,
     ) -> None:
         self.spec = spec
@@ -76,9 +92,10 @@ class OnnxClassifier:
         self._identity = identity
         self._session = session
         self._composer = composer
-        self._differentiate = differentiate
+        self._open_inside = open_inside
+        self._opened: ModelInside | None = None
         self._gradients: Differentiable | ModelError | None = None
-        self._differentiating = threading.Lock()
+        self._differentiating = threading.RLock()
         self._runner = Runner(
             session, spec, batch_size, fixed=batch.fixed is not None, on_fall=on_fall
         )
@@ -196,13 +213,65 @@ class OnnxClassifier:
         with self._differentiating:
             if self._gradients is None:
                 try:
-                    self._gradients = self._differentiate(self._runner.batch_size)
+                    self._gradients = _differentiate(self._inside)
                 except ModelError as error:  # finding out takes long: once is enough
                     # The causes are dropped: their frames hold the graph several times.
                     self._gradients = type(error)(str(error))
         if isinstance(self._gradients, ModelError):
             raise self._gradients.with_traceback(None)
         return self._gradients
+
+    @property
+    def _inside(self) -> ModelInside:
+        """The classifier's inside, which imports onnx."""
+        with self._differentiating:
+            if self._opened is None:
+                self._opened = self._open_inside(self._runner.batch_size)
+            return self._opened
+
+    def find_layers(self, name: str) -> tuple[Layer, ...]:
+        """Return the layers that a name chooses, such as ``last`` or ``stage:2``.
+
+        Raises
+        ------
+        ModelError
+            If there is no such layer.
+        """
+        return self._inside.find_layers(name)
+
+    def prepare_inside(self, wants: Tensors) -> None:
+        """Build the graph that tells what is wanted about the inside.
+
+        Raises
+        ------
+        GradientError
+            If it needs gradients that the model does not have.
+        """
+        self._inside.open(wants)
+
+    def look_inside(self, images: Images, targets: NDArray[np.int64], wants: Tensors) -> Inside:
+        """Return what is wanted about the inside, for each image and its own target (N,).
+
+        Raises
+        ------
+        ScoreError
+            If a value or gradient is not finite.
+        GradientError
+            As `prepare_inside`.
+        """
+        return self._inside.look(images, targets, wants)
+
+    def run_tail(self, layer: Layer, values: NDArray[np.float32], score: ScoreKind) -> Inside:
+        """Return the scores, and the logits if `score` is one of them, of values of a layer.
+
+        Only what is behind the layer runs.
+
+        Raises
+        ------
+        ModelError
+            If the scores depend on more than the values (N, C, h, w) of this layer.
+        """
+        return self._inside.run_tail(layer, values, score)
 
     def measure(
         self, batch_sizes: Sequence[int] = (), *, seconds: float = 0.5
@@ -222,3 +291,9 @@ class OnnxClassifier:
         return tuning.measure_rates(
             self._session, self.spec, batch_sizes, workers=self.workers, seconds=seconds
         )
+
+
+def _differentiate(inside: ModelInside) -> Differentiable:
+    from onnxplain.runtime.gradient import OnnxGradients  # it imports onnx, as above
+
+    return OnnxGradients(inside)

@@ -1,149 +1,37 @@
-"""Gradients of classifiers in plain ONNX Runtime: a model and its derivative in one graph."""
+"""Gradients of classifiers, and their inside, in plain ONNX Runtime."""
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from functools import partial
-from typing import Any, final
+from functools import cached_property, partial
+from typing import Any, TypeVar, final
 
-import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Images, ScoreKind, Scores
-from onnxplain.core.errors import ScoreError
+from onnxplain.core.data import Images, Layer, ScoreKind, Scores
+from onnxplain.core.errors import ModelError
+from onnxplain.core.inside import Array, Inside, Tensors
 from onnxplain.core.spec import ModelSpec
-from onnxplain.gradient import TARGET, find_nonfinite_node, gradient_name
+from onnxplain.gradient.layers import LayerFinder
 from onnxplain.graph.load import ModelFile
-from onnxplain.runtime import head
-from onnxplain.runtime.composing.space import ModelSpace, check_images
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.gradient_building import build_batched_gradient, build_gradient_model
-from onnxplain.runtime.measure import RuntimeMeasure
-from onnxplain.runtime.runner import BatchSize, pad_rows
-from onnxplain.runtime.session import Session, open_session
+from onnxplain.runtime.reader import Reader, load_reader
+from onnxplain.runtime.tail import Tail, load_tail
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 FIRST: ScoreKind = "log-odds"  # the score that most methods explain
+MOST_GRAPHS = 8  # that are kept loaded; each holds the weights of the model
 
 
 @final
-class OnnxGradient:
-    """A classifier with the gradient of its target's score; made by `load_gradient`.
+class ModelInside:
+    """The inside of a classifier: its layers, their values and gradients; thread-safe.
 
-    Parameters
-    ----------
-    session : Session
-        The loaded gradient graph.
-    spec : ModelSpec
-        How to feed the classifier and read its output.
-    batch_size : int
-        Most images per call, to begin with; halved when memory runs out.
-    fixed : bool
-        Whether a call takes only that number.
-    rebuild : callable
-        Builds the graph once more, to find out where a bad number comes from.
-    """
-
-    def __init__(
-        self,
-        session: Session,
-        spec: ModelSpec,
-        *,
-        batch_size: int,
-        fixed: bool,
-        rebuild: Callable[[], bytes],
-    ) -> None:
-        self.spec = spec
-        self._session = session
-        self._space = ModelSpace.of(spec)
-        on_cpu = session.device.where == "cpu"
-        self._batches = BatchSize(batch_size, fixed=fixed, on_cpu=on_cpu)
-        self._rebuild = rebuild
-
-    def score_grads(
-        self, images: Images, targets: NDArray[np.integer[Any]]
-    ) -> tuple[Scores, Images]:
-        """Compute the scores of images, and the gradient of the score of each image's target.
-
-        Parameters
-        ----------
-        images : (N, H, W, 3) ndarray of float32 in [0, 1]
-        targets : (N,) ndarray of int
-            A class for each image.
-
-        Returns
-        -------
-        scores : (N, K) ndarray of float32
-            As the model gives them.
-        gradients : (N, H, W, 3) ndarray of float32
-            With respect to the images, RGB in [0, 1].
-
-        Raises
-        ------
-        ValueError
-            If the model does not take such images or targets.
-        ScoreError
-            If a gradient is not finite, naming the image, the value and where it arises.
-        OutOfMemory
-            If not even the smallest batch fits into memory.
-        """
-        check_images(images, self.spec.size)
-        classes = len(self.spec.class_names)
-        if len(targets) != len(images) or not ((targets >= 0) & (targets < classes)).all():
-            raise ValueError(
-                f"targets are one class, 0 to {classes - 1}, for each of {len(images)} images, "
-                f"got {targets!r}"
-            )
-        names = (self.spec.output, gradient_name(self.spec.input))
-
-        def run(start: int, stop: int) -> list[NDArray[Any]]:
-            feeds = self._make_feeds(images[start:stop], targets[start:stop])
-            return [value[: stop - start] for value in self._session.run(feeds, names)]
-
-        batches = self._batches.run_batches(len(images), run)
-        scores, gradients = (np.concatenate(values) for values in zip(*batches, strict=True))
-        for name, values in zip(names, (scores, gradients), strict=True):
-            self._check_finite(name, values, images, targets)
-        return head.decode_scores(scores, len(images), self.spec), self._space.leave(gradients)
-
-    def _make_feeds(
-        self, images: Images, targets: NDArray[np.integer[Any]]
-    ) -> dict[str, NDArray[Any]]:
-        """Make the inputs for at most one batch, padded with the last image if it is fixed."""
-        n = self._batches.size if self._batches.fixed else len(images)
-        rows = self._space.enter(images)
-        return {
-            self.spec.input: pad_rows(rows, n),
-            TARGET: pad_rows(targets.astype(np.int64), n),
-        }
-
-    def _check_finite(
-        self,
-        name: str,
-        values: NDArray[Any],
-        images: Images,
-        targets: NDArray[np.integer[Any]],
-    ) -> None:
-        """Raise an error that names the first bad image and node, unless all values are finite."""
-        bad = ~np.isfinite(values.reshape(len(values), -1))
-        if not bad.any():
-            return
-        row = int(bad.any(axis=1).argmax())
-        value = values[row].ravel()[bad[row].argmax()]
-        feeds = self._make_feeds(images[row : row + 1], targets[row : row + 1])
-        where = find_nonfinite_node(self._rebuild(), RuntimeMeasure(), feeds, float(value))
-        raise ScoreError(
-            f"{name} of image {row} holds {value}{f', first at node {where}' if where else ''}"
-        )
-
-
-@final
-class OnnxGradients:
-    """A classifier's gradients of any kind of score: a `Differentiable`.
-
-    Each kind is a graph of its own, built and loaded when it is first needed. The kinds
-    differ only behind the model's scores, so the first one, which is built at once, shows
-    whether the model has gradients at all; there is no way to tell without building it.
+    Whatever is wanted is a graph of its own, built and loaded when it is first needed.
 
     Parameters
     ----------
@@ -155,6 +43,95 @@ class OnnxGradients:
         Where it runs.
     batch_size : int
         Most images per call.
+    """
+
+    def __init__(self, file: ModelFile, spec: ModelSpec, device: Device, batch_size: int) -> None:
+        self._file = file
+        self._spec = spec
+        self._device = device
+        self._batch_size = batch_size
+        self._readers: OrderedDict[Tensors, Reader] = OrderedDict()
+        self._tails: OrderedDict[tuple[Layer, ScoreKind], Tail] = OrderedDict()
+        self._loading = threading.RLock()
+
+    @cached_property
+    def layers(self) -> LayerFinder:
+        """The layers of the model."""
+        return LayerFinder(
+            self._file.proto,
+            input=self._spec.input,
+            output=self._spec.output,
+            size=self._spec.size,
+            n_classes=len(self._spec.class_names),
+            channels_last=self._spec.layout == "nhwc",
+        )
+
+    def find_layers(self, name: str) -> tuple[Layer, ...]:
+        """Return the layers that a name chooses.
+
+        Raises
+        ------
+        ModelError
+            If there is no such layer.
+        """
+        with self._loading:
+            try:
+                return self.layers.find(name)
+            except ModelError as error:
+                raise ModelError(f"{self._file.path.name}: {error}") from error
+
+    def open(self, wants: Tensors) -> Reader:
+        """Return what reads the inside that is wanted.
+
+        Raises
+        ------
+        GradientError
+            If the model has no such gradients, naming the node that stands in the way.
+        """
+        model = self._file, self._spec, self._device
+        with self._loading:
+            load = partial(load_reader, *model, wants, batch_size=self._batch_size)
+            return _recall(self._readers, wants, load)
+
+    def look(self, images: Images, targets: NDArray[Any], wants: Tensors) -> Inside:
+        """Return what is wanted about each image and its own target (N,)."""
+        return self.open(wants).read(images, targets)
+
+    def run_tail(self, layer: Layer, values: Array, score: ScoreKind) -> Inside:
+        """Return the scores of values (N, C, h, w) of a layer.
+
+        Raises
+        ------
+        ModelError
+            If the scores depend on more than this layer.
+        """
+        with self._loading:
+            load = partial(load_tail, self._file, self._spec, self._device, layer, score)
+            tail = _recall(self._tails, (layer, score), load)
+        return tail.run(values)
+
+
+def _recall(loaded: OrderedDict[K, T], key: K, load: Callable[[], T]) -> T:
+    """Return what is loaded under a key, loaded now if it is not; forget what is least used."""
+    if key not in loaded:
+        loaded[key] = load()
+        while len(loaded) > MOST_GRAPHS:
+            loaded.popitem(last=False)
+    loaded.move_to_end(key)
+    return loaded[key]
+
+
+@final
+class OnnxGradients:
+    """A classifier's gradients of any kind of score: a `Differentiable`.
+
+    The kinds differ only behind the model's scores, so the first one, which is built at once,
+    shows whether the model has gradients at all; there is no way to tell without building it.
+
+    Parameters
+    ----------
+    inside : ModelInside
+        Of the classifier.
 
     Raises
     ------
@@ -162,43 +139,14 @@ class OnnxGradients:
         If the model has no gradients, naming the node that stands in the way.
     """
 
-    def __init__(self, file: ModelFile, spec: ModelSpec, device: Device, batch_size: int) -> None:
-        self._load = partial(load_gradient, file, spec, device, batch_size=batch_size)
-        self._loaded: dict[ScoreKind, OnnxGradient] = {FIRST: self._load(kind=FIRST)}
-        self._loading = threading.Lock()
+    def __init__(self, inside: ModelInside) -> None:
+        self._inside = inside
+        inside.open(Tensors(image=True, score=FIRST))
 
     def score_grads(
-        self, images: Images, targets: NDArray[np.int64], kind: ScoreKind
+        self, images: Images, targets: NDArray[Any], kind: ScoreKind
     ) -> tuple[Scores, Images]:
         """Compute raw scores (N, K), and d score / d image (N, H, W, 3) of each image's target."""
-        with self._loading:
-            if kind not in self._loaded:
-                self._loaded[kind] = self._load(kind=kind)
-        return self._loaded[kind].score_grads(images, targets)
-
-
-def load_gradient(
-    file: ModelFile,
-    spec: ModelSpec,
-    device: Device,
-    *,
-    kind: ScoreKind = "probability",
-    batch_size: int = 8,
-) -> OnnxGradient:
-    """Differentiate a classifier and load the result on a device.
-
-    Raises
-    ------
-    GradientError
-        If it cannot be differentiated, naming the node and what to do.
-    """
-    content, fixed = build_batched_gradient(file, spec, kind=kind)
-    name = f"gradient of {file.path.name}"
-    session = open_session(content, device, name=name, tf32=False)
-    return OnnxGradient(
-        session,
-        spec,
-        batch_size=fixed or batch_size,
-        fixed=fixed is not None,
-        rebuild=partial(build_gradient_model, file, spec, kind=kind),
-    )
+        inside = self._inside.look(images, targets, Tensors(image=True, score=kind))
+        assert inside.grads is not None
+        return inside.scores, inside.grads

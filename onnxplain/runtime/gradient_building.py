@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import ScoreKind
 from onnxplain.core.errors import ModelError
+from onnxplain.core.inside import RuleTable
 from onnxplain.core.spec import ModelSpec
 from onnxplain.gradient import (
     FILL,
@@ -42,7 +43,7 @@ def build_gradient_model(
         The classifier.
     spec : ModelSpec
         Its input, its output, and what the output holds.
-    kind : {'probability', 'logit', 'log-odds'}
+    kind : {'probability', 'logit', 'log-odds', 'raw', 'contrast'}
         Which score of the target is differentiated.
     layers : tuple of str
         Inner tensors to output with their gradients.
@@ -75,8 +76,18 @@ def build_batched_gradient(
     kind: ScoreKind,
     layers: tuple[str, ...] = (),
     mask: int | None = None,
+    image: bool = True,
+    reads: tuple[str, ...] = (),
+    rules: RuleTable | None = None,
 ) -> tuple[bytes, int | None]:
     """Build the gradient graph as `build_gradient_model`, and find out which batch it takes.
+
+    Parameters
+    ----------
+    file, spec, kind, layers, mask
+        As for `build_gradient_model`.
+    image, reads, rules
+        As in `onnxplain.gradient.GradientRequest`.
 
     Returns
     -------
@@ -96,6 +107,9 @@ def build_batched_gradient(
         kind=kind,
         tensors=layers,
         mask=coarse,
+        image=image,
+        reads=reads,
+        rules=rules,
     )
     try:
         model = load_weights(file)

@@ -23,7 +23,7 @@ from onnxplain.runtime.session import Session
 
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
     from onnxplain.graph.load import ModelFile
-    from onnxplain.runtime.gradient import OnnxGradients
+    from onnxplain.runtime.gradient import ModelInside
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def open_classifier(
         workers=workers,
         # A size that the user chose says nothing about which size is the fastest.
         on_fall=lambda size: None if batch_size else _remember_batch_size(key, size),
-        differentiate=lambda batch_size: _load_gradients(model, spec, session.device, batch_size),
+        open_inside=lambda batch_size: _open_inside(model, spec, session.device, batch_size),
         composer=_make_composer(session, spec, compose),
     )
 
@@ -118,12 +118,10 @@ def _make_composer(session: Session, spec: ModelSpec, compose: ComposingPlace) -
     return HostComposer(ModelSpace.of(spec))
 
 
-def _load_gradients(
-    model: ModelFile, spec: ModelSpec, device: Device, batch_size: int
-) -> OnnxGradients:
-    from onnxplain.runtime.gradient import OnnxGradients  # it imports onnx, as above
+def _open_inside(model: ModelFile, spec: ModelSpec, device: Device, batch_size: int) -> ModelInside:
+    from onnxplain.runtime.gradient import ModelInside  # it imports onnx, as above
 
-    return OnnxGradients(model, spec, device, batch_size)
+    return ModelInside(model, spec, device, batch_size)
 
 
 def _find_batch_size(session: Session, spec: ModelSpec, key: tuple[str, ...], workers: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from onnxplain import registry
-from onnxplain.core.flow import Method
+from onnxplain.core.flow import NO_FILL, Method
 from onnxplain.core.params import build, get_values
 from onnxplain.core.protocols import Fill, Inpainter
 from onnxplain.fills import Inpaint
@@ -63,7 +63,7 @@ def make_explainers(
     for wanted in plan.methods:
         method, name, implied = _make_method(wanted)
         fills: Sequence[Entry | Fill] = plan.fills or (Entry(method.usual_fill),)
-        if name in UNFILLED:
+        if name in UNFILLED or method.usual_fill == NO_FILL:
             fills = (Entry(method.usual_fill),)
         elif implied:
             fills = (Entry(implied),)
@@ -102,7 +102,7 @@ def check_distinct(identities: list[Any]) -> None:
 def _make_method(wanted: Entry | Method) -> tuple[Method, str, str | None]:
     """Return a method, its name without the suffix -g, and the fill that the suffix implies."""
     if not isinstance(wanted, Entry):
-        method = registry.choose_method_and_fill(wanted, registry.DEFAULT_FILL).method
+        method = registry.choose_method_and_fill(wanted).method
         return method, method.name, None
     if wanted.name in UNFILLED:
         return build(UNFILLED[wanted.name], wanted.parameters), wanted.name, None

@@ -75,6 +75,13 @@ def model(folder: Path, own_cache: None) -> Path:
 
 
 @pytest.fixture
+def convnet(model: Path) -> Path:
+    """A classifier with layers: convolutions, pooling and a dense layer."""
+    onnx.save(models.convnet(SIZE, classes=3), model)
+    return model
+
+
+@pytest.fixture
 def photo(folder: Path) -> Path:
     path = folder / "photo.png"
     make_noise().save(path)

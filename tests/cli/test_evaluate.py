@@ -406,3 +406,21 @@ def test_quiet_run_over_earlier_failures_says_what_failed(run: Run, photos: Path
     assert again.stderr == f"{line} (in an earlier run; --retry does it again)\n"
     retried = run(*make_words(photos, model, "-q", "--retry"))
     assert retried.stderr == first.stderr
+
+
+def test_methods_that_look_inside_are_compared_with_others(
+    run: Run, photos: Path, convnet: Path, folder: Path
+):
+    words = ("evaluate", photos, "-m", convnet, "--all-images", "--batch-size", 3)
+    asked = ("--method", "grad-cam", "--method", "grad-cam:layer=stage:1", "--method", "gradient")
+    metrics = ("--metric", "deletion:step=64", "--metric", "insertion:step=64")
+    result = run(*words, *asked, "--method", "sp:patch=8", "--fill", "black", *metrics)
+    assert result.exit_code == 0, result.stderr
+    rows = read_lines(folder / "evaluation" / "rows.jsonl")
+    scores = [row for row in rows if row["kind"] == "score"]
+    fills = {(row["method"], row["fill"]) for row in scores}
+    assert fills == {("grad-cam", "none"), ("gradient", "none"), ("sp", "black")}
+    values = {
+        row["value"] for row in scores if row["method"] == "grad-cam" and row["image"] == "0.png"
+    }
+    assert len(values) >= 2  # of two layers

@@ -59,10 +59,27 @@ FEW = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_runs_from_the_shell(run: Run, model: Path, photo: Path, method: str):
-    result = run("explain", photo, "-m", model, "--method", method, *FEW.get(method, ()), "--json")
+def test_every_method_runs_from_the_shell(run: Run, convnet: Path, photo: Path, method: str):
+    result = run(
+        "explain", photo, "-m", convnet, "--method", method, *FEW.get(method, ()), "--json"
+    )
     assert result.exit_code == 0, result.stderr
     assert parse_lines(result.stdout)[0]["method"] == method
+
+
+def test_methods_of_layers_record_what_they_looked_at(run: Run, convnet: Path, photo: Path):
+    words = ("explain", photo, "-m", convnet, "--method", "grad-cam", "--json")
+    (explained,) = parse_lines(run(*words, "--layer", "stage:1", "--score", "log-odds").stdout)
+    record = json.loads(Path(explained["record"]).read_text())
+    assert record["fill"] == "none"
+    assert record["details"]["layers"] == [{"tensor": "r1", "shape": [4, 16, 16], "is_cut": True}]
+    assert (record["details"]["score"], record["details"]["backwards"]) == ("log-odds", 1)
+    result = run(*words, "--layer", "r3")
+    assert result.exit_code == 1
+    assert "no layer 'r3' between image and scores; the nearest names are 'r" in result.stderr
+    result = run(*words, "--fill", "blur")
+    assert result.exit_code == 2
+    assert "grad-cam removes nothing, so it takes no fill, got blur" in result.stderr
 
 
 def test_gradients_are_used_if_a_method_prefers_them(run: Run, model: Path, photo: Path):

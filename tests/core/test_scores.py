@@ -1,5 +1,6 @@
 """Scores of one class from the raw outputs of a model."""
 
+import itertools
 import re
 from typing import get_args
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from onnxplain.core.data import Case, Outputs
+from onnxplain.core.errors import ScoreError
 from onnxplain.core.scores import (
     are_probabilities,
     compute_target_scores,
@@ -155,8 +157,15 @@ def test_probabilities_lie_in_0_to_1_up_to_rounding(values, expected):
     assert are_probabilities(np.array(values)) is expected
 
 
-@pytest.mark.parametrize("outputs", get_args(Outputs))
-@pytest.mark.parametrize("kind", ["probability", "log-odds", "logit"])
+@pytest.mark.parametrize(
+    ("outputs", "kind"),
+    [
+        *itertools.product(get_args(Outputs), ["probability", "log-odds", "logit"]),
+        ("logits", "raw"),
+        ("logits", "contrast"),
+        ("multilabel-logits", "raw"),
+    ],
+)
 def test_slopes_are_those_of_differences(outputs, kind):
     raw = np.random.default_rng(0).normal(size=(4, 5))
     if outputs in ("probabilities", "multilabel-probabilities"):
@@ -177,3 +186,25 @@ def test_clipped_probabilities_have_no_slope_and_others_no_infinite_one():
         raw, np.array([0, 0, 0]), outputs="probabilities", kind="log-odds"
     )
     np.testing.assert_allclose(slopes, [[0, 0], [0, 0], [4, 0]])
+
+
+def test_contrast_is_the_weighted_gap_to_the_three_nearest_classes():
+    z = np.array([[4.0, 3.0, 3.5, -2.0, 6.0, 0.0]])
+    near, own = [1, 2, 4], 4.0
+    p = np.exp(z[0, near])
+    expected = (p * (own - z[0, near])).sum() / p.sum()
+    score = compute_target_scores(z, 0, outputs="logits", kind="contrast")
+    np.testing.assert_allclose(score, [expected], rtol=1e-12)
+    two = compute_target_scores(z[:, :2], 0, outputs="logits", kind="contrast")
+    np.testing.assert_allclose(two, [1.0], rtol=1e-12)
+
+
+def test_independent_labels_have_no_contrast():
+    with pytest.raises(ScoreError, match="independent labels; choose the score raw"):
+        compute_target_scores(np.eye(2), 0, outputs="multilabel-logits", kind="contrast")
+
+
+@pytest.mark.parametrize("kind", ["raw", "contrast"])
+def test_scores_of_logits_are_refused_where_there_are_probabilities(kind):
+    with pytest.raises(ScoreError, match=f"{kind}.*returns probabilities; choose"):
+        compute_target_scores(np.eye(2), 0, outputs="probabilities", kind=kind)

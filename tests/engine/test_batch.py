@@ -12,11 +12,15 @@ import pytest
 from onnxplain.core.data import Case
 from onnxplain.core.errors import GradientUnusable, ModelError, ScoreError
 from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery
+from onnxplain.core.inside import RuleTable, Tensors
 from onnxplain.engine.batch import Call, answer_batch, choose_call
 from onnxplain.engine.fillings import CachedFill, FillingCache
 from onnxplain.engine.slices import Filling, Slice, SliceAnswer, SliceFailure
 from onnxplain.masks.families import ArrayMasks
+from tests.helpers.inside import add_softmax, open_convnet, open_model
+from tests.helpers.models import convnet
 from tests.helpers.nets import CurvedGradients, Net, ShiftedWhereRemoved, curved
+from tests.helpers.specs import spec_of
 
 RNG = np.random.default_rng(0)
 SIZE = (6, 8)
@@ -79,7 +83,7 @@ class BrokenMasks:
     ],
 )
 def test_call_follows_from_the_query_and_its_filling(query, filling, call):
-    assert choose_call(query, filling) == call
+    assert choose_call(query, filling, make_net()) == call
 
 
 def test_slices_of_masks_get_the_scores_of_their_own_masks():
@@ -238,3 +242,52 @@ def test_turn_is_held_while_the_classifier_computes_and_not_while_masks_are_fill
     answer_batch(make_net(score), None, [piece], turn)
     assert held == [("fill", False), ("score", True)]
     assert not turn.locked()
+
+
+def test_queries_with_equal_wishes_share_a_call_and_are_reduced_by_themselves():
+    """Two methods at one layer: one batch, two reductions, and one that fails alone."""
+    classifier = open_convnet(SIZE)
+    images = IMAGES[:3]
+    wants = Tensors(classifier.find_layers("last"))
+
+    def fail(values, grads):
+        raise ValueError("no map today")
+
+    queries = [
+        ImageQuery(images, wants=wants),
+        ImageQuery(images, wants=wants, reduce=lambda values, grads: (values * grads).sum(axis=1)),
+        ImageQuery(images, wants=wants, reduce=fail),
+    ]
+    assert len({choose_call(query, None, classifier) for query in queries}) == 1
+    pieces = [Slice(CASES[1], query, None, 0, 3) for query in queries]
+    plain, reduced, failed = answer_batch(classifier, None, pieces, FREE)
+    assert plain.layers[0].shape[:3] == (3, 2, 8)
+    values, grads = plain.layers[0][:, 0], plain.layers[0][:, 1]
+    assert reduced.layers[0].shape == values.shape[:1] + values.shape[2:]
+    np.testing.assert_allclose(reduced.layers[0], (values * grads).sum(axis=1), rtol=1e-5)
+    assert isinstance(failed, SliceFailure)
+
+
+def test_classifiers_without_layers_are_refused_and_plain_gradients_go_the_old_way():
+    net = make_net()
+    inner = ImageQuery(IMAGES, wants=Tensors(image=True, rules=RuleTable("guided")))
+    assert choose_call(inner, None, net) == Call("look_inside", wants=inner.wants)
+    (answer,) = answer_batch(net, None, [Slice(CASES[0], inner, None, 0, 2)], FREE)
+    assert "this one has no layers" in str(answer.error)
+    plain = ImageQuery(IMAGES, wants=Tensors(image=True, score="logit"), kind="logit")
+    assert choose_call(plain, None, net) == Call("score_grads", "logit")
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_scores_of_logits_are_looked_for_inside_models_of_probabilities(grad):
+    model = add_softmax(convnet(SIZE, classes=3))
+    classifier = open_model(model, spec_of(size=SIZE, classes=3, head="probabilities"))
+    query = ImageQuery(IMAGES, kind="raw", grad=grad)
+    call = choose_call(query, None, classifier)
+    assert call == Call("look_inside", wants=Tensors(image=grad))
+    masked = MaskQuery(ArrayMasks(MASKS), kind="raw")
+    assert choose_call(masked, make_picture_filling(CASES[0]), classifier).name == "look_inside"
+    logits = open_model(convnet(SIZE, classes=3), spec_of(size=SIZE, classes=3))
+    (answer,) = answer_batch(classifier, None, [Slice(CASES[0], query, None, 0, 7)], FREE)
+    np.testing.assert_allclose(answer.logits, logits.scores(IMAGES), rtol=1e-4, atol=1e-5)
+    assert choose_call(masked, make_picture_filling(CASES[0]), logits).name == "masked_scores"

@@ -178,7 +178,7 @@ def test_fill_of_another_size_is_refused():
             "ImageQuery needs at least one mask",
         ),
         (FillQuery(ArrayMasks(MASKS[:0])), ValueError, "FillQuery needs at least one mask"),
-        (MASKS, TypeError, "a MaskQuery, an ImageQuery or a FillQuery, got ndarray"),
+        (MASKS, TypeError, "an ImageQuery, a TailQuery or a FillQuery, got ndarray"),
         (MaskQuery(MASKS[:, :3]), ValueError, "masks of the case's size, 4 x 6, got 3 x 6"),
         (ImageQuery(IMAGE), ValueError, r"case's size, \(N, 4, 6, 3\), got \(4, 6, 3\)"),
         (ImageQuery(IMAGE[None, 1:]), ValueError, r"got \(1, 3, 6, 3\)"),

@@ -7,11 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from onnxplain.core.errors import ModelError
 from onnxplain.engine.settle import fit_methods, settle_method, settle_methods
-from onnxplain.methods import FIDO, MP, MP2, RISE, SP
+from onnxplain.methods import FIDO, MP, MP2, RISE, SP, GradCAM, Gradient
+from tests.helpers.inside import add_softmax, open_convnet, open_model
+from tests.helpers.models import convnet
 from tests.helpers.nets import CurvedGradients, Net, curved
+from tests.helpers.specs import spec_of
 
 SIZE = (6, 8)
 WEIGHTS = (np.random.default_rng(0).standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
@@ -83,3 +87,50 @@ def test_defaults_that_do_not_fit_small_images_are_made_smaller(
     assert "sp: patch is 3, as its default of 29 does not fit images of 20 x 28" in caplog.text
     assert fit_methods(methods, (224, 224)) == methods
     assert fit_methods([SP()], (29, 29)) == [SP()]
+
+
+def test_methods_of_layers_get_theirs_and_what_they_want_is_made_ready() -> None:
+    classifier = open_convnet(SIZE)
+    (method,), gradients = settle_methods([GradCAM()], classifier)
+    assert [layer.tensor for layer in method.found] == ["r2"]
+    assert gradients is None
+    with pytest.raises(ModelError, match=r"no layer 'r22'.*nearest names are 'r2'"):
+        settle_method(GradCAM(layer="r22"), classifier)
+    with pytest.raises(ValueError, match="looks at one layer, and 'stages' are 2: r1, r2; choose"):
+        settle_method(GradCAM(layer="stages"), classifier)
+
+
+def test_classifiers_without_layers_are_refused_for_methods_that_look_inside() -> None:
+    net = make_net(differentiable=True)
+    with pytest.raises(ModelError, match="grad-cam looks inside the classifier, and this one has"):
+        settle_method(GradCAM(), net)
+    assert settle_method(Gradient(score="log-odds"), net) == (
+        Gradient(score="log-odds"),
+        GRADIENTS,
+    )
+
+
+def test_models_without_gradients_are_refused_with_methods_that_need_none() -> None:
+    model = convnet(SIZE)
+    model.graph.node[-1].output[0] = "z"
+    model.graph.node.append(helper.make_node("Round", ["z"], ["scores"]))
+    classifier = open_model(model, spec_of(size=SIZE, classes=5))
+    with pytest.raises(
+        ModelError, match=r"grad-cam: .*; methods that need no gradients: "
+    ) as raised:
+        settle_method(GradCAM(), classifier)
+    advised = str(raised.value).rpartition(": ")[2].split(", ")
+    assert "rise" in advised
+    assert not {"grad-cam", "gradient"} & set(advised)
+    with pytest.raises(ModelError, match=r"gradient: .*; methods that need no gradients: .*rise"):
+        settle_method(Gradient(), make_net(differentiable=False))
+
+
+def test_files_without_logits_are_refused_for_the_raw_score_alone() -> None:
+    model = add_softmax(convnet(SIZE))
+    model.graph.node[-1].output[0] = "p"
+    model.graph.node.append(helper.make_node("Abs", ["p"], ["scores"]))
+    classifier = open_model(model, spec_of(size=SIZE, classes=5, head="probabilities"))
+    with pytest.raises(ModelError, match=r"'scores' comes from Abs; choose the score logit"):
+        settle_method(GradCAM(), classifier)
+    settle_method(GradCAM(score="probability"), classifier)

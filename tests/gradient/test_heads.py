@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxplain.core.data import ScoreKind
 from onnxplain.core.scores import compute_target_scores
 from onnxplain.core.spec import Head
-from onnxplain.gradient import SCORE, GradientRequest, build_gradient
+from onnxplain.gradient import SCORE, GradientError, GradientRequest, build_gradient
 from onnxplain.runtime.measure import RuntimeMeasure
 from tests.helpers.gradient_networks import (
     CLASSES,
@@ -169,3 +169,54 @@ def test_model_of_one_logit_scores_both_classes(kind: ScoreKind) -> None:
     slopes = slope * (1 if kind == "logit" else 2 * own - 1)
     np.testing.assert_allclose(outputs[SCORE], scores, rtol=1e-9)
     np.testing.assert_allclose(outputs[DX], np.repeat(slopes[:, None], 5, 1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["raw", "contrast"])
+@pytest.mark.parametrize(("end", "head"), [("", "logits"), ("Softmax", "probabilities")])
+def test_scores_of_logits_are_exact_in_front_of_a_softmax(
+    kind: ScoreKind, end: str, head: Head
+) -> None:
+    """The model with a softmax has the score and the gradient of its twin without."""
+    x, targets = draw_images(3, np.float64), [0, 2, 3]
+    twin, model = make_network("", np.float64), make_network(end, np.float64)
+    (z,) = make_evaluator(twin).run(None, {"x": x})
+    request = GradientRequest("x", "y", head=head, kind=kind)
+    gradient = build_gradient(model, request, ReferenceMeasure(), [{"x": x[:2]}, {"x": x}])
+    feeds = {"x": x, "target": ints(*targets)}
+    outputs = ReferenceMeasure().run(gradient.SerializeToString(), feeds)
+
+    def score(logits: Array) -> NDArray[np.float64]:
+        rows = zip(logits, targets, strict=True)
+        return np.array(
+            [compute_target_scores(r[None], t, outputs="logits", kind=kind)[0] for r, t in rows]
+        )
+
+    np.testing.assert_allclose(outputs[SCORE], score(z), rtol=1e-9)
+    for place in np.random.default_rng(1).permutation(270)[:6]:
+        change = np.zeros(270)
+        change[place] = 1e-5
+        change = change.reshape(3, 9, 10)
+        above, below = (make_evaluator(twin).run(None, {"x": x + s * change})[0] for s in (1, -1))
+        slope = (score(above) - score(below)) / 2e-5
+        np.testing.assert_allclose(outputs[DX].reshape(3, -1)[:, place], slope, atol=1e-8)
+
+
+@pytest.mark.parametrize("head", ["logit", "sigmoid"])
+def test_raw_scores_of_a_single_logit_are_of_both_signs(head: Head) -> None:
+    nodes = [helper.make_node("ReduceSum", ["x", "axes"], ["z"], keepdims=1)]
+    nodes.append(helper.make_node("Sigmoid" if head == "sigmoid" else "Identity", ["z"], ["y"]))
+    x = draw_normal(2, 5)
+    model = make_model(nodes, {"x": x}, {"axes": ints(1)}, ["y"])
+    request = GradientRequest("x", "y", head=head, kind="raw")
+    examples = [{"x": x}, {"x": np.vstack([x, x[:1]])}]
+    gradient = build_gradient(model, request, ReferenceMeasure(), examples)
+    outputs = ReferenceMeasure().run(gradient.SerializeToString(), {"x": x, "target": ints(1, 0)})
+    np.testing.assert_allclose(outputs[SCORE], x.sum(axis=1) * [1, -1], rtol=1e-9)
+    np.testing.assert_allclose(outputs[DX], np.repeat([[1.0], [-1.0]], 5, 1), rtol=1e-9)
+
+
+def test_raw_score_is_refused_by_name_where_the_model_computes_no_logits() -> None:
+    x = draw_images(3)
+    request = GradientRequest("x", "y", head="probabilities", kind="raw")
+    with pytest.raises(GradientError, match=r"'raw'.*'y' comes from Sigmoid; choose the score"):
+        build_gradient(make_network("Sigmoid"), request, RuntimeMeasure(), [{"x": x}])

@@ -27,7 +27,7 @@ from onnxplain.graph.load import read_model
 from onnxplain.graph.writer import declare_tensor
 from onnxplain.masks.enlarge import Enlargement
 from onnxplain.runtime.composing.space import ModelSpace
-from onnxplain.runtime.gradient import build_gradient_model
+from onnxplain.runtime.gradient_building import build_gradient_model
 from onnxplain.runtime.measure import RuntimeMeasure
 from tests.helpers.gradient_networks import (
     DX,

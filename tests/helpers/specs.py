@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from onnxplain.core.protocols import Differentiable
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime.batch_support import BatchSupport
 from onnxplain.runtime.classifier import ModelIdentity, OnnxClassifier
@@ -15,6 +14,7 @@ from onnxplain.runtime.composing.device_composer import DeviceComposer
 from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
+from onnxplain.runtime.gradient import ModelInside
 from onnxplain.runtime.session import Session, open_session
 
 SIZE = (12, 10)
@@ -70,7 +70,7 @@ def session_of(model: ModelProto) -> Session:
     return open_session(model.SerializeToString(), Device("cpu"), name="tiny.onnx")
 
 
-def _refuse_gradients(batch_size: int) -> Differentiable:
+def _refuse_gradients(batch_size: int) -> ModelInside:
     raise AssertionError("this test asks for no gradients")
 
 
@@ -93,7 +93,7 @@ def classifier_of(
         batch_size=batch_size,
         workers=workers,
         on_fall=lambda _: None,
-        differentiate=_refuse_gradients,
+        open_inside=_refuse_gradients,
         composer=(
             DeviceComposer(session, spec) if on_device else HostComposer(ModelSpace.of(spec))
         ),

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from onnxplain.core.data import Case
-from onnxplain.core.flow import ByGradient
+from onnxplain.core.flow import NO_FILL, ByGradient, WhiteBox
 from onnxplain.core.params import list_parameters
 from onnxplain.engine import run as engine
 from onnxplain.engine.run import make_jobs
+from onnxplain.engine.settle import settle_method
 from onnxplain.registry import FILLS, METHODS
+from tests.helpers.inside import open_convnet
 from tests.helpers.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
 
 RNG = np.random.default_rng(6)
@@ -37,12 +39,15 @@ def make_small(name):
 
 
 def run(method, indices, seed=0, fill=Picture(0.5), **net):  # noqa: B008  (a frozen value)
-    jobs = []
+    jobs, classifier = [], Net(curved(WEIGHTS), SIZE, **net)
+    if isinstance(method, WhiteBox):
+        classifier = open_convnet(SIZE, batch_size=net.get("batch_size", 4))
+        method, _ = settle_method(method, classifier)
     for i in indices:
         case = Case(f"photo{i}", IMAGES[i], 1, n_classes=2)
         jobs += make_jobs(method, [case], fill, seed)
     gradients = CurvedGradients(WEIGHTS)
-    outcomes = list(engine.run(Net(curved(WEIGHTS), SIZE, **net), jobs, gradients=gradients))
+    outcomes = list(engine.run(classifier, jobs, gradients=gradients))
     for outcome in outcomes:
         if outcome.error:
             raise outcome.error
@@ -83,7 +88,7 @@ def test_the_same_seed_gives_the_same_map_in_any_order_batch_and_company(name):
 def test_methods_are_frozen_values_with_their_registered_name_and_a_reference(name):
     method = make_small(name)
     assert method.name == name
-    assert method.usual_fill in FILLS
+    assert method.usual_fill in {*FILLS, NO_FILL}
     assert method == dataclasses.replace(method)
     assert hash(method) == hash(dataclasses.replace(method))
     module = __import__(type(method).__module__, fromlist=["_"])

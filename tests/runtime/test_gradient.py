@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
+from onnxplain.core.data import Images, ScoreKind, Scores
 from onnxplain.core.errors import ScoreError
+from onnxplain.core.inside import Tensors
 from onnxplain.core.scores import compute_target_scores
 from onnxplain.core.spec import ModelSpec
 from onnxplain.gradient import check_gradient
-from onnxplain.graph.load import read_model
+from onnxplain.graph.load import ModelFile, read_model
 from onnxplain.runtime import load_classifier
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.failures import OutOfMemory
-from onnxplain.runtime.gradient import OnnxGradient, load_gradient
+from onnxplain.runtime.reader import Reader, load_reader
 from onnxplain.runtime.session import Session
 from tests.conftest import shared
 from tests.helpers import models
@@ -28,9 +32,28 @@ FLOATS = {name: CONVENTIONS[name] for name in CONVENTIONS if "uint8" not in name
 GREY = np.array([0.299, 0.587, 0.114])
 
 
-def load(model: ModelProto, spec: ModelSpec, folder: Path, **options: Any) -> OnnxGradient:
+@dataclass(frozen=True)
+class Gradient:
+    """The gradient by images alone."""
+
+    reader: Reader
+
+    def score_grads(self, images: Images, targets: NDArray[Any]) -> tuple[Scores, Images]:
+        inside = self.reader.read(images, targets)
+        assert inside.grads is not None
+        return inside.scores, inside.grads
+
+
+def load_gradient(
+    file: ModelFile, spec: ModelSpec, *, kind: ScoreKind = "probability", batch_size: int = 8
+) -> Gradient:
+    wants = Tensors(image=True, score=kind)
+    return Gradient(load_reader(file, spec, Device("cpu"), wants, batch_size=batch_size))
+
+
+def load(model: ModelProto, spec: ModelSpec, folder: Path, **options: Any) -> Gradient:
     path = models.save(model, folder / "model.onnx")
-    return load_gradient(read_model(path), spec, Device("cpu"), **options)
+    return load_gradient(read_model(path), spec, **options)
 
 
 @pytest.mark.parametrize("convention", FLOATS.values(), ids=FLOATS.keys())
@@ -168,7 +191,7 @@ def test_the_gradient_of_a_real_network_passes_the_self_check() -> None:
         interpolation="bilinear", head="probabilities", output_scale=(1, 0),
         class_names=tuple(map(str, range(7))),
     )  # fmt: skip
-    gradient = load_gradient(file, spec, Device("cpu"), kind="log-odds")
+    gradient = load_gradient(file, spec, kind="log-odds")
 
     def differentiate(images: np.ndarray[Any, Any]) -> tuple[Any, Any]:
         raw, grads = gradient.score_grads(images, np.full(len(images), 3))

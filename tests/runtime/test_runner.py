@@ -141,7 +141,7 @@ spec = spec_of(size=SIZE, classes=5)
 fell = []
 classifier = OnnxClassifier(
     session, spec, ModelIdentity("capped.onnx", ""), BatchSupport(fixed, ""),
-    batch_size=fixed or BATCH, workers=2, on_fall=fell.append, differentiate=print,
+    batch_size=fixed or BATCH, workers=2, on_fall=fell.append, open_inside=print,
     composer=HostComposer(ModelSpace.of(spec)),
 )
 images = photos(BATCH, SIZE)

@@ -82,3 +82,12 @@ def test_what_is_not_a_method_is_a_type_error(wanted: object):
 def test_same_method_as_name_and_value_is_an_error():
     with pytest.raises(ValueError, match="sp is listed twice"):
         make_explainers(Plan(methods=(Entry("sp"), onnxplain.SP())))
+
+
+def test_methods_that_remove_nothing_run_once_whatever_the_fills():
+    plan = Plan(
+        methods=(parse_entry("grad-cam:layer=stage:2"), onnxplain.Gradient(), Entry("sp")),
+        fills=(parse_entry("black"), parse_entry("blur")),
+    )
+    pairs = [(pair.name, pair.fill.name) for pair in make_explainers(plan)]
+    assert pairs == [("grad-cam", "none"), ("gradient", "none"), ("sp", "black"), ("sp", "blur")]

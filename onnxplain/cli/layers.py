@@ -1,0 +1,59 @@
+"""``onnxplain layers``: list the layers that methods can look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from onnxplain.cli.models import FILE, add_model_options, get_model_flags
+from onnxplain.cli.reporting import report_errors
+from onnxplain.cli.sections import SectionedCommand
+from onnxplain.cli.terminal import show, show_json
+from onnxplain.loading import ListedLayer, list_layers
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("model", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per layer.")
+@add_model_options
+@click.pass_context
+def command(ctx: click.Context, model: str, as_json: bool) -> None:
+    """List the layers of MODEL that methods such as grad-cam can look at.
+
+    These are the tensors with a grid of positions through which alone the scores depend on the
+    image, in order, with their shape (channels x rows x columns), what makes them, and their
+    names besides the tensor's own: last is the default, stage:2 the second resolution. Other
+    tensors and nodes can be named too.
+    """
+    with report_errors(arguments=True):
+        flags = get_model_flags(ctx)
+        description = {key: flags[key] for key in flags if key not in ("device", "batch_size")}
+        listed = list_layers(model, **description)
+    if as_json:
+        for entry in listed:
+            show_json(_describe(entry))
+        return
+    rows = [
+        ("x".join(map(str, e.layer.shape)), e.producer, ", ".join(e.names), e.layer.tensor)
+        for e in listed
+    ]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    for entry, row in zip(listed, rows, strict=True):
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
+        note = f"  ({entry.layer.note})" if entry.layer.note and "last" in entry.names else ""
+        show(f"{'  '.join(cells)}  {row[3]}{note}")
+
+
+def _describe(entry: ListedLayer) -> dict[str, Any]:
+    layer = entry.layer
+    return {
+        "tensor": layer.tensor,
+        "shape": list(layer.shape),
+        "axes": layer.axes,
+        "prefix": layer.prefix,
+        "is_cut": layer.is_cut,
+        "producer": entry.producer,
+        "names": list(entry.names),
+        "note": layer.note,
+    }

@@ -1,0 +1,105 @@
+"""A model that also outputs some of its inner tensors, as real numbers; no gradient is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+
+from onnxplain.gradient.node import collect_reads
+from onnxplain.graph.writer import GraphWriter
+
+# Where quantised operators hold the scale of their output; its zero point is the next input.
+SCALE_PLACES = {
+    "QLinearAdd": 6,
+    "QLinearAveragePool": 3,
+    "QLinearConcat": 0,
+    "QLinearConv": 6,
+    "QLinearGlobalAveragePool": 3,
+    "QLinearLeakyRelu": 3,
+    "QLinearMatMul": 6,
+    "QLinearMul": 6,
+    "QLinearSigmoid": 3,
+    "QuantizeLinear": 1,
+}
+# Operators that leave whole numbers as they are.
+PASSING = {"Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+
+
+def add_tensors(
+    model: ModelProto, output: str, tensors: Sequence[str]
+) -> tuple[ModelProto, tuple[str, ...]]:
+    """Return a copy of a model with the outputs `output` and some inner tensors alone.
+
+    Parameters
+    ----------
+    model : ModelProto
+        Its weights may lie in other files.
+    output : str
+        Its scores.
+    tensors : sequence of str
+        Names of inner tensors; whole numbers of quantised ones become the real numbers that
+        they stand for.
+
+    Returns
+    -------
+    changed : ModelProto
+    names : tuple of str
+        Under which output each tensor is.
+    """
+    changed = ModelProto()
+    changed.CopyFrom(model)
+    graph = changed.graph
+    makers = {name: node for node in graph.node for name in node.output}
+    writer = GraphWriter(graph, prefix="inside/")
+    names = tuple(_make_real(writer, makers, tensor) for tensor in tensors)
+    kept = [value for value in graph.output if value.name == output]
+    del graph.output[:]
+    graph.output.extend(kept)
+    # ONNX Runtime finds their types.
+    graph.output.extend(
+        ValueInfoProto(name=name) for name in dict.fromkeys(names) if name != output
+    )
+    return changed, names
+
+
+def cut_tail(model: ModelProto, tensor: str, outputs: Sequence[str]) -> ModelProto:
+    """Return the part of a model behind an inner tensor of real numbers, as its input.
+
+    Parameters
+    ----------
+    model : ModelProto
+        Its weights may lie in other files.
+    tensor : str
+        What becomes the input. Inputs of the model that only its shapes are made of remain.
+    outputs : sequence of str
+        Names of the tensors that become the outputs.
+    """
+    tail = ModelProto()
+    tail.CopyFrom(model)
+    graph = tail.graph
+    needed, nodes = set(outputs), []
+    for node in reversed(graph.node):
+        if needed & set(node.output) and tensor not in node.output:
+            needed |= collect_reads(node)
+            nodes.append(node)
+    kept = nodes[::-1]
+    inputs = [value for value in graph.input if value.name in needed]
+    stored = [value for value in graph.initializer if value.name in needed]
+    declared = {value.name: value for value in graph.output}
+    del graph.node[:], graph.input[:], graph.initializer[:], graph.output[:], graph.value_info[:]
+    graph.node.extend(kept)
+    graph.initializer.extend(stored)
+    graph.input.extend([helper.make_tensor_value_info(tensor, TensorProto.FLOAT, None), *inputs])
+    graph.output.extend(declared.get(name, ValueInfoProto(name=name)) for name in outputs)
+    return tail
+
+
+def _make_real(writer: GraphWriter, makers: dict[str, NodeProto], tensor: str) -> str:
+    node = makers.get(tensor)
+    while node is not None and node.op_type in PASSING:
+        node = makers.get(node.input[0])
+    place = None if node is None else SCALE_PLACES.get(node.op_type)
+    if node is None or place is None:
+        return tensor
+    return writer.op("DequantizeLinear", tensor, node.input[place], node.input[place + 1])

@@ -1,0 +1,143 @@
+"""Gates: factors that a tensor is multiplied by, and activations that exporters write as products.
+
+SiLU arrives as ``a * sigmoid(a)``, hard-swish as ``a * clip(a + 3, 0, 6) / 6``, GELU as
+``a * (1 + erf(a / sqrt(2))) / 2``. In all of them a product joins a signal and a gate that
+elementwise operators made of the same tensor. In squeeze-and-excitation the gate is made of
+something else, and the product is no activation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import NodeProto, ValueInfoProto, helper
+from onnx.reference import ReferenceEvaluator
+
+from onnxplain.gradient.cuts import Region
+from onnxplain.gradient.facts import Array
+
+# Operators of one tensor and constants that act on every element alone.
+UNARY = {
+    *("Add", "Cast", "Clip", "Div", "Erf", "Exp", "HardSigmoid", "Identity", "Max", "Min", "Mul"),
+    *("Neg", "Pow", "Reciprocal", "Relu", "Sigmoid", "Softplus", "Sub", "Sum", "Tanh"),
+}
+RESHAPING = {"Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "Expand"}
+SQUASHING = {"Erf", "HardSigmoid", "Sigmoid", "Softmax", "Tanh"}
+NAMES = {"Erf": "Gelu", "HardSigmoid": "HardSwish", "Sigmoid": "Swish", "Softplus": "Mish"}
+FAR = 1e4  # where every activation has reached its slope of 1
+OPSETS = [helper.make_opsetid("", 18)]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The factor of an activation that its gate is multiplied with.
+
+    Parameters
+    ----------
+    tensor : str
+        Its name.
+    kind : str
+        The activation.
+    steps : tuple of NodeProto
+        What makes the gate of the tensor that the signal is made of, the last step first.
+    """
+
+    tensor: str
+    kind: str
+    steps: tuple[NodeProto, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Gates:
+    """The gates of a graph.
+
+    Parameters
+    ----------
+    signals : mapping of Signal
+        By the name of the product that is an activation.
+    inside : set of str
+        The tensors that make up a gate.
+    """
+
+    signals: Mapping[str, Signal]
+    inside: AbstractSet[str]
+
+
+def find_gates(region: Region) -> Gates:
+    """Find the gates of the graph between the image and the score."""
+    signals: dict[str, Signal] = {}
+    inside: set[str] = set()
+    for node in region.nodes:
+        operands = [name for name in node.input if name in region.places]
+        if node.op_type != "Mul" or len(operands) != 2:
+            continue
+        chains = [_follow(region, name) for name in operands]
+        for signal, own, gate in ((operands[0], *chains), (operands[1], *chains[::-1])):
+            if not gate.squashes:
+                continue
+            is_plain = own.kinds <= {"Mul", "Div", "Identity", "Cast"}
+            if own.root == gate.root and is_plain and not RESHAPING & gate.kinds:
+                name = next((NAMES[kind] for kind in NAMES if kind in gate.kinds), "HardSwish")
+                signals[node.output[0]] = Signal(signal, name, gate.steps)
+            inside.update(name for step in gate.steps for name in step.output)
+            break
+    return Gates(signals, inside)
+
+
+@dataclass(frozen=True, eq=False)
+class _Chain:
+    """The elementwise steps from a root to a tensor, the last one first."""
+
+    root: str
+    steps: tuple[NodeProto, ...]
+
+    @property
+    def kinds(self) -> set[str]:
+        return {step.op_type for step in self.steps}
+
+    @property
+    def squashes(self) -> bool:
+        """Whether the steps bring any value between two bounds."""
+        is_clipped = "Clip" in self.kinds or {"Min", "Relu"} <= self.kinds
+        return bool(SQUASHING & self.kinds) or (is_clipped and len(self.steps) > 1)
+
+
+def _follow(region: Region, tensor: str) -> _Chain:
+    steps: list[NodeProto] = []
+    while (node := region.producers.get(tensor)) is not None:
+        inputs = [name for name in node.input if name in region.places]
+        if node.op_type not in UNARY | RESHAPING | {"Softmax"} or len(inputs) != 1:
+            break
+        steps.append(node)
+        tensor = inputs[0]
+    return _Chain(tensor, tuple(steps))
+
+
+def compute_limit(signal: Signal, find_constant: Callable[[str], Array | None]) -> float:
+    """Return the gate of large inputs: 1, or a constant that a later node divides by.
+
+    Parameters
+    ----------
+    signal : Signal
+        An activation's.
+    find_constant : callable
+        Returns the value of a small constant by its name.
+    """
+    value = np.array([FAR])
+    for step in reversed(signal.steps):
+        constants = {name: find_constant(name) for name in step.input if name}
+        feeds = {
+            name: (value if held is None else held).astype(np.float64)
+            for name, held in constants.items()
+        }
+        names = [ValueInfoProto(name=tensor) for tensor in feeds]
+        graph = helper.make_graph([step], "step", names, [ValueInfoProto(name=step.output[0])])
+        with np.errstate(all="ignore"):
+            evaluator = ReferenceEvaluator(helper.make_model(graph, opset_imports=OPSETS))
+            values: Any = evaluator.run(None, feeds)
+        value = np.asarray(values[0])
+    return float(np.ravel(value)[0])
