@@ -188,7 +188,8 @@ def test_the_gradient_of_a_real_network_passes_the_self_check() -> None:
     spec = ModelSpec(
         input=image, output=output, layout="nhwc", colour="grey", dtype="float32",
         range=(-1, 1), mean=(0,), std=(1,), size=(64, 64), fit="crop", resize=(64, 64),
-        interpolation="bilinear", head="probabilities", output_scale=(1, 0),
+        interpolation="bilinear", border=(0, 0, 0), centre="round", head="probabilities",
+        output_scale=(1, 0),
         class_names=tuple(map(str, range(7))),
     )  # fmt: skip
     gradient = load_gradient(file, spec, kind="log-odds")
