@@ -274,7 +274,7 @@ def test_error_of_a_method_is_a_failure_of_its_image(classifier, photo):
         (MaskQuery(PatchMasks(np.zeros((1, 2), int), 3, (9, 9))), None, "masks of the case's size"),
         (MaskQuery(np.zeros((2, 9, 9))), None, "size, 12 x 12, got 9 x 9"),  # type: ignore[arg-type]
         (ImageQuery(np.zeros((2, 9, 9, 3), np.float32)), None, r"case's size, \(N, 12, 12, 3\)"),
-        (np.zeros((2, *SIZE)), None, "yields a MaskQuery, an ImageQuery or a FillQuery, got ndarr"),
+        (np.zeros((2, *SIZE)), None, "an ImageQuery, a TailQuery or a FillQuery, got ndarr"),
         (MaskQuery(np.zeros((2, *SIZE))), np.zeros(SIZE), "returns an Attribution, got ndarray"),  # type: ignore[arg-type]
     ],
 )

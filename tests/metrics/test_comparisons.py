@@ -132,6 +132,7 @@ class Adaptive:
 
     name = "rise"
     adaptive = True
+    usual_fill = "black"
 
     def flow(self, case, rng):
         return RISE(n_masks=30, grid=4).flow(case, rng)

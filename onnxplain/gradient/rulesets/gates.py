@@ -26,7 +26,8 @@ UNARY = {
     *("Neg", "Pow", "Reciprocal", "Relu", "Sigmoid", "Softplus", "Sub", "Sum", "Tanh"),
 }
 RESHAPING = {"Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "Expand"}
-SQUASHING = {"Erf", "HardSigmoid", "Sigmoid", "Softmax", "Tanh"}
+SQUASHING = {"HardSigmoid", "Sigmoid", "Softmax", "Tanh"}
+MULTIPLYING = {"Cast", "Div", "Identity", "Mul"}
 NAMES = {"Erf": "Gelu", "HardSigmoid": "HardSwish", "Sigmoid": "Swish", "Softplus": "Mish"}
 FAR = 1e4  # where every activation has reached its slope of 1
 OPSETS = [helper.make_opsetid("", 18)]
@@ -76,45 +77,61 @@ def find_gates(region: Region) -> Gates:
         if node.op_type != "Mul" or len(operands) != 2:
             continue
         chains = [_follow(region, name) for name in operands]
-        for signal, own, gate in ((operands[0], *chains), (operands[1], *chains[::-1])):
-            if not gate.squashes:
-                continue
-            is_plain = own.kinds <= {"Mul", "Div", "Identity", "Cast"}
-            if own.root == gate.root and is_plain and not RESHAPING & gate.kinds:
-                name = next((NAMES[kind] for kind in NAMES if kind in gate.kinds), "HardSwish")
-                signals[node.output[0]] = Signal(signal, name, gate.steps)
-            inside.update(name for step in gate.steps for name in step.output)
-            break
+        pairs = list(zip(chains, reversed(chains), strict=True))
+        met = [(own, steps) for own, gate in pairs if (steps := _meet(own, gate))]
+        if met:
+            own, steps = met[0]
+            kinds = {step.op_type for step in steps}
+            name = next((NAMES[kind] for kind in NAMES if kind in kinds), "HardSwish")
+            signals[node.output[0]] = Signal(own.tensors[0], name, steps)
+            inside.update(made for step in steps for made in step.output)
+            continue
+        first, second = (_rank(chain.steps) for chain in chains)
+        if first != second:
+            gate = chains[0] if first > second else chains[1]
+            inside.update(made for step in gate.steps for made in step.output)
     return Gates(signals, inside)
 
 
 @dataclass(frozen=True, eq=False)
 class _Chain:
-    """The elementwise steps from a root to a tensor, the last one first."""
+    """The elementwise steps to a tensor, the last one first, and the tensors before each."""
 
-    root: str
+    tensors: tuple[str, ...]
     steps: tuple[NodeProto, ...]
-
-    @property
-    def kinds(self) -> set[str]:
-        return {step.op_type for step in self.steps}
-
-    @property
-    def squashes(self) -> bool:
-        """Whether the steps bring any value between two bounds."""
-        is_clipped = "Clip" in self.kinds or {"Min", "Relu"} <= self.kinds
-        return bool(SQUASHING & self.kinds) or (is_clipped and len(self.steps) > 1)
 
 
 def _follow(region: Region, tensor: str) -> _Chain:
-    steps: list[NodeProto] = []
-    while (node := region.producers.get(tensor)) is not None:
+    tensors, steps = [tensor], []
+    while (node := region.producers.get(tensors[-1])) is not None:
         inputs = [name for name in node.input if name in region.places]
         if node.op_type not in UNARY | RESHAPING | {"Softmax"} or len(inputs) != 1:
             break
         steps.append(node)
-        tensor = inputs[0]
-    return _Chain(tensor, tuple(steps))
+        tensors.append(inputs[0])
+    return _Chain(tuple(tensors), tuple(steps))
+
+
+def _meet(own: _Chain, gate: _Chain) -> tuple[NodeProto, ...]:
+    """Return the steps of a gate from a tensor that its signal is a multiple of; none if none."""
+    for place, tensor in enumerate(own.tensors):
+        if not {step.op_type for step in own.steps[:place]} <= MULTIPLYING:
+            break
+        if tensor in gate.tensors:
+            steps = gate.steps[: gate.tensors.index(tensor)]
+            kinds = {step.op_type for step in steps}
+            squashes = _rank(steps) > 0 or "Erf" in kinds
+            return steps if squashes and not RESHAPING & kinds else ()
+    return ()
+
+
+def _rank(steps: tuple[NodeProto, ...]) -> int:
+    """Return how surely some steps bring any value between two bounds: 2, 1 or not at all, 0."""
+    kinds = {step.op_type for step in steps}
+    if kinds & SQUASHING:
+        return 2
+    is_clipped = "Clip" in kinds or {"Min", "Relu"} <= kinds
+    return 1 if is_clipped and len(steps) > 1 else 0
 
 
 def compute_limit(signal: Signal, find_constant: Callable[[str], Array | None]) -> float:

@@ -53,3 +53,27 @@ def test_limit_is_the_gate_of_large_inputs(factor: float, limit: float) -> None:
     ]
     signal = find(*nodes).signals["y"]
     assert compute_limit(signal, {"k": np.array(factor)}.get) == pytest.approx(limit)
+
+
+def test_gate_is_told_from_a_clipped_signal_in_any_order() -> None:
+    """The signal comes from a clip behind an addition, as of a folded normalisation."""
+    for operands in (["a", "s"], ["s", "a"]):
+        gates = find(
+            node("Add", ["x", "bias"], ["n"]),
+            node("Clip", ["n", "low", "high"], ["a"]),
+            node("GlobalAveragePool", ["a"], ["mean"]),
+            node("Sigmoid", ["mean"], ["s"]),
+            node("Mul", operands, ["y"]),
+        )
+        assert gates.signals == {}
+        assert gates.inside == {"s"}
+
+
+def test_two_gates_are_a_product() -> None:
+    gates = find(
+        node("Sigmoid", ["x"], ["s"]),
+        node("Tanh", ["x"], ["t"]),
+        node("Mul", ["s", "t"], ["y"]),
+    )
+    assert gates.signals == {}
+    assert gates.inside == set()

@@ -136,13 +136,20 @@ def draw_net() -> tuple[Array, dict[str, Array]]:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("table", ["guided", "deconvnet"])
-def test_walk_through_a_hidden_layer_is_the_formula(form: str, table: str) -> None:
+@pytest.mark.parametrize("bias", [False, True])
+def test_walk_through_a_hidden_layer_is_the_formula(form: str, table: str, bias: bool) -> None:
     nodes, slope, kinds = FORMS[form]
     x, tensors = draw_net()
-    whole = [node("MatMul", ["x", "w1"], ["a"]), *nodes, node("MatMul", ["f", "w2"], ["y"])]
+    first = [node("MatMul", ["x", "w1"], ["a"])]
+    if bias:  # an addition of its own, as in exports of dense layers
+        first = [node("MatMul", ["x", "w1"], ["before"]), node("Add", ["b1", "before"], ["a"])]
+        tensors["b1"] = np.linspace(-1, 1, 7, dtype="f")
+    whole = [*first, *nodes, node("MatMul", ["f", "w2"], ["y"])]
     walked, notes = run_table(whole, tensors, x, RuleTable(table))
     positive = np.maximum(tensors["w2"][:, 1], 0)
-    passed = positive * (slope(x @ tensors["w1"]) if table == "guided" else 1)
+    passed = positive * (
+        slope(x @ tensors["w1"] + tensors.get("b1", 0)) if table == "guided" else 1
+    )
     expected = np.broadcast_to(passed, (5, 7)) @ tensors["w1"].T
     np.testing.assert_allclose(walked, expected, rtol=2e-5, atol=1e-5)
     assert notes == {"extended": kinds}
