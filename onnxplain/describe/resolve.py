@@ -153,7 +153,8 @@ class _Resolver:
     """The sources of one model, asked field by field.
 
     `searched` and `ways` say, in the error about missing fields, where they were looked for and
-    how else they can be given: to find the normalisation, and for all fields.
+    how else they can be given: to find the normalisation, and for all fields. Without ways, the
+    fields are arguments of Python.
     """
 
     def __init__(
@@ -204,7 +205,7 @@ class _Resolver:
         self._decide_head()
         self._decide_class_names()
         if self.missing:
-            raise ModelError(self._describe_missing())
+            raise ModelError(self._describe_missing() if self.ways else self._ask_for_arguments())
         return ModelSpec(**self.values, sources=self.origins)
 
     def _decide_head(self) -> None:
@@ -392,6 +393,23 @@ class _Resolver:
         ways += self.ways[1:]
         missing = ", ".join(self.missing)
         return f"{self.name}: cannot tell {missing}: {self.searched}; {'; '.join(ways)}"
+
+    def _ask_for_arguments(self) -> str:
+        """Say which arguments of Python are missing, where there is no command line."""
+        hints = {
+            "head": 'head="sigmoid" if its one number is a probability, or head="logit"',
+            "size": "size=(rows, columns)",
+        }
+        wanted = [
+            hints.get(name, f"{name}=") for name in self.missing if name not in NORMALISATION_FIELDS
+        ]
+        if set(NORMALISATION_FIELDS) & set(self.missing):
+            presets = ", ".join(NORMALISATION_PRESETS)
+            wanted.append(
+                f"preprocessing= ({presets}) or range=, mean= and std=, as the model was trained"
+            )
+        missing = ", ".join(self.missing)
+        return f"{self.name}: cannot tell {missing}: {self.searched}; pass {', and '.join(wanted)}"
 
 
 def _read_flags(flags: Mapping[str, Any]) -> list[SpecSource]:

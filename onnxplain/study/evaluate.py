@@ -91,9 +91,9 @@ def evaluate(
         A plan, or a TOML file with a plan. Arguments override it.
     models : str, path, Classifier, or several, optional
         Names in the zoo or ONNX files, with parameters of `load` as ``"net.onnx:crop=0.9"``,
-        or classifiers from `load` or `from_callable`; the default classifier if not given.
-        Rows recognise a classifier from `from_callable` by its name alone: give different
-        functions different names.
+        or classifiers from `load`, `from_torch`, `from_keras` or `from_callable`; the default
+        classifier if not given. Rows recognise a classifier that is no ONNX file by its name and
+        preprocessing alone: give different functions different names.
     methods : str, Method, or several, optional
         Names with parameters, as ``"rise:n_masks=2000"``, or values, as
         ``RISE(n_masks=2000)``. Also ``"random"``, a random heatmap, and
@@ -115,9 +115,10 @@ def evaluate(
         The inpainter of the ``-g`` methods: a name in the zoo, an ONNX file, a loaded
         inpainter, or an `Entry` with a name and the parameters that describe the inpainter.
     seed : int, optional
-        Decides every random draw, and which images are taken and held out; 0 if not given.
+        At least 0. Decides every random draw, and which images are taken and held out; 0 if not
+        given.
     limit : int, optional
-        Number of images to take, drawn by the seed; all if not given.
+        Number of images to take, at least 1, drawn by the seed; all if not given.
     held_out : float in [0, 1), optional
         Share of the images on which the thresholds of localisation and saliency are chosen;
         the other images are reported. 1/3 if not given.

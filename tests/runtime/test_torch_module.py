@@ -213,8 +213,16 @@ def test_half_precision_and_greyscale() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        ({"size": SIZE}, ModelError, r"cannot tell range, mean, std: neither.*--preprocessing"),
-        ({"preprocessing": "unit"}, ModelError, "cannot tell size"),
+        (
+            {"size": SIZE},
+            ModelError,
+            r"cannot tell range, mean, std: neither.*preprocessing= \(torch",
+        ),
+        (
+            {"preprocessing": "unit"},
+            ModelError,
+            r"cannot tell size: .*pass size=\(rows, columns\)$",
+        ),
         ({"sise": 32}, TypeError, "'sise' is unknown; did you mean 'size'"),
         ({"size": SIZE, "preprocessing": "unit", "layout": "nhwc"}, ModelError, "cannot be run"),
         (

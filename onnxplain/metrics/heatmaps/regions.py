@@ -88,7 +88,10 @@ class MoRF(_Regions):
 class LeRF(_Regions):
     """Mean drop of the score while the least relevant regions are removed first.
 
-    The parameters are those of `MoRF`.
+    Parameters
+    ----------
+    patch, steps, fill
+        As in `MoRF`.
     """
 
     name: ClassVar[str] = "lerf"
@@ -105,7 +108,12 @@ class LeRF(_Regions):
 class ABPC(_Regions):
     """Area between the curves of MoRF and LeRF.
 
-    It is the AOPC of MoRF minus that of LeRF. The parameters are those of `MoRF`.
+    It is the AOPC of MoRF minus that of LeRF.
+
+    Parameters
+    ----------
+    patch, steps, fill
+        As in `MoRF`.
     """
 
     name: ClassVar[str] = "abpc"
