@@ -22,9 +22,10 @@ from onnxplain.core.arrays import read_npz
 from onnxplain.core.data import NO_MEANING, Box, Heatmap, Meaning
 from onnxplain.core.errors import ImageError, OutputError
 from onnxplain.core.files import claim, open_part, wrap_write_errors, write_atomic
+from onnxplain.core.flow import NO_FILL
 from onnxplain.core.text_files import ANNOTATION_BYTES, parse_json, read_text
 from onnxplain.image import bring_back, encode_jpeg, read_image, write_png
-from onnxplain.plot import Colormap, Style, draw_figure
+from onnxplain.plot import USUAL_LOOK, Colormap, Look, Style, draw_figure
 from onnxplain.subjects import to_uint8
 
 FORMAT = 2  # of the files; raised when earlier versions would misread new files
@@ -166,7 +167,7 @@ class Explanation:
             "provenance": dict(self.provenance),
         }
 
-    def save(self, path: str | os.PathLike[str]) -> SavedFiles:
+    def save(self, path: str | os.PathLike[str], look: Look = USUAL_LOOK) -> SavedFiles:
         """Write the explanation into a folder, or one file of it.
 
         Parameters
@@ -176,6 +177,8 @@ class Explanation:
             ``.png`` are written into it, named after image, method and target. Files of the
             same explanation are replaced; files of another one are kept, and the new name gets
             a number. Or a file with one of these three endings, which is written or replaced.
+        look : Look
+            Style, colours and size of the overlay (see `onnxplain.plot.Look`).
 
         Returns
         -------
@@ -199,19 +202,19 @@ class Explanation:
         suffix = path.suffix.lower()
         if not path.is_dir():
             if suffix in (".png", ".npz", ".json"):
-                return self._save_file(path, suffix)
+                return self._save_file(path, suffix, look)
             if suffix in PICTURES:
                 raise ValueError(
                     f"{path}: overlays are written as .png, heatmaps as .npz and records as .json; "
                     f"give a path with one of these endings, or a folder"
                 )
-        return self._save_folder(path)
+        return self._save_folder(path, look)
 
-    def _save_file(self, path: Path, suffix: str) -> SavedFiles:
+    def _save_file(self, path: Path, suffix: str, look: Look) -> SavedFiles:
         with wrap_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if suffix == ".png":
-                write_png(path, self.overlay())
+                write_png(path, self._draw(self.photo, look))
                 return SavedFiles(None, None, path)
             if suffix == ".json":
                 write_atomic(path, self._format_record().encode() + b"\n")
@@ -222,7 +225,7 @@ class Explanation:
                 part.replace(path)
             return SavedFiles(path, None, None)
 
-    def _save_folder(self, folder: Path) -> SavedFiles:
+    def _save_folder(self, folder: Path, look: Look) -> SavedFiles:
         with wrap_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             text = self._format_record()
@@ -234,7 +237,7 @@ class Explanation:
             png = None
             if self.photo is not None:
                 png = folder / f"{base}.png"
-                write_png(png, self.overlay())
+                write_png(png, self._draw(self.photo, look))
             # The record is written last: if it exists, the other files do.
             write_atomic(record, text.encode() + b"\n")
         return SavedFiles(npz, record, png)
@@ -255,7 +258,7 @@ class Explanation:
         photo : (rows, columns, 3) ndarray of uint8, optional
             Another picture of the photo's size to draw on; the explained photo if not given.
         style, colormap, alpha, size
-            As `onnxplain.plot.draw_figure` takes them.
+            As `onnxplain.plot.Look` takes them.
 
         Returns
         -------
@@ -267,25 +270,25 @@ class Explanation:
             If there is no photo, as the explanation was read from a file that holds none, or an
             option is out of range.
         """
-        photo = self.photo if photo is None else photo
+        chosen = self.photo if photo is None else photo
+        return self._draw(chosen, Look(style, colormap, alpha, size))
+
+    def _draw(self, photo: NDArray[np.uint8] | None, look: Look) -> NDArray[np.uint8]:
         if photo is None:
             raise ValueError(
                 f"{self.image}: this explanation was read from a file without its photo; give the "
                 f"photo, as overlay(photo)"
             )
         name = self.target_name.split(",")[0]
+        filled = "" if self.fill == NO_FILL else f", removed pixels filled with {self.fill}"
         return draw_figure(
             photo,
             self.full_heatmap,
-            style=style,
+            look,
             title=f"{name} · class {self.target} · probability {self.score:.3g}",
-            subtitle=f"{Path(self.image).name} · {self.method}, removed pixels filled with "
-            f"{self.fill}",
+            subtitle=f"{Path(self.image).name} · {self.method}{filled}",
             caption=self.meaning.text,
             note=describe_doubt(self.heatmap, self.meaning),
-            colormap=colormap,
-            alpha=alpha,
-            size=size,
             window=self.window,
         )
 

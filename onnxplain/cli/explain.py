@@ -19,15 +19,18 @@ from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.cli.terminal import show
 from onnxplain.core.flow import Method
+from onnxplain.core.params import build
 from onnxplain.core.protocols import Fill
 from onnxplain.fills import Inpaint
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpainter
+from onnxplain.plot import Look
 from onnxplain.registry import Entry, parse_entry
 from onnxplain.results import check_folder
 from onnxplain.runtime import OnnxClassifier
 
 METHODS = ParameterOptions("method", "", registry.get_methods())
 FILLS = ParameterOptions("fill", "fill-", registry.get_fills())
+FIGURES = ParameterOptions("figure", "figure-", {"figure": Look})
 
 
 @click.command(
@@ -118,6 +121,7 @@ curl -s https://example.org/photo.jpg | onnxplain explain -
 @add_model_options
 @METHODS.add_options
 @FILLS.add_options
+@FIGURES.add_options
 @add_inpainter_options
 @click.pass_context
 def command(
@@ -147,6 +151,7 @@ def command(
     """
     with report_errors(arguments=True):
         plan = read_explain_plan(plan_file) if plan_file else ExplainPlan()
+        look = build(Look, FIGURES.get_parameters(ctx, "figure"))
         chosen, implied = _choose_method(ctx, method, plan.method)
         chosen_fill = _choose_fill(ctx, fill, plan.fill, implied, chosen, inpainter)
         check_folder(output)
@@ -176,7 +181,7 @@ def command(
                 on_progress=move,
             )
         with report_errors():
-            n_failed = save_and_print(outcomes, output, as_json=as_json)
+            n_failed = save_and_print(outcomes, output, look, as_json=as_json)
     if n_failed or found.failures:
         ctx.exit(1)
 

@@ -12,11 +12,12 @@ from onnxplain.api import Failure
 from onnxplain.cli.reporting import Interrupted, format_failure
 from onnxplain.cli.terminal import clear_line, show, show_json
 from onnxplain.core.errors import OutputError
+from onnxplain.plot import Look
 from onnxplain.results import Explanation, SavedFiles
 
 
 def save_and_print(
-    outcomes: Iterator[Explanation | Failure], folder: Path, *, as_json: bool
+    outcomes: Iterator[Explanation | Failure], folder: Path, look: Look, *, as_json: bool
 ) -> int:
     """Save and print explanations as they are made, and return the number of failed images."""
     n_failed = 0
@@ -26,7 +27,7 @@ def save_and_print(
             clear_line()
             if isinstance(outcome, Explanation):
                 try:
-                    saved = outcome.save(folder)
+                    saved = outcome.save(folder, look)
                 except (OutputError, ValueError) as error:
                     outcome = Failure(outcome.image, error)
             if isinstance(outcome, Failure):

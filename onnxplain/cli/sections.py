@@ -10,6 +10,7 @@ SECTIONS = {
     "model_": "Model",
     "method_": "Parameters of methods",
     "fill_": "Parameters of fills",
+    "figure_": "Figures",
     "inpainter_": "Description of the inpainter",
 }
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from onnxplain.plot.colours import Colormap
-from onnxplain.plot.figure import Style, draw_figure
+from onnxplain.plot.figure import USUAL_LOOK, Look, Style, draw_figure
 
-__all__ = ["Colormap", "Style", "draw_figure"]
+__all__ = ["USUAL_LOOK", "Colormap", "Look", "Style", "draw_figure"]

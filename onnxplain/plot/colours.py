@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,14 +64,7 @@ def choose_scale(
         Whether 0 is in the middle of the colours; if not given, whether any value is negative.
     colormap : Colormap, optional
         If not given, ``blue-red`` for signed maps and ``inferno`` for others.
-
-    Raises
-    ------
-    ValueError
-        If the name of the colours is unknown.
     """
-    if colormap is not None and colormap not in get_args(Colormap):
-        raise ValueError(f"colormap takes one of {', '.join(get_args(Colormap))}, got {colormap!r}")
     low, high = float(values.min()), float(values.max())
     if signed is None:
         signed = low < 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 import PIL.Image
@@ -11,6 +11,7 @@ import PIL.ImageDraw
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Box, Heatmap, Image
+from onnxplain.core.params import Param, Parametrised
 from onnxplain.image import resize, trace_contours
 from onnxplain.plot.colours import (
     Colormap,
@@ -37,24 +38,50 @@ STYLES: dict[Style, tuple[str, ...]] = {
 LABELS = {"photo": "photo", "map": "map", "overlay": "map over the photo"}
 MARGIN, GAP = 20, 14
 MIN_WIDTH = 560  # of a figure, so that its text can be read beside a tall photo
-MIN_SIZE, MAX_SIZE = 64, 4096
 # Share of the pixels that a line encloses, and its colour.
 CONTOURS: dict[float, Colour] = {0.05: (214, 39, 40), 0.15: (255, 127, 14), 0.30: (255, 221, 87)}
+
+
+@dataclass(frozen=True)
+class Look(Parametrised):
+    """How a figure looks.
+
+    Parameters
+    ----------
+    style : {'panel', 'overlay', 'map', 'contour'}
+        ``panel`` shows the photo, the map, and the map over the photo, side by side; ``overlay``
+        and ``map`` show one of them; ``contour`` shows lines around the highest values.
+    colormap : {'inferno', 'viridis', 'magma', 'cividis', 'turbo', 'blue-red'}, optional
+        If not given, ``blue-red`` for signed maps and ``inferno`` for others.
+    alpha : float in [0, 1]
+        How much the colours cover the photo in the overlay.
+    size : int in [64, 4096]
+        Pixels of the longer side of each picture.
+    """
+
+    style: Annotated[
+        Style, Param("photo, map and overlay side by side, or one of them, or lines")
+    ] = "panel"
+    colormap: Annotated[
+        Colormap | None, Param("the colours; blue-red for signed maps, else inferno")
+    ] = None
+    alpha: Annotated[float, Param("how much the colours cover the photo", ge=0, le=1)] = 0.6
+    size: Annotated[int, Param("pixels of the longer side of each picture", ge=64, le=4096)] = 448
+
+
+USUAL_LOOK = Look()
 
 
 def draw_figure(
     photo: Image | Picture,
     heatmap: Heatmap,
+    look: Look = USUAL_LOOK,
     *,
-    style: Style = "panel",
     title: str = "",
     subtitle: str = "",
     caption: str = "",
     note: str = "",
     signed: bool | None = None,
-    colormap: Colormap | None = None,
-    alpha: float = 0.6,
-    size: int = 448,
     window: Box | None = None,
 ) -> Picture:
     """Draw a heatmap beside and over its photo, with titles and a scale of its colours.
@@ -65,9 +92,8 @@ def draw_figure(
         The photo.
     heatmap : (H, W) ndarray of float32
         At the photo's size.
-    style : {'panel', 'overlay', 'map', 'contour'}
-        ``panel`` shows the photo, the map, and the map over the photo, side by side; ``overlay``
-        and ``map`` show one of them; ``contour`` shows lines around the highest values.
+    look : Look
+        Style, colours and size.
     title, subtitle : str
         Written above: up to two lines each.
     caption : str
@@ -77,12 +103,6 @@ def draw_figure(
     signed : bool, optional
         True: colours diverge from 0, blue below and red above. False: from the smallest value to
         the largest. If not given, True if any value is negative.
-    colormap : {'inferno', 'viridis', 'magma', 'cividis', 'turbo', 'blue-red'}, optional
-        If not given, ``blue-red`` for signed maps and ``inferno`` for others.
-    alpha : float in [0, 1]
-        How much the colours cover the photo in the overlay.
-    size : int in [64, 4096]
-        Pixels of the longer side of each picture.
     window : Box, optional
         The part of the photo that the classifier saw. The rest is faded and has no colours, and
         its values do not affect the scale.
@@ -94,22 +114,20 @@ def draw_figure(
     Raises
     ------
     ValueError
-        If the heatmap is not of the photo's size or has values that are not finite, or an
-        option is out of range.
+        If the heatmap is not of the photo's size or has values that are not finite.
     """
-    _check_options(style, alpha, size)
     check_map(photo, heatmap)
     seen = _mark_window(photo.shape[:2], window)
-    scale = choose_scale(heatmap[seen] if seen.any() else heatmap, signed, colormap)
-    drawn = _fit(photo.shape[:2], size)
+    scale = choose_scale(heatmap[seen] if seen.any() else heatmap, signed, look.colormap)
+    drawn = _fit(photo.shape[:2], look.size)
     parts = _Parts(
         _resize_plane(to_floats(photo), drawn),
         _resize_plane(heatmap.astype(np.float32), drawn),
         _resize_plane(seen.astype(np.float32), drawn) > 0.5,
         scale,
-        alpha,
+        look.alpha,
     )
-    kinds = STYLES[style]
+    kinds = STYLES[look.style]
     pictures = [parts.draw(kind) for kind in kinds]
     if len(kinds) > 1:
         names = (LABELS[kind] for kind in kinds)
@@ -117,10 +135,10 @@ def draw_figure(
     body = place_side_by_side(pictures, GAP)
     width = max(body.shape[1], MIN_WIDTH)
     font = min(max(width / 56, 15.0), 24.0)
-    if style == "contour":
+    if look.style == "contour":
         key = draw_contour_key(CONTOURS, width, font)
     else:
-        bands = [1.0] * ("map" in kinds) + [alpha] * ("overlay" in kinds)
+        bands = [1.0] * ("map" in kinds) + [look.alpha] * ("overlay" in kinds)
         key = draw_scale_bar(scale, min(width, 680), font, bands)
     rows = [
         draw_text(title, width, font * 1.25, most=2),
@@ -172,15 +190,6 @@ class _Parts:
                 draw.line([(x, y) for y, x in line], (255, 255, 255), thickness + 2, "curve")
                 draw.line([(x, y) for y, x in line], colour, thickness, "curve")
         return np.asarray(canvas)
-
-
-def _check_options(style: str, alpha: float, size: int) -> None:
-    if style not in get_args(Style):
-        raise ValueError(f"style takes one of {', '.join(get_args(Style))}, got {style!r}")
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha must be in [0, 1], got {alpha!r}")
-    if not MIN_SIZE <= size <= MAX_SIZE:
-        raise ValueError(f"size must be in [{MIN_SIZE}, {MAX_SIZE}] pixels, got {size!r}")
 
 
 def _fit(size: tuple[int, ...], side: int) -> tuple[int, int]:

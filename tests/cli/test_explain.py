@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import onnxplain
+from onnxplain.image import read_image
 from onnxplain.registry import FILLS, METHODS
 from tests.cli.conftest import Run, parse_lines
 
@@ -162,3 +163,15 @@ def test_help_lists_the_registry(run: Run):
     shown = " ".join(run("explain", "--help").stdout.split())
     for name in (*METHODS, *(set(FILLS) - {"inpaint"})):
         assert name in shown.replace("- ", "-")
+
+
+def test_figures_take_style_colours_and_size(run: Run, model: Path, photo: Path):
+    words = ("explain", photo, "-m", model, "--method", "sp:patch=4", "--json")
+    (made,) = parse_lines(run(*words, "--figure-style", "panel", "--figure-size", 256).stdout)
+    assert read_image(made["overlay"]).shape[1] == 3 * 256 + 2 * 14 + 2 * 20
+    wanted = ("--figure-size", 700, "--figure-style", "map", "--figure-colormap", "viridis")
+    (made,) = parse_lines(run(*words, *wanted).stdout)
+    assert read_image(made["overlay"]).shape[1] == 700 + 2 * 20
+    wrong = run(*words, "--figure-alpha", 2)
+    assert wrong.exit_code == 2
+    assert "alpha must be >= 0 and <= 1, got 2" in wrong.stderr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ import skimage.data
 
 from onnxplain.core.data import Box
 from onnxplain.image import list_colours
-from onnxplain.plot.figure import MARGIN, Style, draw_figure
+from onnxplain.plot.figure import MARGIN, Look, Style, draw_figure
 
 GREY = np.full((500, 600, 3), 0.5, np.float32)
 STYLES = get_args(Style)
@@ -19,7 +19,7 @@ STYLES = get_args(Style)
 def test_the_map_alone_has_the_colours_of_its_values() -> None:
     heatmap = np.full((500, 600), 0.4, np.float32)
     heatmap[:, 300:] = 0.7
-    drawn = draw_figure(GREY, heatmap, style="map", size=600)[MARGIN:, MARGIN:] / 255
+    drawn = draw_figure(GREY, heatmap, Look("map", size=600))[MARGIN:, MARGIN:] / 255
     np.testing.assert_allclose(drawn[250, 20], list_colours("inferno")[0], atol=2e-3)
     np.testing.assert_allclose(drawn[250, 580], list_colours("inferno")[-1], atol=2e-3)
 
@@ -27,7 +27,7 @@ def test_the_map_alone_has_the_colours_of_its_values() -> None:
 def test_a_panel_shows_the_photo_the_map_and_both() -> None:
     photo = skimage.data.chelsea()
     heatmap = np.zeros(photo.shape[:2], np.float32)
-    panel = draw_figure(photo, heatmap, size=photo.shape[1])
+    panel = draw_figure(photo, heatmap, Look(size=photo.shape[1]))
     assert panel.shape[1] == 3 * photo.shape[1] + 2 * 14 + 2 * MARGIN
     at_photo = panel[:, MARGIN : MARGIN + photo.shape[1]]
     (top,) = np.flatnonzero((at_photo[:, :9] == photo[0, :9]).all(axis=(1, 2)))
@@ -37,7 +37,7 @@ def test_a_panel_shows_the_photo_the_map_and_both() -> None:
 def test_values_outside_the_window_have_no_colour_and_do_not_set_the_range() -> None:
     heatmap = np.zeros((500, 600), np.float32)
     heatmap[100:400, 100:300], heatmap[100:400, 300:500] = 0.4, 0.7
-    drawn = draw_figure(GREY, heatmap, style="map", size=600, window=Box(100, 100, 400, 500))
+    drawn = draw_figure(GREY, heatmap, Look("map", size=600), window=Box(100, 100, 400, 500))
     drawn = drawn[MARGIN:, MARGIN:] / 255
     assert np.ptp(drawn[50, 300]) == 0
     np.testing.assert_allclose(drawn[250, 200], list_colours("inferno")[0], atol=2e-3)
@@ -48,7 +48,7 @@ def test_values_outside_the_window_have_no_colour_and_do_not_set_the_range() -> 
 @pytest.mark.parametrize("style", STYLES)
 def test_constant_maps_are_drawn(value: float, signed: bool | None, style: Style) -> None:
     heatmap = np.full((500, 600), value, np.float32)
-    picture = draw_figure(GREY, heatmap, style=style, title="all", signed=signed)
+    picture = draw_figure(GREY, heatmap, Look(style), title="all", signed=signed)
     assert picture.dtype == np.uint8
 
 
@@ -58,7 +58,7 @@ def test_photos_of_any_size_are_drawn_with_room_for_text(
     size: tuple[int, int], style: Style
 ) -> None:
     heatmap = np.random.default_rng(0).random(size).astype(np.float32)
-    picture = draw_figure(np.ones((*size, 3), np.float32), heatmap, style=style, title="a title")
+    picture = draw_figure(np.ones((*size, 3), np.float32), heatmap, Look(style), title="a title")
     assert picture.shape[1] >= 560
 
 
@@ -73,7 +73,7 @@ def test_contours_enclose_their_share_of_the_pixels() -> None:
     rows, columns = np.indices((400, 400))
     heatmap = -np.hypot(rows - 199.5, columns - 199.5).astype(np.float32)
     drawn = draw_figure(
-        np.full((400, 400, 3), 0.5, np.float32), heatmap, style="contour", size=400
+        np.full((400, 400, 3), 0.5, np.float32), heatmap, Look("contour", size=400)
     )[MARGIN : MARGIN + 400, MARGIN : MARGIN + 400]
     red = (drawn == (214, 39, 40)).all(axis=2)
     radius = np.hypot(rows - 199.5, columns - 199.5)[red].mean()
@@ -97,15 +97,15 @@ def test_texts_make_the_figure_taller_and_never_wider() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"style": "pie"}, "style takes one of panel, overlay, map, contour, got 'pie'"),
-        ({"colormap": "jet"}, "colormap takes one of .*, got 'jet'"),
-        ({"alpha": 1.5}, r"alpha must be in \[0, 1\], got 1.5"),
-        ({"size": 5}, r"size must be in \[64, 4096\] pixels, got 5"),
+        ({"style": "pie"}, "Look: style .*'pie'"),
+        ({"colormap": "jet"}, "Look: colormap .*'jet'"),
+        ({"alpha": 1.5}, "Look: alpha must be >= 0 and <= 1, got 1.5"),
+        ({"size": 5}, "Look: size must be >= 64 and <= 4096, got 5"),
     ],
 )
-def test_options_out_of_range_are_refused(options: dict[str, object], message: str) -> None:
+def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        draw_figure(GREY, np.zeros((500, 600), np.float32), **options)  # type: ignore[arg-type]
+        Look(**options)
 
 
 def test_heatmap_of_another_size_or_not_finite_is_refused() -> None:
