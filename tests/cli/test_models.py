@@ -50,7 +50,7 @@ BAD_MODELS = {
     "without_data.onnx": "its external data 'weights.bin' is missing",
     "linked_data.onnx": "its external data 'linked.bin' is a link",
     "bomb.onnx": "makes a tensor of 2147483648 elements",
-    ".": "is a folder",
+    ".": "holds several ONNX files",
 }
 
 

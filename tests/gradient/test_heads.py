@@ -201,10 +201,10 @@ def test_scores_of_logits_are_exact_in_front_of_a_softmax(
         np.testing.assert_allclose(outputs[DX].reshape(3, -1)[:, place], slope, atol=1e-8)
 
 
-@pytest.mark.parametrize("head", ["logit", "sigmoid"])
+@pytest.mark.parametrize("head", ["logit", "probability"])
 def test_raw_scores_of_a_single_logit_are_of_both_signs(head: Head) -> None:
     nodes = [helper.make_node("ReduceSum", ["x", "axes"], ["z"], keepdims=1)]
-    nodes.append(helper.make_node("Sigmoid" if head == "sigmoid" else "Identity", ["z"], ["y"]))
+    nodes.append(helper.make_node("Sigmoid" if head == "probability" else "Identity", ["z"], ["y"]))
     x = draw_normal(2, 5)
     model = make_model(nodes, {"x": x}, {"axes": ints(1)}, ["y"])
     request = GradientRequest("x", "y", head=head, kind="raw")
