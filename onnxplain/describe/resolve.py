@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from onnxplain.core.errors import ModelError
 from onnxplain.core.params import describe_unknown
 from onnxplain.core.spec import Head, ModelSpec
 from onnxplain.describe.class_names import find_class_names
-from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_flag
+from onnxplain.describe.fields import CLASSIFIER_FIELDS, Part, SpecSource, parse_flag
 from onnxplain.describe.geometry import find_geometry
 from onnxplain.describe.interface import Interface, read_interface
 from onnxplain.describe.label_files import read_class_names
@@ -42,6 +42,11 @@ SINGLE_HEADS: Mapping[Head, Head] = {
     "multilabel-logits": "logit",
     "probabilities": "probability",
     "multilabel-probabilities": "probability",
+}
+_WAYS: Mapping[Part, str] = {
+    "geometry": "pass --fit and --resize or --crop",
+    "interpolation": "pass --interpolation",
+    "normalisation": "pass --preprocessing or --range, --mean and --std",
 }
 
 
@@ -141,6 +146,7 @@ class _Resolver:
         self._decide_normalisation()
         for name, default in DEFAULTS.items():
             self._take(name, default, "default")
+        self._check_refusals()
         self._decide_head()
         self._decide_class_names()
         if self.missing:
@@ -253,8 +259,49 @@ class _Resolver:
     def _decide_geometry(self) -> None:
         sources = self.geometry.sources
         self._put("fit", self.geometry.fit, sources.get("fit", "default"))
+        self._check_size_of_geometry()
         resize = self.geometry.choose_resize(self.values["size"])
         self._put("resize", resize, sources.get("resize", "default"))
+
+    def _check_size_of_geometry(self) -> None:
+        """Refuse steps in pixels that a file gives for another size than the graph's."""
+        origin, size = self.origins["fit"], self.values["size"]
+        place = next((source for source in self.sources if source.name == origin), None)
+        meant = size if place is None else place.values.get("size", size)
+        in_pixels = self.geometry.resize is not None or self.geometry.fit == "keep"
+        if in_pixels and meant != size:
+            raise ModelError(
+                f"{self.name}: {origin} prepares photos for an input of {meant}, but this model "
+                f"takes {size}; {_WAYS['geometry']}, as the model was trained"
+            )
+
+    def _check_refusals(self) -> None:
+        """Raise an error on what a source asks for in vain, if nothing more specific says it."""
+        stronger = {f"preset {self.preset}"}
+        for source in self.sources:
+            reasons: dict[Part, str] = {
+                part: reason
+                for part, reason in source.refusals.items()
+                if not self._is_said(part, stronger)
+            }
+            if reasons:
+                raise ModelError(
+                    f"{self.name}: {source.name}: {'; '.join(dict.fromkeys(reasons.values()))}; "
+                    f"{', and '.join(_WAYS[part] for part in reasons)}, as the model was "
+                    f"trained, or put them in {self.toml_name}"
+                )
+            stronger.add(source.name)
+
+    def _is_said(self, part: Part, names: Set[str]) -> bool:
+        """Return whether one of these sources decided a part, or it does not matter."""
+        if part == "normalisation" and self.facts.dtype == "uint8":
+            return True
+        fields = {
+            "geometry": ("fit",),
+            "interpolation": ("interpolation",),
+            "normalisation": NORMALISATION_FIELDS,
+        }
+        return any(self.origins.get(name) in names for name in fields[part])
 
     def _decide_normalisation(self) -> None:
         if self.facts.dtype == "uint8":
