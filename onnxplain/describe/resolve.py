@@ -28,6 +28,7 @@ from onnxplain.describe.normalisation import (
     NORMALISATION_PRESETS,
     find_normalisation,
 )
+from onnxplain.describe.own_normalisation import find_doubt
 from onnxplain.describe.sources import read_sources
 from onnxplain.graph.load import ModelFile
 
@@ -66,11 +67,26 @@ def resolve_spec(model: ModelFile, flags: Mapping[str, Any]) -> ModelSpec:
     ModelError
         If the model does not classify images, if a flag or file contradicts the graph, or if
         something cannot be known; then the message lists all of it and the ways to give it.
+        If a preset or a framework's file certainly normalises what the graph normalises again.
     ValueError
         If a flag has no valid value.
     """
     given = {name: value for name, value in flags.items() if value is not None}
-    return _Resolver(model, given).resolve()
+    resolver = _Resolver(model, given)
+    spec = resolver.resolve()
+    doubt = find_doubt(model, spec)
+    if doubt is None:
+        return spec
+    origins = {spec.sources[name] for name in NORMALISATION_FIELDS}
+    reason = f"{model.path.name}: {doubt.reason} ({', '.join(sorted(origins))})"
+    # What somebody said in numbers is meant: networks are trained with such a mistake, too.
+    if doubt.certain and not origins.isdisjoint(resolver.list_foreign_sources()):
+        raise ModelError(
+            f"{reason}, so that photos look nearly the same; pass --preprocessing {doubt.preset}, "
+            f"or --range, --mean and --std in numbers if the model was trained so"
+        )
+    log.warning("%s; --preprocessing %s gives it such pixels", reason, doubt.preset)
+    return spec
 
 
 def list_plausible_specs(model: ModelFile, flags: Mapping[str, Any]) -> list[tuple[str, ModelSpec]]:
@@ -88,7 +104,9 @@ def list_plausible_specs(model: ModelFile, flags: Mapping[str, Any]) -> list[tup
     names: dict[Any, list[str]] = {}
     specs: dict[Any, ModelSpec] = {}
     for preset, colour in _list_preset_colours(model, free):
-        spec = resolve_spec(model, {**free, "preprocessing": preset, "colour": colour})
+        spec = _Resolver(model, {**free, "preprocessing": preset, "colour": colour}).resolve()
+        if (doubt := find_doubt(model, spec)) and doubt.certain:
+            continue
         key = (spec.range, spec.mean, spec.std, spec.colour)
         label = "bytes" if spec.dtype == "uint8" else preset
         names.setdefault(key, [])
@@ -172,6 +190,11 @@ class _Resolver:
             self.values["head"] = SINGLE_HEADS.get(head, head)
         elif classes is not None and head in ("logit", "probability"):
             self._raise_contradiction("head", head, source, f"{classes} numbers per image")
+
+    def list_foreign_sources(self) -> list[str]:
+        """Return the names of the sources that frameworks wrote, and of the preset."""
+        names = [source.name for source in self.sources if source.name not in self.own]
+        return [*names, f"preset {self.preset}"]
 
     def _put(self, name: str, value: Any, source: str) -> None:
         self.values[name], self.origins[name] = value, source
