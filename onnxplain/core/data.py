@@ -15,10 +15,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from onnxplain.core.params import describe_unknown
 
 Image: TypeAlias = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
 Images: TypeAlias = NDArray[np.float32]  # (N, H, W, 3)
@@ -77,6 +79,11 @@ class Preprocessing:
     centre : {'round', 'floor'}
         Where the cut begins if half a pixel would be the middle: at the even neighbour, as in
         torchvision and timm, or at the lower one, as in Hugging Face.
+
+    Raises
+    ------
+    ValueError
+        If a field has none of these values.
     """
 
     fit: Fit = "crop"
@@ -84,6 +91,20 @@ class Preprocessing:
     interpolation: Interpolation = "bilinear"
     border: Bytes3 = (0, 0, 0)
     centre: Centre = "round"
+
+    def __post_init__(self) -> None:
+        """Check what authors of classifiers write, before it becomes wrong pixels."""
+        for name, choices in (("fit", Fit), ("interpolation", Interpolation), ("centre", Centre)):
+            value = getattr(self, name)
+            if value not in get_args(choices):
+                unknown = describe_unknown(str(value), get_args(choices))
+                raise ValueError(f"Preprocessing: {name} {unknown}")
+        sides = self.resize if isinstance(self.resize, tuple) else (self.resize,)
+        whole = len(sides) == 2 and all(isinstance(n, int) and n > 0 for n in sides)
+        if self.resize is not None and not whole:
+            raise ValueError(
+                f"Preprocessing: resize is (rows, columns) in whole pixels, got {self.resize!r}"
+            )
 
 
 @dataclass(frozen=True, eq=False)

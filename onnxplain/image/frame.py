@@ -24,7 +24,7 @@ from onnxplain.image.resample import resample, resample_photo
 
 # Pixels of a resized photo. A strip of 1 x 100,000 pixels has more once its short side is 256;
 # then only what the classifier sees is resampled.
-MAX_RESIZED = 2**26
+MAX_RESIZED = 2**24
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,13 +102,23 @@ def resample_photo(
     Photos of more bits are computed in float32, so that they keep their depth. Parameters as
     for `resample`.
     """
-    levels = np.float32(255) * photo
-    whole = np.rint(levels)
-    if np.abs(levels - whole).max() > BYTE_TOLERANCE:
+    pixels = _find_bytes(photo)
+    if pixels is None:
         return np.clip(resample(photo, size, interpolation, part), 0, 1)  # some filters overshoot
-    pillow = PIL.Image.fromarray(whole.astype(np.uint8))
-    resampled = _resize_pillow(pillow, size, interpolation, part)
+    resampled = _resize_pillow(PIL.Image.fromarray(pixels), size, interpolation, part)
     return resampled.astype(np.float32) / np.float32(255)
+
+
+def _find_bytes(photo: Image) -> NDArray[np.uint8] | None:
+    """Return the pixels of a photo in 8 bits; None if it has values between them."""
+    pixels = np.empty(photo.shape, np.uint8)
+    for row in range(0, len(photo), 64):  # the whole photo in float32, twice, would be gigabytes
+        levels = photo[row : row + 64] * np.float32(255)
+        whole = np.rint(levels)
+        if np.abs(levels - whole).max() > BYTE_TOLERANCE:
+            return None
+        pixels[row : row + 64] = whole
+    return pixels
 
 
 def _resize_pillow(

@@ -6,8 +6,9 @@ import os
 import zlib
 
 import numpy as np
+import pytest
 
-from onnxplain.core.data import GREY, Case, make_rng
+from onnxplain.core.data import GREY, Case, Preprocessing, make_rng
 
 
 def test_draws_depend_on_the_seed_and_on_every_name() -> None:
@@ -44,3 +45,18 @@ def test_size_of_a_case_is_rows_and_columns() -> None:
 def test_weights_of_grey_sum_to_one() -> None:
     """So white is 1 and black 0 in grey."""
     assert GREY.sum() == np.float32(1)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("crops",), "fit 'crops' is unknown; did you mean 'crop'"),
+        (("crop", 0.875), r"resize is \(rows, columns\) in whole pixels, got 0\.875"),
+        (("crop", (256, 0)), r"resize is \(rows, columns\) in whole pixels, got \(256, 0\)"),
+        (("crop", None, "cubic"), "interpolation 'cubic' is unknown; did you mean 'bicubic'"),
+        (("pad", None, "area", (0, 0, 0), "middle"), "centre 'middle' is unknown"),
+    ],
+)
+def test_preprocessing_refuses_what_would_become_wrong_pixels(given, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        Preprocessing(*given)

@@ -164,8 +164,9 @@ def test_the_gradient_of_a_real_network_passes_the_self_check() -> None:
     image, output = file.proto.graph.input[0].name, file.proto.graph.output[0].name
     spec = ModelSpec(
         input=image, output=output, layout="nhwc", colour="grey", dtype="float32",
-        range=(-1, 1), mean=(0,), std=(1,), size=(64, 64), fit="crop", crop=1,
-        interpolation="bilinear", head="probabilities", output_scale=(1, 0),
+        range=(-1, 1), mean=(0,), std=(1,), size=(64, 64), fit="crop", resize=(64, 64),
+        interpolation="bilinear", border=(0, 0, 0), centre="round", head="probabilities",
+        output_scale=(1, 0),
         class_names=tuple(map(str, range(7))),
     )  # fmt: skip
     gradient = load_gradient(file, spec, Device("cpu"), kind="log-odds")
