@@ -8,36 +8,17 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from numpy.typing import NDArray
 
 from onnxplain.core.errors import ModelError
-from onnxplain.core.spec import ModelSpec
 from onnxplain.describe.huggingface import read_preprocessor
 from onnxplain.describe.resolve import resolve_spec
-from onnxplain.image.frame import place_frame
-from tests.helpers import models
 from tests.helpers.described import get_normalisation, make_net, make_open_net
 from tests.helpers.huggingface_configs import HALF, IMAGENET, PUBLISHED, REFUSED, extract
 from tests.helpers.pictures import make_noise
+from tests.helpers.prepared import measure_levels, prepare
 
 # Wide, tall, and smaller than most inputs; noise shows every pixel that is out of place.
 PHOTOS = [make_noise(301, 457), make_noise(480, 333), make_noise(200, 190)]
-
-
-def prepare(spec: ModelSpec, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return what a model of this spec is given, (channels, rows, columns)."""
-    image = photo.astype(np.float32) / np.float32(255)
-    frame = place_frame(image.shape[:2], spec.size, spec.preprocessing)
-    keys = ("layout", "colour", "dtype", "range", "mean", "std")
-    convention = {key: getattr(spec, key) for key in keys}
-    return models.encode(frame.bring(image)[None], **convention)[0]
-
-
-def measure_levels(spec: ModelSpec, ours: Any, theirs: Any) -> float:
-    """Return the largest difference in grey levels, which are 255 in the range."""
-    level = (spec.range[1] - spec.range[0]) / 255
-    difference = np.abs(ours - np.asarray(theirs)) * np.reshape(spec.std, (-1, 1, 1))
-    return float(difference.max() / level)
 
 
 def name_class(config: dict[str, Any]) -> str:
