@@ -1,5 +1,8 @@
 """Hugging Face's ``preprocessor_config.json``, read as its image processors apply it.
 
+Processors that also hold a tokenizer are saved as ``processor_config.json``, which holds the
+settings of the image processor under its name.
+
 The file holds settings of a class; one that is missing or null has the class's own value.
 Whatever a spec cannot say is refused by name, and so is a class, or a setting, that is not
 known here. A setting that the class is known to pass over is passed over.
@@ -22,7 +25,8 @@ from onnxplain.describe.image_processors import (
     Settings,
 )
 
-NAME = "preprocessor_config.json"
+# Transformers 5 looks into the first for an ``image_processor``, and else into the second.
+NAMES = ("processor_config.json", "preprocessor_config.json")
 
 # PIL's numbers of its filters.
 FILTERS: Mapping[int, Interpolation] = {
@@ -51,7 +55,9 @@ OF_SINGLE_CLASSES = {
 _UNSAID = "has different values in different versions where a file leaves out"
 
 
-def read_preprocessor(config: Mapping[str, Any], model_type: object = None) -> SpecSource:
+def read_preprocessor(
+    config: Mapping[str, Any], model_type: object = None, where: str = NAMES[-1]
+) -> SpecSource:
     """Return the fields of a spec in the file, and what it asks for that a spec cannot say.
 
     Parameters
@@ -60,22 +66,37 @@ def read_preprocessor(config: Mapping[str, Any], model_type: object = None) -> S
         The file's content.
     model_type : str, optional
         That of the ``config.json`` beside it, which tells the class if the file does not.
+    where : str, optional
+        The file's name.
     """
+    config = config.get("image_processor", config)  # as transformers 5 nests it
     name = _find_class(config, model_type)
+    if name == "TimmWrapperImageProcessor":  # all is in timm's config.json
+        return SpecSource(where, {})
     processor = IMAGE_PROCESSORS.get(name) if name else UNNAMED
     if processor is None:
         reason = REFUSED_PROCESSORS.get(str(name), "is no image processor that onnxplain knows")
-        return SpecSource(NAME, {}, dict.fromkeys(_READERS, f"{name} {reason}"))
+        return SpecSource(where, {}, dict.fromkeys(_READERS, f"{name} {reason}"))
     subject = name or "it names no image_processor_type, and"
     known = HARMLESS | set(processor.settings) | (OF_SINGLE_CLASSES if name else set())
     said = {key: value for key, value in config.items() if value is not None}
     if unknown := [key for key, value in said.items() if key not in known and value is not False]:
         reason = f"{subject} has settings that onnxplain does not know: {', '.join(unknown)}"
-        return SpecSource(NAME, {}, dict.fromkeys(_READERS, reason))
+        return SpecSource(where, {}, dict.fromkeys(_READERS, reason))
     settings = {
         key: own if key in processor.ignores else said.get(key, own)
         for key, own in processor.settings.items()
     }
+    values, refusals = _read_parts(processor, settings, subject)
+    if name or settings["do_flip_channel_order"]:
+        values["colour"] = "bgr" if settings.get("do_flip_channel_order") else "rgb"
+    return SpecSource(where, values, refusals)
+
+
+def _read_parts(
+    processor: ImageProcessor, settings: Settings, subject: str
+) -> tuple[dict[str, Any], dict[Part, str]]:
+    """Return the fields of the parts that a spec can say, and why it cannot say the others."""
     values = dict[str, Any]()
     refusals = {part: f"{subject} {reason}" for part, reason in processor.refuses.items()}
     for part, read in _READERS.items():
@@ -84,9 +105,7 @@ def read_preprocessor(config: Mapping[str, Any], model_type: object = None) -> S
                 values |= read(processor, settings)
             except RefusedError as refused:
                 refusals[part] = f"{subject} {refused}"
-    if name or settings.get("do_flip_channel_order"):
-        values["colour"] = "bgr" if settings.get("do_flip_channel_order") else "rgb"
-    return SpecSource(NAME, values, refusals)
+    return values, refusals
 
 
 def _find_class(config: Mapping[str, Any], model_type: object) -> str | None:

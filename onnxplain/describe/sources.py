@@ -5,7 +5,8 @@ source                        what is read
 ============================  ===================================================
 ``<model>.toml``              our own: any field of `ModelSpec`, and ``labels``, the
                               path of a file with class names
-``preprocessor_config.json``  Hugging Face: size, crop, resample, rescale, mean, std
+``preprocessor_config.json``  Hugging Face: what the image processor it names does; in
+                              ``processor_config.json`` it stands as ``image_processor``
 ``config.json``               timm's ``pretrained_cfg``; Hugging Face's ``id2label`` and
                               ``problem_type``, and its ``model_type`` if the other file
                               names no class
@@ -39,6 +40,7 @@ from onnxplain.core.text_files import TextError, parse_json, parse_toml, read_te
 from onnxplain.describe.class_names import NUMBERED
 from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_fields
 from onnxplain.describe.framework_configs import read_id2label, read_problem_type, read_timm
+from onnxplain.describe.huggingface import NAMES as PROCESSOR_FILES
 from onnxplain.describe.huggingface import read_preprocessor
 from onnxplain.describe.label_files import read_class_names
 from onnxplain.describe.metadata import list_fixed_sizes, read_metadata
@@ -56,10 +58,10 @@ def read_sources(path: Path, proto: ModelProto) -> list[SpecSource]:
     if (toml := path.with_suffix(".toml")).is_file():
         sources.append(SpecSource(toml.name, _read_own_toml(toml)))
     config = _find_json(path, "config.json")
-    preprocessor = _find_json(path, "preprocessor_config.json")
-    with _naming("preprocessor_config.json"):
-        if preprocessor is not None:
-            read = read_preprocessor(preprocessor, (config or {}).get("model_type"))
+    name, processor = _find_processor(path)
+    with _naming(name):
+        if processor is not None:
+            read = read_preprocessor(processor, (config or {}).get("model_type"), name)
             sources.append(_parse_source(read))
     with _naming("config.json"):
         if config is not None:
@@ -69,6 +71,15 @@ def read_sources(path: Path, proto: ModelProto) -> list[SpecSource]:
             sources.append(SpecSource("config.json (problem_type)", read_problem_type(config)))
     sources += map(_parse_source, read_metadata(proto))
     return [source for source in sources if source.values or source.refusals]
+
+
+def _find_processor(path: Path) -> tuple[str, Mapping[str, Any] | None]:
+    """Return the name and content of the file of an image processor; None if there is none."""
+    nested, plain = PROCESSOR_FILES
+    content = _find_json(path, nested)
+    if content is not None and "image_processor" in content:
+        return nested, content
+    return plain, _find_json(path, plain)
 
 
 def _find_json(path: Path, name: str) -> Mapping[str, Any] | None:

@@ -237,3 +237,22 @@ def test_readers_of_size_take_numbers_pairs_and_mappings() -> None:
         assert read.values["size"] == (16, 16)
     read = read_preprocessor(extract("CLIP", HALF, 16, crop_size=[14, 12]))
     assert (read.values["size"], read.values["resize"]) == ((14, 12), (16, 16))
+
+
+def test_settings_are_found_in_the_file_of_a_processor_with_a_tokenizer(tmp_path: Path) -> None:
+    nested = {"processor_class": "CLIPProcessor", "image_processor": extract("ViT", HALF, 16)}
+    files = {"processor_config": nested, "preprocessor_config": extract("ViT", IMAGENET, 16)}
+    spec = resolve_spec(make_net(tmp_path, **files), {})
+    assert (spec.mean, spec.sources["mean"]) == ((0.5,) * 3, "processor_config.json")
+    spec = resolve_spec(make_net(tmp_path, processor_config={"processor_class": "X"}), {})
+    assert spec.sources["mean"] == "preprocessor_config.json"
+    refused = {"image_processor": {"image_processor_type": "OtherImageProcessor"}}
+    with pytest.raises(ModelError, match=r"net.onnx: processor_config.json: OtherImageProcessor"):
+        resolve_spec(make_net(tmp_path, processor_config=refused), {})
+
+
+def test_wrapper_of_timm_leaves_all_to_the_configuration_of_timm(tmp_path: Path) -> None:
+    timm = {"pretrained_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3, "input_size": [3, 16, 16]}}
+    wrapper = {"image_processor_type": "TimmWrapperImageProcessor", **timm}
+    spec = resolve_spec(make_net(tmp_path, preprocessor_config=wrapper, config=timm), {})
+    assert (spec.std, spec.sources["std"]) == ((0.25,) * 3, "config.json (timm)")
