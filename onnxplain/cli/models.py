@@ -115,7 +115,7 @@ _OPTIONS = (
         "--preprocessing",
         metavar="PRESET",
         help="How the model's framework normalises: torchvision, timm, keras-tf, keras-caffe, "
-        "keras-torch, lite, unit or bytes.",
+        "keras-torch, lite, unit (0 to 1) or bytes (0 to 255, for graphs that normalise).",
     ),
     _make_option(
         "layout", "--layout", type=_list_choices(Layout), help="Order of the input's axes."

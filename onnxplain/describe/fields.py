@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
 
 from onnxplain.core.data import Centre, Fit, Interpolation, Size
 from onnxplain.core.params import describe_unknown, to_plain
@@ -43,12 +43,19 @@ class Field:
 FieldTable: TypeAlias = Mapping[str, Field]
 
 
+Part: TypeAlias = Literal["geometry", "interpolation", "normalisation"]  # of a spec
+
+
 @dataclass(frozen=True, slots=True)
 class SpecSource:
-    """Parsed fields of a spec, and the name of the place where they were found."""
+    """Parsed fields of a spec, and the name of the place where they were found.
+
+    `refusals` tells what the place asks for that a spec cannot say, by the part of the spec.
+    """
 
     name: str
     values: Mapping[str, Any]
+    refusals: Mapping[Part, str] = field(default_factory=dict)
 
 
 def parse_field(fields: FieldTable, name: str, value: Any) -> Any:

@@ -1,12 +1,28 @@
-"""The configurations of Hugging Face and timm, read into fields of a spec."""
+"""The ``config.json`` of timm and of Hugging Face, read into fields of a spec."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from onnxplain.core.data import Fit, Interpolation, Size
 from onnxplain.core.spec import Head
+from onnxplain.describe.fields import Part, SpecSource
 from onnxplain.describe.label_files import parse_class_names
+
+TIMM = "config.json (timm)"
+INTERPOLATIONS: Mapping[str, Interpolation] = {
+    "bilinear": "bilinear",
+    "bicubic": "bicubic",
+    "nearest": "nearest",
+    "box": "area",
+    "hamming": "hamming",
+    "lanczos": "lanczos",
+}
+FITS: Mapping[str, Fit] = {"squash": "stretch", "border": "pad"}  # all others crop
+CROP_PCT = 0.875  # where a configuration gives none
 
 # Of the two, Hugging Face's pipeline makes probabilities by a sigmoid, or by a softmax.
 PROBLEM_TYPES: Mapping[str, Head] = {
@@ -14,78 +30,64 @@ PROBLEM_TYPES: Mapping[str, Head] = {
     "single_label_classification": "softmax",
 }
 
-# PIL's numbers of its filters, as Hugging Face writes them, and the nearest of ours.
-RESAMPLE = {0: "nearest", 1: "bicubic", 2: "bilinear", 3: "bicubic", 4: "area", 5: "bilinear"}
 
+def read_timm(config: Mapping[str, Any], graph_sizes: Collection[Size] = ()) -> SpecSource:
+    """Return the fields in timm's ``config.json``, as its transform for evaluation applies them.
 
-def read_preprocessor(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields in Hugging Face's ``preprocessor_config.json``."""
-    values = dict[str, Any]()
-    scaled = config.get("do_rescale", True)
-    high = 255 * float(config.get("rescale_factor", 1 / 255)) if scaled else 255.0
-    if abs(high - 1) < 1e-6:
-        high = 1.0
-    offset = bool(config.get("rescale_offset")) and scaled  # EfficientNet: x * factor - 1
-    mean, std = config.get("image_mean"), config.get("image_std")
-    if config.get("do_normalize", mean is not None):
-        if mean is not None and std is not None:
-            values |= {"mean": mean, "std": std}
-    elif {"do_rescale", "rescale_factor", "do_normalize"} & set(config):
-        values |= {"mean": 0.0, "std": 1.0}
-    if values:
-        values["range"] = (-1.0, high - 1) if offset else (0.0, high)
-    if config.get("do_resize", True):
-        values |= _read_resize_rule(config)
-    if config.get("resample") in RESAMPLE:
-        values["interpolation"] = RESAMPLE[config["resample"]]
-    if config.get("do_flip_channel_order"):
-        values["colour"] = "bgr"
-    return values
-
-
-def _read_resize_rule(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return size, fit and crop: stretch to height and width, or short edge and then centre."""
-    size, crop = config.get("size"), config.get("crop_size")
-    if size is None:
-        return {}
-    resized = size if isinstance(size, Mapping) else {"shortest_edge": size}
-    if crop is not None and config.get("do_center_crop", True):
-        crop = crop if isinstance(crop, Mapping) else {"height": crop, "width": crop}
-        rows, columns = int(crop["height"]), int(crop["width"])
-        edge = resized.get("shortest_edge") or min(resized["height"], resized["width"])
-        share = min(1.0, min(rows, columns) / float(edge))
-        return {"size": (rows, columns), "fit": "crop", "crop": share}
-    if "height" in resized:
-        return {"size": (resized["height"], resized["width"]), "fit": "stretch"}
-    edge = int(resized.get("shortest_edge", 0))
-    if not edge:
-        return {}
-    if "crop_pct" in config and edge >= 384:  # ConvNeXt: large sizes are stretched
-        return {"size": (edge, edge), "fit": "stretch"}
-    # Without a crop of its own, an old-style number means both sides.
-    if not isinstance(size, Mapping) and "crop_pct" not in config:
-        return {"size": (edge, edge), "fit": "stretch"}
-    return {"size": (edge, edge), "fit": "crop", "crop": float(config.get("crop_pct") or 1.0)}
-
-
-def read_timm(config: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return the fields in timm's ``config.json``; none if it is not timm's."""
+    Parameters
+    ----------
+    config : mapping
+        The file's content; one that is not timm's gives no fields.
+    graph_sizes : collection of (rows, columns), optional
+        Sizes that the graph may take. If that is `test_input_size` and not `input_size`, the
+        model was exported for it, and `test_crop_pct` counts.
+    """
     inner = config.get("pretrained_cfg", config)
     if not isinstance(inner, Mapping) or "mean" not in inner or "std" not in inner:
-        return {}
+        return SpecSource(TIMM, {})
     values: dict[str, Any] = {"range": (0.0, 1.0), "mean": inner["mean"], "std": inner["std"]}
-    if "input_size" in inner:
-        values["size"] = tuple(inner["input_size"][-2:])
-    if inner.get("interpolation") in ("bilinear", "bicubic", "nearest"):
-        values["interpolation"] = inner["interpolation"]
-    if inner.get("crop_pct"):
-        fits = {"squash": "stretch", "border": "pad"}
-        values["fit"] = fits.get(inner.get("crop_mode", "center"), "crop")
-        values["crop"] = inner["crop_pct"]
+    refusals = dict[Part, str]()
+    if inner is not config or "architecture" in config:
+        values |= _read_steps(inner, graph_sizes)
+        name = inner.get("interpolation") or "bicubic"
+        if name in INTERPOLATIONS:
+            values["interpolation"] = INTERPOLATIONS[name]
+        else:
+            refusals["interpolation"] = f"timm has no interpolation {name!r} for evaluation"
     names = config.get("label_names") or inner.get("label_names")
     if names:
-        values["class_names"] = parse_class_names(names, where)
-    return values
+        described = config.get("label_descriptions") or inner.get("label_descriptions")
+        values["class_names"] = _describe_labels(parse_class_names(names, TIMM), described)
+    return SpecSource(TIMM, values, refusals)
+
+
+def _read_steps(inner: Mapping[str, Any], graph_sizes: Collection[Size]) -> dict[str, Any]:
+    size, share = (_read_size(inner.get("input_size")), inner.get("crop_pct") or CROP_PCT)
+    test_size = _read_size(inner.get("test_input_size"))
+    if test_size in graph_sizes and size not in graph_sizes:
+        size, share = test_size, inner.get("test_crop_pct") or share
+    fit = FITS.get(inner.get("crop_mode") or "center", "crop")
+    steps: dict[str, Any] = {"fit": fit} if size is None else {"fit": fit, "size": size}
+    if share > 1 and size is not None:  # the resized photo is smaller than the input
+        steps["resize"] = (math.floor(size[0] / share), math.floor(size[1] / share))
+    else:
+        steps["crop"] = float(share)
+    if fit == "pad":
+        steps["border"] = [round(255 * part) for part in inner["mean"]]
+    return steps
+
+
+def _read_size(size: Any) -> Size | None:
+    """Return rows and columns of (channels, rows, columns)."""
+    return None if size is None else (int(size[-2]), int(size[-1]))
+
+
+def _describe_labels(names: tuple[str, ...], described: Any) -> tuple[str, ...]:
+    """Return descriptions in place of WordNet ids, if each has one."""
+    if not isinstance(described, Mapping) or not all(re.fullmatch(r"n\d{8}", n) for n in names):
+        return names
+    texts = tuple(described.get(name) for name in names)
+    return texts if all(isinstance(text, str) for text in texts) else names  # type: ignore[return-value]  # mypy does not see that no text is None
 
 
 def read_id2label(config: Mapping[str, Any], where: str) -> dict[str, Any]:

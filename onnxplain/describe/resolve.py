@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from onnxplain.core.errors import ModelError
 from onnxplain.core.params import describe_unknown
 from onnxplain.core.spec import Head, ModelSpec
 from onnxplain.describe.class_names import find_class_names
-from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_flag
+from onnxplain.describe.fields import CLASSIFIER_FIELDS, Part, SpecSource, parse_flag
 from onnxplain.describe.geometry import find_geometry
 from onnxplain.describe.interface import Interface, read_interface
 from onnxplain.describe.label_files import read_class_names
@@ -28,6 +28,7 @@ from onnxplain.describe.normalisation import (
     NORMALISATION_PRESETS,
     find_normalisation,
 )
+from onnxplain.describe.own_normalisation import find_doubt
 from onnxplain.describe.sources import read_sources
 from onnxplain.graph.load import NOWHERE, ModelFile
 
@@ -42,6 +43,11 @@ SINGLE_HEADS: Mapping[Head, Head] = {
     "multilabel-logits": "logit",
     "probabilities": "probability",
     "multilabel-probabilities": "probability",
+}
+_WAYS: Mapping[Part, str] = {
+    "geometry": "pass --fit and --resize or --crop",
+    "interpolation": "pass --interpolation",
+    "normalisation": "pass --preprocessing or --range, --mean and --std",
 }
 
 
@@ -61,24 +67,25 @@ def resolve_spec(model: ModelFile, flags: Mapping[str, Any]) -> ModelSpec:
     ModelError
         If the model does not classify images, if a flag or file contradicts the graph, or if
         something cannot be known; then the message lists all of it and the ways to give it.
+        If a preset or a framework's file certainly normalises what the graph normalises again.
     ValueError
         If a flag has no valid value.
     """
-    given = _drop_missing(flags)
-    toml_name = model.path.with_suffix(".toml").name
-    return _Resolver(
-        model.path,
-        given,
-        read_sources(model.path, model.proto),
-        lambda input, output: read_interface(model, input=input, output=output),
-        searched=f"not in flags, {toml_name}, preprocessor_config.json, config.json, the ONNX "
-        f"metadata or the graph",
-        ways=(
-            f"onnxplain inspect {model.path.name} --image PHOTO shows what it answers under each "
-            f"preset",
-            f"or put them in {toml_name} beside the model",
-        ),
-    ).resolve()
+    resolver = _open_resolver(model, _drop_missing(flags))
+    spec = resolver.resolve()
+    doubt = find_doubt(model, spec)
+    if doubt is None:
+        return spec
+    origins = {spec.sources[name] for name in NORMALISATION_FIELDS}
+    reason = f"{model.path.name}: {doubt.reason} ({', '.join(sorted(origins))})"
+    # What somebody said in numbers is meant: networks are trained with such a mistake, too.
+    if doubt.certain and not origins.isdisjoint(resolver.list_foreign_sources()):
+        raise ModelError(
+            f"{reason}, so that photos look nearly the same; pass --preprocessing {doubt.preset}, "
+            f"or --range, --mean and --std in numbers if the model was trained so"
+        )
+    log.warning("%s; --preprocessing %s gives it such pixels", reason, doubt.preset)
+    return spec
 
 
 def resolve_function_spec(
@@ -127,7 +134,9 @@ def list_plausible_specs(model: ModelFile, flags: Mapping[str, Any]) -> list[tup
     names: dict[Any, list[str]] = {}
     specs: dict[Any, ModelSpec] = {}
     for preset, colour in _list_preset_colours(model, free):
-        spec = resolve_spec(model, {**free, "preprocessing": preset, "colour": colour})
+        spec = _open_resolver(model, {**free, "preprocessing": preset, "colour": colour}).resolve()
+        if (doubt := find_doubt(model, spec)) and doubt.certain:
+            continue
         key = (spec.range, spec.mean, spec.std, spec.colour)
         label = "bytes" if spec.dtype == "uint8" else preset
         names.setdefault(key, [])
@@ -147,6 +156,24 @@ def _list_preset_colours(model: ModelFile, flags: Mapping[str, Any]) -> Iterator
 
 def _drop_missing(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if value is not None}
+
+
+def _open_resolver(model: ModelFile, given: Mapping[str, Any]) -> _Resolver:
+    """Open the sources of a file and what lies beside it."""
+    toml_name = model.path.with_suffix(".toml").name
+    return _Resolver(
+        model.path,
+        given,
+        read_sources(model.path, model.proto),
+        lambda input, output: read_interface(model, input=input, output=output),
+        searched=f"not in flags, {toml_name}, preprocessor_config.json, config.json, the ONNX "
+        f"metadata or the graph",
+        ways=(
+            f"onnxplain inspect {model.path.name} --image PHOTO shows what it answers under each "
+            f"preset",
+            f"or put them in {toml_name} beside the model",
+        ),
+    )
 
 
 class _Resolver:
@@ -202,6 +229,7 @@ class _Resolver:
         self._decide_normalisation()
         for name, default in DEFAULTS.items():
             self._take(name, default, "default")
+        self._check_refusals()
         self._decide_head()
         self._decide_class_names()
         if self.missing:
@@ -227,6 +255,11 @@ class _Resolver:
             self.values["head"] = SINGLE_HEADS.get(head, head)
         elif classes is not None and head in ("logit", "probability"):
             self._raise_contradiction("head", head, source, f"{classes} numbers per image")
+
+    def list_foreign_sources(self) -> list[str]:
+        """Return the names of the sources that frameworks wrote, and of the preset."""
+        names = [source.name for source in self.sources if source.name not in self.own]
+        return [*names, f"preset {self.preset}"]
 
     def _put(self, name: str, value: Any, source: str) -> None:
         self.values[name], self.origins[name] = value, source
@@ -314,8 +347,49 @@ class _Resolver:
     def _decide_geometry(self) -> None:
         sources = self.geometry.sources
         self._put("fit", self.geometry.fit, sources.get("fit", "default"))
+        self._check_size_of_geometry()
         resize = self.geometry.choose_resize(self.values["size"])
         self._put("resize", resize, sources.get("resize", "default"))
+
+    def _check_size_of_geometry(self) -> None:
+        """Refuse steps in pixels that a file gives for another size than the graph's."""
+        origin, size = self.origins["fit"], self.values["size"]
+        place = next((source for source in self.sources if source.name == origin), None)
+        meant = size if place is None else place.values.get("size", size)
+        in_pixels = self.geometry.resize is not None or self.geometry.fit == "keep"
+        if in_pixels and meant != size:
+            raise ModelError(
+                f"{self.name}: {origin} prepares photos for an input of {meant}, but this model "
+                f"takes {size}; {_WAYS['geometry']}, as the model was trained"
+            )
+
+    def _check_refusals(self) -> None:
+        """Raise an error on what a source asks for in vain, if nothing more specific says it."""
+        stronger = {f"preset {self.preset}"}
+        for source in self.sources:
+            reasons: dict[Part, str] = {
+                part: reason
+                for part, reason in source.refusals.items()
+                if not self._is_said(part, stronger)
+            }
+            if reasons:
+                raise ModelError(
+                    f"{self.name}: {source.name}: {'; '.join(dict.fromkeys(reasons.values()))}; "
+                    f"{', and '.join(_WAYS[part] for part in reasons)}, as the model was "
+                    f"trained{''.join(f', {way}' for way in self.ways[-1:])}"
+                )
+            stronger.add(source.name)
+
+    def _is_said(self, part: Part, names: Set[str]) -> bool:
+        """Return whether one of these sources decided a part, or it does not matter."""
+        if part == "normalisation" and self.facts.dtype == "uint8":
+            return True
+        fields = {
+            "geometry": ("fit",),
+            "interpolation": ("interpolation",),
+            "normalisation": NORMALISATION_FIELDS,
+        }
+        return any(self.origins.get(name) in names for name in fields[part])
 
     def _decide_normalisation(self) -> None:
         if self.facts.dtype == "uint8":

@@ -5,13 +5,12 @@ source                        what is read
 ============================  ===================================================
 ``<model>.toml``              our own: any field of `ModelSpec`, and ``labels``, the
                               path of a file with class names
-``preprocessor_config.json``  Hugging Face: size, crop, resample, rescale, mean, std
-``config.json``               timm's ``pretrained_cfg``; Hugging Face's ``id2label``
-                              and ``problem_type``
-metadata of the ONNX file     ``onnxplain.spec`` (JSON, as the TOML file); the
-                              standard's ``Image.BitmapPixelFormat`` and
-                              ``Image.NominalPixelRange``; class names as ``names``,
-                              ``classes``, ``labels`` or ``class_names``
+``preprocessor_config.json``  Hugging Face: what the image processor it names does; in
+                              ``processor_config.json`` it stands as ``image_processor``
+``config.json``               timm's ``pretrained_cfg``; Hugging Face's ``id2label`` and
+                              ``problem_type``, and its ``model_type`` if the other file
+                              names no class
+metadata of the ONNX file     `onnxplain.describe.metadata` lists it
 ============================  ===================================================
 
 Example of a TOML file::
@@ -27,9 +26,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -40,23 +39,12 @@ from onnxplain.core.spec import ModelSpec
 from onnxplain.core.text_files import TextError, parse_json, parse_toml, read_text
 from onnxplain.describe.class_names import NUMBERED
 from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_fields
-from onnxplain.describe.framework_configs import (
-    read_id2label,
-    read_preprocessor,
-    read_problem_type,
-    read_timm,
-)
+from onnxplain.describe.framework_configs import read_id2label, read_problem_type, read_timm
+from onnxplain.describe.huggingface import NAMES as PROCESSOR_FILES
+from onnxplain.describe.huggingface import read_preprocessor
 from onnxplain.describe.imagenet import IMAGENET_NAMES
-from onnxplain.describe.label_files import parse_class_text, read_class_names
-
-METADATA = "ONNX metadata"  # the name of this source
-PIXEL_FORMATS = {"gray8": "grey", "rgb8": "rgb", "bgr8": "bgr", "rgba8": "rgb", "bgra8": "bgr"}
-PIXEL_RANGES = {
-    "nominalrange_0_255": (0.0, 255.0),
-    "normalized_0_1": (0.0, 1.0),
-    "normalized_1_1": (-1.0, 1.0),
-    "nominalrange_16_235": (16.0, 235.0),
-}
+from onnxplain.describe.label_files import read_class_names
+from onnxplain.describe.metadata import list_fixed_sizes, read_metadata
 
 
 def read_sources(path: Path, proto: ModelProto) -> list[SpecSource]:
@@ -70,20 +58,50 @@ def read_sources(path: Path, proto: ModelProto) -> list[SpecSource]:
     sources = []
     if (toml := path.with_suffix(".toml")).is_file():
         sources.append(SpecSource(toml.name, _read_own_toml(toml)))
+    config = _find_json(path, "config.json")
+    name, processor = _find_processor(path)
+    with _naming(name):
+        if processor is not None:
+            read = read_preprocessor(processor, (config or {}).get("model_type"), name)
+            sources.append(_parse_source(read))
+    with _naming("config.json"):
+        if config is not None:
+            sources.append(_parse_source(read_timm(config, list_fixed_sizes(proto))))
+            labels = read_id2label(config, "config.json")
+            sources.append(SpecSource("config.json (id2label)", labels))
+            sources.append(SpecSource("config.json (problem_type)", read_problem_type(config)))
+    sources += map(_parse_source, read_metadata(proto))
+    return [source for source in sources if source.values or source.refusals]
+
+
+def _find_processor(path: Path) -> tuple[str, Mapping[str, Any] | None]:
+    """Return the name and content of the file of an image processor; None if there is none."""
+    nested, plain = PROCESSOR_FILES
+    content = _find_json(path, nested)
+    if content is not None and "image_processor" in content:
+        return nested, content
+    return plain, _find_json(path, plain)
+
+
+def _find_json(path: Path, name: str) -> Mapping[str, Any] | None:
+    """Return the content of a JSON file beside a model; None if there is no such file."""
     # Hugging Face keeps ONNX files in a folder of that name, below the configuration.
     folders = [path.parent, *([path.parent.parent] if path.parent.name == "onnx" else [])]
-    for name, read in (
-        ("preprocessor_config.json", _read_preprocessor),
-        ("config.json", _read_config),
-    ):
-        file = next((folder / name for folder in folders if (folder / name).is_file()), None)
-        if file is not None:
-            try:
-                sources += read(_read_json(file))
-            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-                raise ModelError(f"{name}: is not in the usual form: {error!r}") from error
-    sources.append(SpecSource(METADATA, _read_metadata(proto)))
-    return [source for source in sources if source.values]
+    file = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    return None if file is None else _read_json(file)
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Turn exceptions over a file of another form into errors that name the file."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelError(f"{name}: is not in the usual form: {error!r}") from error
+
+
+def _parse_source(source: SpecSource) -> SpecSource:
+    return replace(source, values=_parse(source.values, source.name))
 
 
 def read_spec_toml(path: Path, error: type[OnnxplainError]) -> dict[str, Any]:
@@ -159,41 +177,3 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise ModelError(f"{path.name}: must hold an object, holds {type(content).__name__}")
     return content
-
-
-def _read_preprocessor(config: Mapping[str, Any]) -> list[SpecSource]:
-    name = "preprocessor_config.json"
-    return [SpecSource(name, _parse(read_preprocessor(config), name))]
-
-
-def _read_config(config: Mapping[str, Any]) -> list[SpecSource]:
-    """Return the sources in a ``config.json``: the fields of timm and of Hugging Face."""
-    timm, labels = "config.json (timm)", "config.json (id2label)"
-    return [
-        SpecSource(timm, _parse(read_timm(config, timm), timm)),
-        SpecSource(labels, read_id2label(config, "config.json")),
-        SpecSource("config.json (problem_type)", read_problem_type(config)),
-    ]
-
-
-def _read_metadata(proto: ModelProto) -> dict[str, Any]:
-    values = dict[str, Any]()
-    entries = {entry.key: entry.value for entry in proto.metadata_props}
-    if "onnxplain.spec" in entries:
-        try:
-            values = dict(parse_json(entries["onnxplain.spec"]))
-        except (TypeError, ValueError) as error:
-            raise ModelError(f"{METADATA}: onnxplain.spec is not a JSON object: {error}") from error
-    colour = PIXEL_FORMATS.get(entries.get("Image.BitmapPixelFormat", "").lower())
-    if colour:
-        values.setdefault("colour", colour)
-    pixel_range = PIXEL_RANGES.get(entries.get("Image.NominalPixelRange", "").lower())
-    if pixel_range and not {"range", "mean", "std"} & set(values):
-        values["range"] = pixel_range
-    for key in ("class_names", "names", "classes", "labels"):
-        if key in entries and "class_names" not in values:
-            with suppress(ModelError):  # it may be a note on something else
-                names = parse_class_text(entries[key], METADATA)
-                if len(names) > 1:
-                    values["class_names"] = names
-    return _parse(values, METADATA)

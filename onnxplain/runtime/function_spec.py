@@ -32,7 +32,7 @@ def make_classifier(
     size: int | tuple[int, int] | None,
     layout: Layout,
     batch_size: int,
-    found: Mapping[str, Mapping[str, Any]],
+    found: Sequence[SpecSource],
     description: Mapping[str, Any],
 ) -> CallableClassifier:
     """Describe a framework's model, try it, and make a classifier of it.
@@ -49,9 +49,8 @@ def make_classifier(
         The framework's usual order of axes.
     batch_size : int
         Largest number of images per call.
-    found : mapping
-        Fields that the model says of itself, by the name of their source, the most specific
-        first.
+    found : sequence of SpecSource
+        What the model says of itself, not parsed yet, the most specific first.
     description : mapping
         What the user says: fields of a spec, ``labels``, ``preprocessing``.
 
@@ -74,7 +73,9 @@ def make_classifier(
             raise TypeError(f"argument {describe_unknown(key, known)}")
     if isinstance(batch_size, bool) or batch_size < 1:
         raise ValueError(f"batch_size must be >= 1, got {batch_size}")
-    sources = [SpecSource(key, parse_fields(CLASSIFIER_FIELDS, found[key])) for key in found]
+    sources = [
+        replace(source, values=parse_fields(CLASSIFIER_FIELDS, source.values)) for source in found
+    ]
     arguments = {"size": size, **description}
     unknown = Interface(
         input="images",
@@ -107,7 +108,7 @@ def _drop_names(sources: Sequence[SpecSource]) -> list[SpecSource]:
     return [
         replace(
             source,
-            values={key: source.values[key] for key in source.values if key != "class_names"},
+            values={key: value for key, value in source.values.items() if key != "class_names"},
         )
         for source in sources
     ]

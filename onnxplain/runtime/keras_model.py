@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.errors import LibraryMissing, ModelError
+from onnxplain.describe.fields import SpecSource
 from onnxplain.runtime.callable import CallableClassifier, Network, Weigh
 from onnxplain.runtime.function_spec import make_classifier
 from onnxplain.runtime.torch_module import TorchNetwork
@@ -107,15 +108,15 @@ def _make_network(keras: Any, name: str, model: Any) -> Network:
     raise ModelError(f"{name}: Keras runs on {backend}, which has no gradients; choose another")
 
 
-def _read_size(model: Any) -> dict[str, dict[str, Any]]:
+def _read_size(model: Any) -> list[SpecSource]:
     """Return the size of a model's input where it is fixed and the layout plain."""
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
-        return {}
+        return []
     fields: dict[str, Any] = {"colour": "grey"} if shape[3] == 1 else {}
     if None not in shape[1:3]:
         fields["size"] = shape[1:3]
-    return {"the model's input": fields} if fields else {}
+    return [SpecSource("the model's input", fields)]
 
 
 @final

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.errors import DeviceError, LibraryMissing, ModelError
+from onnxplain.describe.fields import SpecSource
 from onnxplain.runtime.callable import CallableClassifier, Weigh
 from onnxplain.runtime.failures import OutOfMemory
 from onnxplain.runtime.function_spec import make_classifier
@@ -217,15 +219,15 @@ def evaluating(module: Any) -> Iterator[None]:
             part.training = True
 
 
-def _read_own_description(module: Any) -> dict[str, Mapping[str, Any]]:
+def _read_own_description(module: Any) -> list[SpecSource]:
     """Return what a module of timm or Hugging Face says of itself."""
     from onnxplain.describe.framework_configs import read_id2label, read_timm
 
-    found: dict[str, Mapping[str, Any]] = {}
+    found = []
     config = getattr(module, "pretrained_cfg", None)
     if isinstance(config, Mapping):
-        found["pretrained_cfg"] = read_timm({"pretrained_cfg": config}, "pretrained_cfg")
+        found.append(replace(read_timm({"pretrained_cfg": config}), name="pretrained_cfg"))
     labels = getattr(getattr(module, "config", None), "id2label", None)
     if isinstance(labels, Mapping):
-        found["id2label"] = read_id2label({"id2label": labels}, "id2label")
-    return {name: fields for name, fields in found.items() if fields}
+        found.append(SpecSource("id2label", read_id2label({"id2label": labels}, "id2label")))
+    return found

@@ -2,71 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 
+from onnxplain.core.errors import ModelError
 from onnxplain.describe.framework_configs import read_id2label, read_timm
 from onnxplain.describe.resolve import resolve_spec
-from tests.helpers.described import make_net
+from tests.helpers.described import make_net, make_open_net
+from tests.helpers.pictures import make_noise
+from tests.helpers.prepared import measure_levels, prepare
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        (
-            {"do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": False},
-            {"range": (0, 1), "mean": (0,) * 3, "std": (1,) * 3},
-        ),
-        (
-            {"rescale_factor": 1 / 127.5, "rescale_offset": True, "do_normalize": False},
-            {"range": (-1, 1), "mean": (0,) * 3},
-        ),
-        (
-            {"do_rescale": False, "image_mean": [127.0] * 3, "image_std": [128.0] * 3},
-            {"range": (0, 255), "mean": (127,) * 3},
-        ),
-        (
-            {
-                "image_mean": IMAGENET[0],
-                "image_std": IMAGENET[1],
-                "size": {"shortest_edge": 20},
-                "crop_size": {"height": 16, "width": 16},
-                "do_center_crop": True,
-                "resample": 2,
-                "do_flip_channel_order": True,
-            },
-            {"fit": "crop", "resize": (20, 20), "interpolation": "bilinear", "colour": "bgr"},
-        ),
-        (
-            {
-                "image_mean": [0.5],
-                "image_std": [0.5],
-                "size": {"shortest_edge": 384},
-                "crop_pct": 0.875,
-            },
-            {"fit": "stretch"},
-        ),
-        (
-            {
-                "image_mean": [0.5],
-                "image_std": [0.5],
-                "size": {"shortest_edge": 224},
-                "crop_pct": 0.875,
-            },
-            {"fit": "crop", "resize": (18, 18)},
-        ),
-    ],
-)
-def test_preprocessor_config_gives_normalisation_and_resize_rule(
-    config: Any, expected: dict[str, Any], tmp_path: Path
-) -> None:
-    spec = resolve_spec(make_net(tmp_path, preprocessor_config=config), {})
-    assert {name: getattr(spec, name) for name in expected} == expected
-    assert spec.size == (16, 16)  # the graph's, whatever the file says
 
 
 @pytest.mark.parametrize(
@@ -105,7 +56,127 @@ def test_preprocessor_config_gives_normalisation_and_resize_rule(
 def test_timm_config_gives_normalisation_size_and_crop(
     config: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    assert read_timm(config, "config.json") == expected
+    assert read_timm(config).values == expected
+
+
+TIMM = {
+    "architecture": "net",
+    "pretrained_cfg": {
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+        "input_size": [3, 16, 16],
+        "interpolation": "bicubic",
+        "crop_pct": 0.875,
+    },
+}
+
+
+def change_timm(**changes: Any) -> dict[str, Any]:
+    inner = {**TIMM["pretrained_cfg"], **changes}  # type: ignore[dict-item]  # a mapping
+    return {**TIMM, "pretrained_cfg": inner}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"crop_pct": None, "interpolation": ""}, {"crop": 0.875, "interpolation": "bicubic"}),
+        ({"interpolation": "box"}, {"interpolation": "area"}),
+        ({"crop_mode": "center"}, {"fit": "crop"}),
+        ({"crop_mode": "border"}, {"fit": "pad", "border": [124, 116, 104]}),
+        ({"crop_pct": 1.15}, {"fit": "crop", "resize": (13, 13)}),  # 16 / 1.15
+    ],
+)
+def test_timm_config_is_read_with_timms_defaults(
+    changes: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    values = read_timm(change_timm(**changes)).values
+    assert {name: values[name] for name in expected} == expected
+    assert "resize" in expected or "resize" not in values
+
+
+def test_size_for_tests_counts_where_the_graph_has_it() -> None:
+    config = change_timm(test_input_size=[3, 20, 20], test_crop_pct=1.0)
+    for sizes, size, crop in (
+        ((), (16, 16), 0.875),
+        ({(20, 20)}, (20, 20), 1.0),
+        ({(16, 16), (20, 20)}, (16, 16), 0.875),
+        ({(18, 18)}, (16, 16), 0.875),
+    ):
+        values = read_timm(config, sizes).values
+        assert (values["size"], values["crop"]) == (size, crop)
+
+
+def test_size_for_tests_is_that_of_the_graph(tmp_path: Path) -> None:
+    config = change_timm(input_size=[3, 12, 12], test_input_size=[3, 16, 16], test_crop_pct=0.5)
+    spec = resolve_spec(make_net(tmp_path, config=config), {})
+    assert (spec.size, spec.resize) == ((16, 16), (32, 32))
+
+
+def test_interpolation_that_is_random_is_refused_by_name(tmp_path: Path) -> None:
+    model = make_net(tmp_path, config=change_timm(interpolation="random"))
+    with pytest.raises(ModelError, match=r"no interpolation 'random'.*pass --interpolation"):
+        resolve_spec(model, {})
+    assert resolve_spec(model, {"interpolation": "bilinear"}).interpolation == "bilinear"
+
+
+def test_descriptions_stand_for_wordnet_ids() -> None:
+    ids = ["n01440764", "n01443537"]
+    described = {"n01440764": "tench, Tinca tinca", "n01443537": "goldfish"}
+    names = read_timm({**TIMM, "label_names": ids, "label_descriptions": described}).values[
+        "class_names"
+    ]
+    assert names == ("tench, Tinca tinca", "goldfish")
+    for labels, texts in ((ids, {ids[0]: "tench"}), (["cat", "dog"], {"cat": "a", "dog": "b"})):
+        config = {**TIMM, "label_names": labels, "label_descriptions": texts}
+        assert read_timm(config).values["class_names"] == tuple(labels)
+
+
+# One of each way to prepare photos that timm 1.0.31 has.
+TIMM_MODELS = [
+    "resnet50.a1_in1k",
+    "vit_base_patch16_224.augreg_in1k",
+    "convnext_tiny.fb_in22k_ft_in1k_384",
+    "efficientnet_b0.ra_in1k",
+    "tf_efficientnet_b7.ap_in1k",
+    "eva02_base_patch14_448.mim_in22k_ft_in1k",
+    "vit_so400m_patch14_siglip_378.webli",
+    "tf_mobilenetv3_small_minimal_100.in1k",
+]
+
+
+def compare_with_timm(tag: str, folder: Path, photos: Sequence[Any]) -> None:
+    """Compare with timm's transform for evaluation, in grey levels."""
+    timm = pytest.importorskip("timm")
+    timm_data = pytest.importorskip("timm.data")
+    inner = timm.models.get_pretrained_cfg(tag).to_dict()
+    transform = timm_data.create_transform(**timm_data.resolve_data_config({}, inner))
+    config = json.loads(json.dumps({"architecture": tag, "pretrained_cfg": inner}))
+    spec = resolve_spec(make_open_net(folder, config=config), {})
+    for photo in photos:
+        theirs = transform(PIL.Image.fromarray(photo)).numpy()
+        assert measure_levels(spec, prepare(spec, photo), theirs) < 0.01, tag
+
+
+@pytest.mark.framework
+@pytest.mark.parametrize("tag", TIMM_MODELS)
+def test_configurations_of_timm_give_the_pixels_of_its_transform(tag: str, tmp_path: Path) -> None:
+    compare_with_timm(tag, tmp_path, [make_noise(301, 457), make_noise(200, 190)])
+
+
+@pytest.mark.framework
+@pytest.mark.slow
+def test_every_pretrained_configuration_of_timm_gives_the_pixels_of_its_transform(
+    tmp_path: Path,
+) -> None:
+    timm = pytest.importorskip("timm")
+    ways = {}
+    for tag in timm.list_pretrained():
+        inner = timm.models.get_pretrained_cfg(tag).to_dict()
+        names = ("input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std")
+        ways[tuple(inner.get(name) for name in names)] = tag
+    assert len(ways) > 100
+    for tag in ways.values():
+        compare_with_timm(tag, tmp_path, [make_noise(301, 457)])
 
 
 def test_id2label_gives_class_names_in_the_order_of_their_numbers() -> None:

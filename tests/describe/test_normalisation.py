@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from onnxplain.core.errors import ModelError
 from onnxplain.describe.fields import SpecSource
 from onnxplain.describe.normalisation import NORMALISATION_PRESETS, find_normalisation
 from onnxplain.describe.resolve import resolve_spec
-from tests.helpers.described import get_normalisation, make_net
+from tests.helpers.described import get_normalisation, make_net, make_open_net
+from tests.helpers.pictures import make_noise
+from tests.helpers.prepared import measure_levels, prepare
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -85,3 +88,29 @@ def test_normalisation_is_taken_from_the_sources_in_their_order(
 ) -> None:
     named = [SpecSource(str(rank), values) for rank, values in enumerate(sources)]
     assert find_normalisation(named, flags) == expected
+
+
+# The modules of Keras 3.15 that classify, by the preset that does what their preprocess_input does.
+KERAS = {
+    "keras-caffe": "resnet vgg16 vgg19",
+    "keras-tf": "inception_resnet_v2 inception_v3 mobilenet mobilenet_v2 nasnet resnet_v2 xception",
+    "keras-torch": "densenet",
+    "bytes": "convnext efficientnet efficientnet_v2 mobilenet_v3",
+}
+
+
+@pytest.mark.framework
+@pytest.mark.parametrize(
+    ("preset", "module"), [(preset, name) for preset in KERAS for name in KERAS[preset].split()]
+)
+def test_presets_give_the_pixels_of_preprocess_input(
+    preset: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    pytest.importorskip("torch")
+    pytest.importorskip("keras")
+    keras = pytest.importorskip(f"keras.applications.{module}")
+    spec = resolve_spec(make_open_net(tmp_path), {"preprocessing": preset, "size": (30, 40)})
+    photo = make_noise(30, 40)
+    theirs = keras.preprocess_input(photo.astype(np.float32), data_format="channels_last")
+    assert measure_levels(spec, prepare(spec, photo), theirs.transpose(2, 0, 1)) < 1e-3

@@ -30,5 +30,13 @@ def make_net(folder: Path, **files: Any) -> ModelFile:
     return save_and_read(models.convnet(), folder)
 
 
+def make_open_net(folder: Path, **files: Any) -> ModelFile:
+    """Make the same classifier with an input of any size."""
+    model = make_net(folder, **files)
+    for axis in (2, 3):
+        model.proto.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = f"d{axis}"
+    return save_and_read(model.proto, folder)
+
+
 def get_normalisation(spec: ModelSpec) -> tuple[Any, Any, Any]:
     return spec.range, spec.mean, spec.std

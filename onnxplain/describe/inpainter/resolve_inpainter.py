@@ -31,7 +31,8 @@ from onnxplain.describe.inpainter.inpainter_spec import (
 )
 from onnxplain.describe.inpainter.ports import has_picture_output, read_ports
 from onnxplain.describe.inpainter.presets import INPAINTER_PRESETS
-from onnxplain.describe.sources import METADATA, read_spec_toml
+from onnxplain.describe.metadata import METADATA
+from onnxplain.describe.sources import read_spec_toml
 from onnxplain.graph.load import ModelFile
 
 TABLE = "inpainter"
