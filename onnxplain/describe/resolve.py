@@ -471,7 +471,7 @@ class _Resolver:
     def _ask_for_arguments(self) -> str:
         """Say which arguments of Python are missing, where there is no command line."""
         hints = {
-            "head": 'head="sigmoid" if its one number is a probability, or head="logit"',
+            "head": 'head="probability" or head="logit", what its one number is',
             "size": "size=(rows, columns)",
         }
         wanted = [

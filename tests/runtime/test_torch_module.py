@@ -160,7 +160,7 @@ def test_scores_that_are_probabilities_are_seen() -> None:
 def test_one_number_is_the_probability_of_the_second_class() -> None:
     module = make_module(1, last=nn.Sigmoid())
     classifier = onnxplain.from_torch(
-        module, size=SIZE, preprocessing="unit", head="sigmoid", class_names=["no", "yes"]
+        module, size=SIZE, preprocessing="unit", head="probability", class_names=["no", "yes"]
     )
     logit = onnxplain.from_torch(module[:-1], size=SIZE, preprocessing="unit", head="logit")
     images = PHOTO[None, : SIZE[0], : SIZE[1]]
