@@ -16,6 +16,7 @@ from onnxplain.graph.local_functions import inline_functions
 from onnxplain.graph.order import sort_nodes
 from onnxplain.graph.safety import check_safety
 from onnxplain.graph.shapes import Shapes
+from onnxplain.graph.stored import check_stored
 
 MAX_BYTES = 4 * 2**30
 MAX_MESSAGE = 2**31 - 1  # protobuf's own limit
@@ -89,6 +90,7 @@ def read_model(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ModelFile:
     path = Path(path)
     file_content = content = _read_content(path, max_bytes)
     proto = _parse_model(content, path)
+    check_stored(proto, path.name)
     files = list_external_files(proto, path)
     total = len(content) + sum(file.stat().st_size for file in files)
     if total > max_bytes:

@@ -8,7 +8,7 @@ session. Of weights only the shape is used, and none is copied.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -175,7 +175,7 @@ class Shapes:
             If its inputs do not fit one another.
         """
         standard = _find_stand_in(node)
-        if standard is None or not _has_outputs_as_said(node):
+        if standard is None:
             return {}
         default = self.opsets.get("ai.onnx", 1) if standard.domain == "" else 1
         version = self.opsets.get(standard.domain, default)
@@ -237,12 +237,6 @@ def _find_stand_in(node: NodeProto) -> NodeProto | None:
         return None
     inputs = list(node.input)
     return helper.make_node(op, inputs if chosen is None else inputs[chosen], node.output[:1])
-
-
-def _has_outputs_as_said(node: NodeProto) -> bool:
-    """Return false for a Split into another number of outputs: ONNX would count up to it."""
-    said = [entry.i for entry in node.attribute if entry.name == "num_outputs"]
-    return node.op_type != "Split" or said in ([], [len(node.output)])
 
 
 def _drop_open(dims: Dims) -> list[int]:
@@ -322,3 +316,11 @@ def list_subgraphs(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
             yield attribute.name, attribute.g
         for graph in attribute.graphs:
             yield attribute.name, graph
+
+
+def walk_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """Yield nodes and those of the graphs that they hold."""
+    for node in nodes:
+        yield node
+        for _, graph in list_subgraphs(node):
+            yield from walk_nodes(graph.node)
