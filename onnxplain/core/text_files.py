@@ -47,18 +47,20 @@ def read_bytes(path: Path, limit: int = CONFIG_BYTES) -> bytes:
     return content
 
 
-def read_text(path: Path, limit: int = CONFIG_BYTES, encoding: str = "utf-8-sig") -> str:
-    """Read a text file; see `read_bytes`. Ends of lines are as in the file.
+def read_text(path: Path, limit: int = CONFIG_BYTES) -> str:
+    """Read a text file in UTF-8, with or without a mark of that in front; see `read_bytes`.
+
+    Ends of lines are as in the file.
 
     Raises
     ------
     TextError
-        If it is too large, no regular file, or not in its encoding.
+        If it is too large, no regular file, or not in UTF-8.
     OSError
         If it cannot be read.
     """
     try:
-        return read_bytes(path, limit).decode(encoding)
+        return read_bytes(path, limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TextError(f"it is not a text in UTF-8: {error}") from error
 

@@ -75,7 +75,10 @@ def read_sources(path: Path, proto: ModelProto) -> list[SpecSource]:
                 sources += read(_read_json(file))
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise ModelError(f"{name}: is not in the usual form: {error!r}") from error
-    sources.append(SpecSource(METADATA, _read_metadata(proto)))
+    try:
+        sources.append(SpecSource(METADATA, _read_metadata(proto)))
+    except ModelError as error:  # it names the metadata, not the file
+        raise ModelError(f"{path.name}: {error}") from error
     return [source for source in sources if source.values]
 
 
@@ -88,7 +91,7 @@ def read_spec_toml(path: Path, error: type[OnnxplainError]) -> dict[str, Any]:
         `error`, if it cannot be read as TOML.
     """
     try:
-        return parse_toml(read_text(path, encoding="utf-8"))
+        return parse_toml(read_text(path))
     except (OSError, TextError) as cause:
         raise error(f"{path.name}: not a readable TOML file: {cause}") from cause
 
