@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx import ModelProto, ValueInfoProto, external_data_helper
 
 from onnxplain.core.errors import ModelError
+from onnxplain.core.files import open_regular
 from onnxplain.graph.external_data import embed_weights, is_blob, list_external_files
 from onnxplain.graph.local_functions import inline_functions
 from onnxplain.graph.order import sort_nodes
@@ -148,13 +150,12 @@ def _read_content(path: Path, max_bytes: int) -> bytes:
         raise ModelError(f"{path}: is a folder; give the .onnx file in it")
     if not path.exists():
         raise ModelError(f"{path}: no such file")
-    if not path.is_file():
-        raise ModelError(f"{path}: not a regular file")
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise ModelError(_describe_excess(path.name, size, max_bytes))
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > max_bytes:
+                raise ModelError(_describe_excess(path.name, size, max_bytes))
+            content = file.read()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     if not content:
