@@ -83,8 +83,10 @@ def recall(kind: str, key: Sequence[str]) -> dict[str, Any] | None:
         return None
     if not isinstance(facts, dict) or facts.pop("key", None) != list(key):
         return None
-    if facts.pop("sha256", None) != _hash(facts, key):
-        _warn(kind, key, "it was changed")
+    stored = facts.pop("sha256", None)
+    if stored != _hash(facts, key):
+        if stored is not None:  # earlier versions wrote none
+            _warn(kind, key, "it was changed")
         return None
     return facts
 
