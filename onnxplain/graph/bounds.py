@@ -76,8 +76,9 @@ class Bounds:
 
     def dims(self, name: str, shapes: Shapes) -> Dims | None:
         """Return the largest dimensions of a tensor; None if their number is not known."""
-        if shapes.count(name) is not None:
-            return shapes.dims(name)
+        exact = shapes.dims(name)
+        if exact is not None and None not in exact:
+            return exact
         return read_type_dims(self.types[name]) if name in self.types else None
 
     def count(self, name: str, shapes: Shapes) -> int | None:
@@ -207,10 +208,14 @@ def count_work(node: NodeProto, shapes: Shapes, bounds: Bounds) -> int:
 
     The most that it could be: as if its inputs were as large as they can be.
     """
-    names = [name for name in (*node.input, *node.output) if name]
-    moved = sum(bounds.count(name, shapes) or 0 for name in names)
-    made = sum(bounds.count(name, shapes) or 0 for name in node.output if name)
-    dims = [[side or 1 for side in bounds.dims(name, shapes) or ()] for name in node.input]
+    known = {name: bounds.dims(name, shapes) for name in (*node.input, *node.output) if name}
+    counts = {
+        name: bounds.most.get(name, 0) if one is None else count_elements(one) or 0
+        for name, one in known.items()
+    }
+    made = sum(counts[name] for name in node.output if name)
+    moved = made + sum(counts[name] for name in node.input if name)
+    dims = [[side or 1 for side in known.get(name) or ()] for name in node.input]
     return moved + made * _count_terms(node, dims) if dims else moved
 
 

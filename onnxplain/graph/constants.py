@@ -71,7 +71,9 @@ def evaluate(
         Nothing, if the value of an input is not known, an output is large, or the node fails.
     """
     inputs = [name for name in node.input if name]
-    if node.op_type not in SHAPE_OPERATORS or not inputs or not set(inputs) <= set(values):
+    if node.op_type not in SHAPE_OPERATORS or not inputs:
+        return {}
+    if not all(name in values for name in inputs):
         return {}
     if any(count is None or count > LARGEST_VALUE for count in counts.values()):
         return {}

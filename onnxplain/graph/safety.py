@@ -34,6 +34,7 @@ LARGEST_LIVE = 2**32  # bytes of all tensors that live at one time
 MOST_TRIPS = 10_000  # of nested loops, multiplied
 MOST_SUBGRAPHS = 1_000
 MOST_WORK = 2**42  # multiplications and additions; the largest classifiers have about 2^41
+MOST_CONSTANT_WORK = 2**34  # what ONNX Runtime computes each time that a session is made
 MOST_STEPS = 200_000  # of nodes, for all sizes that are tried
 # Sides tried for inputs of open size, until one of them fits the rest of the graph.
 SIZES = (
@@ -102,8 +103,17 @@ class _Scan:
         self.name = name
         self.has_misfits = False  # whether the inputs of some node did not fit one another
         self.work = 0
+        self.constant_work = 0
 
-    def walk(self, graph: GraphProto, shapes: Shapes, bounds: Bounds, trips: int) -> int:
+    def walk(
+        self,
+        graph: GraphProto,
+        shapes: Shapes,
+        bounds: Bounds,
+        trips: int,
+        *,
+        is_inner: bool = False,
+    ) -> int:
         """Check the size of every tensor; return the most bytes that live at one time."""
         last_use = _find_last_uses(graph)
         fed = {value.name for value in graph.input}
@@ -116,11 +126,12 @@ class _Scan:
             for output in filter(None, node.output):
                 held[output] = self._bound_bytes(node, output, shapes, bounds)
                 live += held[output]
-            self._add_work(node, shapes, bounds, trips)
+            varies = bool(varying & {*node.input, *_collect_inner_names(node)})
+            self._add_work(node, shapes, bounds, trips, is_constant=not varies and not is_inner)
             peak = max(peak, live + inner_peak)
             if peak > LARGEST_LIVE:
                 self._refuse(node, f"brings its tensors to {peak / 2**30:.0f} GiB at one time")
-            if varying.intersection(node.input):
+            if varies:
                 varying.update(node.output)
             for name in [*node.input, *node.output]:  # constants are folded, and stay
                 if name in varying and last_use.get(name, index) <= index:
@@ -157,7 +168,7 @@ class _Scan:
         peak, branches = 0, []
         for graph in graphs.values():
             inside, inside_bounds = _enter_subgraph(graph, shapes, bounds)
-            peak = max(peak, self.walk(graph, inside, inside_bounds, trips))
+            peak = max(peak, self.walk(graph, inside, inside_bounds, trips, is_inner=True))
             branches.append(
                 [
                     (
@@ -191,7 +202,7 @@ class _Scan:
         for outer, inner in zip(carried, inputs, strict=False):
             if outer in shapes.types:
                 inside.types[inner] = shapes.types[outer]
-        peak = self.walk(body, inside, inside_bounds, trips * max(count, 1))
+        peak = self.walk(body, inside, inside_bounds, trips * max(count, 1), is_inner=True)
         for outer, final in zip(carried, outputs, strict=False):
             if inside.count(final) is None or inside.dims(final) != shapes.dims(outer):
                 self._refuse(node, f"changes the size of its state {outer!r} from trip to trip")
@@ -214,16 +225,24 @@ class _Scan:
             self._refuse(node, f"makes {kind} {count} elements, more than {LARGEST_TENSOR}")
         return bounds.bytes(output, shapes)
 
-    def _add_work(self, node: NodeProto, shapes: Shapes, bounds: Bounds, trips: int) -> None:
+    def _add_work(
+        self, node: NodeProto, shapes: Shapes, bounds: Bounds, trips: int, *, is_constant: bool
+    ) -> None:
         """Add what a node computes in all trips; refuse it if it is too much."""
-        self.work += trips * count_work(node, shapes, bounds)
-        if self.work > MOST_WORK:
-            times = f" in {trips} trips" if trips > 1 else ""
-            self._refuse(
-                node,
-                f"brings the work{times} to {self.work:.0e} multiplications, more than "
-                f"{MOST_WORK:.0e}",
-            )
+        work = trips * count_work(node, shapes, bounds)
+        self.work += work
+        self.constant_work += work if is_constant else 0
+        times = f" in {trips} trips" if trips > 1 else ""
+        for kind, total, most in (
+            ("work", self.work, MOST_WORK),
+            ("work on constants", self.constant_work, MOST_CONSTANT_WORK),
+        ):
+            if total > most:
+                self._refuse(
+                    node,
+                    f"brings the {kind}{times} to {total:.0e} multiplications, more than "
+                    f"{most:.0e}",
+                )
 
     def _refuse(self, node: NodeProto, reason: str) -> NoReturn:
         label = f" {node.name!r}" if node.name else ""

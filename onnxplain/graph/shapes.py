@@ -216,6 +216,8 @@ class Shapes:
                 counted = sides if node.op_type == "Shape" else math.prod(_drop_open(dims))
                 self.values[node.output[0]] = np.array(counted, np.int64)
             return
+        if node.input and node.input[0] not in self.values:
+            return
         counts = {name: self.count(name) for name in node.output if name}
         self.values |= evaluate(node, self.values, self.types, counts, self.opsets)
 

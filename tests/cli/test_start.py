@@ -47,7 +47,7 @@ def test_interruption_of_the_imports_ends_silently(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads what is used from /proc")
-@pytest.mark.parametrize("more", [1 << 20, 8 << 20, 64 << 20])
+@pytest.mark.parametrize("more", [1 << 20, 8 << 20])
 def test_too_little_memory_is_one_message(model: Path, photo: Path, more: int) -> None:
     words = ["explain", photo.name, "-m", model.name, "--n-masks", "4", "--size", "16"]
     process = subprocess.run(
@@ -56,7 +56,5 @@ def test_too_little_memory_is_one_message(model: Path, photo: Path, more: int) -
         text=True,
         env={**ENVIRONMENT, "OMP_NUM_THREADS": "1"},
     )
-    assert "Traceback" not in process.stderr
-    assert process.returncode in (0, 1), process.stderr
-    if process.returncode:
-        assert "memory" in process.stderr.splitlines()[-1]
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1].startswith("Error: not enough memory: ")

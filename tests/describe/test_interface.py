@@ -188,3 +188,16 @@ def test_more_classes_than_can_be_named_are_an_error(tmp_path: Path) -> None:
     file = read_model(models.save(proto, tmp_path / "wide.onnx"))
     with pytest.raises(ModelError, match=r"wide\.onnx: its output 'scores' has 268435456 scores"):
         read_interface(file)
+
+
+def test_quantised_scores_of_a_node_without_inputs_have_no_known_scale(tmp_path: Path) -> None:
+    """Looking for the scale ends at a node that takes nothing."""
+    scores = numpy_helper.from_array(np.array([[1, 2]], np.uint8))
+    proto = models.model(
+        [helper.make_node("Constant", [], ["scores"], value=scores)],
+        {"image": (TensorProto.FLOAT, [1, 3, 8, 8])},
+        {"scores": (TensorProto.UINT8, [1, 2])},
+        {},
+    )
+    file = read_model(models.save(proto, tmp_path / "fixed.onnx"))
+    assert read_interface(file).output_scale is None

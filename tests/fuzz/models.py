@@ -14,6 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 import onnxplain
 from onnxplain.core.errors import OnnxplainError
+from onnxplain.subjects import classify
 from tests.fuzz.mutations import TEXTS, WHOLE, check_refusal, mutate_bytes, pick
 from tests.helpers import models, tails
 
@@ -56,16 +57,18 @@ def try_case(rng: Rng, folder: Path) -> str:
 
 
 def check_answers(rng: Rng, path: Path) -> str:
-    """Load a classifier; its probabilities are finite, and those of an image are its own."""
+    """Load a classifier; its probabilities are finite, and scores of an image are its own."""
     try:
         classifier = onnxplain.load(path, batch_size=pick(rng, (1, 1, 2, 3)), **FLAGS)
         images = rng.random((3, *classifier.size, 3)).astype(np.float32)
         scores = classifier.scores(images)
         again = [classifier.scores(images[i : i + 1])[0] for i in range(3)]
+        probabilities = classify(classifier, images[0])
     except OnnxplainError as error:  # of a single run, the output's name says enough
         return check_refusal(error, path.name, "output '")
     assert scores.shape[0] == 3
-    assert np.isfinite(scores).all()
+    assert probabilities.min() >= 0
+    assert probabilities.max() <= 1
     np.testing.assert_allclose(scores, again, rtol=1e-3, atol=1e-5)
     return "right"
 

@@ -132,7 +132,8 @@ def make_matmul_loop(trips: int) -> ModelProto:
         [value("go_on", TensorProto.BOOL, []), value("next", dims=[1024, 1024])],
     )
     nodes = [
-        node("ConstantOfShape", ["shape"], ["first"]),
+        node("ReduceMean", ["image"], ["mean_one"], keepdims=0),
+        node("Expand", ["mean_one", "shape"], ["first"]),
         node("Loop", ["count", "go_first", "first"], ["big"], body=body),
     ]
     tensors = {
@@ -146,6 +147,18 @@ def make_matmul_loop(trips: int) -> ModelProto:
 def test_work_in_loops_is_bounded(tmp_path: Path) -> None:
     check_accepted(make_matmul_loop(100), tmp_path)
     check_refused(make_matmul_loop(9_999), tmp_path, r"MatMul brings the work in 9999 trips")
+
+
+def test_work_on_constants_is_bounded(tmp_path: Path) -> None:
+    """ONNX Runtime computes constants while a session is made, at each of several sessions."""
+
+    def make_power(side: int) -> ModelProto:
+        nodes = [node("ConstantOfShape", ["shape"], ["first"])]
+        nodes += [node("MatMul", ["first", "first"], ["big"])]
+        return make_big_model(nodes, {"shape": np.array([side, side])})
+
+    check_accepted(make_power(512), tmp_path)
+    check_refused(make_power(4096), tmp_path, "MatMul brings the work on constants to 7e.10 mult")
 
 
 def test_work_of_a_kernel_is_bounded(tmp_path: Path) -> None:
