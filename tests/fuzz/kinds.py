@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 
-from tests.fuzz import caches, commands, dags, images, models, texts
+from tests.fuzz import caches, commands, dags, gradients, images, models, texts
 
 Try = Callable[[np.random.Generator, Path], str]
 
@@ -20,6 +20,7 @@ KINDS: dict[str, Try] = {
     "images": images.try_case,
     "models": models.try_case,
     "dags": dags.try_case,
+    "gradients": gradients.try_case,
     "texts": texts.try_case,
     "caches": caches.try_case,
     "commands": commands.try_case,

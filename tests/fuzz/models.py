@@ -64,8 +64,8 @@ def check_answers(rng: Rng, path: Path) -> str:
         scores = classifier.scores(images)
         again = [classifier.scores(images[i : i + 1])[0] for i in range(3)]
         probabilities = classify(classifier, images[0])
-    except OnnxplainError as error:  # of a single run, the output's name says enough
-        return check_refusal(error, path.name, "output '")
+    except OnnxplainError as error:  # of one classifier, these say enough
+        return check_refusal(error, path.name, "output '", "the classifier returned")
     assert scores.shape[0] == 3
     assert probabilities.min() >= 0
     assert probabilities.max() <= 1
