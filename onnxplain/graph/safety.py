@@ -35,6 +35,7 @@ MOST_TRIPS = 10_000  # of nested loops, multiplied
 MOST_SUBGRAPHS = 1_000
 MOST_WORK = 2**42  # multiplications and additions; the largest classifiers have about 2^41
 MOST_CONSTANT_WORK = 2**34  # what ONNX Runtime computes each time that a session is made
+MOST_JOINS = 8  # of texts in all trips; each may double their length
 MOST_STEPS = 200_000  # of nodes, for all sizes that are tried
 # Sides tried for inputs of open size, until one of them fits the rest of the graph.
 SIZES = (
@@ -104,6 +105,7 @@ class _Scan:
         self.has_misfits = False  # whether the inputs of some node did not fit one another
         self.work = 0
         self.constant_work = 0
+        self.joins = 0
 
     def walk(
         self,
@@ -232,6 +234,9 @@ class _Scan:
         work = trips * count_work(node, shapes, bounds)
         self.work += work
         self.constant_work += work if is_constant else 0
+        self.joins += trips if node.op_type == "StringConcat" else 0
+        if self.joins > MOST_JOINS:
+            self._refuse(node, f"joins texts; at most {MOST_JOINS} times are accepted")
         times = f" in {trips} trips" if trips > 1 else ""
         for kind, total, most in (
             ("work", self.work, MOST_WORK),

@@ -161,6 +161,29 @@ def test_work_on_constants_is_bounded(tmp_path: Path) -> None:
     check_refused(make_power(4096), tmp_path, "MatMul brings the work on constants to 7e.10 mult")
 
 
+def test_texts_cannot_double_without_end(tmp_path: Path) -> None:
+    """A tensor of one text counts as one element, however long the text is."""
+
+    def make_doubling(times: int) -> ModelProto:
+        text = helper.make_tensor("t", TensorProto.STRING, [1], [b"ab"])
+        joins = [node("StringConcat", [f"t{i}"] * 2, [f"t{i + 1}"]) for i in range(times)]
+        return models.model(
+            [
+                node("Constant", [], ["t0"], value=text),
+                *joins,
+                node("GlobalAveragePool", ["image"], ["pooled"]),
+                node("Flatten", ["pooled"], ["scores"]),
+            ],
+            {"image": (FLOAT, ["N", 3, 8, 8])},
+            {"scores": (FLOAT, ["N", 3])},
+            {},
+            opset=20,
+        )
+
+    check_accepted(make_doubling(4), tmp_path)
+    check_refused(make_doubling(40), tmp_path, "StringConcat joins texts")
+
+
 def test_work_of_a_kernel_is_bounded(tmp_path: Path) -> None:
     pool = node(
         "MaxPool",
