@@ -8,14 +8,18 @@ inside subgraphs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NoReturn
 
-import onnx
 from onnx import GraphProto, ModelProto, NodeProto
 
 from onnxplain.core.errors import ModelError
 from onnxplain.graph.bounds import Bounds, count_work
+from onnxplain.graph.inner_graphs import (
+    collect_inner_names,
+    enter_loop,
+    enter_scan,
+    enter_subgraph,
+)
 from onnxplain.graph.shapes import (
     STANDARD_DOMAINS,
     ShapeMismatch,
@@ -128,7 +132,7 @@ class _Scan:
             for output in filter(None, node.output):
                 held[output] = self._bound_bytes(node, output, shapes, bounds)
                 live += held[output]
-            varies = bool(varying & {*node.input, *_collect_inner_names(node)})
+            varies = bool(varying & {*node.input, *collect_inner_names(node)})
             self._add_work(node, shapes, bounds, trips, is_constant=not varies and not is_inner)
             peak = max(peak, live + inner_peak)
             if peak > LARGEST_LIVE:
@@ -169,7 +173,7 @@ class _Scan:
         """Walk both branches of an If; outputs of equal shape in both get that shape."""
         peak, branches = 0, []
         for graph in graphs.values():
-            inside, inside_bounds = _enter_subgraph(graph, shapes, bounds)
+            inside, inside_bounds = enter_subgraph(graph, shapes, bounds)
             peak = max(peak, self.walk(graph, inside, inside_bounds, trips, is_inner=True))
             branches.append(
                 [
@@ -193,11 +197,11 @@ class _Scan:
         self, node: NodeProto, body: GraphProto, shapes: Shapes, bounds: Bounds, trips: int
     ) -> int:
         """Walk a Loop or Scan, whose number of trips is known and whose state keeps its size."""
-        inside, inside_bounds = _enter_subgraph(body, shapes, bounds)
+        inside, inside_bounds = enter_subgraph(body, shapes, bounds)
         if node.op_type == "Loop":
-            carried, inputs, outputs, count = _enter_loop(node, body, shapes, inside)
+            carried, inputs, outputs, count = enter_loop(node, body, shapes, inside)
         else:
-            carried, inputs, outputs, count = _enter_scan(node, body, shapes, inside)
+            carried, inputs, outputs, count = enter_scan(node, body, shapes, inside)
         if count is None or count * trips > MOST_TRIPS:
             number = "an unknown number" if count is None else str(count * trips)
             self._refuse(node, f"runs {number} of times; at most {MOST_TRIPS} are accepted")
@@ -254,90 +258,14 @@ class _Scan:
         raise ModelError(f"{self.name}: the operator {node.op_type}{label} {reason}; it is not run")
 
 
-def _enter_loop(
-    node: NodeProto, body: GraphProto, shapes: Shapes, inside: Shapes
-) -> tuple[list[str], list[str], list[str], int | None]:
-    """Declare the counter and condition of a Loop.
-
-    Returns
-    -------
-    carried, inputs, outputs : list of str
-        Names of the state outside, and of the body's inputs and outputs.
-    count : int or None
-        Number of trips, None if unknown.
-    """
-    limit = shapes.values.get(node.input[0])
-    count = int(limit.item()) if limit is not None and limit.size == 1 else None
-    inside.set(body.input[0].name, onnx.TensorProto.INT64, ())
-    inside.set(body.input[1].name, onnx.TensorProto.BOOL, ())
-    inputs = [value.name for value in body.input[2:]]
-    outputs = [value.name for value in body.output[1:]]
-    return list(node.input[2:]), inputs, outputs, count
-
-
-def _enter_scan(
-    node: NodeProto, body: GraphProto, shapes: Shapes, inside: Shapes
-) -> tuple[list[str], list[str], list[str], int | None]:
-    """Declare the slices that a Scan works on; return the same as `_enter_loop`."""
-    n_scanned = next(a.i for a in node.attribute if a.name == "num_scan_inputs")
-    axes = next((list(a.ints) for a in node.attribute if a.name == "scan_input_axes"), [])
-    carried, scanned = list(node.input[:-n_scanned]), list(node.input[-n_scanned:])
-    inputs = [value.name for value in body.input]
-    outputs = [value.name for value in body.output]
-    count = _declare_slices(scanned, axes, inputs[len(carried) :], shapes, inside)
-    return carried, inputs, outputs, count
-
-
-def _declare_slices(
-    scanned: Sequence[str],
-    axes: Sequence[int],
-    slices: Sequence[str],
-    shapes: Shapes,
-    inside: Shapes,
-) -> int | None:
-    """Give each slice the shape of its tensor without the axis; return the number of slices."""
-    count = None
-    for index, (outer, inner) in enumerate(zip(scanned, slices, strict=False)):
-        dims = shapes.dims(outer)
-        if not dims:
-            return None
-        axis = (axes[index] if index < len(axes) else 0) % len(dims)
-        count = dims[axis]
-        element_type = shapes.types[outer].tensor_type.elem_type
-        inside.set(inner, element_type, (*dims[:axis], *dims[axis + 1 :]))
-    return count
-
-
-def _enter_subgraph(graph: GraphProto, outer: Shapes, bounds: Bounds) -> tuple[Shapes, Bounds]:
-    """Return the shapes that a subgraph knows: those around it and its own stored tensors."""
-    shapes = Shapes(outer.opsets, outer.types, outer.values)
-    inside = Bounds(bounds.types, bounds.most)
-    for value in graph.input:  # may hide a name from outside
-        for known in (shapes.types, shapes.values, inside.types, inside.most):
-            known.pop(value.name, None)
-    shapes.add_initializers(graph)
-    return shapes, inside
-
-
 def _find_last_uses(graph: GraphProto) -> dict[str, int]:
     """Return, per tensor, the index of the last node that needs it, itself or in a subgraph."""
     last: dict[str, int] = {}
     for index, node in enumerate(graph.node):
         for name in node.input:
             last[name] = index
-        for name in _collect_inner_names(node):
+        for name in collect_inner_names(node):
             last[name] = index
     for value in graph.output:
         last[value.name] = len(graph.node)
     return last
-
-
-def _collect_inner_names(node: NodeProto) -> set[str]:
-    """Return the names that the subgraphs of a node read."""
-    names: set[str] = set()
-    for _, graph in list_subgraphs(node):
-        names.update(value.name for value in graph.output)
-        for inner in graph.node:
-            names.update(inner.input)
-            names |= _collect_inner_names(inner)
-    return names
