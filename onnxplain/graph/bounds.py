@@ -54,6 +54,7 @@ BROADCASTING = {
     *("Or", "Pow", "Sub", "Sum", "Where", "Xor"),
 }
 MULTIPLYING = {"Gather", "GatherND", "MatMul", "MatMulInteger", "QLinearMatMul", "Gemm", "Einsum"}
+CONVOLVING = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3}  # where their weights are
 JOINING = {"Concat", "ConcatFromSequence", "SequenceConstruct", "SequenceInsert"}
 
 
@@ -112,7 +113,11 @@ class Bounds:
     def _find_largest_dims(self, node: NodeProto, shapes: Shapes) -> dict[str, TypeProto]:
         """Return types of outputs whose largest dimensions follow from those of the inputs."""
         dims = [self.dims(name, shapes) for name in node.input]
-        if node.op_type in GROWING or node.domain not in (*STANDARD_DOMAINS, "com.microsoft"):
+        if node.op_type in GROWING or node.domain not in (
+            *STANDARD_DOMAINS,
+            "com.microsoft",
+            "com.microsoft.nchwc",
+        ):
             return {}
         sides = [None if one is None else [side or 0 for side in one] for one in dims]
         special = _find_data_dependent_dims(node, sides)
@@ -149,17 +154,32 @@ class Bounds:
         known = [count for count in counts if count is not None]
         if op in GROWING or len(known) < len(counts):
             return None
-        if node.domain not in ("", "ai.onnx"):  # nothing says so, but the others do not grow
+        if node.domain == "ai.onnx.ml":  # numbers for each class or tree
             longest = max((len(a.floats) + len(a.ints) for a in node.attribute), default=0)
             return sum(known) * max(longest, 1)
+        if node.domain not in ("", "ai.onnx"):  # nothing says so, but the others do not grow
+            return max(known, default=None)
         if op in KEEPING:
             return max(known, default=None)
         if op in JOINING:
             return sum(known)
         if op in MULTIPLYING or op in BROADCASTING:
             return self._count_product(node, known, shapes)
+        if op in CONVOLVING:
+            return self._count_convolved(node, known[0], shapes)
         exact = all(shapes.count(name) is not None for name in names)
         return sum(known) if exact else None  # what does not fit does not run
+
+    def _count_convolved(self, node: NodeProto, count: int, shapes: Shapes) -> int | None:
+        """Return the most elements of a convolution, whose stored weights are known."""
+        dims = self.dims(node.input[CONVOLVING[node.op_type]], shapes)
+        if dims is None or None in dims or len(dims) < 3:
+            return None
+        sides = [side or 1 for side in dims]
+        pads = next((list(a.ints) for a in node.attribute if a.name == "pads"), [])
+        rank = len(sides) - 2
+        grown = _multiply(1 + max(sum(pads[axis::rank]), 0) for axis in range(rank))
+        return math.ceil(count / sides[1]) * sides[0] * grown
 
     def _count_product(self, node: NodeProto, counts: list[int], shapes: Shapes) -> int:
         """Return the most elements of a product of matrices or of broadcasting."""

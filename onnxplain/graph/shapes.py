@@ -17,40 +17,13 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, helper, numpy_helper
 
 from onnxplain.graph.constants import evaluate, read_small_value
+from onnxplain.graph.stand_ins import adapt_inputs, adapt_outputs, find_stand_in
 
 Dims: TypeAlias = tuple[int | None, ...]
 
 STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 # Size of the input dimensions that the graph leaves open, where no other size is given.
 OPEN_PIXELS = 224
-
-# Operators that ONNX Runtime's optimiser and quantiser write: the standard one of equal shape, and
-# which of their inputs it takes (None: all).
-STAND_INS: dict[str, tuple[str, slice | None]] = {
-    "BiasGelu": ("Add", None),
-    "DequantizeLinear": ("DequantizeLinear", None),
-    "DynamicQuantizeMatMul": ("MatMul", slice(2)),
-    "FastGelu": ("Relu", slice(1)),
-    "FusedConv": ("Conv", slice(3)),
-    "FusedGemm": ("Gemm", None),
-    "FusedMatMul": ("MatMul", None),
-    "Gelu": ("Relu", None),
-    "MatMulIntegerToFloat": ("MatMul", slice(2)),
-    "QGemm": ("Gemm", slice(0, 6, 3)),
-    "QLinearAdd": ("Add", slice(0, 6, 3)),
-    "QLinearAveragePool": ("AveragePool", slice(1)),
-    "QLinearConcat": ("Concat", slice(2, None, 3)),
-    "QLinearGlobalAveragePool": ("GlobalAveragePool", slice(1)),
-    "QLinearLeakyRelu": ("Relu", slice(1)),
-    "QLinearMul": ("Mul", slice(0, 6, 3)),
-    "QLinearSigmoid": ("Relu", slice(1)),
-    "QLinearSoftmax": ("Relu", slice(1)),
-    "QuantizeLinear": ("QuantizeLinear", None),
-    "QuickGelu": ("Relu", None),
-    "ReorderInput": ("Relu", slice(1)),
-    "ReorderOutput": ("Relu", slice(1)),
-    "SkipLayerNormalization": ("Add", slice(2)),
-}
 
 
 class ShapeMismatch(Exception):
@@ -174,7 +147,7 @@ class Shapes:
         ShapeMismatch
             If its inputs do not fit one another.
         """
-        standard = _find_stand_in(node)
+        standard = _find_standard(node)
         if standard is None:
             return {}
         default = self.opsets.get("ai.onnx", 1) if standard.domain == "" else 1
@@ -185,10 +158,13 @@ class Shapes:
             return {}
         if any(name and name not in types for name in standard.input):
             return {}
-        if standard is not node:  # it may have attributes that the standard one has not
+        stands_in = node.domain not in STANDARD_DOMAINS
+        input_types = {name: types[name] for name in standard.input if name}
+        if stands_in:  # it may have attributes that the standard one has not
             kept = [entry for entry in node.attribute if entry.name in schema.attributes]
             standard.attribute.extend(kept)
-        input_types = {name: types[name] for name in standard.input if name}
+            element_type = types[standard.input[0]].tensor_type.elem_type
+            input_types = adapt_inputs(node, standard, types)
         input_values = {
             name: numpy_helper.from_array(self.values[name], name)
             for name in standard.input
@@ -202,6 +178,8 @@ class Shapes:
             raise ShapeMismatch(str(error).splitlines()[0]) from error
         except (ValueError, RuntimeError) as error:  # an invalid element type or string
             raise ShapeMismatch(str(error)) from error
+        if stands_in:
+            inferred = adapt_outputs(node, inferred, element_type)
         return {name: type_proto for name, type_proto in inferred.items() if name}
 
     def _evaluate(self, node: NodeProto) -> None:
@@ -222,23 +200,16 @@ class Shapes:
         self.values |= evaluate(node, self.values, self.types, counts, self.opsets)
 
 
-def _find_stand_in(node: NodeProto) -> NodeProto | None:
-    """Return a standard operator, without attributes, whose shape is that of a node; or itself."""
-    if node.domain in STANDARD_DOMAINS:
-        if node.domain != "ai.onnx":
-            return node
-        standard = NodeProto()
-        standard.CopyFrom(node)
-        standard.domain = ""
-        return standard
-    op, chosen = STAND_INS.get(node.op_type, (None, None))
-    if op is None and node.domain == "com.microsoft.nchwc":
-        op = node.op_type
-    transposed = any(entry.name.startswith("trans") and entry.i for entry in node.attribute)
-    if op is None or (op == "MatMul" and transposed):
-        return None
-    inputs = list(node.input)
-    return helper.make_node(op, inputs if chosen is None else inputs[chosen], node.output[:1])
+def _find_standard(node: NodeProto) -> NodeProto | None:
+    """Return a standard operator whose shape is that of a node; the node itself if it is one."""
+    if node.domain not in STANDARD_DOMAINS:
+        return find_stand_in(node)
+    if node.domain != "ai.onnx":
+        return node
+    standard = NodeProto()
+    standard.CopyFrom(node)
+    standard.domain = ""
+    return standard
 
 
 def _drop_open(dims: Dims) -> list[int]:
