@@ -251,7 +251,8 @@ def _count_terms(node: NodeProto, dims: list[list[int]]) -> int:
     if "Pool" in op and "Global" not in op:
         return _multiply(lists.get("kernel_shape", []))
     if "Conv" in op:
-        weights = dims[3] if op == "QLinearConv" else dims[1]
+        place = 3 if op == "QLinearConv" else 1
+        weights = dims[place] if place < len(dims) else []
         return _multiply(weights[:1] + weights[2:] if "Transpose" in op else weights[1:])
     if op in ("LSTM", "GRU", "RNN"):
         return _multiply(dims[1][1:]) + _multiply(dims[2][1:])

@@ -158,6 +158,10 @@ class Shapes:
             return {}
         if any(name and name not in types for name in standard.input):
             return {}
+        if standard.op_type != node.op_type or node.domain not in STANDARD_DOMAINS:
+            fewest = max(schema.min_input, 1)  # nobody checked those of other domains
+            if not node.output or len(list(filter(None, standard.input[:fewest]))) < fewest:
+                return {}
         stands_in = node.domain not in STANDARD_DOMAINS
         input_types = {name: types[name] for name in standard.input if name}
         if stands_in:  # it may have attributes that the standard one has not

@@ -14,6 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 import onnxplain
 from onnxplain.core.errors import OnnxplainError
+from onnxplain.graph.stand_ins import STAND_INS
 from onnxplain.subjects import classify
 from tests.fuzz.mutations import TEXTS, WHOLE, check_refusal, mutate_bytes, pick
 from tests.helpers import models, tails
@@ -226,6 +227,9 @@ def damage(rng: Rng, proto: ModelProto) -> None:
             _insert_node(rng, proto)
         case 11:
             node.domain = pick(rng, ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "my.own"))
+            proto.opset_import.append(helper.make_opsetid(node.domain, 1))
+            if node.domain == "com.microsoft" and rng.random() < 0.7:
+                node.op_type = pick(rng, STAND_INS)
         case _:
             graph.output.append(graph.output[0] if graph.output else onnx.ValueInfoProto())
             graph.output[-1].name = pick(rng, _list_names(proto))

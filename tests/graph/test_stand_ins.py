@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ import onnxruntime as ort
 import pytest
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
+from onnxplain.graph.bounds import Bounds, count_work
 from onnxplain.graph.load import read_model
+from onnxplain.graph.shapes import ShapeMismatch, Shapes
+from onnxplain.graph.stand_ins import NCHWC, STAND_INS
 from tests.conftest import shared
 from tests.helpers import models
 
@@ -89,3 +93,20 @@ def test_optimised_models_are_read_with_the_shapes_of_the_runtime(
         # Channels of blocks are padded, which only the weights show.
         assert known == array.shape or np.prod(array.shape) <= 2 * np.prod(known), name
     assert shapes.dims(names[-1]) == made[-1].shape
+
+
+@pytest.mark.parametrize("domain", ["com.microsoft", "com.microsoft.nchwc"])
+@pytest.mark.parametrize("op", sorted({*STAND_INS, *NCHWC}))
+@pytest.mark.parametrize("inputs", [[], [""], ["a"], ["a", ""], ["", "a"]])
+def test_operators_without_their_inputs_have_no_known_shape(
+    op: str, domain: str, inputs: list[str]
+) -> None:
+    """ONNX's checker does not know them, so nobody counted their inputs."""
+    shapes, bounds = Shapes({"": 17, domain: 1}), Bounds()
+    shapes.set("a", TensorProto.FLOAT, (1, 2, 4, 4))
+    for outputs in ([], ["y"]):
+        odd = node(op, inputs, outputs, domain=domain, transA=1, transB=1, channels_last=1)
+        with contextlib.suppress(ShapeMismatch):
+            shapes.step(odd)
+        bounds.step(odd, shapes)
+        assert count_work(odd, shapes, bounds) >= 0
