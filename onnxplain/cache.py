@@ -68,7 +68,7 @@ def remember(kind: str, key: Sequence[str], facts: Mapping[str, Any]) -> None:
     facts : mapping
         Values of types that JSON can hold.
     """
-    content = json.dumps({**facts, "key": list(key)}, indent=1)
+    content = json.dumps({**facts, "key": list(key), "sha256": _hash(facts, key)}, indent=1)
     try:
         write_atomic(_get_path(kind, key), content.encode())
     except (OSError, OutputError) as error:
@@ -76,12 +76,19 @@ def remember(kind: str, key: Sequence[str], facts: Mapping[str, Any]) -> None:
 
 
 def recall(kind: str, key: Sequence[str]) -> dict[str, Any] | None:
-    """Return stored facts, or None if there are none or they cannot be read."""
+    """Return stored facts, or None if there are none, they cannot be read, or they were changed."""
     try:
         facts = parse_json(read_bytes(_get_path(kind, key)))
     except (OSError, OutputError, TextError):
         return None
-    return facts if isinstance(facts, dict) and facts.pop("key", None) == list(key) else None
+    if not isinstance(facts, dict) or facts.pop("key", None) != list(key):
+        return None
+    stored = facts.pop("sha256", None)
+    if stored != _hash(facts, key):
+        if stored is not None:  # earlier versions wrote none
+            _warn(kind, key, "it was changed")
+        return None
+    return facts
 
 
 def recall_parsed(
@@ -102,10 +109,19 @@ def recall_parsed(
     try:
         return parse(facts)
     except Exception as error:  # whatever the file holds: it can be found out again
-        log.warning(
-            "%s: is not what onnxplain stored (%r) and is ignored", _get_path(kind, key), error
-        )
+        _warn(kind, key, repr(error))
         return None
+
+
+def _warn(kind: str, key: Sequence[str], reason: str) -> None:
+    path = _get_path(kind, key)
+    log.warning("%s: is not what onnxplain stored (%s) and is ignored", path, reason)
+
+
+def _hash(facts: Mapping[str, Any], key: Sequence[str]) -> str:
+    """Return a checksum of facts, as a changed value may still be a possible one."""
+    text = json.dumps([list(key), dict(facts)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _get_path(kind: str, key: Sequence[str]) -> Path:

@@ -234,7 +234,7 @@ def read_plan_toml(path: Path, known: Collection[str]) -> dict[str, Any]:
         If the file cannot be read, or has a key that is not among those `known`.
     """
     try:
-        content = parse_toml(read_text(path, encoding="utf-8"))
+        content = parse_toml(read_text(path))
     except (OSError, TextError) as error:
         raise ValueError(f"{path}: not a readable plan: {error}") from error
     for key in content:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from onnxplain.core.arrays import read_npz
 from onnxplain.core.data import NO_MEANING, Box, Heatmap, Meaning
 from onnxplain.core.errors import ImageError, OutputError
-from onnxplain.core.files import claim, open_part, wrap_write_errors, write_atomic
+from onnxplain.core.files import claim, open_part, replace, wrap_write_errors, write_atomic
 from onnxplain.core.flow import NO_FILL
 from onnxplain.core.text_files import ANNOTATION_BYTES, parse_json, read_text
 from onnxplain.image import bring_back, encode_jpeg, read_image, write_png
@@ -428,7 +428,7 @@ def _take_name(part: Path, base: Path, question: list[Any]) -> bool:
         return True
     elif npz.is_file() and _read_question(npz) != question:
         return False
-    part.replace(npz)  # where a folder has the name, the error says so
+    replace(part, npz)  # where a folder has the name, the error says so
     return True
 
 

@@ -61,6 +61,17 @@ def test_facts_come_back_for_their_key_alone(
     assert recall("speed", ("a", "b")) is None
 
 
+def test_changed_entry_is_ignored_though_its_values_are_possible(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ONNXPLAIN_CACHE", str(tmp_path))
+    remember("speed", ("a",), {"size": 3})
+    (path,) = (tmp_path / "speed").iterdir()
+    path.write_text(path.read_text().replace("3,", "4,"))
+    assert recall("speed", ("a",)) is None
+    assert f"{path}: is not what onnxplain stored" in caplog.text
+
+
 def test_entry_with_the_right_key_and_wrong_content_is_ignored_with_a_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

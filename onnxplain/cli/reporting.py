@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from onnxplain.cli.terminal import escape, show
-from onnxplain.core.errors import OnnxplainError, format_in_one_line
+from onnxplain.core.errors import OnnxplainError, format_in_one_line, is_short_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,11 @@ def report_errors(*, arguments: bool = False) -> Iterator[None]:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt as stop:
         raise Interrupted(f"interrupted; {stop}" if str(stop) else "interrupted") from None
-    except MemoryError as error:
-        raise click.ClickException(f"not enough memory: {error or 'none is left'}") from error
+    except (MemoryError, ImportError) as error:
+        if not is_short_of_memory(error):
+            raise
+        reason = str(error) or "none is left"
+        raise click.ClickException(f"not enough memory: {reason}; free some memory") from error
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise  # the reader of the output has closed it, as head does: click exits silently

@@ -61,6 +61,14 @@ class LibraryMissing(OnnxplainError, ImportError):
     """A library that the package needs and that cannot be loaded here."""
 
 
+def is_short_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out, be it while a library was loaded."""
+    if isinstance(error, ImportError):
+        text = str(error)
+        return "failed to map segment" in text or "annot allocate memory" in text
+    return isinstance(error, MemoryError)
+
+
 def format_in_one_line(error: Exception) -> str:
     """Return an error's text in one line, after its type unless the text was written for users."""
     text = " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all."""
+"""Files that are replaced whole or not at all, and are no devices or pipes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import os
 import stat
 import uuid
 from collections.abc import Iterator
+from io import BufferedRandom, BufferedReader, BufferedWriter
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal, cast, overload
 
 from onnxplain.core.errors import OutputError
 
@@ -27,23 +28,63 @@ def write_atomic(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def is_special(path: Path) -> bool:
-    """Return whether a path is a device or a pipe, which may never end; folders are not."""
-    mode = path.stat().st_mode
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+class SpecialFile(OSError):
+    """A device or a pipe where a file should be: it may never end, or block."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(errno.EINVAL, "it is a device or a pipe, not a file", os.fspath(path))
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading, unless it is a device or a pipe.
+@overload
+def open_regular(path: Path, mode: Literal["rb"] = ...) -> BufferedReader: ...
+@overload
+def open_regular(path: Path, mode: Literal["ab"]) -> BufferedWriter: ...
+@overload
+def open_regular(path: Path, mode: Literal["r+b"]) -> BufferedRandom: ...
+def open_regular(path: Path, mode: str = "rb") -> BinaryIO:
+    """Open a file for reading or writing, unless it is a device or a pipe; it never blocks.
 
     Raises
     ------
     OSError
-        If it is one, or cannot be opened.
+        If it is one (`SpecialFile`), a folder, or cannot be opened.
     """
-    if is_special(path):
-        raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", os.fspath(path))
-    return path.open("rb")
+
+    def open_descriptor(name: str, flags: int) -> int:
+        _refuse_special(path)
+        # A pipe that took the place meanwhile must not block, either.
+        descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+        if _is_special(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise SpecialFile(path)
+        return descriptor
+
+    return cast(BinaryIO, open(path, mode, opener=open_descriptor))
+
+
+def _refuse_special(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if _is_special(path.stat().st_mode):
+            raise SpecialFile(path)
+
+
+def _is_special(mode: int) -> bool:
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def replace(part: Path, path: Path) -> None:
+    """Give a complete file the name `path`, in place of the file that has it.
+
+    Raises
+    ------
+    OSError
+        If a folder, a device or a pipe has the name, or the folder cannot be written.
+    """
+    _refuse_special(path)
+    part.replace(path)
 
 
 @contextlib.contextmanager
@@ -56,12 +97,13 @@ def open_replacement(path: Path) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        If the file cannot be written.
+        If the file cannot be written, or `path` is a device or a pipe.
     """
+    _refuse_special(path)
     with open_part(path.parent) as (part, file):
         yield file
         file.close()  # Windows renames closed files only
-        part.replace(path)
+        replace(part, path)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from onnxplain.core.files import open_regular
+
 log = logging.getLogger(__name__)
 
 _FAR = 1 << 40  # Windows locks bytes; nobody reads or writes this one
@@ -30,9 +32,9 @@ def lock_file(path: Path) -> Iterator[None]:
     FileLocked
         If somebody else holds it.
     OSError
-        If the file cannot be opened for writing.
+        If the file cannot be opened for writing, or is a device or a pipe.
     """
-    with path.open("ab") as file:
+    with open_regular(path, "ab") as file:
         try:
             _lock(file.fileno())
         except OSError as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from onnxplain.core.files import is_special
+from onnxplain.core.files import open_regular
 
 CONFIG_BYTES = 4 << 20  # of a description, a plan, or a list of class names
 ANNOTATION_BYTES = 64 << 20  # of what is known of a folder of images, and of one row of results
@@ -34,31 +34,31 @@ def read_bytes(path: Path, limit: int = CONFIG_BYTES) -> bytes:
     Raises
     ------
     TextError
-        If it is larger, or a device or pipe.
+        If it is larger.
     OSError
-        If it cannot be read.
+        If it cannot be read, or is a device or a pipe.
     """
-    if is_special(path):
-        raise TextError("it is a device or a pipe, not a file")
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise TextError(f"it is larger than {limit >> 20} MiB, which is more than such a file has")
     return content
 
 
-def read_text(path: Path, limit: int = CONFIG_BYTES, encoding: str = "utf-8-sig") -> str:
-    """Read a text file; see `read_bytes`. Ends of lines are as in the file.
+def read_text(path: Path, limit: int = CONFIG_BYTES) -> str:
+    """Read a text file in UTF-8, with or without a mark of that in front; see `read_bytes`.
+
+    Ends of lines are as in the file.
 
     Raises
     ------
     TextError
-        If it is too large, no regular file, or not in its encoding.
+        If it is too large, or not in UTF-8.
     OSError
         If it cannot be read.
     """
     try:
-        return read_bytes(path, limit).decode(encoding)
+        return read_bytes(path, limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TextError(f"it is not a text in UTF-8: {error}") from error
 

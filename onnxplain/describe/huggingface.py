@@ -87,6 +87,7 @@ def read_preprocessor(
         key: own if key in processor.ignores else said.get(key, own)
         for key, own in processor.settings.items()
     }
+    settings["default_to_square"] = said.get("default_to_square", processor.square)
     values, refusals = _read_parts(processor, settings, subject)
     if name or settings["do_flip_channel_order"]:
         values["colour"] = "bgr" if settings.get("do_flip_channel_order") else "rgb"
@@ -161,7 +162,9 @@ def _read_geometry(processor: ImageProcessor, settings: Settings) -> dict[str, A
                 raise RefusedError(f"{_UNSAID} {key}")
     steps = dict[str, Any]()
     if settings["do_resize"] and settings["size"] is not None:
-        steps = processor.resize(settings, _read_size(settings["size"], processor.square))
+        steps = processor.resize(
+            settings, _read_size(settings["size"], settings["default_to_square"])
+        )
     if settings["do_center_crop"] and settings["crop_size"] is not None:
         crop = _read_sides(settings["crop_size"])
         if steps.get("size", crop) != crop:

@@ -21,6 +21,7 @@ IMAGE_DTYPES: Mapping[int, DType] = {
 }
 SCORE_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 QUANTISED_TYPES = (TensorProto.UINT8, TensorProto.INT8)
+MOST_CLASSES = 2**20  # each gets a name; the largest classifiers have some ten thousand
 
 # Operators that may stand between the input and the operator that shows its layout.
 PREPARING = {"Cast", "Identity", "Sub", "Add", "Mul", "Div", "QuantizeLinear", "DequantizeLinear"}
@@ -90,6 +91,11 @@ def read_interface(
     assert dims is not None
     scores = _find_score_output(model, output)
     classes = _count_classes(model.shapes.dims(scores.name) or read_declared_dims(scores))
+    if classes is not None and classes > MOST_CLASSES:
+        raise ModelError(
+            f"{name}: its output {scores.name!r} has {classes} scores per image; at most "
+            f"{MOST_CLASSES} classes are accepted"
+        )
     producers = {tensor: node for node in proto.graph.node for tensor in node.output}
     layout = _find_layout(proto, image.name, dims)
     return Interface(
@@ -242,7 +248,7 @@ def _trace_back(output: str, producers: Mapping[str, NodeProto]) -> list[NodePro
     chain: list[NodeProto] = []
     while (node := producers.get(output)) is not None:
         chain.append(node)
-        if node.op_type not in PASSING and node.op_type != "Clip":
+        if not node.input or (node.op_type not in PASSING and node.op_type != "Clip"):
             break
         output = node.input[0]
     return chain

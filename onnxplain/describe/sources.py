@@ -70,7 +70,10 @@ def read_sources(path: Path, proto: ModelProto) -> list[SpecSource]:
             labels = read_id2label(config, "config.json")
             sources.append(SpecSource("config.json (id2label)", labels))
             sources.append(SpecSource("config.json (problem_type)", read_problem_type(config)))
-    sources += map(_parse_source, read_metadata(proto))
+    try:
+        sources += map(_parse_source, read_metadata(proto))
+    except ModelError as error:  # it names the metadata, not the file
+        raise ModelError(f"{path.name}: {error}") from error
     return [source for source in sources if source.values or source.refusals]
 
 
@@ -113,7 +116,7 @@ def read_spec_toml(path: Path, error: type[OnnxplainError]) -> dict[str, Any]:
         `error`, if it cannot be read as TOML.
     """
     try:
-        return parse_toml(read_text(path, encoding="utf-8"))
+        return parse_toml(read_text(path))
     except (OSError, TextError) as cause:
         raise error(f"{path.name}: not a readable TOML file: {cause}") from cause
 

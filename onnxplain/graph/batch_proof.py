@@ -124,7 +124,7 @@ def _flatten_rows(answer: NDArray[Any]) -> NDArray[np.float64]:
 
 def _choose_most_different(answers: NDArray[np.float64]) -> tuple[list[int], float]:
     """Return the indices of three answers far apart, and the least distance between two."""
-    distances = np.abs(answers[:, None] - answers[None]).max(axis=2)
+    distances = np.array([np.abs(answers - answer).max(axis=1) for answer in answers])
     first, second = np.unravel_index(distances.argmax(), distances.shape)
     nearest = np.minimum(distances[first], distances[second])
     third = int(nearest.argmax())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import ModelProto, TensorProto
 
 from onnxplain.core.errors import ModelError
-from onnxplain.graph.shapes import list_subgraphs
+from onnxplain.graph.stored import list_tensors
 
 
 def list_external_files(proto: ModelProto, path: Path) -> list[Path]:
@@ -29,7 +28,7 @@ def list_external_files(proto: ModelProto, path: Path) -> list[Path]:
         lies in are accepted.
     """
     sizes: dict[str, int] = {}
-    for tensor in _list_tensors(proto):
+    for tensor in list_tensors(proto):
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
         entries = {entry.key: entry.value for entry in tensor.external_data}
@@ -56,7 +55,7 @@ def embed_weights(proto: ModelProto, path: Path) -> None:
 
     The libraries that load weights do not follow links.
     """
-    for tensor in _list_tensors(proto):
+    for tensor in list_tensors(proto):
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
         entries = {entry.key: entry.value for entry in tensor.external_data}
@@ -106,27 +105,3 @@ def _find_external_file(location: str, path: Path) -> Path:
             f"lead out of the model's folder; put a copy there"
         )
     return file
-
-
-def _list_tensors(proto: ModelProto) -> Iterator[TensorProto]:
-    """Yield every stored tensor, including those in nodes, subgraphs and functions."""
-    yield from _list_graph_tensors(proto.graph)
-    for function in proto.functions:
-        yield from _list_node_tensors(function.node)
-
-
-def _list_graph_tensors(graph: GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    yield from _list_node_tensors(graph.node)
-
-
-def _list_node_tensors(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
-    for node in nodes:
-        for attribute in node.attribute:
-            yield from attribute.tensors
-            if attribute.HasField("t"):
-                yield attribute.t
-        for _, graph in list_subgraphs(node):
-            yield from _list_graph_tensors(graph)

@@ -12,11 +12,13 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx import ModelProto, ValueInfoProto, external_data_helper
 
 from onnxplain.core.errors import ModelError
+from onnxplain.core.files import open_regular
 from onnxplain.graph.external_data import embed_weights, is_blob, list_external_files
 from onnxplain.graph.local_functions import inline_functions
 from onnxplain.graph.order import sort_nodes
 from onnxplain.graph.safety import check_safety
 from onnxplain.graph.shapes import Shapes
+from onnxplain.graph.stored import check_stored
 
 MAX_BYTES = 4 * 2**30
 MAX_MESSAGE = 2**31 - 1  # protobuf's own limit
@@ -97,6 +99,7 @@ def read_model(source: str | os.PathLike[str] | bytes, *, max_bytes: int = MAX_B
         content = _read_content(path, max_bytes)
     file_content = content
     proto = _parse_model(content, path)
+    check_stored(proto, path.name)
     files = list_external_files(proto, path)
     total = len(content) + sum(file.stat().st_size for file in files)
     if total > max_bytes:
@@ -154,13 +157,12 @@ def _read_content(path: Path, max_bytes: int) -> bytes:
         raise ModelError(f"{path}: is a folder; give the .onnx file in it")
     if not path.exists():
         raise ModelError(f"{path}: no such file")
-    if not path.is_file():
-        raise ModelError(f"{path}: not a regular file")
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise ModelError(_describe_excess(path.name, size, max_bytes))
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > max_bytes:
+                raise ModelError(_describe_excess(path.name, size, max_bytes))
+            content = file.read()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     if not content:

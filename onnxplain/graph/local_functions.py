@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 from onnx import FunctionProto, ModelProto, NodeProto
 from onnx.inliner import inline_selected_functions
 
 from onnxplain.core.errors import ModelError
-from onnxplain.graph.shapes import STANDARD_DOMAINS, list_subgraphs
+from onnxplain.graph.shapes import STANDARD_DOMAINS, list_subgraphs, walk_nodes
 
 DOMAINS = (*STANDARD_DOMAINS, "com.microsoft", "com.microsoft.nchwc")
 MOST_NODES = 100_000  # after local functions are put in place
@@ -48,7 +46,7 @@ def _inline_outermost(proto: ModelProto) -> ModelProto:
     called = {
         (node.domain, node.op_type)
         for function in proto.functions
-        for node in _walk_nodes(function.node)
+        for node in walk_nodes(function.node)
     }
     outermost = {(function.domain, function.name) for function in proto.functions} - called
     completed = ModelProto()
@@ -58,7 +56,7 @@ def _inline_outermost(proto: ModelProto) -> ModelProto:
         for function in proto.functions
         if (function.domain, function.name) in outermost
     }
-    for node in _walk_nodes(completed.graph.node):
+    for node in walk_nodes(completed.graph.node):
         function = functions.get((node.domain, node.op_type, node.overload))
         if function is not None:
             _add_defaults(node, function)
@@ -79,14 +77,6 @@ def _add_defaults(node: NodeProto, function: FunctionProto) -> None:
     node.attribute.extend(
         default for default in function.attribute_proto if default.name not in given
     )
-
-
-def _walk_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
-    """Yield nodes and those of the graphs that they hold."""
-    for node in nodes:
-        yield node
-        for _, graph in list_subgraphs(node):
-            yield from _walk_nodes(graph.node)
 
 
 def _check_functions(proto: ModelProto, name: str) -> None:

@@ -8,7 +8,7 @@ session. Of weights only the shape is used, and none is copied.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,35 +16,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, helper, numpy_helper
 
+from onnxplain.graph.constants import evaluate, read_small_value
+from onnxplain.graph.stand_ins import adapt_inputs, adapt_outputs, find_stand_in
+
 Dims: TypeAlias = tuple[int | None, ...]
 
 STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
-# Most elements of a value that is kept: whole numbers, and floats such as a Resize's factors.
-LARGEST_VALUE = 1024
-LARGEST_FLOAT = 16
-WHOLE = (
-    TensorProto.INT64,
-    TensorProto.INT32,
-    TensorProto.UINT8,
-    TensorProto.INT8,
-    TensorProto.BOOL,
-)
 # Size of the input dimensions that the graph leaves open, where no other size is given.
 OPEN_PIXELS = 224
-
-# Fused operators that ONNX Runtime's optimiser writes, and the standard one of equal shape.
-FUSED = {
-    "FusedConv": "Conv",
-    "FusedGemm": "Gemm",
-    "FusedMatMul": "MatMul",
-    "Gelu": "Relu",
-    "BiasGelu": "Add",
-    "FastGelu": "Relu",
-    "QuickGelu": "Relu",
-    "SkipLayerNormalization": "Add",
-    "QuantizeLinear": "QuantizeLinear",
-    "DequantizeLinear": "DequantizeLinear",
-}
 
 
 class ShapeMismatch(Exception):
@@ -130,8 +109,7 @@ class Shapes:
         if node.op_type == "Constant" and node.domain in STANDARD_DOMAINS:
             self._add_constant(node)
             return
-        for name, type_proto in self._infer_types(node).items():
-            self.types[name] = type_proto
+        self.types |= self.infer_types(node, self.types)
         self._evaluate(node)
 
     def _add_constant(self, node: NodeProto) -> None:
@@ -150,83 +128,96 @@ class Shapes:
 
     def _keep_value(self, tensor: TensorProto, name: str) -> None:
         """Keep the value of a stored tensor if it is small and could make up a shape."""
-        floats = tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE)
-        whole = tensor.data_type in WHOLE
-        limit = LARGEST_FLOAT if floats else LARGEST_VALUE if whole else -1
-        loaded = tensor.data_location != TensorProto.EXTERNAL
-        if loaded and math.prod(tensor.dims) <= limit:
-            self.values[name] = numpy_helper.to_array(tensor)
+        value = read_small_value(tensor)
+        if value is not None:
+            self.values[name] = value
 
-    def _infer_types(self, node: NodeProto) -> dict[str, TypeProto]:
-        """Return the types of a node's outputs by name, as far as ONNX can infer them."""
-        op, domain = node.op_type, node.domain if node.domain != "ai.onnx" else ""
-        if domain == "com.microsoft" and op in FUSED:
-            op, domain = FUSED[op], ""
-        version = self.opsets.get(domain, self.opsets.get("ai.onnx", 1) if domain == "" else 1)
+    def infer_types(self, node: NodeProto, types: Mapping[str, TypeProto]) -> dict[str, TypeProto]:
+        """Return the types of a node's outputs by name, as far as ONNX can infer them.
+
+        Parameters
+        ----------
+        node : NodeProto
+            The node.
+        types : mapping of TypeProto
+            Those of its inputs, by name.
+
+        Raises
+        ------
+        ShapeMismatch
+            If its inputs do not fit one another.
+        """
+        standard = _find_standard(node)
+        if standard is None:
+            return {}
+        default = self.opsets.get("ai.onnx", 1) if standard.domain == "" else 1
+        version = self.opsets.get(standard.domain, default)
         try:
-            schema = onnx.defs.get_schema(op, version, domain)
+            schema = onnx.defs.get_schema(standard.op_type, version, standard.domain)
         except onnx.defs.SchemaError:
             return {}
-        if any(name and name not in self.types for name in node.input):
+        if any(name and name not in types for name in standard.input):
             return {}
-        input_types = {name: self.types[name] for name in node.input if name}
+        if standard.op_type != node.op_type or node.domain not in STANDARD_DOMAINS:
+            fewest = max(schema.min_input, 1)  # nobody checked those of other domains
+            if not node.output or len(list(filter(None, standard.input[:fewest]))) < fewest:
+                return {}
+        stands_in = node.domain not in STANDARD_DOMAINS
+        input_types = {name: types[name] for name in standard.input if name}
+        if stands_in:  # it may have attributes that the standard one has not
+            kept = [entry for entry in node.attribute if entry.name in schema.attributes]
+            standard.attribute.extend(kept)
+            element_type = types[standard.input[0]].tensor_type.elem_type
+            input_types = adapt_inputs(node, standard, types)
         input_values = {
             name: numpy_helper.from_array(self.values[name], name)
-            for name in node.input
+            for name in standard.input
             if name in self.values
         }
-        if node.domain == "com.microsoft":
-            node = helper.make_node(op, list(node.input), list(node.output))
         try:
             inferred: dict[str, TypeProto] = onnx.shape_inference.infer_node_outputs(
-                schema, node, input_types, input_values
+                schema, standard, input_types, input_values
             )
         except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
             raise ShapeMismatch(str(error).splitlines()[0]) from error
         except (ValueError, RuntimeError) as error:  # an invalid element type or string
             raise ShapeMismatch(str(error)) from error
+        if stands_in:
+            inferred = adapt_outputs(node, inferred, element_type)
         return {name: type_proto for name, type_proto in inferred.items() if name}
 
     def _evaluate(self, node: NodeProto) -> None:
         """Compute the small values of a node's outputs, if the values of its inputs are known."""
-        if node.domain not in STANDARD_DOMAINS or not node.output:
+        if node.domain not in ("", "ai.onnx") or not node.output:
             return
-        if node.op_type == "Shape" and None not in (dims := self.dims(node.input[0]) or (None,)):
-            bounds = {attribute.name: attribute.i for attribute in node.attribute}
-            self.values[node.output[0]] = np.array(
-                dims[bounds.get("start", 0) : bounds.get("end")], np.int64
-            )
+        if node.op_type in ("Shape", "Size"):
+            dims = self.dims(node.input[0])
+            if dims is not None and None not in dims:
+                bounds = {attribute.name: attribute.i for attribute in node.attribute}
+                sides = dims[bounds.get("start", 0) : bounds.get("end")]
+                counted = sides if node.op_type == "Shape" else math.prod(_drop_open(dims))
+                self.values[node.output[0]] = np.array(counted, np.int64)
             return
-        inputs = [name for name in node.input if name]
-        if not inputs or any(name not in self.values for name in inputs):
+        if node.input and node.input[0] not in self.values:
             return
-        counts = [self.count(name) for name in node.output if name]
-        if any(count is None or count > LARGEST_VALUE for count in counts):
-            return
-        for name, value in zip(node.output, self._run(node, inputs), strict=False):
-            # Strings are not kept: operators on them can run for ever.
-            if value.dtype.kind in ("iubf" if value.size <= LARGEST_FLOAT else "iub"):
-                self.values[name] = value
+        counts = {name: self.count(name) for name in node.output if name}
+        self.values |= evaluate(node, self.values, self.types, counts, self.opsets)
 
-    def _run(self, node: NodeProto, inputs: Sequence[str]) -> list[NDArray[Any]]:
-        """Run a node on the known values of its inputs; return no results if that fails."""
-        from onnx.reference import ReferenceEvaluator
 
-        graph = helper.make_graph(
-            [node],
-            "one",
-            [helper.make_value_info(name, self.types[name]) for name in dict.fromkeys(inputs)],
-            [helper.make_value_info(name, TypeProto()) for name in node.output],
-        )
-        imports = [helper.make_opsetid(*entry) for entry in self.opsets.items()]
-        model = helper.make_model(graph, opset_imports=imports)
-        try:
-            with np.errstate(all="ignore"):
-                feeds = {name: self.values[name] for name in inputs}
-                results = ReferenceEvaluator(model).run(None, feeds)
-        except Exception:  # whatever an odd node raises, its value is just not known
-            return []
-        return [np.asarray(result) for result in results]
+def _find_standard(node: NodeProto) -> NodeProto | None:
+    """Return a standard operator whose shape is that of a node; the node itself if it is one."""
+    if node.domain not in STANDARD_DOMAINS:
+        return find_stand_in(node)
+    if node.domain != "ai.onnx":
+        return node
+    standard = NodeProto()
+    standard.CopyFrom(node)
+    standard.domain = ""
+    return standard
+
+
+def _drop_open(dims: Dims) -> list[int]:
+    return [dim for dim in dims if dim is not None]
 
 
 def list_fed_inputs(graph: GraphProto) -> list[onnx.ValueInfoProto]:
@@ -302,3 +293,11 @@ def list_subgraphs(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
             yield attribute.name, attribute.g
         for graph in attribute.graphs:
             yield attribute.name, graph
+
+
+def walk_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """Yield nodes and those of the graphs that they hold."""
+    for node in nodes:
+        yield node
+        for _, graph in list_subgraphs(node):
+            yield from walk_nodes(graph.node)

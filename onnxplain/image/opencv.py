@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnxplain.core.errors import LibraryMissing
+from onnxplain.core.errors import LibraryMissing, is_short_of_memory
 
 __all__ = ["cv2"]
 
@@ -21,4 +21,6 @@ def _suggest_package(error: ImportError) -> str:
 try:
     import cv2
 except ImportError as error:
+    if is_short_of_memory(error):
+        raise
     raise LibraryMissing(f"OpenCV cannot be loaded ({error}); {_suggest_package(error)}") from error

@@ -12,6 +12,7 @@ import numpy as np
 
 from onnxplain.core.arrays import read_npy
 from onnxplain.core.data import Attribution, Case, Heatmap, Preprocessing, Size
+from onnxplain.core.files import open_regular
 from onnxplain.core.flow import Flow
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.image import Frame, place_frame
@@ -115,6 +116,7 @@ class Given(Parametrised):
     def sha256(self, image: str) -> str | None:
         """Return the checksum of an image's heatmap file; None if the file is unreadable."""
         try:
-            return hashlib.sha256(self.path(image).read_bytes()).hexdigest()
+            with open_regular(self.path(image)) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             return None

@@ -95,7 +95,7 @@ class RowFile:
         """Add rows; when this returns, they are in the file even if the process is killed."""
         rows = list(rows)
         text = b"".join(map(_to_line, rows))
-        with wrap_write_errors(self.path), self.path.open("ab") as file:
+        with wrap_write_errors(self.path), open_regular(self.path, "ab") as file:
             file.write(text)
         self.done.update((row["key"], row["status"]) for row in rows)
 
@@ -209,7 +209,7 @@ def _is_cut_off(line: bytes) -> bool:
 def _end_last_line(path: Path) -> None:
     """Repair the last line of a file: end a whole row, or remove a row that was cut off."""
     start = _find_last_line(path)
-    with path.open("r+b") as file:
+    with open_regular(path, "r+b") as file:
         file.seek(start)
         last = file.read()
         if last and _parse_line(last) is None:
@@ -221,7 +221,7 @@ def _end_last_line(path: Path) -> None:
 def _find_last_line(path: Path) -> int:
     """Return the position at which an unfinished last line starts, or the size of the file."""
     end = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while end > 0:
             start = max(end - 65536, 0)
             file.seek(start)

@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from onnxplain.core.errors import OutputError
-from onnxplain.core.files import open_replacement, wrap_write_errors, write_atomic
+from onnxplain.core.files import (
+    SpecialFile,
+    open_regular,
+    open_replacement,
+    wrap_write_errors,
+    write_atomic,
+)
 
 
 def test_write_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -81,3 +88,44 @@ def test_files_have_the_permissions_of_any_new_file(tmp_path: Path) -> None:
 def test_name_of_maximum_length_can_be_written(tmp_path: Path) -> None:
     write_atomic(tmp_path / ("n" * 255), b"first")
     assert os.listdir(tmp_path) == ["n" * 255]
+
+
+@pytest.fixture
+def special(tmp_path: Path) -> list[Path]:
+    """Pipes and devices, which block or never end when they are opened or read."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no pipes with names there")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    return [tmp_path / "pipe", tmp_path / "zero"]
+
+
+@pytest.mark.parametrize("mode", ["rb", "ab", "r+b"])
+def test_devices_and_pipes_are_not_opened(special: list[Path], mode: Literal["rb"]) -> None:
+    for path in special:
+        with pytest.raises(SpecialFile, match=r"^it is a device or a pipe, not a file$"):
+            open_regular(path, mode)
+    with pytest.raises(IsADirectoryError):
+        open_regular(special[0].parent, mode)
+
+
+def test_devices_and_pipes_are_not_replaced(special: list[Path]) -> None:
+    """A file named as output must not take the place of /dev/null."""
+    before = sorted(os.listdir(special[0].parent))
+    for path in special:
+        with pytest.raises(SpecialFile):
+            write_atomic(path, b"new")
+        assert not path.is_file()
+    assert sorted(os.listdir(special[0].parent)) == before
+
+
+@pytest.mark.parametrize("mode", ["rb", "ab", "r+b"])
+def test_files_are_opened_in_the_usual_ways(tmp_path: Path, mode: Literal["rb"]) -> None:
+    path = tmp_path / "a"
+    if mode != "ab":
+        with pytest.raises(FileNotFoundError):
+            open_regular(path, mode)
+        path.write_bytes(b"x")
+    with open_regular(path, mode) as file:
+        assert (file.readable(), file.writable()) == (mode != "ab", mode != "rb")
+    assert path.exists()

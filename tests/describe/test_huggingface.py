@@ -256,3 +256,14 @@ def test_wrapper_of_timm_leaves_all_to_the_configuration_of_timm(tmp_path: Path)
     wrapper = {"image_processor_type": "TimmWrapperImageProcessor", **timm}
     spec = resolve_spec(make_net(tmp_path, preprocessor_config=wrapper, config=timm), {})
     assert (spec.std, spec.sources["std"]) == ((0.25,) * 3, "config.json (timm)")
+
+
+def test_a_size_of_one_number_means_what_the_file_says() -> None:
+    def read(name: str, size: int, square: bool) -> Mapping[str, Any]:
+        config = {"image_processor_type": name, "size": size, "default_to_square": square}
+        return read_preprocessor({**config, "do_center_crop": True, "crop_size": 24}).values
+
+    shortest = {"fit": "crop", "resize": (48, 48)}
+    squeezed = {"fit": "stretch", "resize": (48, 48)}
+    assert squeezed.items() <= read("BitImageProcessor", 48, True).items()
+    assert shortest.items() <= read("DeiTImageProcessor", 48, False).items()

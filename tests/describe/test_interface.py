@@ -172,3 +172,32 @@ def test_size_and_channels_are_read_from_the_dims_of_the_input(
     layout = facts.layout
     assert layout is not None
     assert (layout, facts.size(layout), facts.channels(layout), facts.colour) == expected
+
+
+def test_more_classes_than_can_be_named_are_an_error(tmp_path: Path) -> None:
+    proto = models.model(
+        [
+            helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
+            helper.make_node("Unsqueeze", ["mean", "axis"], ["column"]),
+            helper.make_node("Expand", ["column", "shape"], ["scores"]),
+        ],
+        {"image": (TensorProto.FLOAT, ["N", 3, 8, 8])},
+        {"scores": (TensorProto.FLOAT, ["N", 2**28])},
+        {"axis": np.array([1]), "shape": np.array([1, 2**28])},
+    )
+    file = read_model(models.save(proto, tmp_path / "wide.onnx"))
+    with pytest.raises(ModelError, match=r"wide\.onnx: its output 'scores' has 268435456 scores"):
+        read_interface(file)
+
+
+def test_quantised_scores_of_a_node_without_inputs_have_no_known_scale(tmp_path: Path) -> None:
+    """Looking for the scale ends at a node that takes nothing."""
+    scores = numpy_helper.from_array(np.array([[1, 2]], np.uint8))
+    proto = models.model(
+        [helper.make_node("Constant", [], ["scores"], value=scores)],
+        {"image": (TensorProto.FLOAT, [1, 3, 8, 8])},
+        {"scores": (TensorProto.UINT8, [1, 2])},
+        {},
+    )
+    file = read_model(models.save(proto, tmp_path / "fixed.onnx"))
+    assert read_interface(file).output_scale is None

@@ -12,7 +12,7 @@ from onnx import helper
 
 from onnxplain.core.errors import ModelError
 from onnxplain.describe.resolve import resolve_spec
-from onnxplain.describe.sources import format_spec_toml, read_sources
+from onnxplain.describe.sources import format_spec_toml, read_sources, read_spec_toml
 from onnxplain.graph.load import ModelFile
 from tests.helpers import models
 from tests.helpers.described import get_normalisation, make_net, save_and_read
@@ -214,3 +214,17 @@ def test_metadata_that_hold_no_names_of_these_classes_are_passed_over(
 ) -> None:
     spec = resolve_spec(make_labelled_net(tmp_path, "labels", text), {"preprocessing": "lite"})
     assert spec.sources["class_names"] == "numbered"
+
+
+def test_toml_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    """Editors on Windows write one."""
+    path = tmp_path / "model.toml"
+    path.write_text('colour = "bgr"\n', encoding="utf-8-sig")
+    assert read_spec_toml(path, ModelError) == {"colour": "bgr"}
+
+
+def test_error_in_the_metadata_names_the_file(tmp_path: Path) -> None:
+    proto = models.convnet()
+    helper.set_model_props(proto, {"onnxplain.spec": "{"})
+    with pytest.raises(ModelError, match=r"^odd\.onnx: ONNX metadata: onnxplain\.spec is not"):
+        read_sources(tmp_path / "odd.onnx", proto)

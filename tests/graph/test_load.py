@@ -66,7 +66,7 @@ def test_missing_files_and_folders_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is a folder"):
         read_model(tmp_path)
     os.mkfifo(tmp_path / "pipe.onnx")
-    with pytest.raises(ModelError, match="not a regular file"):
+    with pytest.raises(ModelError, match="a device or a pipe"):
         read_model(tmp_path / "pipe.onnx")
 
 
@@ -154,7 +154,7 @@ def test_changed_file_has_another_hash_and_holds_its_weights(tmp_path: Path) -> 
 def test_initialisers_whose_bytes_do_not_fit_their_dims_are_an_error(tmp_path: Path) -> None:
     proto = models.convnet()
     proto.graph.initializer[0].dims[0] = 2**40
-    with pytest.raises(ModelError, match="not a valid ONNX model"):
+    with pytest.raises(ModelError, match=r"net\.onnx: the stored tensor .* bytes, not"):
         read_model(models.save(proto, tmp_path / "net.onnx"))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from onnxplain.cache import remember
 from onnxplain.core.errors import DeviceError, ModelError
 from onnxplain.core.protocols import Part
 from onnxplain.runtime import OnnxClassifier, load_classifier, tuning
@@ -46,7 +47,7 @@ def test_the_measured_batch_size_is_remembered(tmp_path: Path, cache: Path) -> N
     (remembered,) = (cache / "batch-size").iterdir()
     facts = json.loads(remembered.read_text())
     assert facts["batch_size"] == first.batch_size
-    remembered.write_text(json.dumps({**facts, "batch_size": 5}))
+    remember("batch-size", facts["key"], {"batch_size": 5})
     assert load(models.convnet(), tmp_path).batch_size == 5
     assert load(models.convnet(), tmp_path, batch_size=7).batch_size == 7
     assert load(models.convnet(seed=1), tmp_path).batch_size in tuning.CPU_SIZES
@@ -116,8 +117,8 @@ def test_cache_with_wrong_content_is_ignored_and_written_anew(
     assert {path.parent.name for path in paths} >= {"batch"}
     contents = [json.loads(path.read_text()) for path in paths]
     for path, content in zip(paths, contents, strict=True):
-        keys = {"key": content["key"]}
-        path.write_text(json.dumps({**dict.fromkeys(content, wrong), **keys}))
+        facts = content.keys() - {"key", "sha256"}
+        remember(path.parent.name, content["key"], dict.fromkeys(facts, wrong))
     again = load(models.convnet(), tmp_path)
     assert again.provenance["batch"] == first.provenance["batch"]
     (path,) = (cache / "batch").iterdir()

@@ -286,10 +286,10 @@ def _find_mask_channels(name: str, mask: Port, layout: str) -> int | None:
 
 def _read_port(value: ValueInfoProto) -> Port:
     element_type = value.type.tensor_type.elem_type
-    dtype = MASK_DTYPES.get(element_type) or helper.tensor_dtype_to_string(
-        element_type
-    ).removeprefix("TensorProto.")
-    return Port(value.name, dtype.lower(), read_declared_dims(value))
+    known = element_type in helper.get_all_tensor_dtypes()  # else it is no tensor, or a damaged one
+    name = TensorProto.DataType.Name(element_type) if known else "of unknown type"
+    dtype = MASK_DTYPES.get(element_type) or name.lower()
+    return Port(value.name, dtype, read_declared_dims(value))
 
 
 def _format_dims(dims: Dims) -> str:

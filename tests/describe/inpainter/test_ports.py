@@ -96,3 +96,11 @@ def test_error_on_fields_that_do_not_fit_the_graph_lists_what_there_is(
     model = save_and_read(models.inpainter("mean", (16, 16)), tmp_path)
     with pytest.raises(InpainterError, match=says):
         read_ports(model, given)
+
+
+def test_inputs_of_unknown_types_are_an_error_that_lists_them(tmp_path: Path) -> None:
+    proto = models.inpainter("mean", (16, 16))
+    model = save_and_read(proto, tmp_path)
+    model.proto.graph.input[0].type.tensor_type.elem_type = 99
+    with pytest.raises(InpainterError, match="of unknown type"):
+        read_ports(model, {})
