@@ -162,9 +162,8 @@ def _read_geometry(processor: ImageProcessor, settings: Settings) -> dict[str, A
                 raise RefusedError(f"{_UNSAID} {key}")
     steps = dict[str, Any]()
     if settings["do_resize"] and settings["size"] is not None:
-        steps = processor.resize(
-            settings, _read_size(settings["size"], settings["default_to_square"])
-        )
+        size = _read_size(settings["size"], settings["default_to_square"])
+        steps = processor.resize(settings, size)
     if settings["do_center_crop"] and settings["crop_size"] is not None:
         crop = _read_sides(settings["crop_size"])
         if steps.get("size", crop) != crop:
