@@ -8,7 +8,6 @@ or 0 to 1) to a usual form, but what a spec gives them to an unusual one, the sp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,8 +50,8 @@ def find_doubt(model: ModelFile, spec: ModelSpec) -> Doubt | None:
         It is certain if all photos are nearly the same behind the graph's first operators.
         None if all is well, or the graph does not normalise in a usual way.
     """
-    own = _read_own(model, spec)
-    if own is None or spec.dtype == "uint8":
+    own = None if spec.dtype == "uint8" else _read_own(model, spec)
+    if own is None:
         return None
     fitting = [name for name, plain in PLAIN.items() if _is_usual(*_apply(own, *plain))]
     mean, std = np.array(spec.mean), np.array(spec.std)
@@ -132,10 +131,15 @@ def _follow(model: ModelFile, node: NodeProto, tensor: str, step: _Step) -> _Ste
 def _follow_batch_norm(
     model: ModelFile, node: NodeProto, attributes: dict[str, Any], step: _Step
 ) -> _Step | None:
-    values: Sequence[Any] = [model.shapes.values.get(name) for name in node.input[1:5]]
-    if attributes.get("training_mode") or any(value is None for value in values):
+    values = [model.shapes.values.get(name) for name in node.input[1:5]]
+    if attributes.get("training_mode"):
         return None
-    gain, bias, mean, variance = (np.asarray(value, np.float64) for value in values)
+    gain, bias, mean, variance = (
+        None if value is None or value.shape != step.scale.shape else value.astype(np.float64)
+        for value in values
+    )
+    if gain is None or bias is None or mean is None or variance is None or variance.min() < 0:
+        return None
     factor = gain / np.sqrt(variance + attributes.get("epsilon", 1e-5))
     return step._replace(scale=step.scale * factor, offset=(step.offset - mean) * factor + bias)
 

@@ -29,6 +29,7 @@ from onnxplain.describe.normalisation import (
     find_normalisation,
 )
 from onnxplain.describe.own_normalisation import find_doubt
+from onnxplain.describe.refusals import WAYS, find_refusal
 from onnxplain.describe.sources import read_sources
 from onnxplain.graph.load import NOWHERE, ModelFile
 
@@ -43,11 +44,6 @@ SINGLE_HEADS: Mapping[Head, Head] = {
     "multilabel-logits": "logit",
     "probabilities": "probability",
     "multilabel-probabilities": "probability",
-}
-_WAYS: Mapping[Part, str] = {
-    "geometry": "pass --fit and --resize or --crop",
-    "interpolation": "pass --interpolation",
-    "normalisation": "pass --preprocessing or --range, --mean and --std",
 }
 
 
@@ -360,36 +356,14 @@ class _Resolver:
         if in_pixels and meant != size:
             raise ModelError(
                 f"{self.name}: {origin} prepares photos for an input of {meant}, but this model "
-                f"takes {size}; {_WAYS['geometry']}, as the model was trained"
+                f"takes {size}; {WAYS['geometry']}, as the model was trained"
             )
 
     def _check_refusals(self) -> None:
-        """Raise an error on what a source asks for in vain, if nothing more specific says it."""
-        stronger = {f"preset {self.preset}"}
-        for source in self.sources:
-            reasons: dict[Part, str] = {
-                part: reason
-                for part, reason in source.refusals.items()
-                if not self._is_said(part, stronger)
-            }
-            if reasons:
-                raise ModelError(
-                    f"{self.name}: {source.name}: {'; '.join(dict.fromkeys(reasons.values()))}; "
-                    f"{', and '.join(_WAYS[part] for part in reasons)}, as the model was "
-                    f"trained{''.join(f', {way}' for way in self.ways[-1:])}"
-                )
-            stronger.add(source.name)
-
-    def _is_said(self, part: Part, names: Set[str]) -> bool:
-        """Return whether one of these sources decided a part, or it does not matter."""
-        if part == "normalisation" and self.facts.dtype == "uint8":
-            return True
-        fields = {
-            "geometry": ("fit",),
-            "interpolation": ("interpolation",),
-            "normalisation": NORMALISATION_FIELDS,
-        }
-        return any(self.origins.get(name) in names for name in fields[part])
+        passed: Set[Part] = {"normalisation"} if self.facts.dtype == "uint8" else set()
+        refusal = find_refusal(self.sources, self.origins, f"preset {self.preset}", passed)
+        if refusal:
+            raise ModelError(", ".join([f"{self.name}: {refusal}", *self.ways[-1:]]))
 
     def _decide_normalisation(self) -> None:
         if self.facts.dtype == "uint8":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 from onnxplain.core.errors import ModelError
 from onnxplain.describe.huggingface import read_preprocessor
 from onnxplain.describe.resolve import resolve_spec
-from tests.helpers.described import get_normalisation, make_net, make_open_net
+from tests.helpers import models
+from tests.helpers.described import get_normalisation, make_net, make_open_net, save_and_read
 from tests.helpers.huggingface_configs import HALF, IMAGENET, PUBLISHED, REFUSED, extract
 from tests.helpers.pictures import make_noise
 from tests.helpers.prepared import measure_levels, prepare
@@ -268,3 +270,52 @@ def test_a_size_of_one_number_means_what_the_file_says() -> None:
     squeezed = {"fit": "stretch", "resize": (48, 48)}
     assert squeezed.items() <= read("BitImageProcessor", 48, True).items()
     assert shortest.items() <= read("DeiTImageProcessor", 48, False).items()
+
+
+@pytest.mark.parametrize(
+    ("family", "fit", "resize", "size", "interpolation"),
+    [
+        ("beit", "stretch", 224, 224, "bilinear"),
+        ("clip", "crop", 224, 224, "bicubic"),
+        ("convnext", "crop", 256, 224, "bicubic"),  # 224 / .875
+        ("convnext at 384", "stretch", 384, 384, "bicubic"),
+        ("deit", "stretch", 256, 224, "bicubic"),
+        ("dinov2", "crop", 256, 224, "bicubic"),
+        ("efficientnet", "stretch", 224, 224, "nearest"),
+        ("levit", "crop", 256, 224, "bicubic"),  # 224 * 256 / 224
+        ("mobilenet_v2", "crop", 219, 192, "bilinear"),
+        ("mobilevit", "crop", 288, 256, "bilinear"),
+        ("poolformer", "crop", 235, 224, "bicubic"),  # 224 / .95
+        ("segformer", "stretch", 512, 512, "bilinear"),
+        ("swin", "stretch", 224, 224, "bicubic"),
+        ("van", "crop", 248, 224, "bicubic"),  # 224 / .9
+        ("vit", "stretch", 224, 224, "bilinear"),
+    ],
+)
+def test_steps_of_the_families(
+    family: str, fit: str, resize: int, size: int, interpolation: str, tmp_path: Path
+) -> None:
+    spec = resolve_spec(make_open_net(tmp_path, preprocessor_config=PUBLISHED[family]), {})
+    assert (spec.fit, spec.resize, spec.size) == (fit, (resize, resize), (size, size))
+    assert spec.interpolation == interpolation
+    assert spec.centre == ("floor" if resize != size or fit == "crop" else "round")
+
+
+def test_normalisation_of_the_classes_where_a_file_leaves_it_out(tmp_path: Path) -> None:
+    """The values of the classes in transformers 4.57 and 5.24."""
+    for kind, mean in (
+        ("ViT", (0.5, 0.5, 0.5)),
+        ("CLIP", (0.48145466, 0.4578275, 0.40821073)),
+        ("Levit", (0.485, 0.456, 0.406)),
+        ("MobileViT", (0.0, 0.0, 0.0)),
+    ):
+        config = extract(kind, {}, 16, resample=3, crop_size=16, do_normalize=True)
+        spec = resolve_spec(make_open_net(tmp_path, preprocessor_config=config), {})
+        assert (spec.range, spec.mean) == ((0, 1), mean)
+
+
+def test_normalisation_of_another_class_is_passed_over_for_pixels_in_bytes(tmp_path: Path) -> None:
+    model = save_and_read(models.quantised(models.weights((4, 4))), tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(REFUSED["another"][0]))
+    spec = resolve_spec(model, {"fit": "crop", "interpolation": "bilinear"})
+    assert get_normalisation(spec) == ((0, 255), (0,) * 3, (1,) * 3)
