@@ -54,6 +54,7 @@ def load(
     output: str | None = None,
     class_names: Sequence[str] | None = None,
     labels: str | os.PathLike[str] | None = None,
+    allow_random: bool | None = None,
 ) -> OnnxClassifier:
     """Load a classifier from an ONNX file, or from the zoo.
 
@@ -79,6 +80,9 @@ def load(
         A name for every class.
     labels : path, optional
         A file of class names, one per line or as JSON.
+    allow_random : bool, optional
+        Take a model that answers the same image differently each time, as with an active Dropout
+        or a BatchNormalization in training mode. Otherwise that is an error.
 
     Returns
     -------
@@ -87,7 +91,8 @@ def load(
     Raises
     ------
     ModelError
-        If the file cannot be read, is not a classifier, or is not described well enough.
+        If the file cannot be read, is not a classifier, is not described well enough, or its
+        answers are random.
     DeviceError
         If the device cannot be used.
     ZooError
@@ -111,6 +116,7 @@ def load(
         "output": output,
         "class_names": class_names,
         "labels": labels,
+        "allow_random": allow_random,
     }
     return load_classifier(find_model(model), device=device, batch_size=batch_size, flags=flags)
 

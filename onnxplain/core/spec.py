@@ -73,6 +73,8 @@ class ModelSpec:
         An output q means ``scale * (q - zero_point)``: of a quantised one, or of percentages.
     class_names : tuple of str
         A name for every class, in the order of the scores.
+    allow_random : bool
+        Whether a model is taken that answers the same image differently each time.
     sources : mapping of str
         Where the value of each field came from.
     """
@@ -92,6 +94,7 @@ class ModelSpec:
     head: Head
     output_scale: tuple[float, float]
     class_names: tuple[str, ...]
+    allow_random: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -31,7 +31,7 @@ from onnxplain.graph.load import ModelFile
 
 log = logging.getLogger(__name__)
 
-DEFAULTS = {"fit": "crop", "crop": 1.0, "interpolation": "bilinear"}
+DEFAULTS = {"fit": "crop", "crop": 1.0, "interpolation": "bilinear", "allow_random": False}
 UNSEEN = "default"  # source of a guess about the scores that their values have to confirm
 PLAUSIBLE_COLOURS = ("rgb", "bgr")
 # The heads of one number per image, in place of those of several.

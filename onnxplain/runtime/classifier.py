@@ -76,9 +76,7 @@ class OnnxClassifier:
         self._differentiate = differentiate
         self._gradients: Differentiable | ModelError | None = None
         self._differentiating = threading.Lock()
-        self._runner = Runner(
-            session, spec, batch_size, fixed=batch.fixed is not None, on_fall=on_fall
-        )
+        self._runner = Runner(session, spec, batch_size, rows=batch.fixed, on_fall=on_fall)
 
     @property
     def size(self) -> Size:
@@ -199,6 +197,9 @@ class OnnxClassifier:
         if not batch_sizes:
             fixed, device = self.batch.fixed, self._session.device
             batch_sizes = tuning.list_batch_sizes(device) if fixed is None else (fixed,)
-        return tuning.measure_rates(
+        rates = tuning.measure_rates(
             self._session, self.spec, batch_sizes, workers=self.workers, seconds=seconds
         )
+        if not self.batch.alone:
+            return rates
+        return tuple(tuning.Rate(1, rate.per_second / rate.batch_size) for rate in rates)

@@ -16,6 +16,7 @@ from onnxplain.core.spec import ModelSpec
 from onnxplain.gradient import TARGET, find_nonfinite_node, gradient_name
 from onnxplain.graph.load import ModelFile
 from onnxplain.runtime import head
+from onnxplain.runtime.batch_support import find_batch_support
 from onnxplain.runtime.composing.space import ModelSpace, check_images
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.gradient_building import build_batched_gradient, build_gradient_model
@@ -38,8 +39,8 @@ class OnnxGradient:
         How to feed the classifier and read its output.
     batch_size : int
         Most images per call, to begin with; halved when memory runs out.
-    fixed : bool
-        Whether a call takes only that number.
+    rows : int or None
+        The only number of rows that a call takes; the last image fills those that are left.
     rebuild : callable
         Builds the graph once more, to find out where a bad number comes from.
     """
@@ -50,14 +51,15 @@ class OnnxGradient:
         spec: ModelSpec,
         *,
         batch_size: int,
-        fixed: bool,
+        rows: int | None,
         rebuild: Callable[[], bytes],
     ) -> None:
         self.spec = spec
         self._session = session
         self._space = ModelSpace.of(spec)
         on_cpu = session.device.where == "cpu"
-        self._batches = BatchSize(batch_size, fixed=fixed, on_cpu=on_cpu)
+        self._rows = rows
+        self._batches = BatchSize(batch_size, fixed=rows is not None, on_cpu=on_cpu)
         self._rebuild = rebuild
 
     def score_grads(
@@ -109,8 +111,8 @@ class OnnxGradient:
     def _make_feeds(
         self, images: Images, targets: NDArray[np.integer[Any]]
     ) -> dict[str, NDArray[Any]]:
-        """Make the inputs for at most one batch, padded with the last image if it is fixed."""
-        n = self._batches.size if self._batches.fixed else len(images)
+        """Make the inputs for at most one batch, padded with the last image to its fixed rows."""
+        n = self._rows or len(images)
         rows = self._space.enter(images)
         return {
             self.spec.input: pad_rows(rows, n),
@@ -192,13 +194,15 @@ def load_gradient(
     GradientError
         If it cannot be differentiated, naming the node and what to do.
     """
-    content, fixed = build_batched_gradient(file, spec, kind=kind)
+    content, rows = build_batched_gradient(file, spec, kind=kind)
+    # A graph that keeps its batch of 1 may have been made dynamic for scores alone.
+    images = rows if rows in (None, 1) else find_batch_support(file, spec).images
     name = f"gradient of {file.path.name}"
     session = open_session(content, device, name=name, tf32=False)
     return OnnxGradient(
         session,
         spec,
-        batch_size=fixed or batch_size,
-        fixed=fixed is not None,
+        batch_size=images or batch_size,
+        rows=rows,
         rebuild=partial(build_gradient_model, file, spec, kind=kind),
     )

@@ -114,12 +114,9 @@ def build_batched_gradient(
     declared = read_fixed_batch(file.proto, spec.input)
     if declared is not None:
         return build(declared), declared
-    try:
-        return build(*PROBES), None
-    except GradientError:
-        if not _takes_single_images(file, spec):
-            raise
-    return build(1), 1
+    if _takes_single_images(file, spec):
+        return build(1), 1
+    return build(*PROBES), None
 
 
 def _takes_single_images(file: ModelFile, spec: ModelSpec) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from onnxplain.core.errors import ModelError
 from onnxplain.core.scores import SLACK
 from onnxplain.core.spec import Head, ModelSpec
+from onnxplain.runtime.batch_support import find_batch_support
 from onnxplain.runtime.seen_scores import SeenScores, see_scores
 
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
@@ -35,11 +36,12 @@ def settle_head(model: ModelFile, spec: ModelSpec) -> ModelSpec:
     Raises
     ------
     ModelError
-        If the answers contradict what was said, or show no scores of classes, or nothing says
-        what they are. It says what was seen and what to do.
+        If the answers contradict what was said, are random, or show no scores of classes, or
+        nothing says what they are. It says what was seen and what to do.
     """
     from onnxplain.describe.score_tail import read_tail
 
+    find_batch_support(model, spec)  # answers that are random show nothing
     seen = see_scores(model, spec)
     tail = read_tail(model, spec.output, seen.classes if seen else len(spec.class_names))
     if tail is not None and tail.kind == "logarithms of labels":
