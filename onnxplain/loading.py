@@ -369,7 +369,8 @@ def _read_classifier(
 ) -> tuple[ModelFile, ModelSpec]:
     """Read a classifier's file and resolve its description."""
     from onnxplain.describe.resolve import resolve_spec
+    from onnxplain.graph.adapting import adapt_classifier
     from onnxplain.graph.load import read_model
 
-    file = read_model(find_model(model))
+    file = adapt_classifier(read_model(find_model(model)))
     return file, settle_head(file, resolve_spec(file, description))

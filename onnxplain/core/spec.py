@@ -10,7 +10,7 @@ from onnxplain.core.data import Fit, Interpolation, Outputs, Preprocessing, Size
 
 Layout: TypeAlias = Literal["nchw", "nhwc"]
 ChannelOrder: TypeAlias = Literal["rgb", "bgr", "grey"]
-DType: TypeAlias = Literal["float32", "float16", "uint8"]
+DType: TypeAlias = Literal["float32", "float16", "float64", "uint8", "int8"]
 Head: TypeAlias = Literal[
     "softmax",
     "logits",
@@ -46,8 +46,8 @@ class ModelSpec:
         Order of the input's axes.
     colour : {'rgb', 'bgr', 'grey'}
         The channels and their order; grey is ``.299 R + .587 G + .114 B``.
-    dtype : {'float32', 'float16', 'uint8'}
-        Element type of the input.
+    dtype : {'float32', 'float16', 'float64', 'uint8', 'int8'}
+        Element type of the input; integers are rounded and clipped.
     range : (low, high)
         The values that p = 0 and p = 1 get before `mean` and `std` are applied.
     mean, std : tuple of float

@@ -106,14 +106,15 @@ class OnnxGradient:
         scores, gradients = (np.concatenate(values) for values in zip(*batches, strict=True))
         for name, values in zip(names, (scores, gradients), strict=True):
             self._check_finite(name, values, images, targets)
-        return head.decode_scores(scores, len(images), self.spec), self._space.leave(gradients)
+        inside = gradients.astype(np.float32, copy=False)
+        return head.decode_scores(scores, len(images), self.spec), self._space.leave(inside)
 
     def _make_feeds(
         self, images: Images, targets: NDArray[np.integer[Any]]
     ) -> dict[str, NDArray[Any]]:
         """Make the inputs for at most one batch, padded with the last image to its fixed rows."""
         n = self._rows or len(images)
-        rows = self._space.enter(images)
+        rows = self._space.enter_as_real(images)
         return {
             self.spec.input: pad_rows(rows, n),
             TARGET: pad_rows(targets.astype(np.int64), n),

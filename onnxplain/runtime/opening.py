@@ -66,10 +66,11 @@ def load_classifier(
         If an argument is out of range.
     """
     from onnxplain.describe.resolve import resolve_spec
+    from onnxplain.graph.adapting import adapt_classifier
     from onnxplain.graph.load import read_model
 
     parsed = Device.parse(device)
-    model = read_model(Path(path))
+    model = adapt_classifier(read_model(Path(path)))
     spec = settle_head(model, resolve_spec(model, flags or {}))
     return open_classifier(model, spec, device=parsed, batch_size=batch_size, compose=compose)
 

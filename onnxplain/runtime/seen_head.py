@@ -122,6 +122,13 @@ class _Verdict:
                 f"every class has the same score for every image: {seen.describe()}; {elsewhere} "
                 f"again"
             )
+        if seen.classes == 1 and self.kind == "distribution":
+            raise self.fail(
+                f"its one number is 1 for every image, as a softmax over one class always is: "
+                f"{seen.describe()}; the model cannot tell images apart: give the number before "
+                f"the softmax with --output-name and --head logit if it was trained with a "
+                f"sigmoid, or export it with one"
+            )
         is_sorted = seen.are_sorted and seen.classes >= SORTED_CLASSES
         if self.kind == "top values" or is_sorted:
             raise self.fail(
