@@ -144,11 +144,12 @@ def inspect_model(
         If an argument is out of range.
     """
     from onnxplain.describe.resolve import list_plausible_specs, resolve_spec
+    from onnxplain.graph.adapting import adapt_classifier
     from onnxplain.graph.load import read_model
 
     where = Device.parse(device)
     photo = None if image is None else read_image(image, max_pixels=max_pixels)
-    model = read_model(Path(path))
+    model = adapt_classifier(read_model(Path(path)))
     spec, problem, classifier = None, None, None
     try:
         spec = resolve_spec(model, flags or {})

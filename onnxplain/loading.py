@@ -70,6 +70,7 @@ def load(
     output: str | None = None,
     class_names: Sequence[str] | None = None,
     labels: str | os.PathLike[str] | None = None,
+    allow_random: bool | None = None,
 ) -> OnnxClassifier:
     """Load a classifier from an ONNX file, or from the zoo.
 
@@ -131,6 +132,9 @@ def load(
         numbered.
     labels : path, optional
         A file of class names, one per line or as JSON.
+    allow_random : bool, optional
+        Take a model that answers the same image differently each time, as with an active Dropout
+        or a BatchNormalization in training mode. Otherwise that is an error.
 
     Returns
     -------
@@ -140,7 +144,8 @@ def load(
     Raises
     ------
     ModelError
-        If the file cannot be read, is not a classifier, or is not described well enough.
+        If the file cannot be read, is not a classifier, is not described well enough, or its
+        answers are random.
     DeviceError
         If the device cannot be used.
     ZooError
@@ -181,6 +186,7 @@ def load(
         "output": output,
         "class_names": class_names,
         "labels": labels,
+        "allow_random": allow_random,
     }
     return load_classifier(_find_source(model), device=device, batch_size=batch_size, flags=flags)
 
@@ -524,7 +530,8 @@ def _read_classifier(
 ) -> tuple[ModelFile, ModelSpec]:
     """Read a classifier's file and resolve its description."""
     from onnxplain.describe.resolve import resolve_spec
+    from onnxplain.graph.adapting import adapt_classifier
     from onnxplain.graph.load import read_model
 
-    file = read_model(_find_source(model))
+    file = adapt_classifier(read_model(_find_source(model)))
     return file, settle_head(file, resolve_spec(file, description))

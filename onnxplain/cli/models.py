@@ -208,4 +208,12 @@ _OPTIONS = (
         metavar="FILE",
         help="Class names, one per line or as JSON.",
     ),
+    _make_option(
+        "allow_random",
+        "--allow-random",
+        is_flag=True,
+        default=None,
+        help="Take a model that answers the same image differently each time, as with an active "
+        "Dropout.",
+    ),
 )

@@ -10,7 +10,7 @@ from onnxplain.core.data import Bytes3, Centre, Fit, Interpolation, Outputs, Pre
 
 Layout: TypeAlias = Literal["nchw", "nhwc"]
 ChannelOrder: TypeAlias = Literal["rgb", "bgr", "grey"]
-DType: TypeAlias = Literal["float32", "float16", "uint8"]
+DType: TypeAlias = Literal["float32", "float16", "float64", "uint8", "int8"]
 Head: TypeAlias = Literal[
     "softmax",
     "logits",
@@ -46,8 +46,8 @@ class ModelSpec:
         Order of the input's axes.
     colour : {'rgb', 'bgr', 'grey'}
         The channels and their order; grey is ``.299 R + .587 G + .114 B``.
-    dtype : {'float32', 'float16', 'uint8'}
-        Element type of the input.
+    dtype : {'float32', 'float16', 'float64', 'uint8', 'int8'}
+        Element type of the input; integers are rounded and clipped.
     range : (low, high)
         The values that p = 0 and p = 1 get before `mean` and `std` are applied.
     mean, std : tuple of float
@@ -67,6 +67,8 @@ class ModelSpec:
         An output q means ``scale * (q - zero_point)``: of a quantised one, or of percentages.
     class_names : tuple of str
         A name for every class, in the order of the scores.
+    allow_random : bool
+        Whether a model is taken that answers the same image differently each time.
     sources : mapping of str
         Where the value of each field came from.
     """
@@ -88,6 +90,7 @@ class ModelSpec:
     head: Head
     output_scale: tuple[float, float]
     class_names: tuple[str, ...]
+    allow_random: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -176,6 +176,12 @@ def _parse_names(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _parse_switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"is true or false, got {value!r}")
+    return value
+
+
 def _make_choice_parser(literal: Any) -> Parser:
     """Return a parser that accepts the values of a ``Literal``."""
     choices: tuple[str, ...] = get_args(literal)
@@ -221,5 +227,6 @@ CLASSIFIER_FIELDS: FieldTable = {
         _make_field("head", _make_choice_parser(Head)),
         _make_field("output_scale", _parse_scale),
         _make_field("class_names", _parse_names, "--labels"),
+        _make_field("allow_random", _parse_switch),
     )
 }

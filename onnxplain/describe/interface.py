@@ -17,7 +17,9 @@ from onnxplain.graph.shapes import Dims, Shapes, list_fed_inputs, read_declared_
 IMAGE_DTYPES: Mapping[int, DType] = {
     TensorProto.FLOAT: "float32",
     TensorProto.FLOAT16: "float16",
+    TensorProto.DOUBLE: "float64",
     TensorProto.UINT8: "uint8",
+    TensorProto.INT8: "int8",
 }
 SCORE_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 QUANTISED_TYPES = (TensorProto.UINT8, TensorProto.INT8)
@@ -44,7 +46,8 @@ class Interface:
 
     `dims` are those of the input, None where they are open; `classes` is the number of scores.
     Scores that are not quantised have a scale of 1, or of .01 if they are percentages, and a zero
-    point of 0; `is_unsigned` tells quantised ones of uint8 from those of int8.
+    point of 0; `is_unsigned` tells quantised ones of uint8 from those of int8. `input_scale` are
+    scale and zero point of a quantised input.
     """
 
     input: str
@@ -57,6 +60,7 @@ class Interface:
     head: Head | None
     output_scale: tuple[float, float] | None
     is_unsigned: bool
+    input_scale: tuple[float, float] | None = None
 
     def size(self, layout: Layout) -> tuple[int | None, int | None]:
         """Return rows and columns of the input, None where they are open."""
@@ -111,6 +115,7 @@ def read_interface(
             scores, producers, model.shapes, find_factor(model, scores.name, classes)
         ),
         is_unsigned=scores.type.tensor_type.elem_type == TensorProto.UINT8,
+        input_scale=_find_input_scale(proto, image.name, model.shapes),
     )
 
 
@@ -125,14 +130,14 @@ def _find_image_input(proto: ModelProto, name: str, wanted: str | None) -> Value
     if not images:
         raise ModelError(
             f"{name}: no image classifier: no input takes images, which are (N, 3 or 1, H, W) "
-            f"or (N, H, W, 3 or 1) of float32, float16 or uint8; its inputs: {listed}"
+            f"or (N, H, W, 3 or 1) of {', '.join(IMAGE_DTYPES.values())}; its inputs: {listed}"
         )
     others = [value for value in inputs if value.name != images[0].name]
     if others:
         raise ModelError(
-            f"{name}: needs more than one image: besides {images[0].name!r} it takes "
+            f"{name}: needs more than an image: besides {images[0].name!r} it takes "
             f"{', '.join(_describe_value(value) for value in others)}; export it with one input, "
-            f"and everything else as stored constants"
+            f"and everything else as stored constants, which need no input"
         )
     return images[0]
 
@@ -180,7 +185,7 @@ def _guess_model_type(value: ValueInfoProto, shapes: Shapes) -> str:
     """Return what a model with such an output may be, in brackets, or an empty text."""
     dims = shapes.dims(value.name) or read_declared_dims(value) or ()
     if not value.type.HasField("tensor_type"):
-        return " (leave out the ZipMap operator when it is exported)"
+        return " (export it with a tensor of scores instead of sequences or dictionaries)"
     if value.type.tensor_type.elem_type in (TensorProto.INT64, TensorProto.INT32):
         return " (class numbers instead of scores: export it without ArgMax)"
     if len(dims) == 4:
@@ -241,6 +246,22 @@ def _find_colour(input: str, dims: Dims, layout: Layout | None) -> ChannelOrder 
         return "grey"
     orders: dict[str, ChannelOrder] = {"rgb": "rgb", "bgr": "bgr"}
     return orders.get(input.lower())
+
+
+def _find_input_scale(proto: ModelProto, input: str, shapes: Shapes) -> tuple[float, float] | None:
+    """Return scale and zero point of a quantised input, from the first operator that takes it."""
+    names = {input}
+    for node in proto.graph.node:
+        if not names.intersection(node.input[:1]):
+            continue
+        if node.op_type in ("DequantizeLinear", "QLinearConv"):
+            scale, zero = (shapes.values.get(name) for name in [*node.input, "", ""][1:3])
+            if scale is None or scale.size != 1:
+                return None
+            return float(scale.item()), 0.0 if zero is None else float(zero.item())
+        if node.op_type in ("Transpose", "Reshape", "Squeeze", "Identity", "Pad"):
+            names.update(node.output)
+    return None
 
 
 def _trace_back(output: str, producers: Mapping[str, NodeProto]) -> list[NodeProto]:

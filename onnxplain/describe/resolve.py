@@ -35,8 +35,17 @@ from onnxplain.graph.load import NOWHERE, ModelFile
 
 log = logging.getLogger(__name__)
 
-DEFAULTS = {"interpolation": "bilinear", "border": (0, 0, 0), "centre": "round"}
+DEFAULTS = {
+    "interpolation": "bilinear",
+    "border": (0, 0, 0),
+    "centre": "round",
+    "allow_random": False,
+}
 UNSEEN = "default"  # source of a guess about the scores that their values have to confirm
+INT8 = (-128.0, 127.0)
+INT8_SLACK = 0.02  # of a range of pixels, by which a scale found on data may miss its ends
+INT8_LEAST = 16  # steps between black and white; fewer were meant as real numbers
+PIXEL_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (-128.0, 127.0))
 PLAUSIBLE_COLOURS = ("rgb", "bgr")
 # The heads of one number per image, in place of those of several.
 SINGLE_HEADS: Mapping[Head, Head] = {
@@ -145,6 +154,8 @@ def list_plausible_specs(model: ModelFile, flags: Mapping[str, Any]) -> list[tup
 def _list_preset_colours(model: ModelFile, flags: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     facts = read_interface(model, input=flags.get("input"), output=flags.get("output"))
     fixed = flags.get("colour") or facts.colour
+    if facts.dtype == "int8":  # presets are of real numbers
+        return
     for preset in NORMALISATION_PRESETS:
         for colour in (fixed,) if fixed else PLAUSIBLE_COLOURS:
             yield preset, colour
@@ -368,16 +379,10 @@ class _Resolver:
     def _decide_normalisation(self) -> None:
         if self.facts.dtype == "uint8":
             self._put_bytes()
+        elif self.facts.dtype == "int8":
+            self._decide_int8()
         else:
-            sources = list(self.sources)
-            if self.preset:
-                fields = NORMALISATION_PRESETS[self.preset].fields(self.values["colour"])
-                sources.insert(len(self.flags), SpecSource(f"preset {self.preset}", fields))
-            normalisation = find_normalisation(sources, flags=len(self.flags))
-            for name, (value, source) in normalisation.items():
-                self._put(name, value, source)
-            self.missing += [name for name in NORMALISATION_FIELDS if name not in normalisation]
-            self._warn_of_mixture()
+            self._decide_real()
         channels = 1 if self.values["colour"] == "grey" else 3
         for name in ("mean", "std"):
             if name in self.values:
@@ -386,6 +391,49 @@ class _Resolver:
                     fact = f"{channels} channel(s)"
                     self._raise_contradiction(name, values, self.origins[name], fact)
                 self.values[name] = values * channels if len(values) == 1 else values
+
+    def _decide_real(self) -> None:
+        """Put the normalisation that flags, the preset and files say."""
+        sources = list(self.sources)
+        if self.preset:
+            fields = NORMALISATION_PRESETS[self.preset].fields(self.values["colour"])
+            sources.insert(len(self.flags), SpecSource(f"preset {self.preset}", fields))
+        normalisation = find_normalisation(sources, flags=len(self.flags))
+        for name, (value, source) in normalisation.items():
+            self._put(name, value, source)
+        self.missing += [name for name in NORMALISATION_FIELDS if name not in normalisation]
+        self._warn_of_mixture()
+
+    def _decide_int8(self) -> None:
+        """Decide the values that int8 takes: as somebody says them, or all 256 of them.
+
+        The latter where the graph's scale makes of them one of the usual ranges of pixels.
+        """
+        given = any(self._find(name)[1] for name in NORMALISATION_FIELDS)
+        scale, zero = self.facts.input_scale or (0.0, 0.0)
+        ends = [scale * (end - zero) for end in INT8]
+        is_usual = any(
+            max(abs(end - usual) for end, usual in zip(ends, pixels, strict=True))
+            <= INT8_SLACK * (pixels[1] - pixels[0])
+            for pixels in PIXEL_RANGES
+        )
+        if not given and not self.preset and is_usual:
+            for name, value in (("range", INT8), ("mean", (0.0,)), ("std", (1.0,))):
+                self._put(name, value, "graph")
+            return
+        self._decide_real()
+        if not set(NORMALISATION_FIELDS) <= set(self.values):
+            return
+        (low, high), mean, std = (self.values[name] for name in NORMALISATION_FIELDS)
+        pairs = [(m, s) for m in mean for s in std]  # of any channel: they hardly differ
+        reached = [((low - m) / s, (high - m) / s) for m, s in pairs]
+        if any(a < INT8[0] - 1 or b > INT8[1] + 1 or b - a < INT8_LEAST for a, b in reached):
+            black, white = reached[0]
+            raise ModelError(
+                f"{self.name}: the input takes int8, and {self.origins['range']} gives pixels from "
+                f"{black:g} to {white:g}, where integers from -128 to 127 are meant; pass --range "
+                f"-128,127, or the values that the graph takes for black and white"
+            )
 
     def _put_bytes(self) -> None:
         """Put the only normalisation of uint8 pixels; the model's own sources must agree."""
@@ -424,7 +472,12 @@ class _Resolver:
 
     def _describe_missing(self) -> str:
         ways = []
-        if set(NORMALISATION_FIELDS) & set(self.missing):
+        if set(NORMALISATION_FIELDS) & set(self.missing) and self.facts.dtype == "int8":
+            ways.append(
+                "pass --range with the values of int8 that the graph takes for black and white, "
+                "which are mostly -128,127"
+            )
+        elif set(NORMALISATION_FIELDS) & set(self.missing):
             ways.append(
                 f"pass --preprocessing ({', '.join(NORMALISATION_PRESETS)}) or --range, --mean and "
                 f"--std, as the model was trained"

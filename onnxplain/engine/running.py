@@ -15,7 +15,12 @@ from onnxplain.core.data import Case, Images, Outputs, make_rng
 from onnxplain.core.errors import GradientUnusable, ScoreError
 from onnxplain.core.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply, TailQuery
 from onnxplain.core.protocols import Classifier, Fill, Prepared
-from onnxplain.core.scores import compute_target_scores, find_fault, to_probabilities
+from onnxplain.core.scores import (
+    compute_target_scores,
+    find_fault,
+    is_multilabel,
+    to_probabilities,
+)
 from onnxplain.engine.fillings import FillingCache
 from onnxplain.engine.jobs import Job, Outcome
 from onnxplain.engine.slices import Effort, Filling, Slice, SliceAnswer, SliceFailure, SliceResult
@@ -23,7 +28,6 @@ from onnxplain.masks.families import ArrayMasks
 
 T = TypeVar("T")
 
-LOGITS: Outputs = "logits"
 _MAX_FILLINGS = 4  # kept per job, as a method may ask for a new fill in every step
 
 
@@ -68,7 +72,9 @@ class OpenQuery:
         rows = slice(piece.start, piece.stop)
         if answer.raw is not None and not isinstance(self.query, FillQuery):
             kind, logits = self.query.kind, answer.logits
-            raw, held = (answer.raw, outputs) if logits is None else (logits, LOGITS)
+            raw, held = answer.raw, outputs
+            if logits is not None:
+                raw, held = logits, "multilabel-logits" if is_multilabel(outputs) else "logits"
             for scores, case in zip(self.scores, cases, strict=True):
                 scores[rows] = compute_target_scores(raw, case.target, outputs=held, kind=kind)
             if self.query.classes:

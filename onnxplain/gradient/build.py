@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, helper
+from onnx import ModelProto, TensorProto, helper
 
 from onnxplain.core.data import ScoreKind
 from onnxplain.core.inside import RuleTable
 from onnxplain.core.spec import Head
 from onnxplain.gradient.cuts import find_region
 from onnxplain.gradient.declare import declare_shapes
-from onnxplain.gradient.facts import Facts, Feeds, Measure, measure_facts, read_real_type
+from onnxplain.gradient.facts import FLOATS, Facts, Feeds, Measure, measure_facts, read_real_type
 from onnxplain.gradient.heads import SCORE, TARGET, add_head
 from onnxplain.gradient.masked import MASK, CoarseMask, add_mask
 from onnxplain.gradient.node import Node, read_node
@@ -129,6 +129,7 @@ def build_gradient(
     """
     prepared = prepare(model)
     dtype = read_real_type(prepared.graph, request.input)
+    _check_score_type(prepared.graph, request.output, dtype)
     if len(examples) == 1:
         _fix_batch(prepared.graph, request.input, examples[0][request.source].shape[0])
     if request.mask:
@@ -171,6 +172,24 @@ def read_notes(model: bytes) -> dict[str, Any]:
         next((entry.value for entry in entries if entry.key == NOTES), "{}")
     )
     return notes
+
+
+def _check_score_type(graph: onnx.GraphProto, output: str, dtype: np.dtype[Any]) -> None:
+    """Raise an error if the scores are integers, or real numbers of another type than the input."""
+    for value in graph.output:
+        code = value.type.tensor_type.elem_type
+        if value.name != output or code == TensorProto.UNDEFINED or FLOATS.get(code) == dtype:
+            continue
+        name = TensorProto.DataType.Name(code).lower()
+        if code not in FLOATS:
+            raise GradientError(
+                f"output {output!r} holds {name}, which has no gradient; export the model with the "
+                f"real numbers that were quantised"
+            )
+        raise GradientError(
+            f"output {output!r} holds {name} and the input {dtype}: a graph that changes its "
+            f"precision has no gradient; export the model without the Cast between them"
+        )
 
 
 def differentiate(

@@ -39,7 +39,7 @@ from onnxplain.core.spec import OUTPUTS, Head
 from onnxplain.gradient.node import read_attributes
 from onnxplain.gradient.prepare import read_opset
 from onnxplain.gradient.refusal import GradientError
-from onnxplain.graph.writer import GraphWriter
+from onnxplain.graph.writer import GraphWriter, find_element_type
 
 TARGET, SCORE = "target", "target_score"
 SHAPING = {"Flatten", "Reshape", "Squeeze", "Unsqueeze"}
@@ -227,8 +227,12 @@ class _HeadWriter:
     def one_hot(self, scores: str) -> str:
         """Write 1 at each row's target, else 0, in the shape of the scores (N, K)."""
         classes = self.op("Gather", self.op("Shape", scores), self.ints(1))
-        values = self.base.store(np.array([0, 1], self._dtype))
-        return self.op("OneHot", TARGET, classes, values)
+        values = self.base.store(np.array([0, 1], np.float32))
+        hot = self.op("OneHot", TARGET, classes, values)
+        if self._dtype == np.float32:
+            return hot
+        # ONNX Runtime has no OneHot of float64.
+        return self.op("Cast", hot, to=find_element_type(self._dtype))
 
     def pick_target(self, scores: str) -> str:
         """Write the target's entry of each row."""

@@ -46,8 +46,8 @@ def build_mask_graph(
         Order of the axes of `base`, `delta` and `x`.
     channels : int
         Number of colour channels.
-    dtype : {'float32', 'float16', 'uint8'}
-        Element type of `x`; for uint8 the values are rounded to the nearest, halves to even,
+    dtype : {'float32', 'float16', 'float64', 'uint8', 'int8'}
+        Element type of `x`; for integers the values are rounded to the nearest, halves to even,
         and clipped.
 
     Returns
@@ -76,9 +76,10 @@ def _convert(writer: GraphWriter, composed: str, dtype: DType) -> str:
     """Write `x`, the composed values in the model's type."""
     if dtype == "float32":
         return writer.op("Identity", composed, out="x")
-    if dtype == "uint8":
-        black, white = (writer.store(np.array(end, np.float32)) for end in (0, 255))
-        composed = writer.op("Clip", writer.op("Round", composed), black, white)
+    if dtype in ("uint8", "int8"):
+        bounds = np.iinfo(dtype)
+        low, high = (writer.store(np.array(end, np.float32)) for end in (bounds.min, bounds.max))
+        composed = writer.op("Clip", writer.op("Round", composed), low, high)
     return writer.op("Cast", composed, out="x", to=find_element_type(dtype))
 
 

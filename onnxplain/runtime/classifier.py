@@ -96,9 +96,7 @@ class OnnxClassifier:
         self._opened: ModelInside | None = None
         self._gradients: Differentiable | ModelError | None = None
         self._differentiating = threading.RLock()
-        self._runner = Runner(
-            session, spec, batch_size, fixed=batch.fixed is not None, on_fall=on_fall
-        )
+        self._runner = Runner(session, spec, batch_size, rows=batch.fixed, on_fall=on_fall)
 
     def __repr__(self) -> str:
         return describe_classifier(type(self).__name__, self._identity.name, self.spec)
@@ -288,9 +286,12 @@ class OnnxClassifier:
         if not batch_sizes:
             fixed, device = self.batch.fixed, self._session.device
             batch_sizes = tuning.list_batch_sizes(device) if fixed is None else (fixed,)
-        return tuning.measure_rates(
+        rates = tuning.measure_rates(
             self._session, self.spec, batch_sizes, workers=self.workers, seconds=seconds
         )
+        if not self.batch.alone:
+            return rates
+        return tuple(tuning.Rate(1, rate.per_second / rate.batch_size) for rate in rates)
 
 
 def _differentiate(inside: ModelInside) -> Differentiable:

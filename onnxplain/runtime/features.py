@@ -13,7 +13,7 @@ from onnxplain.core.data import Images, Size
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.image import resize
-from onnxplain.runtime.batch_support import find_batch_support
+from onnxplain.runtime.batch_support import BatchSupport, find_batch_support
 from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
@@ -49,12 +49,13 @@ def load_features(
         If the device is not available.
     """
     from onnxplain.describe.resolve import resolve_spec
+    from onnxplain.graph.adapting import adapt_classifier
     from onnxplain.graph.inner_tensors import find_features_tensor, keep_only_output
     from onnxplain.graph.load import read_model
     from onnxplain.graph.rebatch import make_batch_dynamic
 
     parsed = Device.parse(device)
-    model = read_model(path)
+    model = adapt_classifier(read_model(path))
     spec = resolve_spec(model, flags or {})
     batch = find_batch_support(model, spec)
     proto = make_batch_dynamic(model.proto, spec) if batch.rewritten else model.proto
@@ -66,18 +67,18 @@ def load_features(
     session = open_session(
         content, parsed, name=model.path.name, folder=model.folder, threads=count_cores()
     )
-    return OnnxFeatures(session, spec, name, batch.fixed)
+    return OnnxFeatures(session, spec, name, batch)
 
 
 @final
 class OnnxFeatures:
     """The features of images, as a function; made by `load_features`."""
 
-    def __init__(self, session: Session, spec: ModelSpec, tensor: str, fixed: int | None) -> None:
+    def __init__(self, session: Session, spec: ModelSpec, tensor: str, batch: BatchSupport) -> None:
         self.spec = spec
         self.tensor = tensor
         self._session = session
-        self._fixed = fixed
+        self._batch = batch
         self._composer = HostComposer(ModelSpace.of(spec))
 
     @property
@@ -100,7 +101,7 @@ class OnnxFeatures:
         """
         if images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"features are taken of images (N, H, W, 3), got {images.shape}")
-        step = self._fixed or BATCH_SIZE
+        step = self._batch.images or BATCH_SIZE
         return np.concatenate(
             [self._run(images[start : start + step]) for start in range(0, len(images), step)]
         )
@@ -109,7 +110,7 @@ class OnnxFeatures:
         n = len(images)
         if images.shape[1:3] != self.size:
             images = np.stack([resize(image, self.size, antialias=True) for image in images])
-        rows = self._composer.enter(images, self._fixed or n)
+        rows = self._composer.enter(images, self._batch.fixed or n)
         (answer,) = self._session.run({self.spec.input: rows}, [self.tensor])
         if answer.ndim not in (2, 3, 4) or len(answer) != len(rows):
             raise ModelError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -128,12 +130,9 @@ def build_batched_gradient(
     declared = read_fixed_batch(file.proto, spec.input)
     if declared is not None:
         return build(declared), declared
-    try:
-        return build(*PROBES), None
-    except GradientError:
-        if not _takes_single_images(file, spec):
-            raise
-    return build(1), 1
+    if _takes_single_images(file, spec):
+        return build(1), 1
+    return build(*PROBES), None
 
 
 def _takes_single_images(file: ModelFile, spec: ModelSpec) -> bool:
@@ -144,13 +143,11 @@ def _takes_single_images(file: ModelFile, spec: ModelSpec) -> bool:
         return False
 
 
-def _make_example(
-    spec: ModelSpec, rows: int, mask: CoarseMask | None
-) -> dict[str, NDArray[np.float32]]:
+def _make_example(spec: ModelSpec, rows: int, mask: CoarseMask | None) -> dict[str, NDArray[Any]]:
     """Make random inputs of a gradient graph, with `rows` rows."""
     space, rng = ModelSpace.of(spec), np.random.default_rng(0)
-    images = space.enter(rng.random((rows, *spec.size, 3), np.float32))
+    images = space.enter_as_real(rng.random((rows, *spec.size, 3), np.float32))
     if mask is None:
         return {spec.input: images}
-    cells = rng.random((rows, mask.cells, mask.cells), np.float32)
+    cells = rng.random((rows, mask.cells, mask.cells), np.float32).astype(images.dtype)
     return {spec.input: images[:1], FILL: 1 - images[:1], MASK: cells}

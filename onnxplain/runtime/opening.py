@@ -65,10 +65,11 @@ def load_classifier(
         If an argument is out of range.
     """
     from onnxplain.describe.resolve import resolve_spec
+    from onnxplain.graph.adapting import adapt_classifier
     from onnxplain.graph.load import read_model
 
     parsed = Device.parse(device)
-    model = read_model(path)
+    model = adapt_classifier(read_model(path))
     spec = settle_head(model, resolve_spec(model, flags or {}))
     return open_classifier(model, spec, device=parsed, batch_size=batch_size, compose=compose)
 
@@ -85,11 +86,13 @@ def open_classifier(
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be >= 1, got {batch_size}")
     batch = find_batch_support(model, spec)
-    if batch_size is not None and batch.fixed not in (None, batch_size):
+    if batch_size is not None and batch.images not in (None, batch_size):
         raise ModelError(
             f"{model.path.name}: batch size {batch_size} was asked for, but the model runs with "
-            f"{batch.fixed} only ({batch.text}); leave out the batch size"
+            f"{batch.images} only ({batch.text}); leave out the batch size"
         )
+    if batch.random:
+        log.warning("%s: %s", model.path.name, batch.text)
     session = open_batched(model, spec, batch, device)
     workers = tuning.count_cores() if session.device.where == "cpu" else 1
     size = "x".join(map(str, spec.size))
@@ -99,12 +102,13 @@ def open_classifier(
         spec,
         ModelIdentity(model.path.name, model.sha256),
         batch,
-        batch_size=batch.fixed or batch_size or _find_batch_size(session, spec, key, workers),
+        batch_size=batch.images or batch_size or _find_batch_size(session, spec, key, workers),
         workers=workers,
         # A size that the user chose says nothing about which size is the fastest.
         on_fall=lambda size: None if batch_size else _remember_batch_size(key, size),
         open_inside=lambda batch_size: _open_inside(model, spec, session.device, batch_size),
-        composer=_make_composer(session, spec, compose),
+        # Of an image that must be alone, only the host fills all rows of a call.
+        composer=_make_composer(session, spec, "host" if batch.alone else compose),
     )
 
 

@@ -65,8 +65,8 @@ class Reader:
         Where the graph has it.
     batch_size : int
         Most images per call, to begin with; halved when memory runs out.
-    fixed : bool
-        Whether a call takes only that number.
+    rows : int or None
+        The only number of rows that a call takes; the last image fills those that are left.
     facts : mapping
         For the record of a result.
     rebuild : callable
@@ -81,7 +81,7 @@ class Reader:
         names: Names,
         *,
         batch_size: int,
-        fixed: bool,
+        rows: int | None,
         facts: Mapping[str, Any],
         rebuild: Callable[[], bytes],
     ) -> None:
@@ -91,7 +91,9 @@ class Reader:
         self._wants = wants
         self._names = names
         self._facts = facts
-        self._batches = BatchSize(batch_size, fixed=fixed, on_cpu=session.device.where == "cpu")
+        on_cpu = session.device.where == "cpu"
+        self._rows = rows
+        self._batches = BatchSize(batch_size, fixed=rows is not None, on_cpu=on_cpu)
         self._rebuild = rebuild
 
     def read(self, images: Images, targets: NDArray[np.integer[Any]]) -> Inside:
@@ -159,11 +161,12 @@ class Reader:
     def _make_feeds(
         self, images: Images, targets: NDArray[np.integer[Any]]
     ) -> dict[str, NDArray[Any]]:
-        """Make the inputs for at most one batch, padded with the last image if it is fixed."""
-        n = self._batches.size if self._batches.fixed else len(images)
-        rows = pad_rows(self._space.enter(images), n)
+        """Make the inputs for at most one batch, padded with the last image to its fixed rows."""
+        n = self._rows or len(images)
         if self._wants.differentiates:
+            rows = pad_rows(self._space.enter_as_real(images), n)
             return {self.spec.input: rows, TARGET: pad_rows(targets.astype(np.int64), n)}
+        rows = pad_rows(self._space.enter(images), n)
         stored = np.empty(rows.shape, self.spec.dtype)
         self._space.cast(rows, stored)
         return {self.spec.input: stored}
@@ -216,18 +219,19 @@ def load_reader(
         spec,
         wants,
         built.names,
-        batch_size=built.fixed or _limit_batch(batch_size, wants),
-        fixed=built.fixed is not None,
+        batch_size=built.images or _limit_batch(batch_size, wants),
+        rows=built.rows,
         facts=read_notes(built.content) if wants.rules else {},
         rebuild=lambda: build().content,
     )
 
 
 class _Built(NamedTuple):
-    """A graph, the only batch size that it takes if any, and the names of its outputs."""
+    """A graph, how many rows and images a call takes if not any, and the names of its outputs."""
 
     content: bytes
-    fixed: int | None
+    rows: int | None
+    images: int | None
     names: Names
 
 
@@ -250,7 +254,7 @@ def find_logits_name(file: ModelFile, spec: ModelSpec, score: ScoreKind) -> str 
 def _build_gradient(file: ModelFile, spec: ModelSpec, wants: Tensors, logits: str | None) -> _Built:
     tensors = tuple(layer.tensor for layer in wants.layers)
     reads = [name for name in (logits,) if name not in (None, spec.output, *tensors)]
-    content, fixed = build_batched_gradient(
+    content, rows = build_batched_gradient(
         file,
         spec,
         kind=wants.score,
@@ -261,7 +265,9 @@ def _build_gradient(file: ModelFile, spec: ModelSpec, wants: Tensors, logits: st
     )
     layers = tuple((name, gradient_name(name) if wants.gradients else None) for name in tensors)
     grads = gradient_name(spec.input) if wants.image else None
-    return _Built(content, fixed, Names(spec.output, logits, grads, layers))
+    # A graph that keeps its batch of 1 may have been made dynamic for scores alone.
+    images = rows if rows in (None, 1) else find_batch_support(file, spec).images
+    return _Built(content, rows, images, Names(spec.output, logits, grads, layers))
 
 
 def _build_reading(file: ModelFile, spec: ModelSpec, wants: Tensors, logits: str | None) -> _Built:
@@ -272,7 +278,7 @@ def _build_reading(file: ModelFile, spec: ModelSpec, wants: Tensors, logits: str
     changed, names = add_tensors(proto, spec.output, [*tensors, *reads])
     layers = tuple((name, None) for name in names[: len(tensors)])
     named = Names(spec.output, names[-1] if reads else None, None, layers)
-    return _Built(changed.SerializeToString(), batch.fixed, named)
+    return _Built(changed.SerializeToString(), batch.fixed, batch.images, named)
 
 
 def _limit_batch(batch_size: int, wants: Tensors) -> int:
@@ -284,7 +290,7 @@ def _limit_batch(batch_size: int, wants: Tensors) -> int:
 
 def decode_logits(raw: NDArray[Any], n: int, spec: ModelSpec) -> Scores:
     """Decode logits (N, K); a single one z becomes -z and z."""
-    if spec.head == "logits":
+    if spec.head in ("logits", "multilabel-logits"):
         return head.decode_scores(raw, n, spec)
     flat = raw.reshape(n, -1).astype(np.float32)
-    return np.hstack([-flat, flat]) if spec.head in ("sigmoid", "logit") else flat
+    return np.hstack([-flat, flat]) if spec.head in ("probability", "logit") else flat

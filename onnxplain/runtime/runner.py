@@ -108,8 +108,9 @@ class Runner:
         Its input and output.
     batch_size : int
         Images per call, to begin with.
-    fixed : bool
-        Whether the graph takes that number only.
+    rows : int or None
+        The only number of rows of a call that the graph takes, if there is one; it takes only
+        calls of `batch_size` images then, the last of which fills the rows.
     on_fall : callable
         Called with the new batch size when memory has run out.
     """
@@ -120,12 +121,14 @@ class Runner:
         spec: ModelSpec,
         batch_size: int,
         *,
-        fixed: bool,
+        rows: int | None,
         on_fall: Callable[[int], None],
     ) -> None:
         self.session = session
         self.spec = spec
         on_cpu = session.device.where == "cpu"
+        self._rows = rows
+        fixed = rows is not None
         self._batches = BatchSize(batch_size, fixed=fixed, on_cpu=on_cpu, on_fall=on_fall)
 
     @property
@@ -168,5 +171,7 @@ class Runner:
         On a GPU it is the same for all calls: another shape would make cuDNN search for
         its algorithms again, and choose others.
         """
-        always_full = self._batches.fixed or self.session.device.where != "cpu"
+        if self._rows is not None:
+            return self._rows
+        always_full = self.session.device.where != "cpu"
         return max(n, self._batches.size) if always_full else n

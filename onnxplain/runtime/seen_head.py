@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnxplain.core.errors import ModelError
 from onnxplain.core.scores import SLACK
 from onnxplain.core.spec import Head, ModelSpec
+from onnxplain.runtime.batch_support import find_batch_support
 from onnxplain.runtime.head import decode_output
 from onnxplain.runtime.seen_scores import SeenScores, get_rounding, see_scores
 
@@ -39,11 +40,12 @@ def settle_head(model: ModelFile, spec: ModelSpec) -> ModelSpec:
     Raises
     ------
     ModelError
-        If the answers contradict what was said, or show no scores of classes, or nothing says
-        what they are. It says what was seen and what to do.
+        If the answers contradict what was said, are random, or show no scores of classes, or
+        nothing says what they are. It says what was seen and what to do.
     """
     from onnxplain.describe.score_tail import read_tail
 
+    find_batch_support(model, spec)  # answers that are random show nothing
     seen = see_scores(model, spec)
     tail = read_tail(model, spec.output, seen.classes if seen else len(spec.class_names))
     if tail is not None and tail.kind == "logarithms of labels":
@@ -151,6 +153,13 @@ class _Verdict:
             raise self.fail(
                 f"every class has the same score for every image: {seen.describe()}; {elsewhere} "
                 f"again"
+            )
+        if seen.classes == 1 and self.kind == "distribution":
+            raise self.fail(
+                f"its one number is 1 for every image, as a softmax over one class always is: "
+                f"{seen.describe()}; the model cannot tell images apart: give the number before "
+                f"the softmax with --output-name and --head logit if it was trained with a "
+                f"sigmoid, or export it with one"
             )
         is_sorted = seen.are_sorted and seen.classes >= SORTED_CLASSES
         if self.kind == "top values" or is_sorted:

@@ -15,7 +15,7 @@ from onnxplain.gradient.reading import cut_tail
 from onnxplain.graph.load import ModelFile
 from onnxplain.graph.rebatch import make_batch_dynamic
 from onnxplain.runtime import head
-from onnxplain.runtime.batch_support import find_batch_support
+from onnxplain.runtime.batch_support import BatchSupport, find_batch_support
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.reader import MOST_BYTES, decode_logits, find_logits_name
@@ -39,21 +39,27 @@ class Tail:
         Its input.
     logits : str or None
         The tensor of the logits, if they are wanted.
-    fixed : int or None
-        The only batch size that it takes.
+    batch : BatchSupport
+        Which batches the classifier takes.
     """
 
     def __init__(
-        self, session: Session, spec: ModelSpec, layer: Layer, logits: str | None, fixed: int | None
+        self,
+        session: Session,
+        spec: ModelSpec,
+        layer: Layer,
+        logits: str | None,
+        batch: BatchSupport,
     ) -> None:
         self._session = session
         self._spec = spec
         self._layer = layer
         self._logits = logits
         fits = MOST_BYTES // (4 * math.prod(layer.shape))
+        self._rows = batch.fixed
         self._batches = BatchSize(
-            fixed or max(1, min(MOST_ROWS, fits)),
-            fixed=fixed is not None,
+            batch.images or max(1, min(MOST_ROWS, fits)),
+            fixed=batch.fixed is not None,
             on_cpu=session.device.where == "cpu",
         )
 
@@ -64,8 +70,8 @@ class Tail:
 
         def run(start: int, stop: int) -> Inside:
             rows = self._layer.restore(values[start:stop])
-            if self._batches.fixed:
-                rows = pad_rows(rows, self._batches.size)
+            if self._rows:
+                rows = pad_rows(rows, self._rows)
             # Of the image, only the shape is used.
             shape = (len(rows), *ModelSpace.of(self._spec).shape)
             blank = np.zeros(shape, self._spec.dtype)
@@ -108,4 +114,4 @@ def load_tail(
     content = cut_tail(proto, layer.tensor, outputs).SerializeToString()
     name = f"{file.path.name} behind {layer.tensor}"
     session = open_session(content, device, name=name, folder=file.folder, tf32=False)
-    return Tail(session, spec, layer, logits, batch.fixed)
+    return Tail(session, spec, layer, logits, batch)

@@ -12,7 +12,7 @@ import pytest
 
 from onnxplain.core.spec import ModelSpec
 from tests.cli.conftest import Run
-from tests.helpers import models
+from tests.helpers import models, random_models
 
 KEYS = [
     "model",
@@ -173,3 +173,16 @@ def test_node_that_a_rule_refuses_is_named(run: Run, model: Path):
     gradients = json.loads(run("inspect", model, "--json").stdout)["gradients"]
     assert gradients.startswith("none: tiny.onnx: node 'widen' (Cast)")
     assert "add a rule for the operator" in gradients
+
+
+def test_a_random_model_is_refused_or_shown_as_such(run: Run, tmp_path: Path):
+    path = models.save(random_models.noisy(), tmp_path / "noisy.onnx")
+    options = "inspect", path, "--preprocessing", "unit", "--head", "logits"
+    refused = run(*options)
+    assert refused.exit_code == 1
+    assert "RandomNormalLike 'noise' draws new numbers each time" in refused.stderr
+    shown = run(*options, "--allow-random", "--json")
+    assert shown.exit_code == 0
+    inspected = json.loads(shown.stdout)
+    assert inspected["spec"]["allow_random"] == {"value": True, "source": "flag --allow-random"}
+    assert "RandomNormalLike 'noise'" in inspected["batch"]

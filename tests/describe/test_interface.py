@@ -27,7 +27,7 @@ def check_refused(proto: onnx.ModelProto, tmp_path: Path, match: str) -> None:
 def test_error_on_other_models_says_what_they_may_be(tmp_path: Path) -> None:
     check_refused(models.segmenter(), tmp_path, "segmentation")
     check_refused(models.text_model(), tmp_path, "'input_ids' int64")
-    check_refused(models.inpainter(), tmp_path, "needs more than one image.*'mask'")
+    check_refused(models.inpainter(), tmp_path, "needs more than an image.*'mask'")
     argmax = models.convnet()
     argmax.graph.node[-1].output[0] = "z"
     argmax.graph.node.append(helper.make_node("ArgMax", ["z"], ["scores"], axis=1, keepdims=0))

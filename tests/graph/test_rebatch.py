@@ -18,6 +18,7 @@ from onnx import ModelProto, TensorProto, helper
 from onnxplain.core.errors import ModelError
 from onnxplain.graph.batch_proof import (
     BatchProof,
+    answer_alone,
     make_probe_images,
     prove_batch,
     read_fixed_batch,
@@ -53,9 +54,9 @@ def encode_probes(proto: ModelProto) -> NDArray[Any]:
 
 
 def prove_rewritten(proto: ModelProto) -> BatchProof:
-    return prove_batch(
-        open_runner(proto), open_runner(make_batch_dynamic(proto)), encode_probes(proto)
-    )
+    probes = encode_probes(proto)
+    alone = answer_alone(open_runner(proto), probes)
+    return prove_batch(alone, open_runner(make_batch_dynamic(proto)), probes)
 
 
 def make_fixed_nets() -> dict[str, ModelProto]:
@@ -209,9 +210,9 @@ def test_rewriting_does_not_need_external_tensors(tmp_path: Path) -> None:
     )
     rewritten_path = models.save(rewritten, tmp_path / "rewritten.onnx")
     session = ort.InferenceSession(rewritten_path, providers=["CPUExecutionProvider"])
-    proof = prove_batch(
-        open_runner(proto), lambda x: session.run(None, {"image": x})[0], encode_probes(proto)
-    )
+    probes = encode_probes(proto)
+    alone = answer_alone(open_runner(proto), probes)
+    proof = prove_batch(alone, lambda x: session.run(None, {"image": x})[0], probes)
     assert proof.proved
 
 

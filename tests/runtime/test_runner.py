@@ -45,7 +45,7 @@ def test_a_baseline_and_its_candidates_are_scored_in_calls_of_one_size_on_a_gpu(
 
     session = Counting()
     session.device = Device(device, 0)  # type: ignore[attr-defined, arg-type]
-    runner = Runner(session, spec_of(), 4, fixed=False, on_fall=calls.append)  # type: ignore[arg-type]
+    runner = Runner(session, spec_of(), 4, rows=None, on_fall=calls.append)  # type: ignore[arg-type]
     rows = photos(8).transpose(0, 3, 1, 2)
 
     def score(chosen: Any) -> Any:
@@ -71,7 +71,7 @@ def test_a_batch_size_that_is_halved_meanwhile_does_not_confuse_a_call() -> None
             runner._batches.size = 4
             return net.run(feeds, names)
 
-    runner = Runner(Shrinking(), spec_of(), 8, fixed=False, on_fall=lambda _: None)  # type: ignore[arg-type]
+    runner = Runner(Shrinking(), spec_of(), 8, rows=None, on_fall=lambda _: None)  # type: ignore[arg-type]
     rows = photos(4).transpose(0, 3, 1, 2)
     scores = runner.score(4, lambda start, stop, width: pad_rows(rows[start:stop], width))
     np.testing.assert_allclose(scores, net.run({"image": rows}, ["scores"])[0], atol=1e-5)

@@ -61,6 +61,10 @@ class ModelSpace:
             inside = inside.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(inside, np.float32)
 
+    def enter_as_real(self, images: Images) -> NDArray[Any]:
+        """Bring images into the space as a gradient graph takes them: float32, or float64."""
+        return self.enter(images).astype(np.result_type(self.dtype, np.float32), copy=False)
+
     def leave(self, gradients: NDArray[np.float32]) -> Images:
         """Turn gradients by what enters the model into gradients by the images (N, H, W, 3).
 
@@ -80,8 +84,9 @@ class ModelSpace:
 
         Values that become integers are clipped and rounded half to even.
         """
-        if self.dtype == "uint8":
-            np.clip(inside, 0, 255, out=inside)
+        if self.dtype in ("uint8", "int8"):
+            bounds = np.iinfo(self.dtype)
+            np.clip(inside, bounds.min, bounds.max, out=inside)
             np.rint(inside, out=inside)
         np.copyto(out, inside, casting="unsafe")
 

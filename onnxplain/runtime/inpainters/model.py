@@ -151,6 +151,9 @@ class OnnxInpainter:
             "inpainter": self._session.name,
             "sha256": self._sha256,
             "described": self.spec.told(),
+            "deterministic": next(
+                (check.passed for check in self.checks if check.name == "determinism"), None
+            ),
             "device": str(self._session.device),
             "provider": self._session.providers[0],
             "onnxruntime": get_ort_version(),

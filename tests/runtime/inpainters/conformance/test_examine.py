@@ -47,6 +47,14 @@ def test_failed_checks_say_what_is_wrong_with_a_graph(
     assert "painter.onnx: determinism: two runs on the same input differ" in caplog.text
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_records_say_whether_an_inpainter_paints_the_same_again(
+    noise: float, tmp_path: Path
+) -> None:
+    painter = load_painter(painters.plain(noise=noise), tmp_path)
+    assert painter.provenance["deterministic"] is (noise == 0)
+
+
 def test_a_graph_that_applies_the_first_mask_to_all_gets_single_images(tmp_path: Path) -> None:
     images, masks = photos(3, (40, 52)), make_rectangles(3, (40, 52))
     lying, honest = (
