@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from onnx import helper, numpy_helper
 
 from onnxplain.core.errors import ModelError
 from onnxplain.describe.resolve import list_plausible_specs, resolve_spec
-from onnxplain.graph.load import ModelFile
+from onnxplain.graph.load import ModelFile, read_model
 from tests.helpers import models
 from tests.helpers.described import save_and_read
 
@@ -164,3 +165,30 @@ def test_sides_of_a_subtraction_and_constants_of_the_graph_are_told_apart(tmp_pa
     assert resolve_spec(model, {"preprocessing": "bytes"}).range == (0, 255)
     with pytest.raises(ModelError, match=r"they pass on 0\.996 to 1 "):
         resolve_spec(model, {"preprocessing": "unit"})
+
+
+@pytest.mark.framework
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "normalises"),
+    [("MobileNetV3Small", True), ("ConvNeXtTiny", True), ("MobileNet", False)],
+)
+def test_networks_of_keras_that_normalise_themselves_are_found(
+    name: str, normalises: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    torch = pytest.importorskip("torch")
+    keras = pytest.importorskip("keras")
+    network = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3), classes=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about its successor
+        torch.onnx.export(
+            network.eval(), (torch.zeros(1, 64, 64, 3),), str(tmp_path / "net.onnx"), dynamo=False
+        )
+    model = read_model(tmp_path / "net.onnx")
+    assert resolve_spec(model, {"preprocessing": "bytes"}).layout == "nhwc"
+    if normalises:
+        with pytest.raises(ModelError, match="pass --preprocessing bytes"):
+            resolve_spec(model, {"preprocessing": "keras-tf"})
+    else:
+        assert resolve_spec(model, {"preprocessing": "keras-tf"}).range == (-1, 1)
