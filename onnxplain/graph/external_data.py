@@ -93,7 +93,7 @@ def _find_external_file(location: str, path: Path) -> Path:
     file = path.parent / location
     try:
         resolved = file.resolve(strict=True)
-    except (OSError, RuntimeError, ValueError) as error:  # ValueError: given by its content
+    except (OSError, RuntimeError, ValueError) as error:  # ValueError: a zero in a name
         raise ModelError(
             f"{path.name}: its external data {location!r} is missing; put that file beside it, "
             f"and give the model by its path"

@@ -25,6 +25,11 @@ MAX_MESSAGE = 2**31 - 1  # protobuf's own limit
 # The folder of models that are no files: nothing lies beside them, as no path holds a null byte.
 NOWHERE = Path("\0")
 GIVEN = NOWHERE / "model.onnx"  # a model given by its content
+INVALID = (  # what ONNX raises for a model that is not valid
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
+    UnicodeDecodeError,
+)
 
 # Files that people give instead of ONNX: offset, first bytes, what the file is and what to do.
 OTHER_FORMATS = (
@@ -110,12 +115,12 @@ def read_model(source: str | os.PathLike[str] | bytes, *, max_bytes: int = MAX_B
         content, external = proto.SerializeToString(), False
     if not external and sort_nodes(proto.graph):
         content = proto.SerializeToString()
-    if not external and not proto.functions and any(map(_lacks_shape, proto.graph.output)):
-        proto = onnx.shape_inference.infer_shapes(proto)  # ONNX's checker insists on them
-        content = proto.SerializeToString()
     try:
+        if not external and not proto.functions and any(map(_lacks_shape, proto.graph.output)):
+            proto = onnx.shape_inference.infer_shapes(proto)  # ONNX's checker insists on them
+            content = proto.SerializeToString()
         onnx.checker.check_model(str(path) if external else content)
-    except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
+    except INVALID as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
             f"{path.name}: not a valid ONNX model: {reason}; export it again"

@@ -154,3 +154,13 @@ def test_offset_that_is_not_a_number_is_an_error(value: str, tmp_path: Path) -> 
     proto.graph.initializer[0].external_data.add(key="offset", value=value)
     with pytest.raises(ModelError, match="external data of 'w1' has an offset or length"):
         list_external_files(proto, path)
+
+
+def test_zero_in_the_name_of_external_data_is_an_error(tmp_path: Path) -> None:
+    proto = models.convnet()
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="a\0b")
+    with pytest.raises(ModelError, match=r"net\.onnx: its external data .* is missing"):
+        read_model(models.save(proto, tmp_path / "net.onnx"))

@@ -213,3 +213,11 @@ def test_shape_of_an_output_without_one_is_inferred(tmp_path: Path) -> None:
     assert model.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     (dim, _) = model.proto.graph.output[0].type.tensor_type.shape.dim
     assert not dim.dim_value
+
+
+def test_operator_of_a_domain_that_is_not_imported_is_an_error(tmp_path: Path) -> None:
+    proto = models.convnet()
+    proto.graph.output[0].type.tensor_type.ClearField("shape")  # so that it is inferred
+    proto.graph.node[-1].domain = "com.microsoft"
+    with pytest.raises(ModelError, match=r"net\.onnx: not a valid ONNX model: .*com\.microsoft"):
+        read_model(models.save(proto, tmp_path / "net.onnx"))
