@@ -28,6 +28,7 @@ from onnxplain.gradient.rules import load_installed_rules
 from onnxplain.gradient.rulesets import apply_table
 from onnxplain.gradient.tape import Grads, Rule, Tape
 from onnxplain.graph.names import collect_tensor_names
+from onnxplain.graph.surgery import drop_unused_domains
 from onnxplain.graph.writer import GraphWriter
 
 NOTES = "onnxplain.notes"  # key of a gradient graph's metadata
@@ -162,6 +163,7 @@ def build_gradient(
         helper.set_model_props(gradient, {NOTES: json.dumps(notes)})
     if halves:
         store_as_halves(gradient)
+    drop_unused_domains(gradient)
     return gradient
 
 

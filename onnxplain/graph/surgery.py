@@ -20,7 +20,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from onnxplain.core.data import make_rng
 from onnxplain.core.errors import ModelError
 from onnxplain.graph.names import rename_uses
-from onnxplain.graph.shapes import Dims, read_declared_dims
+from onnxplain.graph.shapes import Dims, read_declared_dims, walk_nodes
 from onnxplain.graph.writer import GraphWriter
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
@@ -200,3 +200,17 @@ def _find_origin(
             return None
         name = node.input[0]
     return name
+
+
+def drop_unused_domains(model: ModelProto) -> None:
+    """Drop the imports of operator sets that no node uses, in place.
+
+    ONNX Runtime writes all sets that it knows into a file, and stricter readers refuse those that
+    they do not know.
+    """
+    bodies = [model.graph.node, *(function.node for function in model.functions)]
+    used = {node.domain for nodes in bodies for node in walk_nodes(nodes)}
+    used |= {"", "ai.onnx"} if used & {"", "ai.onnx"} else set()
+    kept = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)

@@ -39,6 +39,11 @@ def test_gradient_of_a_row_does_not_depend_on_other_rows() -> None:
     np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-7)
 
 
+def test_file_imports_only_the_operators_that_it_uses() -> None:
+    gradient = build_network_gradient(make_network(), REQUEST)
+    assert [entry.domain for entry in gradient.opset_import] == [""]
+
+
 def test_model_of_fixed_batch_size_has_the_same_gradient() -> None:
     model = make_network()
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
