@@ -46,6 +46,12 @@ SOFTMAXES = {"Softmax", "QLinearSoftmax"}
 POOLING = {"AveragePool", "GlobalAveragePool", "QLinearGlobalAveragePool", "ReduceMean"}
 PICKING = {"Gather", "GatherElements", "Slice", "Split"}
 NOT_NEGATIVE = {"Abs", "Exp", "Relu", "Softplus", *SIGMOIDS, *SOFTMAXES}
+# Functions that neither a softmax nor a sigmoid makes probabilities of, as a rule.
+BENDING = {
+    *("Abs", "Cos", "Erf", "Exp", "Log", "Neg", "Pow", "Reciprocal", "Sin", "Softplus"),
+    *("Softsign", "Sqrt", "Tanh"),
+}
+MOST_ROUNDED = 0.02  # of the largest probability, by which a rounding may change it
 TINY = 1e-3  # a constant below this keeps a logarithm or a division finite, and no more
 MOST_STEPS = 100  # from the output back
 
@@ -59,8 +65,9 @@ class Values:
     kind : str
         ``distribution``: rows of probabilities with a sum of `total`. ``labels``: numbers from 0
         to `total` that a sigmoid makes, each of its own. ``unit``: other probabilities from 0 to
-        `total`, such as those of some of the classes. ``logits``: any numbers. Three are no scores
-        of classes: ``softmax of another axis``, ``top values`` and ``logarithms of labels``.
+        `total`, such as those of some of the classes. ``logits``: any numbers. ``bent``: the
+        result of a function such as tanh, which may mean anything. Three are no scores of
+        classes: ``softmax of another axis``, ``top values`` and ``logarithms of labels``.
     total : float
         See above.
     """
@@ -140,7 +147,8 @@ class _Tail:
         if op in PICKING:
             return self._read_picking(node, name)
         read = READERS.get(op)
-        return read(self, node) if read is not None else None
+        values = read(self, node) if read is not None else None
+        return Values("bent") if values is None and op in BENDING else values
 
     def _is_top(self, node: NodeProto) -> bool:
         values = self.read(node.input[0])
@@ -253,9 +261,28 @@ class _Tail:
         return None
 
     def read_logarithm(self, node: NodeProto) -> Values | None:
-        """Read the logarithm of sigmoids, which neither a softmax nor a sigmoid turns back."""
+        """Read the logarithm of probabilities, whose softmax are the probabilities.
+
+        Those of sigmoids are turned back neither by a softmax nor by a sigmoid.
+        """
         values = self.read(node.input[0])
-        return Values("logarithms of labels") if values and values.kind == "labels" else None
+        kinds = {"distribution": "logits", "labels": "logarithms of labels"}
+        return Values(kinds[values.kind]) if values and values.kind in kinds else None
+
+    def read_negation(self, node: NodeProto) -> Values | None:
+        """Read ``-softplus(-z)``, which is the logarithm of a sigmoid, or other negated scores."""
+        inner = self._skip_passing(node.input[0])
+        if inner is not None and inner.op_type == "Softplus":
+            return Values("logarithms of labels")
+        values = self.read(node.input[0])
+        return values if values and values.kind == "logits" else None
+
+    def read_rounding(self, node: NodeProto) -> Values | None:
+        """Read probabilities that are rounded to parts of a hundred or less."""
+        values = self.read(node.input[0])
+        if values is None or not values.are_probabilities:
+            return None
+        return values if MOST_ROUNDED * values.total >= 1 else None
 
     def read_log_softmax(self, node: NodeProto) -> Values | None:
         """Read logarithms of probabilities, whose softmax are the probabilities."""
@@ -426,6 +453,10 @@ READERS: Mapping[str, Callable[[_Tail, NodeProto], Values | None]] = {
     "Exp": _Tail.read_exp,
     "LpNormalization": _Tail.read_lp_normalisation,
     "Log": _Tail.read_logarithm,
+    "Neg": _Tail.read_negation,
+    "Ceil": _Tail.read_rounding,
+    "Floor": _Tail.read_rounding,
+    "Round": _Tail.read_rounding,
     "LogSoftmax": _Tail.read_log_softmax,
     "Clip": _Tail.read_clipping,
     "Max": _Tail.read_maximum,

@@ -97,7 +97,7 @@ def _judge(name: str, spec: ModelSpec, seen: SeenScores, kind: str) -> ModelSpec
     if sources.get("output_scale") == "default":
         sources["output_scale"] = SEEN
     if spec.head in ("softmax", "sigmoid"):
-        sources["head"] = f"{_name_source(spec)}, {'graph' if verdict.kind else SEEN}"
+        sources["head"] = f"{_name_source(spec)}, {'graph' if verdict.is_understood else SEEN}"
     elif head != spec.head or sources.get("head") == "default":
         sources["head"] = SEEN
     return replace(spec, head=head, sources=sources)
@@ -124,6 +124,11 @@ class _Verdict:
     def known(self) -> bool:
         """Whether the graph's tail makes probabilities."""
         return self.kind in ("distribution", "labels", "unit")
+
+    @property
+    def is_understood(self) -> bool:
+        """Whether the graph's tail shows what the scores are."""
+        return self.kind not in ("", "bent")
 
     @property
     def are_exclusive(self) -> bool:
@@ -255,8 +260,9 @@ class _Verdict:
             return "probabilities"
         self._check_total()
         is_guess = _name_source(self.spec) == "default"
-        is_unclear = said == "softmax" and not self.kind
-        if (seen.fit_unit and (is_guess or is_unclear)) or (seen.total and is_guess):
+        is_unclear = said == "softmax" and not self.is_understood
+        is_strange = self.kind == "bent" or bool(seen.total) or seen.are_centred
+        if (seen.fit_unit and (is_guess or is_unclear)) or (is_strange and is_guess):
             raise self.fail(
                 f"cannot tell what the scores are: {seen.describe()}; pass --head "
                 f"multilabel-probabilities if they are probabilities, each of its own, --head "
@@ -267,7 +273,8 @@ class _Verdict:
 
     def _check_total(self) -> None:
         """Raise an error if the scores of every image sum to the same number, which is not 1."""
-        if self.seen.is_total_telling and not self.seen.are_distributions:
+        is_total = self.seen.is_total_telling or self.seen.are_percentages
+        if is_total and not self.seen.are_distributions:
             raise self.fail(
                 f"{self.seen.describe()}: they are neither logits nor probabilities; export the "
                 f"model with scores that sum to 1, or give another output with --output-name"

@@ -103,6 +103,18 @@ class SeenScores:
         return self.total is not None and self.change > 10 * self.rounding * self.total
 
     @property
+    def are_percentages(self) -> bool:
+        """Whether the rows look like percentages, which may be rounded to whole ones."""
+        within = self.low >= 0 and self.high <= 100.5
+        return within and self.least_sum >= 97 and self.most_sum <= 103 and self.change > 3
+
+    @property
+    def are_centred(self) -> bool:
+        """Whether the scores lie in [-1, 1] and sum to 0 in every row, as none of a softmax do."""
+        reach = max(abs(self.least_sum), abs(self.most_sum), -self.low - 1, self.high - 1)
+        return self.classes > 1 and reach <= self.rounding and self.change > 10 * self.rounding
+
+    @property
     def are_distributions(self) -> bool:
         """Whether every row lies in [0, 1] and its sum is 1."""
         reach = max(abs(self.least_sum - 1), abs(self.most_sum - 1))

@@ -95,6 +95,11 @@ KNOWN = {
     "percent": Tail(
         [SOFTMAX, node("Mul", ["p", "hundred"], ["scores"])], softmax, {"hundred": f32(100)}
     ),
+    "whole percents": Tail(
+        [SOFTMAX, node("Mul", ["p", "hundred"], ["a"]), node("Round", ["a"], ["scores"])],
+        lambda z: np.round(100 * softmax(z)) / 100,
+        {"hundred": f32(100)},
+    ),
     "sum of two heads": Tail(
         [SOFTMAX, *SECOND, node("Add", ["p", "p2"], ["scores"])], mean_with_negative
     ),

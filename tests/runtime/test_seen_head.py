@@ -33,6 +33,7 @@ from tests.helpers.tails import (
     make_tailed,
     node,
     sigmoid,
+    softmax,
 )
 
 UNIT = {"preprocessing": "unit"}
@@ -127,6 +128,7 @@ HIDDEN_SIGMOID = Tail(
     [node("Softplus", ["logits"], ["s"]), node("Sub", ["logits", "s"], ["l"]),
      node("Exp", ["l"], ["scores"])],
     sigmoid,
+    softmax,
 )  # fmt: skip
 HIDDEN_SOFTMAX = SEEN["stacked heads"]
 
@@ -238,6 +240,14 @@ NO_SCORES: dict[str, tuple[list[NodeProto], str]] = {
         [node("Sigmoid", ["logits"], ["p"]), node("Log", ["p"], ["scores"])],
         "logarithms of a sigmoid for each class",
     ),
+    "logarithm of a sigmoid by softplus": (
+        [
+            node("Neg", ["logits"], ["n"]),
+            node("Softplus", ["n"], ["sp"]),
+            node("Neg", ["sp"], ["scores"]),
+        ],
+        "logarithms of a sigmoid for each class",
+    ),
     "nothing but 0": (
         [node("Mul", ["logits", "no"], ["scores"])],
         "every class has the same score",
@@ -253,6 +263,43 @@ def test_what_is_no_score_of_classes_is_an_error_whatever_is_said(
     nodes, match = NO_SCORES[name]
     proto = make_tailed(nodes, hundred=f32(100), k=np.array([CLASSES]), no=f32(0))
     check_refused(proto, tmp_path, match, head=head)
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [node("Tanh", ["logits"], ["scores"])],
+        [node("Softplus", ["logits"], ["scores"])],
+        [node("Exp", ["logits"], ["scores"])],
+        [SOFTMAX, node("Sub", ["p", "ninth"], ["scores"])],
+    ],
+    ids=["tanh", "softplus", "exponential", "probabilities around 0"],
+)
+def test_scores_of_a_function_that_may_mean_anything_need_a_word(
+    nodes: list[NodeProto], tmp_path: Path
+) -> None:
+    proto = make_tailed(nodes, ninth=f32(1 / CLASSES))
+    check_refused(proto, tmp_path, "cannot tell what the scores are: ")
+    assert load(proto, tmp_path, head="logits").outputs == "logits"
+
+
+def test_whole_percents_that_nothing_explains_are_an_error(tmp_path: Path) -> None:
+    nodes = [
+        SOFTMAX,
+        node("Mul", ["p", "hundred"], ["a"]),
+        node("LeakyRelu", ["a"], ["b"]),
+        node("Round", ["b"], ["scores"]),
+    ]
+    proto = make_tailed(nodes, hundred=f32(100))
+    check_refused(proto, tmp_path, "neither logits nor probabilities")
+
+
+def test_logarithms_of_a_softmax_are_logits_of_the_same_probabilities(tmp_path: Path) -> None:
+    tail = Tail([SOFTMAX, node("Log", ["p"], ["scores"])], softmax)
+    classifier, images = load(make_tailed(tail), tmp_path), photos(4, SIZE)
+    assert (classifier.spec.head, classifier.spec.sources["head"]) == ("logits", "graph")
+    p = to_probabilities(classifier.scores(images), classifier.outputs)
+    np.testing.assert_allclose(p, compute_probabilities(tail, images), rtol=1e-3, atol=1e-6)
 
 
 def test_scores_in_the_unit_that_nothing_explains_need_a_word(tmp_path: Path) -> None:
