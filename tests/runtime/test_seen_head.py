@@ -128,7 +128,6 @@ HIDDEN_SIGMOID = Tail(
     [node("Softplus", ["logits"], ["s"]), node("Sub", ["logits", "s"], ["l"]),
      node("Exp", ["l"], ["scores"])],
     sigmoid,
-    softmax,
 )  # fmt: skip
 HIDDEN_SOFTMAX = SEEN["stacked heads"]
 
