@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from functools import cache
 from pathlib import Path
@@ -46,7 +45,6 @@ def _load_all(folder: Path) -> tuple[Any, ...]:
     path.with_suffix(".toml").write_text("range = [0, 1]\nmean = [0]\nstd = [1]\n")
     painter = folder / "painter.onnx"
     models.save(models.inpainter("mean", (8, 8)), painter)
-    logging.getLogger("onnxplain").setLevel(logging.ERROR)
     # Measuring takes seconds, and is not what is tried; its entry is read all the same.
     with mock.patch("onnxplain.runtime.tuning.measure_batch_size", return_value=(2, True)):
         classifier = onnxplain.load(path, device="cpu")
