@@ -17,10 +17,11 @@ from onnxplain.core.scores import compute_target_scores
 from onnxplain.core.spec import ModelSpec
 from onnxplain.image import MAX_PIXELS, load_example_photo, read_image
 from onnxplain.runtime import OnnxClassifier
-from onnxplain.runtime.device import Device, has_both_wheels
+from onnxplain.runtime.device import Device
 from onnxplain.runtime.opening import open_classifier
 from onnxplain.runtime.seen_head import settle_head
 from onnxplain.runtime.tuning import Rate
+from onnxplain.runtime.wheels import describe_clash, read_wheels
 from onnxplain.subjects import classify, fit_to_classifier
 from onnxplain.targets import choose_targets, parse_targets
 
@@ -247,9 +248,5 @@ def _predict(
 
 
 def _list_warnings() -> list[str]:
-    if not has_both_wheels():
-        return []
-    return [
-        "the packages onnxruntime and onnxruntime-gpu are both installed and overwrite each "
-        "other; uninstall both, then install one of them again"
-    ]
+    clash = describe_clash(read_wheels())
+    return [clash] if clash else []

@@ -17,6 +17,7 @@ from onnxplain.loading import load
 from onnxplain.runtime import tuning
 from onnxplain.subjects import classify, fit_to_classifier, from_array
 from tests.helpers import models
+from tests.helpers.wheels import write_both_wheels
 
 SIZE = (16, 16)
 FLAGS = {"range": (0, 1), "class_names": ("cat, kitty", "dog", "bird", "fish", "ant")}
@@ -120,7 +121,9 @@ def test_missing_photo_is_an_error_before_the_model_is_read(tmp_path: Path):
         inspect_model(tmp_path / "no-model.onnx", image=tmp_path / "no-photo.jpg")
 
 
-def test_both_wheels_of_onnxruntime_are_warned_about(model: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("onnxplain.inspection.has_both_wheels", lambda: True)
+def test_both_wheels_of_onnxruntime_are_warned_about(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_both_wheels(tmp_path / "site", monkeypatch)
     (warning,) = inspect_model(model, device="cpu", batch_size=1, flags=FLAGS).warnings
-    assert "onnxruntime and onnxruntime-gpu are both installed" in warning
+    assert "onnxruntime-gpu 1.31.1 and onnxruntime 1.32.0 are both installed" in warning

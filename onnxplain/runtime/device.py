@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from onnxplain.runtime.wheels import AGAIN, CPU, GPU, describe_clash, read_wheels
+
 Where: TypeAlias = Literal["auto", "cpu", "cuda", "tensorrt"]
 
 # The provider whose presence in a created session proves that the device is used.
@@ -102,24 +104,9 @@ def suggest_fix(device: Device) -> str:
 
 def _suggest_packages() -> str:
     """Say which packages to install or remove."""
-    if has_both_wheels():
-        return (
-            "the packages onnxruntime and onnxruntime-gpu are both installed and overwrite "
-            "each other: pip uninstall both, then pip install 'onnxplain[cuda]'"
-        )
+    wheels = read_wheels()
+    if clash := describe_clash(wheels):
+        return clash
+    if GPU not in wheels:
+        return f"{CPU} runs on the CPU alone: {AGAIN}, with pip install 'onnxplain[cuda]'"
     return "install the CUDA and cuDNN libraries with pip install 'onnxplain[cuda]'"
-
-
-def has_both_wheels() -> bool:
-    """Whether both packages of ONNX Runtime are installed; they write to the same folder."""
-    return _is_installed("onnxruntime") and _is_installed("onnxruntime-gpu")
-
-
-def _is_installed(package: str) -> bool:
-    import importlib.metadata  # slow, and for a message only
-
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

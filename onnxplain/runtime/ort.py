@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from onnxplain.runtime.device import PROVIDERS, Device
+from onnxplain.runtime.wheels import import_wheel
 
 # Levels of ONNX Runtime's log. It also raises what it logs as an error, so nothing is lost.
 SILENT, WARNINGS = 4, 2
@@ -25,12 +26,15 @@ def import_runtime() -> ModuleType:
     """Import the onnxruntime package when it is first needed: that takes 0.1 s or more.
 
     Its telemetry is turned off, unless the user has set `TELEMETRY`.
+
+    Raises
+    ------
+    LibraryMissing
+        If it is not installed, or not whole.
     """
     is_chosen = TELEMETRY in os.environ
     os.environ.setdefault(TELEMETRY, "1")
-    import onnxruntime
-
-    module: ModuleType = onnxruntime
+    module = import_wheel()
     if not is_chosen:  # the program may have imported it before
         module.disable_telemetry_events()
     return module

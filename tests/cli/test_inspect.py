@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from onnxplain.core.spec import ModelSpec
 from tests.cli.conftest import Run
 from tests.helpers import models, random_models
+from tests.helpers.wheels import write_both_wheels
 
 KEYS = [
     "model",
@@ -121,11 +121,13 @@ def test_spec_that_cannot_be_written_is_an_error(run: Run, model: Path):
     assert "/proc/none.toml: cannot be written" in result.stderr
 
 
-def test_both_wheels_together_are_a_warning(run: Run, model: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(importlib.metadata, "version", lambda package: "1.31")
+def test_both_wheels_together_are_a_warning(
+    run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_both_wheels(tmp_path / "site", monkeypatch)
     result = run("inspect", model, "--json")
     (warning,) = json.loads(result.stdout)["warnings"]
-    assert "onnxruntime and onnxruntime-gpu are both installed" in warning
+    assert "onnxruntime-gpu 1.31.1 and onnxruntime 1.32.0 are both installed" in warning
     assert f"Warning: {warning}" in result.stderr
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+from pathlib import Path
 
 import pytest
 
 from onnxplain.runtime import device as devices
 from onnxplain.runtime.device import PROVIDERS, Device, find_obstacle, suggest_fix
+from tests.helpers.wheels import write_both_wheels
 
 CUDA = Device("cuda")
 BUILT_WITH = list(PROVIDERS.values())
@@ -53,15 +54,10 @@ def test_the_driver_decides_which_cuda_devices_there_are(
     assert obstacle is None if says is None else says in str(obstacle)
 
 
-def test_two_wheels_that_overwrite_each_other_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.metadata, "version", lambda package: "1.0")
-    assert "pip uninstall both" in suggest_fix(CUDA)
-    assert "install TensorRT" in suggest_fix(Device("tensorrt"))
-
-    def find_gpu_wheel_only(package: str) -> str:
-        if package == "onnxruntime":
-            raise importlib.metadata.PackageNotFoundError(package)
-        return "1.0"
-
-    monkeypatch.setattr(importlib.metadata, "version", find_gpu_wheel_only)
+def test_two_wheels_that_overwrite_each_other_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "uninstall" not in suggest_fix(CUDA)
+    write_both_wheels(tmp_path, monkeypatch)
+    assert "overwrite each other" in suggest_fix(CUDA)
+    assert "install TensorRT" in suggest_fix(Device("tensorrt"))
