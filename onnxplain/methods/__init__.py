@@ -1,6 +1,10 @@
 """Explanation methods, one paper per file, in folders by what they ask of the model."""
 
+from onnxplain.methods.gradients.deconvnet import DeconvNet
 from onnxplain.methods.gradients.gradient import Gradient
+from onnxplain.methods.gradients.guided_backprop import GuidedBackprop
+from onnxplain.methods.gradients.ig import InputXGradient, IntegratedGradients
+from onnxplain.methods.gradients.smoothgrad import SmoothGrad
 from onnxplain.methods.layers.cams import (
     GradCAM,
     GradCAMElementwise,
@@ -24,12 +28,17 @@ __all__ = [
     "MP2",
     "RISE",
     "SP",
+    "DeconvNet",
     "GradCAM",
     "GradCAMElementwise",
     "GradCAMPlusPlus",
     "Gradient",
+    "GuidedBackprop",
     "HiResCAM",
+    "InputXGradient",
+    "IntegratedGradients",
     "LayerCAM",
     "LinearApprox",
+    "SmoothGrad",
     "XGradCAM",
 ]

@@ -13,12 +13,14 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from onnxplain.core.data import Attribution, Case, ScoreKind, Size
+from onnxplain.core.data import Attribution, Case, Meaning, ScoreKind, Size
 from onnxplain.core.flow import NO_FILL, Flow, ImageQuery
 from onnxplain.core.inside import Tensors
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.methods.gradients.channels import CHANNELS, Channels, join_channels
 from onnxplain.methods.layers.at_layer import SCORE, describe_inside
+
+MEANING = Meaning("change of the score with the pixel, which goes from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -59,4 +61,4 @@ class Gradient(Parametrised):
         reply = yield ImageQuery(case.image[None], wants=self.wants)
         assert reply.grads is not None
         heatmap = join_channels(reply.grads[0], self.channels)
-        return Attribution(heatmap, details=describe_inside(self.wants, reply))
+        return Attribution(heatmap, details=describe_inside(self.wants, reply), meaning=MEANING)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Attribution, Case, Layer, ScoreKind
+from onnxplain.core.data import Attribution, Case, Layer, Meaning, ScoreKind
 from onnxplain.core.flow import Flow, ImageQuery, Reply
 from onnxplain.core.inside import Reduction, Tensors
 from onnxplain.core.params import Param, Parametrised
@@ -22,6 +22,8 @@ UNREAD = "no later layer reads this one's grid, or it has no values; try layer=l
 M = TypeVar("M", bound="AtLayer")
 LAYER = "the layer: last, first, stage:2, or the name of a tensor or node"
 SCORE = "the score that is explained; raw: the logit in front of the softmax or sigmoid"
+
+MEANING = Meaning("weight of the layer's values there for the score, without a unit")
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def make_attribution(
     record = {**details, "empty": not shown.any()}
     if not signed.any():
         log.warning("%s: the map is zero everywhere: %s", case.name, UNREAD)
-    return Attribution(enlarge(shown, case.size), coarse=signed.astype(np.float32), details=record)
+    coarse = signed.astype(np.float32)
+    return Attribution(enlarge(shown, case.size), coarse, details=record, meaning=MEANING)
 
 
 def _describe_layer(layer: Layer) -> dict[str, Any]:
