@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -83,7 +85,25 @@ def test_help_is_shown(name: str, run: Run):
 def test_unknown_command_is_a_usage_error(run: Run):
     result = run("explian")
     assert result.exit_code == 2
-    assert "explian" in result.stderr
+    assert "command 'explian' is unknown; did you mean 'explain'?" in result.stderr
+
+
+@pytest.mark.parametrize("words", [("-v", "zoo", "list"), ("zoo", "list", "-v")])
+def test_verbose_works_in_front_of_a_command_and_after_it(run: Run, words: tuple[str, ...]):
+    assert run(*words).exit_code == 0
+    assert logging.getLogger().level == logging.INFO
+
+
+@pytest.mark.parametrize("words", [("-q", "layers", "m.onnx"), ("layers", "m.onnx", "-q")])
+def test_quiet_works_in_front_of_a_command_and_after_it(run: Run, words: tuple[str, ...]):
+    assert run(*words).exit_code == 1  # there is no such file
+    assert logging.getLogger().level == logging.ERROR
+
+
+def test_quiet_in_front_of_explain_is_its_own(run: Run, model: Path, photo: Path):
+    words = ("explain", photo, "-m", model, "--n-masks", 4)
+    assert " on cpu " in run(*words).stderr
+    assert run("-q", *words).stderr == run(*words, "-q").stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -97,7 +117,14 @@ def test_unknown_command_is_a_usage_error(run: Run):
         (("inspect", "m.onnx", "--image"), ["file"]),
         (("export-gradient",), ["file"]),
         (("explain", "photo.png", "--method", "ri"), ["rise", "rise-g"]),
+        (("explain", "photo.png", "--method", "rise:p"), ["rise:p_keep="]),
+        (("explain", "photo.png", "--method", "mp2:grid=7,sw"), ["mp2:grid=7,sweep="]),
+        (("explain", "photo.png", "--method", "mp2:sweep=l"), ["mp2:sweep=lazy"]),
         (("explain", "photo.png", "--fill", "bl"), ["black", "blur"]),
+        (("explain", "photo.png", "--preprocessing", "t"), ["torchvision", "timm"]),
+        (("explain", "photo.png", "--device", "c"), ["cpu", "cuda"]),
+        (("evaluate", "photos", "--metric", "de"), ["deletion"]),
+        (("help", "mp2"), ["mp2", "mp2-g"]),
     ],
 )
 def test_shell_completes_files_and_names(
