@@ -303,7 +303,7 @@ def _judge_answers(answers: Sequence[Prediction]) -> str:
     """Say what answers tell, which are sorted; the first of all is not always as described."""
     first = answers[0]
     described = next((answer for answer in answers if answer.preprocessing == DESCRIBED), None)
-    best = f"{first.best[0].name} ({first.best[0].probability:.3f})"
+    best = f"{first.best[0].name.split(',')[0]} ({first.best[0].probability:.3f})"
     if first.label is None:
         n_classes = len({answer.best[0].target for answer in answers})
         agree = "all agree on the class" if n_classes == 1 else f"they name {n_classes} classes"
@@ -311,21 +311,22 @@ def _judge_answers(answers: Sequence[Prediction]) -> str:
             f"{first.preprocessing} is the most certain, with {best}; {agree}. Certainty alone "
             f"proves nothing: --label CLASS says what the photo shows"
         )
+    label = first.label.name.split(",")[0]
     n_right = sum(answer.label is not None and answer.label.rank == 1 for answer in answers)
     if not n_right:
         return (
-            f"none puts {first.label.name} first: the best is {first.preprocessing}, at rank "
+            f"none puts {label} first: the best is {first.preprocessing}, at rank "
             f"{first.label.rank}; check the label, --labels, --head and --layout, or try a photo "
             f"that is easier"
         )
     if described is not None and described.label is not None and described.label.rank == 1:
         others = f", and so do {n_right - 1} others" if n_right > 1 else ", and it alone"
-        return f"{DESCRIBED} puts {first.label.name} first{others}"
+        return f"{DESCRIBED} puts {label} first{others}"
     which = "it alone does" if n_right == 1 else f"{n_right} do, which more photos tell apart"
     contrast = ""
     if described is not None and described.label is not None:
         contrast = f", which {DESCRIBED} has at rank {described.label.rank}"
-    return f"{first.preprocessing} puts {first.label.name} first{contrast}; {which}"
+    return f"{first.preprocessing} puts {label} first{contrast}; {which}"
 
 
 def _list_warnings() -> list[str]:

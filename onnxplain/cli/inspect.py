@@ -210,7 +210,11 @@ def _format_answer(answer: Prediction) -> tuple[str, str, str]:
         note = f"; the label {label.probability:.3f} at rank {label.rank}"
     elif label is not None:
         note = ", the label"
-    return answer.preprocessing, f"{best.probability:.3f}", f"{best.name} ({best.target}){note}"
+    return (
+        answer.preprocessing,
+        f"{best.probability:.3f}",
+        f"{_shorten_name(best.name)} ({best.target}){note}",
+    )
 
 
 def wrap_line(text: str) -> list[str]:
@@ -220,8 +224,14 @@ def wrap_line(text: str) -> list[str]:
     )
 
 
+def _shorten_name(name: str) -> str:
+    """Return the first synonym of a class, no longer than a column has room for."""
+    first = name.split(",")[0]
+    return first if len(first) <= 24 else f"{first[:23]}…"
+
+
 def _describe_field(name: str, value: Any) -> str:
-    text = _shorten(value)
+    text = _shorten([_shorten_name(part) for part in value] if name == "class_names" else value)
     is_multilabel = name == "head" and text.startswith("multilabel-")
     return f"{text} (independent labels)" if is_multilabel else text
 
@@ -233,7 +243,7 @@ def _shorten(value: Any) -> str:
     if not isinstance(value, tuple | list):
         return str(value)
     if len(value) > 6:
-        return f"{len(value)}: {', '.join(map(str, value[:3]))}, … {value[-1]}"
+        return f"{len(value)}: {value[0]}, {value[1]}, … {value[-1]}"
     return ", ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in value)
 
 
