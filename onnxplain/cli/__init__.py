@@ -20,7 +20,13 @@ from typing import Any
 
 import click
 
-from onnxplain.cli.logs import QUIET_HELP, VERBOSE_HELP, add_log_options, set_level
+from onnxplain.cli.logs import (
+    QUIET_HELP,
+    VERBOSE_HELP,
+    add_log_options,
+    restore_levels_after,
+    set_level,
+)
 from onnxplain.cli.reporting import guard, report_errors, stop_quietly
 from onnxplain.cli.terminal import TerminalFormatter, show
 from onnxplain.core.params import describe_unknown
@@ -95,6 +101,7 @@ def main(ctx: click.Context, verbose: int, quiet: bool, debug: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(TerminalFormatter(debug=debug))
     logging.basicConfig(handlers=[handler])
+    restore_levels_after(ctx)
     set_level(verbose, quiet=quiet)
     if quiet:  # also for commands that have progress to show
         ctx.default_map = {name: {"quiet": True} for name in COMMANDS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import click
 
@@ -18,6 +19,13 @@ def set_level(verbose: int, *, quiet: bool) -> None:
     logging.getLogger().setLevel(level)
     # Building a model for the first time takes long enough to say so.
     logging.getLogger("onnxplain.zoo").setLevel(level if quiet else min(level, logging.INFO))
+
+
+def restore_levels_after(ctx: click.Context) -> None:
+    """Give the loggers back their levels when a command ends: the process may not be ours."""
+    loggers = [logging.getLogger(name) for name in (None, "onnxplain.zoo")]
+    for logger in loggers:
+        ctx.call_on_close(partial(logger.setLevel, logger.level))
 
 
 def add_log_options(command: click.Command) -> None:

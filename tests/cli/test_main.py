@@ -12,6 +12,7 @@ import click
 import pytest
 
 import onnxplain
+from onnxplain import zoo
 from onnxplain.cli import COMMANDS, main
 from tests.cli.conftest import ENVIRONMENT, Run
 
@@ -88,16 +89,25 @@ def test_unknown_command_is_a_usage_error(run: Run):
     assert "command 'explian' is unknown; did you mean 'explain'?" in result.stderr
 
 
-@pytest.mark.parametrize("words", [("-v", "zoo", "list"), ("zoo", "list", "-v")])
-def test_verbose_works_in_front_of_a_command_and_after_it(run: Run, words: tuple[str, ...]):
-    assert run(*words).exit_code == 0
-    assert logging.getLogger().level == logging.INFO
+@pytest.mark.parametrize(
+    ("option", "level"), [("-v", logging.INFO), ("-vv", logging.DEBUG), ("-q", logging.ERROR)]
+)
+def test_log_options_work_in_front_of_a_command_and_after_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch, option: str, level: int
+):
+    levels: list[int] = []
+    list_models = zoo.list_models
 
+    def list_and_note_the_level() -> object:
+        levels.append(logging.getLogger().level)
+        return list_models()
 
-@pytest.mark.parametrize("words", [("-q", "layers", "m.onnx"), ("layers", "m.onnx", "-q")])
-def test_quiet_works_in_front_of_a_command_and_after_it(run: Run, words: tuple[str, ...]):
-    assert run(*words).exit_code == 1  # there is no such file
-    assert logging.getLogger().level == logging.ERROR
+    monkeypatch.setattr(zoo, "list_models", list_and_note_the_level)
+    before = logging.getLogger().level
+    for words in ((option, "zoo", "list"), ("zoo", "list", option), ("zoo", "list")):
+        assert run(*words).exit_code == 0
+        assert logging.getLogger().level == before  # the process may not be ours
+    assert levels == [level, level, logging.WARNING]
 
 
 def test_quiet_in_front_of_explain_is_its_own(run: Run, model: Path, photo: Path):
