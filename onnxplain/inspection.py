@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,12 @@ from onnxplain.runtime.wheels import describe_clash, read_wheels
 from onnxplain.subjects import classify, fit_to_classifier
 from onnxplain.targets import choose_targets, parse_targets
 
+if TYPE_CHECKING:  # both import onnx, which is slow
+    from onnxplain.describe.resolve import KnownSpec
+    from onnxplain.graph.outline import Outline
+
 N_BEST = 5  # classes listed per photo
+DESCRIBED = "as described"  # the preprocessing that flags and files say
 
 
 class Ranked(NamedTuple):
@@ -58,8 +64,13 @@ class Inspection:
     ----------
     model, sha256 : str
         Name and hash of the file.
+    outline : Outline
+        Inputs, outputs, operators and opset of the file's graph.
     spec : ModelSpec or None
         How to feed the model; None if this cannot be determined.
+    known : KnownSpec or None
+        What is known and what is missing where there is no spec; None if the graph is not that
+        of a classifier.
     problem : str or None
         Why the model cannot be described or loaded.
     facts : mapping
@@ -74,7 +85,9 @@ class Inspection:
 
     model: str
     sha256: str
+    outline: Outline
     spec: ModelSpec | None
+    known: KnownSpec | None
     problem: str | None
     facts: Mapping[str, Any]
     rates: tuple[Rate, ...]
@@ -83,16 +96,21 @@ class Inspection:
 
     def record(self) -> dict[str, Any]:
         """Return everything in the inspection, ready for JSON."""
-        spec = self.spec
         described = {
-            entry.name: {"value": getattr(spec, entry.name), "source": spec.sources.get(entry.name)}
-            for entry in fields(ModelSpec)
-            if spec is not None and entry.name != "sources"
+            name: {"value": value, "source": source} for name, value, source in self.list_known()
         }
         return {
             "model": self.model,
             "sha256": self.sha256,
-            "spec": described if spec is not None else None,
+            "graph": {
+                "inputs": [port._asdict() for port in self.outline.inputs],
+                "outputs": [port._asdict() for port in self.outline.outputs],
+                "operators": dict(self.outline.operators),
+                "opsets": dict(self.outline.opsets),
+            },
+            "spec": described if self.spec is not None else None,
+            "known": described,
+            "missing": dict(self.known.missing) if self.known else {},
             "problem": self.problem,
             **self.facts,
             "rates": [rate._asdict() for rate in self.rates],
@@ -105,8 +123,30 @@ class Inspection:
                 }
                 for answer in self.answers
             ],
+            "verdict": self.verdict,
             "warnings": list(self.warnings),
         }
+
+    def list_known(self) -> list[tuple[str, Any, str]]:
+        """Return name, value and source of every field that is known."""
+        spec = self.spec
+        if spec is not None:
+            names = [entry.name for entry in fields(ModelSpec) if entry.name != "sources"]
+            return [(name, getattr(spec, name), spec.sources.get(name, "")) for name in names]
+        if self.known is None:
+            return []
+        sources = self.known.sources
+        return [(name, value, sources[name]) for name, value in self.known.values.items()]
+
+    def sort_answers(self) -> list[Prediction]:
+        """Return the answers, those that fit the label best or are the most certain first."""
+        return sorted(self.answers, key=_rate_answer, reverse=True)
+
+    @property
+    def verdict(self) -> str | None:
+        """What the answers tell about the preprocessing; None without a photo."""
+        answers = [answer for answer in self.sort_answers() if answer.best]
+        return _judge_answers(answers) if answers else None
 
 
 def inspect_model(
@@ -140,19 +180,23 @@ def inspect_model(
     Raises
     ------
     OnnxplainError
-        If the file cannot be read or is not a classifier, or the photo cannot be read.
+        If the file or the photo cannot be read. What else is wrong is the ``problem`` of the
+        inspection.
     ValueError
         If an argument is out of range.
     """
-    from onnxplain.describe.resolve import list_plausible_specs, resolve_spec
+    from onnxplain.describe.resolve import list_plausible_specs, resolve_known_spec, resolve_spec
     from onnxplain.graph.adapting import adapt_classifier
     from onnxplain.graph.load import read_model
+    from onnxplain.graph.outline import outline_graph
 
     where = Device.parse(device)
     photo = None if image is None else read_image(image, max_pixels=max_pixels)
-    model = adapt_classifier(read_model(Path(path)))
-    spec, problem, classifier = None, None, None
+    file = model = read_model(Path(path))
+    spec, known, problem, classifier = None, None, None, None
     try:
+        model = adapt_classifier(file)
+        known = resolve_known_spec(model, flags or {})
         spec = resolve_spec(model, flags or {})
         spec = settle_head(model, spec)
         classifier = open_classifier(model, spec, device=where, batch_size=batch_size)
@@ -163,7 +207,7 @@ def inspect_model(
         gradients = _describe_gradients(classifier, photo, check_gradient)
         facts = {**_collect_facts(classifier), "gradients": gradients}
     answers = []
-    if photo is not None:
+    if photo is not None and known is not None:
         for name, plausible in list_plausible_specs(model, flags or {}):
             try:
                 settled = settle_head(model, plausible)
@@ -172,12 +216,12 @@ def inspect_model(
                 continue
             candidate = open_classifier(model, settled, device=where, batch_size=batch_size)
             answers.append(_predict(name, candidate, photo, label))
-    if problem is not None and not answers:
-        raise ModelError(problem)
     return Inspection(
         model=Path(path).name,
-        sha256=model.sha256,
+        sha256=file.sha256,
+        outline=outline_graph(file.proto),
         spec=spec,
+        known=known if spec is None else None,
         problem=problem,
         facts=facts,
         rates=() if classifier is None else classifier.measure(),
@@ -245,6 +289,45 @@ def _predict(
         tuple(rank(index) for index in order[:N_BEST]),
         None if label is None else rank(choose_targets(parse_targets(label, names), scores)[0]),
     )
+
+
+def _rate_answer(answer: Prediction) -> tuple[int, float]:
+    """Return how well an answer fits: by the label's rank and probability, or by certainty."""
+    if not answer.best:
+        return -sys.maxsize, 0.0
+    if answer.label is not None:
+        return -answer.label.rank, answer.label.probability
+    return 0, answer.best[0].probability
+
+
+def _judge_answers(answers: Sequence[Prediction]) -> str:
+    """Say what answers tell, which are sorted; the first of all is not always as described."""
+    first = answers[0]
+    described = next((answer for answer in answers if answer.preprocessing == DESCRIBED), None)
+    best = f"{first.best[0].name.split(',')[0]} ({first.best[0].probability:.3f})"
+    if first.label is None:
+        n_classes = len({answer.best[0].target for answer in answers})
+        agree = "all agree on the class" if n_classes == 1 else f"they name {n_classes} classes"
+        return (
+            f"{first.preprocessing} is the most certain, with {best}; {agree}. Certainty alone "
+            f"proves nothing: --label CLASS says what the photo shows"
+        )
+    label = first.label.name.split(",")[0]
+    n_right = sum(answer.label is not None and answer.label.rank == 1 for answer in answers)
+    if not n_right:
+        return (
+            f"none puts {label} first: the best is {first.preprocessing}, at rank "
+            f"{first.label.rank}; check the label, --labels, --head and --layout, or try a photo "
+            f"that is easier"
+        )
+    if described is not None and described.label is not None and described.label.rank == 1:
+        others = f", and so do {n_right - 1} others" if n_right > 1 else ", and it alone"
+        return f"{DESCRIBED} puts {label} first{others}"
+    which = "it alone does" if n_right == 1 else f"{n_right} do, which more photos tell apart"
+    contrast = ""
+    if described is not None and described.label is not None:
+        contrast = f", which {DESCRIBED} has at rank {described.label.rank}"
+    return f"{first.preprocessing} puts {label} first{contrast}; {which}"
 
 
 def _list_warnings() -> list[str]:

@@ -235,7 +235,10 @@ def read_plan_toml(path: Path, known: Collection[str]) -> dict[str, Any]:
     """
     try:
         content = parse_toml(read_text(path))
-    except (OSError, TextError) as error:
+    except OSError as error:  # whose own text names the path again
+        why = error.strerror or error
+        raise ValueError(f"{path}: not a readable plan: {why}") from error
+    except TextError as error:
         raise ValueError(f"{path}: not a readable plan: {error}") from error
     for key in content:
         if key not in known:

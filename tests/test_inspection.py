@@ -10,7 +10,7 @@ import onnx
 import PIL.Image
 import pytest
 
-from onnxplain.core.errors import ImageError, ModelError
+from onnxplain.core.errors import ImageError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.inspection import N_BEST, inspect_model
 from onnxplain.loading import load
@@ -83,9 +83,46 @@ def test_predictions_are_ranked_by_the_probabilities_of_the_photo(model: Path, p
     assert prediction.label.rank == order.tolist().index(0) + 1
 
 
-def test_model_of_unknown_preprocessing_is_an_error_without_a_photo(model: Path):
-    with pytest.raises(ModelError, match="range, mean, std"):
-        inspect_model(model, device="cpu")
+def test_what_is_known_and_missing_is_told_without_a_photo(model: Path):
+    inspection = inspect_model(model, device="cpu")
+    assert "range, mean, std" in str(inspection.problem)
+    assert inspection.spec is None
+    record = inspection.record()
+    assert record["known"]["layout"] == {"value": "nchw", "source": "graph"}
+    assert record["missing"]["range, mean, std"].startswith("--preprocessing (torchvision, ")
+
+
+def test_outline_is_that_of_the_file(model: Path):
+    graph = inspect_model(model, device="cpu").record()["graph"]
+    proto = onnx.load(model)
+    (port,) = graph["inputs"]
+    dims = [
+        dim.dim_param or dim.dim_value for dim in proto.graph.input[0].type.tensor_type.shape.dim
+    ]
+    assert (port["name"], port["dtype"]) == (proto.graph.input[0].name, "float")
+    assert list(port["dims"]) == dims
+    assert sum(graph["operators"].values()) == len(proto.graph.node)
+    assert graph["opsets"] == {"ai.onnx": proto.opset_import[0].version}
+
+
+def test_verdict_follows_the_label(model: Path, photo: Path):
+    plain = inspect_model(model, image=photo, device="cpu", batch_size=1, flags=FLAGS)
+    assert "Certainty alone proves nothing" in str(plain.verdict)
+    sorted_by_certainty = [answer.best[0].probability for answer in plain.sort_answers()]
+    assert sorted_by_certainty == sorted(sorted_by_certainty, reverse=True)
+    described = plain.answers[0]
+    for label in {ranked.name.split(",")[0] for ranked in described.best}:
+        found = inspect_model(
+            model, image=photo, label=label, device="cpu", batch_size=1, flags=FLAGS
+        )
+        ranks = [answer.label.rank for answer in found.sort_answers() if answer.label]
+        assert ranks == sorted(ranks)
+        if described.best[0].name.split(",")[0] == label:
+            assert str(found.verdict).startswith(f"as described puts {label} first")
+        elif ranks[0] > 1:
+            assert str(found.verdict).startswith(f"none puts {label} first")
+        else:
+            assert f"puts {label} first, which as described has at rank" in str(found.verdict)
 
 
 def test_photo_is_predicted_under_every_plausible_preprocessing(model: Path, photo: Path):

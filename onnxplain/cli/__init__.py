@@ -5,7 +5,8 @@ Results go to stdout, progress and logs to stderr. Exit codes: 0, everything is 
 onnxplain; 130, interrupted.
 
 For shell completion, put ``eval "$(_ONNXPLAIN_COMPLETE=bash_source onnxplain)"`` into the
-start-up file of Bash; for zsh and fish use ``zsh_source`` and ``fish_source``.
+start-up file of Bash; for zsh and fish use ``zsh_source`` and ``fish_source``. Bash completes
+keys, as of ``--method rise:n_masks=``, only with ``COMP_WORDBREAKS=${COMP_WORDBREAKS//[:=]}``.
 """
 
 from __future__ import annotations
@@ -19,14 +20,23 @@ from typing import Any
 
 import click
 
+from onnxplain.cli.logs import (
+    QUIET_HELP,
+    VERBOSE_HELP,
+    add_log_options,
+    restore_levels_after,
+    set_level,
+)
 from onnxplain.cli.reporting import guard, report_errors, stop_quietly
 from onnxplain.cli.terminal import TerminalFormatter, show
+from onnxplain.core.params import describe_unknown
 from onnxplain.version import __version__
 
 DEBUG = "--debug"
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = (
     *("explain", "evaluate", "compare", "merge"),
-    *("inspect", "layers", "export-gradient", "zoo"),
+    *("inspect", "layers", "export-gradient", "zoo", "help"),
 )
 
 
@@ -43,7 +53,16 @@ class _Commands(click.Group):
             module = importlib.import_module(f"onnxplain.cli.{cmd_name.replace('-', '_')}")
         command = module.command
         assert isinstance(command, click.Command)
+        add_log_options(command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of the first word; suggest one in place of a wrong one."""
+        if not ctx.resilient_parsing and args[0] not in COMMANDS and args[0][:1] != "-":
+            ctx.fail(f"command {describe_unknown(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line; this prints help and version, for which there may be no room."""
@@ -61,7 +80,7 @@ class _Commands(click.Group):
             return super().main(args, *others, **extra)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings=SETTINGS)
 @click.option(
     "--version",
     is_flag=True,
@@ -70,16 +89,22 @@ class _Commands(click.Group):
     callback=lambda ctx, _, asked: _print_version(ctx) if asked else None,
     help="Show the versions of onnxplain and ONNX Runtime and exit.",
 )
-@click.option("-v", "--verbose", count=True, help="Log progress to stderr; twice for all details.")
+@click.option("-v", "--verbose", count=True, help=VERBOSE_HELP)
+@click.option("-q", "--quiet", is_flag=True, help=QUIET_HELP)
 @click.option(DEBUG, is_flag=True, help="Show where in the program errors arise (tracebacks).")
-def main(verbose: int, debug: bool) -> None:
-    """Explain exported image classifiers by removing parts of the image."""
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+@click.pass_context
+def main(ctx: click.Context, verbose: int, quiet: bool, debug: bool) -> None:
+    """Explain exported image classifiers by removing parts of the image.
+
+    onnxplain help TOPIC tells more of a command, a method, a fill or a metric.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(TerminalFormatter(debug=debug))
-    logging.basicConfig(level=level, handlers=[handler])
-    # Building a model for the first time takes long enough to say so.
-    logging.getLogger("onnxplain.zoo").setLevel(min(level, logging.INFO))
+    logging.basicConfig(handlers=[handler])
+    restore_levels_after(ctx)
+    set_level(verbose, quiet=quiet)
+    if quiet:  # also for commands that have progress to show
+        ctx.default_map = {name: {"quiet": True} for name in COMMANDS}
 
 
 def _print_version(ctx: click.Context) -> None:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import click
 
+from onnxplain import registry
 from onnxplain.cli.inpainters import add_inpainter_options, get_inpainter_flags
 from onnxplain.cli.models import add_model_options, get_model_flags, max_pixels_option
+from onnxplain.cli.parameters import make_entry_completer
 from onnxplain.cli.printing import StudyView, print_study
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
+from onnxplain.cli.topics import write_named
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL
 from onnxplain.metrics.by_model import BY_MODEL
 from onnxplain.metrics.naming import NAMED_METRICS
@@ -39,6 +42,9 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 @click.command(
     cls=SectionedCommand,
+    folded=("model_", "inpainter_"),
+    common=("model_device", "model_batch_size"),
+    write_named=write_named,
     epilog="""Parameters follow a name: --method sp:patch=29,stride=2 --metric deletion:fill=black.
 
 A run that is started again continues where it was stopped, and computes only what is missing or
@@ -82,6 +88,7 @@ onnxplain evaluate photos --plan plan.toml -o all
     "--method",
     "methods",
     type=parse_entry_option,
+    shell_complete=make_entry_completer(registry.get_methods()),
     multiple=True,
     metavar="NAME[:KEY=VALUE,...]",
     help="A method of onnxplain explain; random, a random heatmap; or given:folder=DIR, heatmaps "
@@ -93,6 +100,7 @@ onnxplain evaluate photos --plan plan.toml -o all
     "--fill",
     "fills",
     type=parse_entry_option,
+    shell_complete=make_entry_completer(registry.get_fills()),
     multiple=True,
     metavar="NAME[:KEY=VALUE,...]",
     help="What replaces removed pixels; every method runs with every fill.  May be given "
@@ -102,6 +110,7 @@ onnxplain evaluate photos --plan plan.toml -o all
     "--metric",
     "metrics",
     type=parse_entry_option,
+    shell_complete=make_entry_completer(NAMED_METRICS),
     multiple=True,
     metavar="NAME[:KEY=VALUE,...]",
     help=f"{', '.join(NAMED_METRICS)}; most take fill=NAME; "

@@ -13,11 +13,12 @@ from onnxplain.cli.explain_plan import ExplainPlan, read_explain_plan
 from onnxplain.cli.inpainters import add_inpainter_options, get_inpainter_flags
 from onnxplain.cli.models import FILE, add_model_options, get_model_flags, max_pixels_option
 from onnxplain.cli.outcomes import save_and_print, show_failure
-from onnxplain.cli.parameters import ParameterOptions, make_name_completer
+from onnxplain.cli.parameters import ParameterOptions, make_entry_completer
 from onnxplain.cli.progress import show_progress
 from onnxplain.cli.reporting import report_errors
-from onnxplain.cli.sections import SectionedCommand
+from onnxplain.cli.sections import SECTIONS, SectionedCommand
 from onnxplain.cli.terminal import show
+from onnxplain.cli.topics import write_lists, write_named
 from onnxplain.core.flow import Method
 from onnxplain.core.params import build
 from onnxplain.core.protocols import Fill
@@ -30,22 +31,26 @@ from onnxplain.runtime import OnnxClassifier
 
 METHODS = ParameterOptions("method", "", registry.get_methods())
 FILLS = ParameterOptions("fill", "fill-", registry.get_fills())
+TWINS = registry.GENERATIVE.items()
 FIGURES = ParameterOptions("figure", "figure-", {"figure": Look})
 
 
 @click.command(
     cls=SectionedCommand,
-    epilog="""In the help of a parameter, the methods or fills that take it stand before the colon.
-
-Exit code: 0, everything was explained; 1, something failed, and the rest was written; 2, the
-command line is wrong.
+    folded=SECTIONS,
+    common=("model_device", "model_preprocessing", "model_labels"),
+    write_named=write_named,
+    write_lists=write_lists,
+    epilog="""Exit code: 0, everything was explained; 1, something failed, and the rest was
+written; 2, the command line is wrong.
 
 \b
 onnxplain explain photo.jpg
 onnxplain explain photo.jpg --method lime --fill blur --target top-3
-onnxplain explain *.jpg --model resnet50.onnx --preprocessing torchvision --json
+onnxplain explain *.jpg -m resnet50.onnx --preprocessing torchvision --json
 onnxplain explain photos/ --recursive
 curl -s https://example.org/photo.jpg | onnxplain explain -
+onnxplain explain --method rise --help
 """,
 )
 @click.argument("images", nargs=-1, required=True, type=FILE, metavar="IMAGE...")
@@ -63,17 +68,19 @@ curl -s https://example.org/photo.jpg | onnxplain explain -
 )
 @click.option(
     "--method",
-    shell_complete=make_name_completer([*METHODS.classes, *registry.GENERATIVE]),
+    shell_complete=make_entry_completer(
+        {**METHODS.classes, **{twin: METHODS.classes[name] for twin, (name, _) in TWINS}}
+    ),
     metavar="NAME[:KEY=VALUE,...]",
-    help=f"{', '.join([*METHODS.classes, *registry.GENERATIVE])}; methods with -g use an "
-    "inpainter as the fill.  [default: rise]",
+    help="One of the methods below, with parameters if you like: rise:n_masks=8000.  "
+    "[default: rise]",
 )
 @click.option(
     "--fill",
-    shell_complete=make_name_completer(FILLS.classes),
+    shell_complete=make_entry_completer(FILLS.classes),
     metavar="NAME[:KEY=VALUE,...]",
-    help=f"What replaces removed pixels: {', '.join(FILLS.classes)}.  "
-    "[default: the fill of the method's paper]",
+    help="What replaces removed pixels, one of the fills below.  [default: that of the method's "
+    "paper]",
 )
 @click.option(
     "-t",
@@ -88,8 +95,8 @@ curl -s https://example.org/photo.jpg | onnxplain explain -
     "--inpainter",
     type=FILE,
     metavar="MODEL",
-    help="The inpainter of the -g methods: an ONNX file, described by the table [inpainter] of the "
-    f".toml file beside it or by options, or a name in the zoo.  [default: {DEFAULT_INPAINTER}]",
+    help="The inpainter of the -g methods: an ONNX file or a name in the zoo.  "
+    f"[default: {DEFAULT_INPAINTER}]",
 )
 @click.option("--seed", type=int, help="Decides every random draw.  [default: 0]")
 @click.option(
@@ -144,10 +151,8 @@ def command(
     """Explain why a classifier sees what it sees in the IMAGEs.
 
     An IMAGE is a file, a folder of photos, a pattern such as 'photos/*.jpg', or - for a file from
-    standard input.
-
-    For each explanation, an overlay, a heatmap and a record are written into a folder, and one
-    line is printed.
+    standard input. For each explanation, an overlay, a heatmap and a record are written into a
+    folder, and one line is printed.
     """
     with report_errors(arguments=True):
         plan = read_explain_plan(plan_file) if plan_file else ExplainPlan()
@@ -157,7 +162,7 @@ def command(
         check_folder(output)
         found = find_images(images, recursive=recursive)
     for failure in found.failures:
-        show_failure(failure)
+        show_failure(failure, as_json=as_json)
     if not found.images:
         ctx.exit(1)
     with report_errors(arguments=True):
@@ -181,8 +186,10 @@ def command(
                 on_progress=move,
             )
         with report_errors():
-            n_failed = save_and_print(outcomes, output, look, as_json=as_json)
-    if n_failed or found.failures:
+            counts = save_and_print(outcomes, output, look, as_json=as_json)
+    if not quiet and counts.written:
+        show(f"{output}: {counts.written} x .png, .npz and .json", err=True)
+    if counts.failed or found.failures:
         ctx.exit(1)
 
 

@@ -9,7 +9,7 @@ import click
 
 from onnxplain.cli.models import (
     FILE,
-    add_model_options,
+    add_description_options,
     check_output_is_not_model,
     get_model_flags,
 )
@@ -51,7 +51,7 @@ from onnxplain.loading import find_model, gradient_graph
     metavar="CELLS",
     help="Differentiate with respect to a mask of CELLS x CELLS instead of the image.",
 )
-@add_model_options
+@add_description_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -69,13 +69,12 @@ def command(
     [0, 1] where 1 removes, which is enlarged bilinearly; image and fill have N rows or one.
     A model in float16 becomes one in float32, which takes and returns float32.
     """
-    flags = get_model_flags(ctx)
-    # The graph does not depend on the device or on the batch size.
-    description = {key: flags[key] for key in flags if key not in ("device", "batch_size")}
     with report_errors(arguments=True):
         path = find_model(model)
         check_output_is_not_model(path, output)
-        content = gradient_graph(path, score=score, layers=layers, mask=mask, **description)
+        content = gradient_graph(
+            path, score=score, layers=layers, mask=mask, **get_model_flags(ctx)
+        )
     with report_errors(), wrap_write_errors(output):
         write_atomic(output, content)
     show(output)

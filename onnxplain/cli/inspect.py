@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,13 +21,15 @@ from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.cli.terminal import show, show_json
 from onnxplain.core.files import wrap_write_errors, write_atomic
-from onnxplain.core.spec import ModelSpec
 from onnxplain.describe.inpainter.inpainter_spec import format_inpainter_toml
 from onnxplain.inspection import Inspection, Prediction, inspect_model
 from onnxplain.loading import find_model, is_inpainter, load_inpainter
 
+if TYPE_CHECKING:  # imports onnx, which is slow
+    from onnxplain.graph.outline import Outline, Port
 
-@click.command(cls=SectionedCommand)
+
+@click.command(cls=SectionedCommand, folded=("inpainter_",))
 @click.argument("model", type=FILE)
 @click.option(
     "--image",
@@ -67,8 +69,9 @@ def command(
 ) -> None:
     """Show how MODEL is described, what runs it, and how fast.
 
-    MODEL is an ONNX file, or a name that onnxplain zoo list shows. With a photo, the best classes
-    under each plausible preprocessing are also shown.
+    MODEL is an ONNX file, or a name that onnxplain zoo list shows. Its inputs, outputs and
+    operators are shown in any case, then what is known of how to feed it, with sources, and what
+    is missing. With a photo, the best class under each plausible preprocessing is also shown.
 
     A graph is an inpainter if its output is an image, or if the table [inpainter] of its .toml
     file or an --inpainter- option describes it. For an inpainter, the command shows the
@@ -111,6 +114,8 @@ def command(
         show_json(inspection.record())
     else:
         show("\n".join(_format_inspection(inspection)))
+    if write_spec and inspection.spec:
+        show(f"{write_spec}: written", err=True)
     if inspection.problem:
         raise click.ClickException(inspection.problem)
 
@@ -127,6 +132,7 @@ def _show_inpainter(
     inpainter = load_inpainter(path, device=device, description=description)
     if write_spec:
         _write(format_inpainter_toml(inpainter.spec), write_spec)
+        show(f"{write_spec}: written", err=True)
     record = inpainter.record()
     if as_json:
         show_json(record)
@@ -156,42 +162,76 @@ def _format_inpainter(record: Mapping[str, Any]) -> Iterator[str]:
 
 def _format_inspection(inspection: Inspection) -> Iterator[str]:
     yield f"{inspection.model}  sha256 {inspection.sha256[:16]}…"
-    spec = inspection.spec
-    if spec is not None:
+    yield from _format_outline(inspection.outline)
+    if known := inspection.list_known():
+        yield "known, and where from:"
         yield from _align(
-            (field.name, _describe_field(spec, field.name), spec.sources.get(field.name, ""))
-            for field in fields(ModelSpec)
-            if field.name != "sources"
+            (name, _describe_field(name, value), source) for name, value, source in known
         )
+    if inspection.known is not None and inspection.known.missing:
+        yield "missing, and the options to try:"
+        for names, options in inspection.known.missing.items():
+            yield from wrap_line(f"{names}: {options}")
+    if inspection.facts:
+        yield "how it runs here:"
     yield from _align((name, _shorten(value), "") for name, value in inspection.facts.items())
     if inspection.rates:
         yield "evaluations per second by batch size:"
         yield from _align(
             (str(rate.batch_size), f"{rate.per_second:.1f}", "") for rate in inspection.rates
         )
-    for answer in inspection.answers:
-        yield f"{answer.preprocessing}:"
-        yield from _format_answer(answer)
+    if inspection.answers:
+        yield "what it answers to the photo under each plausible preprocessing:"
+        yield from _align(map(_format_answer, inspection.sort_answers()))
+        yield from wrap_line(f"verdict: {inspection.verdict or 'none of them gives scores'}")
 
 
-def _format_answer(answer: Prediction) -> Iterator[str]:
+def _format_outline(outline: Outline) -> Iterator[str]:
+    yield "graph:"
+    ports = [("input", port) for port in outline.inputs]
+    ports += [("output", port) for port in outline.outputs]
+    rows = [(kind, port.name, f"{port.dtype} {_format_dims(port)}") for kind, port in ports]
+    opsets = [f"{number} of {domain}" for domain, number in outline.opsets.items()]
+    yield from _align([*rows, ("opset", ", ".join(opsets), "")])
+    counts = ", ".join(f"{name} {count}" for name, count in outline.operators.items())
+    yield from wrap_line(f"operators: {counts}")
+
+
+def _format_dims(port: Port) -> str:
+    return "of unknown shape" if port.dims is None else " x ".join(map(str, port.dims))
+
+
+def _format_answer(answer: Prediction) -> tuple[str, str, str]:
     if answer.problem:
-        yield f"  {answer.problem}"
-    classes = list(answer.best)
-    if answer.label is not None and answer.label not in classes:
-        classes.append(answer.label)
-    yield from _align(
-        (
-            f"{seen.rank}.",
-            f"{seen.probability:.3f}  {seen.name} ({seen.target})",
-            "the label" if seen == answer.label else "",
-        )
-        for seen in classes
+        return answer.preprocessing, "-", answer.problem
+    best, label = answer.best[0], answer.label
+    note = ""
+    if label is not None and label != best:
+        note = f"; the label {label.probability:.3f} at rank {label.rank}"
+    elif label is not None:
+        note = ", the label"
+    return (
+        answer.preprocessing,
+        f"{best.probability:.3f}",
+        f"{_shorten_name(best.name)} ({best.target}){note}",
     )
 
 
-def _describe_field(spec: ModelSpec, name: str) -> str:
-    text = _shorten(getattr(spec, name))
+def wrap_line(text: str) -> list[str]:
+    """Wrap a text at the width of help, indented."""
+    return textwrap.wrap(
+        text, 98, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+    )
+
+
+def _shorten_name(name: str) -> str:
+    """Return the first synonym of a class, no longer than a column has room for."""
+    first = name.split(",")[0]
+    return first if len(first) <= 24 else f"{first[:23]}…"
+
+
+def _describe_field(name: str, value: Any) -> str:
+    text = _shorten([_shorten_name(part) for part in value] if name == "class_names" else value)
     is_multilabel = name == "head" and text.startswith("multilabel-")
     return f"{text} (independent labels)" if is_multilabel else text
 
@@ -203,7 +243,7 @@ def _shorten(value: Any) -> str:
     if not isinstance(value, tuple | list):
         return str(value)
     if len(value) > 6:
-        return f"{len(value)}: {', '.join(map(str, value[:3]))}, … {value[-1]}"
+        return f"{len(value)}: {value[0]}, {value[1]}, … {value[-1]}"
     return ", ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in value)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from onnxplain.cli.models import FILE, add_model_options, get_model_flags
+from onnxplain.cli.models import FILE, add_description_options, get_model_flags
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.cli.terminal import show, show_json
@@ -16,7 +16,7 @@ from onnxplain.loading import ListedLayer, list_layers
 @click.command(cls=SectionedCommand)
 @click.argument("model", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per layer.")
-@add_model_options
+@add_description_options
 @click.pass_context
 def command(ctx: click.Context, model: str, as_json: bool) -> None:
     """List the layers of MODEL that methods such as grad-cam can look at.
@@ -27,9 +27,7 @@ def command(ctx: click.Context, model: str, as_json: bool) -> None:
     tensors and nodes can be named too.
     """
     with report_errors(arguments=True):
-        flags = get_model_flags(ctx)
-        description = {key: flags[key] for key in flags if key not in ("device", "batch_size")}
-        listed = list_layers(model, **description)
+        listed = list_layers(model, **get_model_flags(ctx))
     if as_json:
         for entry in listed:
             show_json(_describe(entry))

@@ -9,9 +9,12 @@ from typing import Any, TypeVar, get_args
 import click
 
 from onnxplain.cli.kept import get_kept_options, keep_option
+from onnxplain.cli.parameters import make_name_completer
 from onnxplain.core.data import Fit, Interpolation
 from onnxplain.core.spec import ChannelOrder, Head, Layout
+from onnxplain.describe.normalisation import NORMALISATION_PRESETS
 from onnxplain.image import MAX_PIXELS
+from onnxplain.runtime.device import Where
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -63,6 +66,14 @@ max_pixels_option = click.option(
 
 def add_model_options(command: F) -> F:
     """Add the options of `onnxplain.load`, except for the model itself."""
+    command = add_description_options(command)
+    for option in reversed(_RUN_OPTIONS):
+        command = option(command)
+    return command
+
+
+def add_description_options(command: F) -> F:
+    """Add the options that describe a model, without those that say where it runs."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -96,11 +107,12 @@ def _list_choices(alias: Any) -> click.Choice[str]:
     return click.Choice(get_args(alias))
 
 
-_OPTIONS = (
+_RUN_OPTIONS = (
     _make_option(
         "device",
         "--device",
         metavar="DEVICE",
+        shell_complete=make_name_completer(get_args(Where)),
         help="auto, cpu, cuda, cuda:N or tensorrt.  [default: auto]",
     ),
     _make_option(
@@ -110,10 +122,13 @@ _OPTIONS = (
         metavar="N",
         help="Images per call.  [default: measured once]",
     ),
+)
+_OPTIONS = (
     _make_option(
         "preprocessing",
         "--preprocessing",
         metavar="PRESET",
+        shell_complete=make_name_completer(NORMALISATION_PRESETS),
         help="How the model's framework normalises: torchvision, timm, keras-tf, keras-caffe, "
         "keras-torch, lite, unit (0 to 1) or bytes (0 to 255, for graphs that normalise).",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -16,10 +16,17 @@ from onnxplain.plot import Look
 from onnxplain.results import Explanation, SavedFiles
 
 
+class Counts(NamedTuple):
+    """How many explanations were written, and how many images failed."""
+
+    written: int
+    failed: int
+
+
 def save_and_print(
     outcomes: Iterator[Explanation | Failure], folder: Path, look: Look, *, as_json: bool
-) -> int:
-    """Save and print explanations as they are made, and return the number of failed images."""
+) -> Counts:
+    """Save and print explanations as they are made, and count them and the failed images."""
     n_failed = 0
     n_written = 0
     try:
@@ -32,7 +39,7 @@ def save_and_print(
                     outcome = Failure(outcome.image, error)
             if isinstance(outcome, Failure):
                 n_failed += 1
-                show_failure(outcome)
+                show_failure(outcome, as_json=as_json)
                 continue
             n_written += 1
             if as_json:
@@ -41,12 +48,15 @@ def save_and_print(
                 show(_to_line(outcome, saved))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {n_written} explanations are in {folder}") from None
-    return n_failed
+    return Counts(n_written, n_failed)
 
 
-def show_failure(failure: Failure) -> None:
-    """Say on stderr why an image cannot be explained."""
-    show(f"Error: {format_failure(failure.image, failure.error)}", err=True)
+def show_failure(failure: Failure, *, as_json: bool) -> None:
+    """Say on stderr why an image cannot be explained, and in JSON on stdout as well."""
+    text = format_failure(failure.image, failure.error)
+    show(f"Error: {text}", err=True)
+    if as_json:
+        show_json({"image": failure.image, "status": "error", "error": text})
 
 
 def _to_line(explanation: Explanation, saved: SavedFiles) -> str:
@@ -70,6 +80,7 @@ def _to_json(explanation: Explanation, saved: SavedFiles) -> dict[str, Any]:
     classifier = explanation.provenance["classifier"]
     return {
         "image": explanation.image,
+        "status": "done",
         "target": explanation.target,
         "target_name": explanation.target_name,
         "score": explanation.score,

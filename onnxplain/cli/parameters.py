@@ -59,7 +59,7 @@ class ParameterOptions:
         return parameters
 
     def _make_flag(self, parameter: str) -> str:
-        return f"--{self.prefix}{parameter.replace('_', '-')}"
+        return make_flag(self.prefix, parameter)
 
     def _find_takers(self) -> dict[str, dict[str, Hyperparameter]]:
         """Return the declarations of each parameter, by the names of the methods or fills."""
@@ -87,11 +87,46 @@ class ParameterOptions:
         )
 
 
-def make_name_completer(
-    names: Iterable[str],
-) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+def make_flag(prefix: str, parameter: str) -> str:
+    """Return the option of a parameter: ``--fill-n-segments``."""
+    return f"--{prefix}{parameter.replace('_', '-')}"
+
+
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def make_name_completer(names: Iterable[str]) -> Completer:
     """Make the shell completion for an option that takes one of some names."""
     return lambda ctx, param, incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def make_entry_completer(classes: Mapping[str, type]) -> Completer:
+    """Make the shell completion of ``name:key=value,key=value``: names, then keys, then choices.
+
+    Bash itself splits words at colons and equal signs, unless ``COMP_WORDBREAKS`` lacks them.
+    """
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        name, colon, rest = incomplete.partition(":")
+        if not colon or name not in classes:
+            return [known for known in classes if known.startswith(incomplete)]
+        parameters = list_parameters(classes[name])
+        last = rest.rpartition(",")[2]
+        before = incomplete.removesuffix(last)
+        offers = [f"{declared.name}=" for declared in parameters]
+        key, sign, _ = last.partition("=")
+        if sign:
+            choices = [declared.choices for declared in parameters if declared.name == key]
+            offers = [f"{key}={choice}" for choice in (choices[0] if choices else ())]
+        return [before + offer for offer in offers if offer.startswith(last)]
+
+    return complete
+
+
+def format_notes(declared: Hyperparameter, *choices: str) -> str:
+    """Format the default and the range of a parameter, after choices if there are any."""
+    notes = ["|".join(choices), _format_default(declared), declared.param.bounds()]
+    return "; ".join(note for note in notes if note)
 
 
 def _list_choices(takers: Mapping[str, Hyperparameter]) -> list[str]:
@@ -109,8 +144,8 @@ def _format_help(takers: Mapping[str, Hyperparameter]) -> str:
     names_by_text: dict[str, list[str]] = {}
     for name, declared in takers.items():
         own = [*declared.choices] if len(declared.choices) < len(every_choice) else []
-        notes = ["|".join(own), _format_default(declared), declared.param.bounds()]
-        text = f"{declared.param.help} [{'; '.join(note for note in notes if note)}]"
+        notes = format_notes(declared, *own)
+        text = declared.param.help + (f" [{notes}]" if notes else "")
         names_by_text.setdefault(text, []).append(name)
     return "  ".join(f"{', '.join(names)}: {text}." for text, names in names_by_text.items())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -11,10 +12,10 @@ from typing import Self
 from onnxplain.cli.progress import show_progress
 from onnxplain.cli.terminal import clear_line, show
 from onnxplain.study.evaluate import StudyProgress
+from onnxplain.study.overview import WIDTH, format_overview
 from onnxplain.study.preparation import log as study_log
-from onnxplain.study.result import Study
+from onnxplain.study.result import ROWS_FILE, Study
 from onnxplain.study.rows import Row
-from onnxplain.study.writing import to_text
 
 
 class StudyView:
@@ -87,11 +88,16 @@ def print_failed_rows(rows: Iterable[Row], note: str = "") -> None:
 
 
 def print_study(study: Study, *, quiet: bool) -> None:
-    """Print the tables, and how many images were classified correctly unless `quiet`."""
+    """Print the means; unless `quiet`, also counts of images, limits, and where the rest is."""
     if not quiet:
         show("\n".join(_count_images(study)), err=True)
-    show(to_text(study.tables["means"]))
-    show(to_text(study.tables["pairs"]), end="")
+    show(format_overview(study.tables["means"]), end="")
+    if quiet:
+        return
+    for limit in study.limits:
+        show("\n".join(textwrap.wrap(f"Note: {limit}.", WIDTH)), err=True)
+    names = ", ".join(study.tables)
+    show(f"{study.output}: {names} (.csv, .md, .tex) and {ROWS_FILE}", err=True)
 
 
 def _count_images(study: Study) -> list[str]:

@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from onnxplain.core.data import Size
 from onnxplain.core.errors import ModelError
@@ -47,6 +47,11 @@ INT8_SLACK = 0.02  # of a range of pixels, by which a scale found on data may mi
 INT8_LEAST = 16  # steps between black and white; fewer were meant as real numbers
 PIXEL_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (-128.0, 127.0))
 PLAUSIBLE_COLOURS = ("rgb", "bgr")
+# The options that give a field that is missing, where the name of the option says too little.
+MISSING_OPTIONS = {
+    "class_names": "--labels FILE",
+    "head": "--head probability if its one number is a probability, or --head logit",
+}
 # The heads of one number per image, in place of those of several.
 SINGLE_HEADS: Mapping[Head, Head] = {
     "logits": "logit",
@@ -91,6 +96,38 @@ def resolve_spec(model: ModelFile, flags: Mapping[str, Any]) -> ModelSpec:
         )
     log.warning("%s; --preprocessing %s gives it such pixels", reason, doubt.preset)
     return spec
+
+
+class KnownSpec(NamedTuple):
+    """What is known of a classifier where not all is: values and sources by field, and what lacks.
+
+    Parameters
+    ----------
+    values, sources : mapping
+        By the name of the field.
+    missing : mapping
+        The options to try, by the names of the fields that they give.
+    """
+
+    values: Mapping[str, Any]
+    sources: Mapping[str, str]
+    missing: Mapping[str, str]
+
+
+def resolve_known_spec(model: ModelFile, flags: Mapping[str, Any]) -> KnownSpec:
+    """Describe a classifier as far as possible.
+
+    Raises
+    ------
+    ModelError
+        If the graph is not that of a classifier of images.
+    ValueError
+        If a flag has no valid value.
+    """
+    resolver = _open_resolver(model, _drop_missing(flags))
+    with contextlib.suppress(ModelError):  # a contradiction: what is decided before it is known
+        resolver.decide()
+    return KnownSpec(resolver.values, resolver.origins, resolver.list_missing_options())
 
 
 def resolve_function_spec(
@@ -224,6 +261,13 @@ class _Resolver:
 
     def resolve(self) -> ModelSpec:
         """Decide all fields, or raise an error that lists the missing ones."""
+        self.decide()
+        if self.missing:
+            raise ModelError(self._describe_missing() if self.ways else self._ask_for_arguments())
+        return ModelSpec(**self.values, sources=self.origins)
+
+    def decide(self) -> None:
+        """Decide all fields that can be, and note the others as missing."""
         self._put("input", self.facts.input, self._find("input")[1] or "graph")
         self._put("output", self.facts.output, self._find("output")[1] or "graph")
         self._decide_dtype()
@@ -239,9 +283,6 @@ class _Resolver:
         self._check_refusals()
         self._decide_head()
         self._decide_class_names()
-        if self.missing:
-            raise ModelError(self._describe_missing() if self.ways else self._ask_for_arguments())
-        return ModelSpec(**self.values, sources=self.origins)
 
     def _decide_head(self) -> None:
         """Decide what the scores are; where nothing tells, the answers will have to show it."""
@@ -470,6 +511,19 @@ class _Resolver:
     def _raise_contradiction(self, name: str, wanted: Any, source: str, fact: Any) -> None:
         raise ModelError(f"{self.name}: {source} says {name} {wanted}, but the graph has {fact}")
 
+    def list_missing_options(self) -> dict[str, str]:
+        """Return the options to try, by the names of the missing fields."""
+        options = {
+            name: MISSING_OPTIONS.get(name, CLASSIFIER_FIELDS[name].option) for name in self.missing
+        }
+        lacking = [name for name in NORMALISATION_FIELDS if options.pop(name, None)]
+        if lacking:
+            presets = ", ".join(NORMALISATION_PRESETS)
+            by_preset = f"--preprocessing ({presets}), or --range, --mean and --std"
+            is_int8 = self.facts.dtype == "int8"
+            options[", ".join(lacking)] = "--range -128,127 (mostly)" if is_int8 else by_preset
+        return options
+
     def _describe_missing(self) -> str:
         ways = []
         if set(NORMALISATION_FIELDS) & set(self.missing) and self.facts.dtype == "int8":
@@ -484,12 +538,8 @@ class _Resolver:
             )
             ways += self.ways[:1]
         others = [name for name in self.missing if name not in NORMALISATION_FIELDS]
-        hints = {
-            "class_names": "--labels FILE",
-            "head": "--head probability if its one number is a probability, or --head logit",
-        }
         if others:
-            options = (hints.get(name, CLASSIFIER_FIELDS[name].option) for name in others)
+            options = (MISSING_OPTIONS.get(name, CLASSIFIER_FIELDS[name].option) for name in others)
             ways.append(f"pass {', '.join(options)}")
         ways += self.ways[1:]
         missing = ", ".join(self.missing)

@@ -108,6 +108,8 @@ class Question:
             "direction": result["direction"],
             "unit": result["unit"],
             "value": result["value"],
+            # Tables have the values at a threshold that is chosen when all is judged.
+            **({"alpha": result["details"]["alpha"]} if "alpha" in result["details"] else {}),
             **({"error": format_in_one_line(outcome)} if isinstance(outcome, Exception) else {}),
             "details": result["details"],
         }

@@ -11,7 +11,8 @@ from typing import Any
 
 from onnxplain.core.errors import OnnxplainError, OutputError
 from onnxplain.core.files import wrap_write_errors, write_atomic
-from onnxplain.study.columns import find_wrong_fields, gather_values
+from onnxplain.study.columns import Column, find_wrong_fields, gather_values
+from onnxplain.study.overview import describe_limits
 from onnxplain.study.plan import Plan
 from onnxplain.study.rows import Row, read_rows
 from onnxplain.study.tables import Table, arrange_by_method, compare_pairs, summarise
@@ -76,10 +77,19 @@ class Study:
         return tuple(row for row in last.values() if row is not None)
 
     @cached_property
+    def _columns(self) -> list[Column]:
+        share, seed = self.plan.held_out, self.plan.seed
+        return gather_values(self.iterate_rows(), share=share, seed=seed)
+
+    @cached_property
+    def limits(self) -> tuple[str, ...]:
+        """What the study cannot show because it has few images, one sentence per kind."""
+        return tuple(describe_limits(self._columns, self.tables["pairs"]))
+
+    @cached_property
     def tables(self) -> Mapping[str, Table]:
         """The tables ``means``, ``pairs`` (paired tests) and ``by-method``."""
-        seed = self.plan.seed
-        columns = gather_values(self.iterate_rows(), share=self.plan.held_out, seed=seed)
+        seed, columns = self.plan.seed, self._columns
         return {
             "means": summarise(columns, seed=seed),
             "pairs": compare_pairs(columns, seed=seed),

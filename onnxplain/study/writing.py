@@ -1,4 +1,4 @@
-"""Tables as text, CSV, Markdown, LaTeX and Parquet, and rows as Parquet."""
+"""Tables as CSV, Markdown, LaTeX and Parquet, and rows as Parquet."""
 
 from __future__ import annotations
 
@@ -14,14 +14,6 @@ from onnxplain.core.errors import OnnxplainError
 from onnxplain.core.files import open_replacement, wrap_write_errors
 from onnxplain.study.rows import Row
 from onnxplain.study.tables import Table
-
-
-def to_text(table: Table) -> str:
-    """Format a table with aligned columns for the terminal; numbers have four digits."""
-    lines = _format_lines(table)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rows = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-    return "\n".join([table.title, *rows]) + "\n"
 
 
 def to_csv(table: Table) -> str:
@@ -129,6 +121,7 @@ SCORE_COLUMNS: Mapping[str, Literal["text", "whole", "number"]] = {
     **dict.fromkeys(("metric", "metric_parameters"), "text"),
     **dict.fromkeys(("metric_fill", "metric_fill_parameters", "direction", "unit"), "text"),
     "value": "number",
+    "alpha": "number",
     **dict.fromkeys(("error", "details"), "text"),
 }
 _ROWS_AT_ONCE = 1000

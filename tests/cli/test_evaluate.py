@@ -40,10 +40,14 @@ def test_labelled_folder_becomes_tables(run: Run, model: Path, photos: Path, fol
     result = run(*make_words(photos, model))
     assert result.exit_code == 0, result.stderr
     assert "images classified correctly: 7, wrongly: 1, failed: 0" in result.stderr
-    assert result.stdout.startswith("Means\nmodel")
-    assert "Paired tests" in result.stdout
+    assert result.stdout.startswith("tiny.onnx: means with 95 % intervals, the best method first")
+    assert "evaluation: means, pairs, by-method (.csv, .md, .tex) and rows.jsonl" in result.stderr
+    assert "Note: the thresholds of localisation were chosen on " in result.stderr
+    assert max(map(len, result.stdout.splitlines())) <= 100
     rows = read_lines(folder / "evaluation" / "rows.jsonl")
     assert len(rows) == 8 + 7 * 2 * 2
+    named = {row["metric"]: row.get("alpha") for row in rows if row["kind"] == "score"}
+    assert named == {"deletion": None, "localisation": 0.2}  # not that of the table
     with (folder / "evaluation" / "means.csv").open() as file:
         means = {(row["metric"], row["method"]): row for row in csv.DictReader(file)}
     for method in ("sp", "rise"):

@@ -83,9 +83,12 @@ def test_bad_images_get_a_message_each_and_the_good_one_is_explained(
     paths = [folder / "in" / name for name in (*list(bad)[:3], "good.png", *list(bad)[3:])]
     result = run("explain", *paths, "-m", model, "--n-masks", 4, "--json")
     assert result.exit_code == 1
-    assert [Path(str(explained["image"])).name for explained in parse_lines(result.stdout)] == [
-        "good.png"
-    ]
+    printed = {Path(str(line["image"])).name: line for line in parse_lines(result.stdout)}
+    assert printed.keys() == {"good.png", *bad}
+    assert printed.pop("good.png")["status"] == "done"
+    for name, line in printed.items():
+        assert line["status"] == "error"
+        assert bad[name] in line["error"]
     lines = result.stderr.splitlines()
     assert len(lines) == len(bad)
     for name, text in bad.items():

@@ -30,6 +30,15 @@ def test_plan_is_followed_and_options_win(run: Run, model: Path, photo: Path):
     assert (other["method"], other["fill"]) == ("rise", "colour")
 
 
+def test_missing_plan_is_named_once(run: Run, photo: Path):
+    for command in ("explain", "evaluate"):
+        result = run(command, photo, "--plan", "none.toml")
+        assert result.exit_code == 2
+        text = " ".join(result.stderr.split())
+        assert "none.toml: not a readable plan: No such file or directory" in text
+        assert text.count("none.toml") == 1
+
+
 def test_parameters_in_a_plan_may_be_one_text(run: Run, model: Path, photo: Path):
     Path("plan.toml").write_text(
         'method = "rise:n_masks=4,p_keep=0.3"\nfill = "colour:rgb=[1, 0, 0]"'

@@ -17,7 +17,10 @@ from tests.helpers.wheels import write_both_wheels
 KEYS = [
     "model",
     "sha256",
+    "graph",
     "spec",
+    "known",
+    "missing",
     "problem",
     "device",
     "providers",
@@ -28,6 +31,7 @@ KEYS = [
     "gradients",
     "rates",
     "answers",
+    "verdict",
     "warnings",
 ]
 
@@ -53,6 +57,33 @@ def test_text_names_sources_and_rates(run: Run, model: Path):
     assert "evaluations per second by batch size:" in shown
 
 
+def test_graph_known_and_missing_are_shown_of_a_model_that_is_not_described(
+    run: Run, folder: Path, own_cache: None
+):
+    onnx.save(models.additive(models.weights((16, 16))), "plain.onnx")
+    result = run("inspect", "plain.onnx")
+    assert result.exit_code == 1
+    for text in ("  input ", "  output ", "  opset ", "  operators: ", "layout ", "graph"):
+        assert text in result.stdout
+    assert "missing, and the options to try:" in result.stdout
+    assert "range, mean, std: --preprocessing (torchvision, " in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 100
+    assert "plain.onnx: cannot tell" in result.stderr
+
+
+def test_graph_is_shown_of_a_model_that_is_no_classifier_of_images(run: Run, folder: Path):
+    value = onnx.helper.make_tensor_value_info("tokens", onnx.TensorProto.INT64, ["N", 8])
+    node = onnx.helper.make_node("Identity", ["tokens"], ["out"])
+    out = onnx.helper.make_tensor_value_info("out", onnx.TensorProto.INT64, ["N", 8])
+    graph = onnx.helper.make_graph([node], "text", [value], [out])
+    onnx.save(onnx.helper.make_model(graph), "text.onnx")
+    result = run("inspect", "text.onnx")
+    assert result.exit_code == 1
+    assert "input   tokens" in result.stdout
+    assert "int64 N x 8" in result.stdout
+    assert "operators: Identity 1" in result.stdout
+
+
 def test_independent_labels_are_called_so(run: Run, model: Path):
     shown = run("inspect", model, "--head", "sigmoid").stdout
     assert re.search(r"head +multilabel-logits \(independent labels\) +flag --head, graph\n", shown)
@@ -72,7 +103,10 @@ def test_photo_is_classified_under_each_preprocessing(run: Run, model: Path, pho
         assert best == sorted(best, key=lambda seen: -seen["probability"])
         assert answer["label"]["name"] == "dog"
         assert answer["label"] in best
-    assert "the label" in run("inspect", model, "--image", photo, "--label", 1).stdout
+    lines = run("inspect", model, "--image", photo, "--label", 1).stdout.splitlines()
+    start = lines.index("what it answers to the photo under each plausible preprocessing:")
+    assert sum("the label" in line for line in lines[start:]) == len(inspected["answers"])
+    assert lines[start + 1 + len(inspected["answers"])].startswith("  verdict: ")
 
 
 def test_photo_helps_if_the_preprocessing_is_unknown(
@@ -93,7 +127,7 @@ def test_written_spec_describes_the_model_from_then_on(
 ):
     onnx.save(models.additive(models.weights((16, 16))), "plain.onnx")
     words = ("inspect", "plain.onnx", "--preprocessing", "unit", "--write-spec", "plain.toml")
-    assert run(*words).exit_code == 0
+    assert run(*words).stderr == "plain.toml: written\n"
     again = run("inspect", "plain.onnx", "--json")
     assert again.exit_code == 0
     assert json.loads(again.stdout)["spec"]["range"]["source"] == "plain.toml"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 
 import onnxplain
+from onnxplain import zoo
 from onnxplain.cli import COMMANDS, main
 from tests.cli.conftest import ENVIRONMENT, Run
 
@@ -83,7 +86,34 @@ def test_help_is_shown(name: str, run: Run):
 def test_unknown_command_is_a_usage_error(run: Run):
     result = run("explian")
     assert result.exit_code == 2
-    assert "explian" in result.stderr
+    assert "command 'explian' is unknown; did you mean 'explain'?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "level"), [("-v", logging.INFO), ("-vv", logging.DEBUG), ("-q", logging.ERROR)]
+)
+def test_log_options_work_in_front_of_a_command_and_after_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch, option: str, level: int
+):
+    levels: list[int] = []
+    list_models = zoo.list_models
+
+    def list_and_note_the_level() -> object:
+        levels.append(logging.getLogger().level)
+        return list_models()
+
+    monkeypatch.setattr(zoo, "list_models", list_and_note_the_level)
+    before = logging.getLogger().level
+    for words in ((option, "zoo", "list"), ("zoo", "list", option), ("zoo", "list")):
+        assert run(*words).exit_code == 0
+        assert logging.getLogger().level == before  # the process may not be ours
+    assert levels == [level, level, logging.WARNING]
+
+
+def test_quiet_in_front_of_explain_is_its_own(run: Run, model: Path, photo: Path):
+    words = ("explain", photo, "-m", model, "--n-masks", 4)
+    assert " on cpu " in run(*words).stderr
+    assert run("-q", *words).stderr == run(*words, "-q").stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -97,7 +127,14 @@ def test_unknown_command_is_a_usage_error(run: Run):
         (("inspect", "m.onnx", "--image"), ["file"]),
         (("export-gradient",), ["file"]),
         (("explain", "photo.png", "--method", "ri"), ["rise", "rise-g"]),
+        (("explain", "photo.png", "--method", "rise:p"), ["rise:p_keep="]),
+        (("explain", "photo.png", "--method", "mp2:grid=7,sw"), ["mp2:grid=7,sweep="]),
+        (("explain", "photo.png", "--method", "mp2:sweep=l"), ["mp2:sweep=lazy"]),
         (("explain", "photo.png", "--fill", "bl"), ["black", "blur"]),
+        (("explain", "photo.png", "--preprocessing", "t"), ["torchvision", "timm"]),
+        (("explain", "photo.png", "--device", "c"), ["cpu", "cuda"]),
+        (("evaluate", "photos", "--metric", "de"), ["deletion"]),
+        (("help", "mp2"), ["mp2", "mp2-g"]),
     ],
 )
 def test_shell_completes_files_and_names(

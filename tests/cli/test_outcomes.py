@@ -16,6 +16,7 @@ from tests.cli.conftest import ENVIRONMENT, Run, make_noise, parse_lines
 
 KEYS = [
     "image",
+    "status",
     "target",
     "target_name",
     "score",
@@ -51,6 +52,12 @@ def test_json_has_these_keys_and_the_files_exist(run: Run, model: Path, photo: P
     assert all(Path(explained[key]).is_file() for key in ("heatmap", "overlay", "record"))
 
 
+def test_folder_is_said_on_stderr(run: Run, model: Path, photo: Path):
+    words = ("explain", photo, "-m", model, "--n-masks", 4, "-o", "here", "-t", "top-2")
+    assert run(*words).stderr.endswith("\nhere: 2 x .png, .npz and .json\n")
+    assert run(*words, "-q").stderr == ""
+
+
 def test_result_that_cannot_be_written_does_not_stop_the_others(
     run: Run, model: Path, photo: Path, folder: Path
 ):
@@ -60,9 +67,11 @@ def test_result_that_cannot_be_written_does_not_stop_the_others(
     words = ("-m", model, "-t", "dog", "--n-masks", 4, "--json")
     result = run("explain", photo, other, *words)
     assert result.exit_code == 1
-    assert [Path(str(explained["image"])).name for explained in parse_lines(result.stdout)] == [
-        "other.png"
-    ]
+    failed, done = parse_lines(result.stdout)
+    assert failed.keys() == {"image", "status", "error"}
+    assert (failed["image"], failed["status"]) == (str(photo), "error")
+    assert "cannot be written" in failed["error"]
+    assert (Path(str(done["image"])).name, done["status"]) == ("other.png", "done")
     assert f"Error: {photo}: explanations: cannot be written (Is a directory)" in result.stderr
 
 

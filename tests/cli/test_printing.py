@@ -68,8 +68,10 @@ def write_image_rows(folder: Path, *statuses: str) -> Study:
 def test_images_are_counted_by_verdict(tmp_path: Path, capsys: Captured):
     print_study(write_image_rows(tmp_path, "done", "wrong", "done", "error"), quiet=False)
     shown = capsys.readouterr()
-    assert shown.err == "net.onnx: images classified correctly: 2, wrongly: 1, failed: 1\n"
-    assert shown.out.startswith("Means\n")
+    counted, where = shown.err.splitlines()
+    assert counted == "net.onnx: images classified correctly: 2, wrongly: 1, failed: 1"
+    assert where == f"{tmp_path}: means, pairs, by-method (.csv, .md, .tex) and rows.jsonl"
+    assert shown.out == "no image was judged\n"
     print_study(write_image_rows(tmp_path, "wrong"), quiet=True)
     assert capsys.readouterr().err == ""
 

@@ -1,4 +1,4 @@
-"""Tables as text, CSV, Markdown, LaTeX and Parquet."""
+"""Tables as CSV, Markdown, LaTeX and Parquet."""
 
 from __future__ import annotations
 
@@ -19,16 +19,11 @@ from onnxplain.study.writing import (
     to_latex,
     to_markdown,
     to_parquet,
-    to_text,
     write_rows_parquet,
 )
 from tests.study.conftest import SEED, SHARE, make_score
 
 TABLE = Table("T", ("a_b", "x|y", "n"), (("50 %", 1 / 3, 2), ("longer", None, 10)))
-
-
-def test_text_is_aligned():
-    assert to_text(TABLE) == "T\na_b     x|y     n\n50 %    0.3333  2\nlonger          10\n"
 
 
 def test_csv_keeps_every_digit():
