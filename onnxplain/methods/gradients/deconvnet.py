@@ -24,7 +24,9 @@ from onnxplain.methods.layers.at_layer import SCORE
 
 @dataclass(frozen=True)
 class DeconvNet(Parametrised):
-    """The gradient of which only positive parts pass rectifiers, active or not [1]_.
+    """Positive gradients through all rectifiers.
+
+    At a rectifier the positive part of the gradient passes on, active or not [1]_.
 
     Parameters
     ----------

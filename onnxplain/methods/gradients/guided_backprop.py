@@ -24,7 +24,9 @@ from onnxplain.methods.layers.at_layer import SCORE
 
 @dataclass(frozen=True)
 class GuidedBackprop(Parametrised):
-    """The gradient of which only positive parts pass active rectifiers [1]_.
+    """Positive gradients through active rectifiers.
+
+    At a rectifier that is active the positive part of the gradient passes on [1]_.
 
     Parameters
     ----------

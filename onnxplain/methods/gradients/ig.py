@@ -29,7 +29,9 @@ MEANING = Meaning("part of the score that the pixel adds, compared with the fill
 
 @dataclass(frozen=True)
 class IntegratedGradients(Parametrised):
-    """The gradient along the straight path from the fill to the image, times their difference.
+    """Gradients on the way from the fill to the image.
+
+    Their mean on the straight path, times the difference of image and fill [1]_.
 
     Parameters
     ----------
@@ -104,7 +106,9 @@ class IntegratedGradients(Parametrised):
 
 @dataclass(frozen=True)
 class InputXGradient(Parametrised):
-    """The difference between image and fill, times the gradient [2]_, summed over colours.
+    """Difference from the fill times the gradient.
+
+    It is summed over colours [2]_.
 
     Parameters
     ----------

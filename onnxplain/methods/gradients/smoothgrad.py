@@ -34,7 +34,7 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class SmoothGrad(Parametrised):
-    """The gradient, averaged over noisy copies of the image [1]_.
+    """Mean gradient of noisy copies of the image [1]_.
 
     Parameters
     ----------

@@ -39,7 +39,9 @@ from onnxplain.methods.layers.at_layer import (
 
 @dataclass(frozen=True)
 class GradCAM(AtLayer):
-    """Channels weighed by their mean gradient [1]_: ``relu(sum_c mean_u(G_c) A_c)``.
+    """Channels weighed by their mean gradient.
+
+    The map is ``relu(sum_c mean_u(G_c) A_c)`` [1]_.
 
     Parameters
     ----------
@@ -66,7 +68,9 @@ class GradCAM(AtLayer):
 
 @dataclass(frozen=True)
 class HiResCAM(AtLayer):
-    """Values times their own gradients [2]_: ``relu(sum_c G_c A_c)``.
+    """Positive sums of values times their own gradients.
+
+    The map is ``relu(sum_c G_c A_c)`` [2]_.
 
     Parameters
     ----------
@@ -98,7 +102,9 @@ class HiResCAM(AtLayer):
 
 @dataclass(frozen=True)
 class LinearApprox(AtLayer):
-    """Values times their own gradients with both signs [3]_: ``sum_c G_c A_c``.
+    """Sums of values times their own gradients.
+
+    The map is ``sum_c G_c A_c`` [3]_.
 
     Parameters
     ----------
@@ -125,7 +131,9 @@ class LinearApprox(AtLayer):
 
 @dataclass(frozen=True)
 class GradCAMPlusPlus(AtLayer):
-    """Channels weighed by gradients that count more where few positions have them [4]_.
+    """Channels weighed by their positive gradients.
+
+    Gradients count more where few positions have them [4]_.
 
     Parameters
     ----------
@@ -163,7 +171,9 @@ class GradCAMPlusPlus(AtLayer):
 
 @dataclass(frozen=True)
 class XGradCAM(AtLayer):
-    """Channels weighed by their gradients where they are active [5]_.
+    """Channels weighed by the gradients at their values.
+
+    The weight is the sum of values times gradients over that of the values [5]_.
 
     Parameters
     ----------
@@ -195,7 +205,9 @@ class XGradCAM(AtLayer):
 
 @dataclass(frozen=True)
 class LayerCAM(AtLayer):
-    """Values times their own positive gradients [6]_: ``relu(sum_c G_c+ A_c)``.
+    """Values times their own positive gradients.
+
+    The map is ``relu(sum_c G_c+ A_c)`` [6]_.
 
     Parameters
     ----------
@@ -222,7 +234,9 @@ class LayerCAM(AtLayer):
 
 @dataclass(frozen=True)
 class GradCAMElementwise(AtLayer):
-    """Positive products of values and gradients: ``sum_c (G_c A_c)+``.
+    """Positive products of values and gradients.
+
+    The map is ``sum_c (G_c A_c)+``.
 
     Parameters
     ----------
