@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +22,15 @@ FEW = {
     "caches": 20,
     "commands": 6,
 }
+
+
+@pytest.fixture(autouse=True)
+def level() -> Iterator[None]:
+    """Give the logger back its level, which loading from damaged caches lowers."""
+    logger = logging.getLogger("onnxplain")
+    before = logger.level
+    yield
+    logger.setLevel(before)
 
 
 @pytest.mark.parametrize("kind", KINDS)
