@@ -12,6 +12,7 @@ from onnxplain.api import Failure
 from onnxplain.cli.reporting import Interrupted, format_failure
 from onnxplain.cli.terminal import clear_line, show, show_json
 from onnxplain.core.errors import OutputError
+from onnxplain.core.flow import NO_FILL
 from onnxplain.plot import Look
 from onnxplain.results import Explanation, SavedFiles
 
@@ -61,10 +62,12 @@ def show_failure(failure: Failure, *, as_json: bool) -> None:
 
 def _to_line(explanation: Explanation, saved: SavedFiles) -> str:
     image, overlay = map(click.format_filename, (explanation.image, str(saved.overlay)))
+    n = explanation.evaluations
+    fill = "" if explanation.fill == NO_FILL else f" with {explanation.fill}"
     return (
         f"{image}: {explanation.target_name} ({explanation.target}) "
-        f"{explanation.score:.3f}, {explanation.method} with {explanation.fill}, "
-        f"{explanation.evaluations} evaluations{_format_inpaints(explanation)} "
+        f"{explanation.score:.3f}, {explanation.method}{fill}, "
+        f"{n} evaluation{'' if n == 1 else 's'}{_format_inpaints(explanation)} "
         f"in {explanation.seconds:.1f} s: {overlay}"
     )
 

@@ -23,7 +23,7 @@ M = TypeVar("M", bound="AtLayer")
 LAYER = "the layer: last, first, stage:2, or the name of a tensor or node"
 SCORE = "the score that is explained; raw: the logit in front of the softmax or sigmoid"
 
-MEANING = Meaning("weight of the layer's values there for the score, without a unit")
+MEANING = Meaning("how much the layer's values there speak for the class, without a unit")
 
 
 @dataclass(frozen=True)
