@@ -6,7 +6,10 @@ from onnxplain.core.errors import LibraryMissing, is_short_of_memory
 
 __all__ = ["cv2"]
 
-HEADLESS = "pip uninstall opencv-python && pip install opencv-python-headless"
+# Both packages share a folder: where one is removed, the other is no longer whole.
+HEADLESS = (
+    "pip uninstall -y opencv-python opencv-python-headless, then pip install opencv-python-headless"
+)
 
 
 def _suggest_package(error: ImportError) -> str:
