@@ -76,9 +76,7 @@ def test_papers_are_those_of_the_class():
 
 
 def test_summary_has_no_markup():
-    assert summarise(get_methods()["hires-cam"]) == (
-        "Values times their own gradients: relu(sum_c G_c A_c)."
-    )
+    assert summarise(get_methods()["smoothgrad"]) == "Mean gradient of noisy copies of the image."
 
 
 def test_help_shows_commands_and_groups_and_suggests(run: Run):
