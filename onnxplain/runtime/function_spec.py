@@ -23,6 +23,8 @@ from onnxplain.runtime.seen_head import settle_function_head
 
 # Fields of a spec that a function leaves no choice in, or that have an argument of their own.
 SETTLED = {"input", "output", "dtype", "output_scale", "size"}
+# Fields that can only be checked against the scores.
+OF_SCORES = ("class_names", "head", "labels")
 
 
 def make_classifier(
@@ -89,8 +91,8 @@ def make_classifier(
         output_scale=(1.0, 0.0),
         is_unsigned=False,
     )
-    no_names = {key: arguments[key] for key in arguments if key not in ("class_names", "labels")}
-    feeding = resolve_function_spec(name, unknown, _drop_names(sources), no_names)
+    inputs = {key: arguments[key] for key in arguments if key not in OF_SCORES}
+    feeding = resolve_function_spec(name, unknown, _keep_inputs(sources), inputs)
     probes = ModelSpace.of(feeding).enter(make_probe_images(feeding.size))
     answers = _try(network, name, probes)
     seen = replace(unknown, classes=answers.shape[1])
@@ -103,12 +105,12 @@ def make_classifier(
     return CallableClassifier(network, spec, batch_size=batch_size, workers=1, name=name)
 
 
-def _drop_names(sources: Sequence[SpecSource]) -> list[SpecSource]:
-    """Return the sources without class names: they cannot fit before the classes are known."""
+def _keep_inputs(sources: Sequence[SpecSource]) -> list[SpecSource]:
+    """Return the sources without what they say of scores, which are not seen yet."""
     return [
         replace(
             source,
-            values={key: value for key, value in source.values.items() if key != "class_names"},
+            values={key: value for key, value in source.values.items() if key not in OF_SCORES},
         )
         for source in sources
     ]
