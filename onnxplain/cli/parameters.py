@@ -83,7 +83,7 @@ class ParameterOptions:
             expose_value=False,
             callback=keep_option,
             metavar="|".join(_list_choices(takers)) or None,
-            help=_format_help(takers),
+            help=_format_help(takers, named=len(self.classes) > 1),
         )
 
 
@@ -135,10 +135,11 @@ def _list_choices(takers: Mapping[str, Hyperparameter]) -> list[str]:
     return list(dict.fromkeys(choices))
 
 
-def _format_help(takers: Mapping[str, Hyperparameter]) -> str:
+def _format_help(takers: Mapping[str, Hyperparameter], *, named: bool) -> str:
     """Format ``sp, lime: meaning [default: 3; >= 1]``; names with the same meaning share a text.
 
-    Where the choices of a parameter differ, each text has its own.
+    Where the choices of a parameter differ, each text has its own. Not `named`, the names are left
+    out, and the text begins with a capital.
     """
     every_choice = _list_choices(takers)
     names_by_text: dict[str, list[str]] = {}
@@ -147,6 +148,8 @@ def _format_help(takers: Mapping[str, Hyperparameter]) -> str:
         notes = format_notes(declared, *own)
         text = declared.param.help + (f" [{notes}]" if notes else "")
         names_by_text.setdefault(text, []).append(name)
+    if not named:
+        return "  ".join(f"{text[0].upper()}{text[1:]}." for text in names_by_text)
     return "  ".join(f"{', '.join(names)}: {text}." for text, names in names_by_text.items())
 
 
