@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Attribution, Case, Layer, Meaning, ScoreKind
-from onnxplain.core.flow import Flow, ImageQuery, Reply
+from onnxplain.core.data import Attribution, Case, Layer, Meaning, ScoreKind, Size
+from onnxplain.core.flow import NO_FILL, Flow, ImageQuery, Reply
 from onnxplain.core.inside import Reduction, Tensors
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.methods.layers.reduce import enlarge
@@ -28,7 +28,7 @@ MEANING = Meaning("how much the layer's values there speak for the class, withou
 
 @dataclass(frozen=True)
 class AtLayer(Parametrised):
-    """The parameters of methods that look at one layer with the gradient of a score.
+    """The parameters of methods that look at one layer, once, with the gradient of a score.
 
     Parameters
     ----------
@@ -40,6 +40,9 @@ class AtLayer(Parametrised):
         The layers of that name, which the classifier finds.
     """
 
+    adaptive: ClassVar[bool] = True  # the gradients are of one target
+    usual_fill: ClassVar[str] = NO_FILL
+
     layer: Annotated[str, Param(LAYER)] = "last"
     score: Annotated[ScoreKind, Param(SCORE)] = "raw"
     found: tuple[Layer, ...] = field(default=(), repr=False, kw_only=True)
@@ -48,6 +51,10 @@ class AtLayer(Parametrised):
     def wants(self) -> Tensors:
         """What its queries ask about the inside."""
         return Tensors(self.found, score=self.score)
+
+    def evaluations(self, size: Size) -> int:
+        """Count the evaluations: one."""
+        return 1
 
     def at(self: M, layers: tuple[Layer, ...]) -> M:
         """Return the method with its layer found.

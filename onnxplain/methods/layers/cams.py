@@ -26,8 +26,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from onnxplain.core.data import Attribution, Case, Size
-from onnxplain.core.flow import NO_FILL, Flow, ImageQuery
+from onnxplain.core.data import Attribution, Case
+from onnxplain.core.flow import Flow, ImageQuery
 from onnxplain.methods.layers import reduce
 from onnxplain.methods.layers.at_layer import (
     AtLayer,
@@ -54,12 +54,6 @@ class GradCAM(AtLayer):
     """
 
     name: ClassVar[str] = "grad-cam"
-    adaptive: ClassVar[bool] = True
-    usual_fill: ClassVar[str] = NO_FILL
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one."""
-        return 1
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
@@ -88,12 +82,6 @@ class HiResCAM(AtLayer):
     """
 
     name: ClassVar[str] = "hires-cam"
-    adaptive: ClassVar[bool] = True
-    usual_fill: ClassVar[str] = NO_FILL
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one."""
-        return 1
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
@@ -117,12 +105,6 @@ class LinearApprox(AtLayer):
     """
 
     name: ClassVar[str] = "linear-approx"
-    adaptive: ClassVar[bool] = True
-    usual_fill: ClassVar[str] = NO_FILL
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one."""
-        return 1
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
@@ -152,12 +134,6 @@ class GradCAMPlusPlus(AtLayer):
     """
 
     name: ClassVar[str] = "grad-cam++"
-    adaptive: ClassVar[bool] = True
-    usual_fill: ClassVar[str] = NO_FILL
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one."""
-        return 1
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
@@ -191,12 +167,6 @@ class XGradCAM(AtLayer):
     """
 
     name: ClassVar[str] = "xgrad-cam"
-    adaptive: ClassVar[bool] = True
-    usual_fill: ClassVar[str] = NO_FILL
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one."""
-        return 1
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
@@ -220,12 +190,6 @@ class LayerCAM(AtLayer):
     """
 
     name: ClassVar[str] = "layer-cam"
-    adaptive: ClassVar[bool] = True
-    usual_fill: ClassVar[str] = NO_FILL
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one."""
-        return 1
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
@@ -253,12 +217,6 @@ class GradCAMElementwise(AtLayer):
     """
 
     name: ClassVar[str] = "grad-cam-elementwise"
-    adaptive: ClassVar[bool] = True
-    usual_fill: ClassVar[str] = NO_FILL
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one."""
-        return 1
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
