@@ -9,21 +9,13 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-import numpy as np
-
-from onnxplain.core.data import Attribution, Case, ScoreKind, Size
-from onnxplain.core.flow import NO_FILL, Flow
-from onnxplain.core.inside import Tensors
-from onnxplain.core.params import Param, Parametrised
-from onnxplain.methods.gradients.channels import CHANNELS, Channels
-from onnxplain.methods.gradients.rectified import EXTENDED, draw_signal, make_wants
-from onnxplain.methods.layers.at_layer import SCORE
+from onnxplain.methods.gradients.rectified import Rectified
 
 
 @dataclass(frozen=True)
-class GuidedBackprop(Parametrised):
+class GuidedBackprop(Rectified):
     """Positive gradients through active rectifiers.
 
     At a rectifier that is active the positive part of the gradient passes on [1]_.
@@ -45,22 +37,4 @@ class GuidedBackprop(Parametrised):
     """
 
     name: ClassVar[str] = "guided-backprop"
-    adaptive: ClassVar[bool] = True
-    usual_fill: ClassVar[str] = NO_FILL
-
-    score: Annotated[ScoreKind, Param(SCORE)] = "raw"
-    channels: Annotated[Channels, Param(CHANNELS)] = "max-abs"
-    extended: Annotated[bool, Param(EXTENDED)] = True
-
-    @property
-    def wants(self) -> Tensors:
-        """What its query asks about the inside."""
-        return make_wants("guided", self.score, extended=self.extended)
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one."""
-        return 1
-
-    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case."""
-        return (yield from draw_signal(self.wants, case, self.channels))
+    table: ClassVar[str] = "guided"
