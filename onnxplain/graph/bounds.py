@@ -92,10 +92,6 @@ class Bounds:
         known = shapes.bytes(name)
         return 8 * (self.count(name, shapes) or 0) if known is None else known
 
-    def set_largest(self, name: str, dims: Dims, element_type: int = TensorProto.FLOAT) -> None:
-        """Set the largest dimensions of a tensor."""
-        self.types[name] = helper.make_tensor_type_proto(element_type, dims)
-
     def step(self, node: NodeProto, shapes: Shapes) -> None:
         """Bound the outputs of a node whose shapes are not known; `shapes` made the step before."""
         unknown = [name for name in node.output if name and shapes.count(name) is None]
