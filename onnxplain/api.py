@@ -218,6 +218,11 @@ def explain_many(
     return _explain_with_progress(question, named, total, progress, on_progress)
 
 
+def name_evaluations(method: Method) -> str:
+    """Return what a progress bar counts; a method that adapts to the scores may stop early."""
+    return "evaluations, at most" if method.adaptive else "evaluations"
+
+
 def _explain_with_progress(
     question: _Question,
     images: list[NamedImage],
@@ -226,9 +231,7 @@ def _explain_with_progress(
     on_progress: ExplainProgress | None,
 ) -> Iterator[Explanation | Failure]:
     """Explain all images while a progress bar is shown."""
-    # A method that adapts to the scores may stop early: the bar shows the most there can be.
-    label = "evaluations, at most" if question.choice.method.adaptive else "evaluations"
-    with show_progress(label, shown) as move:
+    with show_progress(name_evaluations(question.choice.method), shown) as move:
 
         def report(done: int, total: int, inpaints: int) -> None:
             move(done, total, f"{inpaints} inpaints" if inpaints else "")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from onnxplain import registry
-from onnxplain.api import explain_many
+from onnxplain.api import explain_many, name_evaluations
 from onnxplain.cli.explain_images import find_images
 from onnxplain.cli.explain_plan import ExplainPlan, read_explain_plan
 from onnxplain.cli.inpainters import add_inpainter_options, get_inpainter_flags
@@ -170,9 +170,7 @@ def command(
     quiet = quiet or as_json
     if not quiet:
         show(_describe_run(classifier), err=True)
-    # A method that adapts to the scores may stop early: the bar shows the most there can be.
-    label = "evaluations, at most" if chosen.adaptive else "evaluations"
-    with show_progress(shown=not quiet, label=label) as move:
+    with show_progress(shown=not quiet, label=name_evaluations(chosen)) as move:
         with report_errors(arguments=True):
             outcomes = explain_many(
                 classifier,
