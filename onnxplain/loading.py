@@ -530,8 +530,7 @@ def _read_classifier(
 ) -> tuple[ModelFile, ModelSpec]:
     """Read a classifier's file and resolve its description."""
     from onnxplain.describe.resolve import resolve_spec
-    from onnxplain.graph.adapting import adapt_classifier
-    from onnxplain.graph.load import read_model
+    from onnxplain.graph.adapting import read_classifier
 
-    file = adapt_classifier(read_model(_find_source(model)))
+    file = read_classifier(_find_source(model))
     return file, settle_head(file, resolve_spec(file, description))

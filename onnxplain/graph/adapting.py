@@ -8,6 +8,7 @@ turns into a dictionary are handed out as they are.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 from onnx import numpy_helper as arrays
 
-from onnxplain.graph.load import ModelFile, load_weights
+from onnxplain.graph.load import ModelFile, load_weights, read_model
 from onnxplain.graph.safety import check_safety
 from onnxplain.graph.shapes import Shapes, list_fed_inputs, list_subgraphs, read_declared_dims
 
@@ -27,6 +28,11 @@ NUMBERS = (
 )
 PREFIX = "onnxplain.interface/"
 NAMES = "class_names"  # key of the metadata
+
+
+def read_classifier(source: str | os.PathLike[str] | bytes) -> ModelFile:
+    """Read a classifier as `read_model` does, and bring it to the usual interface."""
+    return adapt_classifier(read_model(source))
 
 
 def adapt_classifier(file: ModelFile) -> ModelFile:

@@ -49,13 +49,12 @@ def load_features(
         If the device is not available.
     """
     from onnxplain.describe.resolve import resolve_spec
-    from onnxplain.graph.adapting import adapt_classifier
+    from onnxplain.graph.adapting import read_classifier
     from onnxplain.graph.inner_tensors import find_features_tensor, keep_only_output
-    from onnxplain.graph.load import read_model
     from onnxplain.graph.rebatch import make_batch_dynamic
 
     parsed = Device.parse(device)
-    model = adapt_classifier(read_model(path))
+    model = read_classifier(path)
     spec = resolve_spec(model, flags or {})
     batch = find_batch_support(model, spec)
     proto = make_batch_dynamic(model.proto, spec) if batch.rewritten else model.proto

@@ -65,11 +65,10 @@ def load_classifier(
         If an argument is out of range.
     """
     from onnxplain.describe.resolve import resolve_spec
-    from onnxplain.graph.adapting import adapt_classifier
-    from onnxplain.graph.load import read_model
+    from onnxplain.graph.adapting import read_classifier
 
     parsed = Device.parse(device)
-    model = adapt_classifier(read_model(path))
+    model = read_classifier(path)
     spec = settle_head(model, resolve_spec(model, flags or {}))
     return open_classifier(model, spec, device=parsed, batch_size=batch_size, compose=compose)
 
