@@ -32,7 +32,9 @@ from .methods import MP as MP
 from .methods import MP2 as MP2
 from .methods import RISE as RISE
 from .methods import SP as SP
+from .methods import AblationCAM as AblationCAM
 from .methods import DeconvNet as DeconvNet
+from .methods import EigenCAM as EigenCAM
 from .methods import GradCAM as GradCAM
 from .methods import GradCAMElementwise as GradCAMElementwise
 from .methods import GradCAMPlusPlus as GradCAMPlusPlus
@@ -43,6 +45,7 @@ from .methods import InputXGradient as InputXGradient
 from .methods import IntegratedGradients as IntegratedGradients
 from .methods import LayerCAM as LayerCAM
 from .methods import LinearApprox as LinearApprox
+from .methods import ScoreCAM as ScoreCAM
 from .methods import SmoothGrad as SmoothGrad
 from .methods import XGradCAM as XGradCAM
 from .results import Explanation as Explanation

@@ -123,11 +123,10 @@ def _prepare_inside(methods: Sequence[Method], classifier: Classifier) -> Differ
 def advise_without_gradients() -> str:
     """Return advice on methods that run where there are no gradients."""
     known = {name: build(cls, {}) for name, cls in get_methods().items()}
-    # Before its layers are found, a method does not differentiate by any.
     inner = [
         name
         for name, method in known.items()
-        if isinstance(method, WhiteBox) and not (method.wants.image or method.wants.gradients)
+        if isinstance(method, WhiteBox) and method.wants.avoids_gradients
     ]
     outer = [name for name, method in known.items() if not isinstance(method, WhiteBox)]
     return f"methods that need no gradients: {', '.join((*inner, *outer))}"

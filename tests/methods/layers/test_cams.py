@@ -9,29 +9,16 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import onnxplain
-from onnxplain.core.data import Case, Image
-from onnxplain.engine.run import collect_values, make_jobs
-from onnxplain.engine.settle import settle_method
-from onnxplain.fills.nothing import Nothing
+from onnxplain.core.data import Image
 from onnxplain.graph.surgery import prepend_subtraction
 from onnxplain.methods import GradCAM, GradCAMPlusPlus, HiResCAM, LinearApprox, XGradCAM
 from onnxplain.methods.layers.reduce import enlarge, grad_cam
-from onnxplain.runtime import OnnxClassifier
 from tests.helpers import models
-from tests.helpers.inside import add_softmax, open_model
+from tests.helpers.inside import add_softmax, explain, open_model
 from tests.helpers.specs import photos, spec_of
 
 SIZE = (16, 20)
 node = helper.make_node
-
-
-def explain(classifier: OnnxClassifier, method, images, targets):
-    settled, _ = settle_method(method, classifier)
-    jobs = []
-    for place, (image, target) in enumerate(zip(images, targets, strict=True)):
-        case = Case(f"photo{place}", image, target)
-        jobs += make_jobs(settled, [case], Nothing(), 0)
-    return collect_values(classifier, jobs)
 
 
 def compute_cam(model: ModelProto, image: Image, target: int) -> np.ndarray:
