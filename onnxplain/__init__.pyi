@@ -33,6 +33,7 @@ from .methods import MP2 as MP2
 from .methods import RISE as RISE
 from .methods import SP as SP
 from .methods import AblationCAM as AblationCAM
+from .methods import Combined as Combined
 from .methods import DeconvNet as DeconvNet
 from .methods import EigenCAM as EigenCAM
 from .methods import GradCAM as GradCAM
@@ -40,11 +41,13 @@ from .methods import GradCAMElementwise as GradCAMElementwise
 from .methods import GradCAMPlusPlus as GradCAMPlusPlus
 from .methods import Gradient as Gradient
 from .methods import GuidedBackprop as GuidedBackprop
+from .methods import GuidedGradCAM as GuidedGradCAM
 from .methods import HiResCAM as HiResCAM
 from .methods import InputXGradient as InputXGradient
 from .methods import IntegratedGradients as IntegratedGradients
 from .methods import LayerCAM as LayerCAM
 from .methods import LinearApprox as LinearApprox
+from .methods import NormGrad as NormGrad
 from .methods import ScoreCAM as ScoreCAM
 from .methods import SmoothGrad as SmoothGrad
 from .methods import XGradCAM as XGradCAM

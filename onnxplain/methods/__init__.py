@@ -15,7 +15,10 @@ from onnxplain.methods.layers.cams import (
     LinearApprox,
     XGradCAM,
 )
+from onnxplain.methods.layers.combined import Combined
 from onnxplain.methods.layers.eigen_cam import EigenCAM
+from onnxplain.methods.layers.guided_grad_cam import GuidedGradCAM
+from onnxplain.methods.layers.norm_grad import NormGrad
 from onnxplain.methods.layers.score_cam import ScoreCAM
 from onnxplain.methods.masks.fido import FIDO
 from onnxplain.methods.masks.mp import MP
@@ -32,6 +35,7 @@ __all__ = [
     "RISE",
     "SP",
     "AblationCAM",
+    "Combined",
     "DeconvNet",
     "EigenCAM",
     "GradCAM",
@@ -39,11 +43,13 @@ __all__ = [
     "GradCAMPlusPlus",
     "Gradient",
     "GuidedBackprop",
+    "GuidedGradCAM",
     "HiResCAM",
     "InputXGradient",
     "IntegratedGradients",
     "LayerCAM",
     "LinearApprox",
+    "NormGrad",
     "ScoreCAM",
     "SmoothGrad",
     "XGradCAM",
