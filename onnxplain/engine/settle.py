@@ -97,7 +97,11 @@ def _find_layers(method: Method, classifier: Classifier) -> Method:
         return method
     if not isinstance(classifier, Layered):
         raise ModelError(f"{method.name} {NOT_LAYERED}")
-    return method.at(classifier.find_layers(method.layer))
+    placed = method.at(classifier.find_layers(method.layer))
+    count = placed.evaluations(classifier.size)
+    if count != method.evaluations(classifier.size):  # before a run that may be long
+        log.info("%s: %d evaluations per image, by the layer's channels", method.name, count)
+    return placed
 
 
 def _prepare_inside(methods: Sequence[Method], classifier: Classifier) -> Differentiable | None:

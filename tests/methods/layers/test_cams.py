@@ -63,13 +63,15 @@ def test_maps_of_pooling_and_a_dense_layer_are_one(method) -> None:
         np.testing.assert_allclose(ours.heatmap.min() < 0, is_signed and cam.coarse.min() < 0)
 
 
-def test_linear_approximation_sums_to_the_logit_less_its_bias() -> None:
+@pytest.mark.parametrize("layer", ["first", "stage:1", "p1", "last"])
+def test_linear_approximation_sums_to_the_logit_less_its_bias(layer: str) -> None:
+    """At any layer, as rectifiers and max-pooling without biases are linear along a ray."""
     model = models.convnet(SIZE)
     classifier = open_model(model, spec_of(size=SIZE, classes=5))
     images, targets = photos(3, SIZE), (0, 1, 2)
     (b3,) = (numpy_helper.to_array(t) for t in model.graph.initializer if t.name == "b3")
     z = classifier.scores(images)[range(3), targets] - b3[list(targets)]
-    sums = [m.coarse.sum() for m in explain(classifier, LinearApprox(), images, targets)]
+    sums = [m.coarse.sum() for m in explain(classifier, LinearApprox(layer=layer), images, targets)]
     np.testing.assert_allclose(sums, z, rtol=1e-4, atol=1e-5)
 
 

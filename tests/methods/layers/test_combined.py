@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from onnxplain import methods
+from onnxplain.core.params import build
 from onnxplain.methods import Combined, NormGrad
 from onnxplain.methods.layers.combined import BASES, PUBLISHED, Base
 from onnxplain.registry import METHODS
@@ -75,6 +76,10 @@ def test_weights_have_names_or_numbers(weights, expected: list[float]) -> None:
     assert replace(method) == method
     (result,) = explain(open_convnet(SIZE, 5), method, photos(1, SIZE), [0])
     np.testing.assert_allclose(result.details["weights"], expected)
+
+
+def test_plans_give_weights_as_lists() -> None:
+    assert build(Combined, {"weights": [1, 3]}) == Combined(weights="1,3")
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
