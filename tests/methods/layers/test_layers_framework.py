@@ -228,6 +228,39 @@ def test_norm_grad_sums_to_the_gradient_of_a_layer_that_is_put_there(
     handle.remove()
 
 
+@pytest.mark.parametrize("aggregate", ["sum", "norm", "filter-norm", "max"])
+def test_norm_grad_of_an_own_convolution_is_that_of_pytorchs_windows(
+    opened: Opened, aggregate: str
+) -> None:
+    """What each position adds, from `unfold`; all of it together is the weights' own gradient.
+
+    PyTorch's exporter merges the batch normalisation into the convolution before it, so there the
+    output of both counts, and the weights are others.
+    """
+    merged = isinstance(opened.net, Residual)
+    part = opened.net.late.conv if merged else opened.net.late[0]
+    read: list[Any] = []
+    handle = part.register_forward_hook(lambda module, given, output: read.append(given[0]))
+    _, grads = opened.watch(opened.net.late.norm if merged else part)
+    handle.remove()
+    windows = nn.functional.unfold(read[0], 3, padding=1)[:, :, None]
+    products = windows * torch.tensor(grads).flatten(2)[:, None]  # (N, 9 C, D, h w)
+    vectors = products.flatten(1, 2).detach().numpy().astype(float)
+    expected = {
+        "sum": lambda v: v.sum(axis=1),
+        "norm": lambda v: np.sqrt((v**2).sum(axis=1)),
+        "filter-norm": lambda v: np.sqrt((np.maximum(v, 0) ** 2).sum(axis=1)),
+        "max": lambda v: v.max(axis=1),
+    }[aggregate](vectors)
+    ours = opened.explain(NormGrad(layer="weights:last", phase="proper", aggregate=aggregate))
+    for place, (result, map_) in enumerate(zip(ours, expected, strict=True)):
+        assert measure_gap(result.coarse.ravel(), map_) < 1e-5
+        if aggregate == "sum" and not merged:
+            score = opened.net(opened.rows[place : place + 1])[0, TARGETS[place]]
+            (slopes,) = torch.autograd.grad(score, part.weight)
+            assert abs(map_.sum() - float(slopes.sum())) < 1e-4 * np.abs(map_).sum()
+
+
 @pytest.mark.parametrize("layer", ["early", "late"])
 def test_norm_grad_of_factors_is_the_length_of_captums_products(opened: Opened, layer: str) -> None:
     attr = pytest.importorskip("captum.attr")

@@ -9,14 +9,15 @@ import pytest
 from onnx import helper
 
 import onnxplain
+from onnxplain.core.data import Kernel
 from onnxplain.methods import LinearApprox, NormGrad
-from onnxplain.methods.layers.norm_grad import VIRTUAL, reduce_norm_grad
+from onnxplain.methods.layers.norm_grad import reduce_norm_grad
 from tests.helpers import models
 from tests.helpers.inside import explain, open_convnet, open_model
 from tests.helpers.specs import photos, spec_of
 
 SIZE = (16, 20)
-PHASES = tuple(VIRTUAL)
+PHASES = ("scaling", "bias", "conv1x1", "conv3x3", "conv3x3-depthwise")
 RNG = np.random.default_rng(0)
 A, G = (RNG.normal(size=(2, 5, 4, 4)).astype(np.float32) for _ in range(2))
 
@@ -60,6 +61,75 @@ def test_closed_forms_are_those_of_explicit_vectors(phase: str, aggregate: str, 
     for n, row, column in np.ndindex(2, 4, 4):
         vector = make_vector(phase, values[n].astype(float), G[n].astype(float), row, column)
         np.testing.assert_allclose(maps[n, row, column], AGGREGATES[aggregate](vector), rtol=1e-6)
+
+
+KERNELS = {
+    "plain": Kernel((3, 3), before=(1, 1)),
+    "strided": Kernel((3, 2), strides=(2, 3), before=(1, 0)),
+    "dilated": Kernel((2, 3), dilations=(3, 2), before=(0, 2)),
+    "grouped": Kernel((3, 3), strides=(2, 2), before=(0, 1), groups=2),
+    "depthwise": Kernel((2, 2), groups=6),
+}
+
+
+def collect_products(
+    a: np.ndarray, g: np.ndarray, kernel: Kernel, row: int, column: int
+) -> np.ndarray:
+    """Collect what an output position adds to the gradient of each weight of a convolution."""
+    read_per, written_per = len(a) // kernel.groups, len(g) // kernel.groups
+    products = []
+    for out, inner in product(range(len(g)), range(read_per)):
+        source = out // written_per * read_per + inner
+        for down, across in np.ndindex(kernel.sides):
+            r = row * kernel.strides[0] + down * kernel.dilations[0] - kernel.before[0]
+            c = column * kernel.strides[1] + across * kernel.dilations[1] - kernel.before[1]
+            inside = 0 <= r < a.shape[1] and 0 <= c < a.shape[2]
+            products.append((a[source, r, c] if inside else 0.0) * g[out, row, column])
+    return np.array(products)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("aggregate", AGGREGATES)
+def test_own_convolutions_are_those_of_explicit_products(kernel: str, aggregate: str) -> None:
+    """The last windows may end before the input does, or behind it."""
+    rng, grid = np.random.default_rng(3), (4, 3)
+    a, g = rng.normal(size=(6, 9, 8)), rng.normal(size=(12, *grid))
+    (ours,) = reduce_norm_grad(
+        a[None].astype(np.float32),
+        g[None].astype(np.float32),
+        phase="proper",
+        aggregate=aggregate,
+        kernel=KERNELS[kernel],
+    )
+    for u in np.ndindex(grid):
+        vector = collect_products(a, g, KERNELS[kernel], *u)
+        np.testing.assert_allclose(ours[u], AGGREGATES[aggregate](vector), rtol=1e-5, atol=1e-5)
+
+
+def test_own_convolution_is_named_by_its_place() -> None:
+    classifier = open_convnet(SIZE, 5)
+    method = NormGrad(phase="proper", layer="weights:last")
+    (result,) = explain(classifier, method, photos(1, SIZE), [0])
+    assert [layer["tensor"] for layer in result.details["layers"]] == ["p1", "c2"]
+    assert result.coarse.shape == (8, 10)
+    (same,) = explain(
+        classifier, NormGrad(phase="proper", layer="weights:c2"), photos(1, SIZE), [0]
+    )
+    np.testing.assert_array_equal(same.heatmap, result.heatmap)
+
+
+def test_own_convolution_has_to_be_named() -> None:
+    with pytest.raises(ValueError, match=r"phase=proper looks .* layer=weights:last.* got 'last'"):
+        explain(open_convnet(SIZE, 5), NormGrad(phase="proper"), photos(1, SIZE), [0])
+    with pytest.raises(ValueError, match="'weights:last' are 2: p1, c2; choose one of them"):
+        explain(open_convnet(SIZE, 5), NormGrad(layer="weights:last"), photos(1, SIZE), [0])
+    with pytest.raises(onnxplain.OnnxplainError, match=r"no convolution of inner values .*'r1'"):
+        explain(
+            open_convnet(SIZE, 5),
+            NormGrad(phase="proper", layer="weights:stage:1"),
+            photos(1, SIZE),
+            [0],
+        )
 
 
 def convolve(a: np.ndarray, weights: np.ndarray) -> np.ndarray:
