@@ -41,11 +41,11 @@ ROUNDING = 1e-5  # relative; float32 gradients that are one number differ by les
 
 @dataclass(frozen=True)
 class NormGrad(AtLayer):
-    """Size of what each position adds to the gradient of weights.
+    """Length of each position's share of a gradient.
 
-    The weights belong to a layer put behind the one that is looked at, which changes nothing
-    [1]_. With ``phase=scaling`` and ``aggregate=filter-norm`` it is the paper's selective
-    NormGrad.
+    The gradient is that of the weights of a layer that changes nothing, put behind the one that
+    is looked at [1]_. With ``phase=scaling`` and ``aggregate=filter-norm`` it is the paper's
+    selective NormGrad.
 
     Parameters
     ----------
