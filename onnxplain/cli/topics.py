@@ -12,7 +12,8 @@ import click
 
 from onnxplain import registry
 from onnxplain.cli.parameters import format_notes, make_flag
-from onnxplain.core.flow import NO_FILL, ByGradient, WhiteBox
+from onnxplain.core.data import Layer
+from onnxplain.core.flow import NO_FILL, ByGradient, ByLayer, WhiteBox
 from onnxplain.core.params import Hyperparameter, describe_unknown, list_parameters
 from onnxplain.registry import parse_entry
 
@@ -137,7 +138,8 @@ def _tell_cost(cls: Any) -> str:
     try:
         method: Any = cls()
         if isinstance(method, WhiteBox):
-            return f"evaluations and slopes of the score per image: {_count(method)}"
+            slopes = "" if method.wants.avoids_gradients else " and slopes of the score"
+            return f"evaluations{slopes} per image: {_count(method)}"
         if not isinstance(method, ByGradient):
             return f"evaluations per image: {_count(method)}"
         by_scores, by_slopes = (
@@ -148,8 +150,18 @@ def _tell_cost(cls: Any) -> str:
     return f"evaluations per image: {by_slopes} with gradients, {by_scores} without"
 
 
+def _counts_channels(method: Any) -> bool:
+    """Return whether a method's evaluations depend on the channels of its layer."""
+    if not isinstance(method, ByLayer):
+        return False
+    few, many = (method.at((Layer("", "NCHW", n, (2, 2)),)) for n in (1, 2))
+    return few.evaluations(SIZE) != many.evaluations(SIZE)
+
+
 def _count(method: Any) -> str:
     """Format the number of evaluations, which depends on the image's size for some methods."""
+    if _counts_channels(method):
+        return f"{method.evaluations(SIZE)}, and 1 per channel of the layer"
     most = "at most " if method.adaptive and not isinstance(method, WhiteBox) else ""
     small = tuple(side // 2 for side in SIZE)
     count = method.evaluations(SIZE)

@@ -176,6 +176,26 @@ NO_MEANING = Meaning()
 
 
 @dataclass(frozen=True, slots=True)
+class Kernel:
+    """Which values of its input each position of a convolution reads, in rows and columns.
+
+    Parameters
+    ----------
+    sides, strides, dilations : (rows, columns)
+    before : (rows, columns)
+        Zeros in front of the input.
+    groups : int
+        Number of groups of channels that do not see each other.
+    """
+
+    sides: Size
+    strides: Size = (1, 1)
+    dilations: Size = (1, 1)
+    before: Size = (0, 0)
+    groups: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """A tensor inside a classifier that has values for a grid of positions.
 
@@ -195,6 +215,8 @@ class Layer:
         Whether the scores depend on the image through this tensor alone.
     note : str
         Why it was chosen, where that is not obvious.
+    kernel : Kernel, optional
+        Of the convolution that makes it, if the layer was asked for as one's output.
     """
 
     tensor: str
@@ -204,6 +226,7 @@ class Layer:
     prefix: int = 0
     is_cut: bool = True
     note: str = field(default="", compare=False)
+    kernel: Kernel | None = field(default=None, compare=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:

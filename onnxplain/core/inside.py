@@ -65,6 +65,11 @@ class Tensors:
         return self.image or (self.gradients and bool(self.layers))
 
     @property
+    def avoids_gradients(self) -> bool:
+        """Whether no gradient is wanted, also once its layers are found."""
+        return not (self.image or self.gradients)
+
+    @property
     def is_plain_gradient(self) -> bool:
         """Whether the ordinary gradient by the image is all that is wanted."""
         return self.image and not self.layers and self.rules is None

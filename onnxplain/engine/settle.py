@@ -97,7 +97,11 @@ def _find_layers(method: Method, classifier: Classifier) -> Method:
         return method
     if not isinstance(classifier, Layered):
         raise ModelError(f"{method.name} {NOT_LAYERED}")
-    return method.at(classifier.find_layers(method.layer))
+    placed = method.at(classifier.find_layers(method.layer))
+    count = placed.evaluations(classifier.size)
+    if count != method.evaluations(classifier.size):  # before a run that may be long
+        log.info("%s: %d evaluations per image, by the layer's channels", method.name, count)
+    return placed
 
 
 def _prepare_inside(methods: Sequence[Method], classifier: Classifier) -> Differentiable | None:
@@ -123,11 +127,10 @@ def _prepare_inside(methods: Sequence[Method], classifier: Classifier) -> Differ
 def advise_without_gradients() -> str:
     """Return advice on methods that run where there are no gradients."""
     known = {name: build(cls, {}) for name, cls in get_methods().items()}
-    # Before its layers are found, a method does not differentiate by any.
     inner = [
         name
         for name, method in known.items()
-        if isinstance(method, WhiteBox) and not (method.wants.image or method.wants.gradients)
+        if isinstance(method, WhiteBox) and method.wants.avoids_gradients
     ]
     outer = [name for name, method in known.items() if not isinstance(method, WhiteBox)]
     return f"methods that need no gradients: {', '.join((*inner, *outer))}"

@@ -8,6 +8,7 @@ name           layer
 ``stages``     the layer of every resolution
 ``first``      the output of the first convolution
 a tensor       that tensor, or the first output of the node of that name
+``weights:``   and any of these: the input and the output of the last convolution up to it
 a glob         all tensors with a grid whose names match, such as ``*/Relu_output_0``
 =============  ==================================================================
 
@@ -27,11 +28,13 @@ from typing import final
 
 from onnx import ModelProto, NodeProto
 
-from onnxplain.core.data import Layer, Size
+from onnxplain.core.data import Kernel, Layer, Size
 from onnxplain.core.errors import ModelError
 from onnxplain.gradient.axes import LAST, find_channel_axis
 from onnxplain.gradient.cuts import find_region
+from onnxplain.gradient.node import read_node
 from onnxplain.gradient.receptive import find_widest_tensor
+from onnxplain.gradient.rules.convolution import read_window
 from onnxplain.gradient.tokens import drops_the_grid, find_last_norm
 from onnxplain.graph.shapes import Dims, ShapeMismatch, Shapes
 from onnxplain.graph.surgery import WEIGHT_INPUTS
@@ -40,6 +43,7 @@ JOINING = {"Add", "Concat", "QLinearAdd", "QLinearConcat", "Sum"}
 POOLING = {"AveragePool", "MaxPool", "QLinearAveragePool"}
 ROWS = {"Flatten", "Gemm", "MatMul", "QGemm", "QLinearMatMul", "Reshape", "Squeeze"}
 MOST_PREFIX = 32  # tokens in front of the grid: a class token, a distillation token, registers
+WEIGHTS = "weights:"  # in front of a name: a convolution, by its input and output
 SUFFIX = re.compile(r"@(\d+)x(\d+)$")
 
 
@@ -155,6 +159,8 @@ class LayerFinder:
             return self.stages if name == "stages" else (getattr(self, name),)
         if name.startswith("stage:"):
             return (self._find_stage(name),)
+        if name.startswith(WEIGHTS) and name not in self._dims:
+            return self._find_convolution(name)
         given = SUFFIX.search(name)
         if given and name not in self._dims:
             grid = int(given[1]), int(given[2])
@@ -319,6 +325,27 @@ class LayerFinder:
         if not text.isdecimal() or not 1 <= int(text) <= n:
             raise ModelError(f"the model has the stages 1 to {n}, got {name!r}")
         return self.stages[int(text) - 1]
+
+    def _find_convolution(self, name: str) -> tuple[Layer, Layer]:
+        """Find the input and the output of the last convolution up to a layer."""
+        last = self.find(name.removeprefix(WEIGHTS))[-1]
+        for node in reversed(self.region.nodes[: self.region.places[last.tensor]]):
+            source, output = self.describe(node.input[0]), self.describe(node.output[0])
+            is_inner = node.input[0] != self.region.source
+            if node.op_type == "Conv" and source and output and is_inner:
+                return source, replace(output, kernel=self._read_kernel(node, source, output))
+        raise ModelError(
+            f"there is no convolution of inner values up to {last.tensor!r}, which {name!r} asks "
+            f"for; choose a later one, such as weights:last"
+        )
+
+    def _read_kernel(self, node: NodeProto, source: Layer, output: Layer) -> Kernel:
+        read = read_node(node)
+        held = [int(side or 0) for side in (self._dims[node.input[1]] or ())[2:]]
+        window = read_window(read, held, source.grid, output.grid)
+        parts = (window.kernel, window.strides, window.dilations, window.before)
+        sides, strides, dilations, before = ((int(rows), int(columns)) for rows, columns in parts)
+        return Kernel(sides, strides, dilations, before, int(read.attributes.get("group", 1)))
 
     def _find_tensor(self, name: str, grid: Size | None = None) -> Layer:
         tensor = name

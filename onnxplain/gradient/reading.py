@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
@@ -64,14 +64,15 @@ def add_tensors(
 
 
 def cut_tail(model: ModelProto, tensor: str, outputs: Sequence[str]) -> ModelProto:
-    """Return the part of a model behind an inner tensor of real numbers, as its input.
+    """Return the part of a model behind an inner tensor, which becomes its input as real numbers.
 
     Parameters
     ----------
     model : ModelProto
         Its weights may lie in other files.
     tensor : str
-        What becomes the input. Inputs of the model that only its shapes are made of remain.
+        What becomes the input; if it holds whole numbers of a quantised model, they are made
+        of the real ones. Inputs of the model that only its shapes are made of remain.
     outputs : sequence of str
         Names of the tensors that become the outputs.
     """
@@ -84,6 +85,10 @@ def cut_tail(model: ModelProto, tensor: str, outputs: Sequence[str]) -> ModelPro
             needed |= collect_reads(node)
             nodes.append(node)
     kept = nodes[::-1]
+    scale = _find_scale({name: node for node in graph.node for name in node.output}, tensor)
+    if scale is not None:
+        kept.insert(0, _quantise(kept, tensor, scale))
+        needed.update(scale)
     inputs = [value for value in graph.input if value.name in needed]
     stored = [value for value in graph.initializer if value.name in needed]
     declared = {value.name: value for value in graph.output}
@@ -96,10 +101,22 @@ def cut_tail(model: ModelProto, tensor: str, outputs: Sequence[str]) -> ModelPro
 
 
 def _make_real(writer: GraphWriter, makers: dict[str, NodeProto], tensor: str) -> str:
+    scale = _find_scale(makers, tensor)
+    return tensor if scale is None else writer.op("DequantizeLinear", tensor, *scale)
+
+
+def _quantise(nodes: Sequence[NodeProto], tensor: str, scale: tuple[str, str]) -> NodeProto:
+    """Let nodes read the whole numbers that a tensor's real ones become; return what makes them."""
+    whole = f"inside/{tensor}"
+    for node in nodes:
+        node.input[:] = [whole if name == tensor else name for name in node.input]
+    return helper.make_node("QuantizeLinear", [tensor, *scale], [whole])
+
+
+def _find_scale(makers: Mapping[str, NodeProto], tensor: str) -> tuple[str, str] | None:
+    """Return the scale and zero point of a tensor of whole numbers; None of any other."""
     node = makers.get(tensor)
     while node is not None and node.op_type in PASSING:
         node = makers.get(node.input[0])
     place = None if node is None else SCALE_PLACES.get(node.op_type)
-    if node is None or place is None:
-        return tensor
-    return writer.op("DequantizeLinear", tensor, node.input[place], node.input[place + 1])
+    return None if node is None or place is None else (node.input[place], node.input[place + 1])

@@ -11,6 +11,7 @@ from __future__ import annotations
 from onnxplain.core.data import Mask
 from onnxplain.core.protocols import Masks
 from onnxplain.masks.grids import CellMasks, GridMasks
+from onnxplain.masks.maps import MapMasks
 from onnxplain.masks.patches import PatchMasks, list_corners, place_patches, prepend_empty_mask
 from onnxplain.masks.pixels import ArrayMasks, RankMasks, SegmentMasks, UnionMasks
 
@@ -18,6 +19,7 @@ __all__ = [
     "ArrayMasks",
     "CellMasks",
     "GridMasks",
+    "MapMasks",
     "PatchMasks",
     "RankMasks",
     "SegmentMasks",

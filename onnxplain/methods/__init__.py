@@ -5,6 +5,7 @@ from onnxplain.methods.gradients.gradient import Gradient
 from onnxplain.methods.gradients.guided_backprop import GuidedBackprop
 from onnxplain.methods.gradients.ig import InputXGradient, IntegratedGradients
 from onnxplain.methods.gradients.smoothgrad import SmoothGrad
+from onnxplain.methods.layers.ablation_cam import AblationCAM
 from onnxplain.methods.layers.cams import (
     GradCAM,
     GradCAMElementwise,
@@ -14,6 +15,11 @@ from onnxplain.methods.layers.cams import (
     LinearApprox,
     XGradCAM,
 )
+from onnxplain.methods.layers.combined import Combined
+from onnxplain.methods.layers.eigen_cam import EigenCAM
+from onnxplain.methods.layers.guided_grad_cam import GuidedGradCAM
+from onnxplain.methods.layers.norm_grad import NormGrad
+from onnxplain.methods.layers.score_cam import ScoreCAM
 from onnxplain.methods.masks.fido import FIDO
 from onnxplain.methods.masks.mp import MP
 from onnxplain.methods.masks.mp2.mp2 import MP2
@@ -28,17 +34,23 @@ __all__ = [
     "MP2",
     "RISE",
     "SP",
+    "AblationCAM",
+    "Combined",
     "DeconvNet",
+    "EigenCAM",
     "GradCAM",
     "GradCAMElementwise",
     "GradCAMPlusPlus",
     "Gradient",
     "GuidedBackprop",
+    "GuidedGradCAM",
     "HiResCAM",
     "InputXGradient",
     "IntegratedGradients",
     "LayerCAM",
     "LinearApprox",
+    "NormGrad",
+    "ScoreCAM",
     "SmoothGrad",
     "XGradCAM",
 ]

@@ -100,7 +100,7 @@ def load_tail(
     Raises
     ------
     ModelError
-        If the scores depend on more than this layer, or it holds whole numbers.
+        If the scores depend on more than this layer.
     """
     if not layer.is_cut or layer.prefix or layer.axes.startswith("T"):
         raise ModelError(

@@ -11,7 +11,7 @@ from onnx import helper
 
 from onnxplain.core.errors import ModelError
 from onnxplain.engine.settle import fit_methods, settle_method, settle_methods
-from onnxplain.methods import FIDO, MP, MP2, RISE, SP, GradCAM, Gradient
+from onnxplain.methods import FIDO, MP, MP2, RISE, SP, GradCAM, Gradient, ScoreCAM
 from tests.helpers.inside import add_softmax, open_convnet, open_model
 from tests.helpers.models import convnet
 from tests.helpers.nets import CurvedGradients, Net, curved
@@ -50,6 +50,15 @@ def test_methods_that_avoid_gradients_never_ask_for_them() -> None:
     net = Undifferentiated(curved(WEIGHTS), SIZE)
     method = MP(estimator="spsa")
     assert settle_methods([RISE(), method], net) == ([RISE(), method], None)
+
+
+def test_evaluations_that_depend_on_the_layer_are_said_before_the_run(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO):
+        settle_methods([ScoreCAM(), GradCAM()], open_convnet((16, 16)))
+    (said,) = [record.getMessage() for record in caplog.records if "evaluations" in record.msg]
+    assert said == "score-cam: 9 evaluations per image, by the layer's channels"
 
 
 def test_missing_gradients_are_an_error_that_says_how_each_method_does_without() -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from onnxplain.core.data import Layer
+from onnxplain.core.data import Kernel, Layer
 from onnxplain.core.errors import ModelError
 from onnxplain.gradient.layers import LayerFinder
 from onnxplain.graph.shapes import list_fed_inputs
 from tests.conftest import shared
+from tests.helpers.models import convnet
 from tests.helpers.models import model as make_model
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"  # real graphs, without weights
@@ -212,3 +214,31 @@ def test_values_are_arranged_with_channels_second_and_without_prefix_tokens() ->
     maps = np.arange(2 * 4 * 5 * 3, dtype=np.float32).reshape(2, 4, 5, 3)
     arranged = Layer("t", "NHWC", 3, (4, 5)).arrange(maps)
     np.testing.assert_array_equal(arranged[1, 2], maps[1, :, :, 2])
+
+
+@pytest.mark.parametrize("layer", ["last", "r2", "c2", "stage:2"])
+def test_convolution_up_to_a_layer_is_found_with_its_kernel(layer: str) -> None:
+    finder = LayerFinder(
+        convnet((16, 20)), input="image", output="scores", size=(16, 20), n_classes=5
+    )
+    source, output = finder.find(f"weights:{layer}")
+    assert (source.tensor, source.shape) == ("p1", (4, 8, 10))
+    assert (output.tensor, output.shape) == ("c2", (8, 8, 10))
+    assert output.kernel == Kernel((3, 3), before=(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kernel"),
+    [
+        ({"auto_pad": "SAME_UPPER", "strides": [2, 2]}, Kernel((3, 3), (2, 2), before=(0, 0))),
+        ({"auto_pad": "SAME_LOWER", "strides": [2, 2]}, Kernel((3, 3), (2, 2), before=(1, 1))),
+        ({"auto_pad": "VALID", "dilations": [2, 3]}, Kernel((3, 3), dilations=(2, 3))),
+        ({"pads": [2, 1, 0, 1]}, Kernel((3, 3), before=(2, 1))),
+    ],
+)
+def test_pads_of_a_convolution_are_worked_out(attributes: dict[str, Any], kernel: Kernel) -> None:
+    """An even input at stride 2 with 3 weights needs one pad, which SAME_UPPER puts behind it."""
+    model = convnet((16, 20))
+    model.graph.node[3].CopyFrom(helper.make_node("Conv", ["p1", "w2"], ["c2"], **attributes))
+    finder = LayerFinder(model, input="image", output="scores", size=(16, 20), n_classes=5)
+    assert finder.find("weights:c2")[1].kernel == kernel

@@ -12,6 +12,7 @@ from onnxplain.masks.families import (
     ArrayMasks,
     CellMasks,
     GridMasks,
+    MapMasks,
     PatchMasks,
     RankMasks,
     SegmentMasks,
@@ -41,6 +42,7 @@ def make_families(n: int = 5, size: tuple[int, int] = SIZE, seed: int = 0) -> di
             rng.permutation(pixels).reshape(size),
             np.concatenate([[0, pixels], rng.integers(0, pixels, n - 2)]),
         ),
+        "map": MapMasks(rng.random((n, 3, 4), np.float32), size),
         "array": ArrayMasks(rng.random((n, *size), np.float32)),
     }
 

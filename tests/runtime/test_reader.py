@@ -23,7 +23,13 @@ from onnxplain.runtime.device import Device
 from onnxplain.runtime.reader import load_reader
 from tests.conftest import shared
 from tests.helpers import models
-from tests.helpers.inside import add_softmax, open_convnet, open_model, read_proto
+from tests.helpers.inside import (
+    add_softmax,
+    make_quantised,
+    open_convnet,
+    open_model,
+    read_proto,
+)
 from tests.helpers.specs import photos, spec_of
 
 SIZE = (16, 20)
@@ -103,43 +109,8 @@ def test_walk_ends_at_the_layer_if_no_gradient_of_the_image_is_wanted() -> None:
         read(model, Tensors((R2,), image=True), photos(2, SIZE))
 
 
-def make_quantised() -> ModelProto:
-    """QLinearConv, QLinearAdd-free: uint8 inside, float scores, with a known scale."""
-    rng = np.random.default_rng(3)
-    node = helper.make_node
-    tensors = {
-        "s_in": np.array(1 / 255, np.float32),
-        "zero": np.array(0, np.uint8),
-        "w": rng.integers(-40, 40, (4, 3, 3, 3)).astype(np.int8),
-        "s_w": np.array(0.01, np.float32),
-        "zero_w": np.array(0, np.int8),
-        "s_out": np.array(0.05, np.float32),
-        "zero_out": np.array(100, np.uint8),
-        "dense": rng.normal(size=(4, 3)).astype(np.float32),
-    }
-    nodes = [
-        node("QuantizeLinear", ["image", "s_in", "zero"], ["q"]),
-        node(
-            "QLinearConv",
-            ["q", "s_in", "zero", "w", "s_w", "zero_w", "s_out", "zero_out"],
-            ["inner"],
-        ),
-        node("MaxPool", ["inner"], ["pooled"], kernel_shape=[2, 2], strides=[2, 2]),
-        node("DequantizeLinear", ["pooled", "s_out", "zero_out"], ["real"]),
-        node("GlobalAveragePool", ["real"], ["mean"]),
-        node("Flatten", ["mean"], ["flat"]),
-        node("MatMul", ["flat", "dense"], ["scores"]),
-    ]
-    return models.model(
-        nodes,
-        {"image": (TensorProto.FLOAT, ["N", 3, *SIZE])},
-        {"scores": (TensorProto.FLOAT, ["N", 3])},
-        tensors,
-    )
-
-
 def test_quantised_layers_give_the_real_numbers_that_they_stand_for() -> None:
-    model, images = make_quantised(), photos(3, SIZE)
+    model, images = make_quantised(SIZE), photos(3, SIZE)
     classifier = open_model(model, spec_of(size=SIZE, classes=3))
     (last,) = classifier.find_layers("last")
     assert last.tensor == "real"

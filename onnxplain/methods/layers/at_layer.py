@@ -18,8 +18,14 @@ from onnxplain.methods.layers.reduce import enlarge
 
 log = logging.getLogger(__name__)
 
-UNREAD = "no later layer reads this one's grid, or it has no values; try layer=last"
-M = TypeVar("M", bound="AtLayer")
+UNREAD = (
+    "the map is zero everywhere: no later layer reads this one's grid, or it has no values; "
+    "try layer=last"
+)
+AGAINST = (
+    "the map is empty: nothing in the layer speaks for the class; the signed map is kept beside it"
+)
+M = TypeVar("M", bound="OnLayer")
 LAYER = "the layer: last, first, stage:2, or the name of a tensor or node"
 SCORE = "the score that is explained; raw: the logit in front of the softmax or sigmoid"
 
@@ -27,34 +33,19 @@ MEANING = Meaning("how much the layer's values there speak for the class, withou
 
 
 @dataclass(frozen=True)
-class AtLayer(Parametrised):
-    """The parameters of methods that look at one layer, once, with the gradient of a score.
+class OnLayer(Parametrised):
+    """The parameters of methods that look at one layer.
 
     Parameters
     ----------
     layer : str
         Where it looks (see `onnxplain.gradient.layers`).
-    score : {'raw', 'contrast', 'probability', 'log-odds', 'logit'}
-        The score of the target that is differentiated.
     found : tuple of Layer
         The layers of that name, which the classifier finds.
     """
 
-    adaptive: ClassVar[bool] = True  # the gradients are of one target
-    usual_fill: ClassVar[str] = NO_FILL
-
     layer: Annotated[str, Param(LAYER)] = "last"
-    score: Annotated[ScoreKind, Param(SCORE)] = "raw"
     found: tuple[Layer, ...] = field(default=(), repr=False, kw_only=True)
-
-    @property
-    def wants(self) -> Tensors:
-        """What its queries ask about the inside."""
-        return Tensors(self.found, score=self.score)
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one."""
-        return 1
 
     def at(self: M, layers: tuple[Layer, ...]) -> M:
         """Return the method with its layer found.
@@ -73,13 +64,47 @@ class AtLayer(Parametrised):
         return replace(self, found=layers)
 
 
-def draw_map(method: AtLayer, case: Case, reduce: Reduction, *, relu: bool) -> Flow[Attribution]:
+@dataclass(frozen=True)
+class AtLayer(OnLayer):
+    """The parameters of methods that look at one layer, once, with the gradient of a score.
+
+    Parameters
+    ----------
+    layer : str
+        Where it looks (see `onnxplain.gradient.layers`).
+    score : {'raw', 'contrast', 'probability', 'log-odds', 'logit'}
+        The score of the target that is differentiated.
+    found : tuple of Layer
+        The layers of that name, which the classifier finds.
+    """
+
+    adaptive: ClassVar[bool] = True  # the gradients are of one target
+    usual_fill: ClassVar[str] = NO_FILL
+
+    score: Annotated[ScoreKind, Param(SCORE)] = "raw"
+
+    @property
+    def wants(self) -> Tensors:
+        """What its queries ask about the inside."""
+        return Tensors(self.found, score=self.score)
+
+    def evaluations(self, size: Size) -> int:
+        """Count the evaluations: one."""
+        return 1
+
+
+def count_channels(found: tuple[Layer, ...]) -> int:
+    """Count the channels of the layers that are looked at; 0 before they are found."""
+    return sum(layer.channels for layer in found)
+
+
+def draw_map(wants: Tensors, case: Case, reduce: Reduction, *, relu: bool) -> Flow[Attribution]:
     """Ask for the layer of one image and its gradient, and make a map of them.
 
     Parameters
     ----------
-    method : AtLayer
-        What looks at the layer.
+    wants : Tensors
+        The layer and the score.
     case : Case
         Whose image is explained.
     reduce : callable
@@ -87,9 +112,9 @@ def draw_map(method: AtLayer, case: Case, reduce: Reduction, *, relu: bool) -> F
     relu : bool
         Whether the heatmap shows only what is evidence for the target.
     """
-    reply = yield ImageQuery(case.image[None], wants=method.wants, reduce=reduce)
+    reply = yield ImageQuery(case.image[None], wants=wants, reduce=reduce)
     ((signed,),) = reply.layers
-    return make_attribution(case, signed, describe_inside(method.wants, reply), relu=relu)
+    return make_attribution(case, signed, describe_inside(wants, reply), relu=relu)
 
 
 def describe_inside(wants: Tensors, reply: Reply, *, passes: int = 1) -> dict[str, Any]:
@@ -117,7 +142,12 @@ def describe_inside(wants: Tensors, reply: Reply, *, passes: int = 1) -> dict[st
 
 
 def make_attribution(
-    case: Case, signed: NDArray[np.floating[Any]], details: Mapping[str, Any], *, relu: bool
+    case: Case,
+    signed: NDArray[np.floating[Any]],
+    details: Mapping[str, Any],
+    *,
+    relu: bool,
+    meaning: Meaning = MEANING,
 ) -> Attribution:
     """Enlarge the map of a layer to the image.
 
@@ -131,13 +161,15 @@ def make_attribution(
         The record; it gets ``empty``, whether the heatmap is zero everywhere.
     relu : bool
         Whether the heatmap shows only what is evidence for the target.
+    meaning : Meaning
+        What the numbers are.
     """
     shown = np.maximum(signed, 0) if relu else signed
     record = {**details, "empty": not shown.any()}
-    if not signed.any():
-        log.warning("%s: the map is zero everywhere: %s", case.name, UNREAD)
+    if record["empty"]:
+        log.warning("%s: %s", case.name, AGAINST if signed.any() else UNREAD)
     coarse = signed.astype(np.float32)
-    return Attribution(enlarge(shown, case.size), coarse, details=record, meaning=MEANING)
+    return Attribution(enlarge(shown, case.size), coarse, details=record, meaning=meaning)
 
 
 def _describe_layer(layer: Layer) -> dict[str, Any]:

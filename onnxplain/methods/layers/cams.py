@@ -57,7 +57,7 @@ class GradCAM(AtLayer):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        return (yield from draw_map(self, case, reduce.grad_cam, relu=True))
+        return (yield from draw_map(self.wants, case, reduce.grad_cam, relu=True))
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class HiResCAM(AtLayer):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        return (yield from draw_map(self, case, reduce.hires_cam, relu=True))
+        return (yield from draw_map(self.wants, case, reduce.hires_cam, relu=True))
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class LinearApprox(AtLayer):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        return (yield from draw_map(self, case, reduce.hires_cam, relu=False))
+        return (yield from draw_map(self.wants, case, reduce.hires_cam, relu=False))
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class XGradCAM(AtLayer):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        return (yield from draw_map(self, case, reduce.xgrad_cam, relu=True))
+        return (yield from draw_map(self.wants, case, reduce.xgrad_cam, relu=True))
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class LayerCAM(AtLayer):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        return (yield from draw_map(self, case, reduce.layer_cam, relu=True))
+        return (yield from draw_map(self.wants, case, reduce.layer_cam, relu=True))
 
 
 @dataclass(frozen=True)
@@ -220,4 +220,4 @@ class GradCAMElementwise(AtLayer):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        return (yield from draw_map(self, case, reduce.grad_cam_elementwise, relu=False))
+        return (yield from draw_map(self.wants, case, reduce.grad_cam_elementwise, relu=False))

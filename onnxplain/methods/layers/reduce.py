@@ -70,6 +70,20 @@ def grad_cam_elementwise(values: Array, grads: Array | None) -> Maps:
     return _narrow(np.maximum(a * g, 0).sum(axis=1))
 
 
+def eigen_cam(values: Array, grads: Array | None = None) -> Maps:
+    """Project the values at each position, less their mean, on their first principal direction.
+
+    The value of largest magnitude is positive. A layer that is the same everywhere gives zeros.
+    """
+    rows = values.reshape(*values.shape[:2], -1).transpose(0, 2, 1).astype(np.float64)
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    left, singular, _ = np.linalg.svd(rows, full_matrices=False)
+    projected = left[:, :, 0] * singular[:, :1]
+    flips = projected.max(axis=1) < -projected.min(axis=1)
+    turned = np.where(flips[:, None], -projected, projected)
+    return _narrow(turned.reshape(len(values), *values.shape[2:]))
+
+
 def stabilise(divisor: Wide, eps: float) -> Wide:
     """Move a divisor away from 0 by `eps`, without changing its sign; 0 counts as positive."""
     return divisor + np.where(divisor < 0, -eps, eps)

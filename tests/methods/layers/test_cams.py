@@ -9,29 +9,16 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import onnxplain
-from onnxplain.core.data import Case, Image
-from onnxplain.engine.run import collect_values, make_jobs
-from onnxplain.engine.settle import settle_method
-from onnxplain.fills.nothing import Nothing
+from onnxplain.core.data import Image
 from onnxplain.graph.surgery import prepend_subtraction
 from onnxplain.methods import GradCAM, GradCAMPlusPlus, HiResCAM, LinearApprox, XGradCAM
 from onnxplain.methods.layers.reduce import enlarge, grad_cam
-from onnxplain.runtime import OnnxClassifier
 from tests.helpers import models
-from tests.helpers.inside import add_softmax, open_model
+from tests.helpers.inside import add_softmax, explain, open_model
 from tests.helpers.specs import photos, spec_of
 
 SIZE = (16, 20)
 node = helper.make_node
-
-
-def explain(classifier: OnnxClassifier, method, images, targets):
-    settled, _ = settle_method(method, classifier)
-    jobs = []
-    for place, (image, target) in enumerate(zip(images, targets, strict=True)):
-        case = Case(f"photo{place}", image, target)
-        jobs += make_jobs(settled, [case], Nothing(), 0)
-    return collect_values(classifier, jobs)
 
 
 def compute_cam(model: ModelProto, image: Image, target: int) -> np.ndarray:
@@ -76,13 +63,15 @@ def test_maps_of_pooling_and_a_dense_layer_are_one(method) -> None:
         np.testing.assert_allclose(ours.heatmap.min() < 0, is_signed and cam.coarse.min() < 0)
 
 
-def test_linear_approximation_sums_to_the_logit_less_its_bias() -> None:
+@pytest.mark.parametrize("layer", ["first", "stage:1", "p1", "last"])
+def test_linear_approximation_sums_to_the_logit_less_its_bias(layer: str) -> None:
+    """At any layer, as rectifiers and max-pooling without biases are linear along a ray."""
     model = models.convnet(SIZE)
     classifier = open_model(model, spec_of(size=SIZE, classes=5))
     images, targets = photos(3, SIZE), (0, 1, 2)
     (b3,) = (numpy_helper.to_array(t) for t in model.graph.initializer if t.name == "b3")
     z = classifier.scores(images)[range(3), targets] - b3[list(targets)]
-    sums = [m.coarse.sum() for m in explain(classifier, LinearApprox(), images, targets)]
+    sums = [m.coarse.sum() for m in explain(classifier, LinearApprox(layer=layer), images, targets)]
     np.testing.assert_allclose(sums, z, rtol=1e-4, atol=1e-5)
 
 
