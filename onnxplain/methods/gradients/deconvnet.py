@@ -15,9 +15,10 @@ import numpy as np
 
 from onnxplain.core.data import Attribution, Case, ScoreKind, Size
 from onnxplain.core.flow import NO_FILL, Flow
+from onnxplain.core.formulas import ClosedForm
 from onnxplain.core.inside import Tensors
 from onnxplain.core.params import Param, Parametrised
-from onnxplain.methods.gradients.channels import CHANNELS, Channels
+from onnxplain.methods.gradients.channels import CHANNELS, JOINS, Channels
 from onnxplain.methods.gradients.rectified import EXTENDED, draw_signal, make_wants
 from onnxplain.methods.layers.at_layer import SCORE
 
@@ -56,6 +57,11 @@ class DeconvNet(Parametrised):
     def wants(self) -> Tensors:
         """What its query asks about the inside."""
         return make_wants("deconvnet", self.score, extended=self.extended)
+
+    @property
+    def closed_form(self) -> ClosedForm:
+        """How its map is made."""
+        return ClosedForm(JOINS[self.channels])
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one."""

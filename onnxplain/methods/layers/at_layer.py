@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Attribution, Case, Layer, Meaning, ScoreKind
-from onnxplain.core.flow import Flow, ImageQuery, Reply
+from onnxplain.core.flow import Closed, Flow, ImageQuery, Reply
 from onnxplain.core.inside import Reduction, Tensors
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.methods.layers.reduce import enlarge
@@ -83,6 +83,13 @@ def draw_map(method: AtLayer, case: Case, reduce: Reduction, *, relu: bool) -> F
     reply = yield ImageQuery(case.image[None], wants=method.wants, reduce=reduce)
     ((signed,),) = reply.layers
     return make_attribution(case, signed, describe_inside(method.wants, reply), relu=relu)
+
+
+def draw_closed_form(method: Closed, case: Case) -> Flow[Attribution]:
+    """Make the map of a method that looks at one layer once, as its closed form says."""
+    assert isinstance(method, AtLayer)
+    form = method.closed_form
+    return (yield from draw_map(method, case, form.formula, relu=form.relu))
 
 
 def describe_inside(wants: Tensors, reply: Reply, *, passes: int = 1) -> dict[str, Any]:

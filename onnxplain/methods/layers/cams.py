@@ -28,11 +28,12 @@ import numpy as np
 
 from onnxplain.core.data import Attribution, Case, Size
 from onnxplain.core.flow import NO_FILL, Flow, ImageQuery
+from onnxplain.core.formulas import ClosedForm
 from onnxplain.methods.layers import reduce
 from onnxplain.methods.layers.at_layer import (
     AtLayer,
     describe_inside,
-    draw_map,
+    draw_closed_form,
     make_attribution,
 )
 
@@ -56,6 +57,7 @@ class GradCAM(AtLayer):
     name: ClassVar[str] = "grad-cam"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = NO_FILL
+    closed_form: ClassVar[ClosedForm] = ClosedForm(reduce.grad_cam, relu=True)
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one."""
@@ -63,7 +65,7 @@ class GradCAM(AtLayer):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        return (yield from draw_map(self, case, reduce.grad_cam, relu=True))
+        return (yield from draw_closed_form(self, case))
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class HiResCAM(AtLayer):
     name: ClassVar[str] = "hires-cam"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = NO_FILL
+    closed_form: ClassVar[ClosedForm] = ClosedForm(reduce.hires_cam, relu=True)
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one."""
@@ -97,7 +100,7 @@ class HiResCAM(AtLayer):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        return (yield from draw_map(self, case, reduce.hires_cam, relu=True))
+        return (yield from draw_closed_form(self, case))
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ class LinearApprox(AtLayer):
     name: ClassVar[str] = "linear-approx"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = NO_FILL
+    closed_form: ClassVar[ClosedForm] = ClosedForm(reduce.hires_cam)
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one."""
@@ -126,7 +130,7 @@ class LinearApprox(AtLayer):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        return (yield from draw_map(self, case, reduce.hires_cam, relu=False))
+        return (yield from draw_closed_form(self, case))
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ class GradCAMPlusPlus(AtLayer):
     name: ClassVar[str] = "grad-cam++"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = NO_FILL
+    closed_form: ClassVar[ClosedForm] = ClosedForm(reduce.weigh_by_positive, relu=True)
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one."""
@@ -193,6 +198,7 @@ class XGradCAM(AtLayer):
     name: ClassVar[str] = "xgrad-cam"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = NO_FILL
+    closed_form: ClassVar[ClosedForm] = ClosedForm(reduce.xgrad_cam, relu=True)
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one."""
@@ -200,7 +206,7 @@ class XGradCAM(AtLayer):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        return (yield from draw_map(self, case, reduce.xgrad_cam, relu=True))
+        return (yield from draw_closed_form(self, case))
 
 
 @dataclass(frozen=True)
@@ -222,6 +228,7 @@ class LayerCAM(AtLayer):
     name: ClassVar[str] = "layer-cam"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = NO_FILL
+    closed_form: ClassVar[ClosedForm] = ClosedForm(reduce.layer_cam, relu=True)
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one."""
@@ -229,7 +236,7 @@ class LayerCAM(AtLayer):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        return (yield from draw_map(self, case, reduce.layer_cam, relu=True))
+        return (yield from draw_closed_form(self, case))
 
 
 @dataclass(frozen=True)
@@ -255,6 +262,7 @@ class GradCAMElementwise(AtLayer):
     name: ClassVar[str] = "grad-cam-elementwise"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = NO_FILL
+    closed_form: ClassVar[ClosedForm] = ClosedForm(reduce.grad_cam_elementwise)
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one."""
@@ -262,4 +270,4 @@ class GradCAMElementwise(AtLayer):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        return (yield from draw_map(self, case, reduce.grad_cam_elementwise, relu=False))
+        return (yield from draw_closed_form(self, case))
