@@ -115,7 +115,7 @@ def build_explainer(gradient: bytes, sight: Sight, facts: str = "") -> bytes:
         shown = _enlarge(ops, shown, sight.layer.grid, sight.size)
     heatmap = ops.shape("Squeeze", shown, [1])
     _set_outputs(model, sight, heatmap, dtype)
-    lower_opset(model, OPSET)
+    lower_opset(model, OPSET, dtype)
     model.metadata_props.add(key=EXPLAINER, value=facts)
     content: bytes = model.SerializeToString()
     return content
