@@ -20,6 +20,7 @@ from .fills import SegmentMean as SegmentMean
 from .fills import Telea as Telea
 from .fills import UniformNoise as UniformNoise
 from .fills import White as White
+from .loading import export_explainer as export_explainer
 from .loading import gradient_graph as gradient_graph
 from .loading import load as load
 from .loading import load_features as load_features

@@ -68,6 +68,7 @@ def test_public_names_are_complete():
             "from_callable",
             "from_keras",
             "from_torch",
+            "export_explainer",
             "gradient_graph",
             "load",
             "load_distance",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Attribution, Case, Images, Layer, ScoreKind, Size, make_rng
+from onnxplain.core.formulas import ClosedForm
 from onnxplain.core.inside import Reduction, Tensors
 from onnxplain.core.protocols import Fill, Masks
 
@@ -216,6 +217,16 @@ class WhiteBox(Protocol):
     @property
     def wants(self) -> Tensors:
         """What its queries ask about the inside, so that it is known before the first one."""
+        ...
+
+
+@runtime_checkable
+class Closed(Protocol):
+    """A white-box method whose map is a formula, so that it can be written as a graph."""
+
+    @property
+    def closed_form(self) -> ClosedForm:
+        """How its map is made of one look."""
         ...
 
 

@@ -78,3 +78,7 @@ class Colour(Parametrised):
 def make_plain_picture(image: Image, colour: object) -> Image:
     """Make a picture of one colour, of the image's shape (H, W, 3)."""
     return np.broadcast_to(np.asarray(colour, np.float32), image.shape).copy()
+
+
+# The fills of this file: they look at no image.
+PLAIN = (Black, Colour, DatasetMean, White)

@@ -3,7 +3,8 @@
 from onnxplain.methods.gradients.deconvnet import DeconvNet
 from onnxplain.methods.gradients.gradient import Gradient
 from onnxplain.methods.gradients.guided_backprop import GuidedBackprop
-from onnxplain.methods.gradients.ig import InputXGradient, IntegratedGradients
+from onnxplain.methods.gradients.ig import IntegratedGradients
+from onnxplain.methods.gradients.input_x_gradient import InputXGradient
 from onnxplain.methods.gradients.smoothgrad import SmoothGrad
 from onnxplain.methods.layers.ablation_cam import AblationCAM
 from onnxplain.methods.layers.cams import (

@@ -37,6 +37,8 @@ LONG = "n" * 300
         ("merge", LONG, "rows.jsonl"),
         ("export-gradient", LONG, "-o", "gradient.onnx"),
         ("export-gradient", "tiny.onnx", "-o", LONG),
+        ("export-explainer", LONG, "--method", "gradient", "-o", "explainer.onnx"),
+        ("export-explainer", "tiny.onnx", "--method", "gradient", "-o", LONG),
         ("compare", LONG, LONG),
     ],
 )

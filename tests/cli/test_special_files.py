@@ -50,6 +50,8 @@ def pipe(folder: Path) -> str:
         ("inspect", "tiny.onnx", "--write-spec", "pipe", "--force"),
         ("export-gradient", "pipe", "-o", "gradient.onnx"),
         ("export-gradient", "tiny.onnx", "-o", "pipe"),
+        ("export-explainer", "pipe", "--method", "gradient", "-o", "explainer.onnx"),
+        ("export-explainer", "tiny.onnx", "--method", "gradient", "-o", "pipe"),
         ("compare", "pipe", "pipe"),
         ("merge", "all.jsonl", "pipe"),
         ("merge", "pipe", "rows.jsonl"),

@@ -107,6 +107,9 @@ def _draw_words(rng: Rng, photo: str, model: str) -> list[str]:
         ]
     elif name in ("inspect", "export-gradient"):
         words += [model, *(["-o", "gradient.onnx"] if name == "export-gradient" else [])]
+    elif name == "export-explainer":
+        words += [model, "--method", pick(rng, ("gradient", "grad-cam", "rise"))]
+        words += ["-o", "explainer.onnx"]
     else:
         words += [pick(rng, (photo, model, "labels.csv", ".", "nowhere", "\x1b]0;x\x07"))] * 2
     options = [one for one in list_options(name) if isinstance(one, click.Option)]

@@ -15,9 +15,10 @@ import numpy as np
 
 from onnxplain.core.data import Attribution, Case, Meaning, ScoreKind, Size
 from onnxplain.core.flow import NO_FILL, Flow, ImageQuery
+from onnxplain.core.formulas import ClosedForm
 from onnxplain.core.inside import Tensors
 from onnxplain.core.params import Param, Parametrised
-from onnxplain.methods.gradients.channels import CHANNELS, Channels, join_channels
+from onnxplain.methods.gradients.channels import CHANNELS, JOINS, Channels, join_channels
 from onnxplain.methods.layers.at_layer import SCORE, describe_inside
 
 MEANING = Meaning("change of the score with the pixel, which goes from 0 to 1")
@@ -51,6 +52,11 @@ class Gradient(Parametrised):
     def wants(self) -> Tensors:
         """What its query asks about the inside."""
         return Tensors(image=True, score=self.score)
+
+    @property
+    def closed_form(self) -> ClosedForm:
+        """How its map is made."""
+        return ClosedForm(JOINS[self.channels])
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one."""

@@ -1,11 +1,9 @@
-"""Integrated gradients (Sundararajan, Taly & Yan, ICML 2017), and input times gradient.
+"""Integrated gradients (Sundararajan, Taly & Yan, ICML 2017).
 
 References
 ----------
 .. [1] Sundararajan, Taly & Yan, Axiomatic attribution for deep networks, ICML 2017, eq. 1 and
    sec. 5, :arXiv:`1703.01365`
-.. [2] Shrikumar, Greenside, Shcherbina & Kundaje, Not just a black box: Learning important
-   features through propagating activation differences, 2016, :arXiv:`1605.01713`
 """
 
 from __future__ import annotations
@@ -16,14 +14,17 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Attribution, Case, Image, Meaning, ScoreKind, Size
-from onnxplain.core.flow import FillQuery, Flow, ImageQuery
+from onnxplain.core.data import Attribution, Case, Meaning, ScoreKind, Size
+from onnxplain.core.flow import Flow, ImageQuery
+from onnxplain.core.formulas import ClosedForm
 from onnxplain.core.inside import Tensors
 from onnxplain.core.params import Param, Parametrised
-from onnxplain.masks.families import ArrayMasks
+from onnxplain.methods.gradients.baseline import ask_baseline, multiply
+from onnxplain.methods.gradients.channels import draw_pixels
 from onnxplain.methods.layers.at_layer import SCORE, describe_inside
 
 MOST_POINTS = 256
+VARIES = "with a tolerance, the number of points depends on the image; choose tolerance=0"
 MEANING = Meaning("part of the score that the pixel adds, compared with the fill")
 
 
@@ -65,6 +66,12 @@ class IntegratedGradients(Parametrised):
         """What its query asks about the inside."""
         return Tensors(image=True, score=self.score)
 
+    @property
+    def closed_form(self) -> ClosedForm:
+        """How its map is made, if the number of points does not depend on the image."""
+        path = tuple(zip(*(row.tolist() for row in _place_points(self.n_points)), strict=True))
+        return ClosedForm(multiply, path=path, refusal=VARIES if self.tolerance else "")
+
     def evaluations(self, size: Size) -> int:
         """Count the evaluations, at most: those of all numbers of points, and the two ends."""
         counts = self._list_counts() if self.tolerance else [self.n_points]
@@ -83,8 +90,8 @@ class IntegratedGradients(Parametrised):
             reply = yield ImageQuery(path.astype(np.float32), wants=self.wants)
             assert reply.grads is not None
             mean = np.tensordot(weights, reply.grads.astype(np.float64), axes=1)
-            heatmap = (delta * mean).sum(axis=2)
-            total = float(heatmap.sum())
+            heatmap = draw_pixels(multiply, delta, mean)
+            total = float(heatmap.sum(dtype=np.float64))
             gap = abs(total - change) / max(abs(total), abs(change), 1e-6)
             passes += n
             if gap <= self.tolerance:
@@ -95,65 +102,13 @@ class IntegratedGradients(Parametrised):
             "gap": gap,
             "change": change,
         }
-        return Attribution(heatmap.astype(np.float32), details=details, meaning=MEANING)
+        return Attribution(heatmap, details=details, meaning=MEANING)
 
     def _list_counts(self) -> list[int]:
         counts = [self.n_points]
         while counts[-1] * 2 <= MOST_POINTS:
             counts.append(counts[-1] * 2)
         return counts
-
-
-@dataclass(frozen=True)
-class InputXGradient(Parametrised):
-    """Difference from the fill times the gradient.
-
-    It is summed over colours [2]_.
-
-    Parameters
-    ----------
-    score : {'raw', 'contrast', 'probability', 'log-odds', 'logit'}
-        The score of the target that is differentiated.
-
-    Notes
-    -----
-    The literature multiplies by the normalised input, whose 0 is the mean of the dataset: with
-    the usual fill the map is the same for models that are fed with pixels less that mean.
-    """
-
-    name: ClassVar[str] = "input-x-gradient"
-    adaptive: ClassVar[bool] = True
-    usual_fill: ClassVar[str] = "dataset-mean"
-
-    score: Annotated[ScoreKind, Param(SCORE)] = "raw"
-
-    @property
-    def wants(self) -> Tensors:
-        """What its query asks about the inside."""
-        return Tensors(image=True, score=self.score)
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one."""
-        return 1
-
-    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case without random draws."""
-        baseline = yield from ask_baseline(case)
-        reply = yield ImageQuery(case.image[None], wants=self.wants)
-        assert reply.grads is not None
-        heatmap = ((case.image - baseline) * reply.grads[0]).sum(axis=2)
-        details = describe_inside(self.wants, reply)
-        meaning = Meaning("change of the score along the line to the fill, to first order")
-        return Attribution(heatmap.astype(np.float32), details=details, meaning=meaning)
-
-
-def ask_baseline(case: Case) -> Flow[Image]:
-    """Ask for the fill of the whole image."""
-    everything = ArrayMasks(np.ones((1, *case.size), np.float32))
-    reply = yield FillQuery(everything)
-    assert reply.images is not None
-    baseline: Image = reply.images[0]
-    return baseline
 
 
 def _place_points(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -9,9 +9,10 @@ import numpy as np
 
 from onnxplain.core.data import Attribution, Case, Meaning, ScoreKind, Size
 from onnxplain.core.flow import NO_FILL, Flow, ImageQuery
+from onnxplain.core.formulas import ClosedForm
 from onnxplain.core.inside import RuleTable, Tensors
 from onnxplain.core.params import Param, Parametrised
-from onnxplain.methods.gradients.channels import CHANNELS, Channels, join_channels
+from onnxplain.methods.gradients.channels import CHANNELS, JOINS, Channels, join_channels
 from onnxplain.methods.layers.at_layer import SCORE, describe_inside
 
 EXTENDED = "apply the rule to activations besides rectifiers; else such a model is an error"
@@ -44,6 +45,11 @@ class Rectified(Parametrised):
     def wants(self) -> Tensors:
         """What its query asks about the inside."""
         return make_wants(self.table, self.score, extended=self.extended)
+
+    @property
+    def closed_form(self) -> ClosedForm:
+        """How its map is made."""
+        return ClosedForm(JOINS[self.channels])
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one."""

@@ -28,6 +28,7 @@ import numpy as np
 
 from onnxplain.core.data import Attribution, Case
 from onnxplain.core.flow import Flow, ImageQuery
+from onnxplain.core.formulas import ClosedForm
 from onnxplain.methods.layers import reduce
 from onnxplain.methods.layers.at_layer import (
     AtLayer,
@@ -38,7 +39,29 @@ from onnxplain.methods.layers.at_layer import (
 
 
 @dataclass(frozen=True)
-class GradCAM(AtLayer):
+class ClassActivationMap(AtLayer):
+    """The flow that these methods share: a formula of the values and gradients of one layer.
+
+    Parameters
+    ----------
+    layer : str
+        Where it looks (see `onnxplain.gradient.layers`).
+    score : {'raw', 'contrast', 'probability', 'log-odds', 'logit'}
+        The score of the target that is differentiated.
+    found : tuple of Layer
+        The layer of that name, which the classifier finds.
+    """
+
+    closed_form: ClassVar[ClosedForm]
+
+    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
+        """Explain one case."""
+        form = self.closed_form
+        return (yield from draw_map(self.wants, case, form.formula, relu=form.relu))
+
+
+@dataclass(frozen=True)
+class GradCAM(ClassActivationMap):
     """Channels weighed by their mean gradient.
 
     The map is ``relu(sum_c mean_u(G_c) A_c)`` [1]_.
@@ -54,14 +77,11 @@ class GradCAM(AtLayer):
     """
 
     name: ClassVar[str] = "grad-cam"
-
-    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case."""
-        return (yield from draw_map(self.wants, case, reduce.grad_cam, relu=True))
+    closed_form: ClassVar[ClosedForm] = ClosedForm(reduce.grad_cam, relu=True)
 
 
 @dataclass(frozen=True)
-class HiResCAM(AtLayer):
+class HiResCAM(ClassActivationMap):
     """Positive sums of values times their own gradients.
 
     The map is ``relu(sum_c G_c A_c)`` [2]_.
@@ -82,14 +102,11 @@ class HiResCAM(AtLayer):
     """
 
     name: ClassVar[str] = "hires-cam"
-
-    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case."""
-        return (yield from draw_map(self.wants, case, reduce.hires_cam, relu=True))
+    closed_form: ClassVar[ClosedForm] = ClosedForm(reduce.hires_cam, relu=True)
 
 
 @dataclass(frozen=True)
-class LinearApprox(AtLayer):
+class LinearApprox(ClassActivationMap):
     """Sums of values times their own gradients.
 
     The map is ``sum_c G_c A_c`` [3]_.
@@ -105,14 +122,11 @@ class LinearApprox(AtLayer):
     """
 
     name: ClassVar[str] = "linear-approx"
-
-    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case."""
-        return (yield from draw_map(self.wants, case, reduce.hires_cam, relu=False))
+    closed_form: ClassVar[ClosedForm] = ClosedForm(reduce.hires_cam)
 
 
 @dataclass(frozen=True)
-class GradCAMPlusPlus(AtLayer):
+class GradCAMPlusPlus(ClassActivationMap):
     """Channels weighed by their positive gradients.
 
     Gradients count more where few positions have them [4]_.
@@ -134,6 +148,7 @@ class GradCAMPlusPlus(AtLayer):
     """
 
     name: ClassVar[str] = "grad-cam++"
+    closed_form: ClassVar[ClosedForm] = ClosedForm(reduce.weigh_by_positive, relu=True)
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
@@ -146,7 +161,7 @@ class GradCAMPlusPlus(AtLayer):
 
 
 @dataclass(frozen=True)
-class XGradCAM(AtLayer):
+class XGradCAM(ClassActivationMap):
     """Channels weighed by the gradients at their values.
 
     The weight is the sum of values times gradients over that of the values [5]_.
@@ -167,14 +182,11 @@ class XGradCAM(AtLayer):
     """
 
     name: ClassVar[str] = "xgrad-cam"
-
-    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case."""
-        return (yield from draw_map(self.wants, case, reduce.xgrad_cam, relu=True))
+    closed_form: ClassVar[ClosedForm] = ClosedForm(reduce.xgrad_cam, relu=True)
 
 
 @dataclass(frozen=True)
-class LayerCAM(AtLayer):
+class LayerCAM(ClassActivationMap):
     """Values times their own positive gradients.
 
     The map is ``relu(sum_c G_c+ A_c)`` [6]_.
@@ -190,14 +202,11 @@ class LayerCAM(AtLayer):
     """
 
     name: ClassVar[str] = "layer-cam"
-
-    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case."""
-        return (yield from draw_map(self.wants, case, reduce.layer_cam, relu=True))
+    closed_form: ClassVar[ClosedForm] = ClosedForm(reduce.layer_cam, relu=True)
 
 
 @dataclass(frozen=True)
-class GradCAMElementwise(AtLayer):
+class GradCAMElementwise(ClassActivationMap):
     """Positive products of values and gradients.
 
     The map is ``sum_c (G_c A_c)+``.
@@ -217,7 +226,4 @@ class GradCAMElementwise(AtLayer):
     """
 
     name: ClassVar[str] = "grad-cam-elementwise"
-
-    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case."""
-        return (yield from draw_map(self.wants, case, reduce.grad_cam_elementwise, relu=False))
+    closed_form: ClassVar[ClosedForm] = ClosedForm(reduce.grad_cam_elementwise)

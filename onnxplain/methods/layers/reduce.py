@@ -1,6 +1,7 @@
 """What maps are made of: values A and gradients G of a layer, (N, C, h, w), to maps (N, h, w).
 
-The maps are signed. The engine calls these functions on each batch as soon as it has run.
+The maps are signed. The engine calls these functions on each batch as soon as it has run. Those
+that are a `Formula` are written into exported explainers, too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Heatmap, Size
+from onnxplain.core.formulas import ARRAYS, CHANNELS, PLACES, Formula, Ops, Values
 from onnxplain.core.inside import Array
 from onnxplain.image import resize
 
@@ -20,22 +22,30 @@ Wide: TypeAlias = NDArray[np.float64]
 PLUS_EPS, XGRAD_EPS = 1e-6, 1e-7  # of the published programs
 
 
-def grad_cam(values: Array, grads: Array | None) -> Maps:
+@Formula
+def grad_cam(ops: Ops, a: Values, g: Values) -> Values:
     """Weigh channels by their mean gradient: ``sum_c mean_u(G_c) A_c``."""
-    a, g = _widen(values, grads)
-    return _weigh(g.mean(axis=(2, 3)), a)
+    return ops.sum(ops.mean(g, PLACES) * a, CHANNELS)
 
 
-def hires_cam(values: Array, grads: Array | None) -> Maps:
+@Formula
+def hires_cam(ops: Ops, a: Values, g: Values) -> Values:
     """Multiply each value by its own gradient: ``sum_c G_c A_c``."""
-    a, g = _widen(values, grads)
-    return _narrow((a * g).sum(axis=1))
+    return ops.sum(a * g, CHANNELS)
+
+
+@Formula
+def weigh_by_positive(ops: Ops, a: Values, g: Values) -> Values:
+    """Weigh channels by ``sum_u alpha G+``, where alpha is a quotient of powers of G.
+
+    ``alpha = G^2 / (2 G^2 + sum_u(A) G^3)``.
+    """
+    alpha = g * g / stabilise(_divide_plus_plus_by(ops, a, g), PLUS_EPS, ops)
+    return ops.sum(ops.sum(alpha * ops.relu(g), PLACES) * a, CHANNELS)
 
 
 def grad_cam_plus_plus(values: Array, grads: Array | None) -> NDArray[np.float32]:
-    """Weigh channels by ``sum_u alpha G``, where alpha is a quotient of powers of G.
-
-    ``alpha = G^2 / (2 G^2 + sum_u(A) G^3)`` where G is positive, else 0.
+    """Return the map of `weigh_by_positive`, and where its weights are not defined.
 
     Returns
     -------
@@ -43,31 +53,28 @@ def grad_cam_plus_plus(values: Array, grads: Array | None) -> NDArray[np.float32
         The map, and the number of channels at each position whose denominator is not positive.
     """
     a, g = _widen(values, grads)
-    square = g**2
-    below = 2 * square + a.sum(axis=(2, 3), keepdims=True) * square * g
-    alpha = np.where(g > 0, square / stabilise(below, PLUS_EPS), 0.0)
-    weights = (alpha * np.maximum(g, 0)).sum(axis=(2, 3))
+    below = _divide_plus_plus_by(ARRAYS, a, g)
     crossed = ((g > 0) & (below <= 0)).sum(axis=1)
-    return np.stack([_weigh(weights, a), crossed.astype(np.float32)], axis=1)
+    return np.stack([weigh_by_positive(values, grads), _narrow(crossed)], axis=1)
 
 
-def xgrad_cam(values: Array, grads: Array | None) -> Maps:
+@Formula
+def xgrad_cam(ops: Ops, a: Values, g: Values) -> Values:
     """Weigh channels by their gradient where they are active: ``sum_u(G A) / sum_u(A)``."""
-    a, g = _widen(values, grads)
-    total = stabilise(a.sum(axis=(2, 3)), XGRAD_EPS)
-    return _weigh((g * a).sum(axis=(2, 3)) / total, a)
+    total = stabilise(ops.sum(a, PLACES), XGRAD_EPS, ops)
+    return ops.sum(ops.sum(g * a, PLACES) / total * a, CHANNELS)
 
 
-def layer_cam(values: Array, grads: Array | None) -> Maps:
+@Formula
+def layer_cam(ops: Ops, a: Values, g: Values) -> Values:
     """Multiply each value by its own gradient where that is positive: ``sum_c G_c+ A_c``."""
-    a, g = _widen(values, grads)
-    return _narrow((np.maximum(g, 0) * a).sum(axis=1))
+    return ops.sum(ops.relu(g) * a, CHANNELS)
 
 
-def grad_cam_elementwise(values: Array, grads: Array | None) -> Maps:
+@Formula
+def grad_cam_elementwise(ops: Ops, a: Values, g: Values) -> Values:
     """Sum the positive products of values and gradients: ``sum_c (G_c A_c)+``."""
-    a, g = _widen(values, grads)
-    return _narrow(np.maximum(a * g, 0).sum(axis=1))
+    return ops.sum(ops.relu(a * g), CHANNELS)
 
 
 def eigen_cam(values: Array, grads: Array | None = None) -> Maps:
@@ -84,9 +91,9 @@ def eigen_cam(values: Array, grads: Array | None = None) -> Maps:
     return _narrow(turned.reshape(len(values), *values.shape[2:]))
 
 
-def stabilise(divisor: Wide, eps: float) -> Wide:
+def stabilise(divisor: Values, eps: float, ops: Ops = ARRAYS) -> Values:
     """Move a divisor away from 0 by `eps`, without changing its sign; 0 counts as positive."""
-    return divisor + np.where(divisor < 0, -eps, eps)
+    return divisor + ops.if_negative(divisor, -eps, eps)
 
 
 def enlarge(coarse: NDArray[np.floating[Any]], size: Size) -> Heatmap:
@@ -99,9 +106,10 @@ def _widen(values: Array, grads: Array | None) -> tuple[Wide, Wide]:
     return values.astype(np.float64), grads.astype(np.float64)
 
 
-def _weigh(weights: Wide, values: Wide) -> Maps:
-    return _narrow(np.einsum("nc,nchw->nhw", weights, values))
+def _divide_plus_plus_by(ops: Ops, a: Values, g: Values) -> Values:
+    square = g * g
+    return 2 * square + ops.sum(a, PLACES) * square * g
 
 
-def _narrow(maps: Wide) -> Maps:
+def _narrow(maps: NDArray[Any]) -> Maps:
     return maps.astype(np.float32)

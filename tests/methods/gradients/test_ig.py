@@ -63,6 +63,31 @@ def test_points_are_doubled_until_the_gap_is_small_on_a_net_with_rectifiers() ->
     assert fine.heatmap.sum() == pytest.approx(change, rel=1e-3)
 
 
+def test_recorded_gap_is_that_of_the_map() -> None:
+    classifier = open_model(models.convnet(SIZE), spec_of(size=SIZE, classes=5))
+    photo = photos(1, SIZE)[0]
+    method = IntegratedGradients(2, tolerance=0)
+    found = onnxplain.explain(classifier, photo, method, target=3, fill="white")
+    z = classifier.scores(np.stack([photo, np.ones_like(photo)]))[:, 3].astype(np.float64)
+    change, total = z[0] - z[1], found.heatmap.sum(dtype=np.float64)
+    expected = abs(total - change) / max(abs(total), abs(change))
+    assert expected > 1e-4  # two points are few
+    assert found.details["gap"] == pytest.approx(expected, rel=1e-2)
+
+
+@pytest.mark.slow
+def test_gap_falls_with_the_number_of_points_on_a_real_network() -> None:
+    """It does not fall at every step: the slope along the path jumps with every rectifier."""
+    classifier = onnxplain.load("efficientnet-lite0", device="cpu", batch_size=8)
+    photo = photos(1, classifier.size)[0]
+    gaps = [
+        onnxplain.explain(classifier, photo, IntegratedGradients(n, tolerance=0)).details["gap"]
+        for n in (1, 256)
+    ]
+    assert gaps[1] < 0.05
+    assert gaps[1] < gaps[0] / 4
+
+
 def test_of_a_weighted_sum_both_are_the_weights_times_the_difference() -> None:
     w = models.weights(SIZE)
     classifier = open_model(models.additive(w), spec_of(size=SIZE))
