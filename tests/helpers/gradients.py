@@ -183,7 +183,8 @@ def assert_right(scored: Scored, *, at_most: int = 24, single: float = 1e-4) -> 
         slopes = scored.compute_differences(name, places)
         scale = max(1.0, np.abs(slopes).max())
         np.testing.assert_allclose(exact[name].ravel()[places], slopes, atol=1e-6 * scale)
-        np.testing.assert_allclose(rounded[name], exact[name], atol=single * scale)
+        # The places that were drawn may all be small, where others are huge.
+        np.testing.assert_allclose(rounded[name], exact[name], rtol=1e-5, atol=single * scale)
 
 
 def assert_rule(
