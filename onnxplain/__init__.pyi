@@ -16,6 +16,7 @@ from .fills import GaussianNoise as GaussianNoise
 from .fills import Inpaint as Inpaint
 from .fills import LocalMean as LocalMean
 from .fills import NavierStokes as NavierStokes
+from .fills import PatchMatch as PatchMatch
 from .fills import SegmentMean as SegmentMean
 from .fills import Telea as Telea
 from .fills import UniformNoise as UniformNoise

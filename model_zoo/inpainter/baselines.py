@@ -48,6 +48,15 @@ def fill_by_biharmonic(image: Image, mask: Mask) -> NDArray[np.float32]:
     return composite(image, mask, inpaint_biharmonic(image / 255.0, mask, channel_axis=-1))
 
 
+def fill_by_patchmatch(image: Image, mask: Mask) -> NDArray[np.float32]:
+    """Fill with patches of 11 x 11 pixels of the rest of the photo."""
+    import patchmatch  # pip install pypatchmatch
+
+    patchmatch.set_random_seed(0)
+    filled = patchmatch.inpaint(image, mask, patch_size=5)
+    return composite(image, mask, filled / 255.0)
+
+
 def load_onnx_fill(path: Path, size: int | None = None) -> Fill:
     """Load an ONNX graph of (image, mask) in [0, 1], 1 = hole, as a fill.
 
@@ -90,5 +99,6 @@ BASELINES: dict[str, Fill] = {
     "Telea": _make_opencv_fill(cv2.INPAINT_TELEA),
     "Navier-Stokes": _make_opencv_fill(cv2.INPAINT_NS),
     "biharmonic": fill_by_biharmonic,
+    "PatchMatch": fill_by_patchmatch,
 }
 """The fills that need no model, by name."""

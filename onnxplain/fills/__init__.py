@@ -1,8 +1,8 @@
 """Fills: what replaces removed pixels, the f of ``x_bar = x * (1 - m) + f * m``.
 
 A fill that does not depend on the mask makes one picture per image. The fills that depend on
-the pixels that are left (`Telea`, `NavierStokes`, `Biharmonic`, `Inpaint`) paint a picture for
-every mask; they treat pixels with a mask of 0.5 or more as missing.
+the pixels that are left (`Telea`, `NavierStokes`, `Biharmonic`, `PatchMatch`, `Inpaint`) paint a
+picture for every mask; they treat pixels with a mask of 0.5 or more as missing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from onnxplain.fills.folded import FoldedBlur
 from onnxplain.fills.inpaint import Inpaint
 from onnxplain.fills.mean import ChannelMean, LocalMean, SegmentMean
 from onnxplain.fills.noise import GaussianNoise, UniformNoise
+from onnxplain.fills.patchmatch import PatchMatch
 
 __all__ = [
     "Biharmonic",
@@ -27,6 +28,7 @@ __all__ = [
     "Inpaint",
     "LocalMean",
     "NavierStokes",
+    "PatchMatch",
     "SegmentMean",
     "Telea",
     "UniformNoise",

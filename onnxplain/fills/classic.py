@@ -45,7 +45,7 @@ class Telea(Parametrised):
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Callable[[Mask], Images]:
         """Return the function that fills the holes of masks (N, H, W): pictures (N, H, W, 3)."""
-        return _fill_each_hole(
+        return fill_each_hole(
             image, lambda hole: inpaint_classical(image, hole, "telea", self.radius)
         )
 
@@ -77,7 +77,7 @@ class NavierStokes(Parametrised):
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Callable[[Mask], Images]:
         """Return the function that fills the holes of masks (N, H, W): pictures (N, H, W, 3)."""
-        return _fill_each_hole(
+        return fill_each_hole(
             image, lambda hole: inpaint_classical(image, hole, "navier-stokes", self.radius)
         )
 
@@ -103,10 +103,10 @@ class Biharmonic(Parametrised):
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Callable[[Mask], Images]:
         """Return the function that fills the holes of masks (N, H, W): pictures (N, H, W, 3)."""
-        return _fill_each_hole(image, lambda hole: _solve_biharmonic(image, hole))
+        return fill_each_hole(image, lambda hole: _solve_biharmonic(image, hole))
 
 
-def _fill_each_hole(image: Image, fill: FillHole) -> Callable[[Mask], Images]:
+def fill_each_hole(image: Image, fill: FillHole) -> Callable[[Mask], Images]:
     """Return a function that fills the hole of every mask and leaves known pixels as they are."""
 
     def fill_holes(masks: Mask) -> Images:
