@@ -10,7 +10,18 @@ import pytest
 # Collected for doctests like every file here, but its imports are only needed by some tests.
 collect_ignore = [] if find_spec("torch") else ["reference/torch_methods.py"]
 
+# Folders of tests that start the command line, other processes or whole studies: most of the time.
+SLOW_FOLDERS = {"browser", "cli", "cluster", "gpu_fake", "model_zoo", "report", "study", "zoo"}
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of whole folders as slow."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in SLOW_FOLDERS:
+            item.add_marker(pytest.mark.slow)
 
 
 def shared(path: str) -> Path:
