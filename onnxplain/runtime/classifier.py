@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -30,6 +30,7 @@ from onnxplain.runtime.batch_support import BatchSupport
 from onnxplain.runtime.callable import describe_classifier
 from onnxplain.runtime.composing.composer import Composer, count_masks, cut_parts
 from onnxplain.runtime.composing.space import check_images
+from onnxplain.runtime.origin import Origin, refuse_to_travel, reopen
 from onnxplain.runtime.ort import get_ort_version
 from onnxplain.runtime.runner import Runner
 from onnxplain.runtime.session import Session
@@ -71,6 +72,8 @@ class OnnxClassifier:
         Returns the classifier's inside for a batch size.
     composer : Composer
         Composes masks with an image, on the host or on the session's device.
+    origin : Origin, optional
+        What opens it again in another process; None for a graph that was made in memory.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class OnnxClassifier:
         on_fall: Callable[[int], None],
         open_inside: Callable[[int], ModelInside],
         composer: Composer,
+        origin: Origin | None = None,
     ) -> None:
         self.spec = spec
         self.batch = batch
@@ -92,6 +96,7 @@ class OnnxClassifier:
         self._identity = identity
         self._session = session
         self._composer = composer
+        self._origin = origin
         self._open_inside = open_inside
         self._opened: ModelInside | None = None
         self._gradients: Differentiable | ModelError | None = None
@@ -100,6 +105,13 @@ class OnnxClassifier:
 
     def __repr__(self) -> str:
         return describe_classifier(type(self).__name__, self._identity.name, self.spec)
+
+    def __reduce__(self) -> tuple[Callable[[Origin], Any], tuple[Origin]]:
+        """Let another process open it again, with the same batch size, so that scores are equal."""
+        if self._origin is None:
+            refuse_to_travel(self._identity.name)
+        arguments = {**self._origin.arguments, "batch_size": self.batch_size}
+        return reopen, (replace(self._origin, arguments=arguments),)
 
     @property
     def size(self) -> Size:
@@ -125,6 +137,10 @@ class OnnxClassifier:
     def batch_size(self) -> int:
         """Images that a call should hold; it falls when memory runs out."""
         return self._runner.batch_size
+
+    def lower_batch_size(self, size: int) -> None:
+        """Hold at most `size` images per call, unless the graph takes one number only."""
+        self._runner.lower_batch_size(size)
 
     @property
     def providers(self) -> tuple[str, ...]:

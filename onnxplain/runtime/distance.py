@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, final
 
 import numpy as np
@@ -13,6 +13,7 @@ from onnxplain.core.data import Images, Size
 from onnxplain.core.errors import ModelError
 from onnxplain.image import resize
 from onnxplain.runtime.device import Device
+from onnxplain.runtime.origin import Origin, make_origin, reopen
 from onnxplain.runtime.runner import pad_rows
 from onnxplain.runtime.session import Session, TensorInfo, open_session
 from onnxplain.runtime.tuning import count_cores
@@ -75,7 +76,9 @@ def load_distance(
         raise ModelError(
             f"{session.name}: takes images of {fixed} only, got size {asked}; leave out the size"
         )
-    return OnnxDistance(session, (float(low), float(high)), fixed or asked, model.sha256)
+    arguments = {"device": device, "range": range, "size": size}
+    origin = make_origin(load_distance, path, arguments, model.sha256)
+    return OnnxDistance(session, (float(low), float(high)), fixed or asked, origin)
 
 
 @final
@@ -83,19 +86,23 @@ class OnnxDistance:
     """The distance between the images of each pair, as a function; made by `load_distance`."""
 
     def __init__(
-        self, session: Session, range: tuple[float, float], size: Size | None, sha256: str
+        self, session: Session, range: tuple[float, float], size: Size | None, origin: Origin
     ) -> None:
         self._session = session
         self._range = range
         self._size = size
-        self._sha256 = sha256
+        self._origin = origin
+
+    def __reduce__(self) -> tuple[Callable[[Origin], Any], tuple[Origin]]:
+        """Let another process open it again."""
+        return reopen, (self._origin,)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
         """The model and how images enter it: everything that decides the distances."""
         return {
             "model": self._session.name,
-            "sha256": self._sha256,
+            "sha256": self._origin.sha256,
             "range": self._range,
             "size": self._size,
         }

@@ -17,6 +17,7 @@ from onnxplain.runtime.composing.composer import Composer
 from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
+from onnxplain.runtime.origin import Origin, make_origin
 from onnxplain.runtime.ort import get_ort_version
 from onnxplain.runtime.seen_head import settle_head
 from onnxplain.runtime.session import Session
@@ -70,7 +71,15 @@ def load_classifier(
     parsed = Device.parse(device)
     model = read_classifier(path)
     spec = settle_head(model, resolve_spec(model, flags or {}))
-    return open_classifier(model, spec, device=parsed, batch_size=batch_size, compose=compose)
+    origin = make_origin(
+        load_classifier,
+        path,
+        {"device": device, "flags": dict(flags or {}), "compose": compose},
+        model.sha256,
+    )
+    return open_classifier(
+        model, spec, device=parsed, batch_size=batch_size, compose=compose, origin=origin
+    )
 
 
 def open_classifier(
@@ -80,6 +89,7 @@ def open_classifier(
     device: Device,
     batch_size: int | None = None,
     compose: ComposingPlace = "auto",
+    origin: Origin | None = None,
 ) -> OnnxClassifier:
     """Open a model that was read and described before; see `load_classifier`."""
     if batch_size is not None and batch_size < 1:
@@ -108,6 +118,7 @@ def open_classifier(
         open_inside=lambda batch_size: _open_inside(model, spec, session.device, batch_size),
         # Of an image that must be alone, only the host fills all rows of a call.
         composer=_make_composer(session, spec, "host" if batch.alone else compose),
+        origin=origin,
     )
 
 

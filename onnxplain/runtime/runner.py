@@ -136,6 +136,11 @@ class Runner:
         """Images that a call should hold."""
         return self._batches.size
 
+    def lower_batch_size(self, size: int) -> None:
+        """Hold at most `size` images per call from now on, where the graph allows it."""
+        if not self._batches.fixed:
+            self._batches.size = min(self._batches.size, size)
+
     def score(self, n: int, make_batch: Callable[[int, int, int], Rows]) -> Scores:
         """Score n images, batch by batch.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, final
@@ -22,6 +22,7 @@ from onnxplain.runtime.device import Device
 from onnxplain.runtime.inpainters.conformance import Check, examine
 from onnxplain.runtime.inpainters.encoding import decode_pixels, get_fixed_batch, run_graph
 from onnxplain.runtime.inpainters.fitting import Holes, blank_holes, fit_size, restore_size
+from onnxplain.runtime.origin import Origin, make_origin, reopen
 from onnxplain.runtime.ort import get_ort_version
 from onnxplain.runtime.runner import BatchSize
 from onnxplain.runtime.session import Session, open_session
@@ -75,7 +76,9 @@ def load_inpainter(
     for check in checks:
         if check.passed is False:
             log.warning("%s: %s: %s", session.name, check.name, check.text)
-    return OnnxInpainter(session, spec, checks, model.sha256)
+    arguments = {"device": device, "flags": dict(flags or {})}
+    origin = make_origin(load_inpainter, path, arguments, model.sha256)
+    return OnnxInpainter(session, spec, checks, origin)
 
 
 def _recall_or_examine(
@@ -121,15 +124,15 @@ class OnnxInpainter:
         What it takes and gives.
     checks : tuple of Check
         What its behaviour showed.
-    sha256 : str
-        Of the file.
+    origin : Origin
+        What opens it again in another process, with the sha256 of the file.
     """
 
     def __init__(
-        self, session: Session, spec: InpainterSpec, checks: tuple[Check, ...], sha256: str
+        self, session: Session, spec: InpainterSpec, checks: tuple[Check, ...], origin: Origin
     ) -> None:
         self._session = session
-        self._sha256 = sha256
+        self._origin = origin
         self.spec = spec
         self.checks = checks
         fixed = get_fixed_batch(session, spec)
@@ -138,6 +141,10 @@ class OnnxInpainter:
             fixed=fixed is not None,
             on_cpu=session.device.where == "cpu",
         )
+
+    def __reduce__(self) -> tuple[Callable[[Origin], Any], tuple[Origin]]:
+        """Let another process open it again."""
+        return reopen, (self._origin,)
 
     @property
     def batch_size(self) -> int:
@@ -149,7 +156,7 @@ class OnnxInpainter:
         """What ran, for the record of a result."""
         return {
             "inpainter": self._session.name,
-            "sha256": self._sha256,
+            "sha256": self._origin.sha256,
             "described": self.spec.told(),
             "deterministic": next(
                 (check.passed for check in self.checks if check.name == "determinism"), None
@@ -163,7 +170,7 @@ class OnnxInpainter:
         """Return a record for JSON: the description with its sources, and the checks."""
         return {
             "inpainter": self._session.name,
-            "sha256": self._sha256,
+            "sha256": self._origin.sha256,
             "spec": describe_spec(self.spec),
             "checks": [check._asdict() for check in self.checks],
             "device": str(self._session.device),
