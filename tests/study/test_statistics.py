@@ -116,3 +116,16 @@ def test_holm_rejects_what_the_step_down_procedure_rejects():
             rejected.add(int(i))
         assert {i for i, p in enumerate(adjust_by_holm(p_values)) if p <= level} == rejected
     assert adjust_by_holm([]) == []
+
+
+def test_closed_forms_of_many_values_agree_with_resampling(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(5).exponential(size=10_000) - 0.985  # skewed
+    closed = statistics.confidence_interval(values, np.random.default_rng(0))
+    p = statistics.sign_flip_test(values, np.random.default_rng(0))
+    monkeypatch.setattr(statistics, "_ENOUGH", 10**9)
+    drawn = statistics.confidence_interval(values, np.random.default_rng(0))
+    p_drawn = statistics.sign_flip_test(values, np.random.default_rng(0))
+    spread = values.std() / 100  # of the mean
+    np.testing.assert_allclose(closed, drawn, atol=0.06 * spread)  # ends scatter by 0.03 of it
+    assert 0.02 < p < 0.9
+    assert abs(p - p_drawn) < 4 * (p * (1 - p) / 10_000) ** 0.5
