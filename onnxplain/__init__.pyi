@@ -1,10 +1,11 @@
 """Every public name of the package and where it lives; read by `__init__.py` and type checkers."""
 
-from .api import Failure as Failure
 from .api import explain as explain
 from .api import explain_many as explain_many
+from .cluster import Ray as Ray
 from .core.data import Box as Box
 from .core.errors import OnnxplainError as OnnxplainError
+from .explaining import Failure as Failure
 from .fills import Biharmonic as Biharmonic
 from .fills import Black as Black
 from .fills import Blur as Blur

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from operator import index
-from typing import Any, SupportsIndex, TypeAlias
-
-import numpy as np
+from typing import SupportsIndex
 
 from onnxplain import registry
-from onnxplain.core.data import Attribution, Case
+from onnxplain.cluster import Ray
 from onnxplain.core.flow import Method
-from onnxplain.core.params import get_values
-from onnxplain.core.protocols import Classifier, Differentiable, Fill
+from onnxplain.core.protocols import Classifier, Fill
 from onnxplain.engine.progress_bar import show_progress
-from onnxplain.engine.run import MAX_LIVE_JOBS, Job, Outcome, make_jobs, run
-from onnxplain.engine.settle import fit_methods, settle_method
-from onnxplain.fills import Inpaint
+from onnxplain.explaining import (
+    Asked,
+    Counter,
+    ExplainProgress,
+    Failure,
+    Question,
+    explain_images,
+    explain_on_cluster,
+)
 from onnxplain.image import MAX_PIXELS
 from onnxplain.results import Explanation
-from onnxplain.subjects import ImageSource, NamedImage, Subject, name_images, read_subject
-from onnxplain.targets import Target, Targets, choose_targets, count_targets, parse_targets
-from onnxplain.version import __version__
-
-# Called with evaluations done, evaluations in all, and pictures made by fills.
-ExplainProgress: TypeAlias = Callable[[int, int, int], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Failure:
-    """An image that could not be explained, and the error."""
-
-    image: str
-    error: Exception
+from onnxplain.subjects import ImageSource, NamedImage, name_images
+from onnxplain.targets import Target, count_targets, parse_targets
 
 
 def explain(
@@ -150,6 +140,7 @@ def explain_many(
     seed: int = 0,
     max_pixels: int = MAX_PIXELS,
     white: int | None = None,
+    cluster: Ray | None = None,
     progress: bool | None = None,
     on_progress: ExplainProgress | None = None,
 ) -> Iterator[Explanation | Failure]:
@@ -165,6 +156,9 @@ def explain_many(
         Classes as `explain` takes them, or ``'top-3'`` for the three most probable classes of
         each image; the predicted class if not given. Targets of one image share evaluations if
         the method allows it.
+    cluster : Ray, optional
+        Workers that share the images, on this machine or on several. Heatmaps are the same as
+        without them.
     progress : bool, optional
         Whether to show a progress bar on stderr while results are taken. If not given, it is
         shown on a terminal and in a notebook, unless `on_progress` is given.
@@ -199,23 +193,25 @@ def explain_many(
     [('image-0', 'r'), ('image-1', 'b')]
     """
     _check_classifier(classifier)
-    choice = registry.choose_method_and_fill(method, fill)
-    (fitted,) = fit_methods([choice.method], classifier.size)
-    settled, gradients = settle_method(fitted, classifier)
-    question = _Question(
+    asked = Asked(
         classifier,
-        gradients,
-        choice._replace(method=settled),
+        registry.choose_method_and_fill(method, fill),
         parse_targets(target, classifier.class_names),
         _check_seed(seed),
         max_pixels,
         white,
     )
+    question = asked.settle()
     named = name_images(images)
     if progress is None and on_progress is not None:
         progress = False
     total = question.evaluations_per_image * len(named)  # or an error, before anything is read
-    return _explain_with_progress(question, named, total, progress, on_progress)
+    explained = (
+        partial(explain_images, question, named)
+        if cluster is None
+        else partial(explain_on_cluster, cluster, asked, question, named)
+    )
+    return _explain_with_progress(question, explained, total, progress, on_progress)
 
 
 def name_evaluations(method: Method) -> str:
@@ -224,8 +220,8 @@ def name_evaluations(method: Method) -> str:
 
 
 def _explain_with_progress(
-    question: _Question,
-    images: list[NamedImage],
+    question: Question,
+    explained: Callable[[Counter], Iterator[Explanation | Failure]],
     total: int,
     shown: bool | None,
     on_progress: ExplainProgress | None,
@@ -238,184 +234,7 @@ def _explain_with_progress(
             if on_progress:
                 on_progress(done, total, inpaints)
 
-        counter = _Counter(report, total)
-        yield from _explain_images(question, images, counter)
-
-
-@dataclass(frozen=True, eq=False)
-class _Question:
-    """What is asked about every image."""
-
-    classifier: Classifier
-    gradients: Differentiable | None
-    choice: registry.Choice
-    targets: Targets
-    seed: int
-    max_pixels: int
-    white: int | None
-
-    @property
-    def evaluations_per_job(self) -> int:
-        """Largest number of images that one job scores."""
-        return self.choice.method.evaluations(self.classifier.size)
-
-    @property
-    def evaluations_per_image(self) -> int:
-        """Largest number of images that the jobs of one image score."""
-        n_jobs = count_targets(self.targets) if self.choice.method.adaptive else 1
-        return n_jobs * self.evaluations_per_job
-
-    def make_jobs(self, subject: Subject) -> list[Job[Attribution]]:
-        """Make the jobs that explain the targets of one image."""
-        targets = choose_targets(self.targets, subject.probabilities)
-        cases = [subject.case(target) for target in targets]
-        return make_jobs(self.choice.method, cases, self.choice.fill, self.seed)
-
-
-def _explain_images(
-    question: _Question, images: list[NamedImage], counter: _Counter
-) -> Iterator[Explanation | Failure]:
-    """Run the jobs of all images; yield explanations and failures as they come."""
-    subjects: dict[Job[Attribution], Subject] = {}
-    failures: list[Failure] = []  # of images without jobs, until they are yielded
-
-    def open_jobs() -> Iterator[Job[Attribution]]:
-        for image in images:
-            jobs: list[Job[Attribution]] = []
-            try:
-                subject = read_subject(
-                    question.classifier,
-                    image,
-                    max_pixels=question.max_pixels,
-                    white=question.white,
-                )
-                jobs = question.make_jobs(subject)
-                subjects.update(dict.fromkeys(jobs, subject))
-            except Exception as error:  # one image's fault must not stop the others
-                failures.append(Failure(image.label, error))
-            unused = question.evaluations_per_image - len(jobs) * question.evaluations_per_job
-            counter.reduce_total(unused)
-            yield from jobs
-
-    # A method that asks everything at once fills batches from one image, and every live image
-    # keeps its photo in memory.
-    live = MAX_LIVE_JOBS if question.choice.method.adaptive else 2
-    outcomes = run(
-        question.classifier,
-        open_jobs(),
-        gradients=question.gradients,
-        live=live,
-        on_progress=counter.add,
-    )
-    for outcome in outcomes:
-        yield from _pop_all(failures)
-        counter.reduce_total(question.evaluations_per_job - outcome.evaluations)
-        yield from _make_results(question, subjects.pop(outcome.job), outcome)
-    yield from _pop_all(failures)
-
-
-def _pop_all(failures: list[Failure]) -> list[Failure]:
-    """Return the failures so far and empty the list."""
-    popped = failures.copy()
-    failures.clear()
-    return popped
-
-
-def _make_results(
-    question: _Question, subject: Subject, outcome: Outcome[Attribution]
-) -> Iterator[Explanation | Failure]:
-    """Turn the outcome of a job into explanations, or into its failure."""
-    if outcome.error is not None:
-        yield Failure(subject.label, outcome.error)
-        return
-    for case, attribution in zip(outcome.job.cases, outcome.values, strict=True):
-        if isinstance(attribution, Attribution):
-            yield _make_explanation(question, subject, case, attribution, outcome)
-        else:
-            message = (
-                f"{question.choice.method.name}: a method's flow returns an Attribution, got "
-                f"{type(attribution).__name__}"
-            )
-            yield Failure(subject.label, TypeError(message))
-
-
-def _make_explanation(
-    question: _Question,
-    subject: Subject,
-    case: Case,
-    attribution: Attribution,
-    outcome: Outcome[Attribution],
-) -> Explanation:
-    method, fill, method_name, fill_name = question.choice
-    classifier = question.classifier
-    return Explanation(
-        image=subject.label,
-        target=case.target,
-        target_name=classifier.class_names[case.target],
-        score=float(subject.probabilities[case.target]),
-        heatmap=attribution.heatmap,
-        coarse=attribution.coarse,
-        order=attribution.order,
-        method=method_name,
-        fill=fill_name,
-        parameters=get_values(method),
-        fill_parameters=get_values(fill),
-        seed=question.seed,
-        evaluations=outcome.evaluations,
-        seconds=outcome.seconds,
-        inpaints=outcome.effort.inpaints,
-        inpaint_seconds=outcome.effort.inpaint_seconds,
-        inpaint_share=outcome.effort.inpaint_share,
-        provenance=_collect_provenance(classifier, fill, subject),
-        details=attribution.details,
-        meaning=attribution.meaning,
-        window=subject.frame.window,
-        photo=subject.photo,
-    )
-
-
-def _collect_provenance(classifier: Classifier, fill: Fill, subject: Subject) -> dict[str, Any]:
-    """Collect what ran, and on which pixels, for the record."""
-    ran = dict(classifier.provenance)
-    preprocessing = ran.pop("preprocessing", None)
-    facts: dict[str, Any] = {
-        "classifier": ran,
-        "versions": {
-            "onnxplain": __version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
-        "pixels_sha256": subject.sha256,
-        "image_size": list(subject.frame.original),
-    }
-    if preprocessing is not None:
-        facts["preprocessing"] = preprocessing
-    if isinstance(fill, Inpaint):
-        facts["inpainter"] = dict(fill.inpainter.provenance)
-    return facts
-
-
-class _Counter:
-    """Counts evaluations, done and in all, and inpaints made, and reports them."""
-
-    def __init__(self, on_progress: ExplainProgress, total: int) -> None:
-        self._on_progress = on_progress
-        self._total, self._done, self._inpaints = total, 0, 0
-
-    def add(self, evaluations: int, inpaints: int) -> None:
-        """Count work that was done."""
-        self._done += evaluations
-        self._inpaints += inpaints
-        self._report()
-
-    def reduce_total(self, n: int) -> None:
-        """Count evaluations that turned out to be unnecessary."""
-        if n:
-            self._total -= n
-            self._report()
-
-    def _report(self) -> None:
-        self._on_progress(self._done, max(self._total, self._done), self._inpaints)
+        yield from explained(Counter(report, total))
 
 
 def _check_classifier(classifier: object) -> None:

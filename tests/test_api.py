@@ -17,10 +17,11 @@ import pytest
 
 import onnxplain
 from onnxplain import fills, methods
-from onnxplain.api import Failure, explain, explain_many
+from onnxplain.api import explain, explain_many
 from onnxplain.core.data import Attribution, Case, Preprocessing
 from onnxplain.core.errors import ImageError, ModelError, ScoreError
 from onnxplain.core.flow import Flow, ImageQuery, MaskQuery
+from onnxplain.explaining import Failure
 from onnxplain.fills import Blur
 from onnxplain.image import Frame, place_frame, resize
 from onnxplain.masks.families import ArrayMasks, PatchMasks
@@ -60,6 +61,7 @@ def test_public_names_are_complete():
             "Explanation",
             "Failure",
             "OnnxplainError",
+            "Ray",
             "Study",
             "__version__",
             "evaluate",

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from onnxplain import registry
+from onnxplain.cli.clusters import add_cluster_options, get_cluster
 from onnxplain.cli.inpainters import add_inpainter_options, get_inpainter_flags
 from onnxplain.cli.models import add_model_options, get_model_flags, max_pixels_option
 from onnxplain.cli.parameters import make_entry_completer
@@ -42,8 +43,8 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 @click.command(
     cls=SectionedCommand,
-    folded=("model_", "inpainter_"),
-    common=("model_device", "model_batch_size"),
+    folded=("model_", "ray_", "inpainter_"),
+    common=("model_device", "model_batch_size", "ray_address"),
     write_named=write_named,
     epilog="""Parameters follow a name: --method sp:patch=29,stride=2 --metric deletion:fill=black.
 
@@ -178,6 +179,7 @@ onnxplain evaluate photos --plan plan.toml -o all
 @click.option("-q", "--quiet", is_flag=True, help="Print the tables and errors only.")
 @max_pixels_option
 @add_model_options
+@add_cluster_options
 @add_inpainter_options
 @click.pass_context
 def command(
@@ -233,6 +235,7 @@ def command(
                 retry=retry,
                 device=get_model_flags(ctx).get("device", "auto"),
                 max_pixels=max_pixels,
+                cluster=get_cluster(ctx),
                 on_progress=view.update,
             )
         except (ValueError, TypeError) as error:

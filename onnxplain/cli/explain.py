@@ -8,6 +8,7 @@ import click
 
 from onnxplain import registry
 from onnxplain.api import explain_many, name_evaluations
+from onnxplain.cli.clusters import add_cluster_options, get_cluster
 from onnxplain.cli.explain_images import find_images
 from onnxplain.cli.explain_plan import ExplainPlan, read_explain_plan
 from onnxplain.cli.inpainters import add_inpainter_options, get_inpainter_flags
@@ -126,6 +127,7 @@ onnxplain explain --method rise --help
     "16.  [default: as the file's format says]",
 )
 @add_model_options
+@add_cluster_options
 @METHODS.add_options
 @FILLS.add_options
 @FIGURES.add_options
@@ -181,6 +183,7 @@ def command(
                 seed=(plan.seed or 0) if seed is None else seed,
                 max_pixels=max_pixels,
                 white=white,
+                cluster=get_cluster(ctx),
                 on_progress=move,
             )
         with report_errors():

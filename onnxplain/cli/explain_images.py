@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from onnxplain.api import Failure
 from onnxplain.core.errors import ImageError
+from onnxplain.explaining import Failure
 from onnxplain.image import check_file, find_photos
 from onnxplain.subjects import NamedImage, name_image
 

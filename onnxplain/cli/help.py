@@ -34,7 +34,7 @@ def list_topics(ctx: click.Context) -> list[str]:
 def command(ctx: click.Context, topic: str | None) -> None:
     """Show the help of TOPIC: a command, a method, a fill, a metric, or a group of options.
 
-    Groups of options are model, figure and inpainter; methods lists the methods and fills.
+    Groups of options are model, figure, ray and inpainter; methods lists the methods and fills.
     """
     with report_errors(arguments=True):
         show(_format_topic(ctx, topic), end="")

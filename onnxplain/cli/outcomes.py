@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import click
 
-from onnxplain.api import Failure
 from onnxplain.cli.reporting import Interrupted, format_failure
 from onnxplain.cli.terminal import clear_line, show, show_json
 from onnxplain.core.errors import OutputError
 from onnxplain.core.flow import NO_FILL
+from onnxplain.explaining import Failure
 from onnxplain.plot import Look
 from onnxplain.results import Explanation, SavedFiles
 

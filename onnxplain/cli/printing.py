@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Self
 
-from onnxplain.cli.progress import show_progress
+from onnxplain.cli.progress import Move, show_progress
 from onnxplain.cli.terminal import clear_line, show
 from onnxplain.study.evaluate import StudyProgress
 from onnxplain.study.overview import WIDTH, format_overview
@@ -30,7 +30,7 @@ class StudyView:
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._bar = ExitStack()
-        self._move: Callable[[int, int, int], None] | None = None
+        self._move: Move | None = None
         self._position = -1
         self._printed: set[str] = set()  # keys of the rows of this run
         self._notices = _NoticePrinter(logging.WARNING)
@@ -52,14 +52,16 @@ class StudyView:
 
     def update(self, progress: StudyProgress) -> None:
         """Print the failures among new rows, and move the bar."""
-        if self._move is None or progress.position != self._position:
+        # Workers may end the last questions on a classifier after the first ones on the next.
+        if self._move is None or progress.position > self._position:
             self._bar.close()
             bar = show_progress(shown=not self._quiet, label=progress.model)
             self._move = self._bar.enter_context(bar)
             self._position = progress.position
         print_failed_rows(progress.rows)
         self._printed.update(row["key"] for row in progress.rows)
-        self._move(progress.done, progress.total, progress.inpaints)
+        if progress.position == self._position:
+            self._move(progress.done, progress.total, progress.inpaints, progress.workers)
 
     def print_earlier_failures(self, study: Study) -> None:
         """Print what failed in an earlier run and was not done again."""

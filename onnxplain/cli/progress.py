@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple, Protocol
 
 import click
 
 from onnxplain.cli.terminal import escape, is_terminal
 
 
+class Move(Protocol):
+    """Moves a progress bar."""
+
+    def __call__(self, done: int, total: int, inpaints: int, workers: int = 0) -> None:
+        """Show how much is done, the inpaints made, and the workers of a cluster that are ready."""
+        ...
+
+
+class _Beside(NamedTuple):
+    """What is shown beside the bar."""
+
+    inpaints: int
+    workers: int
+    per_second: float
+
+
 @contextmanager
-def show_progress(
-    *, shown: bool, label: str = "evaluations"
-) -> Iterator[Callable[[int, int, int], None]]:
+def show_progress(*, shown: bool, label: str = "evaluations") -> Iterator[Move]:
     """Show a progress bar, and yield a function that moves it.
 
-    The function takes the number of evaluations done, their total, and the number of
-    inpaints. Nothing is shown if stderr is not a terminal.
+    Nothing is shown if stderr is not a terminal.
     """
     shown = shown and is_terminal()
     with click.progressbar(
@@ -27,17 +42,24 @@ def show_progress(
         file=sys.stderr,
         show_pos=True,
         hidden=not shown,
-        item_show_func=_format_inpaints,
+        item_show_func=_format_beside,
     ) as bar:
+        began = time.monotonic()
 
-        def move(done: int, total: int, inpaints: int) -> None:
+        def move(done: int, total: int, inpaints: int, workers: int = 0) -> None:
             bar.length = total
-            bar.current_item = inpaints
+            rate = done / max(time.monotonic() - began, 1e-9)
+            bar.current_item = _Beside(inpaints, workers, rate)
             bar.update(done - bar.pos)
             bar.render_progress()  # inpaints may be made before an evaluation is done
 
         yield move
 
 
-def _format_inpaints(inpaints: int | None) -> str | None:
-    return f"{inpaints} inpaints" if inpaints else None
+def _format_beside(beside: _Beside | None) -> str | None:
+    if beside is None:
+        return None
+    parts = [f"{beside.inpaints} inpaints"] if beside.inpaints else []
+    if beside.workers:
+        parts += [f"{beside.workers} workers", f"{beside.per_second:.1f}/s"]
+    return ", ".join(parts) or None

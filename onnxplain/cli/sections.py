@@ -14,6 +14,7 @@ TOPICS = {
     "method_": ("METHOD", "Parameters of methods", "A method: paper, cost and parameters."),
     "fill_": ("FILL", "Parameters of fills", "A fill and its parameters."),
     "figure_": ("figure", "Figures", "How pictures look."),
+    "ray_": ("ray", "Several processes and machines", "Work on several processes and machines."),
     "inpainter_": ("inpainter", "Description of the inpainter", "How an inpainter is fed."),
 }
 SECTIONS = {prefix: title for prefix, (_, title, _) in TOPICS.items()}

@@ -26,7 +26,7 @@ from onnxplain.study.given import Given
 from onnxplain.study.judges import Judge
 from onnxplain.study.keeper import Keeper
 from onnxplain.study.records import Question
-from onnxplain.study.rows import Row, RowFile
+from onnxplain.study.rows import Row, Store
 from onnxplain.subjects import NamedImage, Subject, hash_pixels, read_subject, to_uint8
 
 
@@ -48,18 +48,40 @@ class Step(NamedTuple):
     units: int
 
 
+@dataclass(frozen=True)
+class Rules:
+    """How images are taken and judged.
+
+    Parameters
+    ----------
+    seed : int
+        Decides all random draws, together with the names of image, method and metric.
+    only_correct : bool
+        Leave out images whose label is not the predicted class, or whose independent label is not
+        more likely than not.
+    heatmaps : path, optional
+        A folder in which heatmaps are kept, so that other metrics can use them later.
+    retry : bool
+        Repeat the work of rows with errors.
+    max_pixels : int
+        Refuse larger images.
+    """
+
+    seed: int = 0
+    only_correct: bool = True
+    heatmaps: Path | None = None
+    retry: bool = False
+    max_pixels: int = MAX_PIXELS
+
+
 def study_classifier(
     classifier: Classifier,
     items: Iterable[Item],
     explainers: Sequence[Explainer],
     judges: Sequence[Judge],
-    store: RowFile,
+    store: Store,
+    rules: Rules | None = None,
     *,
-    seed: int = 0,
-    only_correct: bool = True,
-    heatmaps: Path | None = None,
-    retry: bool = False,
-    max_pixels: int = MAX_PIXELS,
     on_progress: EngineProgress | None = None,
 ) -> Iterator[Step]:
     """Judge methods on labelled images, and skip work whose rows are in the store.
@@ -74,20 +96,11 @@ def study_classifier(
     explainers, judges : sequence
         Methods with fills, and metrics. A metric that judges by another classifier needs one
         with the same classes (`onnxplain.study.judges.check_same_classes`).
-    store : RowFile
+    store : Store
         Where rows are looked up and written: one row per image with the predicted class, and
         one per image, method and metric. A failure is a row with an error.
-    seed : int
-        Decides all random draws, together with the names of image, method and metric.
-    only_correct : bool
-        Leave out images whose label is not the predicted class, or whose independent label is not
-        more likely than not.
-    heatmaps : path, optional
-        A folder in which heatmaps are kept, so that other metrics can use them later.
-    retry : bool
-        Repeat the work of rows with errors.
-    max_pixels : int
-        Refuse larger images.
+    rules : Rules, optional
+        How images are taken and judged.
     on_progress : callable, optional
         Called with the number of images scored and the number of pictures made by fills
         since the last call.
@@ -108,10 +121,9 @@ def study_classifier(
     settled = tuple(
         pair._replace(method=method) for pair, method in zip(explainers, methods, strict=True)
     )
-    keeper = Keeper(heatmaps) if heatmaps else None
-    study = _ClassifierStudy(
-        classifier, settled, tuple(judges), store, seed, only_correct, keeper, retry, max_pixels
-    )
+    rules = rules or Rules()
+    keeper = Keeper(rules.heatmaps) if rules.heatmaps else None
+    study = _ClassifierStudy(classifier, settled, tuple(judges), store, rules, keeper)
     jobs = study.make_jobs(items)
     for outcome in run(classifier, jobs, gradients=gradients, on_progress=on_progress):
         yield from study.take_steps()
@@ -138,26 +150,23 @@ class _ClassifierStudy:
     classifier: Classifier
     explainers: tuple[Explainer, ...]
     judges: tuple[Judge, ...]
-    store: RowFile
-    seed: int
-    only_correct: bool
+    store: Store
+    rules: Rules
     keeper: Keeper | None
-    retry: bool
-    max_pixels: int
     works: dict[Job[None], _Work] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
 
     def make_jobs(self, items: Iterable[Item]) -> Iterator[Job[None]]:
         """Yield the jobs of all images; each image is read just before its jobs."""
         for item in items:
-            question = Question(self.classifier, item, None, self.seed)
+            question = Question(self.classifier, item, None, self.rules.seed)
             try:
-                photo = read_image(item.path, max_pixels=self.max_pixels)
+                photo = read_image(item.path, max_pixels=self.rules.max_pixels)
                 question = replace(question, sha256=hash_pixels(to_uint8(photo)))
                 if self._skip_if_settled(question):
                     continue
                 named = NamedImage(item.file, item.path.name, photo)
-                subject = read_subject(self.classifier, named, max_pixels=self.max_pixels)
+                subject = read_subject(self.classifier, named, max_pixels=self.rules.max_pixels)
             except (DeviceError, ModelError):
                 raise  # the classifier fails, and so would every image
             except Exception as error:  # a failing image does not stop the others
@@ -192,7 +201,7 @@ class _ClassifierStudy:
         status = self._find_status(key)
         if status is None:
             return False
-        if status == "error" or (status == "wrong" and self.only_correct):
+        if status == "error" or (status == "wrong" and self.rules.only_correct):
             self.steps.append(Step((key,), (), len(self.explainers)))
             return True
         works = [self._make_work(question, explainer) for explainer in self.explainers]
@@ -212,7 +221,7 @@ class _ClassifierStudy:
         question = replace(question, predicted=int(subject.probabilities.argmax()))
         row = question.image_row(subject)
         written = self._write(row)
-        if row["status"] == "wrong" and self.only_correct:
+        if row["status"] == "wrong" and self.rules.only_correct:
             self.steps.append(Step((row["key"],), written, len(self.explainers)))
             return
         self.steps.append(Step((row["key"],), written, 0))
@@ -232,7 +241,7 @@ class _ClassifierStudy:
                 continue
             flow = _explain_and_judge(work, case, subject.frame, self.keeper)
             advice = advise_scores_alone(explainer.method)
-            job = Job((case,), (flow,), explainer.fill.fill, self.seed, advice)
+            job = Job((case,), (flow,), explainer.fill.fill, self.rules.seed, advice)
             self.works[job] = work
             yield job
 
@@ -244,7 +253,7 @@ class _ClassifierStudy:
     def _find_status(self, key: str) -> str | None:
         """Return the status of the row with this key; None if its work is still to be done."""
         status = self.store.done.get(key)
-        return None if status == "error" and self.retry else status
+        return None if status == "error" and self.rules.retry else status
 
     def _write(self, row: Row) -> tuple[Row, ...]:
         """Write the row of an image unless the store has it, and return the rows written."""

@@ -8,9 +8,11 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from onnxplain.cluster import Ray
 from onnxplain.core.flow import Method
 from onnxplain.core.protocols import Classifier, Fill, Inpainter
 from onnxplain.engine.progress_bar import Move, show_progress
@@ -18,9 +20,10 @@ from onnxplain.image import MAX_PIXELS
 from onnxplain.metrics import Metric
 from onnxplain.registry import Entry
 from onnxplain.results import check_folder
-from onnxplain.study.classifier_study import Step, study_classifier
+from onnxplain.study.classifier_study import Rules, Step, study_classifier
+from onnxplain.study.distributed import study_on_cluster
 from onnxplain.study.plan import Name, Plan, make_plan
-from onnxplain.study.preparation import Work, prepare
+from onnxplain.study.preparation import Waiting, Work, prepare
 from onnxplain.study.result import ROWS_FILE, Study
 from onnxplain.study.rows import Row, RowFile, lock_rows
 
@@ -42,6 +45,8 @@ class StudyProgress(NamedTuple):
         Number of pictures that fills have made for masks.
     rows : tuple of dict
         The rows that were written since the last call.
+    workers : int
+        Number of workers of a cluster that are ready; 0 without a cluster.
     """
 
     model: str
@@ -50,6 +55,7 @@ class StudyProgress(NamedTuple):
     total: int
     inpaints: int
     rows: tuple[Row, ...] = ()
+    workers: int = 0
 
 
 def evaluate(
@@ -73,6 +79,7 @@ def evaluate(
     retry: bool = False,
     device: str = "auto",
     max_pixels: int = MAX_PIXELS,
+    cluster: Ray | None = None,
     progress: bool | None = None,
     on_progress: Callable[[StudyProgress], None] | None = None,
 ) -> Study:
@@ -138,6 +145,9 @@ def evaluate(
         Where models that are given by name run, as for `load`.
     max_pixels : int
         Refuse larger images; 64 million pixels if not given.
+    cluster : Ray, optional
+        Workers that share the work, on this machine or on several. Rows are the same as without
+        them, and written here alone.
     progress : bool, optional
         Whether to show a progress bar on stderr. If not given, it is shown on a terminal and in
         a notebook, unless `on_progress` is given.
@@ -196,7 +206,8 @@ def evaluate(
     check_folder(folder)
     if keep_heatmaps is not None:
         check_folder(keep_heatmaps)
-    heatmaps = None if keep_heatmaps is None else Path(keep_heatmaps)
+    heatmaps = None if keep_heatmaps is None else Path(keep_heatmaps).absolute()
+    rules = Rules(settled.seed, settled.only_correct, heatmaps, retry, max_pixels)
     keys: set[str] = set()
     if progress is None and on_progress is not None:
         progress = False
@@ -207,7 +218,8 @@ def evaluate(
         report = _join_reports(move, on_progress)
         store = RowFile(folder / ROWS_FILE)
         try:
-            for step in _run(work, store, settled, heatmaps, retry, max_pixels, report):
+            run = _run if cluster is None else partial(_run_on_cluster, cluster)
+            for step in run(work, store, rules, report):
                 keys.update(step.keys)
         except KeyboardInterrupt:
             if temporary:
@@ -228,7 +240,8 @@ def _join_reports(
 
     def report(progress: StudyProgress) -> None:
         inpaints = f", {progress.inpaints} inpaints" if progress.inpaints else ""
-        move(progress.done, progress.total, f"{progress.model}{inpaints}")
+        workers = f", {progress.workers} workers" if progress.workers else ""
+        move(progress.done, progress.total, f"{progress.model}{inpaints}{workers}")
         if on_progress:
             on_progress(progress)
 
@@ -236,36 +249,48 @@ def _join_reports(
 
 
 def _run(
-    work: Work,
-    store: RowFile,
-    plan: Plan,
-    heatmaps: Path | None,
-    retry: bool,
-    max_pixels: int,
-    on_progress: Callable[[StudyProgress], None],
+    work: Work, store: RowFile, rules: Rules, on_progress: Callable[[StudyProgress], None]
 ) -> Iterator[Step]:
     """Study one classifier after the other, and release each when it is done."""
     position = 0
     while work.waiting:
-        name, classifier, items = work.waiting.pop(0)
-        counter = _Counter(name, position, len(items) * len(work.explainers), on_progress)
-        counter.report()
+        waiting = work.waiting.pop(0)
+        counter = _Counter.of(waiting, position, work, on_progress)
         for step in study_classifier(
-            classifier,
-            items,
+            waiting.classifier,
+            waiting.items,
             work.explainers,
             work.judges,
             store,
-            seed=plan.seed,
-            only_correct=plan.only_correct,
-            heatmaps=heatmaps,
-            retry=retry,
-            max_pixels=max_pixels,
-            on_progress=counter.add_inpaints,
+            rules,
+            on_progress=counter.add_work,
         ):
             counter.add_step(step)
             yield step
         position += 1
+
+
+def _run_on_cluster(
+    cluster: Ray,
+    work: Work,
+    store: RowFile,
+    rules: Rules,
+    on_progress: Callable[[StudyProgress], None],
+) -> Iterator[Step]:
+    """Study all classifiers by the workers of a cluster."""
+    counters: dict[int, _Counter] = {}
+
+    def count(position: int, step: Step, inpaints: int, workers: int) -> None:
+        if position not in counters:
+            waiting = work.waiting[position]
+            counters[position] = _Counter.of(waiting, position, work, on_progress)
+        counters[position].workers = workers
+        counters[position].add_work(0, inpaints)
+        counters[position].add_step(step)
+
+    yield from study_on_cluster(
+        cluster, work.waiting, work.explainers, work.judges, store, rules, on_step=count
+    )
 
 
 @dataclass
@@ -278,8 +303,23 @@ class _Counter:
     on_progress: Callable[[StudyProgress], None]
     done: int = 0
     inpaints: int = 0
+    workers: int = 0
 
-    def add_inpaints(self, evaluations: int, inpaints: int) -> None:
+    @classmethod
+    def of(
+        cls,
+        waiting: Waiting,
+        position: int,
+        work: Work,
+        on_progress: Callable[[StudyProgress], None],
+    ) -> _Counter:
+        """Make the counter of one classifier, and report that its study begins."""
+        total = len(waiting.items) * len(work.explainers)
+        counter = cls(waiting.name, position, total, on_progress)
+        counter.report()
+        return counter
+
+    def add_work(self, evaluations: int, inpaints: int) -> None:
         """Count the pictures that fills have made; scored images are not counted."""
         if inpaints:
             self.inpaints += inpaints
@@ -293,7 +333,9 @@ class _Counter:
     def report(self, rows: tuple[Row, ...] = ()) -> None:
         """Report the counts, and the rows written since the last report."""
         self.on_progress(
-            StudyProgress(self.model, self.position, self.done, self.total, self.inpaints, rows)
+            StudyProgress(
+                self.model, self.position, self.done, self.total, self.inpaints, rows, self.workers
+            )
         )
 
 

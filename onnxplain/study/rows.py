@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from onnxplain.core.errors import OutputError
 from onnxplain.core.files import open_regular, open_replacement, wrap_write_errors
@@ -61,6 +61,16 @@ def lock_rows(path: Path) -> Iterator[None]:
         yield
 
 
+class Store(Protocol):
+    """Where rows are looked up and written."""
+
+    done: dict[str, str]  # the status of each row, by key
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Add rows."""
+        ...
+
+
 class RowFile:
     """A file of rows to which this process alone appends; see `lock_rows`.
 
@@ -87,7 +97,10 @@ class RowFile:
         with wrap_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        self.done: dict[str, str] = {row["key"]: row["status"] for row in read_rows(path)}
+        self.done: dict[str, str] = {}
+        self._keys: dict[str, list[str]] = {}  # of the rows of each image
+        for row in read_rows(path):
+            self._note(row)
         with wrap_write_errors(path):
             _end_last_line(path)
 
@@ -97,7 +110,17 @@ class RowFile:
         text = b"".join(map(_to_line, rows))
         with wrap_write_errors(self.path), open_regular(self.path, "ab") as file:
             file.write(text)
-        self.done.update((row["key"], row["status"]) for row in rows)
+        for row in rows:
+            self._note(row)
+
+    def find_done(self, image: str) -> dict[str, str]:
+        """Return the status of each row of an image, by key."""
+        return {key: self.done[key] for key in self._keys.get(image, ())}
+
+    def _note(self, row: Row) -> None:
+        if row["key"] not in self.done:
+            self._keys.setdefault(str(row.get("image")), []).append(row["key"])
+        self.done[row["key"]] = row["status"]
 
     def check(self, keys: Collection[str]) -> None:
         """Check that the file holds the rows of these keys, as they were found or written.

@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Box, Images, Scores
+from onnxplain.engine.run import EngineProgress
 from onnxplain.registry import parse_entry
-from onnxplain.study.classifier_study import Step, study_classifier
+from onnxplain.study.classifier_study import Rules, Step, study_classifier
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import make_explainers
 from onnxplain.study.judges import make_judges
@@ -87,11 +88,19 @@ def build_plan(
 
 
 def run_steps(
-    net: Net, items: Sequence[Item], path: Path, plan: Plan, **options: Any
+    net: Net,
+    items: Sequence[Item],
+    path: Path,
+    plan: Plan,
+    on_progress: EngineProgress | None = None,
+    **options: Any,
 ) -> tuple[Step, ...]:
     explainers, judges = make_explainers(plan, fail_to_load), make_judges(plan)
     store = RowFile(path)
-    return tuple(study_classifier(net, items, explainers, judges, store, seed=plan.seed, **options))
+    rules = Rules(seed=plan.seed, **options)
+    return tuple(
+        study_classifier(net, items, explainers, judges, store, rules, on_progress=on_progress)
+    )
 
 
 def index_rows(path: Path) -> dict[str, Row]:

@@ -20,7 +20,7 @@ from onnxplain.core.protocols import Differentiable
 from onnxplain.metrics import Deletion, Insertion, LocalisationError
 from onnxplain.metrics.judging import judge
 from onnxplain.registry import Entry
-from onnxplain.study.classifier_study import study_classifier
+from onnxplain.study.classifier_study import Rules, study_classifier
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import Explainer, make_explainers
 from onnxplain.study.judges import make_judges
@@ -322,7 +322,9 @@ def test_failed_rows_are_done_again_with_retry(net: Net, items: list[Item], tmp_
     bad = [Explainer(Moody(above=2), "moody", sp.fill)]
     list(study_classifier(net, items, bad, make_judges(build_plan()), RowFile(path)))
     again = list(
-        study_classifier(net, items, bad, make_judges(build_plan()), RowFile(path), retry=True)
+        study_classifier(
+            net, items, bad, make_judges(build_plan()), RowFile(path), Rules(retry=True)
+        )
     )
     assert sum(len(step.rows) for step in again) == 10
     assert len(find_rows(path, kind="image")) == 5

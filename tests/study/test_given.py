@@ -14,7 +14,7 @@ from onnxplain.fills import Black
 from onnxplain.image import place_frame
 from onnxplain.metrics import Deletion
 from onnxplain.metrics.judging import judge
-from onnxplain.study.classifier_study import study_classifier
+from onnxplain.study.classifier_study import Rules, study_classifier
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import make_explainers
 from onnxplain.study.given import Given
@@ -85,7 +85,7 @@ def test_heatmaps_made_elsewhere_are_found_by_the_path_of_their_image(
             explainers,
             make_judges(build_plan()),
             RowFile(path),
-            heatmaps=tmp_path / "kept",
+            Rules(heatmaps=tmp_path / "kept"),
         )
     )
     for item in twins:

@@ -1,0 +1,13 @@
+"""Work on several processes and machines: tasks are handed to workers that Ray starts.
+
+`handing_out` decides who gets which task, and knows no Ray; `crew` starts workers by Ray, and
+replaces those that die. What a worker does is a value that travels: an *opener*, called once by
+each worker, which returns the function that answers tasks. Neither knows what a task is.
+"""
+
+from __future__ import annotations
+
+from onnxplain.cluster.handing_out import Answer, WorkerLost
+from onnxplain.cluster.ray_settings import Ray
+
+__all__ = ["Answer", "Ray", "WorkerLost"]

@@ -1,0 +1,236 @@
+"""A study whose questions are answered by the workers of a cluster.
+
+A question is one image and one method, with all metrics. Workers do what one process does
+(`onnxplain.study.classifier_study`); only this process writes rows. A question that a worker had
+answered when it died is answered again: its rows are written once.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from onnxplain.cluster import Ray, WorkerLost
+from onnxplain.cluster.crew import RayCrew, gather_crew, pack
+from onnxplain.cluster.halving import halve_batches
+from onnxplain.cluster.handing_out import Answer, hand_out
+from onnxplain.core.files import write_atomic
+from onnxplain.core.protocols import Classifier
+from onnxplain.image import read_image
+from onnxplain.study.classifier_study import Rules, Step, study_classifier
+from onnxplain.study.dataset import Item
+from onnxplain.study.explainers import Explainer
+from onnxplain.study.judges import Judge
+from onnxplain.study.preparation import Waiting
+from onnxplain.study.records import Question
+from onnxplain.study.rows import Row, RowFile
+from onnxplain.subjects import hash_pixels, to_uint8
+
+WORKERS_FILE = "workers.json"
+
+
+class Asked(NamedTuple):
+    """A question for a worker.
+
+    Parameters
+    ----------
+    position : int
+        Of the classifier in the study.
+    item : Item
+        The image.
+    explainer : int
+        Position of the method and its fill.
+    done : dict
+        The status of each row of this image that is there already, by key.
+    """
+
+    position: int
+    item: Item
+    explainer: int
+    done: dict[str, str]
+
+
+class Answered(NamedTuple):
+    """What a worker has done for a question."""
+
+    steps: list[Step]
+    inpaints: int
+
+
+@dataclass(eq=False)
+class _HeldRows:
+    """The rows of one question, which are sent back with its steps."""
+
+    done: dict[str, str]
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Note that rows were made."""
+        self.done.update((row["key"], row["status"]) for row in rows)
+
+
+@dataclass(frozen=True)
+class StudyOpener:
+    """What every worker needs: called there, it returns the function that answers questions.
+
+    Parameters
+    ----------
+    classifiers : tuple of bytes
+        The classifiers, packed one by one, so that a worker opens one at a time.
+    explainers, judges : sequence
+        Methods with fills, and metrics.
+    rules : Rules
+        How images are taken and judged.
+    """
+
+    classifiers: tuple[bytes, ...]
+    explainers: Sequence[Explainer]
+    judges: Sequence[Judge]
+    rules: Rules
+
+    def __call__(self, halvings: int) -> Callable[[Asked], Answered]:
+        """Return the function that answers questions, one at a time."""
+
+        @lru_cache(maxsize=1)  # the classifiers of a study come one after the other
+        def open_classifier(position: int) -> Classifier:
+            classifier: Classifier = pickle.loads(self.classifiers[position])
+            halve_batches(classifier, halvings)
+            return classifier
+
+        def answer(asked: Asked) -> Answered:
+            made: list[int] = []
+            steps = study_classifier(
+                open_classifier(asked.position),
+                [asked.item],
+                [self.explainers[asked.explainer]],
+                self.judges,
+                _HeldRows(asked.done),
+                self.rules,
+                on_progress=lambda _, inpaints: made.append(inpaints),
+            )
+            return Answered(list(steps), sum(made))
+
+        open_classifier(0)  # a worker that cannot open the model says so before it is given work
+        return answer
+
+
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """Where answers arrive: writes rows that are new, and only those."""
+
+    waiting: Sequence[Waiting]
+    explainers: Sequence[Explainer]
+    judges: Sequence[Judge]
+    rules: Rules
+    store: RowFile
+    written: set[str] = field(default_factory=set)
+
+    def ask(self) -> Iterator[Asked]:
+        """Yield all questions, one classifier after the other."""
+        for position, (_, _, items) in enumerate(self.waiting):
+            for item in items:
+                absolute = replace(item, path=item.path.absolute())
+                for explainer in range(len(self.explainers)):
+                    yield Asked(position, absolute, explainer, self.store.find_done(item.file))
+
+    def take(self, answer: Answer[Asked, Answered]) -> list[Step]:
+        """Write the rows of an answer, and return its steps."""
+        if answer.error is not None:
+            if not isinstance(answer.error, WorkerLost):
+                raise answer.error
+            return [self._write(self._describe_loss(answer.task, answer.error))]
+        assert answer.value is not None
+        return [self._write(step) for step in answer.value.steps]
+
+    def _write(self, step: Step) -> Step:
+        """Write those rows of a step that no other worker has sent."""
+        fresh = tuple(row for row in step.rows if row["key"] not in self.written)
+        if fresh:
+            self.store.append(fresh)
+            self.written.update(row["key"] for row in fresh)
+        return step._replace(rows=fresh)
+
+    def _describe_loss(self, asked: Asked, error: WorkerLost) -> Step:
+        """Make the rows of a question that took its workers down."""
+        classifier, item = self.waiting[asked.position].classifier, asked.item
+        question = Question(classifier, item, None, self.rules.seed)
+        try:
+            photo = read_image(item.path, max_pixels=self.rules.max_pixels)
+        except Exception as unreadable:
+            row = question.image_row(unreadable)
+            return Step((row["key"],), (row,), 1)
+        question = replace(question, sha256=hash_pixels(to_uint8(photo)))
+        explainer = self.explainers[asked.explainer]
+        rows = tuple(question.score_row(explainer, judge, error) for judge in self.judges)
+        return Step(tuple(row["key"] for row in rows), rows, 1)
+
+
+def study_on_cluster(
+    cluster: Ray,
+    waiting: Sequence[Waiting],
+    explainers: Sequence[Explainer],
+    judges: Sequence[Judge],
+    store: RowFile,
+    rules: Rules,
+    *,
+    on_step: Callable[[int, Step, int, int], None],
+) -> Iterator[Step]:
+    """Study all classifiers by the workers of a cluster; see `study_classifier`.
+
+    Parameters
+    ----------
+    cluster : Ray
+        The cluster.
+    waiting : sequence of Waiting
+        The classifiers with their images.
+    explainers, judges : sequence
+        Methods with fills, and metrics.
+    store : RowFile
+        Where rows are looked up and written.
+    rules : Rules
+        How images are taken and judged.
+    on_step : callable
+        Called with the position of the classifier, a step, the number of pictures that fills
+        have made for it, and the number of workers that are ready.
+
+    Yields
+    ------
+    step : Step
+        As work ends. `workers.json` beside the rows says where it was done.
+
+    Raises
+    ------
+    ClusterError
+        If workers cannot be started, or run other versions or models.
+    OnnxplainError
+        As `study_classifier`.
+    """
+    desk = Desk(waiting, explainers, judges, rules, store)
+    opener = StudyOpener(
+        tuple(pack(entry.classifier) for entry in waiting), explainers, judges, rules
+    )
+    with gather_crew(cluster, opener) as crew:
+        try:
+            answers: Iterator[Answer[Asked, Answered]] = hand_out(crew, desk.ask())
+            for answer in answers:
+                made = answer.value.inpaints if answer.value else 0
+                for step in desk.take(answer):
+                    on_step(answer.task.position, step, made, crew.alive)
+                    made = 0
+                    yield step
+        finally:
+            _write_workers(crew, cluster, store.path.parent)
+
+
+def _write_workers(crew: RayCrew, cluster: Ray, folder: Path) -> None:
+    """Write where the work was done; rows do not say it, as they do not depend on it."""
+    record: dict[str, Any] = {
+        "cores": cluster.cores,
+        "gpus": cluster.gpus,
+        "workers": [facts._asdict() for facts in crew.seen],
+    }
+    write_atomic(folder / WORKERS_FILE, json.dumps(record, indent=1).encode())
