@@ -37,6 +37,7 @@ from .methods import AblationCAM as AblationCAM
 from .methods import Combined as Combined
 from .methods import DeconvNet as DeconvNet
 from .methods import EigenCAM as EigenCAM
+from .methods import FullGrad as FullGrad
 from .methods import GradCAM as GradCAM
 from .methods import GradCAMElementwise as GradCAMElementwise
 from .methods import GradCAMPlusPlus as GradCAMPlusPlus

@@ -8,6 +8,7 @@ name           layer
 ``stages``     the layer of every resolution
 ``first``      the output of the first convolution
 a tensor       that tensor, or the first output of the node of that name
+``biases``     the image as it is normalised, and every layer with a bias: of FullGrad
 ``weights:``   and any of these: the input and the output of the last convolution up to it
 a glob         all tensors with a grid whose names match, such as ``*/Relu_output_0``
 =============  ==================================================================
