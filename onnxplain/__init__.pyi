@@ -61,4 +61,6 @@ from .runtime import from_torch as from_torch
 from .runtime import load_distance as load_distance
 from .study.evaluate import evaluate as evaluate
 from .study.result import Study as Study
+from .study.weighing import LayerWeights as LayerWeights
+from .study.weighing import weigh_layers as weigh_layers
 from .version import __version__ as __version__

@@ -94,7 +94,8 @@ class Combined(Parametrised):
         The geometric mean, high only where all layers are, or the arithmetic one.
     weights : str, or tuple of float
         ``uniform``; ``linear``, which rises from layer to layer; a number per layer, from the
-        first to the last, such as ``0.2,0.3,0.5``; or weights that the authors publish:
+        first to the last, such as ``0.2/0.3/0.5`` (commas do, too, but end a parameter behind a
+        name); or weights that the authors publish:
         ``activation-vgg16``, ``activation-resnet50``, ``activation-in-vgg16``,
         ``activation-in-resnet50``, ``accuracy-vgg16``, ``accuracy-resnet50``. Their sum is
         brought to 1.
@@ -107,7 +108,8 @@ class Combined(Parametrised):
     -----
     Bringing a map to [0, 1] makes it 0 somewhere, and there the product is 0 too. A constant map
     becomes 0 everywhere; its weight still counts, and ``constant_layers`` in the record names
-    it. The authors weigh layers by their accuracy on labelled photos; such weights can be given.
+    it. The authors weigh layers by their accuracy in the pointing game on labelled photos, which
+    `onnxplain.weigh_layers` and ``onnxplain layers MODEL --weigh PHOTOS`` measure.
     """
 
     name: ClassVar[str] = "combined"
@@ -120,7 +122,7 @@ class Combined(Parametrised):
         Literal["product", "sum"], Param("a geometric or an arithmetic weighted mean")
     ] = "product"
     weights: Annotated[
-        str, Param("uniform, linear, the name of published weights, or a number per layer: 1,2,2")
+        str, Param("uniform, linear, the name of published weights, or a number per layer: 1/2/2")
     ] = "uniform"
     score: Annotated[ScoreKind, Param(SCORE)] = "raw"
     found: tuple[Layer, ...] = field(default=(), repr=False, kw_only=True)
@@ -201,13 +203,14 @@ def _read_weights(text: str, layers: tuple[Layer, ...] | None) -> Wide:
 
 def _parse_numbers(text: str) -> Wide:
     try:
-        numbers = np.array([float(part) for part in text.split(",")])
+        numbers = np.array([float(part) for part in text.replace("/", ",").split(",")])
     except ValueError:
         numbers = np.array([])
     if not (len(numbers) and np.isfinite(numbers).all() and (numbers >= 0).all() and numbers.any()):
         raise ValueError(
             f"Combined: weights are uniform, linear, {', '.join(PUBLISHED)}, or a number from 0 on "
-            f"per layer, not all 0, such as 1,2,2; got {text!r}"
+            f"per layer, not all 0, such as 1/2/2; got {text!r}; onnxplain layers MODEL --weigh "
+            f"PHOTOS learns them from labelled photos"
         )
     return numbers
 
