@@ -8,6 +8,7 @@ References
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +24,8 @@ from onnxplain.core.params import Param, Parametrised, to_plain
 from onnxplain.methods.layers import reduce
 from onnxplain.methods.layers.at_layer import SCORE, describe_inside
 from onnxplain.methods.layers.norm_grad import reduce_norm_grad
+
+log = logging.getLogger(__name__)
 
 Wide: TypeAlias = NDArray[np.float64]
 Base: TypeAlias = Literal[
@@ -151,8 +154,11 @@ class Combined(Parametrised):
         Raises
         ------
         ValueError
-            If there is not one weight per layer.
+            If there is not one weight per layer, or a layer has no grid.
         """
+        flat = [layer.tensor for layer in layers if min(layer.grid) < 2]
+        if flat:
+            raise ValueError(f"Combined: layer {flat[0]!r} has one position; choose others")
         _read_weights(self.weights, layers)
         return replace(self, found=layers)
 
@@ -178,6 +184,12 @@ class Combined(Parametrised):
             "constant_layers": constant,
             "empty": not joined.any(),
         }
+        if details["empty"]:
+            log.warning(
+                "%s: the map is empty: those of %s are the same everywhere; try other layers%s",
+                *(case.name, ", ".join(constant) or "no layer"),
+                " or how=sum" if self.how == "product" else "",
+            )
         return Attribution(joined.astype(np.float32), details=details, meaning=MEANING)
 
 
