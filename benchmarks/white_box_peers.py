@@ -41,7 +41,7 @@ from onnxplain.methods.layers.reduce import enlarge
 
 PEERS = ("torch", "torchvision", "captum==0.9.0", "grad-cam==1.5.7", "onnxscript")
 Map = NDArray[Any]
-N_POINTS, N_NOISY = 32, 20
+N_POINTS, N_NOISY = 8, 5
 CAMS = {  # of grad-cam, by our name
     "grad-cam": "GradCAM",
     "hires-cam": "HiResCAM",
