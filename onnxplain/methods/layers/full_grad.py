@@ -86,9 +86,9 @@ class FullGrad(Parametrised):
         heatmap = np.zeros(case.size)
         total = 0.0
         for layer, (pair,) in zip(self.found, reply.layers, strict=True):
-            values, grads = pair.astype(np.float64)
-            share = (values if layer.bias is None else layer.bias) * grads
-            total += float(share.sum())
+            values, grads = pair
+            share = (values if layer.bias is None else layer.bias.astype(np.float32)) * grads
+            total += float(share.sum(dtype=np.float64))
             if min(layer.grid) > 1:
                 heatmap += enlarge(_add_magnitudes(share, self.rescale), case.size)
         score = float(reply.scores[0])
@@ -100,13 +100,16 @@ class FullGrad(Parametrised):
         return Attribution(heatmap.astype(np.float32), details=details, meaning=MEANING)
 
 
-def _add_magnitudes(share: Wide, rescale: Rescale) -> Wide:
+def _add_magnitudes(share: NDArray[np.float32], rescale: Rescale) -> Wide:
     """Sum the magnitudes (h, w) of what each channel adds, (C, h, w); a flat one counts as 0."""
     sizes = np.abs(share)
-    if rescale != "none":
-        axes = (0, 1, 2) if rescale == "layer" else (1, 2)
-        low, high = sizes.min(axes, keepdims=True), sizes.max(axes, keepdims=True)
-        span = high - low
-        sizes = np.divide(sizes - low, span, out=np.zeros_like(sizes), where=span > ROUNDING * high)
-    summed: Wide = sizes.sum(axis=0)
+    low, high = (np.zeros(len(sizes)), np.ones(len(sizes)))
+    if rescale == "channel":
+        low, high = (end((1, 2)).astype(np.float64) for end in (sizes.min, sizes.max))
+    elif rescale == "layer":
+        low, high = (np.full(len(sizes), end(), np.float64) for end in (sizes.min, sizes.max))
+    varies = high - low > ROUNDING * high
+    weights = np.where(varies, 1 / np.where(varies, high - low, 1), 0)
+    # What is subtracted is the same at all positions.
+    summed: Wide = np.tensordot(weights, sizes, 1) - weights @ low
     return summed
