@@ -39,6 +39,7 @@ from .methods import AblationCAM as AblationCAM
 from .methods import Combined as Combined
 from .methods import DeconvNet as DeconvNet
 from .methods import EigenCAM as EigenCAM
+from .methods import FullGrad as FullGrad
 from .methods import GradCAM as GradCAM
 from .methods import GradCAMElementwise as GradCAMElementwise
 from .methods import GradCAMPlusPlus as GradCAMPlusPlus
@@ -62,4 +63,6 @@ from .runtime import from_torch as from_torch
 from .runtime import load_distance as load_distance
 from .study.evaluate import evaluate as evaluate
 from .study.result import Study as Study
+from .study.weighing import LayerWeights as LayerWeights
+from .study.weighing import weigh_layers as weigh_layers
 from .version import __version__ as __version__

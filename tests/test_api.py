@@ -79,6 +79,8 @@ def test_public_names_are_complete():
             "load_inpainter",
             "load_randomised",
             "load_shifted",
+            "LayerWeights",
+            "weigh_layers",
         ]
     )
     assert set(onnxplain.__all__) <= set(dir(onnxplain))

@@ -204,7 +204,8 @@ class Layer:
     tensor : str
         Its name in the model's file.
     axes : str
-        A letter per axis: N images, C channels, H and W rows and columns, T tokens.
+        A letter per axis: N images, C channels, H and W rows and columns, T tokens. Without H, W
+        and T there is one position.
     channels : int
         Number of values per position.
     grid : (rows, columns)
@@ -217,6 +218,9 @@ class Layer:
         Why it was chosen, where that is not obvious.
     kernel : Kernel, optional
         Of the convolution that makes it, if the layer was asked for as one's output.
+    bias : ndarray, optional
+        What is added there whatever the image, (C, h, w) or (C, 1, 1), if the layer was asked for
+        as one with a bias.
     """
 
     tensor: str
@@ -227,6 +231,7 @@ class Layer:
     is_cut: bool = True
     note: str = field(default="", compare=False)
     kernel: Kernel | None = field(default=None, compare=False)
+    bias: NDArray[Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -235,6 +240,8 @@ class Layer:
 
     def arrange(self, values: NDArray[F]) -> NDArray[F]:
         """Bring values of this tensor, or gradients by it, into the order (N, C, rows, columns)."""
+        if self.axes == "NC":
+            return values[:, :, None, None]
         order = "NCT" if "T" in self.axes else "NCHW"
         moved = values.transpose([self.axes.index(axis) for axis in order])
         if "T" in self.axes:

@@ -97,7 +97,13 @@ def _find_layers(method: Method, classifier: Classifier) -> Method:
         return method
     if not isinstance(classifier, Layered):
         raise ModelError(f"{method.name} {NOT_LAYERED}")
-    placed = method.at(classifier.find_layers(method.layer))
+    try:
+        layers = classifier.find_layers(method.layer)
+    except ModelError as error:
+        if type(error) is ModelError:  # what was asked for is wrong, and not the model
+            raise
+        raise type(error)(f"{method.name}: {error}; {advise_without_gradients()}") from error
+    placed = method.at(layers)
     count = placed.evaluations(classifier.size)
     if count != method.evaluations(classifier.size):  # before a run that may be long
         log.info("%s: %d evaluations per image, by the layer's channels", method.name, count)

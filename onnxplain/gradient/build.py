@@ -54,7 +54,7 @@ class GradientRequest:
     kind : {'probability', 'logit', 'log-odds', 'raw', 'contrast'}
         The score of the target that is differentiated.
     tensors : tuple of str
-        Inner tensors to output together with their gradients.
+        Inner tensors to output together with their gradients; of the input, its gradient.
     mask : CoarseMask, optional
         A mask that composes the image with a fill. Its gradient then takes the place of the
         image's, and the inputs `mask` and `fill` are added (see `add_mask`).
@@ -85,8 +85,9 @@ class GradientRequest:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The tensors whose gradients are wanted."""
-        return (self.source, *self.tensors) if self.image else self.tensors
+        """The tensors whose gradients are wanted, each once."""
+        names = (self.source, *self.tensors) if self.image else self.tensors
+        return tuple(dict.fromkeys(names))
 
 
 def build_gradient(
@@ -292,7 +293,7 @@ def _assemble(
 def _check_names(graph: onnx.GraphProto, request: GradientRequest) -> None:
     gradients = map(gradient_name, request.sources)
     check_names_are_free(collect_tensor_names(graph), (TARGET, SCORE, *gradients))
-    computed = {name for node in graph.node for name in node.output}
+    computed = {request.input, *(name for node in graph.node for name in node.output)}
     for name in (*request.tensors, *request.reads):
         if name not in computed:
             raise GradientError(f"the model computes no tensor named {name!r}")
@@ -316,6 +317,6 @@ def _fix_batch(graph: onnx.GraphProto, input: str, rows: int) -> None:
 
 
 def _add_outputs(graph: onnx.GraphProto, tensors: Sequence[str]) -> None:
-    """Make inner tensors outputs, so that folding keeps them."""
-    declared = {value.name for value in graph.output}
+    """Make inner tensors outputs, so that folding keeps them; whoever feeds an input has it."""
+    declared = {value.name for value in (*graph.input, *graph.output)}
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in declared)

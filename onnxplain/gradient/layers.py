@@ -8,6 +8,7 @@ name           layer
 ``stages``     the layer of every resolution
 ``first``      the output of the first convolution
 a tensor       that tensor, or the first output of the node of that name
+``biases``     the image as it is normalised, and every layer with a bias: of FullGrad
 ``weights:``   and any of these: the input and the output of the last convolution up to it
 a glob         all tensors with a grid whose names match, such as ``*/Relu_output_0``
 =============  ==================================================================
@@ -351,15 +352,22 @@ class LayerFinder:
         tensor = name
         if name not in self.region.places:
             nodes: dict[str, NodeProto] = {node.name: node for node in self.region.nodes}
-            if name not in nodes:
+            if not name or name not in nodes:
                 raise ModelError(self._describe_unknown(name))
             tensor = nodes[name].output[0]
         layer = self.describe(tensor, grid)
         if layer is None:
+            dims = self._dims.get(tensor)
+            tokens = f", or give the grid of its tokens as {name}@14x14"
             raise ModelError(
-                f"layer {name!r} has no grid of positions: its shape is {self._dims.get(tensor)}"
-                f"{' and not of the grid that was given' if grid else ''}; {self._hint()}, or give "
-                f"the grid of a tensor of tokens as {name}@14x14"
+                f"layer {name!r} has no grid of positions: its shape is {dims}"
+                f"{' and not of the grid that was given' if grid else ''}; {self._hint()}"
+                f"{tokens if dims is not None and len(dims) == 3 else ''}"
+            )
+        if grid not in (None, layer.grid):
+            raise ModelError(
+                f"layer {name!r} has a grid of {layer.grid[0]} x {layer.grid[1]} positions of its "
+                f"own, and {grid[0]} x {grid[1]} was given; leave out the grid"
             )
         return layer
 

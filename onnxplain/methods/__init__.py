@@ -18,6 +18,7 @@ from onnxplain.methods.layers.cams import (
 )
 from onnxplain.methods.layers.combined import Combined
 from onnxplain.methods.layers.eigen_cam import EigenCAM
+from onnxplain.methods.layers.full_grad import FullGrad
 from onnxplain.methods.layers.guided_grad_cam import GuidedGradCAM
 from onnxplain.methods.layers.norm_grad import NormGrad
 from onnxplain.methods.layers.score_cam import ScoreCAM
@@ -39,6 +40,7 @@ __all__ = [
     "Combined",
     "DeconvNet",
     "EigenCAM",
+    "FullGrad",
     "GradCAM",
     "GradCAMElementwise",
     "GradCAMPlusPlus",

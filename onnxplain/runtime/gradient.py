@@ -8,15 +8,20 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any, TypeVar, final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Images, Layer, ScoreKind, Scores
 from onnxplain.core.errors import ModelError
-from onnxplain.core.inside import Array, Inside, Tensors
+from onnxplain.core.inside import BIASES, Array, Inside, Tensors
 from onnxplain.core.spec import ModelSpec
+from onnxplain.gradient.biases import find_biased_layers
 from onnxplain.gradient.layers import LayerFinder
-from onnxplain.graph.load import ModelFile
+from onnxplain.graph.batch_proof import read_fixed_batch
+from onnxplain.graph.load import ModelFile, load_weights
+from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
+from onnxplain.runtime.measure import RuntimeMeasure
 from onnxplain.runtime.reader import Reader, load_reader
 from onnxplain.runtime.tail import Tail, load_tail
 
@@ -76,9 +81,16 @@ class ModelInside:
         """
         with self._loading:
             try:
-                return self.layers.find(name)
+                return self._find_biases() if name == BIASES else self.layers.find(name)
             except ModelError as error:
                 raise ModelError(f"{self._file.path.name}: {error}") from error
+
+    def _find_biases(self) -> tuple[Layer, ...]:
+        rows = read_fixed_batch(self._file.proto, self._spec.input) or 1
+        images = np.zeros((rows, *self._spec.size, 3), np.float32)
+        feeds = {self._spec.input: ModelSpace.of(self._spec).enter_as_real(images)}
+        model = load_weights(self._file)
+        return find_biased_layers(model, self.layers, RuntimeMeasure(), feeds)
 
     def open(self, wants: Tensors) -> Reader:
         """Return what reads the inside that is wanted.

@@ -41,12 +41,11 @@ class Names(NamedTuple):
     grads: str | None
     layers: tuple[tuple[str, str | None], ...]
 
-    @property
-    def wanted(self) -> list[str]:
-        """All of them, each once."""
+    def list_computed(self, input: str) -> list[str]:
+        """List all of them, each once, but for the input, which may be looked at as a layer."""
         parts = (part for layer in self.layers for part in layer)
         given = (self.scores, self.logits, self.grads, *parts)
-        return list(dict.fromkeys(name for name in given if name is not None))
+        return list(dict.fromkeys(name for name in given if name not in (None, input)))
 
 
 @final
@@ -125,8 +124,10 @@ class Reader:
 
         def run(start: int, stop: int) -> dict[str, NDArray[Any]]:
             feeds = self._make_feeds(images[start:stop], targets[start:stop])
-            wanted = self._names.wanted
+            wanted = self._names.list_computed(self.spec.input)
             values = dict(zip(wanted, self._session.run(feeds, wanted), strict=True))
+            if any(self.spec.input in names for names in self._names.layers):
+                values[self.spec.input] = feeds[self.spec.input]
             return self._take_rows(values, stop - start)
 
         batches = self._batches.run_batches(len(images), run)
@@ -273,10 +274,11 @@ def _build_gradient(file: ModelFile, spec: ModelSpec, wants: Tensors, logits: st
 def _build_reading(file: ModelFile, spec: ModelSpec, wants: Tensors, logits: str | None) -> _Built:
     batch = find_batch_support(file, spec)
     proto = make_batch_dynamic(file.proto, spec) if batch.rewritten else file.proto
-    tensors = [layer.tensor for layer in wants.layers]
+    tensors = [layer.tensor for layer in wants.layers if layer.tensor != spec.input]
     reads = [name for name in (logits,) if name is not None]
     changed, names = add_tensors(proto, spec.output, [*tensors, *reads])
-    layers = tuple((name, None) for name in names[: len(tensors)])
+    outputs = {spec.input: spec.input, **dict(zip(tensors, names, strict=False))}
+    layers = tuple((outputs[layer.tensor], None) for layer in wants.layers)
     named = Names(spec.output, names[-1] if reads else None, None, layers)
     return _Built(changed.SerializeToString(), batch.fixed, batch.images, named)
 

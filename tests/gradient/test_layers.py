@@ -121,6 +121,19 @@ def test_unknown_names_get_the_three_nearest() -> None:
         find_light("resnet50").find("stage:6")
 
 
+def test_names_that_do_not_fit_are_refused() -> None:
+    nodes = [
+        helper.make_node("Conv", ["image", "w"], ["end"]),
+        helper.make_node("GlobalAveragePool", ["end"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["scores"]),
+    ]
+    finder = find(build(nodes, w=weights(4, 3, 3, 3)))
+    with pytest.raises(ModelError, match=r"no layer '' between image and scores"):
+        finder.find("")  # nodes may have no name
+    with pytest.raises(ModelError, match=r"'end' has a grid of \d+ x \d+ .* 2 x 3 was given"):
+        finder.find("end@2x3")
+
+
 def test_tensors_without_positions_are_refused() -> None:
     with pytest.raises(ModelError, match=r"'r172' has no grid of positions: .*1, 1"):
         find_light("resnet50").find("r172")

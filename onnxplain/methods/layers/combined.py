@@ -8,6 +8,7 @@ References
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +24,8 @@ from onnxplain.core.params import Param, Parametrised, to_plain
 from onnxplain.methods.layers import reduce
 from onnxplain.methods.layers.at_layer import SCORE, describe_inside
 from onnxplain.methods.layers.norm_grad import reduce_norm_grad
+
+log = logging.getLogger(__name__)
 
 Wide: TypeAlias = NDArray[np.float64]
 Base: TypeAlias = Literal[
@@ -94,7 +97,8 @@ class Combined(Parametrised):
         The geometric mean, high only where all layers are, or the arithmetic one.
     weights : str, or tuple of float
         ``uniform``; ``linear``, which rises from layer to layer; a number per layer, from the
-        first to the last, such as ``0.2,0.3,0.5``; or weights that the authors publish:
+        first to the last, such as ``0.2/0.3/0.5`` (commas do, too, but end a parameter behind a
+        name); or weights that the authors publish:
         ``activation-vgg16``, ``activation-resnet50``, ``activation-in-vgg16``,
         ``activation-in-resnet50``, ``accuracy-vgg16``, ``accuracy-resnet50``. Their sum is
         brought to 1.
@@ -107,7 +111,8 @@ class Combined(Parametrised):
     -----
     Bringing a map to [0, 1] makes it 0 somewhere, and there the product is 0 too. A constant map
     becomes 0 everywhere; its weight still counts, and ``constant_layers`` in the record names
-    it. The authors weigh layers by their accuracy on labelled photos; such weights can be given.
+    it. The authors weigh layers by their accuracy in the pointing game on labelled photos, which
+    `onnxplain.weigh_layers` and ``onnxplain layers MODEL --weigh PHOTOS`` measure.
     """
 
     name: ClassVar[str] = "combined"
@@ -120,7 +125,7 @@ class Combined(Parametrised):
         Literal["product", "sum"], Param("a geometric or an arithmetic weighted mean")
     ] = "product"
     weights: Annotated[
-        str, Param("uniform, linear, the name of published weights, or a number per layer: 1,2,2")
+        str, Param("uniform, linear, the name of published weights, or a number per layer: 1/2/2")
     ] = "uniform"
     score: Annotated[ScoreKind, Param(SCORE)] = "raw"
     found: tuple[Layer, ...] = field(default=(), repr=False, kw_only=True)
@@ -149,8 +154,11 @@ class Combined(Parametrised):
         Raises
         ------
         ValueError
-            If there is not one weight per layer.
+            If there is not one weight per layer, or a layer has no grid.
         """
+        flat = [layer.tensor for layer in layers if min(layer.grid) < 2]
+        if flat:
+            raise ValueError(f"Combined: layer {flat[0]!r} has one position; choose others")
         _read_weights(self.weights, layers)
         return replace(self, found=layers)
 
@@ -176,6 +184,12 @@ class Combined(Parametrised):
             "constant_layers": constant,
             "empty": not joined.any(),
         }
+        if details["empty"]:
+            log.warning(
+                "%s: the map is empty: those of %s are the same everywhere; try other layers%s",
+                *(case.name, ", ".join(constant) or "no layer"),
+                " or how=sum" if self.how == "product" else "",
+            )
         return Attribution(joined.astype(np.float32), details=details, meaning=MEANING)
 
 
@@ -201,13 +215,14 @@ def _read_weights(text: str, layers: tuple[Layer, ...] | None) -> Wide:
 
 def _parse_numbers(text: str) -> Wide:
     try:
-        numbers = np.array([float(part) for part in text.split(",")])
+        numbers = np.array([float(part) for part in text.replace("/", ",").split(",")])
     except ValueError:
         numbers = np.array([])
     if not (len(numbers) and np.isfinite(numbers).all() and (numbers >= 0).all() and numbers.any()):
         raise ValueError(
             f"Combined: weights are uniform, linear, {', '.join(PUBLISHED)}, or a number from 0 on "
-            f"per layer, not all 0, such as 1,2,2; got {text!r}"
+            f"per layer, not all 0, such as 1/2/2; got {text!r}; onnxplain layers MODEL --weigh "
+            f"PHOTOS learns them from labelled photos"
         )
     return numbers
 

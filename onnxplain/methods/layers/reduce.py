@@ -84,11 +84,16 @@ def eigen_cam(values: Array, grads: Array | None = None) -> Maps:
     """
     rows = values.reshape(*values.shape[:2], -1).transpose(0, 2, 1).astype(np.float64)
     rows = rows - rows.mean(axis=1, keepdims=True)
-    left, singular, _ = np.linalg.svd(rows, full_matrices=False)
-    projected = left[:, :, 0] * singular[:, :1]
+    turned = rows.transpose(0, 2, 1)
+    if rows.shape[1] <= rows.shape[2]:  # the smaller of two square matrices has its eigenvectors
+        sizes, vectors = np.linalg.eigh(rows @ turned)
+        projected = vectors[:, :, -1] * np.sqrt(np.maximum(sizes[:, -1:], 0))
+    else:
+        _, vectors = np.linalg.eigh(turned @ rows)
+        projected = (rows @ vectors[:, :, -1:])[:, :, 0]
     flips = projected.max(axis=1) < -projected.min(axis=1)
-    turned = np.where(flips[:, None], -projected, projected)
-    return _narrow(turned.reshape(len(values), *values.shape[2:]))
+    upright = np.where(flips[:, None], -projected, projected)
+    return _narrow(upright.reshape(len(values), *values.shape[2:]))
 
 
 def stabilise(divisor: Values, eps: float, ops: Ops = ARRAYS) -> Values:

@@ -67,6 +67,7 @@ def test_every_base_is_offered() -> None:
         ("uniform", [0.5, 0.5]),
         ("linear", [1 / 3, 2 / 3]),
         ("2,6", [0.25, 0.75]),
+        ("2/6", [0.25, 0.75]),
         ((0.5, 1.5), [0.25, 0.75]),
         (np.array([1, 0]), [1, 0]),
     ],
@@ -96,13 +97,19 @@ def test_other_weights_are_refused(weights) -> None:
         Combined(weights=weights)
 
 
-def test_constant_maps_are_zero_and_said() -> None:
+def test_layers_of_one_position_are_refused() -> None:
+    with pytest.raises(ValueError, match="'scores' has one position"):
+        explain(open_convnet(SIZE, 5), Combined(layers="biases"), photos(1, SIZE), [0])
+
+
+def test_constant_maps_are_zero_and_said(caplog: pytest.LogCaptureFixture) -> None:
     """Of a black photo no channel has a value, as the net has no biases in its convolutions."""
     blank = np.zeros((1, *SIZE, 3), np.float32)
     for how in ("sum", "product"):
         (result,) = explain(open_convnet(SIZE, 5), Combined(how=how), blank, [0])
         assert result.details["constant_layers"] == ["r1", "r2"]
         assert result.details["empty"]
+        assert "the map is empty: those of r1, r2 are the same everywhere" in caplog.text
         assert not result.heatmap.any()
 
 
