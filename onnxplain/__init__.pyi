@@ -29,6 +29,7 @@ from .loading import load_randomised as load_randomised
 from .loading import load_shifted as load_shifted
 from .methods import FIDO as FIDO
 from .methods import LIME as LIME
+from .methods import LRP as LRP
 from .methods import MP as MP
 from .methods import MP2 as MP2
 from .methods import RISE as RISE
@@ -36,6 +37,7 @@ from .methods import SP as SP
 from .methods import AblationCAM as AblationCAM
 from .methods import Combined as Combined
 from .methods import DeconvNet as DeconvNet
+from .methods import DeepTaylor as DeepTaylor
 from .methods import EigenCAM as EigenCAM
 from .methods import GradCAM as GradCAM
 from .methods import GradCAMElementwise as GradCAMElementwise

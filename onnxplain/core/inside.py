@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,15 @@ class RuleTable:
         A name in `onnxplain.gradient.rulesets`.
     options : tuple of (str, value)
         What the table takes, such as ``(("extended", True),)``.
+    yields : {'gradient', 'relevance', 'signal'}
+        What the walk makes at the image: something per unit of a pixel, as a gradient; something
+        that belongs to it, whatever its unit; or something in its own unit. The three change
+        differently where pixels are scaled before they enter the model.
     """
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
+    yields: Literal["gradient", "relevance", "signal"] = "gradient"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ from onnxplain.methods.layers.score_cam import ScoreCAM
 from onnxplain.methods.masks.fido import FIDO
 from onnxplain.methods.masks.mp import MP
 from onnxplain.methods.masks.mp2.mp2 import MP2
+from onnxplain.methods.relevance.deep_taylor import DeepTaylor
+from onnxplain.methods.relevance.lrp import LRP
 from onnxplain.methods.scores.lime import LIME
 from onnxplain.methods.scores.rise import RISE
 from onnxplain.methods.scores.sp import SP
@@ -31,6 +33,7 @@ from onnxplain.methods.scores.sp import SP
 __all__ = [
     "FIDO",
     "LIME",
+    "LRP",
     "MP",
     "MP2",
     "RISE",
@@ -38,6 +41,7 @@ __all__ = [
     "AblationCAM",
     "Combined",
     "DeconvNet",
+    "DeepTaylor",
     "EigenCAM",
     "GradCAM",
     "GradCAMElementwise",

@@ -112,6 +112,7 @@ def build_batched_gradient(
         image=image,
         reads=reads,
         rules=rules,
+        bounds=_make_bounds(spec) if rules else None,
     )
     try:
         model = load_weights(file)
@@ -141,6 +142,12 @@ def _takes_single_images(file: ModelFile, spec: ModelSpec) -> bool:
         return find_batch_support(file, spec).fixed == 1
     except ModelError:  # it does not run at all: the error of building says more
         return False
+
+
+def _make_bounds(spec: ModelSpec) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Make a black and a white image as they enter the model."""
+    space, black = ModelSpace.of(spec), np.zeros((1, *spec.size, 3), np.float32)
+    return space.enter_as_real(black), space.enter_as_real(black + 1)
 
 
 def _make_example(spec: ModelSpec, rows: int, mask: CoarseMask | None) -> dict[str, NDArray[Any]]:

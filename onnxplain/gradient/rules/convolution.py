@@ -115,32 +115,40 @@ def _read_spatial_sizes(tape: Tape, name: str) -> list[int]:
 
 @first_output_rule
 def conv(tape: Tape, node: Node, g: str) -> Grads:
+    return [transpose_conv(tape, node, g, node.inputs[1])]
+
+
+def transpose_conv(tape: Tape, node: Node, g: str, weight: str) -> str:
+    """Write the adjoint of a convolution, applied to g, with a weight of the same shape."""
     shape = _read_weight_shape(tape, node)
     inputs, outputs = (_read_spatial_sizes(tape, name) for name in (node.x, node.y))
     window = read_window(node, shape[2:], inputs, outputs)
     group = node.attributes.get("group", 1)
-    return [adjoint(tape, g, node.inputs[1], shape, group, window)]
+    return adjoint(tape, g, weight, shape, group, window)
 
 
 @first_output_rule
 def conv_transpose(tape: Tape, node: Node, g: str) -> Grads:
-    """Write the convolution whose adjoint the node is."""
+    return [transpose_conv_transpose(tape, node, g, node.inputs[1])]
+
+
+def transpose_conv_transpose(tape: Tape, node: Node, g: str, weight: str) -> str:
+    """Write the convolution whose adjoint the node is, with a weight of the same shape."""
     shape = _read_weight_shape(tape, node)
     if node.attributes.get("output_shape"):
         raise Refusal("it has an output_shape in place of pads")
     # Its input is the output of that convolution.
     inputs, outputs = (_read_spatial_sizes(tape, name) for name in (node.y, node.x))
     w = read_window(node, shape[2:], inputs, outputs)
-    back = tape.op(
+    return tape.op(
         "Conv",
         g,
-        node.inputs[1],
+        weight,
         group=node.attributes.get("group", 1),
         strides=[*w.strides],
         dilations=[*w.dilations],
         pads=[*w.before, *(max(after, 0) for after in w.after)],
     )
-    return [back]
 
 
 RULES: dict[str, Rule] = {"Conv": conv, "ConvTranspose": conv_transpose}
