@@ -32,10 +32,12 @@ from .methods import LIME as LIME
 from .methods import LRP as LRP
 from .methods import MP as MP
 from .methods import MP2 as MP2
+from .methods import MWP as MWP
 from .methods import RISE as RISE
 from .methods import SP as SP
 from .methods import AblationCAM as AblationCAM
 from .methods import Combined as Combined
+from .methods import ContrastiveMWP as ContrastiveMWP
 from .methods import DeconvNet as DeconvNet
 from .methods import DeepTaylor as DeepTaylor
 from .methods import EigenCAM as EigenCAM

@@ -25,6 +25,7 @@ from onnxplain.methods.masks.fido import FIDO
 from onnxplain.methods.masks.mp import MP
 from onnxplain.methods.masks.mp2.mp2 import MP2
 from onnxplain.methods.relevance.deep_taylor import DeepTaylor
+from onnxplain.methods.relevance.excitation import MWP, ContrastiveMWP
 from onnxplain.methods.relevance.lrp import LRP
 from onnxplain.methods.scores.lime import LIME
 from onnxplain.methods.scores.rise import RISE
@@ -36,10 +37,12 @@ __all__ = [
     "LRP",
     "MP",
     "MP2",
+    "MWP",
     "RISE",
     "SP",
     "AblationCAM",
     "Combined",
+    "ContrastiveMWP",
     "DeconvNet",
     "DeepTaylor",
     "EigenCAM",

@@ -34,6 +34,7 @@ from onnxplain.gradient.rulesets.signs import is_never_negative
 from onnxplain.gradient.rulesets.spreading import (
     RETURN_RELEVANCE,
     SPREADS,
+    TINIEST,
     Given,
     Settings,
     stabilise,
@@ -98,6 +99,11 @@ def make_relevance(
         raise GradientError(
             f"no layer of weights reads the image itself, and the rule {first!r} is for the first "
             f"one; choose a composite without it, such as epsilon-plus"
+        )
+    if last == "contrastive" and not finals:
+        raise GradientError(
+            f"an activation stands between the last layer of weights and the scores, and the rule "
+            f"{last!r} turns the weights of a last layer around; choose mwp or lrp"
         )
     if rectifiers_only:
         _check_activations(ground.region)
@@ -187,7 +193,7 @@ class _Relevance:
         score = self.region.target
         if self.start == "positive":
             return mask_positive(tape, score)
-        return tape.div(one, stabilise(tape, score))
+        return tape.div(one, stabilise(tape, score, TINIEST))
 
     def _pass_on(self, tape: Tape, node: Node, name: str, grad: str | None) -> str | None:
         if grad is None or not name or not tape.wants(name):
