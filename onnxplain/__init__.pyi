@@ -53,6 +53,8 @@ from .methods import IntegratedGradients as IntegratedGradients
 from .methods import LayerCAM as LayerCAM
 from .methods import LinearApprox as LinearApprox
 from .methods import NormGrad as NormGrad
+from .methods import PatternAttribution as PatternAttribution
+from .methods import PatternNet as PatternNet
 from .methods import ScoreCAM as ScoreCAM
 from .methods import SmoothGrad as SmoothGrad
 from .methods import XGradCAM as XGradCAM

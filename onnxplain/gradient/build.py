@@ -171,7 +171,7 @@ def build_gradient(
     walk = Walk(rules)
     if request.rules is not None:
         region = find_region(folded.graph, request.source, SCORE)
-        walk = apply_table(request.rules, Ground(rules, region, request.bounds))
+        walk = apply_table(request.rules, Ground(rules, region, folded.graph, request.bounds))
     gradient = differentiate(
         folded, facts, score=SCORE, sources=request.sources, rules=walk.rules, stops=walk.stops
     )

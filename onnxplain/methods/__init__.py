@@ -27,6 +27,7 @@ from onnxplain.methods.masks.mp2.mp2 import MP2
 from onnxplain.methods.relevance.deep_taylor import DeepTaylor
 from onnxplain.methods.relevance.excitation import MWP, ContrastiveMWP
 from onnxplain.methods.relevance.lrp import LRP
+from onnxplain.methods.relevance.patterns import PatternAttribution, PatternNet
 from onnxplain.methods.scores.lime import LIME
 from onnxplain.methods.scores.rise import RISE
 from onnxplain.methods.scores.sp import SP
@@ -58,6 +59,8 @@ __all__ = [
     "LayerCAM",
     "LinearApprox",
     "NormGrad",
+    "PatternAttribution",
+    "PatternNet",
     "ScoreCAM",
     "SmoothGrad",
     "XGradCAM",

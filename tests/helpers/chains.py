@@ -36,12 +36,15 @@ def draw_weights(seed: int = 4) -> dict[str, NDArray[np.float32]]:
     return {name: value.astype(np.float32) for name, value in drawn.items()}
 
 
-def make_net(weights: dict[str, Any], *, bias: bool = True, last: str = "scores") -> ModelProto:
+def make_net(weights: dict[str, Any], *, bias: bool = True, pad: int = 1) -> ModelProto:
+    """Make the file; without padding it takes images that are larger by 2."""
+    size = [side + 2 * (1 - pad) for side in SIZE]
+
     def add(name: str) -> list[str]:
         return [name] if bias else []
 
     nodes = [
-        node("Conv", ["image", "w1", *add("b1")], ["a1"], pads=[1, 1, 1, 1]),
+        node("Conv", ["image", "w1", *add("b1")], ["a1"], pads=[pad] * 4),
         node("Relu", ["a1"], ["r1"]),
         node("MaxPool", ["r1"], ["m1"], kernel_shape=[2, 2], strides=[2, 2]),
         node("Conv", ["m1", "w2", *add("b2")], ["a2"]),
@@ -49,12 +52,12 @@ def make_net(weights: dict[str, Any], *, bias: bool = True, last: str = "scores"
         node("Flatten", ["r2"], ["f"]),
         node("Gemm", ["f", "w3", *add("b3")], ["a3"], transB=1),
         node("Relu", ["a3"], ["r3"]),
-        node("Gemm", ["r3", "w4", *add("b4")], [last], transB=1),
+        node("Gemm", ["r3", "w4", *add("b4")], ["scores"], transB=1),
     ]
     kept = {name: value for name, value in weights.items() if bias or name[0] == "w"}
     return models.model(
         nodes,
-        {"image": (TensorProto.FLOAT, ["N", 3, *SIZE])},
+        {"image": (TensorProto.FLOAT, ["N", 3, *size])},
         {"scores": (TensorProto.FLOAT, ["N", CLASSES])},
         kept,
     )

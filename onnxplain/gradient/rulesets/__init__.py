@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from onnxplain.core.inside import RuleTable
 from onnxplain.core.params import describe_unknown
+from onnxplain.gradient.rulesets.patterns import make_patterns
 from onnxplain.gradient.rulesets.rectified import make_deconvnet, make_guided
 from onnxplain.gradient.rulesets.relevance import make_relevance
 from onnxplain.gradient.rulesets.walk import Ground, Walk
@@ -21,6 +22,7 @@ Table: TypeAlias = Callable[..., Walk]
 TABLES: Mapping[str, Table] = {
     "deconvnet": make_deconvnet,
     "guided": make_guided,
+    "patterns": make_patterns,
     "relevance": make_relevance,
 }
 

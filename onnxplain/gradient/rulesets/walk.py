@@ -7,6 +7,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from onnx import GraphProto
+
 from onnxplain.gradient.cuts import Region
 from onnxplain.gradient.facts import Array
 from onnxplain.gradient.tape import Rule
@@ -25,12 +27,15 @@ class Ground:
     region : Region
         The graph between the image and the score, after folding, so that an activation can be
         told from a gate.
+    graph : GraphProto
+        The whole graph, with its weights.
     bounds : tuple of ndarray, optional
         A black and a white image, (1, ...), as they enter the model.
     """
 
     rules: Rules
     region: Region
+    graph: GraphProto
     bounds: tuple[Array, Array] | None = None
 
 
