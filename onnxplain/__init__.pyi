@@ -52,6 +52,7 @@ from .methods import InputXGradient as InputXGradient
 from .methods import IntegratedGradients as IntegratedGradients
 from .methods import LayerCAM as LayerCAM
 from .methods import LinearApprox as LinearApprox
+from .methods import MetaSaliency as MetaSaliency
 from .methods import NormGrad as NormGrad
 from .methods import PatternAttribution as PatternAttribution
 from .methods import PatternNet as PatternNet

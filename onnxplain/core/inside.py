@@ -56,6 +56,9 @@ class Tensors:
         The score of the target.
     rules : RuleTable, optional
         Rules that replace the gradient's own.
+    rate : float
+        If it is not 0, every weight takes a step of training with this rate first, on the image
+        that is looked at and its target.
     """
 
     layers: tuple[Layer, ...] = ()
@@ -63,21 +66,22 @@ class Tensors:
     image: bool = False
     score: ScoreKind = "raw"
     rules: RuleTable | None = None
+    rate: float = 0.0
 
     @property
     def differentiates(self) -> bool:
         """Whether any gradient is wanted."""
-        return self.image or (self.gradients and bool(self.layers))
+        return self.image or (self.gradients and bool(self.layers)) or self.rate != 0
 
     @property
     def avoids_gradients(self) -> bool:
         """Whether no gradient is wanted, also once its layers are found."""
-        return not (self.image or self.gradients)
+        return not (self.image or self.gradients or self.rate)
 
     @property
     def is_plain_gradient(self) -> bool:
         """Whether the ordinary gradient by the image is all that is wanted."""
-        return self.image and not self.layers and self.rules is None
+        return self.image and not self.layers and self.rules is None and not self.rate
 
 
 @dataclass(frozen=True, slots=True, eq=False)

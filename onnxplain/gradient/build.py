@@ -30,6 +30,7 @@ from onnxplain.gradient.facts import (
 from onnxplain.gradient.heads import SCORE, TARGET, add_head
 from onnxplain.gradient.masked import MASK, CoarseMask, add_mask
 from onnxplain.gradient.node import Node, read_node
+from onnxplain.gradient.parameters import find_parameters
 from onnxplain.gradient.paths import find_dependents, list_nodes_back_from, list_nodes_for, prune
 from onnxplain.gradient.prepare import has_halves, prepare, store_as_halves
 from onnxplain.gradient.refusal import ADVICE, GradientError, Refusal, check_names_are_free
@@ -77,6 +78,11 @@ class GradientRequest:
         Rules that replace the gradient's own (see `onnxplain.gradient.rulesets`).
     bounds : tuple of ndarray, optional
         A black and a white image, (1, ...), as they enter the model: for rules that need them.
+    parameters : bool
+        Whether the gradients by all weights are wanted, in place of any other.
+    whole : bool
+        Whether each normalisation stays a node of its own, with the weights that it was trained
+        with.
     """
 
     input: str
@@ -90,6 +96,8 @@ class GradientRequest:
     reads: tuple[str, ...] = ()
     rules: RuleTable | None = None
     bounds: tuple[Array, Array] | None = None
+    parameters: bool = False
+    whole: bool = False
 
     @property
     def source(self) -> str:
@@ -161,23 +169,26 @@ def build_gradient(
     _add_outputs(prepared.graph, (*request.tensors, *request.reads))
     # Folding a scale into a weight of 16 bits would widen it; the runtime does so on loading.
     halves = has_halves(model)
-    merge = not halves or request.rules is not None  # rules are of whole layers
+    # Rules are of whole layers.
+    merge = not request.whole and (not halves or request.rules is not None)
     folded = ModelProto.FromString(measure.fold(prepared.SerializeToString(), merge=merge))
     prune(folded.graph)  # outputs besides the scores may have no shape
     targets = [np.zeros(feeds[request.source].shape[0], np.int64) for feeds in examples]
     batches = [{**feeds, TARGET: row} for feeds, row in zip(examples, targets, strict=True)]
     facts = measure_facts(folded, measure, batches, dtype)
     rules = load_installed_rules() if rules is None else rules
-    walk = Walk(rules)
+    walk, sources = Walk(rules), request.sources
+    region = find_region(folded.graph, request.source, SCORE)
+    if request.parameters:
+        sources = find_parameters(folded.graph, region)
     if request.rules is not None:
-        region = find_region(folded.graph, request.source, SCORE)
         walk = apply_table(request.rules, Ground(rules, region, folded.graph, request.bounds))
     gradient = differentiate(
-        folded, facts, score=SCORE, sources=request.sources, rules=walk.rules, stops=walk.stops
+        folded, facts, score=SCORE, sources=sources, rules=walk.rules, stops=walk.stops
     )
     if walk.notes:
         helper.set_model_props(gradient, {NOTES: json.dumps(walk.notes)})
-    if halves:
+    if halves and not request.whole:
         store_as_halves(gradient)
     drop_unused_domains(gradient)
     return gradient

@@ -27,6 +27,7 @@ from onnxplain.methods.masks.mp2.mp2 import MP2
 from onnxplain.methods.relevance.deep_taylor import DeepTaylor
 from onnxplain.methods.relevance.excitation import MWP, ContrastiveMWP
 from onnxplain.methods.relevance.lrp import LRP
+from onnxplain.methods.relevance.meta_saliency import MetaSaliency
 from onnxplain.methods.relevance.patterns import PatternAttribution, PatternNet
 from onnxplain.methods.scores.lime import LIME
 from onnxplain.methods.scores.rise import RISE
@@ -58,6 +59,7 @@ __all__ = [
     "IntegratedGradients",
     "LayerCAM",
     "LinearApprox",
+    "MetaSaliency",
     "NormGrad",
     "PatternAttribution",
     "PatternNet",

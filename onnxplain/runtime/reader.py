@@ -267,6 +267,7 @@ def _build_gradient(file: ModelFile, spec: ModelSpec, wants: Tensors, logits: st
         image=wants.image,
         reads=(*filter(None, reads), *(() if wants.gradients else tensors)),
         rules=wants.rules,
+        rate=wants.rate,
     )
     layers = tuple((name, gradient_name(name) if wants.gradients else None) for name in tensors)
     grads = gradient_name(spec.input) if wants.image else None

@@ -87,10 +87,18 @@ def settle(net: nn.Module, seed: int = 0) -> nn.Module:
     return net.eval()
 
 
-def export(net: nn.Module, path: Path, *, dynamo: bool = False) -> ModelProto:
-    """Export a network by the older or the newer exporter, with a batch of any size."""
+def export(net: nn.Module, path: Path, *, dynamo: bool = False, whole: bool = False) -> ModelProto:
+    """Export a network by the older or the newer exporter, with a batch of any size.
+
+    With `whole` the older one leaves normalisations as they are.
+    """
     example = (torch.rand(2, 3, *SIZE),)
     kinds: dict[str, Any] = {"dynamic_axes": {"image": {0: "N"}, "scores": {0: "N"}}}
+    if whole:
+        kinds |= {
+            "training": torch.onnx.TrainingMode.PRESERVE,
+            "do_constant_folding": False,
+        }
     if dynamo:
         kinds = {"dynamic_shapes": ({0: torch.export.Dim("N", min=1, max=64)},)}
     with warnings.catch_warnings():

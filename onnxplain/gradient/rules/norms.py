@@ -62,8 +62,10 @@ def standardise_back(
     return tape.mul(tape.sub(less, along), inverse)
 
 
-def _check_parameters(tape: Tape, node: Node) -> None:
-    if any(tape.wants(name) for name in node.inputs[1:] if name):
+def _check_parameters(tape: Tape, node: Node, *, may_be_sources: bool = False) -> None:
+    """Refuse a scale or bias that is computed from the image, or has no gradient here."""
+    wanted = [name for name in node.inputs[1:] if name and tape.wants(name)]
+    if wanted and not (may_be_sources and all(tape.producer(name) is None for name in wanted)):
         raise Refusal("its scale or bias depends on the image")
 
 
@@ -75,11 +77,22 @@ def _read_last_axes(tape: Tape, node: Node) -> tuple[list[int], int]:
 
 
 def layer_normalization(tape: Tape, node: Node, g: str, *, fixed: bool = False) -> Grads:
-    _check_parameters(tape, node)
+    _check_parameters(tape, node, may_be_sources=True)
     axes, count = _read_last_axes(tape, node)
-    scaled = tape.mul(g, node.inputs[1])
+    scale, bias = node.inputs[1], node.input(2)
     epsilon = node.attributes.get("epsilon", 1e-5)
-    return [standardise_back(tape, node.x, scaled, axes, count, epsilon, fixed=fixed)]
+    grads: list[str | None] = [None, None, None]
+    if tape.wants(node.x):
+        scaled = tape.mul(g, scale)
+        grads[0] = standardise_back(tape, node.x, scaled, axes, count, epsilon, fixed=fixed)
+    if tape.wants(scale):
+        centred = tape.sub(node.x, _average(tape, node.x, axes, count))
+        variance = _average(tape, tape.mul(centred, centred), axes, count)
+        xh = tape.mul(centred, _invert_deviation(tape, variance, epsilon))
+        grads[1] = tape.unbroadcast(tape.mul(g, xh), tape.shape(node.y), scale)
+    if bias and tape.wants(bias):
+        grads[2] = tape.unbroadcast(g, tape.shape(node.y), bias)
+    return grads
 
 
 def rms_normalization(tape: Tape, node: Node, g: str, *, fixed: bool = False) -> Grads:
@@ -133,11 +146,24 @@ def group_normalization(tape: Tape, node: Node, g: str, *, fixed: bool = False) 
 def batch_normalization(tape: Tape, node: Node, g: str) -> Grads:
     if node.attributes.get("training_mode", 0):
         raise Refusal("it is in training mode; export the model for inference")
-    _check_parameters(tape, node)
-    scale, variance = node.inputs[1], node.inputs[4]
+    _check_parameters(tape, node, may_be_sources=True)
+    scale, bias, mean, variance = node.inputs[1:5]
+    if tape.wants(mean) or tape.wants(variance):
+        raise Refusal("its mean or variance depends on the image")
+    rank = len(tape.shape(node.x))
     inverse = _invert_deviation(tape, variance, node.attributes.get("epsilon", 1e-5))
-    factor = tape.mul(scale, inverse)
-    return [tape.mul(g, _align_channels(tape, factor, len(tape.shape(node.x))))]
+    others = [0, *range(2, rank)]
+    grads: list[str | None] = [None] * 5
+    if tape.wants(node.x):
+        factor = tape.mul(scale, inverse)
+        grads[0] = tape.mul(g, _align_channels(tape, factor, rank))
+    if tape.wants(scale):
+        centred = tape.sub(node.x, _align_channels(tape, mean, rank))
+        along = tape.sum(tape.mul(g, centred), others, keep=False)
+        grads[1] = tape.mul(along, inverse)
+    if tape.wants(bias):
+        grads[2] = tape.sum(g, others, keep=False)
+    return grads
 
 
 @first_output_rule
