@@ -231,12 +231,18 @@ class _Relevance:
             relevance,
             self.settings,
             is_never_negative(tape, layer.x),
+            layer.y in self.forms.direct or not self._is_rectified(layer.y),
             self._find_bounds(tape, layer.x) if rule == "zbox" else None,
         )
         below: str | None = SPREADS[rule](given)
         if rule not in RETURN_RELEVANCE:
             below = self._multiply(tape, layer.x, below)
         return [below if name == layer.x else None for name in layer.node.inputs]
+
+    def _is_rectified(self, y: str) -> bool:
+        """Return whether nothing below 0 of a tensor is read, so that it gets no relevance."""
+        readers = {reader.op_type for reader in self.region.consumers.get(y, ())}
+        return readers == {"Relu"}
 
     def _find_bounds(self, tape: Tape, name: str) -> tuple[str, str] | None:
         """Write what a black and a white image become at a tensor of the front."""

@@ -91,6 +91,8 @@ class Given:
         The numbers of the rules.
     never_negative : bool
         Whether its input is known to be 0 or more.
+    has_negative : bool
+        Whether it hands relevance down where its output is below 0, as no rectifier follows.
     bounds : tuple of str, optional
         Its smallest and largest input, for the rule zbox.
     """
@@ -99,6 +101,7 @@ class Given:
     relevance: str
     settings: Settings
     never_negative: bool
+    has_negative: bool = True
     bounds: tuple[str, str] | None = None
 
     @property
@@ -133,11 +136,11 @@ def spread_gamma(given: Given) -> str:
     def favour(name: str, half: Half) -> str:
         return tape.add(name, tape.scale(half(tape, name), gamma)) if name else ""
 
+    halves = [(mask_positive(tape, layer.y), take_positive, take_negative)]
+    if given.has_negative:
+        halves.append((mask_below(tape, layer.y, 0), take_negative, take_positive))
     terms = []
-    for mask, own, other in (
-        (mask_positive(tape, layer.y), take_positive, take_negative),
-        (mask_below(tape, layer.y, 0), take_negative, take_positive),
-    ):
+    for mask, own, other in halves:
         weights = favour(layer.weight, own), favour(layer.weight, other)
         relevance = tape.mul(given.relevance, mask)
         terms.append(_share(given, relevance, weights, favour(given.bias, own)))

@@ -71,6 +71,7 @@ INVARIANT: dict[str, tuple[Method, Any]] = {
     "deep-taylor, the box shifted along": (DeepTaylor(), None),
     "deep-taylor, any number": (DeepTaylor("wsquare"), None),
     "flat at the image": (LRP(), None),
+    "z-box at the image": (LRP("epsilon-gamma-box"), None),
     "ig from black": (IntegratedGradients(8, tolerance=0), Black()),
     "input-x-gradient from grey, which is shifted along": (InputXGradient(), Picture(0.5)),
 }
