@@ -288,7 +288,7 @@ def load_shifted(
     from onnxplain.graph.load import load_weights
     from onnxplain.graph.surgery import prepend_subtraction
 
-    file, spec = _read_classifier(model, description)
+    file, spec = read_classifier_file(model, description)
     mean = tuple(m - shift * s for m, s in zip(spec.mean, spec.std, strict=True))
     shifted = file.changed(prepend_subtraction(load_weights(file), shift, input=spec.input))
     return open_classifier(shifted, replace(spec, mean=mean), device=Device.parse(device))
@@ -332,7 +332,7 @@ def load_randomised(
 
     if every < 1:
         raise ValueError(f"every must be >= 1, got {every}")
-    file, spec = _read_classifier(model, description)
+    file, spec = read_classifier_file(model, description)
     complete, wanted = load_weights(file), Device.parse(device)
     depth = len(list_weight_layers(complete))
     if not depth:
@@ -375,7 +375,7 @@ def list_layers(
     """
     from onnxplain.gradient.layers import LayerFinder
 
-    file, spec = _read_classifier(model, description)
+    file, spec = read_classifier_file(model, description)
     finder = LayerFinder(
         file.proto,
         input=spec.input,
@@ -433,7 +433,7 @@ def gradient_graph(
     """
     from onnxplain.runtime.gradient_building import build_gradient_model
 
-    file, spec = _read_classifier(model, description)
+    file, spec = read_classifier_file(model, description)
     return build_gradient_model(file, spec, kind=score, layers=tuple(layers), mask=mask)
 
 
@@ -493,7 +493,7 @@ def export_explainer(
 
     choice = choose_method_and_fill(method, fill)
     check_is_closed(choice.method)  # before the model is read
-    file, spec = _read_classifier(model, description)
+    file, spec = read_classifier_file(model, description)
     return build_explainer_model(file, spec, choice)
 
 
@@ -588,7 +588,7 @@ def score_photo(path: Path, photo: Image) -> NDArray[np.float32]:
     return classify(classifier, image).astype(np.float32)
 
 
-def _read_classifier(
+def read_classifier_file(
     model: ModelSource, description: dict[str, Any]
 ) -> tuple[ModelFile, ModelSpec]:
     """Read a classifier's file and resolve its description."""

@@ -36,7 +36,8 @@ DEBUG = "--debug"
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = (
     *("explain", "evaluate", "compare", "merge"),
-    *("inspect", "layers", "export-gradient", "export-explainer", "zoo", "help"),
+    *("inspect", "layers", "export-gradient", "export-explainer"),
+    *("patterns", "zoo", "help"),
 )
 
 

@@ -33,8 +33,15 @@ def read_npy(path: Path) -> NDArray[Any]:
         return _read_array(file, path.stat().st_size)
 
 
-def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, NDArray[Any]]:
     """Read the arrays of an ``.npz`` file, by name.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    max_bytes : int
+        Of all arrays together.
 
     Raises
     ------
@@ -43,7 +50,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     OSError
         If it cannot be read.
     """
-    limit = min(MAX_BYTES, max(FREE_BYTES, 2 * path.stat().st_size))
+    limit = min(max_bytes, max(FREE_BYTES, 2 * path.stat().st_size))
     with open_regular(path) as opened, zipfile.ZipFile(opened) as archive:
         members = archive.infolist()
         if sum(member.file_size for member in members) > limit:

@@ -236,7 +236,7 @@ class ByLayer(Protocol):
 
     @property
     def layer(self) -> str:
-        """The name of the layer or layers, such as ``last``."""
+        """The name of the layer or layers, such as ``last``; empty if it looks at none."""
         ...
 
     def at(self, layers: tuple[Layer, ...]) -> Method:

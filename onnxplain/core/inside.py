@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,15 @@ class RuleTable:
         A name in `onnxplain.gradient.rulesets`.
     options : tuple of (str, value)
         What the table takes, such as ``(("extended", True),)``.
+    yields : {'gradient', 'relevance', 'signal'}
+        What the walk makes at the image: something per unit of a pixel, as a gradient; something
+        that belongs to it, whatever its unit; or something in its own unit. The three change
+        differently where pixels are scaled before they enter the model.
     """
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
+    yields: Literal["gradient", "relevance", "signal"] = "gradient"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,9 @@ class Tensors:
         The score of the target.
     rules : RuleTable, optional
         Rules that replace the gradient's own.
+    rate : float
+        If it is not 0, every weight takes a step of training with this rate first, on the image
+        that is looked at and its target.
     """
 
     layers: tuple[Layer, ...] = ()
@@ -59,21 +67,22 @@ class Tensors:
     image: bool = False
     score: ScoreKind = "raw"
     rules: RuleTable | None = None
+    rate: float = 0.0
 
     @property
     def differentiates(self) -> bool:
         """Whether any gradient is wanted."""
-        return self.image or (self.gradients and bool(self.layers))
+        return self.image or (self.gradients and bool(self.layers)) or self.rate != 0
 
     @property
     def avoids_gradients(self) -> bool:
         """Whether no gradient is wanted, also once its layers are found."""
-        return not (self.image or self.gradients)
+        return not (self.image or self.gradients or self.rate)
 
     @property
     def is_plain_gradient(self) -> bool:
         """Whether the ordinary gradient by the image is all that is wanted."""
-        return self.image and not self.layers and self.rules is None
+        return self.image and not self.layers and self.rules is None and not self.rate
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -93,7 +93,7 @@ def settle_methods(
 
 def _find_layers(method: Method, classifier: Classifier) -> Method:
     """Return a method with its layers found, if it looks at any."""
-    if not isinstance(method, ByLayer):
+    if not isinstance(method, ByLayer) or not method.layer:
         return method
     if not isinstance(classifier, Layered):
         raise ModelError(f"{method.name} {NOT_LAYERED}")

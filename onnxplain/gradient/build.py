@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +18,25 @@ from onnxplain.core.inside import RuleTable
 from onnxplain.core.spec import Head
 from onnxplain.gradient.cuts import find_region
 from onnxplain.gradient.declare import declare_shapes
-from onnxplain.gradient.facts import FLOATS, Facts, Feeds, Measure, measure_facts, read_real_type
+from onnxplain.gradient.facts import (
+    FLOATS,
+    Array,
+    Facts,
+    Feeds,
+    Measure,
+    measure_facts,
+    read_real_type,
+)
 from onnxplain.gradient.heads import SCORE, TARGET, add_head
 from onnxplain.gradient.masked import MASK, CoarseMask, add_mask
 from onnxplain.gradient.node import Node, read_node
+from onnxplain.gradient.parameters import find_parameters
 from onnxplain.gradient.paths import find_dependents, list_nodes_back_from, list_nodes_for, prune
 from onnxplain.gradient.prepare import has_halves, prepare, store_as_halves
 from onnxplain.gradient.refusal import ADVICE, GradientError, Refusal, check_names_are_free
 from onnxplain.gradient.rules import load_installed_rules
 from onnxplain.gradient.rulesets import apply_table
+from onnxplain.gradient.rulesets.walk import Ground, Walk
 from onnxplain.gradient.tape import Grads, Rule, Tape
 from onnxplain.graph.names import collect_tensor_names
 from onnxplain.graph.surgery import drop_unused_domains
@@ -65,6 +76,13 @@ class GradientRequest:
         Inner tensors to output without gradients.
     rules : RuleTable, optional
         Rules that replace the gradient's own (see `onnxplain.gradient.rulesets`).
+    bounds : tuple of ndarray, optional
+        A black and a white image, (1, ...), as they enter the model: for rules that need them.
+    parameters : bool
+        Whether the gradients by all weights are wanted, in place of any other.
+    whole : bool
+        Whether each normalisation stays a node of its own, with the weights that it was trained
+        with.
     """
 
     input: str
@@ -77,6 +95,9 @@ class GradientRequest:
     image: bool = True
     reads: tuple[str, ...] = ()
     rules: RuleTable | None = None
+    bounds: tuple[Array, Array] | None = None
+    parameters: bool = False
+    whole: bool = False
 
     @property
     def source(self) -> str:
@@ -149,20 +170,26 @@ def build_gradient(
     _add_outputs(prepared.graph, (*request.tensors, *request.reads))
     # Folding a scale into a weight of 16 bits would widen it; the runtime does so on loading.
     halves = has_halves(model)
-    folded = ModelProto.FromString(measure.fold(prepared.SerializeToString(), merge=not halves))
+    # Rules are of whole layers.
+    merge = not request.whole and (not halves or request.rules is not None)
+    folded = ModelProto.FromString(measure.fold(prepared.SerializeToString(), merge=merge))
     prune(folded.graph)  # outputs besides the scores may have no shape
     targets = [np.zeros(feeds[request.source].shape[0], np.int64) for feeds in examples]
     batches = [{**feeds, TARGET: row} for feeds, row in zip(examples, targets, strict=True)]
     facts = measure_facts(folded, measure, batches, dtype)
     rules = load_installed_rules() if rules is None else rules
-    notes: dict[str, Any] = {}
+    walk, sources = Walk(rules), request.sources
+    region = find_region(folded.graph, request.source, SCORE)
+    if request.parameters:
+        sources = find_parameters(folded.graph, region)
     if request.rules is not None:
-        region = find_region(folded.graph, request.source, SCORE)
-        rules, notes = apply_table(request.rules, rules, region)
-    gradient = differentiate(folded, facts, score=SCORE, sources=request.sources, rules=rules)
-    if notes:
-        helper.set_model_props(gradient, {NOTES: json.dumps(notes)})
-    if halves:
+        walk = apply_table(request.rules, Ground(rules, region, folded.graph, request.bounds))
+    gradient = differentiate(
+        folded, facts, score=SCORE, sources=sources, rules=walk.rules, stops=walk.stops
+    )
+    if walk.notes:
+        helper.set_model_props(gradient, {NOTES: json.dumps(walk.notes)})
+    if halves and not request.whole:
         store_as_halves(gradient)
     drop_unused_domains(gradient)
     return gradient
@@ -202,6 +229,7 @@ def differentiate(
     score: str,
     sources: Sequence[str],
     rules: Mapping[str, Rule] | None = None,
+    stops: AbstractSet[str] = frozenset(),
 ) -> ModelProto:
     """Return a model with the gradients of one output's sum with respect to some tensors.
 
@@ -218,6 +246,8 @@ def differentiate(
         Names of inputs and inner tensors.
     rules : mapping of Rule, optional
         Rules by operator; the project's and the installed rules if not given.
+    stops : set of str
+        Tensors through which nothing flows.
 
     Returns
     -------
@@ -230,12 +260,13 @@ def differentiate(
         If the output does not depend on a source, or an operator between them has no rule.
     """
     rules = load_installed_rules() if rules is None else rules
-    wanted = find_dependents(model.graph, sources)
+    wanted = find_dependents(model.graph, sources, stops)
+    hidden = {*sources, *stops}
     producers = {  # a rule that looked past a source would leave out the source's gradient
         name: node
         for node in map(read_node, model.graph.node)
         for name in node.outputs
-        if name and name not in sources
+        if name and name not in hidden
     }
     tape = Tape(facts, wanted, producers, taken=collect_tensor_names(model.graph))
     terms: defaultdict[str, list[str]] = defaultdict(list)

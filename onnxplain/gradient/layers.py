@@ -1,17 +1,18 @@
 """The layers of a classifier, and the names that choose among them.
 
-=============  ==================================================================
-name           layer
-=============  ==================================================================
-``last``       the last cut with a grid of positions, where class evidence is read
-``stage:2``    the last junction of the second resolution
-``stages``     the layer of every resolution
-``first``      the output of the first convolution
-a tensor       that tensor, or the first output of the node of that name
-``biases``     the image as it is normalised, and every layer with a bias: of FullGrad
-``weights:``   and any of these: the input and the output of the last convolution up to it
-a glob         all tensors with a grid whose names match, such as ``*/Relu_output_0``
-=============  ==================================================================
+===============  ================================================================
+name             layer
+===============  ================================================================
+``last``         the last cut with a grid of positions, where class evidence is read
+``before-last``  the layer of the resolution before the last, if there are several
+``stage:2``      the last junction of the second resolution
+``stages``       the layer of every resolution
+``first``        the output of the first convolution
+a tensor         that tensor, or the first output of the node of that name
+``biases``       the image as it is normalised, and every layer with a bias: of FullGrad
+``weights:``     and any of these: the input and the output of the last convolution up to it
+a glob           all tensors with a grid whose names match, such as ``*/Relu_output_0``
+===============  ================================================================
 
 A name may end in ``@14x14``: the rows and columns of the grid of a tensor of tokens.
 """
@@ -158,6 +159,8 @@ class LayerFinder:
         name = name.strip()
         if name in ("last", "stages", "first"):
             return self.stages if name == "stages" else (getattr(self, name),)
+        if name == "before-last":
+            return (self.stages[-2:][0],)
         if name.startswith("stage:"):
             return (self._find_stage(name),)
         if name.startswith(WEIGHTS) and name not in self._dims:

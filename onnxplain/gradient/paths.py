@@ -20,12 +20,17 @@ def carries_gradient(node: onnx.NodeProto) -> bool:
     return node.domain not in ("", "ai.onnx") or node.op_type not in FLAT
 
 
-def find_dependents(graph: onnx.GraphProto, sources: Iterable[str]) -> set[str]:
-    """Return the sources and the tensors that depend on them in a way that has a gradient."""
+def find_dependents(
+    graph: onnx.GraphProto, sources: Iterable[str], stops: Collection[str] = ()
+) -> set[str]:
+    """Return the sources and the tensors that depend on them in a way that has a gradient.
+
+    Nothing depends on anything through the tensors in `stops`.
+    """
     dependents = set(sources)
     for node in graph.node:
         if carries_gradient(node) and collect_reads(node) & dependents:
-            dependents.update(filter(None, node.output))
+            dependents.update(name for name in node.output if name and name not in stops)
     return dependents
 
 

@@ -25,6 +25,11 @@ from onnxplain.methods.layers.score_cam import ScoreCAM
 from onnxplain.methods.masks.fido import FIDO
 from onnxplain.methods.masks.mp import MP
 from onnxplain.methods.masks.mp2.mp2 import MP2
+from onnxplain.methods.relevance.deep_taylor import DeepTaylor
+from onnxplain.methods.relevance.excitation import MWP, ContrastiveMWP
+from onnxplain.methods.relevance.lrp import LRP
+from onnxplain.methods.relevance.meta_saliency import MetaSaliency
+from onnxplain.methods.relevance.patterns import PatternAttribution, PatternNet
 from onnxplain.methods.scores.lime import LIME
 from onnxplain.methods.scores.rise import RISE
 from onnxplain.methods.scores.sp import SP
@@ -32,13 +37,17 @@ from onnxplain.methods.scores.sp import SP
 __all__ = [
     "FIDO",
     "LIME",
+    "LRP",
     "MP",
     "MP2",
+    "MWP",
     "RISE",
     "SP",
     "AblationCAM",
     "Combined",
+    "ContrastiveMWP",
     "DeconvNet",
+    "DeepTaylor",
     "EigenCAM",
     "FullGrad",
     "GradCAM",
@@ -52,7 +61,10 @@ __all__ = [
     "IntegratedGradients",
     "LayerCAM",
     "LinearApprox",
+    "MetaSaliency",
     "NormGrad",
+    "PatternAttribution",
+    "PatternNet",
     "ScoreCAM",
     "SmoothGrad",
     "XGradCAM",

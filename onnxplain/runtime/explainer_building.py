@@ -22,6 +22,7 @@ from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.gradient import ModelInside
 from onnxplain.runtime.gradient_building import build_batched_gradient
+from onnxplain.runtime.reader import GAIN_POWERS
 from onnxplain.version import __version__
 
 
@@ -75,6 +76,7 @@ def build_explainer_model(file: ModelFile, spec: ModelSpec, choice: Choice) -> b
             f"{len(form.path)} points for each image; export the model with a dynamic batch"
         )
     space = ModelSpace.of(spec)
+    power = GAIN_POWERS[wants.rules.yields] if wants.rules else 1
     sight = Sight(
         form,
         spec.input,
@@ -83,7 +85,7 @@ def build_explainer_model(file: ModelFile, spec: ModelSpec, choice: Choice) -> b
         layer=layer,
         layout=spec.layout,
         is_grey=spec.colour == "grey",
-        gain=space.gain,
+        gain=tuple(gain**power for gain in space.gain),
         baseline=baseline,
     )
     facts = {

@@ -19,6 +19,7 @@ from onnxplain.gradient import (
     GradientRequest,
     build_gradient,
 )
+from onnxplain.gradient.stepping import build_stepped_gradient
 from onnxplain.graph.batch_proof import read_fixed_batch
 from onnxplain.graph.load import ModelFile, load_weights
 from onnxplain.runtime.batch_support import find_batch_support
@@ -81,6 +82,7 @@ def build_batched_gradient(
     image: bool = True,
     reads: tuple[str, ...] = (),
     rules: RuleTable | None = None,
+    rate: float = 0.0,
 ) -> tuple[bytes, int | None]:
     """Build the gradient graph as `build_gradient_model`, and find out which batch it takes.
 
@@ -90,6 +92,9 @@ def build_batched_gradient(
         As for `build_gradient_model`.
     image, reads, rules
         As in `onnxplain.gradient.GradientRequest`.
+    rate : float
+        Of a step that weights take first (see `onnxplain.gradient.stepping`); 0 for none. The
+        graph then takes one image.
 
     Returns
     -------
@@ -112,6 +117,7 @@ def build_batched_gradient(
         image=image,
         reads=reads,
         rules=rules,
+        bounds=_make_bounds(spec) if rules else None,
     )
     try:
         model = load_weights(file)
@@ -121,13 +127,24 @@ def build_batched_gradient(
     def build(*batch_sizes: int) -> bytes:
         examples = [_make_example(spec, n, coarse) for n in batch_sizes]
         try:
-            built = build_gradient(model, request, RuntimeMeasure(), examples)
+            if rate:
+                (one,) = examples
+                built = build_stepped_gradient(model, request, RuntimeMeasure(), one, rate)
+            else:
+                built = build_gradient(model, request, RuntimeMeasure(), examples)
         except GradientError as error:
             raise GradientError(f"{file.path.name}: {error}") from error
         content: bytes = built.SerializeToString()
         return content
 
     declared = read_fixed_batch(file.proto, spec.input)
+    if rate:
+        if declared not in (None, 1):
+            raise GradientError(
+                f"{file.path.name} takes {declared} images per call, and a step of its weights is "
+                f"made for one image; export the model with a dynamic batch"
+            )
+        return build(1), 1
     if declared is not None:
         return build(declared), declared
     if _takes_single_images(file, spec):
@@ -141,6 +158,12 @@ def _takes_single_images(file: ModelFile, spec: ModelSpec) -> bool:
         return find_batch_support(file, spec).fixed == 1
     except ModelError:  # it does not run at all: the error of building says more
         return False
+
+
+def _make_bounds(spec: ModelSpec) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Make a black and a white image as they enter the model."""
+    space, black = ModelSpace.of(spec), np.zeros((1, *spec.size, 3), np.float32)
+    return space.enter_as_real(black), space.enter_as_real(black + 1)
 
 
 def _make_example(spec: ModelSpec, rows: int, mask: CoarseMask | None) -> dict[str, NDArray[Any]]:

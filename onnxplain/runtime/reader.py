@@ -33,6 +33,10 @@ from onnxplain.runtime.session import Session, open_session
 MOST_BYTES = 2**28  # of the layers of one batch: wide early layers get smaller batches
 
 
+# Of the gain of pixels on their way into the model, in what the walk makes at the image.
+GAIN_POWERS = {"gradient": 1, "relevance": 0, "signal": -1}
+
+
 class Names(NamedTuple):
     """The names of a graph's outputs: scores, logits, the image's gradient, and per layer."""
 
@@ -90,6 +94,7 @@ class Reader:
         self._wants = wants
         self._names = names
         self._facts = facts
+        self._power = GAIN_POWERS[wants.rules.yields] if wants.rules else 1
         on_cpu = session.device.where == "cpu"
         self._rows = rows
         self._batches = BatchSize(batch_size, fixed=rows is not None, on_cpu=on_cpu)
@@ -154,7 +159,7 @@ class Reader:
         return Inside(
             head.decode_scores(values[scores], n, self.spec),
             None if logits is None else decode_logits(values[logits], n, self.spec),
-            None if image_grads is None else self._space.leave(image_grads),
+            None if image_grads is None else self._space.leave(image_grads, self._power),
             tuple((values[own].astype(np.float32, copy=False), get(by)) for own, by in layers),
             self._facts,
         )
@@ -263,6 +268,7 @@ def _build_gradient(file: ModelFile, spec: ModelSpec, wants: Tensors, logits: st
         image=wants.image,
         reads=(*filter(None, reads), *(() if wants.gradients else tensors)),
         rules=wants.rules,
+        rate=wants.rate,
     )
     layers = tuple((name, gradient_name(name) if wants.gradients else None) for name in tensors)
     grads = gradient_name(spec.input) if wants.image else None

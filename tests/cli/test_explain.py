@@ -54,6 +54,8 @@ FEW = {
     "lime": ("--n-samples", 9),
     "mp": ("--n-steps", 3, "--grid", 8),
     "mp2": ("--grid", 4),
+    "pattern-attribution": ("--estimator", "filter"),
+    "pattern-net": ("--estimator", "filter"),
     "rise": ("--n-masks", 9),
     "sp": ("--patch", 8),
 }

@@ -99,6 +99,7 @@ def test_stages_end_in_their_last_junction(name: str, junctions: list[str]) -> N
     assert [layer.tensor for layer in finder.stages] == junctions
     assert finder.find("stages") == finder.stages
     assert [finder.find(f"stage:{k}")[0].tensor for k in range(1, 6)] == junctions
+    assert [layer.tensor for layer in finder.find("before-last")] == junctions[-2:-1]
 
 
 def test_names_choose_tensors_nodes_and_globs() -> None:

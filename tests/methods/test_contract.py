@@ -32,10 +32,15 @@ SMALL = {
 }
 
 
+# Patterns need no file if they are made of the weights alone.
+FILTERS = {name: {"estimator": "filter"} for name in ("pattern-attribution", "pattern-net")}
+
+
 def make_small(name):
     cls = METHODS[name]
     names = {parameter.name for parameter in list_parameters(cls)}
-    return cls(**{key: value for key, value in SMALL.items() if key in names})
+    small = {key: value for key, value in SMALL.items() if key in names}
+    return cls(**small, **FILTERS.get(name, {}))
 
 
 def run(method, indices, seed=0, fill=Picture(0.5), **net):  # noqa: B008  (a frozen value)

@@ -29,7 +29,11 @@ from tests.helpers.specs import CONVENTIONS, photos, spec_of
 
 SIZE = (16, 20)
 SPEC = spec_of(size=SIZE, classes=5)
-SMALL: dict[str, dict[str, Any]] = {"ig": {"n_points": 4, "tolerance": 0}}
+SMALL: dict[str, dict[str, Any]] = {
+    "ig": {"n_points": 4, "tolerance": 0},
+    "pattern-attribution": {"estimator": "filter"},
+    "pattern-net": {"estimator": "filter"},
+}
 CLOSED = {
     name: made
     for name, cls in METHODS.items()

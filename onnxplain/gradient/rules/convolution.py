@@ -104,7 +104,7 @@ def _turn_around(tape: Tape, weight: str, shape: Sequence[int], group: int) -> s
 
 def _read_weight_shape(tape: Tape, node: Node) -> list[int]:
     weight = node.inputs[1]
-    if tape.wants(weight):
+    if tape.wants(weight) and tape.producer(weight) is not None:
         raise Refusal("its weights depend on the image")
     return tape.sizes(weight, range(len(tape.shape(weight))))
 
@@ -115,32 +115,80 @@ def _read_spatial_sizes(tape: Tape, name: str) -> list[int]:
 
 @first_output_rule
 def conv(tape: Tape, node: Node, g: str) -> Grads:
+    weight, bias = node.inputs[1], node.input(2)
+    grads: list[str | None] = [None, None, None]
+    if tape.wants(node.x):
+        grads[0] = transpose_conv(tape, node, g, weight)
+    if tape.wants(weight):
+        grads[1] = _differentiate_kernel(tape, node, g)
+    if bias and tape.wants(bias):
+        grads[2] = tape.sum(g, [0, *range(2, len(tape.shape(node.y)))], keep=False)
+    return grads
+
+
+def _differentiate_kernel(tape: Tape, node: Node, g: str) -> str:
+    """Write a convolution of the input with the output's gradient, summed over images.
+
+    Images and channels change places, and so do strides and dilations.
+    """
+    w, group = _read_conv_window(tape, node), node.attributes.get("group", 1)
+    rank, (channels,) = len(w.kernel), tape.sizes(node.x, [1])
+    space = range(3, 3 + rank)
+    parts = tape.reshape(node.x, [None, group, channels // group, *w.inputs])
+    moved = tape.transpose(parts, [2, 1, 0, *space])  # (C / group, group, N, ...)
+    images = tape.op("Reshape", moved, tape.ints([channels // group, -1, *w.inputs]))
+    filters = tape.transpose(g, [1, 0, *range(2, 2 + rank)])
+    product = tape.op(
+        "Conv",
+        images,
+        filters,
+        group=group,
+        strides=[*w.dilations],
+        dilations=[*w.strides],
+        pads=[*w.before, *(max(after, 0) for after in w.after)],
+    )
+    axes = list(range(2, 2 + rank))
+    if any(after < 0 for after in w.after):  # places that no window reads
+        product = tape.slice(product, [0] * rank, [*w.kernel], axes)
+    return tape.transpose(product, [1, 0, *axes])
+
+
+def _read_conv_window(tape: Tape, node: Node) -> Window:
     shape = _read_weight_shape(tape, node)
     inputs, outputs = (_read_spatial_sizes(tape, name) for name in (node.x, node.y))
-    window = read_window(node, shape[2:], inputs, outputs)
-    group = node.attributes.get("group", 1)
-    return [adjoint(tape, g, node.inputs[1], shape, group, window)]
+    return read_window(node, shape[2:], inputs, outputs)
+
+
+def transpose_conv(tape: Tape, node: Node, g: str, weight: str) -> str:
+    """Write the adjoint of a convolution, applied to g, with a weight of the same shape."""
+    shape, window = _read_weight_shape(tape, node), _read_conv_window(tape, node)
+    return adjoint(tape, g, weight, shape, node.attributes.get("group", 1), window)
 
 
 @first_output_rule
 def conv_transpose(tape: Tape, node: Node, g: str) -> Grads:
-    """Write the convolution whose adjoint the node is."""
+    return [transpose_conv_transpose(tape, node, g, node.inputs[1])]
+
+
+def transpose_conv_transpose(tape: Tape, node: Node, g: str, weight: str) -> str:
+    """Write the convolution whose adjoint the node is, with a weight of the same shape."""
     shape = _read_weight_shape(tape, node)
+    if tape.wants(node.inputs[1]):
+        raise Refusal("its weights depend on the image")
     if node.attributes.get("output_shape"):
         raise Refusal("it has an output_shape in place of pads")
     # Its input is the output of that convolution.
     inputs, outputs = (_read_spatial_sizes(tape, name) for name in (node.y, node.x))
     w = read_window(node, shape[2:], inputs, outputs)
-    back = tape.op(
+    return tape.op(
         "Conv",
         g,
-        node.inputs[1],
+        weight,
         group=node.attributes.get("group", 1),
         strides=[*w.strides],
         dilations=[*w.dilations],
         pads=[*w.before, *(max(after, 0) for after in w.after)],
     )
-    return [back]
 
 
 RULES: dict[str, Rule] = {"Conv": conv, "ConvTranspose": conv_transpose}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,23 +37,35 @@ def _invert_deviation(tape: Tape, variance: str, epsilon: float) -> str:
 
 
 def standardise_back(
-    tape: Tape, x: str, g: str, axes: Sequence[int], count: int, epsilon: float
+    tape: Tape,
+    x: str,
+    g: str,
+    axes: Sequence[int],
+    count: int,
+    epsilon: float,
+    *,
+    fixed: bool = False,
 ) -> str:
     """Write the gradient of `x` from the gradient `g` of ``xh = (x - mean) / sigma``.
 
     It is ``(g - mean(g) - xh mean(g xh)) / sigma``; means are over `axes`, which hold `count`
-    values.
+    values. With sigma held fixed it is ``(g - mean(g)) / sigma``.
     """
     centred = tape.sub(x, _average(tape, x, axes, count))
     variance = _average(tape, tape.mul(centred, centred), axes, count)
     inverse = _invert_deviation(tape, variance, epsilon)
+    less = tape.sub(g, _average(tape, g, axes, count))
+    if fixed:
+        return tape.mul(less, inverse)
     xh = tape.mul(centred, inverse)
     along = tape.mul(xh, _average(tape, tape.mul(g, xh), axes, count))
-    return tape.mul(tape.sub(tape.sub(g, _average(tape, g, axes, count)), along), inverse)
+    return tape.mul(tape.sub(less, along), inverse)
 
 
-def _check_parameters(tape: Tape, node: Node) -> None:
-    if any(tape.wants(name) for name in node.inputs[1:] if name):
+def _check_parameters(tape: Tape, node: Node, *, may_be_sources: bool = False) -> None:
+    """Refuse a scale or bias that is computed from the image, or has no gradient here."""
+    wanted = [name for name in node.inputs[1:] if name and tape.wants(name)]
+    if wanted and not (may_be_sources and all(tape.producer(name) is None for name in wanted)):
         raise Refusal("its scale or bias depends on the image")
 
 
@@ -63,23 +76,35 @@ def _read_last_axes(tape: Tape, node: Node) -> tuple[list[int], int]:
     return axes, int(np.prod(tape.sizes(node.x, axes)))
 
 
-@first_output_rule
-def layer_normalization(tape: Tape, node: Node, g: str) -> Grads:
-    _check_parameters(tape, node)
+def layer_normalization(tape: Tape, node: Node, g: str, *, fixed: bool = False) -> Grads:
+    _check_parameters(tape, node, may_be_sources=True)
     axes, count = _read_last_axes(tape, node)
-    scaled = tape.mul(g, node.inputs[1])
+    scale, bias = node.inputs[1], node.input(2)
     epsilon = node.attributes.get("epsilon", 1e-5)
-    return [standardise_back(tape, node.x, scaled, axes, count, epsilon)]
+    grads: list[str | None] = [None, None, None]
+    if tape.wants(node.x):
+        scaled = tape.mul(g, scale)
+        grads[0] = standardise_back(tape, node.x, scaled, axes, count, epsilon, fixed=fixed)
+    if tape.wants(scale):
+        centred = tape.sub(node.x, _average(tape, node.x, axes, count))
+        variance = _average(tape, tape.mul(centred, centred), axes, count)
+        xh = tape.mul(centred, _invert_deviation(tape, variance, epsilon))
+        grads[1] = tape.unbroadcast(tape.mul(g, xh), tape.shape(node.y), scale)
+    if bias and tape.wants(bias):
+        grads[2] = tape.unbroadcast(g, tape.shape(node.y), bias)
+    return grads
 
 
-@first_output_rule
-def rms_normalization(tape: Tape, node: Node, g: str) -> Grads:
+def rms_normalization(tape: Tape, node: Node, g: str, *, fixed: bool = False) -> Grads:
     """Differentiate as layer normalisation, without the mean."""
     _check_parameters(tape, node)
     axes, count = _read_last_axes(tape, node)
     square = _average(tape, tape.mul(node.x, node.x), axes, count)
     inverse = _invert_deviation(tape, square, node.attributes.get("epsilon", 1e-5))
-    xh, scaled = tape.mul(node.x, inverse), tape.mul(g, node.inputs[1])
+    scaled = tape.mul(g, node.inputs[1])
+    if fixed:
+        return [tape.mul(scaled, inverse)]
+    xh = tape.mul(node.x, inverse)
     along = tape.mul(xh, _average(tape, tape.mul(scaled, xh), axes, count))
     return [tape.mul(tape.sub(scaled, along), inverse)]
 
@@ -89,19 +114,17 @@ def _align_channels(tape: Tape, name: str, rank: int) -> str:
     return tape.unsqueeze(name, range(1, rank - 1))
 
 
-@first_output_rule
-def instance_normalization(tape: Tape, node: Node, g: str) -> Grads:
+def instance_normalization(tape: Tape, node: Node, g: str, *, fixed: bool = False) -> Grads:
     _check_parameters(tape, node)
     rank = len(tape.shape(node.x))
     axes = list(range(2, rank))
     count = int(np.prod(tape.sizes(node.x, axes)))
     scaled = tape.mul(g, _align_channels(tape, node.inputs[1], rank))
     epsilon = node.attributes.get("epsilon", 1e-5)
-    return [standardise_back(tape, node.x, scaled, axes, count, epsilon)]
+    return [standardise_back(tape, node.x, scaled, axes, count, epsilon, fixed=fixed)]
 
 
-@first_output_rule
-def group_normalization(tape: Tape, node: Node, g: str) -> Grads:
+def group_normalization(tape: Tape, node: Node, g: str, *, fixed: bool = False) -> Grads:
     """Work on (N, groups, rest); the scale is per channel, before opset 21 per group."""
     _check_parameters(tape, node)
     groups, rank = node.attributes["num_groups"], len(tape.shape(node.x))
@@ -115,18 +138,32 @@ def group_normalization(tape: Tape, node: Node, g: str) -> Grads:
     if not per_channel:
         g = tape.mul(g, tape.unsqueeze(scale, [1]))
     epsilon = node.attributes.get("epsilon", 1e-5)
-    return [tape.reshape_like(standardise_back(tape, x, g, [2], count, epsilon), node.x)]
+    back = standardise_back(tape, x, g, [2], count, epsilon, fixed=fixed)
+    return [tape.reshape_like(back, node.x)]
 
 
 @first_output_rule
 def batch_normalization(tape: Tape, node: Node, g: str) -> Grads:
     if node.attributes.get("training_mode", 0):
         raise Refusal("it is in training mode; export the model for inference")
-    _check_parameters(tape, node)
-    scale, variance = node.inputs[1], node.inputs[4]
+    _check_parameters(tape, node, may_be_sources=True)
+    scale, bias, mean, variance = node.inputs[1:5]
+    if tape.wants(mean) or tape.wants(variance):
+        raise Refusal("its mean or variance depends on the image")
+    rank = len(tape.shape(node.x))
     inverse = _invert_deviation(tape, variance, node.attributes.get("epsilon", 1e-5))
-    factor = tape.mul(scale, inverse)
-    return [tape.mul(g, _align_channels(tape, factor, len(tape.shape(node.x))))]
+    others = [0, *range(2, rank)]
+    grads: list[str | None] = [None] * 5
+    if tape.wants(node.x):
+        factor = tape.mul(scale, inverse)
+        grads[0] = tape.mul(g, _align_channels(tape, factor, rank))
+    if tape.wants(scale):
+        centred = tape.sub(node.x, _align_channels(tape, mean, rank))
+        along = tape.sum(tape.mul(g, centred), others, keep=False)
+        grads[1] = tape.mul(along, inverse)
+    if tape.wants(bias):
+        grads[2] = tape.sum(g, others, keep=False)
+    return grads
 
 
 @first_output_rule
@@ -162,14 +199,24 @@ def lp_normalization(tape: Tape, node: Node, g: str) -> Grads:
     return [tape.mul(tape.sub(g, along), invert_norm(tape, norm))]
 
 
-RULES: dict[str, Rule] = {
-    "BatchNormalization": batch_normalization,
+_BY_DEVIATION = {
     "GroupNormalization": group_normalization,
     "InstanceNormalization": instance_normalization,
-    "LRN": lrn,
     "LayerNormalization": layer_normalization,
+    "RMSNormalization": rms_normalization,
+}
+
+RULES: dict[str, Rule] = {
+    **{name: first_output_rule(rule) for name, rule in _BY_DEVIATION.items()},
+    "BatchNormalization": batch_normalization,
+    "LRN": lrn,
     "LogSoftmax": log_softmax,
     "LpNormalization": lp_normalization,
-    "RMSNormalization": rms_normalization,
     "Softmax": softmax,
+}
+
+# With the deviation that they divide by held fixed.
+FIXED_RULES: dict[str, Rule] = {
+    name: first_output_rule(functools.partial(rule, fixed=True))
+    for name, rule in _BY_DEVIATION.items()
 }

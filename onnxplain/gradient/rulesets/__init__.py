@@ -1,40 +1,41 @@
 """Rule tables: rules that replace the gradient's own in the backward walk, by name.
 
-A table is a function ``make(rules, region, **options)`` that returns the changed rules and
-notes for the record of a result. It sees the graph between the image and the score, after
-folding, so that it can tell an activation from a gate. A new table is a function in a file of
-this folder, and a line in `TABLES`.
+A table is a function ``make(ground, **options)`` that returns a `Walk`: the changed rules, notes
+for the record of a result, and tensors through which nothing flows. A new table is a function in
+a file of this folder, and a line in `TABLES`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from onnxplain.core.inside import RuleTable
 from onnxplain.core.params import describe_unknown
-from onnxplain.gradient.cuts import Region
+from onnxplain.gradient.rulesets.patterns import make_patterns
 from onnxplain.gradient.rulesets.rectified import make_deconvnet, make_guided
-from onnxplain.gradient.tape import Rule
+from onnxplain.gradient.rulesets.relevance import make_relevance
+from onnxplain.gradient.rulesets.walk import Ground, Walk
 
-Rules: TypeAlias = Mapping[str, Rule]
-Notes: TypeAlias = dict[str, Any]
-Table: TypeAlias = Callable[..., tuple[Rules, Notes]]
+Table: TypeAlias = Callable[..., Walk]
 
-TABLES: Mapping[str, Table] = {"deconvnet": make_deconvnet, "guided": make_guided}
+TABLES: Mapping[str, Table] = {
+    "deconvnet": make_deconvnet,
+    "guided": make_guided,
+    "patterns": make_patterns,
+    "relevance": make_relevance,
+}
 
 
-def apply_table(table: RuleTable, rules: Rules, region: Region) -> tuple[Rules, Notes]:
-    """Return the rules that a table makes of the gradient's own, and its notes.
+def apply_table(table: RuleTable, ground: Ground) -> Walk:
+    """Return the walk that a table makes.
 
     Parameters
     ----------
     table : RuleTable
         Its name and options.
-    rules : mapping of Rule
-        The gradient's own.
-    region : Region
-        The graph between the image and the score.
+    ground : Ground
+        The graph, and the gradient's own rules.
 
     Raises
     ------
@@ -45,4 +46,4 @@ def apply_table(table: RuleTable, rules: Rules, region: Region) -> tuple[Rules, 
     """
     if table.name not in TABLES:
         raise ValueError(f"rule table {describe_unknown(table.name, TABLES)}")
-    return TABLES[table.name](rules, region, **dict(table.options))
+    return TABLES[table.name](ground, **dict(table.options))

@@ -17,13 +17,12 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
-from onnxplain.gradient.cuts import Region
 from onnxplain.gradient.node import Node, read_node
 from onnxplain.gradient.refusal import GradientError
 from onnxplain.gradient.rulesets.gates import compute_limit, find_gates
+from onnxplain.gradient.rulesets.walk import Ground, Walk
 from onnxplain.gradient.tape import Grads, Rule, Tape
 
 RECTIFIERS = {"Clip", "Relu"}
@@ -31,27 +30,22 @@ SMOOTH = {
     *("Celu", "Elu", "Gelu", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Selu", "Softplus"),
     *("Swish", "ThresholdedRelu"),
 }
-Rules = Mapping[str, Rule]
 # Makes the gradient of an activation's input from the positive part of that of its output.
 PassOn = Callable[[Tape, Node, str], Grads]
 
 
-def make_guided(
-    rules: Rules, region: Region, *, extended: bool = True
-) -> tuple[Rules, dict[str, Any]]:
+def make_guided(ground: Ground, *, extended: bool = True) -> Walk:
     """Make the rules of guided backpropagation: ``g+ f'(a)``."""
 
     def pass_on(tape: Tape, node: Node, positive: str) -> Grads:
-        return rules[node.operator](tape, node, [positive])
+        return ground.rules[node.operator](tape, node, [positive])
 
-    return _make_table(rules, region, pass_on, extended=extended)
+    return _make_table(ground, pass_on, extended=extended)
 
 
-def make_deconvnet(
-    rules: Rules, region: Region, *, extended: bool = True
-) -> tuple[Rules, dict[str, Any]]:
+def make_deconvnet(ground: Ground, *, extended: bool = True) -> Walk:
     """Make the rules of DeconvNet: ``g+``."""
-    gates = find_gates(region)
+    gates = find_gates(ground.region)
 
     def pass_on(tape: Tape, node: Node, positive: str) -> Grads:
         signal = gates.signals.get(node.y)
@@ -65,16 +59,15 @@ def make_deconvnet(
             for name in node.inputs
         ]
 
-    return _make_table(rules, region, pass_on, extended=extended)
+    return _make_table(ground, pass_on, extended=extended)
 
 
-def _make_table(
-    rules: Rules, region: Region, pass_on: PassOn, *, extended: bool
-) -> tuple[Rules, dict[str, Any]]:
-    gates = find_gates(region)
+def _make_table(ground: Ground, pass_on: PassOn, *, extended: bool) -> Walk:
+    rules = ground.rules
+    gates = find_gates(ground.region)
     others = [
         node
-        for node in map(read_node, region.nodes)
+        for node in map(read_node, ground.region.nodes)
         if node.y in gates.signals or (node.operator in SMOOTH and node.y not in gates.inside)
     ]
     if others and not extended:
@@ -95,4 +88,4 @@ def _make_table(
     changed = {name: make_rule(name) for name in (*RECTIFIERS, *SMOOTH, "Mul") if name in rules}
     kinds = {gates.signals[node.y].kind if node.y in gates.signals else node.operator
              for node in others}  # fmt: skip
-    return {**rules, **changed}, {"extended": sorted(kinds)}
+    return Walk({**rules, **changed}, {"extended": sorted(kinds)})

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Attribution, Case, Kernel, Layer, Meaning, Size
 from onnxplain.core.errors import ModelError
 from onnxplain.core.flow import Flow, ImageQuery
-from onnxplain.core.inside import Array
+from onnxplain.core.inside import Array, Tensors
 from onnxplain.core.params import Param
 from onnxplain.methods.layers.at_layer import AtLayer, describe_inside, make_attribution
 
@@ -36,6 +36,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "sum": Meaning("sum of what the position adds to the gradient of weights put there"),
     "max": Meaning("largest number that the position adds to the gradient of weights put there"),
 }
+RATE = 0.0025  # of the step of training, in all of the paper's experiments
 ROUNDING = 1e-5  # relative; float32 gradients that are one number differ by less
 
 
@@ -60,6 +61,9 @@ class NormGrad(AtLayer):
     aggregate : {'norm', 'filter-norm', 'sum', 'max'}
         What is made of a position's vector: its norm, that of its positive part, its sum, or its
         largest entry.
+    order : int
+        0: at the weights as they were trained. 1: after one step of training on the image, with
+        the rate 0.0025; ``meta-saliency`` can choose another.
     found : tuple of Layer
         The layer of that name, which the classifier finds.
 
@@ -70,13 +74,19 @@ class NormGrad(AtLayer):
     negative one and turns the sign back. Phase ``bias`` shows nothing where the gradient is the
     same at every position, as in front of a global pooling, and is refused there. Exporters merge
     a batch normalisation into the convolution before it, and ``proper`` then takes the merged
-    weights. This is the paper's order 0: the weights of the network are the trained ones.
+    weights.
     """
 
     name: ClassVar[str] = "norm-grad"
 
     phase: Annotated[Phase, Param("the layer of weights that is put there")] = "conv1x1"
     aggregate: Annotated[Aggregate, Param("what is made of a position's vector")] = "norm"
+    order: Annotated[int, Param("steps of training on the image before it", ge=0, le=1)] = 0
+
+    @property
+    def wants(self) -> Tensors:
+        """What its query asks about the inside."""
+        return Tensors(self.found, score=self.score, rate=self.order * RATE)
 
     def at(self, layers: tuple[Layer, ...]) -> NormGrad:
         """Return the method with its layer, or the input and output of its convolution, found.

@@ -65,14 +65,15 @@ class ModelSpace:
         """Bring images into the space as a gradient graph takes them: float32, or float64."""
         return self.enter(images).astype(np.result_type(self.dtype, np.float32), copy=False)
 
-    def leave(self, gradients: NDArray[np.float32]) -> Images:
+    def leave(self, gradients: NDArray[np.float32], power: int = 1) -> Images:
         """Turn gradients by what enters the model into gradients by the images (N, H, W, 3).
 
-        The adjoint of `enter`.
+        The adjoint of `enter`. With the powers 0 and -1 of the gain, it does the same for
+        relevances, which belong to a pixel in any unit, and for signals, which are in its unit.
         """
         if self.layout == "nchw":
             gradients = gradients.transpose(0, 2, 3, 1)
-        gradients = gradients * np.array(self.gain, np.float32)
+        gradients = gradients * np.array(self.gain, np.float32) ** power
         if self.colour == "grey":
             gradients = gradients * GREY
         elif self.colour == "bgr":

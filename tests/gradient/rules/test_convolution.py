@@ -36,6 +36,31 @@ def test_convolutions(
     )
 
 
+@given(
+    group=st.sampled_from([1, 2, 4]),
+    widen=st.integers(1, 2),
+    kernel=st.integers(1, 3),
+    stride=st.integers(1, 3),
+    dilation=st.integers(1, 2),
+    pads=st.lists(st.integers(0, 2), min_size=4, max_size=4),
+)
+@settings(max_examples=25, deadline=None)
+def test_kernels_and_biases(
+    group: int, widen: int, kernel: int, stride: int, dilation: int, pads: list[int]
+) -> None:
+    """Of two images, over which the gradient is summed."""
+    assert_rule(
+        "Conv",
+        draw_normal(2, 4, 6, 7),
+        draw_normal(4 * widen, 4 // group, kernel, 2, seed=1),
+        draw_normal(4 * widen, seed=2),
+        group=group,
+        strides=[stride, 1 + stride % 2],
+        dilations=[dilation, 1],
+        pads=pads,
+    )
+
+
 @pytest.mark.parametrize("automatic", ["SAME_UPPER", "SAME_LOWER", "VALID"])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_convolutions_with_automatic_pads(automatic: str, stride: int) -> None:

@@ -71,3 +71,12 @@ def test_division_by_a_norm_of_zero_has_no_slope() -> None:
     ]
     with np.errstate(invalid="ignore"):  # onnx's evaluator divides first, then puts zeros
         assert_right(Scored(nodes, {"x": draw_with_negative_row()}, {}))
+
+
+def test_scale_and_bias_of_normalisations() -> None:
+    """Of weights, which are no results of other nodes."""
+    statistics = {3: draw_normal(3, seed=4), 4: np.abs(draw_normal(3, seed=5)) + 0.5}
+    x, scale, bias = draw_normal(2, 3, 4, 2), draw_normal(3, seed=2), draw_normal(3, seed=3)
+    assert_rule("BatchNormalization", x, scale, bias, constants=statistics)
+    x, scale, bias = 2 * draw_normal(2, 3, 4), draw_normal(4, seed=2), draw_normal(4, seed=3)
+    assert_rule("LayerNormalization", x, scale, bias, axis=-1, epsilon=1e-3)

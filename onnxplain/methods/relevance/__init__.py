@@ -1,0 +1,1 @@
+"""Methods that hand the score down through the network, layer by layer."""
