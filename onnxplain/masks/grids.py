@@ -95,6 +95,46 @@ class GridMasks:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SmoothCellMasks:
+    """Coarse grids over the image, interpolated linearly between the centres of their cells.
+
+    Parameters
+    ----------
+    cells : (N, g, g) ndarray of uint8
+        1 removes a cell.
+    size : (rows, columns)
+        Size of the masks.
+    """
+
+    cells: NDArray[np.uint8]
+    size: Size
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def render(self, start: int, stop: int) -> Mask:
+        """Render the masks from `start` to `stop`."""
+        down, across = self._make_matrices()
+        masks: Mask = down @ self.cells[start:stop].astype(np.float32) @ across.T
+        return masks
+
+    def codes(self, start: int, stop: int) -> Codes:
+        """Encode the masks from `start` to `stop` by their cells, as grids without a shift."""
+        cells = self.cells[start:stop]
+        offsets = np.zeros((len(cells), 2), np.int32)
+        return Codes("grid", {"cells": cells, "offsets": offsets}, self._compute_statics)
+
+    def _make_matrices(self) -> list[NDArray[np.float32]]:
+        """Make the matrices that enlarge the rows and the columns of a grid."""
+        grid = self.cells.shape[1]
+        return [make_bilinear_matrix(grid, side).astype(np.float32) for side in self.size]
+
+    def _compute_statics(self) -> Mapping[str, NDArray[Any]]:
+        down, across = self._make_matrices()
+        return {"row_bank": down[None], "column_bank": np.ascontiguousarray(across.T[None])}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CellMasks:
     """Grids of values, enlarged by nearest neighbour, so that cells stay sharp.
 

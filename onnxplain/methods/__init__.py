@@ -24,6 +24,8 @@ from onnxplain.methods.layers.score_cam import ScoreCAM
 from onnxplain.methods.masks.fido import FIDO
 from onnxplain.methods.masks.mp import MP
 from onnxplain.methods.masks.mp2.mp2 import MP2
+from onnxplain.methods.scores.banzhaf import Banzhaf
+from onnxplain.methods.scores.kernel_shap import KernelSHAP
 from onnxplain.methods.scores.lime import LIME
 from onnxplain.methods.scores.rise import RISE
 from onnxplain.methods.scores.sp import SP
@@ -36,6 +38,7 @@ __all__ = [
     "RISE",
     "SP",
     "AblationCAM",
+    "Banzhaf",
     "Combined",
     "DeconvNet",
     "EigenCAM",
@@ -48,6 +51,7 @@ __all__ = [
     "HiResCAM",
     "InputXGradient",
     "IntegratedGradients",
+    "KernelSHAP",
     "LayerCAM",
     "LinearApprox",
     "NormGrad",
