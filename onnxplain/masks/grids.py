@@ -81,6 +81,17 @@ class GridMasks:
             total += down[top : top + rows] @ summed @ across[left : left + columns].T
         return total
 
+    def part(self, start: int, stop: int) -> GridMasks:
+        """Return the masks from `start` to `stop`."""
+        return GridMasks(self.cells[start:stop], self.offsets[start:stop], self.size)
+
+    def sample(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return every mask at some rows and columns of pixels, (N, rows, columns)."""
+        down, across = self._make_matrices()
+        tall = down[self.offsets[:, :1] + rows] @ self.cells.astype(np.float64)
+        sampled: NDArray[np.float64] = tall @ across[self.offsets[:, 1:] + columns].swapaxes(1, 2)
+        return sampled
+
     def _make_matrices(self) -> list[NDArray[np.float64]]:
         """Make the matrices that enlarge the rows and the columns of a grid, before the shift."""
         grid = self.cells.shape[1]

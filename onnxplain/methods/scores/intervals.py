@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 COVERAGE = 0.95  # of all intervals of a map at once
 FIRST_LOOK = 128  # evaluations; then at twice as many, and so on
+RESOLUTION = 1e-7  # of scores, which are float32: no interval need be narrower
 TOLERANCES = (0.2, 0.1, 0.05, 0.02)  # results tell what these would cost
 
 
@@ -181,7 +182,8 @@ def is_narrow(estimate: Estimate, look: Look, tolerance: float | None) -> bool:
     """Return whether the widest interval is at most a share of the range of the values."""
     if tolerance is None:
         return False
-    return bool(estimate.find_half_widths(look.alpha).max() <= tolerance * estimate.span)
+    widest = estimate.find_half_widths(look.alpha).max()
+    return bool(widest <= max(tolerance * estimate.span, RESOLUTION))
 
 
 def describe_precision(

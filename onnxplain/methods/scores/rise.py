@@ -16,11 +16,19 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
-from onnxplain.core.data import Attribution, Case, Meaning, Size
+from onnxplain.core.data import Attribution, Case, Heatmap, Meaning, Size
 from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.masks.families import GridMasks
 from onnxplain.methods.masks.optim import check_grid
+from onnxplain.methods.scores.intervals import (
+    FIRST_LOOK,
+    Array,
+    Estimate,
+    describe_precision,
+    is_narrow,
+    plan_looks,
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,10 @@ class RISE(Parametrised):
         What each pixel's weighted sum is divided by. ``coverage``: the sum of the masks there,
         which has no bias at the borders. ``expectation``: ``n_masks * p_keep``, as in the
         authors' program.
+    tolerance : float, optional
+        Stop as soon as the widest interval reaches no further than this share of the map's range
+        to either side. It is looked at after 128, 256, 512, ... masks; there are at most
+        `n_masks`.
 
     Notes
     -----
@@ -47,10 +59,13 @@ class RISE(Parametrised):
     meaning. A pixel that no mask keeps is 0. The paper uses 4000 masks for VGG-16 and 8000 for
     ResNet-50. As in the authors' program, whose scikit-image does so, masks are mirrored at the
     border of their grid; PyTorch and OpenCV repeat the outermost cell there.
+
+    The details tell the half-width of intervals that hold for the whole map at once in 95 % of
+    runs, and how many more masks narrower ones would need. They are intervals of the differences
+    from the mean score of all masks, from the variance of what each mask adds.
     """
 
     name: ClassVar[str] = "rise"
-    adaptive: ClassVar[bool] = False
     usual_fill: ClassVar[str] = "dataset-mean"
 
     n_masks: Annotated[int, Param("number of random masks", ge=1)] = 4000
@@ -60,9 +75,18 @@ class RISE(Parametrised):
         Literal["coverage", "expectation"],
         Param("divide a pixel's sum of scores by how often it was kept, or by the expected number"),
     ] = "coverage"
+    tolerance: Annotated[
+        float | None,
+        Param("stop when the widest interval is at most this share of the map's range", gt=0),
+    ] = None
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the scores decide how many masks are needed."""
+        return self.tolerance is not None
 
     def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one per mask."""
+        """Count the evaluations: one per mask; the most, with a tolerance."""
         return self.n_masks
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
@@ -71,20 +95,49 @@ class RISE(Parametrised):
         removed = rng.random((self.n_masks, self.grid, self.grid), np.float32) >= self.p_keep
         cell = [-(-side // self.grid) for side in case.size]
         offsets = rng.integers(0, cell, (self.n_masks, 2))
-        masks = GridMasks(removed.astype(np.uint8), offsets, case.size)
-        scores = (yield MaskQuery(masks)).scores
-        # The paper's masks are the complement of ours: its sums go over 1 - m.
-        kept_score = scores.sum() - masks.weighted_sum(scores)
-        if self.normalise == "coverage":
-            kept = self.n_masks - masks.weighted_sum(np.ones(self.n_masks))
-        else:
-            kept = np.full(case.size, self.n_masks * self.p_keep)
-        # The mean of a pixel that hardly any mask kept is noise.
-        seen = kept > 1e-6 * self.n_masks
-        heatmap = np.divide(kept_score, kept, out=np.zeros(case.size), where=seen)  # eq. 6
+        masks, scores = GridMasks(removed.astype(np.uint8), offsets, case.size), np.empty(0)
+        for look in plan_looks(FIRST_LOOK, self.n_masks, self.tolerance):
+            reply = yield MaskQuery(masks.part(len(scores), look.n))
+            scores = np.append(scores, reply.scores)
+            estimate = self._estimate_points(masks.part(0, look.n), scores)
+            if is_narrow(estimate, look, self.tolerance):
+                break
         meaning = Meaning(
             "mean probability of the class where random masks keep the pixel",
             is_score=True,
-            noise=float(scores.std() * np.sqrt((1 - self.p_keep) / (self.p_keep * self.n_masks))),
+            noise=float(estimate.errors.max()),
         )
-        return Attribution(heatmap.astype(np.float32), meaning=meaning)
+        return Attribution(
+            self._average(masks.part(0, look.n), scores),
+            details=describe_precision(estimate, look, self.tolerance),
+            meaning=meaning,
+        )
+
+    def _average(self, masks: GridMasks, scores: Array) -> Heatmap:
+        """Average the scores at each pixel over the masks that keep it (eq. 6)."""
+        # The paper's masks are the complement of ours: its sums go over 1 - m.
+        kept_score = scores.sum() - masks.weighted_sum(scores)
+        if self.normalise == "coverage":
+            kept = len(masks) - masks.weighted_sum(np.ones(len(masks)))
+        else:
+            kept = np.full(masks.size, len(masks) * self.p_keep)
+        # The mean of a pixel that hardly any mask kept is noise.
+        seen = kept > 1e-6 * len(masks)
+        mean: Array = np.divide(kept_score, kept, out=np.zeros(masks.size), where=seen)
+        return mean.astype(np.float32)
+
+    def _estimate_points(self, masks: GridMasks, scores: Array) -> Estimate:
+        """Estimate the map and its errors at some points, as many as a shifted grid has cells."""
+        n_points = self.grid + 1
+        points = [((2 * np.arange(n_points) + 1) * side) // (2 * n_points) for side in masks.size]
+        kept = 1 - masks.sample(*points).reshape(len(masks), -1)
+        score = scores[:, None]
+        if self.normalise == "coverage":
+            share = np.maximum(kept.mean(axis=0), 1e-6)
+            values = (score * kept).mean(axis=0) / share
+            added = kept * (score - values) / share  # by each mask, to first order
+        else:
+            added = score * kept / self.p_keep
+            values = added.mean(axis=0)
+        errors = (added - score).std(axis=0) / np.sqrt(len(masks))
+        return Estimate(values, errors)

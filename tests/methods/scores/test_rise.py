@@ -1,8 +1,11 @@
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
-from onnxplain.core.data import make_rng
+from onnxplain.core.data import Case, make_rng
 from onnxplain.methods import RISE
+from tests.helpers.games import make_curved_game, play
 from tests.helpers.nets import Net, Picture, additive, curved, explain_image
 from tests.reference import methods as reference
 
@@ -50,3 +53,38 @@ def test_rise_on_an_additive_net_peaks_in_the_only_region_that_matters():
     peak = np.unravel_index(heatmap.argmax(), SHAPE)
     assert 4 <= peak[0] < 10
     assert 20 <= peak[1] < 27
+
+
+def test_a_tolerance_stops_early_with_the_map_of_the_masks_so_far():
+    weights = np.zeros((*SHAPE, 3), np.float32)
+    weights[:12] = 1 / (12 * 31 * 3)
+    net = Net(additive(weights), SHAPE)
+    outcome = explain_image(net, RISE(n_masks=4000, tolerance=0.2), Picture(), IMAGE)
+    details = outcome.values[0].details
+    assert outcome.evaluations == details["evaluations"] in (256, 512, 1024, 2048)
+    assert details["stopped"] == "tolerance"
+    assert details["relative_half_width"] <= 0.2
+    masks = next(RISE(n_masks=4000).flow(Case("photo", IMAGE, 1), make_rng(0, "photo", "rise")))
+    part = masks.masks.part(0, outcome.evaluations)
+    kept = 1 - part.render(0, len(part))
+    scores = [net.function((IMAGE * mask[..., None])[None])[0, 1] for mask in kept]
+    expected = np.einsum("n,nhw->hw", scores, kept) / kept.sum(axis=0)
+    np.testing.assert_allclose(outcome.values[0].heatmap, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("normalise", ["coverage", "expectation"])
+def test_the_error_is_the_spread_of_many_runs_around_their_mean_score(normalise):
+    game = make_curved_game(16)
+    method = RISE(n_masks=200, grid=4, normalise=normalise)
+    maps, errors = [], []
+    points = (2 * np.arange(5) + 1) * 28 // 10
+    for seed in range(150):
+        attribution = play(method, game, seed)
+        masks = next(method.flow(Case("game", np.zeros((28, 28, 3)), 0), make_rng(seed))).masks
+        mean = game(masks.cells.reshape(200, -1) == 0).mean()
+        maps.append((attribution.heatmap[np.ix_(points, points)] - mean).ravel())
+        errors.append(attribution.details["half_widths"])
+    quantile = NormalDist().inv_cdf(1 - 0.05 / 50)
+    ratio = np.mean(errors, axis=0) / quantile / np.std(maps, axis=0)
+    assert ratio.mean() == pytest.approx(1, abs=0.05)
+    assert 0.8 < ratio.min() < ratio.max() < 1.25  # 150 runs tell a spread within 6 %
