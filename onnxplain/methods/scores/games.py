@@ -108,7 +108,7 @@ class Game(Parametrised):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case: score pairs of sets of players, regress, and look whether to go on."""
-        players = self._find_players(case)
+        players = self.find_players(case)
         d = int(np.prod(players.shape))
         if self._lists_all(d):
             signs = list_all_pairs(d)
@@ -154,7 +154,7 @@ class Game(Parametrised):
         n = 2 * self.n_replicates * count_pairs(self._n_players)
         return (self._may_list_all or n_players == 1) and 2**n_players <= n
 
-    def _find_players(self, case: Case) -> Players:
+    def find_players(self, case: Case) -> Players:
         """Find the superpixels, or lay the grid."""
         if self.players == "grid":
             check_grid(self.grid, case.size, type(self).__name__)
