@@ -149,7 +149,7 @@ class LIME(Parametrised):
         for look in plan_looks(FIRST_LOOK, self.n_samples, self.tolerance):
             removed = 1 - kept[len(scores) : look.n]
             scores = np.append(scores, (yield MaskQuery(SegmentMasks(segments, removed))).scores)
-            estimate, intercept = self._fit(kept[: look.n], scores)
+            estimate, intercept = self.fit(kept[: look.n], scores)
             if is_narrow(estimate, look, self.tolerance):
                 break
         coarse = estimate.values.astype(np.float32)
@@ -175,7 +175,7 @@ class LIME(Parametrised):
             kept = np.stack([kept, 1 - kept], axis=1).reshape(-1, n_segments)
         return kept[: self.n_samples]
 
-    def _fit(self, kept: NDArray[np.uint8], scores: Array) -> tuple[Estimate, float]:
+    def fit(self, kept: NDArray[np.uint8], scores: Array) -> tuple[Estimate, float]:
         """Fit the linear model; return its coefficients with their errors, and its intercept."""
         weights = self._weigh(kept)
         if self.regression == "lasso":

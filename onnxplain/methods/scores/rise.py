@@ -108,12 +108,12 @@ class RISE(Parametrised):
             noise=float(estimate.errors.max()),
         )
         return Attribution(
-            self._average(masks.part(0, look.n), scores),
+            self.average(masks.part(0, look.n), scores),
             details=describe_precision(estimate, look, self.tolerance),
             meaning=meaning,
         )
 
-    def _average(self, masks: GridMasks, scores: Array) -> Heatmap:
+    def average(self, masks: GridMasks, scores: Array) -> Heatmap:
         """Average the scores at each pixel over the masks that keep it (eq. 6)."""
         # The paper's masks are the complement of ours: its sums go over 1 - m.
         kept_score = scores.sum() - masks.weighted_sum(scores)

@@ -152,11 +152,11 @@ def test_intervals_cover_the_coefficients_of_endless_samples(paired):
     game = make_curved_game(12)
     limit = LIME(n_samples=60_000, alpha=0.0)
     sets = limit._draw_sets(np.random.default_rng(0), 12)
-    truth = limit._fit(sets, game(sets == 1))[0].values
+    truth = limit.fit(sets, game(sets == 1))[0].values
     method, rng = LIME(n_samples=200, alpha=0.0, paired=paired), np.random.default_rng(1)
     covered = []
     for _ in range(300):
         kept = method._draw_sets(rng, 12)
-        estimate, _ = method._fit(kept, game(kept == 1))
+        estimate, _ = method.fit(kept, game(kept == 1))
         covered.append(np.abs(estimate.values - truth) <= 1.96 * estimate.errors)
     assert 0.93 <= np.mean(covered) <= 0.98
