@@ -148,18 +148,24 @@ def score_samples(classifier: OnnxClassifier, case: Case, method: str) -> list[f
 class Run:
     """The samples of one photo, model and method, of which maps can be made."""
 
-    def __init__(self, case: Case, method: str, scores: list[float]) -> None:
-        self.case, self.name = case, method
+    def __init__(
+        self, case: Case, method: str, scores: list[float], estimator: str = "mean"
+    ) -> None:
+        self.case, self.name, self.estimator = case, method, estimator
         self.scores = np.array(scores)
         self.method: Any = self._fit_method(len(scores))
         self.masks = self._draw_again()
+        self.unscored = None
+        if self.name == "rise" and estimator == "regression":
+            rng = make_rng(SEED, "unscored")
+            self.unscored = self.method.draw_masks(rng, 20_000, case.size)
 
     def make_map(self, start: int, stop: int) -> NDArray[np.float32]:
         """Make the map of the samples from `start` to `stop`."""
         if self.name == "rise":
-            heatmap: NDArray[np.float32] = self.method.average(
-                self.masks[-1].part(start, stop), self.scores[start:stop]
-            )
+            masks = self.masks[-1].part(start, stop)
+            heatmap: NDArray[np.float32]
+            heatmap, _ = self.method.estimate(masks, self.scores[start:stop], self.unscored)
             return heatmap
         if self.name.startswith("lime"):
             kept = 1 - self.masks[-1].removed[start:stop]
@@ -216,6 +222,8 @@ def open_runs(args: argparse.Namespace) -> Iterator[tuple[str, OnnxClassifier, R
             case = read_case(row["model"], classifier, items[row["file"]])
             assert case is not None
             yield row["model"], classifier, Run(case, row["method"], row["scores"])
+            if row["method"] == "rise":  # the same masks and scores, estimated in another way
+                yield row["model"], classifier, Run(case, "rise", row["scores"], "regression")
 
 
 def judge(args: argparse.Namespace) -> None:
@@ -227,15 +235,17 @@ def judge(args: argparse.Namespace) -> None:
     }
     for model, classifier, sampled in list(open_runs(args)):
         n = dict(JUDGED).get(sampled.name)
-        if n is None or (model, sampled.case.name, sampled.name) in done:
+        known = (model, sampled.case.name, sampled.name) in done
+        if n is None or known or sampled.estimator == "regression":
             continue
         case, heatmap = sampled.case, sampled.make_map(0, n)
-        metrics = [Deletion(), *([PointingGame()] if case.boxes else [])]
-        flows = tuple(metric.flow(case, heatmap, make_rng(SEED)) for metric in metrics)
-        (outcome,) = engine.run(classifier, [Job((case,) * len(flows), flows, DatasetMean(), SEED)])
-        values = {
-            metric.name: value.value for metric, value in zip(metrics, outcome.values, strict=True)
-        }
+        values = {}
+        for metric in [Deletion(), *([PointingGame()] if case.boxes else [])]:
+            flow = metric.flow(case, heatmap, make_rng(SEED))
+            (outcome,) = engine.run(classifier, [Job((case,), (flow,), DatasetMean(), SEED)])
+            if outcome.error:
+                raise outcome.error
+            values[metric.name] = outcome.values[0].value
         row = {"model": model, "name": case.name, "judged": sampled.name, **values}
         with args.rows.open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -303,7 +313,7 @@ def table(args: argparse.Namespace) -> None:
     agreements: dict[tuple[str, str], list[dict[int, tuple[float, float, float]]]] = {}
     covered: dict[tuple[str, str], list[float]] = {}
     for model, _, sampled in open_runs(args):
-        key = model, sampled.name
+        key = model, sampled.name + "-regression" * (sampled.estimator == "regression")
         agreements.setdefault(key, []).append(compare(sampled))
         if sampled.name in ("banzhaf", "kernel-shap"):
             covered.setdefault(key, []).append(cover(sampled))
@@ -312,20 +322,20 @@ def table(args: argparse.Namespace) -> None:
         if "judged" in row:
             judged.setdefault((row["model"], row["judged"]), []).append(row)
     print(HEAD.format(machine=describe_machine()))
-    for (model, method), found in agreements.items():
-        for n in NUMBERS[method]:
+    for (model, method), found in sorted(agreements.items()):
+        for n in found[0]:
             means = np.mean([by_number[n] for by_number in found], axis=0)
             worst = min(by_number[n][0] for by_number in found)
             cells = [model, method, f"{n:,}", str(len(found))]
             cells += [f"{means[0]:.3f} ({worst:.3f})", f"{means[1]:.3f}", f"{means[2]:.2f}"]
             print("| " + " | ".join(cells) + " |")
     print(JUDGED_HEAD)
-    for model, method in agreements:
+    for model, method in sorted(judged):
         rows = judged.get((model, method), [])
         deletion, pointing = (
             [row[name] for row in rows if name in row] for name in ("deletion", "pointing")
         )
-        cells = [model, method, f"{NUMBERS[method][-1]:,}"]
+        cells = [model, method, f"{dict(JUDGED)[method]:,}"]
         cells += [format_mean(covered.get((model, method), []), 3)]
         cells += [format_mean(deletion, 3), format_mean(pointing, 2)]
         print("| " + " | ".join(cells) + " |")

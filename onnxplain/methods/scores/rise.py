@@ -29,6 +29,9 @@ from onnxplain.methods.scores.intervals import (
     is_narrow,
     plan_looks,
 )
+from onnxplain.methods.scores.mask_means import average, regress
+
+N_UNSCORED = 20_000  # masks that are drawn and not scored, at least
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class RISE(Parametrised):
         What each pixel's weighted sum is divided by. ``coverage``: the sum of the masks there,
         which has no bias at the borders. ``expectation``: ``n_masks * p_keep``, as in the
         authors' program.
+    estimator : {'mean', 'regression'}
+        ``mean``: the paper's. ``regression`` has the same limit, and about the noise of twice as
+        many masks: what a linear model of the masks explains of the scores is averaged over many
+        masks that are drawn but not scored, and only the rest over those that are scored.
+        It does not depend on `normalise`.
     tolerance : float, optional
         Stop as soon as the widest interval reaches no further than this share of the map's range
         to either side. It is looked at after 128, 256, 512, ... masks; there are at most
@@ -75,6 +83,10 @@ class RISE(Parametrised):
         Literal["coverage", "expectation"],
         Param("divide a pixel's sum of scores by how often it was kept, or by the expected number"),
     ] = "coverage"
+    estimator: Annotated[
+        Literal["mean", "regression"],
+        Param("the paper's mean, or one that needs half the masks by regression"),
+    ] = "mean"
     tolerance: Annotated[
         float | None,
         Param("stop when the widest interval is at most this share of the map's range", gt=0),
@@ -92,14 +104,15 @@ class RISE(Parametrised):
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case with random masks."""
         check_grid(self.grid, case.size, "RISE")
-        removed = rng.random((self.n_masks, self.grid, self.grid), np.float32) >= self.p_keep
-        cell = [-(-side // self.grid) for side in case.size]
-        offsets = rng.integers(0, cell, (self.n_masks, 2))
-        masks, scores = GridMasks(removed.astype(np.uint8), offsets, case.size), np.empty(0)
+        masks, scores = self.draw_masks(rng, self.n_masks, case.size), np.empty(0)
+        unscored = None
+        if self.estimator == "regression":
+            unscored = self.draw_masks(rng, max(N_UNSCORED, 5 * self.n_masks), case.size)
         for look in plan_looks(FIRST_LOOK, self.n_masks, self.tolerance):
             reply = yield MaskQuery(masks.part(len(scores), look.n))
             scores = np.append(scores, reply.scores)
-            estimate = self._estimate_points(masks.part(0, look.n), scores)
+            scored = masks.part(0, look.n)
+            heatmap, estimate = self.estimate(scored, scores, unscored)
             if is_narrow(estimate, look, self.tolerance):
                 break
         meaning = Meaning(
@@ -108,36 +121,23 @@ class RISE(Parametrised):
             noise=float(estimate.errors.max()),
         )
         return Attribution(
-            self.average(masks.part(0, look.n), scores),
+            heatmap,
             details=describe_precision(estimate, look, self.tolerance),
             meaning=meaning,
         )
 
-    def average(self, masks: GridMasks, scores: Array) -> Heatmap:
-        """Average the scores at each pixel over the masks that keep it (eq. 6)."""
-        # The paper's masks are the complement of ours: its sums go over 1 - m.
-        kept_score = scores.sum() - masks.weighted_sum(scores)
-        if self.normalise == "coverage":
-            kept = len(masks) - masks.weighted_sum(np.ones(len(masks)))
-        else:
-            kept = np.full(masks.size, len(masks) * self.p_keep)
-        # The mean of a pixel that hardly any mask kept is noise.
-        seen = kept > 1e-6 * len(masks)
-        mean: Array = np.divide(kept_score, kept, out=np.zeros(masks.size), where=seen)
-        return mean.astype(np.float32)
-
-    def _estimate_points(self, masks: GridMasks, scores: Array) -> Estimate:
-        """Estimate the map and its errors at some points, as many as a shifted grid has cells."""
+    def estimate(
+        self, masks: GridMasks, scores: Array, unscored: GridMasks | None = None
+    ) -> tuple[Heatmap, Estimate]:
+        """Make the map (eq. 6), and estimate its errors at as many points as it has freedom."""
         n_points = self.grid + 1
-        points = [((2 * np.arange(n_points) + 1) * side) // (2 * n_points) for side in masks.size]
-        kept = 1 - masks.sample(*points).reshape(len(masks), -1)
-        score = scores[:, None]
-        if self.normalise == "coverage":
-            share = np.maximum(kept.mean(axis=0), 1e-6)
-            values = (score * kept).mean(axis=0) / share
-            added = kept * (score - values) / share  # by each mask, to first order
-        else:
-            added = score * kept / self.p_keep
-            values = added.mean(axis=0)
-        errors = (added - score).std(axis=0) / np.sqrt(len(masks))
-        return Estimate(values, errors)
+        if unscored is not None:
+            return regress(masks, scores, n_points, self.p_keep, unscored)
+        p_keep = self.p_keep if self.normalise == "expectation" else None
+        return average(masks, scores, n_points, p_keep)
+
+    def draw_masks(self, rng: np.random.Generator, n_masks: int, size: Size) -> GridMasks:
+        """Draw grids, and by how much each is shifted."""
+        removed = rng.random((n_masks, self.grid, self.grid), np.float32) >= self.p_keep
+        cell = [-(-side // self.grid) for side in size]
+        return GridMasks(removed.astype(np.uint8), rng.integers(0, cell, (n_masks, 2)), size)
