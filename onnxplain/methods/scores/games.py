@@ -151,8 +151,9 @@ class Game(Parametrised):
 
     def _lists_all(self, n_players: int) -> bool:
         """Return whether all sets are no more than those that the replicates would score."""
-        n = 2 * self.n_replicates * count_pairs(self._n_players)
-        return (self._may_list_all or n_players == 1) and 2**n_players <= n
+        n_pairs = self.n_replicates * count_pairs(self._n_players)
+        is_small = self._may_list_all or n_players == 1
+        return is_small and 2**n_players <= 2 * min(n_pairs, self._count_most_pairs())
 
     def find_players(self, case: Case) -> Players:
         """Find the superpixels, or lay the grid."""
