@@ -330,7 +330,7 @@ def table(args: argparse.Namespace) -> None:
             cells += [f"{means[0]:.3f} ({worst:.3f})", f"{means[1]:.3f}", f"{means[2]:.2f}"]
             print("| " + " | ".join(cells) + " |")
     print(JUDGED_HEAD)
-    for model, method in sorted(judged):
+    for model, method in sorted({*judged, *covered}):
         rows = judged.get((model, method), [])
         deletion, pointing = (
             [row[name] for row in rows if name in row] for name in ("deletion", "pointing")
@@ -353,11 +353,14 @@ def format_mean(values: list[float], digits: int) -> str:
 
 HEAD = """# Agreement of maps of few evaluations with those of endless ones
 
-`python -m benchmarks.sampling`; {machine}; CPU, dataset-mean fill, a 7 x 7 grid, about 50
-superpixels. Photos are a seeded draw of those that both ImageNet classifiers get right; the
-classifier of places explains the class it finds. Correlations are with the map of endless
-samples of the same method (means over n photos; in brackets the lowest), top 10 % is the overlap
-with a noisy reference, which is independent of the run.
+`python -m benchmarks.sampling table`; {machine}.
+
+CPU, dataset-mean fill, a 7 x 7 grid, about 50 superpixels. Photos are a seeded draw of those that
+both ImageNet classifiers get right; the classifier of places explains the class it finds.
+Correlations are with the map of endless samples of the same method (means over n photos; in
+brackets the lowest). Top 10 % is the overlap with a noisy reference, which is independent of the
+run. Coverage: of the difference between run and reference, by pointwise 95 % intervals. Deletion
+is filled with the dataset's mean.
 
 | model | method | N | n | Pearson r | Spearman | top 10 % |
 |---|---|--:|--:|--:|--:|--:|"""
