@@ -38,6 +38,7 @@ from .methods import MWP as MWP
 from .methods import RISE as RISE
 from .methods import SP as SP
 from .methods import AblationCAM as AblationCAM
+from .methods import Banzhaf as Banzhaf
 from .methods import Combined as Combined
 from .methods import ContrastiveMWP as ContrastiveMWP
 from .methods import DeconvNet as DeconvNet
@@ -53,6 +54,7 @@ from .methods import GuidedGradCAM as GuidedGradCAM
 from .methods import HiResCAM as HiResCAM
 from .methods import InputXGradient as InputXGradient
 from .methods import IntegratedGradients as IntegratedGradients
+from .methods import KernelSHAP as KernelSHAP
 from .methods import LayerCAM as LayerCAM
 from .methods import LinearApprox as LinearApprox
 from .methods import MetaSaliency as MetaSaliency

@@ -176,9 +176,13 @@ class Method(Protocol):
     """
 
     name: ClassVar[str]
-    adaptive: ClassVar[bool]
     # The name, in the registry, of the fill that its paper uses; `NO_FILL` if it removes nothing.
     usual_fill: ClassVar[str]
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether its queries depend on the replies it gets."""
+        ...
 
     def evaluations(self, size: Size) -> int:
         """Return the number of images scored for a case of this size; the most, if adaptive."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from onnxplain.core.data import Mask
 from onnxplain.core.protocols import Masks
-from onnxplain.masks.grids import CellMasks, GridMasks
+from onnxplain.masks.grids import CellMasks, GridMasks, SmoothCellMasks
 from onnxplain.masks.maps import MapMasks
 from onnxplain.masks.patches import PatchMasks, list_corners, place_patches, prepend_empty_mask
 from onnxplain.masks.pixels import ArrayMasks, RankMasks, SegmentMasks, UnionMasks
@@ -23,6 +23,7 @@ __all__ = [
     "PatchMasks",
     "RankMasks",
     "SegmentMasks",
+    "SmoothCellMasks",
     "UnionMasks",
     "list_corners",
     "place_patches",

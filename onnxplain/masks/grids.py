@@ -81,6 +81,17 @@ class GridMasks:
             total += down[top : top + rows] @ summed @ across[left : left + columns].T
         return total
 
+    def part(self, start: int, stop: int) -> GridMasks:
+        """Return the masks from `start` to `stop`."""
+        return GridMasks(self.cells[start:stop], self.offsets[start:stop], self.size)
+
+    def sample(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return every mask at some rows and columns of pixels, (N, rows, columns)."""
+        down, across = self._make_matrices()
+        tall = down[self.offsets[:, :1] + rows] @ self.cells.astype(np.float64)
+        sampled: NDArray[np.float64] = tall @ across[self.offsets[:, 1:] + columns].swapaxes(1, 2)
+        return sampled
+
     def _make_matrices(self) -> list[NDArray[np.float64]]:
         """Make the matrices that enlarge the rows and the columns of a grid, before the shift."""
         grid = self.cells.shape[1]
@@ -92,6 +103,46 @@ class GridMasks:
             for matrix, cell, side in zip(self._make_matrices(), self.cell, self.size, strict=True)
         )
         return {"row_bank": rows, "column_bank": np.ascontiguousarray(columns.transpose(0, 2, 1))}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SmoothCellMasks:
+    """Coarse grids over the image, interpolated linearly between the centres of their cells.
+
+    Parameters
+    ----------
+    cells : (N, g, g) ndarray of uint8
+        1 removes a cell.
+    size : (rows, columns)
+        Size of the masks.
+    """
+
+    cells: NDArray[np.uint8]
+    size: Size
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def render(self, start: int, stop: int) -> Mask:
+        """Render the masks from `start` to `stop`."""
+        down, across = self._make_matrices()
+        masks: Mask = down @ self.cells[start:stop].astype(np.float32) @ across.T
+        return masks
+
+    def codes(self, start: int, stop: int) -> Codes:
+        """Encode the masks from `start` to `stop` by their cells, as grids without a shift."""
+        cells = self.cells[start:stop]
+        offsets = np.zeros((len(cells), 2), np.int32)
+        return Codes("grid", {"cells": cells, "offsets": offsets}, self._compute_statics)
+
+    def _make_matrices(self) -> list[NDArray[np.float32]]:
+        """Make the matrices that enlarge the rows and the columns of a grid."""
+        grid = self.cells.shape[1]
+        return [make_bilinear_matrix(grid, side).astype(np.float32) for side in self.size]
+
+    def _compute_statics(self) -> Mapping[str, NDArray[Any]]:
+        down, across = self._make_matrices()
+        return {"row_bank": down[None], "column_bank": np.ascontiguousarray(across.T[None])}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

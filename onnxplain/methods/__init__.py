@@ -30,6 +30,8 @@ from onnxplain.methods.relevance.excitation import MWP, ContrastiveMWP
 from onnxplain.methods.relevance.lrp import LRP
 from onnxplain.methods.relevance.meta_saliency import MetaSaliency
 from onnxplain.methods.relevance.patterns import PatternAttribution, PatternNet
+from onnxplain.methods.scores.banzhaf import Banzhaf
+from onnxplain.methods.scores.kernel_shap import KernelSHAP
 from onnxplain.methods.scores.lime import LIME
 from onnxplain.methods.scores.rise import RISE
 from onnxplain.methods.scores.sp import SP
@@ -44,6 +46,7 @@ __all__ = [
     "RISE",
     "SP",
     "AblationCAM",
+    "Banzhaf",
     "Combined",
     "ContrastiveMWP",
     "DeconvNet",
@@ -59,6 +62,7 @@ __all__ = [
     "HiResCAM",
     "InputXGradient",
     "IntegratedGradients",
+    "KernelSHAP",
     "LayerCAM",
     "LinearApprox",
     "MetaSaliency",

@@ -51,6 +51,8 @@ def test_files_hold_what_python_computes(run: Run, model: Path, photo: Path):
 # Parameters that make a method quick; others run at their defaults.
 FEW = {
     "fido": ("--n-steps", 3, "--grid", 8),
+    "banzhaf": ("--grid", 4, "--n-replicates", 1),
+    "kernel-shap": ("--grid", 4, "--n-replicates", 1),
     "lime": ("--n-samples", 9),
     "mp": ("--n-steps", 3, "--grid", 8),
     "mp2": ("--grid", 4),

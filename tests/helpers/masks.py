@@ -16,6 +16,7 @@ from onnxplain.masks.families import (
     PatchMasks,
     RankMasks,
     SegmentMasks,
+    SmoothCellMasks,
 )
 from tests.helpers import models
 from tests.helpers.specs import SIZE
@@ -35,6 +36,7 @@ def make_families(n: int = 5, size: tuple[int, int] = SIZE, seed: int = 0) -> di
             np.stack([rng.integers(0, -(-rows // 3), n), rng.integers(0, -(-columns // 3), n)], 1),
             size,
         ),
+        "smooth cell": SmoothCellMasks(rng.integers(0, 2, (n, 3, 3)).astype(np.uint8), size),
         "segment": SegmentMasks(rng.integers(0, 6, size), bits),
         "cell": CellMasks(rng.random((n, 3, 4), np.float32), size),
         "bits": CellMasks(rng.random((n, 3, 5)) < 0.5, size),

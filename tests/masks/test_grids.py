@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from onnxplain.masks.grids import CellMasks, GridMasks
-from tests.reference.methods import rise_mask
+from onnxplain.masks.grids import CellMasks, GridMasks, SmoothCellMasks
+from tests.reference.methods import rise_mask, smooth_cells_mask
 
 RNG = np.random.default_rng(0)
 SIZE = (21, 30)
@@ -24,6 +24,20 @@ def test_the_weighted_sum_of_grids_equals_that_of_rendered_masks() -> None:
     weights = RNG.standard_normal(11)
     expected = np.tensordot(weights, MASKS.render(0, 11), axes=1)
     np.testing.assert_allclose(MASKS.weighted_sum(weights), expected, atol=1e-5)
+
+
+def test_samples_and_parts_of_grids_are_those_of_rendered_masks() -> None:
+    rendered, rows, columns = MASKS.render(0, 11), np.array([0, 7, 20]), np.array([3, 29])
+    sampled = MASKS.sample(rows, columns)
+    np.testing.assert_allclose(sampled, rendered[:, rows][:, :, columns], atol=1e-6)
+    np.testing.assert_array_equal(MASKS.part(3, 8).render(1, 4), MASKS.render(4, 7))
+
+
+def test_smooth_cells_are_interpolated_between_their_centres() -> None:
+    cells = RNG.integers(0, 2, (3, 4, 4)).astype(np.uint8)
+    rendered = SmoothCellMasks(cells, SIZE).render(0, 3)
+    for grid, mask in zip(cells, rendered, strict=True):
+        np.testing.assert_allclose(mask, smooth_cells_mask(grid, SIZE), atol=1e-6)
 
 
 def test_each_pixel_of_a_cell_mask_has_the_value_of_its_cell() -> None:

@@ -27,6 +27,7 @@ SMALL = {
     "n_masks": 20,
     "grid": 4,
     "n_steps": 3,
+    "n_replicates": 1,
     "chance": 0.3,
     "sigma": 1.0,
 }

@@ -1,4 +1,4 @@
-"""SP, LIME, RISE and MP2 as plain loops over one masked image at a time.
+"""SP, LIME, RISE, MP2 and values of games as plain loops over one masked image at a time.
 
 Written from the papers, without the masks, the engine or any fast path of the package.
 `score` takes an image (H, W, 3) and returns a number; `fill` is a picture of the same shape.
@@ -6,6 +6,8 @@ Written from the papers, without the masks, the engine or any fast path of the p
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -151,3 +153,62 @@ def mp_radius(scores: Array, original: float) -> int:
         if span != 0 and (score - scores[-1]) / span < 1e-2:
             return index
     return len(scores) - 1
+
+
+def banzhaf(value: Callable[[frozenset[int]], float], n: int) -> Array:
+    """Average over all sets of the others by how much a player raises the value of the set."""
+    values = np.zeros(n)
+    for i in range(n):
+        others = [j for j in range(n) if j != i]
+        for size in range(n):
+            for chosen in itertools.combinations(others, size):
+                without = frozenset(chosen)
+                values[i] += value(without | {i}) - value(without)
+    return values / 2 ** (n - 1)
+
+
+def shapley(value: Callable[[frozenset[int]], float], n: int) -> Array:
+    """Weigh the same differences by ``|S|! (n - |S| - 1)! / n!`` (Shapley 1953)."""
+    values = np.zeros(n)
+    for i in range(n):
+        others = [j for j in range(n) if j != i]
+        for size in range(n):
+            weight = math.factorial(size) * math.factorial(n - size - 1) / math.factorial(n)
+            for chosen in itertools.combinations(others, size):
+                without = frozenset(chosen)
+                values[i] += weight * (value(without | {i}) - value(without))
+    return values
+
+
+def smooth_cells_mask(cells: NDArray[np.uint8], size: tuple[int, int]) -> Array:
+    """Interpolate between the centres of cells, pixel by pixel."""
+    grid = len(cells)
+    mask = np.zeros(size)
+    for y in range(size[0]):
+        for x in range(size[1]):
+            r = min(max((y + 0.5) * grid / size[0] - 0.5, 0), grid - 1)
+            c = min(max((x + 0.5) * grid / size[1] - 0.5, 0), grid - 1)
+            r0, c0 = min(int(r), grid - 2), min(int(c), grid - 2)
+            for dr, dc in itertools.product((0, 1), (0, 1)):
+                share = (1 - abs(r - r0 - dr)) * (1 - abs(c - c0 - dc))
+                mask[y, x] += share * cells[r0 + dr, c0 + dc]
+    return mask
+
+
+def folded_regression(signs: Array, first: Array, second: Array) -> tuple[Array, Array]:
+    """Regress scores on kept cells with an intercept, and HC3 errors of pairs that fold over.
+
+    The scores of both sets of a pair are rows of the regression. The error of a pair is that of
+    the half of its scores that changes its sign with the set.
+    """
+    kept = np.concatenate([signs, -signs]) > 0
+    design = np.column_stack([kept, np.ones(len(kept))]).astype(np.float64)
+    beta = np.linalg.lstsq(design, np.concatenate([first, second]), rcond=None)[0][:-1]
+    n, d = signs.shape
+    inverse = np.linalg.inv(signs.T @ signs)
+    meat = np.zeros((d, d))
+    for i in range(n):
+        leverage = signs[i] @ inverse @ signs[i]
+        residual = (first[i] - second[i]) - signs[i] @ beta
+        meat += np.outer(signs[i], signs[i]) * (residual / (1 - leverage)) ** 2
+    return beta, np.sqrt(np.diag(inverse @ meat @ inverse))

@@ -25,8 +25,16 @@ from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.image.superpixels import find_superpixels
 from onnxplain.masks.families import SegmentMasks
-
-MEANING = Meaning("probability that the superpixel adds, in a linear model", is_score=True)
+from onnxplain.methods.scores.intervals import (
+    FIRST_LOOK,
+    Array,
+    Estimate,
+    Fit,
+    describe_precision,
+    fit_least_squares,
+    is_narrow,
+    plan_looks,
+)
 
 
 @dataclass(frozen=True)
@@ -59,16 +67,24 @@ class LIME(Parametrised):
         shrink the coefficients. If not given, 1 for ``ridge`` and 0.01 for ``lasso``. The
         loss of ``lasso`` is a mean over the samples, so that an alpha of 1/4 or more sets all
         coefficients to 0.
+    paired : bool
+        Whether each random set is followed by its complement. It is not in the paper.
+    tolerance : float, optional
+        Stop as soon as the widest interval reaches no further than this share of the range of the
+        coefficients to either side. It is looked at after 128, 256, 512, ... samples; there are
+        at most `n_samples`. It needs ``ridge``.
 
     Notes
     -----
     The segmentation, distance, kernel and ridge penalty are those of the program of [2]_,
     which differ from its text (L2 of pixels, LASSO). A sample that keeps nothing has cosine
     distance 1.
+
+    With ``ridge`` the details tell the half-width of intervals of the coefficients, which hold for
+    all superpixels at once in 95 % of runs, and how many more samples narrower ones would need.
     """
 
     name: ClassVar[str] = "lime"
-    adaptive: ClassVar[bool] = False
     usual_fill: ClassVar[str] = "dataset-mean"
 
     n_samples: Annotated[int, Param("number of random sets of superpixels", ge=2)] = 1000
@@ -97,9 +113,28 @@ class LIME(Parametrised):
     alpha: Annotated[
         float | None, Param("weight of the penalty; 1 (ridge) or 0.01 (lasso) if not given", ge=0)
     ] = None
+    paired: Annotated[bool, Param("follow each random set by its complement")] = False
+    tolerance: Annotated[
+        float | None,
+        Param("stop when the widest interval is at most this share of the map's range", gt=0),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        super().__post_init__()
+        if self.tolerance is not None and self.regression != "ridge":
+            raise ValueError(
+                f"LIME: tolerance={self.tolerance:g} needs regression=ridge, because "
+                f"{self.regression} has no intervals"
+            )
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the scores decide how many samples are needed."""
+        return self.tolerance is not None
 
     def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one per sample."""
+        """Count the evaluations: one per sample; the most, with a tolerance."""
         return self.n_samples
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
@@ -110,15 +145,47 @@ class LIME(Parametrised):
             compactness=self.compactness,
             sigma=self.sigma,
         )
-        kept = rng.integers(0, 2, (self.n_samples, segments.max() + 1), dtype=np.uint8)
+        kept, scores = self._draw_sets(rng, segments.max() + 1), np.empty(0)
+        for look in plan_looks(FIRST_LOOK, self.n_samples, self.tolerance):
+            removed = 1 - kept[len(scores) : look.n]
+            scores = np.append(scores, (yield MaskQuery(SegmentMasks(segments, removed))).scores)
+            estimate, intercept = self.fit(kept[: look.n], scores)
+            if is_narrow(estimate, look, self.tolerance):
+                break
+        coarse = estimate.values.astype(np.float32)
+        details = {
+            "intercept": intercept,
+            "n_segments": len(coarse),
+            **describe_precision(estimate, look, self.tolerance),
+        }
+        known = np.isfinite(estimate.errors).all()
+        meaning = Meaning(
+            "probability that the superpixel adds, in a linear model",
+            is_score=True,
+            noise=float(estimate.errors.mean()) if known else 0.0,
+        )
+        return Attribution(coarse[segments], coarse=coarse, details=details, meaning=meaning)
+
+    def _draw_sets(self, rng: np.random.Generator, n_segments: int) -> NDArray[np.uint8]:
+        """Draw the superpixels that each sample keeps (N, S); the first keeps all."""
+        n_draws = -(-self.n_samples // 2) if self.paired else self.n_samples
+        kept = rng.integers(0, 2, (n_draws, n_segments), dtype=np.uint8)
         kept[0] = 1
-        reply = yield MaskQuery(SegmentMasks(segments, 1 - kept))
-        fit, alpha = (weighted_ridge, 1.0) if self.regression == "ridge" else (weighted_lasso, 0.01)
-        alpha = alpha if self.alpha is None else self.alpha
-        coefficients, intercept = fit(kept, reply.scores, self._weigh(kept), alpha)
-        coarse = coefficients.astype(np.float32)
-        details = {"intercept": intercept, "n_segments": len(coarse)}
-        return Attribution(coarse[segments], coarse=coarse, details=details, meaning=MEANING)
+        if self.paired:
+            kept = np.stack([kept, 1 - kept], axis=1).reshape(-1, n_segments)
+        return kept[: self.n_samples]
+
+    def fit(self, kept: NDArray[np.uint8], scores: Array) -> tuple[Estimate, float]:
+        """Fit the linear model; return its coefficients with their errors, and its intercept."""
+        weights = self._weigh(kept)
+        if self.regression == "lasso":
+            alpha = 0.01 if self.alpha is None else self.alpha
+            coefficients, intercept = weighted_lasso(kept, scores, weights, alpha)
+            return Estimate(coefficients, np.full_like(coefficients, np.inf)), intercept
+        pairs = np.arange(len(kept)) // 2 if self.paired else None
+        alpha = 1.0 if self.alpha is None else self.alpha
+        fit = weighted_ridge(kept, scores, weights, alpha, pairs=pairs)
+        return Estimate(fit.values[:-1], fit.errors[:-1], fit.degrees), float(fit.values[-1])
 
     def _weigh(self, kept: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Weigh each sample by its distance from the image."""
@@ -134,8 +201,13 @@ class LIME(Parametrised):
 
 
 def weighted_ridge(
-    z: NDArray[np.uint8], y: NDArray[np.float64], weights: NDArray[np.float64], alpha: float
-) -> tuple[NDArray[np.float64], float]:
+    z: NDArray[np.uint8],
+    y: Array,
+    weights: Array,
+    alpha: float,
+    *,
+    pairs: NDArray[np.intp] | None = None,
+) -> Fit:
     """Minimise ``sum_i w_i (y_i - b - z_i beta)^2 + alpha |beta|^2`` (closed form).
 
     Parameters
@@ -146,20 +218,17 @@ def weighted_ridge(
         Score and weight of each sample.
     alpha : float
         Weight of the penalty.
+    pairs : (N,) ndarray of int, optional
+        Samples with the same number were drawn together.
 
     Returns
     -------
-    beta : (S,) ndarray of float64
-    b : float
-        The intercept, which is not penalised.
+    fit : Fit
+        The coefficients beta, then the intercept b, which is not penalised.
     """
-    z_mean, y_mean, z_centred, y_centred = _centre(z, y, weights)
-    weighted = z_centred * weights[:, None]
-    gram = weighted.T @ z_centred + alpha * np.eye(z.shape[1])
-    # Without a penalty, a superpixel that is always kept makes the matrix singular.
-    solve = np.linalg.solve if alpha > 0 else lambda a, b: np.linalg.lstsq(a, b)[0]
-    beta = solve(gram, weighted.T @ y_centred).astype(np.float64)
-    return beta, float(y_mean - z_mean @ beta)
+    design = np.column_stack([z, np.ones(len(z))])
+    penalty = np.append(np.full(z.shape[1], alpha), 0.0)
+    return fit_least_squares(design, y, weights=weights, penalty=penalty, groups=pairs)
 
 
 def weighted_lasso(
@@ -174,10 +243,18 @@ def weighted_lasso(
     """Minimise ``sum_i w_i (y_i - b - z_i beta)^2 / (2 sum w) + alpha |beta|_1``.
 
     Coordinate descent goes over all coefficients at most `sweeps` times (the paper's 1000),
-    or until none moves by more than `tolerance`. The other arguments and the
-    returns are those of `weighted_ridge`.
+    or until none moves by more than `tolerance`. The other arguments are those of
+    `weighted_ridge`.
+
+    Returns
+    -------
+    beta : (S,) ndarray of float64
+    b : float
+        The intercept, which is not penalised.
     """
-    z_mean, y_mean, z_centred, y_centred = _centre(z, y, weights)
+    z_mean: Array = np.average(z, axis=0, weights=weights)
+    y_mean = np.average(y, weights=weights)
+    z_centred, y_centred = z - z_mean, y - y_mean  # which takes the intercept out of the fit
     weighted = z_centred * (weights / weights.sum())[:, None]
     gram = weighted.T @ z_centred
     target = weighted.T @ y_centred
@@ -190,15 +267,3 @@ def weighted_lasso(
         if np.abs(beta - before).max() <= tolerance:
             break
     return beta, float(y_mean - z_mean @ beta)
-
-
-def _centre(
-    z: NDArray[np.uint8], y: NDArray[np.float64], weights: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], np.float64, NDArray[np.float64], NDArray[np.float64]]:
-    """Subtract the weighted means, which takes the intercept out of the fit.
-
-    Returns the means of `z` and `y`, then `z` and `y` without their means.
-    """
-    z_mean: NDArray[np.float64] = np.average(z, axis=0, weights=weights)
-    y_mean: np.float64 = np.average(y, weights=weights)
-    return z_mean, y_mean, z - z_mean, y - y_mean

@@ -16,11 +16,22 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
-from onnxplain.core.data import Attribution, Case, Meaning, Size
+from onnxplain.core.data import Attribution, Case, Heatmap, Meaning, Size
 from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.masks.families import GridMasks
 from onnxplain.methods.masks.optim import check_grid
+from onnxplain.methods.scores.intervals import (
+    FIRST_LOOK,
+    Array,
+    Estimate,
+    describe_precision,
+    is_narrow,
+    plan_looks,
+)
+from onnxplain.methods.scores.mask_means import average, regress
+
+N_UNSCORED = 20_000  # masks that are drawn and not scored, at least
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,15 @@ class RISE(Parametrised):
         What each pixel's weighted sum is divided by. ``coverage``: the sum of the masks there,
         which has no bias at the borders. ``expectation``: ``n_masks * p_keep``, as in the
         authors' program.
+    estimator : {'mean', 'regression'}
+        ``mean``: the paper's. ``regression`` has the same limit, and about the noise of twice as
+        many masks: what a linear model of the masks explains of the scores is averaged over many
+        masks that are drawn but not scored, and only the rest over those that are scored.
+        It does not depend on `normalise`.
+    tolerance : float, optional
+        Stop as soon as the widest interval reaches no further than this share of the map's range
+        to either side. It is looked at after 128, 256, 512, ... masks; there are at most
+        `n_masks`.
 
     Notes
     -----
@@ -47,10 +67,13 @@ class RISE(Parametrised):
     meaning. A pixel that no mask keeps is 0. The paper uses 4000 masks for VGG-16 and 8000 for
     ResNet-50. As in the authors' program, whose scikit-image does so, masks are mirrored at the
     border of their grid; PyTorch and OpenCV repeat the outermost cell there.
+
+    The details tell the half-width of intervals that hold for the whole map at once in 95 % of
+    runs, and how many more masks narrower ones would need. They are intervals of the differences
+    from the mean score of all masks, from the variance of what each mask adds.
     """
 
     name: ClassVar[str] = "rise"
-    adaptive: ClassVar[bool] = False
     usual_fill: ClassVar[str] = "dataset-mean"
 
     n_masks: Annotated[int, Param("number of random masks", ge=1)] = 4000
@@ -60,31 +83,61 @@ class RISE(Parametrised):
         Literal["coverage", "expectation"],
         Param("divide a pixel's sum of scores by how often it was kept, or by the expected number"),
     ] = "coverage"
+    estimator: Annotated[
+        Literal["mean", "regression"],
+        Param("the paper's mean, or one that needs half the masks by regression"),
+    ] = "mean"
+    tolerance: Annotated[
+        float | None,
+        Param("stop when the widest interval is at most this share of the map's range", gt=0),
+    ] = None
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the scores decide how many masks are needed."""
+        return self.tolerance is not None
 
     def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one per mask."""
+        """Count the evaluations: one per mask; the most, with a tolerance."""
         return self.n_masks
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case with random masks."""
         check_grid(self.grid, case.size, "RISE")
-        removed = rng.random((self.n_masks, self.grid, self.grid), np.float32) >= self.p_keep
-        cell = [-(-side // self.grid) for side in case.size]
-        offsets = rng.integers(0, cell, (self.n_masks, 2))
-        masks = GridMasks(removed.astype(np.uint8), offsets, case.size)
-        scores = (yield MaskQuery(masks)).scores
-        # The paper's masks are the complement of ours: its sums go over 1 - m.
-        kept_score = scores.sum() - masks.weighted_sum(scores)
-        if self.normalise == "coverage":
-            kept = self.n_masks - masks.weighted_sum(np.ones(self.n_masks))
-        else:
-            kept = np.full(case.size, self.n_masks * self.p_keep)
-        # The mean of a pixel that hardly any mask kept is noise.
-        seen = kept > 1e-6 * self.n_masks
-        heatmap = np.divide(kept_score, kept, out=np.zeros(case.size), where=seen)  # eq. 6
+        masks, scores = self.draw_masks(rng, self.n_masks, case.size), np.empty(0)
+        unscored = None
+        if self.estimator == "regression":
+            unscored = self.draw_masks(rng, max(N_UNSCORED, 5 * self.n_masks), case.size)
+        for look in plan_looks(FIRST_LOOK, self.n_masks, self.tolerance):
+            reply = yield MaskQuery(masks.part(len(scores), look.n))
+            scores = np.append(scores, reply.scores)
+            scored = masks.part(0, look.n)
+            heatmap, estimate = self.estimate(scored, scores, unscored)
+            if is_narrow(estimate, look, self.tolerance):
+                break
         meaning = Meaning(
             "mean probability of the class where random masks keep the pixel",
             is_score=True,
-            noise=float(scores.std() * np.sqrt((1 - self.p_keep) / (self.p_keep * self.n_masks))),
+            noise=float(estimate.errors.max()),
         )
-        return Attribution(heatmap.astype(np.float32), meaning=meaning)
+        return Attribution(
+            heatmap,
+            details=describe_precision(estimate, look, self.tolerance),
+            meaning=meaning,
+        )
+
+    def estimate(
+        self, masks: GridMasks, scores: Array, unscored: GridMasks | None = None
+    ) -> tuple[Heatmap, Estimate]:
+        """Make the map (eq. 6), and estimate its errors at as many points as it has freedom."""
+        n_points = self.grid + 1
+        if unscored is not None:
+            return regress(masks, scores, n_points, self.p_keep, unscored)
+        p_keep = self.p_keep if self.normalise == "expectation" else None
+        return average(masks, scores, n_points, p_keep)
+
+    def draw_masks(self, rng: np.random.Generator, n_masks: int, size: Size) -> GridMasks:
+        """Draw grids, and by how much each is shifted."""
+        removed = rng.random((n_masks, self.grid, self.grid), np.float32) >= self.p_keep
+        cell = [-(-side // self.grid) for side in size]
+        return GridMasks(removed.astype(np.uint8), rng.integers(0, cell, (n_masks, 2)), size)

@@ -8,6 +8,7 @@ from onnxplain.core.data import make_rng
 from onnxplain.image.superpixels import find_superpixels
 from onnxplain.methods import LIME
 from onnxplain.methods.scores.lime import weighted_lasso, weighted_ridge
+from tests.helpers.games import make_curved_game
 from tests.helpers.nets import Net, Picture, additive, curved, explain_image
 from tests.reference import methods as reference
 
@@ -71,7 +72,7 @@ def test_ridge_equals_the_lime_package_on_the_same_samples():
     expected = np.zeros(30)
     for feature, value in theirs[1]:
         expected[feature] = value
-    beta, intercept = weighted_ridge(kept, scores, LIME()._weigh(kept), 1.0)
+    *beta, intercept = weighted_ridge(kept, scores, LIME()._weigh(kept), 1.0).values
     np.testing.assert_allclose(beta, expected, atol=1e-6)
     assert intercept == pytest.approx(theirs[0], abs=1e-6)
 
@@ -118,3 +119,44 @@ def test_every_regression_and_distance_finds_the_evidence_with_its_defaults(dist
     segments, _ = draw_samples(method)
     effect = [(IMAGE * evidence)[segments == label].sum() for label in range(len(coarse))]
     assert np.corrcoef(coarse, effect)[0, 1] > 0.8
+
+
+def test_paired_samples_are_each_followed_by_their_complement():
+    kept = LIME(n_samples=9, paired=True)._draw_sets(np.random.default_rng(0), 12)
+    assert kept.shape == (9, 12)
+    assert kept[0].all()
+    np.testing.assert_array_equal(kept[0:8:2] + kept[1:8:2], 1)
+
+
+def test_a_tolerance_stops_early_with_the_map_of_the_samples_so_far():
+    weights = (RNG.standard_normal((*SHAPE, 3, 2)) * 0.02).astype(np.float32)
+    net = Net(curved(weights), SHAPE)
+    method = LIME(n_samples=1000, n_segments=12, tolerance=0.3)
+    outcome = explain_image(net, method, Picture(0.5), IMAGE)
+    (attribution,) = outcome.values
+    assert outcome.evaluations == attribution.details["evaluations"] in (128, 256, 512)
+    assert attribution.details["stopped"] == "tolerance"
+    plain = LIME(n_samples=outcome.evaluations, n_segments=12)
+    same = explain_image(net, plain, Picture(0.5), IMAGE).values[0]
+    np.testing.assert_array_equal(attribution.coarse, same.coarse)
+    assert same.details["half_width"] < attribution.details["half_width"]  # no error spent
+
+
+def test_a_tolerance_needs_a_regression_with_intervals():
+    with pytest.raises(ValueError, match="needs regression=ridge, because lasso has no intervals"):
+        LIME(tolerance=0.1, regression="lasso")
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_intervals_cover_the_coefficients_of_endless_samples(paired):
+    game = make_curved_game(12)
+    limit = LIME(n_samples=60_000, alpha=0.0)
+    sets = limit._draw_sets(np.random.default_rng(0), 12)
+    truth = limit.fit(sets, game(sets == 1))[0].values
+    method, rng = LIME(n_samples=200, alpha=0.0, paired=paired), np.random.default_rng(1)
+    covered = []
+    for _ in range(300):
+        kept = method._draw_sets(rng, 12)
+        estimate, _ = method.fit(kept, game(kept == 1))
+        covered.append(np.abs(estimate.values - truth) <= 1.96 * estimate.errors)
+    assert 0.93 <= np.mean(covered) <= 0.98
