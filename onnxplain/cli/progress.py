@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import click
 
-from onnxplain.cli.terminal import escape, is_terminal
+from onnxplain.cli.terminal import is_terminal
+from onnxplain.core.escaping import escape
 
 
 @contextmanager
