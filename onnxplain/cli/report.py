@@ -17,7 +17,7 @@ the rest was written, or there was no rest; 2, the command line is wrong.
 
 \b
 onnxplain report explanations
-onnxplain report evaluation explanations -o report.html
+onnxplain report evaluation --images photos -o report.html
 onnxplain report explanations/cat-*.npz --title "Cats"
 """,
 )
@@ -32,6 +32,18 @@ onnxplain report explanations/cat-*.npz --title "Cats"
     show_default=True,
     metavar="FILE",
     help="The HTML file, which is replaced.",
+)
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The folder of the images that were evaluated.",
+)
+@click.option(
+    "--heatmaps",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The folder in which evaluate kept heatmaps.  [default: what is below FOLDER]",
 )
 @click.option("--title", default="", help="Title of the page.  [default: made from its content]")
 @click.option(
@@ -48,6 +60,8 @@ def command(
     ctx: click.Context,
     results: tuple[Path, ...],
     output: Path,
+    images: Path | None,
+    heatmaps: Path | None,
     title: str,
     limit: int,
     quiet: bool,
@@ -58,7 +72,9 @@ def command(
     by side, compares methods, walks along curves, and names parameters and checksums.
     """
     with report_errors():
-        broken = write_report(results, output, title=title, limit=limit)
+        broken = write_report(
+            results, output, images=images, heatmaps=heatmaps, title=title, limit=limit
+        )
     for failure in broken:
         show(f"Error: {failure.reason}", err=True)
     if not quiet:

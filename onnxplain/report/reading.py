@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,6 @@ from onnxplain.study.result import ROWS_FILE
 
 PHOTO_SIDE = 448  # pixels of a copy's longer side
 MAP_SIDE = 256
-
-Results: TypeAlias = str | os.PathLike[str] | Explanation
 
 
 def find_files(given: Iterable[Path], material: Material) -> Iterator[Path]:

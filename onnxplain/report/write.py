@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 from onnxplain.core.errors import OutputError
 from onnxplain.core.files import wrap_write_errors, write_atomic
 from onnxplain.report.material import Failure, Material
 from onnxplain.report.page import LiveSection, build_page
-from onnxplain.report.reading import Results, add_explanation, find_files, read_explanation
+from onnxplain.report.reading import add_explanation, find_files, read_explanation
+from onnxplain.report.study_files import StudyFiles, find_study
+from onnxplain.report.study_reading import read_study
 from onnxplain.results import Explanation
+from onnxplain.study.result import Study
+
+Results: TypeAlias = str | os.PathLike[str] | Explanation | Study
 
 LIMIT = 50
 
@@ -20,6 +26,8 @@ def write_report(
     results: Results | Iterable[Results],
     output: str | os.PathLike[str] = "report.html",
     *,
+    images: str | os.PathLike[str] | None = None,
+    heatmaps: str | os.PathLike[str] | None = None,
     title: str = "",
     limit: int = LIMIT,
     live: LiveSection | None = None,
@@ -28,11 +36,16 @@ def write_report(
 
     Parameters
     ----------
-    results : path, Explanation, or several
+    results : path, Explanation, Study, or several
         Folders with what ``onnxplain explain`` and ``onnxplain evaluate`` wrote, files of them,
-        or explanations.
+        explanations, or studies.
     output : path
         The HTML file, which is replaced.
+    images : path, optional
+        The folder of the images that were evaluated; a `Study` knows it.
+    heatmaps : path, optional
+        The folder in which the evaluation kept its heatmaps; those below the folder of its rows
+        are found without it.
     title : str
         Of the page; made from its content if not given.
     limit : int
@@ -61,9 +74,10 @@ def write_report(
     """
     if limit < 1:
         raise ValueError(f"limit must be >= 1, got {limit}")
-    single = isinstance(results, str | os.PathLike | Explanation)
-    given: list[Results] = [results] if single else list(results)  # type: ignore[arg-type, list-item] # by `single`
-    material = gather(given, limit)
+    if isinstance(results, str | os.PathLike | Explanation | Study):
+        results = [results]
+    places = [None if place is None else Path(place) for place in (images, heatmaps)]
+    material = gather(results, limit, *places)
     output = Path(output)
     with wrap_write_errors(output):
         page = build_page(material, live, title=title)
@@ -71,8 +85,10 @@ def write_report(
     return tuple(material.broken)
 
 
-def gather(given: Iterable[Results], limit: int) -> Material:
-    """Gather what results show.
+def gather(
+    given: Iterable[Results], limit: int, images: Path | None = None, heatmaps: Path | None = None
+) -> Material:
+    """Gather what results show; the parameters are those of `write_report`.
 
     Raises
     ------
@@ -84,11 +100,15 @@ def gather(given: Iterable[Results], limit: int) -> Material:
     for result in given:
         if isinstance(result, Explanation):
             add_explanation(material, result)
+        elif isinstance(result, Study):
+            read_study(material, find_study(result, heatmaps))
         else:
             paths.append(Path(result))
     for file in find_files(paths, material):
         if file.suffix.lower() == ".npz":
             read_explanation(material, file)
+        else:
+            read_study(material, StudyFiles(file, images, heatmaps))
     if material.is_empty:
         if material.broken:
             more = len(material.broken) - 1
