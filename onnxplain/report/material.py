@@ -161,6 +161,8 @@ class StudyPart:
     ----------
     name : str
         Where its rows are.
+    verdicts : str
+        How many images were classified correctly, in words.
     means : Table
         As `onnxplain.study.tables.summarise` makes it.
     pairs : Table or None
@@ -172,6 +174,7 @@ class StudyPart:
     """
 
     name: str
+    verdicts: str
     means: Table
     pairs: Table | None
     limits: tuple[str, ...] = ()

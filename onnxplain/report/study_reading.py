@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,9 +105,18 @@ class _Reader:
         means, pairs = self._find_tables()
         labels, curves = self._average_curves(name)
         limits = self.files.limits or tuple(describe_limits([], pairs))
-        if means.lines:
-            where = str(self.files.rows)
-            self.material.studies.append(StudyPart(where, means, pairs, limits, labels, curves))
+        where, verdicts = str(self.files.rows), self._count_images()
+        self.material.studies.append(
+            StudyPart(where, verdicts, means, pairs, limits, labels, curves)
+        )
+
+    def _count_images(self) -> str:
+        """Say how many images were classified correctly."""
+        counts = Counter(row["status"] for row in self.images.values())
+        return (
+            f"Images classified correctly: {counts['done']}, wrongly: {counts['wrong']}, "
+            f"failed: {counts['error']}."
+        )
 
     def _add_failure(self, row: Row) -> None:
         self.n_failed += 1

@@ -50,6 +50,7 @@ class ShownStudy:
     """An evaluation, ready for the template."""
 
     name: str
+    verdicts: str
     tables: tuple[ModelTable, ...]
     pairs: Table | None
     limits: tuple[str, ...]
@@ -66,6 +67,7 @@ def arrange_study(study: StudyPart) -> ShownStudy:
     labelled = list(zip(study.curve_labels, study.curves, strict=True))
     return ShownStudy(
         study.name,
+        study.verdicts,
         tuple(_arrange([line for line in lines if line["model"] == model]) for model in models),
         study.pairs,
         study.limits,
