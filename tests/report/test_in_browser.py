@@ -158,6 +158,8 @@ def test_removal_of_mp2_is_walked_step_by_step(browser, explained: Path, page_of
             )
             assert float(shown[1]) == pytest.approx(100 * count / 64, rel=0.01)
             assert float(shown[2]) == pytest.approx(score, rel=0.01)
+        visit.page.evaluate(f"onnxplain.select({place + 1})")  # of a method without an order
+        assert not visit.page.locator(".walk.shown").count()
 
 
 def test_curves_and_tables_equal_the_files(browser, study, page_of_study: Path):

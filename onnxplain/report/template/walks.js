@@ -6,16 +6,11 @@ function showWalks() {
   for (const part of walkParts) {
     const chart = Number(part.dataset.chart);
     const walk = data.walks.find((one) => one.chart === chart && one.map === state.map);
-    part.classList.toggle("shown", Number(part.dataset.case) === state.case);
-    if (Number(part.dataset.case) !== state.case) continue;
-    find(".stand", part).hidden = !walk;
-    part.classList.toggle("alone", !walk);
-    const input = find("input", part);
-    if (walk) {
-      input.max = walk.shares.length - 1;
-      if (part.dataset.map !== String(state.map)) input.value = Math.round((walk.shares.length - 1) * 0.3);
-      part.dataset.map = state.map;
-    }
+    part.classList.toggle("shown", Boolean(walk));
+    if (!walk) continue;
+    find("input", part).max = walk.shares.length - 1;
+    if (part.dataset.map !== String(state.map)) find("input", part).value = Math.round((walk.shares.length - 1) * 0.3);
+    part.dataset.map = state.map;
     showStep(part);
   }
 }
@@ -24,7 +19,7 @@ function showWalks() {
 async function showStep(part) {
   const chart = Number(part.dataset.chart);
   const walks = data.walks.filter((one) => one.chart === chart);
-  const main = walks.find((one) => one.map === state.map) ?? walks[0];
+  const main = walks.find((one) => one.map === state.map);
   const step = Math.min(Number(find("input", part).value), main.shares.length - 1);
   const share = main.shares[step];
   const x = placeShare(share, find(".chart > svg", part));
@@ -36,7 +31,7 @@ async function showStep(part) {
   const gone = main.way === "away" ? "removed" : "brought back";
   const filled = main.fill.colour || main.fill.id ? "" : " (shown hatched: this fill needs a model or the mask)";
   find("output", part).textContent = `${formatNumber(share * 100)} % ${gone}: probability ${formatNumber(main.scores[step])}. Fill: ${main.fill.name}${filled}`;
-  if (main.map === state.map) await paintStep(find(".stand canvas", part), main, step);
+  await paintStep(find(".stand canvas", part), main, step);
 }
 
 // Return where a share stands in a drawing.
