@@ -65,6 +65,7 @@ from .methods import ScoreCAM as ScoreCAM
 from .methods import SmoothGrad as SmoothGrad
 from .methods import XGradCAM as XGradCAM
 from .patterns import estimate_patterns as estimate_patterns
+from .report import write_report as write_report
 from .results import Explanation as Explanation
 from .results import load_explanation as load_explanation
 from .runtime import from_callable as from_callable

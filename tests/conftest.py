@@ -1,11 +1,18 @@
-"""Where the real models and photos are that several test files use."""
+"""Where the real models and photos are that several test files use, and a browser."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.helpers.browser import open_browser
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Collected for doctests like every file here, but its imports are only needed by some tests.
 collect_ignore = [] if find_spec("torch") else ["reference/torch_methods.py"]
@@ -30,3 +37,10 @@ def shared(path: str) -> Path:
     if not file.exists():
         pytest.skip(f"needs {path} from the shared models and photos, which are not here")
     return file
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, open while the tests of one file run; they skip where it is not installed."""
+    with open_browser() as opened:
+        yield opened

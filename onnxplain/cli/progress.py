@@ -10,7 +10,8 @@ from typing import NamedTuple, Protocol
 
 import click
 
-from onnxplain.cli.terminal import escape, is_terminal
+from onnxplain.cli.terminal import is_terminal
+from onnxplain.core.escaping import escape
 
 
 class Move(Protocol):

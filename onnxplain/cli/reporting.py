@@ -14,8 +14,9 @@ from pathlib import Path
 
 import click
 
-from onnxplain.cli.terminal import escape, show
+from onnxplain.cli.terminal import show
 from onnxplain.core.errors import OnnxplainError, format_in_one_line, is_short_of_memory
+from onnxplain.core.escaping import escape
 
 log = logging.getLogger(__name__)
 

@@ -95,8 +95,11 @@ def gather_values(rows: Iterable[Row], *, share: float, seed: int) -> list[Colum
             settings = {name: row[name] for name in _IDENTITY}
             group = groups.setdefault(json.dumps(settings), _Group(settings))
             group.add(row)
-    name_settings = _make_namer([group.settings for group in groups.values()])
-    by_names = {name_settings(group.settings): group for group in groups.values()}
+    name = make_namer([group.settings for group in groups.values()])
+    by_names: dict[_Names, _Group] = {}
+    for group in groups.values():
+        made = group.settings
+        by_names[name(made, "model"), name(made, "metric"), name(made, "method")] = group
     columns = [_make_column(names, group, share, seed) for names, group in sorted(by_names.items())]
     baselines: dict[tuple[str, str], Column] = {}
     for column in columns:
@@ -209,14 +212,23 @@ def _make_baseline(column: Column, group: _Group, others: Mapping[_Image, float]
     )
 
 
-def _make_namer(all_settings: Sequence[Row]) -> Callable[[Row], _Names]:
-    """Make a function that returns the names of the model, metric and method of settings.
+def make_namer(
+    all_settings: Sequence[Row], roles: Sequence[str] = tuple(_SETTINGS)
+) -> Callable[[Row, str], str]:
+    """Make a function that returns the name of the model, metric or method of settings.
 
     A name includes the parameters whose values differ between settings with the same name.
+
+    Parameters
+    ----------
+    all_settings : sequence of dict
+        Fields of rows that say how something was made.
+    roles : sequence of str
+        Which of the three the settings have.
     """
     seen: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for settings in all_settings:
-        for role in _SETTINGS:
+        for role in roles:
             for name, value in _flatten(settings, role).items():
                 seen[role, settings[role]][name].add(value)
 
@@ -228,11 +240,7 @@ def _make_namer(all_settings: Sequence[Row]) -> Callable[[Row], _Names]:
         ]
         return f"{settings[role]} ({', '.join(differing)})" if differing else str(settings[role])
 
-    return lambda settings: (
-        name_role(settings, "model"),
-        name_role(settings, "metric"),
-        name_role(settings, "method"),
-    )
+    return name_role
 
 
 def _flatten(settings: Row, role: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from onnxplain.core.errors import format_in_one_line
@@ -88,6 +88,9 @@ class Question:
             "predicted": predicted,
             "predicted_name": self.classifier.class_names[predicted],
             "score": float(outcome.probabilities[target]),
+            # Where the photo lies under heatmaps, which have the classifier's size.
+            "photo_size": list(outcome.frame.original),
+            "window": asdict(outcome.frame.window),
         }
 
     def score_row(
@@ -102,6 +105,7 @@ class Question:
             "kind": "score",
             **self._describe(),
             "status": "error" if failed else "done",
+            "heatmap": self.heatmap_key(explainer),
             "seed": self.seed,
             **_describe_explainer(explainer),
             **_describe_metric(judge),

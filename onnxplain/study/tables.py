@@ -13,6 +13,15 @@ from onnxplain.core.data import make_rng
 from onnxplain.study.columns import Column
 from onnxplain.study.statistics import adjust_by_holm, confidence_interval, sign_flip_test
 
+MEANS_HEADER = (
+    *("model", "metric", "method", "n", "mean", "95 % low", "95 % high"),
+    *("better", "alpha", "chosen on", "failed", "undefined", "unit"),
+)
+PAIRS_HEADER = (
+    *("model", "metric", "first", "second", "n", "first - second", "95 % low", "95 % high"),
+    *("p", "p (Holm)"),
+)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -40,11 +49,7 @@ def summarise(columns: Sequence[Column], *, seed: int) -> Table:
                 *(column.n_failed, column.n_undefined, column.unit),
             )
         )
-    header = (
-        *("model", "metric", "method", "n", "mean", "95 % low", "95 % high"),
-        *("better", "alpha", "chosen on", "failed", "undefined", "unit"),
-    )
-    return Table("Means", header, tuple(lines))
+    return Table("Means", MEANS_HEADER, tuple(lines))
 
 
 def compare_pairs(columns: Sequence[Column], *, seed: int) -> Table:
@@ -69,11 +74,7 @@ def compare_pairs(columns: Sequence[Column], *, seed: int) -> Table:
             )
         adjusted = adjust_by_holm([test[-1] for test in tests])
         lines += [(*test, p) for test, p in zip(tests, adjusted, strict=True)]
-    header = (
-        *("model", "metric", "first", "second", "n", "first - second", "95 % low", "95 % high"),
-        *("p", "p (Holm)"),
-    )
-    return Table("Paired tests", header, tuple(lines))
+    return Table("Paired tests", PAIRS_HEADER, tuple(lines))
 
 
 def arrange_by_method(columns: Sequence[Column]) -> Table:

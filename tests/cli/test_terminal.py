@@ -12,7 +12,8 @@ import PIL.Image
 import pytest
 
 import onnxplain.cli
-from onnxplain.cli.terminal import escape, show, show_json
+from onnxplain.cli.terminal import show, show_json
+from onnxplain.core.escaping import escape
 from tests.cli.conftest import Run
 
 EVIL = "red\x1b[31m\x07\x9b2J\x7f‮\r\tx"

@@ -1,0 +1,152 @@
+"""The tables of an evaluation as the page shows them: methods by metrics, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onnxplain.report.charts import Chart, Line, draw_chart
+from onnxplain.report.material import StudyPart
+from onnxplain.study.tables import Table
+
+BAR = 100.0  # units of the width of an interval's drawing
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A mean with its interval; the drawing is in units from 0 to `BAR`."""
+
+    mean: float
+    text: str
+    n: int
+    note: str
+    is_best: bool
+    start: float
+    middle: float
+    end: float
+
+
+@dataclass(frozen=True)
+class MetricColumn:
+    """A metric: its name, which values are better, and its unit."""
+
+    name: str
+    better: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class ModelTable:
+    """The means of one classifier: a line per method with a cell per metric."""
+
+    model: str
+    metrics: tuple[MetricColumn, ...]
+    lines: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+
+
+@dataclass(frozen=True)
+class ShownStudy:
+    """An evaluation, ready for the template."""
+
+    name: str
+    verdicts: str
+    tables: tuple[ModelTable, ...]
+    pairs: Table | None
+    limits: tuple[str, ...]
+    charts: tuple[Chart, ...]
+
+
+def arrange_study(study: StudyPart, methods: Sequence[str]) -> ShownStudy:
+    """Arrange the means of a study by classifier, method and metric.
+
+    Parameters
+    ----------
+    study : StudyPart
+        The study.
+    methods : sequence of str
+        Labels of the methods in the page: one has the same colour everywhere.
+    """
+    header = study.means.header
+    lines = [dict(zip(header, line, strict=True)) for line in study.means.lines]
+    models = dict.fromkeys(str(line["model"]) for line in lines)
+    titles = dict.fromkeys(curve.title for curve in study.curves)
+    known = list(dict.fromkeys([*methods, *study.curve_labels]))
+    labelled = list(zip(study.curve_labels, study.curves, strict=True))
+    return ShownStudy(
+        study.name,
+        study.verdicts,
+        tuple(_arrange([line for line in lines if line["model"] == model]) for model in models),
+        study.pairs,
+        study.limits,
+        tuple(
+            draw_chart(
+                title,
+                [
+                    Line(label, walk.shares, walk.scores, known.index(label))
+                    for label, walk in sorted(labelled, key=lambda pair: known.index(pair[0]))
+                    if walk.title == title
+                ],
+                next(walk.way for walk in study.curves if walk.title == title),
+            )
+            for title in titles
+        ),
+    )
+
+
+def format_cell(value: Any) -> str:
+    """Format a cell of a table with four digits."""
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _arrange(lines: Sequence[dict[str, Any]]) -> ModelTable:
+    metrics = {
+        str(line["metric"]): MetricColumn(
+            str(line["metric"]), str(line["better"]), str(line["unit"])
+        )
+        for line in lines
+    }
+    methods = list(dict.fromkeys(str(line["method"]) for line in lines))
+    cells = {
+        (str(line["method"]), metric): _make_cell(line, lines)
+        for line in lines
+        for metric in [str(line["metric"])]
+    }
+    return ModelTable(
+        str(lines[0]["model"]),
+        tuple(metrics.values()),
+        tuple(
+            (method, tuple(cells.get((method, metric)) for metric in metrics)) for method in methods
+        ),
+    )
+
+
+def _make_cell(line: dict[str, Any], lines: Sequence[dict[str, Any]]) -> Cell | None:
+    """Make the cell of one mean; None if no image has a value."""
+    if line["mean"] is None:
+        return None
+    own = [o for o in lines if o["metric"] == line["metric"] and o["mean"] is not None]
+    low = min(o["95 % low"] for o in own)
+    high = max(o["95 % high"] for o in own)
+    means = [o["mean"] for o in own]
+    best = min(means) if line["better"] == "lower" else max(means)
+
+    def place(value: float) -> float:
+        return round(4 + (BAR - 8) * (value - low) / (high - low), 1) if high > low else BAR / 2
+
+    notes = []
+    if line["alpha"] is not None:
+        notes.append(f"threshold {line['alpha']:.3g}")
+    notes += [f"{line[name]} {name}" for name in ("failed", "undefined") if line[name]]
+    return Cell(
+        line["mean"],
+        f"{line['mean']:.4g} [{line['95 % low']:.4g}, {line['95 % high']:.4g}]",
+        line["n"],
+        ", ".join(notes),
+        line["mean"] == best and len(own) > 1,
+        place(line["95 % low"]),
+        place(line["mean"]),
+        place(line["95 % high"]),
+    )
