@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -14,13 +15,16 @@ from onnxplain.cli.parameters import make_entry_completer
 from onnxplain.cli.printing import StudyView, print_study
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
+from onnxplain.cli.terminal import show
 from onnxplain.cli.topics import write_named
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL
 from onnxplain.metrics.by_model import BY_MODEL
 from onnxplain.metrics.naming import NAMED_METRICS
 from onnxplain.registry import Entry, parse_entry
+from onnxplain.report import write_report
 from onnxplain.study.evaluate import evaluate
 from onnxplain.study.plan import Plan, read_plan
+from onnxplain.study.result import Study
 from onnxplain.study.writing import check_parquet
 
 
@@ -154,7 +158,8 @@ onnxplain evaluate photos --plan plan.toml -o all
     default="evaluation",
     show_default=True,
     metavar="DIR",
-    help="Folder for the rows (rows.jsonl) and tables (.csv, .md, .tex, .parquet).",
+    help="Folder for the rows (rows.jsonl) and tables (.csv, .md, .tex, .parquet), and for "
+    "report.html if onnxplain[report] is installed.",
 )
 @click.option(
     "--keep-heatmaps",
@@ -244,8 +249,19 @@ def command(
         if parquet:
             study.write_parquet()
         print_study(study, quiet=quiet)
+        if find_spec("jinja2"):
+            _write_report(study, keep_heatmaps, quiet=quiet)
     if study.failures:
         ctx.exit(1)
+
+
+def _write_report(study: Study, heatmaps: Path | None, *, quiet: bool) -> None:
+    """Write the page of a study beside its tables, and say where it is."""
+    page = study.output / "report.html"
+    for failure in write_report(study, page, heatmaps=heatmaps):
+        show(f"Warning: not in {page.name}: {failure.reason}", err=True)
+    if not quiet:
+        show(f"{page}: the photos, maps, curves and tables in one page", err=True)
 
 
 def _describe_models(ctx: click.Context, plan: Plan, models: tuple[Entry, ...]) -> list[Entry]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from onnxplain.core.escaping import escape
 from onnxplain.plot.colours import Colormap, Scale
 from onnxplain.plot.text import choose_ticks, format_value
 from onnxplain.report.charts import Chart, Line, draw_chart
-from onnxplain.report.material import Filling, Material
+from onnxplain.report.material import Filling, Map, Material
 from onnxplain.report.pictures import (
     FILL_BYTES,
     FILL_FORMS,
@@ -177,15 +177,11 @@ class _Builder:
         self.keys = list(material.photos)
         self.photos = [material.photos[key] for key in self.keys]
         self.maps = material.maps
-        settings = [dict(one.settings) for one in self.maps]
-        name = make_namer(settings, ("model", "method"))
-        models = {name(one, "model") for one in settings}
-        self.labels = [
-            name(one, "method") + (f" · {name(one, 'model')}" if len(models) > 1 else "")
-            for one in settings
-        ]
-        self.methods = list(dict.fromkeys(self.labels))
-        self.models = sorted(models)
+        self.models, self.labels = _label_maps(self.maps)
+        # A random map is there to be compared with, not to be looked at first.
+        self.methods = sorted(
+            dict.fromkeys(self.labels), key=lambda name: name.startswith("random")
+        )
         self.cases = self._list_cases()
         self.fillings: list[Filling] = []
         photo_bytes, map_bytes = share_bytes(
@@ -281,7 +277,6 @@ class _Builder:
             "colours": scale.colormap,
             "low": _round(scale.low),
             "high": _round(scale.high),
-            "largest": _round(max(abs(one.low), abs(one.high))),
             "has_map": bool(self.map_urls[place]),
             "window": [box.top, box.left, box.bottom, box.right],
             "caption": one.meaning.text,
@@ -352,6 +347,27 @@ class _Builder:
         url = encode_photo(filling.picture, FILL_BYTES, FILL_FORMS)
         identifier = self.fill_urls.setdefault(url, f"f{len(self.fill_urls)}")
         return {"name": filling.name, "id": identifier}
+
+
+def _label_maps(maps: Sequence[Map]) -> tuple[list[str], list[str]]:
+    """Return the classifiers, and a label per map that no other map of its photo and class has."""
+    settings = [dict(one.settings) for one in maps]
+    name = make_namer(settings, ("model", "method"))
+    models = sorted({name(one, "model") for one in settings})
+    many_seeds = len({one["seed"] for one in settings}) > 1
+    taken: set[tuple[str, int, str]] = set()
+    labels = []
+    for one, made in zip(maps, settings, strict=True):
+        parts = [name(made, "method")]
+        parts += [name(made, "model")] if len(models) > 1 else []
+        parts += [f"seed {made['seed']}"] if many_seeds else []
+        first, number = " · ".join(parts), 2
+        label = first
+        while (one.photo, one.target, label) in taken:
+            label, number = f"{first} · {number}", number + 1
+        taken.add((one.photo, one.target, label))
+        labels.append(label)
+    return models, labels
 
 
 def _write_colours(scale: Scale) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import PIL.Image
@@ -33,7 +33,7 @@ def share_bytes(n_photos: int, n_maps: int) -> tuple[int, int]:
 
 
 def encode_photo(
-    pixels: NDArray[np.uint8], limit: int, forms: Iterable[tuple[int, int]] = PHOTO_FORMS
+    pixels: NDArray[np.uint8], limit: int, forms: Sequence[tuple[int, int]] = PHOTO_FORMS
 ) -> str:
     """Return a photo as the data URL of a JPEG of at most `limit` bytes, or of the smallest form.
 
@@ -43,18 +43,18 @@ def encode_photo(
         The photo.
     limit : int
         Bytes.
-    forms : iterable of (side, quality)
+    forms : sequence of (side, quality)
         Forms to try, the largest first.
     """
-    photo, content = PIL.Image.fromarray(pixels), b""
-    for side, quality in forms:
-        rows, columns = fit_size(pixels.shape[:2], side)
+    photo = PIL.Image.fromarray(pixels)
+
+    def encode(form: tuple[int, int]) -> bytes:
+        rows, columns = fit_size(pixels.shape[:2], form[0])
         file = io.BytesIO()
-        photo.resize((columns, rows)).save(file, "JPEG", quality=quality, optimize=True)
-        content = file.getvalue()
-        if len(content) <= limit:
-            break
-    return _make_url("image/jpeg", content)
+        photo.resize((columns, rows)).save(file, "JPEG", quality=form[1], optimize=True)
+        return file.getvalue()
+
+    return _make_url("image/jpeg", _encode_small(encode, forms, limit))
 
 
 def encode_map(heatmap: Heatmap, scale: Scale, limit: int) -> str:
@@ -69,19 +69,19 @@ def encode_map(heatmap: Heatmap, scale: Scale, limit: int) -> str:
     limit : int
         Bytes; a map that needs more gets fewer pixels and coarser levels.
     """
-    content = b""
-    for side, step in MAP_FORMS:
+
+    def encode(form: tuple[int, int]) -> bytes:
+        side, step = form
         size = fit_size(heatmap.shape, side)
         smaller = heatmap if size == heatmap.shape else resize(heatmap, size, antialias=True)
         levels = to_levels(smaller, scale)
         if step > 1:
             levels = (np.rint(levels / step) * step).clip(0, 255).astype(np.uint8)
         file = io.BytesIO()
-        PIL.Image.fromarray(levels).save(file, "PNG", optimize=True)
-        content = file.getvalue()
-        if len(content) <= limit:
-            break
-    return _make_url("image/png", content)
+        PIL.Image.fromarray(levels).save(file, "PNG", compress_level=9)
+        return file.getvalue()
+
+    return _make_url("image/png", _encode_small(encode, MAP_FORMS, limit))
 
 
 def to_levels(heatmap: Heatmap, scale: Scale) -> NDArray[np.uint8]:
@@ -98,6 +98,22 @@ def find_plain_colour(picture: NDArray[np.uint8]) -> str | None:
     first = picture[0, 0]
     is_plain = int(np.abs(picture.astype(np.int16) - first).max()) <= 1
     return "#" + bytes(first.tolist()).hex() if is_plain else None
+
+
+def _encode_small(
+    encode: Callable[[tuple[int, int]], bytes], forms: Sequence[tuple[int, int]], limit: int
+) -> bytes:
+    """Return the content of the first form that has at most `limit` bytes, or of the last one.
+
+    Forms that are too large by far, going by their number of pixels, are not tried.
+    """
+    content, side = encode(forms[0]), forms[0][0]
+    for form in forms[1:]:
+        if len(content) <= limit:
+            break
+        if form == forms[-1] or len(content) * (form[0] / side) ** 2 <= 1.5 * limit:
+            content, side = encode(form), form[0]
+    return content
 
 
 def _make_url(kind: str, content: bytes) -> str:

@@ -52,7 +52,7 @@ def add_explanation(material: Material, explanation: Explanation) -> None:
     """
     if explanation.heatmap.ndim != 2 or not np.isfinite(explanation.heatmap).all():
         raise OutputError(f"{explanation.image}: holds no map of finite numbers; make it again")
-    key = str(explanation.provenance.get("pixels_sha256") or explanation.image)
+    key = make_photo_key(explanation.image, explanation.provenance.get("pixels_sha256"))
     if not material.has_room(key):
         return
     rows, columns = (int(n) for n in explanation.provenance["image_size"])
@@ -107,6 +107,11 @@ def describe_settings(record: Any, provenance: Any) -> dict[str, Any]:
         "fill_parameters": record["fill_parameters"],
         "seed": record["seed"],
     }
+
+
+def make_photo_key(image: str, sha256: object) -> str:
+    """Return what tells a photo from others: its file's name and its pixels."""
+    return f"{Path(image).name}/{sha256}"
 
 
 def shrink_photo(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

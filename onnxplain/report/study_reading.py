@@ -27,7 +27,7 @@ from onnxplain.report.material import (
     Walk,
     Way,
 )
-from onnxplain.report.reading import shrink_map, shrink_photo
+from onnxplain.report.reading import make_photo_key, shrink_map, shrink_photo
 from onnxplain.report.study_files import StudyFiles, read_heatmap, read_photo, read_table
 from onnxplain.study.columns import gather_values, make_namer
 from onnxplain.study.overview import describe_limits
@@ -271,7 +271,7 @@ def _list_facts(row: Row) -> dict[str, Any]:
 
 
 def _get_photo_key(row: Row) -> str:
-    return str(row.get("image_sha256") or row["image"])
+    return make_photo_key(row["image"], row.get("image_sha256"))
 
 
 def _identify_image(row: Row) -> tuple[Any, ...]:

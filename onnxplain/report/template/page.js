@@ -37,10 +37,11 @@ async function copyCommand(button) {
 
 function listenToKeys() {
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea, .scroll")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select, textarea, input[type=text]")) return;
+    if (event.key.startsWith("Arrow") && event.target.matches("input, .scroll")) return; // these have a use of their own
     const maps = data.cases.length ? data.cases[state.case].maps : [];
     if (event.key === "t") changeTheme();
-    else if (event.target.closest("[data-own-keys]") || !maps.length) return;
+    else if (event.target.closest("[data-own-keys]") || !maps.length) return; // of a live part
     else if (event.key === "ArrowLeft") selectCase(state.case - 1);
     else if (event.key === "ArrowRight") selectCase(state.case + 1);
     else if (event.key === "c") compareWith(state.other === null ? maps.find((map) => map !== state.map) ?? null : null);

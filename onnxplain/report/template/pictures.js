@@ -86,10 +86,7 @@ function place(map, unit) {
 
 function paintPhoto(board, photo, strength = 1) {
   const { context, width, height } = board;
-  context.globalAlpha = 1;
-  context.fillStyle = photo && strength < 1 ? "#fff" : "#b4b4b4";
-  context.fillRect(0, 0, width, height);
-  context.globalAlpha = strength;
+  context.globalAlpha = strength; // what lies behind is the page, light or dark
   if (photo) context.drawImage(photo, 0, 0, width, height);
   context.globalAlpha = 1;
 }
@@ -147,6 +144,7 @@ function blurLines(plane, width, height, radius) {
 function paintColours(board, map, colours, photo, alpha) {
   paintPhoto(board, photo, 0.35);
   clipTo(board, map, (context, box) => {
+    context.clearRect(...box);
     if (photo) context.drawImage(takeDetail(photo), 0, 0, board.width, board.height);
     context.globalAlpha = photo ? alpha : 1;
     context.drawImage(colours, ...box);

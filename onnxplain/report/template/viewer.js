@@ -86,7 +86,7 @@ async function paint() {
   if (!hasMap) {
     paintPhoto(boards[0], photo);
     label(0, "Photo", `Photo ${data.photos[one.photo].name}`);
-    find("#caption").textContent = "The map of this method was not kept.";
+    find("#caption").textContent = "The map of this method was not kept; onnxplain evaluate keeps maps with --keep-heatmaps.";
   } else if (state.other === null) paintOne(one, photo, boards, grids[0]);
   else paintTwo(one, photo, boards, grids);
   const doubts = maps.map((map) => data.maps[map].doubt).filter(Boolean);
@@ -100,7 +100,7 @@ function paintOne(one, photo, boards, grid) {
   const map = data.maps[state.map];
   const colours = colourLevels(grid, map.colours);
   paintPhoto(boards[0], photo, 0.35);
-  clipTo(boards[0], state.map, (context) => (photo ? context.drawImage(photo, 0, 0, boards[0].width, boards[0].height) : null));
+  clipTo(boards[0], state.map, () => paintPhoto(boards[0], photo));
   paintColours(boards[1], state.map, colours, null, 1);
   paintColours(boards[2], state.map, colours, photo, state.alpha);
   const region = state.level > 0 ? findRegion(state.map, grid, state.level) : null;
@@ -119,7 +119,7 @@ function describeRegion({ share, box }) {
   return `≥ ${formatNumber(toValue(state.map, state.level))}: ${formatNumber(share * 100)} % of what was seen; box rows ${top}–${bottom}, columns ${left}–${right} of the photo`;
 }
 
-// Two maps of the same photo, and their difference where each counts in units of its own largest.
+// Two maps of the same photo, and their difference on their own scales.
 function paintTwo(one, photo, boards, grids) {
   const [first, second] = [state.map, state.other];
   [first, second].forEach((map, i) => {
@@ -135,7 +135,7 @@ function paintTwo(one, photo, boards, grids) {
   const names = [first, second].map((map) => data.maps[map].label);
   label(2, `${names[0]} − ${names[1]}`, `Difference of the maps of ${names[0]} and ${names[1]}; rank correlation ${formatNumber(correlation)}`);
   paintBar(2, "blue-red", [[0, formatNumber(-largest)], [0.5, "0"], [1, formatNumber(largest)]], 1);
-  find("#caption").textContent = `Difference of the maps, each divided by its largest absolute value: red where ${names[0]} is higher, blue where ${names[1]} is. Rank correlation ${formatNumber(correlation)}.`;
+  find("#caption").textContent = `Difference of the maps, each on its own scale of colours: red where ${names[0]} is higher, blue where ${names[1]} is. Rank correlation ${formatNumber(correlation)}.`;
   find("#level-out").textContent = "not while two maps are compared";
 }
 
@@ -145,13 +145,16 @@ function compareMaps(first, second, [a, b]) {
   a.levels.forEach((level, i) => {
     const row = top + ((Math.floor(i / a.width) + 0.5) / a.height) * (bottom - top);
     const column = left + (((i % a.width) + 0.5) / a.width) * (right - left);
-    one[i] = toValue(first, level) / (data.maps[first].largest || 1);
-    two[i] = toValue(second, findLevel(second, b, row, column) ?? 0) / (data.maps[second].largest || 1);
+    one[i] = toShare(first, level);
+    two[i] = toShare(second, findLevel(second, b, row, column) ?? 0);
   });
   const differences = one.map((value, i) => value - two[i]);
   const largest = differences.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   return { differences, largest, correlation: correlate(rank(one), rank(two)) };
 }
+
+// Bring a level to the map's own scale: 0 to 1, or -1 to 1 if the map has signs.
+const toShare = (map, level) => (data.maps[map].low < 0 ? level / 127.5 - 1 : level / 255);
 
 // Rank values; equal ones share the mean of their ranks.
 function rank(values) {

@@ -1,7 +1,7 @@
 // Walks along curves: the score at each step, and the photo there.
 
 const walkParts = findAll(".walk");
-const RIGHT_TO_LEFT = { left: 44, right: 546 }; // edges of a chart's lines, as in charts.py
+const EDGES = { left: 44, right: 546 }; // edges of a chart's lines, as in charts.py
 
 function showWalks() {
   for (const part of walkParts) {
@@ -10,6 +10,7 @@ function showWalks() {
     part.classList.toggle("shown", Number(part.dataset.case) === state.case);
     if (Number(part.dataset.case) !== state.case) continue;
     find(".stand", part).hidden = !walk;
+    part.classList.toggle("alone", !walk);
     const input = find("input", part);
     if (walk) {
       input.max = walk.shares.length - 1;
@@ -27,7 +28,7 @@ async function showStep(part) {
   const main = walks.find((one) => one.map === state.map) ?? walks[0];
   const step = Math.min(Number(find("input", part).value), main.shares.length - 1);
   const share = main.shares[step];
-  const x = place_x(share, walks);
+  const x = placeShare(share, walks);
   const line = find(".now", part);
   line.setAttribute("x1", x);
   line.setAttribute("x2", x);
@@ -39,10 +40,10 @@ async function showStep(part) {
   if (main.map === state.map) await paintStep(find(".stand canvas", part), main, step);
 }
 
-function place_x(share, walks) {
+function placeShare(share, walks) {
   const furthest = Math.max(...walks.flatMap((walk) => walk.shares)) || 1;
   const reach = furthest > 0.7 ? 1 : furthest;
-  return RIGHT_TO_LEFT.left + (share / reach) * (RIGHT_TO_LEFT.right - RIGHT_TO_LEFT.left);
+  return EDGES.left + (share / reach) * (EDGES.right - EDGES.left);
 }
 
 function interpolate(walk, share) {
@@ -60,10 +61,11 @@ async function paintStep(canvas, walk, step) {
   if (walk.map !== state.map) return;
   const board = prepare(canvas, index);
   const mask = walk.cells.length ? maskCells(walk, step) : grid && maskPixels(walk, grid, step);
+  canvas.hidden = !mask; // without the map it is not known which pixels go
+  if (!mask) return;
   paintPhoto(board, photo, 0.35);
   clipTo(board, walk.map, (context, box) => {
     if (photo) context.drawImage(photo, 0, 0, board.width, board.height);
-    if (!mask) return;
     const layer = makeCanvas(box[2], box[3]);
     const inner = layer.getContext("2d");
     inner.imageSmoothingEnabled = false;
@@ -119,7 +121,7 @@ function listenToWalks() {
       if (!walk) return;
       const box = drawing.getBoundingClientRect();
       const x = ((event.clientX - box.left) / box.width) * drawing.viewBox.baseVal.width;
-      const distance = (share) => Math.abs(place_x(share, data.walks.filter((one) => one.chart === walk.chart)) - x);
+      const distance = (share) => Math.abs(placeShare(share, data.walks.filter((one) => one.chart === walk.chart)) - x);
       input.value = walk.shares.reduce((near, share, i) => (distance(share) < distance(walk.shares[near]) ? i : near), 0);
       showStep(part);
     });
