@@ -82,3 +82,17 @@ def test_evaluate_writes_a_report_where_jinja_is(
     monkeypatch.setattr("onnxplain.cli.evaluate.find_spec", lambda name: None)
     assert "report.html" not in run(*words, "-o", "without").stderr
     assert not Path("without/report.html").exists()
+
+
+def test_what_describes_a_model_goes_with_live(run: Run, saved: Path):
+    for words in (("--model", "net.onnx"), ("--runtime", "."), ("--head", "logits")):
+        done = run("report", saved, *words)
+        assert done.exit_code == 2
+        assert "go with --live" in done.stderr
+
+
+def test_live_page_needs_the_model(run: Run, saved: Path):
+    done = run("report", saved, "--live")
+    assert done.exit_code == 1
+    assert "the classifier net.onnx is not here; give it with --model" in done.stderr
+    assert not Path("report.html").exists()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import html
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 
 from onnxplain import loading
 from onnxplain.core.data import IMAGENET_MEAN, Image
-from onnxplain.core.errors import ImageError, ModelError, OnnxplainError, OutputError
+from onnxplain.core.errors import ImageError, OnnxplainError, OutputError
 from onnxplain.core.escaping import escape
 from onnxplain.core.flow import NO_FILL
 from onnxplain.core.spec import OUTPUTS
@@ -27,10 +25,12 @@ from onnxplain.plot.colours import Colormap, Scale
 from onnxplain.registry import GENERATIVE, choose_method_and_fill, get_fills, get_methods
 from onnxplain.report.commands import format_entry
 from onnxplain.report.fillings import cut_window
+from onnxplain.report.live.opening import count_rows, find_maps, find_model, open_classifier
 from onnxplain.report.live.ort_web import LICENCE, OrtWeb, find_ort_web
 from onnxplain.report.live.packing import FOLDER, pack
 from onnxplain.report.material import Map, Material
 from onnxplain.report.page import LiveSection
+from onnxplain.report.reading import make_photo_key
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.explainer_building import build_explainer_model
@@ -47,11 +47,6 @@ LIMIT = 60_000_000  # bytes of the page
 PACKED = 1.25  # bytes of text per byte of weights, which hardly get smaller by compression
 STAND_IN = "grad-cam"  # the live map of methods that have none
 SCRIPTS = ("engine.js", "classifier.js", "fills.js", "mask.js", "drawing.js", "live.js")
-# What results tell of a classifier that `onnxplain.load` takes.
-RECORDED = (
-    *("layout", "colour", "range", "mean", "std", "size", "fit", "resize", "interpolation"),
-    *("border", "head", "input", "output", "allow_random"),
-)
 SOURCES: Mapping[str, tuple[str, ...]] = {"script-src": ("blob:", "'wasm-unsafe-eval'")}
 COLOURS: tuple[Colormap, ...] = ("inferno", "blue-red")
 MAX_PIXELS = 100_000_000  # of a photo that is read again
@@ -88,17 +83,13 @@ class Live:
         LibraryMissing
             If the runtime cannot be had.
         """
-        path = _find_model(material) if self.model is None else loading.find_model(self.model)
+        path = find_model(material) if self.model is None else loading.find_model(self.model)
         file = read_classifier(path)
-        mine = _find_maps(material, file)
+        mine = find_maps(material, file)
         size = file.proto.ByteSize() * PACKED
         if size > LIMIT:
             raise _refuse_size(size, path.name)
-        seen = material.maps[mine[0]].settings.get("preprocessing") or {}
-        recorded = {name: _to_tuple(seen[name]) for name in RECORDED if name in seen}
-        flags = {**recorded, **self.description}
-        classifier = loading.load(path, device="cpu", batch_size=1, **flags)
-        _check_description(material, mine, classifier)
+        classifier = open_classifier(file, [material.maps[i] for i in mine], self.description)
         return make_live_section(
             material, mine, LiveModel(file, classifier, find_ort_web(self.runtime))
         )
@@ -182,50 +173,6 @@ def _refuse_size(size: float, name: str) -> OutputError:
     )
 
 
-def _find_model(material: Material) -> Path:
-    """Find the file of the classifier that most maps are of, by its recorded name."""
-    names = Counter(str(one.settings.get("model")) for one in material.maps)
-    if not names:
-        raise ModelError("there is no map in this report, so nothing to run live")
-    (name, _), *_ = names.most_common(1)
-    for known in (name, Path(name).stem):
-        try:
-            return loading.find_model(known)
-        except OnnxplainError:
-            continue
-    raise ModelError(f"the file of the classifier {name} is not here; give it with --model")
-
-
-def _find_maps(material: Material, file: ModelFile) -> list[int]:
-    """Return the positions of the maps that are of a classifier."""
-    known = [one.settings.get("model_sha256") for one in material.maps]
-    found = [place for place, sha256 in enumerate(known) if sha256 == file.sha256]
-    if not found:
-        models = sorted({str(one.settings.get("model")) for one in material.maps}) or ["none"]
-        raise ModelError(
-            f"no map of this report is of {file.path.name} (sha256 {file.sha256[:12]}...); the "
-            f"maps are of {', '.join(models)}: give that model with --model"
-        )
-    return found
-
-
-def _check_description(material: Material, mine: list[int], classifier: OnnxClassifier) -> None:
-    """Check that photos enter the classifier as they did when the maps were made."""
-    now = json.loads(json.dumps(classifier.spec.describe()))
-    for place in mine:
-        then = material.maps[place].settings.get("preprocessing") or {}
-        for name in now:
-            if name != "sources" and name in then and then[name] != now[name]:
-                raise ModelError(
-                    f"the maps were made with {name} = {then[name]}, and the model is opened with "
-                    f"{name} = {now[name]}; give the options that explain was given"
-                )
-
-
-def _to_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _build_explainers(
     material: Material, mine: list[int], live: LiveModel
 ) -> tuple[list[tuple[str, bytes]], dict[int, int]]:
@@ -274,11 +221,12 @@ def _bring(material: Material, one: Map, classifier: OnnxClassifier) -> tuple[Im
 
     That is the file that was explained, if it is still there; else the copy in the report.
     """
+    path = str(one.facts.get("image", ""))
     try:
-        photo = read_source(name_image(str(one.facts["image"]), 0), max_pixels=MAX_PIXELS)
-        if hash_pixels(to_uint8(photo)) == one.photo:
+        photo = read_source(name_image(path, 0), max_pixels=MAX_PIXELS)
+        if make_photo_key(path, hash_pixels(to_uint8(photo))) == one.photo:
             return fit_to_classifier(classifier, photo)[1], True
-    except (ImageError, KeyError, ValueError):
+    except (ImageError, ValueError):
         pass
     copy = material.photos[one.photo]
     if copy.pixels is None:
@@ -308,7 +256,6 @@ def _describe_model(live: LiveModel) -> dict[str, Any]:
     """Return how the page's script feeds the graph and reads its answer."""
     spec = live.classifier.spec
     space = ModelSpace.of(spec)
-    first = next(value for value in live.file.proto.graph.input if value.name == spec.input)
     return {
         "input": spec.input,
         "output": spec.output,
@@ -317,7 +264,7 @@ def _describe_model(live: LiveModel) -> dict[str, Any]:
         "colour": spec.colour,
         "gain": list(space.gain),
         "bias": list(space.bias),
-        "rows": max(first.type.tensor_type.shape.dim[0].dim_value, 1),
+        "rows": count_rows(live.file),
         "head": spec.head,
         "outputs": OUTPUTS[spec.head],
         "scale": list(spec.output_scale),
