@@ -71,7 +71,7 @@ function prove(known, before) {
   get("proof").dataset.gap = gap;
   const source = known.exact ? "" : " The photo itself was not at hand, so these are scores of the report’s copy of it.";
   get("proof").textContent = gap <= 1e-4
-    ? `The five most probable classes have the scores that Python computed, to ${gap.toExponential(0)}.${source}`
+    ? `The five most probable classes have the scores that Python computed, ${gap ? `to ${gap.toExponential(0)}` : "exactly"}.${source}`
     : `The scores here differ by ${gap.toExponential(1)} from those that Python computed.${source}`;
   get("proof").classList.toggle("doubt", gap > 1e-4);
 }

@@ -34,7 +34,9 @@ Explain = Callable[..., Path]
 def explain(photo: Path, tmp_path: Path) -> Explain:
     """Save a model as ``net.onnx``, explain the photo with it, and return the results' folder."""
 
-    def explain(model: onnx.ModelProto, *methods: str, rows: int = 1, **how: Any) -> Path:
+    def explain(
+        model: onnx.ModelProto, *methods: str, rows: int = 1, photo: Path = photo, **how: Any
+    ) -> Path:
         onnx.save(model, tmp_path / "net.onnx")
         classifier = onnxplain.load(tmp_path / "net.onnx", device="cpu", batch_size=rows, **how)
         for method in methods:

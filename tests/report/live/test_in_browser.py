@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
 import onnxplain
 from onnxplain.core.data import Image, make_rng
+from onnxplain.core.errors import ZooError
 from onnxplain.core.scores import to_probabilities
+from onnxplain.loading import find_model
 from onnxplain.registry import make_fill
 from onnxplain.report.live import Live
 from onnxplain.results import load_explanation
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+COFFEE = Path(__file__).parents[3] / "examples" / "coffee.jpg"
 HOSTILE = ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", 'a"b', "d\x1be"]
 NAMES = [*HOSTILE, "five", "six", "seven"]
 
@@ -217,3 +221,17 @@ def test_images_enter_and_scores_leave_as_the_model_wants(
     with open_live(browser, results, photo, rows, **described) as live:
         live.drag((0.2, 0.3), (0.6, 0.4))
         assert live.compare("blur", target).any()
+
+
+def test_efficientnet_lite0(browser: Browser, explain: Explain) -> None:
+    try:
+        model = onnx.load(find_model("efficientnet-lite0"))
+    except ZooError as error:
+        pytest.skip(f"needs EfficientNet-Lite0: {error}")
+    results = explain(model, "grad-cam", photo=COFFEE)
+    with open_live(browser, results, COFFEE) as live:
+        assert float(live.page.get_attribute("#live-proof", "data-gap") or "nan") < 1e-5
+        live.page.click("#live-erase")
+        live.wait()
+        assert live.compare("blur", 967).any()
+    assert (results.parent / "live.html").stat().st_size < 30e6
