@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from onnxplain.plot.text import choose_ticks, format_value
 from onnxplain.report.material import Way
 
-WIDTH, HEIGHT = 560.0, 240.0
-LEFT, RIGHT, TOP, BOTTOM = 44.0, 14.0, 12.0, 40.0
+WIDTH, HEIGHT = 560.0, 248.0
+LEFT, RIGHT, TOP, BOTTOM = 48.0, 14.0, 12.0, 48.0
 AXES = {"away": "share of the pixels removed", "back": "share of the pixels brought back"}
 N_COLOURS = 8  # of lines, in the page's style
 
@@ -54,8 +54,8 @@ class Chart:
     x_ticks, y_ticks : tuple of Tick
     left, right, top, bottom : float
         Edges of the area of the lines.
-    high : float
-        Score at the upper edge; 0 is at the lower.
+    reach : float
+        Share at the right edge; 0 is at the left.
     alt : str
         The curves in words.
     """
@@ -65,7 +65,7 @@ class Chart:
     lines: tuple[DrawnLine, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
-    high: float
+    reach: float
     alt: str
     left: float = LEFT
     right: float = WIDTH - RIGHT
@@ -119,7 +119,7 @@ def draw_chart(title: str, lines: Sequence[Line], way: Way) -> Chart:
         drawn,
         tuple(Tick(place_x(tick), format_value(tick, reach)) for tick in choose_ticks(0, reach)),
         tuple(Tick(place_y(tick), format_value(tick, high)) for tick in choose_ticks(low, high)),
-        high,
+        reach,
         "; ".join(
             f"{line.label} from {line.scores[0]:.3g} to {line.scores[-1]:.3g}"
             for line in lines

@@ -10,6 +10,7 @@ from typing import Any
 from onnxplain import registry
 from onnxplain.core.flow import NO_FILL
 from onnxplain.core.params import Usual, list_parameters
+from onnxplain.describe.fields import CLASSIFIER_FIELDS
 
 
 def format_command(record: Mapping[str, Any]) -> str:
@@ -23,7 +24,8 @@ def format_command(record: Mapping[str, Any]) -> str:
     Returns
     -------
     command : str
-        Quoted for a POSIX shell. Parameters that have their default value are left out.
+        Quoted for a POSIX shell. The place of a file of class names is not recorded, so that it
+        is ``FILE``. Parameters that have their default value are left out.
     """
     method, fill = str(record["method"]), str(record["fill"])
     base, implied = registry.GENERATIVE.get(method, (method, None))
@@ -35,6 +37,7 @@ def format_command(record: Mapping[str, Any]) -> str:
     if fill not in (NO_FILL, implied):
         words += ["--fill", format_entry(fill, record["fill_parameters"], fills.get(fill))]
     words += ["--target", str(record["target"]), "--seed", str(record["seed"])]
+    words += _list_flags(record.get("provenance", {}).get("preprocessing") or {})
     return shlex.join(words)
 
 
@@ -59,6 +62,29 @@ def format_entry(name: str, parameters: Mapping[str, Any], cls: type | None) -> 
         if value is not None and (key not in usual or _to_list(usual[key]) != _to_list(value))
     ]
     return f"{name}:{','.join(given)}" if given else name
+
+
+def _list_flags(preprocessing: Mapping[str, Any]) -> list[str]:
+    """Return the options by which the classifier was described, with their values."""
+    given: dict[str, str] = {}
+    for name, source in preprocessing.get("sources", {}).items():
+        kind, _, rest = str(source).partition(" ")
+        if kind == "preset":
+            given["--preprocessing"] = rest
+        elif kind == "flag" and name in CLASSIFIER_FIELDS:
+            option = CLASSIFIER_FIELDS[name].option
+            given[option] = "FILE" if option == "--labels" else _format_flag(preprocessing[name])
+    return [word for pair in given.items() for word in pair if word]
+
+
+def _format_flag(value: Any) -> str:
+    """Format the value of an option; empty for a switch, which has none."""
+    if isinstance(value, bool):
+        return ""
+    if isinstance(value, list):
+        is_size = all(isinstance(part, int) for part in value) and len(value) == 2
+        return ("x" if is_size else ",").join(map(str, value))
+    return str(value)
 
 
 def _to_list(value: Any) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,6 +17,13 @@ from onnxplain.plot.colours import Scale, choose_scale
 from onnxplain.study.tables import Table
 
 Way: TypeAlias = Literal["away", "back"]
+
+
+def _check_numbers(what: str, *values: object) -> None:
+    """Raise an error unless all values are finite numbers: files may hold anything."""
+    for value in values:
+        if not isinstance(value, Real) or not math.isfinite(value):
+            raise ValueError(f"a {what} has finite numbers, got {value!r}")
 
 
 class Failure(NamedTuple):
@@ -40,6 +50,10 @@ class Photo:
     name: str
     size: Size
     pixels: NDArray[np.uint8] | None
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(n, int) and 0 < n < 1_000_000 for n in self.size):
+            raise ValueError(f"a photo has rows and columns, got {self.size}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +100,11 @@ class Walk:
     cells: tuple[int, ...] = ()
     grid: Size = (1, 1)
 
+    def __post_init__(self) -> None:
+        if len(self.shares) != len(self.scores) or not self.shares:
+            raise ValueError(f"a curve has {len(self.shares)} shares, {len(self.scores)} scores")
+        _check_numbers("curve", *self.shares, *self.scores)
+
 
 class Value(NamedTuple):
     """What a metric says of a map; no number if it failed or is not defined."""
@@ -126,8 +145,6 @@ class Map:
     walks : tuple of Walk
     values : tuple of Value
         What metrics say of this map.
-    label : str
-        Name of the method, with what tells it from others of the report.
     """
 
     photo: str
@@ -145,7 +162,14 @@ class Map:
     command: str = ""
     walks: tuple[Walk, ...] = ()
     values: tuple[Value, ...] = ()
-    label: str = ""
+
+    def __post_init__(self) -> None:
+        box, score = self.window, 0.0 if self.score is None else self.score
+        numbers = (box.top, box.left, box.bottom, box.right, self.low, self.high, score)
+        _check_numbers("map", *numbers, self.target)
+        _check_numbers("metric", *(v.number for v in self.values if v.number is not None))
+        if not (box.bottom > box.top and box.right > box.left):
+            raise ValueError(f"a map lies in a window of the photo, got {box}")
 
     @property
     def scale(self) -> Scale:
@@ -161,6 +185,8 @@ class StudyPart:
     ----------
     name : str
         Where its rows are.
+    verdicts : str
+        How many images were classified correctly, in words.
     means : Table
         As `onnxplain.study.tables.summarise` makes it.
     pairs : Table or None
@@ -172,6 +198,7 @@ class StudyPart:
     """
 
     name: str
+    verdicts: str
     means: Table
     pairs: Table | None
     limits: tuple[str, ...] = ()
@@ -195,11 +222,14 @@ class Material:
     studies: list[StudyPart] = field(default_factory=list)
     broken: list[Failure] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    rooms: set[str] = field(default_factory=set)  # keys of the photos that are shown
     left_out: set[str] = field(default_factory=set)
+    places: dict[str, int] = field(default_factory=dict)  # of the maps, by their questions
 
     def has_room(self, key: str) -> bool:
         """Return whether a photo is shown; count it if not."""
-        if key in self.photos or len(self.photos) < self.limit:
+        if key in self.rooms or len(self.rooms) < self.limit:
+            self.rooms.add(key)
             return True
         self.left_out.add(key)
         return False
@@ -209,20 +239,19 @@ class Material:
         """Whether there is nothing to show but files that cannot be read."""
         return not (self.maps or self.studies or self.failures)
 
-    def add(self, new: Map) -> None:
-        """Add a map, or what is new about one that is there already."""
-        for place, known in enumerate(self.maps):
-            same = (known.photo, known.target, known.settings) == (
-                new.photo,
-                new.target,
-                new.settings,
-            )
-            if same and (known.heatmap is None or new.heatmap is None):
-                first, second = (known, new) if known.heatmap is not None else (new, known)
-                self.maps[place] = replace(
-                    first,
-                    walks=(*first.walks, *second.walks),
-                    values=(*first.values, *second.values),
-                )
-                return
-        self.maps.append(new)
+    def add(self, photo: Photo, new: Map) -> None:
+        """Add a map of a photo, or what is new about a known one, as from its evaluation."""
+        self.photos[new.photo] = photo
+        question = json.dumps([new.photo, new.target, new.settings], sort_keys=True)
+        place = self.places.setdefault(question, len(self.maps))
+        known = self.maps[place] if place < len(self.maps) else None
+        if known is None or (known.heatmap is not None and new.heatmap is not None):
+            self.places[question] = len(self.maps)
+            self.maps.append(new)
+            return
+        first, second = (known, new) if known.heatmap is not None else (new, known)
+        self.maps[place] = replace(
+            first,
+            walks=(*first.walks, *second.walks),
+            values=(*first.values, *second.values),
+        )

@@ -127,7 +127,7 @@ def build_page(material: Material, live: LiveSection | None = None, *, title: st
         builder=builder,
         material=material,
         format_cell=format_cell,
-        studies=[arrange_study(study) for study in material.studies],
+        studies=[arrange_study(study, builder.methods) for study in material.studies],
     )
     return page
 

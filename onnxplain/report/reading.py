@@ -56,17 +56,18 @@ def add_explanation(material: Material, explanation: Explanation) -> None:
     if not material.has_room(key):
         return
     rows, columns = (int(n) for n in explanation.provenance["image_size"])
-    known = material.photos.get(key)
-    if known is None or known.pixels is None:
+    photo = material.photos.get(key)
+    if photo is None or photo.pixels is None:
         pixels = None if explanation.photo is None else shrink_photo(explanation.photo)
-        material.photos[key] = Photo(Path(explanation.image).name, (rows, columns), pixels)
+        photo = Photo(Path(explanation.image).name, (rows, columns), pixels)
     window = explanation.window or Box(0, 0, rows, columns)
     record = json.loads(json.dumps(explanation.record()))  # tuples become lists, as in files
     material.add(
+        photo,
         Map(
             photo=key,
             target=explanation.target,
-            target_name=explanation.target_name,
+            target_name=str(explanation.target_name),
             score=explanation.score,
             settings=describe_settings(record, record["provenance"]),
             heatmap=shrink_map(explanation.heatmap),
@@ -77,8 +78,8 @@ def add_explanation(material: Material, explanation: Explanation) -> None:
             high=float(explanation.heatmap.max()),
             facts=record,
             command=format_command(record),
-            walks=tuple(_find_walks(explanation, material.photos[key], window)),
-        )
+            walks=tuple(_find_walks(explanation, photo, window)),
+        ),
     )
 
 

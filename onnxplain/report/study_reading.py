@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -89,7 +90,6 @@ class _Reader:
         if row["status"] == "done":
             self._add_curve(row)
         if row["target"] is not None and self.material.has_room(_get_photo_key(row)):
-            self._add_photo(row)
             self.made.setdefault(_identify_map(row), []).append(row)
 
     def finish(self) -> None:
@@ -104,9 +104,18 @@ class _Reader:
         means, pairs = self._find_tables()
         labels, curves = self._average_curves(name)
         limits = self.files.limits or tuple(describe_limits([], pairs))
-        if means.lines:
-            where = str(self.files.rows)
-            self.material.studies.append(StudyPart(where, means, pairs, limits, labels, curves))
+        where, verdicts = str(self.files.rows), self._count_images()
+        self.material.studies.append(
+            StudyPart(where, verdicts, means, pairs, limits, labels, curves)
+        )
+
+    def _count_images(self) -> str:
+        """Say how many images were classified correctly."""
+        counts = Counter(row["status"] for row in self.images.values())
+        return (
+            f"Images classified correctly: {counts['done']}, wrongly: {counts['wrong']}, "
+            f"failed: {counts['error']}."
+        )
 
     def _add_failure(self, row: Row) -> None:
         self.n_failed += 1
@@ -117,28 +126,14 @@ class _Reader:
 
     def _add_curve(self, row: Row) -> None:
         """Add a curve to the mean of its method."""
-        shares, scores = row["details"].get("share"), row["details"].get("curve")
-        if row["metric"] not in WAYS or not shares or len(shares) != len(scores):
+        if row["metric"] not in WAYS:
             return
+        shares, scores = row["details"]["share"], row["details"]["curve"]
         settings = {key: row[key] for key in (*_METHOD, *_METRIC)}
         start = _MeanCurve(settings, shares, np.zeros(len(shares)))
         mean = self.means.setdefault(json.dumps([settings, shares]), start)
         mean.total += scores
         mean.n += 1
-
-    def _add_photo(self, row: Row) -> None:
-        key = _get_photo_key(row)
-        if key in self.material.photos:
-            return
-        name = Path(row["image"]).name
-        self.material.photos[key] = Photo(name, (0, 0), None)
-        if self.files.images is not None:
-            try:
-                photo = read_photo(self.files.images, row)
-                size = photo.shape[0], photo.shape[1]
-                self.material.photos[key] = Photo(name, size, shrink_photo(photo))
-            except (ImageError, OSError) as error:
-                self.material.broken.append(Failure(row["image"], str(error)))
 
     def _add_map(self, rows: list[Row], name: Namer) -> None:
         """Add a map with everything that metrics said of it."""
@@ -147,14 +142,13 @@ class _Reader:
         image = self.images.get(_identify_image(first), {})
         heatmap = self._find_heatmap(first)
         size = first["preprocessing"].get("size", (224, 224)) if heatmap is None else heatmap.shape
-        photo = material.photos[key]
-        if photo.pixels is None and not all(photo.size):
-            rows_of_photo, columns = image.get("photo_size", size)
-            photo = Photo(photo.name, (int(rows_of_photo), int(columns)), None)
-            material.photos[key] = photo
+        photo = material.photos.get(key)
+        if photo is None:
+            photo = self._find_photo(first, image.get("photo_size", size))
         window = Box(**image["window"]) if "window" in image else Box(0, 0, *photo.size)
         values = (0.0, 0.0) if heatmap is None else (float(heatmap.min()), float(heatmap.max()))
         material.add(
+            photo,
             Map(
                 photo=key,
                 target=first["target"],
@@ -170,8 +164,20 @@ class _Reader:
                 command=self._format_command(first),
                 walks=tuple(_find_walks(rows, photo, window, (int(size[0]), int(size[1])), name)),
                 values=tuple(_make_value(row, name) for row in rows),
-            )
+            ),
         )
+
+    def _find_photo(self, row: Row, size: Sequence[int]) -> Photo:
+        """Return the photo of a row; without pixels, of this size, if it is not found."""
+        name = Path(row["image"]).name
+        if self.files.images is not None:
+            try:
+                pixels = read_photo(self.files.images, row)
+                return Photo(name, (pixels.shape[0], pixels.shape[1]), shrink_photo(pixels))
+            except (ImageError, OSError) as error:
+                self.material.broken.append(Failure(row["image"], str(error)))
+        rows, columns = size
+        return Photo(name, (rows, columns), None)
 
     def _find_heatmap(self, row: Row) -> Heatmap | None:
         """Return the heatmap of a row, if it was kept."""
@@ -240,8 +246,8 @@ def _find_walks(
 ) -> Iterator[Walk]:
     """Yield the curves of a map."""
     for row in rows:
-        shares, scores = row["details"].get("share"), row["details"].get("curve")
-        if row["status"] == "done" and row["metric"] in WAYS and shares and scores:
+        if row["status"] == "done" and row["metric"] in WAYS:
+            shares, scores = row["details"]["share"], row["details"]["curve"]
             which = "metric_" if row["metric_fill"] else ""  # without, the fill of the method
             fill, parameters = row[f"{which}fill"], row[f"{which}fill_parameters"]
             filling = make_filling(photo, window, size, fill, parameters, row["seed"])

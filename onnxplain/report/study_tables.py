@@ -50,22 +50,32 @@ class ShownStudy:
     """An evaluation, ready for the template."""
 
     name: str
+    verdicts: str
     tables: tuple[ModelTable, ...]
     pairs: Table | None
     limits: tuple[str, ...]
     charts: tuple[Chart, ...]
 
 
-def arrange_study(study: StudyPart) -> ShownStudy:
-    """Arrange the means of a study by classifier, method and metric."""
+def arrange_study(study: StudyPart, methods: Sequence[str]) -> ShownStudy:
+    """Arrange the means of a study by classifier, method and metric.
+
+    Parameters
+    ----------
+    study : StudyPart
+        The study.
+    methods : sequence of str
+        Labels of the methods in the page: one has the same colour everywhere.
+    """
     header = study.means.header
     lines = [dict(zip(header, line, strict=True)) for line in study.means.lines]
     models = dict.fromkeys(str(line["model"]) for line in lines)
     titles = dict.fromkeys(curve.title for curve in study.curves)
-    methods = list(dict.fromkeys(study.curve_labels))
+    known = list(dict.fromkeys([*methods, *study.curve_labels]))
     labelled = list(zip(study.curve_labels, study.curves, strict=True))
     return ShownStudy(
         study.name,
+        study.verdicts,
         tuple(_arrange([line for line in lines if line["model"] == model]) for model in models),
         study.pairs,
         study.limits,
@@ -73,8 +83,8 @@ def arrange_study(study: StudyPart) -> ShownStudy:
             draw_chart(
                 title,
                 [
-                    Line(label, walk.shares, walk.scores, methods.index(label))
-                    for label, walk in labelled
+                    Line(label, walk.shares, walk.scores, known.index(label))
+                    for label, walk in sorted(labelled, key=lambda pair: known.index(pair[0]))
                     if walk.title == title
                 ],
                 next(walk.way for walk in study.curves if walk.title == title),

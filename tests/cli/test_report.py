@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from onnxplain.results import Explanation
+from onnxplain.results import Explanation, load_explanation
 from tests.cli.conftest import Run, make_words
 
 pytest.importorskip("jinja2")
@@ -96,3 +99,23 @@ def test_live_page_needs_the_model(run: Run, saved: Path):
     assert done.exit_code == 1
     assert "the classifier net.onnx is not here; give it with --model" in done.stderr
     assert not Path("report.html").exists()
+
+
+def test_command_in_the_page_makes_the_same_map(run: Run, model: Path, photos: Path):
+    photo = next(iter(sorted(photos.rglob("*.png"))))
+    flags = ("--fit", "stretch", "--mean", "0.5,0.4,0.3", "--std", "0.25", "--resize", "20x24")
+    words = ("--method", "rise:n_masks=30,grid=4", "--fill", "blur:sigma=3.5", "--seed", "3")
+    done = run("explain", photo, "-m", model, *words, *flags, "-t", "1", "-o", "first")
+    assert done.exit_code == 0, done.stderr
+    run("report", "first")
+    (command,) = re.findall("<code>(.*?)</code>", Path("report.html").read_text())
+    again = shlex.split(html.unescape(command).replace(model.name, str(model)))
+    assert again[0] == "onnxplain"
+    assert run(*again[1:], "-o", "second").exit_code == 0
+    first, second = (
+        load_explanation(next(Path(folder).glob("*.npz"))) for folder in ("first", "second")
+    )
+    np.testing.assert_array_equal(first.heatmap, second.heatmap)
+    for name in ("parameters", "fill_parameters", "target", "seed"):
+        assert getattr(first, name) == getattr(second, name)
+    assert first.provenance["preprocessing"] == second.provenance["preprocessing"]

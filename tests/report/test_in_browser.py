@@ -304,7 +304,8 @@ def test_hostile_names_do_nothing(browser, explained: Path, tmp_path: Path):
         coarse=np.zeros((2, 2), np.float32),
         order=np.array([0]),
     )
-    onnxplain.write_report([hostile, first], tmp_path / "page.html", title=HOSTILE)
+    other = replace(first, image=hostile.image)
+    onnxplain.write_report([hostile, other], tmp_path / "page.html", title=HOSTILE)
     with open_page(browser, tmp_path / "page.html") as visit:
         visit.page.on("dialog", lambda dialog: visit.errors.append(dialog.message))
         for map_ in (1, 0):

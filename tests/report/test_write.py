@@ -176,6 +176,39 @@ def test_report_of_failures_only(tmp_path: Path, classifier):
     assert "image" not in page.tags
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"score": "x"},
+        {"target": [1]},
+        {"window": {"top": "x", "left": 0, "bottom": 1, "right": 2}},
+        {"provenance": {"image_size": [0, -1]}},
+        {"provenance": {}},
+        {"provenance": 7},
+        {"image": 3},
+        {"parameters": 4, "fill_parameters": []},
+        {"method": None, "fill": 7, "seed": "x"},
+        {"details": {"trajectory": [[1, 2], [3]]}},
+        {"details": {"trajectory": "abc"}},
+        {"meaning": {"text": 4, "noise": "x"}},
+        {"details": {"deep": [[[[{"a": [None, True, 1e300]}]]]]}},
+    ],
+)
+def test_records_of_strangers_end_in_a_page_or_are_named(
+    explained: Path, tmp_path: Path, change: dict
+):
+    good, path = next(iter(sorted(explained.glob("*mp2*.npz")))), tmp_path / "odd.npz"
+    with np.load(good) as stored:
+        arrays = dict(stored)
+    record = {**json.loads(str(arrays["record"])), **change}
+    np.savez(path, **{**arrays, "record": np.array(json.dumps(record))})
+    broken = onnxplain.write_report([good, path], tmp_path / "page.html")
+    assert [failure.what for failure in broken] in ([], ["odd.npz"])
+    assert all("odd.npz" in failure.reason for failure in broken)
+    data = (tmp_path / "page.html").read_text().split('id="data">')[1].split("</script>")[0]
+    assert len(json.loads(data, parse_constant=pytest.fail)["maps"]) == 2 - len(broken)
+
+
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\u202e"
 
 

@@ -1,7 +1,6 @@
 // Walks along curves: the score at each step, and the photo there.
 
 const walkParts = findAll(".walk");
-const EDGES = { left: 44, right: 546 }; // edges of a chart's lines, as in charts.py
 
 function showWalks() {
   for (const part of walkParts) {
@@ -28,7 +27,7 @@ async function showStep(part) {
   const main = walks.find((one) => one.map === state.map) ?? walks[0];
   const step = Math.min(Number(find("input", part).value), main.shares.length - 1);
   const share = main.shares[step];
-  const x = placeShare(share, walks);
+  const x = placeShare(share, find(".chart > svg", part));
   const line = find(".now", part);
   line.setAttribute("x1", x);
   line.setAttribute("x2", x);
@@ -40,10 +39,10 @@ async function showStep(part) {
   if (main.map === state.map) await paintStep(find(".stand canvas", part), main, step);
 }
 
-function placeShare(share, walks) {
-  const furthest = Math.max(...walks.flatMap((walk) => walk.shares)) || 1;
-  const reach = furthest > 0.7 ? 1 : furthest;
-  return EDGES.left + (share / reach) * (EDGES.right - EDGES.left);
+// Return where a share stands in a drawing.
+function placeShare(share, { dataset }) {
+  const [left, right] = [Number(dataset.left), Number(dataset.right)];
+  return left + (share / Number(dataset.reach)) * (right - left);
 }
 
 function interpolate(walk, share) {
@@ -121,7 +120,7 @@ function listenToWalks() {
       if (!walk) return;
       const box = drawing.getBoundingClientRect();
       const x = ((event.clientX - box.left) / box.width) * drawing.viewBox.baseVal.width;
-      const distance = (share) => Math.abs(placeShare(share, data.walks.filter((one) => one.chart === walk.chart)) - x);
+      const distance = (share) => Math.abs(placeShare(share, drawing) - x);
       input.value = walk.shares.reduce((near, share, i) => (distance(share) < distance(walk.shares[near]) ? i : near), 0);
       showStep(part);
     });
