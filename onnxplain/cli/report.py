@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from onnxplain.cli.models import FILE, add_description_options, get_model_flags
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.terminal import show
 from onnxplain.report import LIMIT, write_report
+from onnxplain.report.live import Live
 
 
 @click.command(
@@ -19,6 +21,7 @@ the rest was written, or there was no rest; 2, the command line is wrong.
 onnxplain report explanations
 onnxplain report evaluation --images photos -o report.html
 onnxplain report explanations/cat-*.npz --title "Cats"
+onnxplain report explanations --live
 """,
 )
 @click.argument(
@@ -54,6 +57,25 @@ onnxplain report explanations/cat-*.npz --title "Cats"
     metavar="N",
     help="Show at most N photos.",
 )
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Put the classifier into the page, which then lets its reader erase parts of a photo. "
+    "The page has at most 60 MB.",
+)
+@click.option(
+    "--model",
+    type=FILE,
+    metavar="FILE|NAME",
+    help="The classifier of --live.  [default: the one of the results, if it is here]",
+)
+@click.option(
+    "--runtime",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A folder with npm's onnxruntime-web for --live.  [default: npm fetches it once]",
+)
+@add_description_options
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.pass_context
 def command(
@@ -64,6 +86,9 @@ def command(
     heatmaps: Path | None,
     title: str,
     limit: int,
+    live: bool,
+    model: str | None,
+    runtime: Path | None,
     quiet: bool,
 ) -> None:
     """Show results of explain and evaluate in one HTML file.
@@ -71,9 +96,18 @@ def command(
     The page needs no network, no server and no other file. It shows photos, maps and overlays side
     by side, compares methods, walks along curves, and names parameters and checksums.
     """
+    flags = get_model_flags(ctx)
+    if not live and (model or runtime or flags):
+        raise click.UsageError("--model, --runtime and what describes a model go with --live")
     with report_errors():
         broken = write_report(
-            results, output, images=images, heatmaps=heatmaps, title=title, limit=limit
+            results,
+            output,
+            images=images,
+            heatmaps=heatmaps,
+            title=title,
+            limit=limit,
+            live=Live(model, runtime, flags) if live else None,
         )
     for failure in broken:
         show(f"Error: {failure.reason}", err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,7 +30,7 @@ def write_report(
     heatmaps: str | os.PathLike[str] | None = None,
     title: str = "",
     limit: int = LIMIT,
-    live: LiveSection | None = None,
+    live: Callable[[Material], LiveSection] | None = None,
 ) -> tuple[Failure, ...]:
     """Write results into one HTML file that needs no network, no server and no other file.
 
@@ -50,8 +50,8 @@ def write_report(
         Of the page; made from its content if not given.
     limit : int
         Largest number of photos in the page, at least 1.
-    live : LiveSection, optional
-        A part of the page that runs the model.
+    live : callable, optional
+        Makes the part of the page in which the classifier runs: `onnxplain.report.live.Live`.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def write_report(
     material = gather(results, limit, *places)
     output = Path(output)
     with wrap_write_errors(output):
-        page = build_page(material, live, title=title)
+        page = build_page(material, live(material) if live else None, title=title)
         write_atomic(output, page.encode())
     return tuple(material.broken)
 

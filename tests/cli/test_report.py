@@ -87,6 +87,20 @@ def test_evaluate_writes_a_report_where_jinja_is(
     assert not Path("without/report.html").exists()
 
 
+def test_what_describes_a_model_goes_with_live(run: Run, saved: Path):
+    for words in (("--model", "net.onnx"), ("--runtime", "."), ("--head", "logits")):
+        done = run("report", saved, *words)
+        assert done.exit_code == 2
+        assert "go with --live" in done.stderr
+
+
+def test_live_page_needs_the_model(run: Run, saved: Path):
+    done = run("report", saved, "--live")
+    assert done.exit_code == 1
+    assert "the classifier net.onnx is not here; give it with --model" in done.stderr
+    assert not Path("report.html").exists()
+
+
 def test_command_in_the_page_makes_the_same_map(run: Run, model: Path, photos: Path):
     photo = next(iter(sorted(photos.rglob("*.png"))))
     flags = ("--fit", "stretch", "--mean", "0.5,0.4,0.3", "--std", "0.25", "--resize", "20x24")

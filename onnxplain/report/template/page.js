@@ -72,5 +72,5 @@ function start() {
   selectCase(0);
 }
 
-window.onnxplain = { data, state, loadPhoto, loadLevels, select };
+window.onnxplain = { data, state, loadPhoto, loadLevels, select, takeDetail };
 start();
