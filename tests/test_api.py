@@ -81,6 +81,8 @@ def test_public_names_are_complete():
             "load_shifted",
             "LayerWeights",
             "weigh_layers",
+            "estimate_patterns",
+            "write_report",
         ]
     )
     assert set(onnxplain.__all__) <= set(dir(onnxplain))
