@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -322,17 +322,25 @@ def describe_doubt(heatmap: Heatmap, meaning: Meaning) -> str:
         are called nearly flat.
     """
     span = float(heatmap.max() - heatmap.min())
-    if span < 6 * meaning.noise:
-        return (
+    return {
+        "": "",
+        "may be noise": (
             f"This map may be noise: its range is {span:.2g}, and chance alone moves its numbers "
             f"by {meaning.noise:.2g} (standard error). More samples tell."
-        )
-    if meaning.is_score and span < 0.005:
-        return (
+        ),
+        "nearly flat": (
             f"This map is nearly flat: its whole range is {span:.2g} in probability, so that no "
             f"part of the photo matters much for this class."
-        )
-    return ""
+        ),
+    }[name_doubt(heatmap, meaning)]
+
+
+def name_doubt(heatmap: Heatmap, meaning: Meaning) -> Literal["", "may be noise", "nearly flat"]:
+    """Say in two words what `describe_doubt` says in a sentence."""
+    span = float(heatmap.max() - heatmap.min())
+    if span < 6 * meaning.noise:
+        return "may be noise"
+    return "nearly flat" if meaning.is_score and span < 0.005 else ""
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:

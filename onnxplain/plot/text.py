@@ -102,7 +102,10 @@ def choose_ticks(low: float, high: float, most: int = 5) -> list[float]:
         first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
         if last - first + 1 <= most:
             break
-    return [round(float(k * step), 12 - int(np.log10(step))) for k in np.arange(first, last + 1)]
+    return [
+        round(float(k * step), 12 - int(np.log10(step))) + 0.0  # never -0
+        for k in np.arange(first, last + 1)
+    ]
 
 
 def format_value(value: float, scale: float) -> str:
