@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-import numpy as np
-
 from onnxplain.core.data import Box, Heatmap, Image
 from onnxplain.core.params import Param, Parametrised
-from onnxplain.plot.colours import Colormap, check_map, choose_scale, to_floats
+from onnxplain.plot.colours import Colormap, check_map, choose_scale
 from onnxplain.plot.layout import label, make_paper, place_side_by_side, stack
-from onnxplain.plot.parts import CONTOURS, Kind, Parts, fit, get_seen, mark_window, resize_plane
+from onnxplain.plot.parts import CONTOURS, Kind, Parts, bring_parts, get_seen
 from onnxplain.plot.scale_bar import draw_contour_key, draw_scale_bar
 from onnxplain.plot.text import FAINT, WARNING, Picture, draw_text
 
@@ -77,7 +75,7 @@ def draw_figure(
     photo : (H, W, 3) ndarray of float32 in [0, 1] or uint8
         The photo.
     heatmap : (H, W) ndarray of float32
-        At the photo's size.
+        Of the window, or of the whole photo if there is none; at any size.
     look : Look
         Style, colours and size.
     title, subtitle : str
@@ -100,19 +98,14 @@ def draw_figure(
     Raises
     ------
     ValueError
-        If the heatmap is not of the photo's size or has values that are not finite.
+        If the heatmap is not a map, or has values that are not finite.
     """
-    check_map(photo, heatmap)
-    seen = mark_window(photo.shape[:2], window)
-    scale = choose_scale(get_seen(heatmap, seen), signed, look.colormap)
-    drawn = fit(photo.shape[:2], look.size)
-    parts = Parts(
-        resize_plane(to_floats(photo), drawn),
-        resize_plane(heatmap.astype(np.float32), drawn),
-        resize_plane(seen.astype(np.float32), drawn) > 0.5,
-        scale,
-        look.alpha,
-    )
+    check_map(heatmap)
+    rows, columns, _ = photo.shape
+    drawn = bring_parts(photo, heatmap, window, (rows, columns), look.size)
+    _, values, seen = drawn
+    scale = choose_scale(get_seen(values, seen), signed, look.colormap)
+    parts = Parts(*drawn, scale, look.alpha)
     kinds = STYLES[look.style]
     pictures = [parts.draw(kind) for kind in kinds]
     if len(kinds) > 1:

@@ -28,6 +28,7 @@ from onnxplain.image import MAX_PIXELS
 from onnxplain.runtime import tuning
 from onnxplain.runtime.batch_support import BatchSupport
 from onnxplain.runtime.callable import describe_classifier
+from onnxplain.runtime.card import format_card
 from onnxplain.runtime.composing.composer import Composer, count_masks, cut_parts
 from onnxplain.runtime.composing.space import check_images
 from onnxplain.runtime.ort import get_ort_version
@@ -100,6 +101,10 @@ class OnnxClassifier:
 
     def __repr__(self) -> str:
         return describe_classifier(type(self).__name__, self._identity.name, self.spec)
+
+    def _repr_html_(self) -> str:
+        """Return what the classifier is, as a table for notebooks."""
+        return format_card(type(self).__name__, self.provenance, self.spec)
 
     @property
     def size(self) -> Size:
