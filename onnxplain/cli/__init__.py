@@ -35,7 +35,7 @@ from onnxplain.version import __version__
 DEBUG = "--debug"
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = (
-    *("explain", "evaluate", "compare", "merge"),
+    *("explain", "draw", "evaluate", "compare", "merge"),
     *("inspect", "layers", "export-gradient", "export-explainer", "zoo", "help"),
 )
 

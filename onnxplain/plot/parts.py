@@ -63,7 +63,7 @@ class Parts:
 
 
 def bring_parts(
-    photo: NDArray[np.uint8] | None,
+    photo: Image | Picture | None,
     heatmap: Heatmap,
     window: Box | None,
     original: Size,
@@ -73,7 +73,7 @@ def bring_parts(
 
     Parameters
     ----------
-    photo : (rows, columns, 3) ndarray of uint8, optional
+    photo : (rows, columns, 3) ndarray of uint8 or of float32 in [0, 1], optional
         At any size; mid-grey if not given.
     heatmap : (H, W) ndarray of float32
         Of the window, at the classifier's size.
