@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from onnxplain.plot.layout import make_paper, place_side_by_side, stack
-from onnxplain.plot.text import FAINT, WARNING, Picture, draw_text, load_font
+from onnxplain.plot.text import FAINT, WARNING, Picture, draw_text, measure_text
 
 GAP = 12
 MIN_COLUMN = 120  # so that the text of a tall picture can be read
@@ -76,9 +76,8 @@ def _find_width(tiles: Sequence[Tile | None], side: int) -> int:
 
 def _find_gutter(labels: Sequence[str], font_size: float, side: int) -> int:
     """Return the columns that the labels of the rows take; 0 if there are none."""
-    font = load_font(font_size)
-    longest = max(font.getlength(label) for label in labels)
-    words = [font.getlength(word) for label in labels for word in label.split()]
+    longest = max(measure_text(label, font_size) for label in labels)
+    words = [measure_text(word, font_size) for label in labels for word in label.split()]
     room = max(side * LABEL_SHARE, MIN_COLUMN)
     width: float = min(max(min(longest, room), *words, 0), 2 * room)
     return int(np.ceil(width))
@@ -110,7 +109,7 @@ def _draw_head(tile: Tile | None, width: int, font: float) -> Picture:
 def _draw_body(tile: Tile | None, width: int, font: float) -> Picture:
     """Draw a picture and what stands below it."""
     if tile is None:
-        return draw_text("—", width, font, FAINT)
+        return draw_text("none", width, font, FAINT)
     body = []
     if tile.picture is not None:
         body.append(make_paper(len(tile.picture) + 3, width))
