@@ -51,8 +51,18 @@ def arrange(explanations: Sequence[Explanation]) -> list[Line]:
 
 
 def name_class(explanation: Explanation) -> str:
-    """Return the first name of the target, and its score."""
-    return f"{explanation.target_name.split(',')[0]} {explanation.score:.3g}"
+    """Return the first name of the target."""
+    return explanation.target_name.split(",")[0]
+
+
+def _get_answer(explanation: Explanation) -> tuple[str, float]:
+    return name_class(explanation), explanation.score
+
+
+def _format_score(explanation: Explanation, name: str = "") -> str:
+    """Format the score, which stands before the name of the file, as that may be cut off."""
+    score = f"{explanation.score:.3g}"
+    return f"{score} · {name}" if name else score
 
 
 def describe_shared(explanations: Sequence[Explanation]) -> str:
@@ -72,7 +82,7 @@ def _arrange_images(
 ) -> list[Line]:
     """Arrange several images: a column each, with the photo above."""
     images = list(targets)
-    asked = _group(explanations, _get_image, name_class)
+    asked = _group(explanations, _get_image, _get_answer)
     same = len(set(map(tuple, targets.values()))) == 1
     many = max(map(len, targets.values())) > 1
     rows: dict[tuple[str, int | None], dict[Hashable, Place]] = {}
@@ -83,14 +93,13 @@ def _arrange_images(
         photos.setdefault(image, _make_photo(explanation, alone=alone))
         rank = targets[image].index(explanation.target)
         slot = (explanation.target if same else rank) if many else None
-        title = "" if alone else name_class(explanation)
-        rows.setdefault((way, slot), {})[image] = Place(explanation, title)
+        answer = ("", "") if alone else (name_class(explanation), _format_score(explanation))
+        rows.setdefault((way, slot), {})[image] = Place(explanation, *answer)
     lines = [Line("", [photos[image] for image in images])]
     for (way, slot), row in _sort_rows(rows, list(dict.fromkeys(ways))):
         label = way
         if slot is not None:
-            name = next(iter(row.values())).explanation.target_name.split(",")[0]
-            target = name if same else _name_rank(slot)
+            target = name_class(next(iter(row.values())).explanation) if same else _name_rank(slot)
             label = f"{way}, {target}" if way else target
         lines.append(Line(label, [row.get(image) for image in images]))
     return lines
@@ -104,7 +113,7 @@ def _arrange_targets(explanations: Sequence[Explanation], ways: Sequence[str]) -
         heads.setdefault(explanation.target, explanation)
         rows.setdefault(way, {})[explanation.target] = Place(explanation)
     photo, *others = heads.values()
-    names = [Place(other, name_class(other), shows="text") for other in others]
+    names = [Place(other, name_class(other), _format_score(other), "text") for other in others]
     first = Line("", [_make_photo(photo, alone=True), *names])
     lines = [Line(way, [row.get(target) for target in heads]) for way, row in rows.items()]
     return [first, *lines]
@@ -112,16 +121,15 @@ def _arrange_targets(explanations: Sequence[Explanation], ways: Sequence[str]) -
 
 def _arrange_flat(explanations: Sequence[Explanation], ways: Sequence[str]) -> Line:
     """Arrange explanations of one image that differ in one thing: behind its photo."""
-    alone = len({name_class(explanation) for explanation in explanations}) == 1
-    several = len(set(ways)) > 1
-    tiles = {
-        (way, explanation.target): Place(
-            explanation,
-            way if several else "" if alone else name_class(explanation),
-            name_class(explanation) if several and not alone else "",
-        )
-        for explanation, way in zip(explanations, ways, strict=True)
-    }
+    alone = len({_get_answer(explanation) for explanation in explanations}) == 1
+    tiles = {}
+    for explanation, way in zip(explanations, ways, strict=True):
+        name, score = name_class(explanation), _format_score(explanation)
+        if not way and not alone:
+            place = Place(explanation, name, score)
+        else:
+            place = Place(explanation, way, "" if alone else f"{score} {name}")
+        tiles[way, explanation.target] = place
     return Line("", [_make_photo(explanations[0], alone=alone), *tiles.values()])
 
 
@@ -129,7 +137,9 @@ def _make_photo(explanation: Explanation, *, alone: bool) -> Place:
     """Make the place of a photo, with its class and score if it has only one."""
     name = Path(explanation.image).name
     if alone:
-        return Place(explanation, name_class(explanation), name, "photo")
+        return Place(
+            explanation, name_class(explanation), _format_score(explanation, name), "photo"
+        )
     return Place(explanation, "", name, "photo")
 
 

@@ -73,7 +73,7 @@ def draw_course(course: Course, size: int, beside: Picture | None = None) -> Pic
     width = max(body.shape[1], strip.shape[1])
     texts = [
         draw_text(course.title, width, font * 1.25, most=2),
-        draw_text(course.subtitle, width, font, FAINT, 2),
+        draw_text(course.subtitle, width, font, FAINT, 3),
     ]
     return stack([*texts, make_paper(2, 1), body, strip], GAP // 2)
 

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Box, Image, Size
 from onnxplain.core.flow import NO_FILL
+from onnxplain.drawing.arrange import name_class
 from onnxplain.drawing.course import Course, choose_points, draw_course
+from onnxplain.drawing.view import view_seen
 from onnxplain.plot.colours import Scale, to_bytes
 from onnxplain.plot.grid import Tile, choose_font_size
 from onnxplain.plot.layout import stack
@@ -45,7 +47,8 @@ def draw_removal(explanation: Explanation, size: int = 176) -> PIL.Image.Image:
     -------
     picture : PIL.Image.Image
         The cells, coloured by when they were removed; the curve of the probability; and the
-        photo at five of its points. Removed cells are hatched: the classifier saw them filled.
+        photo at five of its points, as far as the classifier saw it. Removed cells are hatched:
+        the classifier saw them filled.
 
     Raises
     ------
@@ -77,10 +80,10 @@ def draw_removal(explanation: Explanation, size: int = 176) -> PIL.Image.Image:
     course = Course(
         shares,
         scores,
-        f"{explanation.target_name.split(',')[0]} · class {explanation.target} · probability "
-        f"{scores[0]:.3g} to {scores[-1]:.3g} with {len(order)} of {cells.size} cells removed"
-        f"{reason and '; '}{reason}",
-        f"{Path(explanation.image).name} · {explanation.method}{filled}",
+        f"{name_class(explanation)} · class {explanation.target}",
+        f"probability {scores[0]:.3g} to {scores[-1]:.3g} with {len(order)} of {cells.size} cells "
+        f"removed{reason and '; '}{reason} · {explanation.method}{filled} · "
+        f"{Path(explanation.image).name}",
         "share of the cells removed",
         "probability",
         points,
@@ -100,7 +103,7 @@ def _draw_order(explanation: Explanation, side: int) -> Picture:
     width = picture.shape[1]
     bar = draw_scale_bar(scale, max(width, 10 * int(font)), font, [ALPHA], ticks)
     note = "When each cell was removed; cells without a colour were kept."
-    return stack([picture, bar, draw_text(note, bar.shape[1], font, FAINT)], 4)
+    return stack([picture, bar, draw_text(note, bar.shape[1], font, FAINT, 6)], 4)
 
 
 class _Cells:
@@ -116,13 +119,12 @@ class _Cells:
         """Bring the photo and the order of an explanation to a size."""
         assert explanation.order is not None
         assert explanation.coarse is not None
-        rows, columns = explanation.provenance["image_size"]
-        heatmap, window = explanation.heatmap, explanation.window or Box(0, 0, rows, columns)
-        photo, _, _ = bring_parts(explanation.photo, heatmap, window, (rows, columns), side)
+        view = view_seen(explanation)
+        photo, _, _ = bring_parts(view.photo, explanation.heatmap, view.window, view.size, side)
         when = np.full(explanation.coarse.size + 1, -1, np.intp)
         when[explanation.order] = np.arange(len(explanation.order))
         size = photo.shape[0], photo.shape[1]
-        found = locate_cells(explanation.coarse.shape, window, (rows, columns), size)
+        found = locate_cells(explanation.coarse.shape, view.window, view.size, size)
         return cls(photo, when[found], len(explanation.order))
 
     def hatch(self, n: int) -> Picture:

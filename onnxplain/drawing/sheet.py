@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Heatmap, Image
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.drawing.arrange import Line, Place, arrange, describe_shared
+from onnxplain.drawing.view import view_seen, view_whole
 from onnxplain.plot.colours import Colormap, Scale, choose_scale
 from onnxplain.plot.grid import Row, Tile, choose_font_size, draw_grid
 from onnxplain.plot.layout import stack
@@ -47,6 +48,8 @@ class SheetLook(Parametrised):
     scale : {'own', 'shared'}
         ``own``: each map has its colours from its lowest to its highest value, which stand below
         it. ``shared``: maps whose numbers mean the same have the same colours.
+    whole : bool
+        Whether to show all of the photo, not only what the classifier saw of it.
     """
 
     style: Annotated[SheetStyle, Param("map over the photo, map alone, or lines")] = "overlay"
@@ -60,6 +63,9 @@ class SheetLook(Parametrised):
         Literal["own", "shared"],
         Param("own: each map from its lowest to its highest value; shared: those alike together"),
     ] = "own"
+    whole: Annotated[
+        bool, Param("whether to show all of the photo, not only what the classifier saw")
+    ] = False
 
 
 USUAL_SHEET = SheetLook()
@@ -113,8 +119,8 @@ def draw_sheet(
     width = max(MIN_WIDTH, *(grid.shape[1] for grid in grids))
     font = choose_font_size(look.size)
     key = _draw_key([cell for row in cells for cell in row if cell], scales, look, width)
-    parts = [draw_text(describe_shared(given), width, font * 1.1, FAINT, 2), *grids, *key]
-    return PIL.Image.fromarray(stack(parts, 12, MARGIN))
+    shared = draw_text(describe_shared(given), width, font * 1.1, FAINT, 2)
+    return PIL.Image.fromarray(stack([shared, stack(grids, 32), *key], 12, MARGIN))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,9 +163,9 @@ def _make_cell(place: Place, look: SheetLook) -> _Cell:
     explanation = place.explanation
     if not np.isfinite(explanation.heatmap).all():
         raise ValueError(f"{explanation.image}: the heatmap has NaN or infinite values")
-    rows, columns = explanation.provenance["image_size"]
+    view = view_whole(explanation) if look.whole else view_seen(explanation)
     photo, values, seen = bring_parts(
-        explanation.photo, explanation.heatmap, explanation.window, (rows, columns), look.size
+        view.photo, explanation.heatmap, view.window, view.size, look.size
     )
     own = choose_scale(get_seen(values, seen), None, look.colormap)
     return _Cell(place, photo, values, seen, own)

@@ -32,8 +32,10 @@ def test_methods_have_rows_and_images_columns_in_the_order_given() -> None:
     maps = [make_explanation(method=m, image=i) for m, i in itertools.product(METHODS, IMAGES)]
     photos, *rows = arrange(maps)
     assert [place and place.shows for place in photos.places] == ["photo"] * 3
-    assert [place and place.title for place in photos.places] == ["espresso 0.938"] * 3
-    assert [place and place.subtitle for place in photos.places] == list(IMAGES)
+    assert [place and place.title for place in photos.places] == ["espresso"] * 3
+    assert [place and place.subtitle for place in photos.places] == [
+        f"0.938 · {image}" for image in IMAGES
+    ]
     assert read(rows) == [
         ("rise", [f"rise {image} 967" for image in IMAGES]),
         ("grad-cam", [f"grad-cam {image} 967" for image in IMAGES]),
@@ -53,7 +55,9 @@ def test_the_same_targets_of_images_have_rows_with_their_names() -> None:
     photos, *rows = arrange(maps)
     assert [row.label for row in rows] == ["cat", "dog"]
     assert [place and place.title for place in photos.places] == [""] * 3
-    assert [place and place.title for place in rows[1].places] == ["dog 0.938"] * 3
+    assert [place and (place.title, place.subtitle) for place in rows[1].places] == [
+        ("dog", "0.938")
+    ] * 3
 
 
 def test_different_best_targets_of_images_have_rows_by_their_rank() -> None:
@@ -76,8 +80,8 @@ def test_of_one_image_the_targets_have_the_columns() -> None:
     ]
     heads, *rows = arrange(maps)
     assert [place and (place.title, place.shows) for place in heads.places] == [
-        ("cat 0.938", "photo"),
-        ("dog 0.938", "text"),
+        ("cat", "photo"),
+        ("dog", "text"),
     ]
     assert [row.label for row in rows] == list(METHODS)
 
@@ -85,7 +89,7 @@ def test_of_one_image_the_targets_have_the_columns() -> None:
 def test_of_one_image_methods_alone_stand_behind_the_photo() -> None:
     (line,) = arrange([make_explanation(method=method) for method in METHODS])
     assert [place and (place.title, place.shows) for place in line.places] == [
-        ("espresso 0.938", "photo"),
+        ("espresso", "photo"),
         ("rise", "map"),
         ("grad-cam", "map"),
     ]
@@ -125,4 +129,4 @@ def test_what_all_share_is_said_once() -> None:
     maps = [make_explanation(), make_explanation(image="b.jpg")]
     assert describe_shared(maps) == "net.onnx · sp · removed pixels filled with blur"
     assert describe_shared([*maps, make_explanation(method="rise", fill="black")]) == "net.onnx"
-    assert name_class(make_explanation(target_name="espresso, strong coffee")) == "espresso 0.938"
+    assert name_class(make_explanation(target_name="espresso, strong coffee")) == "espresso"

@@ -81,7 +81,7 @@ def test_the_photo_stands_once_above_its_column() -> None:
 
 def test_what_the_classifier_did_not_see_has_no_colour() -> None:
     explanation = make_explanation(window=Box(0, 0, 40, 30), heatmap=HALVES)
-    sheet = draw([explanation], size=120)
+    sheet = draw([explanation], size=120, whole=True)
     faded = round((0.7 + 0.3 * 120 / 255) * 255)
     there = (np.abs(sheet.astype(int) - faded).max(axis=2) <= 1).sum()
     assert there == pytest.approx(2 * 80 * 60, rel=0.05)  # and a few pixels of text
@@ -98,6 +98,16 @@ def test_columns_beyond_the_most_stand_below(n: int, columns: int) -> None:
     bands = -(-n_tiles // columns)
     in_band = -(-n_tiles // bands)
     assert sheet.shape[1] <= max(520, 40 + 120 + in_band * (64 + 12))
+
+
+def test_only_what_the_classifier_saw_is_shown_unless_the_whole_is_asked_for() -> None:
+    photo = np.full((40, 60, 3), 90, np.uint8)
+    photo[:, 20:] = 170
+    explanation = make_explanation(window=Box(0, 20, 40, 60), photo=photo)
+    seen, whole = draw([explanation], size=120), draw([explanation], size=120, whole=True)
+    assert (seen == 170).all(axis=2).sum() == 120 * 120
+    assert not (seen == 90).all(axis=2).any()
+    assert (whole == 170).all(axis=2).sum() == pytest.approx(80 * 80, rel=0.03)
 
 
 def test_doubtful_maps_say_so_below_them() -> None:
