@@ -204,18 +204,18 @@ def _draw_key(
         for key in _list_keys(maps, scales):
             yield draw_scale_bar(key.scale, min(width, MAX_BAR), font, [band], key.ticks)
             yield draw_text(key.caption, width, font, most=4)
-    if not scales:
-        makers: dict[str, list[str]] = {}
-        for cell in maps:
-            shown = cell.place.explanation
-            makers.setdefault(shown.meaning.text, []).append(shown.method)
-        texts = [
-            draw_text(f"{', '.join(dict.fromkeys(names))}: {text}", width, font, FAINT)
-            for text, names in makers.items()
-            if text
-        ]
-        if texts:
-            yield stack(texts, 2)
+    texts = [] if scales else _list_meanings(maps)
+    texts.append("The number at a class is its probability.")
+    yield stack([draw_text(text, width, font, FAINT) for text in texts], 2)
+
+
+def _list_meanings(maps: Sequence[_Cell]) -> list[str]:
+    """Say what the numbers of the maps are, by method."""
+    makers: dict[str, dict[str, None]] = {}
+    for cell in maps:
+        shown = cell.place.explanation
+        makers.setdefault(shown.meaning.text, {})[shown.method] = None
+    return [f"{', '.join(methods)}: {text}" for text, methods in makers.items() if text]
 
 
 def _list_keys(maps: Sequence[_Cell], scales: Mapping[str, Scale]) -> list[_Key]:

@@ -52,7 +52,7 @@ class Study:
     def _repr_html_(self) -> str:
         """Return the means, and how much failed, as a table for notebooks."""
         failed = f"{len(self.failures)} of {len(self.keys)} rows failed. " if self.failures else ""
-        note = failed + " ".join(f"{limit}." for limit in self.limits)
+        note = failed + " ".join(f"{limit[0].upper()}{limit[1:]}." for limit in self.limits)
         means = self.tables["means"]
         return format_html_table(means.header, means.lines, title=repr(self), note=note)
 
