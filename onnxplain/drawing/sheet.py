@@ -235,5 +235,5 @@ def _list_keys(maps: Sequence[_Cell], scales: Mapping[str, Scale]) -> list[_Key]
 def _cut(n: int, most: int) -> Iterator[tuple[int, int]]:
     """Cut columns into as few bands as possible, of nearly the same length."""
     bands = -(-n // most)
-    bounds = [round(i * n / bands) for i in range(bands + 1)]
+    bounds = [-(-i * n // bands) for i in range(bands + 1)]
     yield from pairwise(bounds)

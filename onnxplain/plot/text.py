@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import cache
 from typing import TypeAlias
@@ -119,16 +120,30 @@ def measure_text(text: str, size: float) -> float:
 def break_lines(
     text: str, font: PIL.ImageFont.FreeTypeFont, width: int, most: int = 3
 ) -> list[str]:
-    """Break text into lines between words; lines that do not fit end in an ellipsis."""
+    """Break text into lines between words; lines that do not fit end in an ellipsis.
+
+    Words that are longer than a line are broken behind hyphens and the like, if there may be
+    several lines.
+    """
     lines: list[str] = []
     for word in text.split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
             lines[-1] += f" {word}"
         else:
-            lines.append(word)
+            lines += _split_word(word, font, width) if most > 1 else [word]
     if len(lines) > most:
         lines[most - 1 :] = [" ".join(lines[most - 1 :])]
     return [_shorten(line, font, width) for line in lines]
+
+
+def _split_word(word: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Split a word behind hyphens and the like into lines, if it is longer than a line."""
+    lines = [""]
+    for piece in re.findall(r"[^-_=,/]+[-_=,/]*|[-_=,/]+", word):
+        if lines[-1] and font.getlength(lines[-1] + piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return lines
 
 
 def _shorten(line: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> str:

@@ -35,6 +35,18 @@ def test_text_is_broken_between_words_and_complete_if_it_fits() -> None:
     assert len(lines) > 1
 
 
+def test_long_words_are_broken_behind_hyphens_if_there_may_be_several_lines() -> None:
+    font = load_font(20)
+    lines = break_lines("grad-cam-elementwise", font, 120)
+    assert "".join(lines) == "grad-cam-elementwise"
+    assert len(lines) == 2
+    assert all(font.getlength(line) <= 120 for line in lines)
+    assert break_lines("grad-cam", font, 100) == ["grad-cam"]
+    (line,) = break_lines("grad-cam-elementwise", font, 100, most=1)
+    assert line.endswith("…")
+    assert " " not in line
+
+
 @pytest.mark.parametrize(
     ("low", "high", "ticks"),
     [
