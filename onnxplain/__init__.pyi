@@ -5,6 +5,11 @@ from .api import explain_many as explain_many
 from .cluster import Ray as Ray
 from .core.data import Box as Box
 from .core.errors import OnnxplainError as OnnxplainError
+from .drawing import SheetLook as SheetLook
+from .drawing import draw_curves as draw_curves
+from .drawing import draw_fills as draw_fills
+from .drawing import draw_removal as draw_removal
+from .drawing import draw_sheet as draw_sheet
 from .explaining import Failure as Failure
 from .fills import Biharmonic as Biharmonic
 from .fills import Black as Black

@@ -10,10 +10,10 @@ import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,18 @@ from numpy.typing import NDArray
 from onnxplain.core.arrays import read_npz
 from onnxplain.core.data import NO_MEANING, Box, Heatmap, Meaning
 from onnxplain.core.errors import ImageError, OutputError
-from onnxplain.core.files import claim, open_part, replace, wrap_write_errors, write_atomic
+from onnxplain.core.files import claim, open_part, wrap_write_errors, write_atomic
+from onnxplain.core.files import replace as replace_file
 from onnxplain.core.flow import NO_FILL
 from onnxplain.core.text_files import ANNOTATION_BYTES, parse_json, read_text
-from onnxplain.image import bring_back, encode_jpeg, read_image, write_png
+from onnxplain.image import bring_back, encode_jpeg, encode_png, read_image, write_png
 from onnxplain.plot import USUAL_LOOK, Colormap, Look, Style, draw_figure
+from onnxplain.plot.with_matplotlib import Axes, plot_figure
 from onnxplain.subjects import to_uint8
 
 FORMAT = 2  # of the files; raised when earlier versions would misread new files
 READABLE = (1, 2)  # files of format 1 hold no photo
+NOTEBOOK_LOOK = Look(size=320)
 PHOTO = "photo_jpeg"  # the array that holds the photo
 LONGEST_SIDE = 65_500  # that JPEG has room for
 PICTURES = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg", ".pdf")
@@ -279,18 +282,92 @@ class Explanation:
                 f"{self.image}: this explanation was read from a file without its photo; give the "
                 f"photo, as overlay(photo)"
             )
-        name = self.target_name.split(",")[0]
-        filled = "" if self.fill == NO_FILL else f", removed pixels filled with {self.fill}"
+        rows, columns = self.provenance["image_size"]
+        if photo.shape[:2] != (rows, columns):
+            raise ValueError(
+                f"{self.image}: the explained photo has size {(rows, columns)}, the picture to "
+                f"draw on {photo.shape[:2]}"
+            )
         return draw_figure(
             photo,
-            self.full_heatmap,
+            self.heatmap,
             look,
-            title=f"{name} · class {self.target} · probability {self.score:.3g}",
-            subtitle=f"{Path(self.image).name} · {self.method}{filled}",
+            title=self._title,
+            subtitle=self._subtitle,
             caption=self.meaning.text,
             note=describe_doubt(self.heatmap, self.meaning),
             window=self.window,
         )
+
+    @property
+    def _title(self) -> str:
+        name = self.target_name.split(",")[0]
+        return f"{name} · class {self.target} · probability {self.score:.3g}"
+
+    @property
+    def _subtitle(self) -> str:
+        filled = "" if self.fill == NO_FILL else f", removed pixels filled with {self.fill}"
+        return f"{Path(self.image).name} · {self.method}{filled}"
+
+    def plot(
+        self,
+        axes: Axes | None = None,
+        *,
+        style: Style = "panel",
+        colormap: Colormap | None = None,
+        alpha: float = 0.6,
+        size: int = 448,
+    ) -> tuple[Axes, ...]:
+        """Plot what `overlay` draws with matplotlib, to go on working with it.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes, optional
+            Where to plot; the style ``panel`` then shows the map over the photo alone. A new
+            figure if not given.
+        style, colormap, alpha
+            As for `overlay`.
+        size : int
+            Hundredths of an inch per picture of a new figure.
+
+        Returns
+        -------
+        axes : tuple of matplotlib.axes.Axes
+            One per picture, whose coordinates are pixels of the photo; ``axes[0].figure`` is the
+            figure.
+
+        Raises
+        ------
+        LibraryMissing
+            If matplotlib is not installed; ``pip install 'onnxplain[plot]'`` does that.
+        ValueError
+            If an option is out of range.
+
+        Examples
+        --------
+        >>> photo, heat, both = explanation.plot()  # doctest: +SKIP
+        >>> both.scatter([120], [80])  # doctest: +SKIP
+        >>> both.figure.savefig("figure.pdf")  # doctest: +SKIP
+        """
+        rows, columns = self.provenance["image_size"]
+        note = describe_doubt(self.heatmap, self.meaning)
+        return plot_figure(
+            self.photo,
+            self.heatmap,
+            self.window,
+            (rows, columns),
+            Look(style, colormap, alpha, size),
+            title=f"{self._title}\n{self._subtitle}",
+            caption=f"{self.meaning.text}. {note}" if note else self.meaning.text,
+            axes=axes,
+        )
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        """Return the figure for notebooks, with a text for those who cannot see it."""
+        look = NOTEBOOK_LOOK if self.photo is not None else replace(NOTEBOOK_LOOK, style="map")
+        rows, columns = self.provenance["image_size"]
+        photo = np.full((rows, columns, 3), 128, np.uint8) if self.photo is None else self.photo
+        return encode_png(self._draw(photo, look)), {"alt": f"{self._title}, {self._subtitle}"}
 
     def _format_record(self) -> str:
         return json.dumps(self.record(), allow_nan=False, indent=2)
@@ -322,17 +399,25 @@ def describe_doubt(heatmap: Heatmap, meaning: Meaning) -> str:
         are called nearly flat.
     """
     span = float(heatmap.max() - heatmap.min())
-    if span < 6 * meaning.noise:
-        return (
+    return {
+        "": "",
+        "may be noise": (
             f"This map may be noise: its range is {span:.2g}, and chance alone moves its numbers "
             f"by {meaning.noise:.2g} (standard error). More samples tell."
-        )
-    if meaning.is_score and span < 0.005:
-        return (
+        ),
+        "nearly flat": (
             f"This map is nearly flat: its whole range is {span:.2g} in probability, so that no "
             f"part of the photo matters much for this class."
-        )
-    return ""
+        ),
+    }[name_doubt(heatmap, meaning)]
+
+
+def name_doubt(heatmap: Heatmap, meaning: Meaning) -> Literal["", "may be noise", "nearly flat"]:
+    """Say in two words what `describe_doubt` says in a sentence."""
+    span = float(heatmap.max() - heatmap.min())
+    if span < 6 * meaning.noise:
+        return "may be noise"
+    return "nearly flat" if meaning.is_score and span < 0.005 else ""
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:
@@ -428,7 +513,7 @@ def _take_name(part: Path, base: Path, question: list[Any]) -> bool:
         return True
     elif npz.is_file() and _read_question(npz) != question:
         return False
-    replace(part, npz)  # where a folder has the name, the error says so
+    replace_file(part, npz)  # where a folder has the name, the error says so
     return True
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
     "contracts"
 ]
-WRAPPED = ("onnxruntime", "onnx", "cv2", "skimage", "click", "ray", "jinja2")
+WRAPPED = ("onnxruntime", "onnx", "cv2", "skimage", "click", "ray", "jinja2", "matplotlib")
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -370,3 +370,21 @@ def test_the_noise_that_rise_states_is_that_of_its_map() -> None:
     explained = explain(classifier, photo, RISE(n_masks=2000), target=0, fill="black")
     assert explained.heatmap.std() == pytest.approx(explained.meaning.noise, rel=0.6)
     assert "may be noise" in describe_doubt(explained.heatmap, explained.meaning)
+
+
+def test_a_notebook_shows_the_figure_and_says_what_it_is(explanation: Explanation):
+    png, about = explanation._repr_png_()
+    shown = read_image(png)
+    drawn = explanation.overlay(size=320)
+    np.testing.assert_array_equal(np.rint(shown * 255), drawn)
+    assert about["alt"].startswith("espresso · class 967 · probability 0.938, coffee.jpg · sp")
+
+
+def test_a_notebook_shows_the_map_of_an_explanation_without_its_photo(explanation: Explanation):
+    png, _ = replace(explanation, photo=None)._repr_png_()
+    assert read_image(png).shape[1] < explanation.overlay(size=320).shape[1]
+
+
+def test_a_picture_of_another_size_is_not_drawn_on(explanation: Explanation):
+    with pytest.raises(ValueError, match=r"has size \(20, 30\), the picture to draw on \(9, 9\)"):
+        explanation.overlay(np.zeros((9, 9, 3), np.uint8))

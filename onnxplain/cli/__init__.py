@@ -35,7 +35,7 @@ from onnxplain.version import __version__
 DEBUG = "--debug"
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = (
-    *("explain", "evaluate", "report", "compare", "merge"),
+    *("explain", "draw", "evaluate", "report", "compare", "merge"),
     *("inspect", "layers", "export-gradient", "export-explainer"),
     *("patterns", "zoo", "help"),
 )

@@ -158,6 +158,13 @@ def write_png(path: str | os.PathLike[str], picture: NDArray[np.uint8]) -> None:
         PIL.Image.fromarray(picture).save(file, "PNG")
 
 
+def encode_png(picture: NDArray[np.uint8]) -> bytes:
+    """Return the content of a PNG file of a picture (H, W, 3)."""
+    file = io.BytesIO()
+    PIL.Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
+
+
 def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
     """Return the content of a JPEG file of a picture (H, W, 3), of high quality."""
     file = io.BytesIO()

@@ -12,8 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from onnxplain.core.data import Case, Heatmap, Size
 from onnxplain.core.flow import Flow
 from onnxplain.core.params import get_values
-from onnxplain.image import Frame
+from onnxplain.image import Frame, encode_png
+from onnxplain.plot.chart import draw_chart
+from onnxplain.plot.layout import stack
+from onnxplain.plot.text import draw_text
 from onnxplain.runtime.callable import convert_to_array
+
+CHART_SIZE = (220, 440)  # of a curve in a notebook
 
 Direction: TypeAlias = Literal["lower", "higher"]
 
@@ -49,6 +54,18 @@ class MetricResult(float):
 
     def __repr__(self) -> str:
         return f"MetricResult({self.value!r})"
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]] | None:
+        """Return the curve behind the value for notebooks, if there is one."""
+        curve, shares = self.details.get("curve"), self.details.get("share")
+        if not curve or not shares or len(curve) != len(shares):
+            return None
+        chart = draw_chart(
+            shares, curve, CHART_SIZE, font_size=14, across="share of the pixels", up="score"
+        )
+        title = draw_text(f"{self.value:.4g}", chart.shape[1], 17)
+        alt = f"{self.value:.4g}: a curve from {curve[0]:.3g} to {curve[-1]:.3g}"
+        return encode_png(stack([title, chart], 4, 10)), {"alt": alt}
 
     @property
     def value(self) -> float:

@@ -122,10 +122,10 @@ def to_bytes(picture: NDArray[np.floating]) -> Picture:
     return pixels
 
 
-def check_map(image: Image | Picture, heatmap: Heatmap) -> None:
-    """Raise if a map is not of the photo's size, or holds NaN or infinite values."""
-    if heatmap.shape != image.shape[:2]:
-        raise ValueError(f"the photo has size {image.shape[:2]}, the heatmap {heatmap.shape}")
+def check_map(heatmap: Heatmap) -> None:
+    """Raise if an array is not a map, or holds NaN or infinite values."""
+    if heatmap.ndim != 2 or not heatmap.size:
+        raise ValueError(f"a heatmap has rows and columns, got shape {heatmap.shape}")
     if not np.isfinite(heatmap).all():
         raise ValueError("the heatmap has NaN or infinite values, which have no colour")
 

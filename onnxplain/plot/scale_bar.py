@@ -13,7 +13,13 @@ from onnxplain.plot.layout import make_paper
 from onnxplain.plot.text import INK, Colour, Picture, choose_ticks, format_value, load_font
 
 
-def draw_scale_bar(scale: Scale, width: int, font_size: float, bands: Sequence[float]) -> Picture:
+def draw_scale_bar(
+    scale: Scale,
+    width: int,
+    font_size: float,
+    bands: Sequence[float],
+    ticks: Mapping[float, str] | None = None,
+) -> Picture:
     """Draw which colour is which value, with round numbers below.
 
     Parameters
@@ -26,6 +32,8 @@ def draw_scale_bar(scale: Scale, width: int, font_size: float, bands: Sequence[f
         Height of the numbers in pixels.
     bands : sequence of float in [0, 1]
         One band of colours each, as they look when they cover a photo by this share.
+    ticks : mapping of float to str, optional
+        What stands below which value; round numbers if not given.
     """
     font = load_font(font_size)
     inset = int(font_size * 2)  # half of a long number
@@ -39,13 +47,19 @@ def draw_scale_bar(scale: Scale, width: int, font_size: float, bands: Sequence[f
     canvas = PIL.Image.fromarray(paper)
     draw = PIL.ImageDraw.Draw(canvas)
     span = scale.high - scale.low
-    for tick in choose_ticks(scale.low, scale.high):
+    for tick, text in (_choose_ticks(scale) if ticks is None else ticks).items():
         share = (tick - scale.low) / span if span > 0 else 0.0
         x = inset + round(share * (bar - 1))
         draw.line([(x, len(drawn)), (x, len(drawn) + font_size * 0.35)], INK)
-        text = format_value(tick, max(span, abs(scale.high), 1e-30))
         draw.text((x, len(drawn) + font_size * 0.5), text, INK, font, "ma")
     return np.asarray(canvas)
+
+
+def _choose_ticks(scale: Scale) -> Mapping[float, str]:
+    """Choose round numbers, and write them."""
+    whole = max(scale.high - scale.low, abs(scale.high), 1e-30)
+    ticks = choose_ticks(scale.low, scale.high)
+    return {tick: format_value(tick, whole) for tick in ticks}
 
 
 def draw_contour_key(contours: Mapping[float, Colour], width: int, font_size: float) -> Picture:

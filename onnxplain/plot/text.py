@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -15,6 +18,12 @@ Colour: TypeAlias = tuple[int, int, int]
 
 INK, FAINT, WARNING, PAPER = (28, 28, 30), (96, 96, 102), (160, 82, 0), (255, 255, 255)
 ELLIPSIS = "…"
+MISSING = "\U0010ffff"  # a character that no font has
+# Files of fonts that systems have, for texts that Pillow's own font cannot show.
+FALLBACKS = (
+    *("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "NotoSans-Regular.ttf", "arial.ttf"),
+    *("NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc", "Arial Unicode.ttf", "msyh.ttc"),
+)
 
 
 def load_font(size: float) -> PIL.ImageFont.FreeTypeFont:
@@ -23,6 +32,57 @@ def load_font(size: float) -> PIL.ImageFont.FreeTypeFont:
     # Pillow returns its other kind of font only if no size is given.
     assert isinstance(font, PIL.ImageFont.FreeTypeFont)
     return font
+
+
+def fit_font(text: str, size: float) -> tuple[str, PIL.ImageFont.FreeTypeFont]:
+    """Find a font that has every character of a text, and spell the text if none has.
+
+    Pillow's own font has little more than ASCII. For other texts, fonts of the system are tried;
+    where none has all characters, letters lose their accents, and what is left becomes ``?``.
+
+    Examples
+    --------
+    >>> fit_font("espresso", 14)[0]
+    'espresso'
+    """
+    characters = {character for character in text if not character.isspace()}
+    for name in (None, *FALLBACKS):
+        if all(_has(name, character) for character in characters):
+            font = _open(name, size)
+            assert font is not None  # it has characters
+            return text, font
+    spelled = {character: _spell(character) for character in characters}
+    return "".join(spelled.get(character, " ") for character in text), load_font(size)
+
+
+def _open(name: str | None, size: float) -> PIL.ImageFont.FreeTypeFont | None:
+    """Open a font of the system by the name of its file, or Pillow's own; None without it."""
+    if name is None:
+        return load_font(size)
+    try:
+        return PIL.ImageFont.truetype(name, size)
+    except OSError:
+        return None
+
+
+@cache
+def _has(name: str | None, character: str) -> bool:
+    """Return whether a font has a glyph for a character."""
+    font = _open(name, 20)
+    if font is None or not character.isprintable():
+        return False
+    shown, missing = font.getmask(character), font.getmask(MISSING)
+    return shown.size != missing.size or bytes(shown) != bytes(missing)
+
+
+def _spell(character: str) -> str:
+    """Return letters without accents in place of a character, or a question mark."""
+    plain = "".join(
+        letter
+        for letter in unicodedata.normalize("NFKD", character)
+        if not unicodedata.combining(letter)
+    )
+    return plain if plain and all(_has(None, letter) for letter in plain) else "?"
 
 
 def draw_text(text: str, width: int, size: float, colour: Colour = INK, most: int = 3) -> Picture:
@@ -41,7 +101,7 @@ def draw_text(text: str, width: int, size: float, colour: Colour = INK, most: in
     most : int
         Largest number of lines.
     """
-    font = load_font(size)
+    text, font = fit_font(text, size)
     lines = break_lines(text, font, width, most)
     pitch = int(size * 1.35)
     strip = PIL.Image.new("RGB", (width, len(lines) * pitch), PAPER)
@@ -51,19 +111,39 @@ def draw_text(text: str, width: int, size: float, colour: Colour = INK, most: in
     return np.asarray(strip)
 
 
+def measure_text(text: str, size: float) -> float:
+    """Return the columns that a line of text takes."""
+    text, font = fit_font(text, size)
+    return font.getlength(text)
+
+
 def break_lines(
     text: str, font: PIL.ImageFont.FreeTypeFont, width: int, most: int = 3
 ) -> list[str]:
-    """Break text into lines between words; lines that do not fit end in an ellipsis."""
+    """Break text into lines between words; lines that do not fit end in an ellipsis.
+
+    Words that are longer than a line are broken behind hyphens and the like, if there may be
+    several lines.
+    """
     lines: list[str] = []
     for word in text.split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
             lines[-1] += f" {word}"
         else:
-            lines.append(word)
+            lines += _split_word(word, font, width) if most > 1 else [word]
     if len(lines) > most:
         lines[most - 1 :] = [" ".join(lines[most - 1 :])]
     return [_shorten(line, font, width) for line in lines]
+
+
+def _split_word(word: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Split a word behind hyphens and the like into lines, if it is longer than a line."""
+    lines = [""]
+    for piece in re.findall(r"[^-_=,/]+[-_=,/]*|[-_=,/]+", word):
+        if lines[-1] and font.getlength(lines[-1] + piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return lines
 
 
 def _shorten(line: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> str:
@@ -102,7 +182,10 @@ def choose_ticks(low: float, high: float, most: int = 5) -> list[float]:
         first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
         if last - first + 1 <= most:
             break
-    return [round(float(k * step), 12 - int(np.log10(step))) for k in np.arange(first, last + 1)]
+    return [
+        round(float(k * step), 12 - int(np.log10(step))) + 0.0  # never -0
+        for k in np.arange(first, last + 1)
+    ]
 
 
 def format_value(value: float, scale: float) -> str:

@@ -19,6 +19,7 @@ from onnxplain.core.spec import OUTPUTS, ModelSpec
 from onnxplain.describe.imagenet import IMAGENET_NAMES, name_imagenet_classes
 from onnxplain.image import MAX_PIXELS
 from onnxplain.runtime import head
+from onnxplain.runtime.card import format_card
 from onnxplain.runtime.composing.composer import count_masks, cut_parts
 from onnxplain.runtime.composing.host_composer import HostComposer, Planes
 from onnxplain.runtime.composing.space import ModelSpace, check_images
@@ -228,6 +229,10 @@ class CallableClassifier:
 
     def __repr__(self) -> str:
         return describe_classifier(type(self).__name__, self.name, self.spec)
+
+    def _repr_html_(self) -> str:
+        """Return what the classifier is, as a table for notebooks."""
+        return format_card(type(self).__name__, self.provenance, self.spec)
 
     @property
     def size(self) -> Size:

@@ -28,6 +28,7 @@ from onnxplain.image import MAX_PIXELS
 from onnxplain.runtime import tuning
 from onnxplain.runtime.batch_support import BatchSupport
 from onnxplain.runtime.callable import describe_classifier
+from onnxplain.runtime.card import format_card
 from onnxplain.runtime.composing.composer import Composer, count_masks, cut_parts
 from onnxplain.runtime.composing.space import check_images
 from onnxplain.runtime.origin import Origin, refuse_to_travel, reopen
@@ -112,6 +113,10 @@ class OnnxClassifier:
             refuse_to_travel(self._identity.name)
         arguments = {**self._origin.arguments, "batch_size": self.batch_size}
         return reopen, (replace(self._origin, arguments=arguments),)
+
+    def _repr_html_(self) -> str:
+        """Return what the classifier is, as a table for notebooks."""
+        return format_card(type(self).__name__, self.provenance, self.spec)
 
     @property
     def size(self) -> Size:

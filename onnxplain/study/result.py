@@ -11,6 +11,7 @@ from typing import Any
 
 from onnxplain.core.errors import OnnxplainError, OutputError
 from onnxplain.core.files import wrap_write_errors, write_atomic
+from onnxplain.core.markup import format_html_table
 from onnxplain.study.columns import Column, find_wrong_fields, gather_values
 from onnxplain.study.overview import describe_limits
 from onnxplain.study.plan import Plan
@@ -47,6 +48,13 @@ class Study:
 
     def __repr__(self) -> str:
         return f"Study({len(self.keys)} rows in {str(self.output)!r})"
+
+    def _repr_html_(self) -> str:
+        """Return the means, and how much failed, as a table for notebooks."""
+        failed = f"{len(self.failures)} of {len(self.keys)} rows failed. " if self.failures else ""
+        note = failed + " ".join(f"{limit[0].upper()}{limit[1:]}." for limit in self.limits)
+        means = self.tables["means"]
+        return format_html_table(means.header, means.lines, title=repr(self), note=note)
 
     def iterate_rows(self) -> Iterator[Row]:
         """Yield the rows of the study as they were written, one at a time.

@@ -53,6 +53,7 @@ def pipe(folder: Path) -> str:
         ("export-explainer", "pipe", "--method", "gradient", "-o", "explainer.onnx"),
         ("export-explainer", "tiny.onnx", "--method", "gradient", "-o", "pipe"),
         ("compare", "pipe", "pipe"),
+        ("draw", "pipe"),
         ("merge", "all.jsonl", "pipe"),
         ("merge", "pipe", "rows.jsonl"),
         ("evaluate", "photos", "--annotations", "pipe", "-m", "tiny.onnx"),

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from onnxplain.core.data import Preprocessing
-from onnxplain.image import place_frame
+from onnxplain.image import place_frame, read_image
 from onnxplain.metrics import SSIM
 from onnxplain.metrics.base import (
+    CHART_SIZE,
     MetricResult,
     check_heatmap,
     check_map_size,
@@ -14,6 +15,7 @@ from onnxplain.metrics.base import (
     nan_to_none,
     to_row,
 )
+from onnxplain.plot.chart import LINE, place_axes
 
 
 @pytest.mark.parametrize(
@@ -111,3 +113,19 @@ def test_size_of_a_map_needs_two_axes():
     assert check_map_size([[1, 2, 3], [4, 5, 6]]) == (2, 3)
     with pytest.raises(ValueError, match=r"shape \(rows, columns\), got \(2, 3, 1\)"):
         check_map_size(np.zeros((2, 3, 1)))
+
+
+def test_a_notebook_shows_the_curve_behind_a_value():
+    shares, curve = [0.0, 0.5, 1.0], [0.9, 0.4, 0.1]
+    png, about = MetricResult(0.45, {"curve": curve, "share": shares})._repr_png_()
+    shown = read_image(png)
+    column, row = place_axes(shares, curve, CHART_SIZE, 14).place(0.5, 0.4)
+    top = shown.shape[0] - 10 - CHART_SIZE[0]  # the chart stands below the value
+    line = shown[top + round(row) - 1 : top + round(row) + 2, 10 + round(column)] * 255
+    assert np.abs(line - LINE).sum(axis=1).min() < 60
+    assert about["alt"] == "0.45: a curve from 0.9 to 0.1"
+
+
+def test_a_notebook_shows_other_values_as_numbers():
+    assert MetricResult(0.45)._repr_png_() is None
+    assert MetricResult(0.45, {"curve": [1.0, 0.0]})._repr_png_() is None

@@ -35,11 +35,11 @@ def test_a_panel_shows_the_photo_the_map_and_both() -> None:
 
 
 def test_values_outside_the_window_have_no_colour_and_do_not_set_the_range() -> None:
-    heatmap = np.zeros((500, 600), np.float32)
-    heatmap[100:400, 100:300], heatmap[100:400, 300:500] = 0.4, 0.7
-    drawn = draw_figure(GREY, heatmap, Look("map", size=600), window=Box(100, 100, 400, 500))
+    heatmap = np.full((400, 400), 9, np.float32)  # of which 100 rows are above the photo
+    heatmap[100:, :200], heatmap[100:, 200:] = 0.4, 0.7
+    drawn = draw_figure(GREY, heatmap, Look("map", size=600), window=Box(-100, 100, 300, 500))
     drawn = drawn[MARGIN:, MARGIN:] / 255
-    assert np.ptp(drawn[50, 300]) == 0
+    assert np.ptp(drawn[450, 300]) == 0
     np.testing.assert_allclose(drawn[250, 200], list_colours("inferno")[0], atol=2e-3)
 
 
@@ -108,8 +108,24 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], message: str)
         Look(**options)
 
 
-def test_heatmap_of_another_size_or_not_finite_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"\(500, 600\).*\(600, 500\)"):
-        draw_figure(GREY, np.zeros((600, 500), np.float32))
+def test_a_map_has_its_own_values_up_to_the_edge_of_its_window() -> None:
+    heatmap, window = np.ones((8, 8), np.float32), Box(33, 33, 411, 455)
+    heatmap[3:5, 3:5] = 0
+    figure = draw_figure(GREY, heatmap, Look("map", size=333), window=window)
+    drawn = figure[MARGIN : MARGIN + 278, MARGIN : MARGIN + 333] / 255
+    highest = np.abs(drawn - list_colours("inferno")[-1]).max(axis=2) < 0.01
+    (rows,), (columns,) = highest.any(axis=1).nonzero(), highest.any(axis=0).nonzero()
+    edges = (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
+    np.testing.assert_allclose(np.array(edges) * 600 / 333, (33, 411, 33, 455), atol=1.8)
+    inside = highest[edges[0] : edges[1], edges[2] : edges[3]]
+    assert inside[0].all()
+    assert inside[-1].all()
+    assert inside[:, 0].all()
+    assert inside[:, -1].all()
+
+
+def test_what_is_no_map_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"rows and columns, got shape \(4, 4, 1\)"):
+        draw_figure(GREY, np.zeros((4, 4, 1), np.float32))
     with pytest.raises(ValueError, match="NaN"):
         draw_figure(GREY, np.full((500, 600), np.nan, np.float32))

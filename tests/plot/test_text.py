@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnxplain.plot.text import break_lines, choose_ticks, draw_text, format_value, load_font
+from onnxplain.plot import text as texts
+from onnxplain.plot.text import (
+    break_lines,
+    choose_ticks,
+    draw_text,
+    fit_font,
+    format_value,
+    load_font,
+)
 
 
 @pytest.mark.parametrize("word", ["coonhound, ", "W" * 500, "日本語 "])
@@ -25,6 +33,18 @@ def test_text_is_broken_between_words_and_complete_if_it_fits() -> None:
     assert " ".join(lines) == "black and tan coonhound 0.93 · rise"
     assert all(font.getlength(line) <= 150 for line in lines)
     assert len(lines) > 1
+
+
+def test_long_words_are_broken_behind_hyphens_if_there_may_be_several_lines() -> None:
+    font = load_font(20)
+    lines = break_lines("grad-cam-elementwise", font, 120)
+    assert "".join(lines) == "grad-cam-elementwise"
+    assert len(lines) == 2
+    assert all(font.getlength(line) <= 120 for line in lines)
+    assert break_lines("grad-cam", font, 100) == ["grad-cam"]
+    (line,) = break_lines("grad-cam-elementwise", font, 100, most=1)
+    assert line.endswith("…")
+    assert " " not in line
 
 
 @pytest.mark.parametrize(
@@ -65,3 +85,31 @@ def test_values_are_formatted_to_a_hundredth_of_the_scale(
     value: float, scale: float, text: str
 ) -> None:
     assert format_value(value, scale) == text
+
+
+@pytest.fixture
+def no_system_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(texts, "FALLBACKS", ())
+
+
+def test_plain_names_have_the_font_of_pillow() -> None:
+    spelled, font = fit_font("espresso, strong coffee · 0.95 …", 14)
+    assert spelled == "espresso, strong coffee · 0.95 …"
+    assert font.getname() == load_font(14).getname()
+
+
+def test_without_other_fonts_letters_lose_accents_and_the_rest_is_marked(
+    no_system_fonts: None,
+) -> None:
+    assert fit_font("Kätzchen žába café", 14)[0] == "Katzchen zaba cafe"
+    assert fit_font("猫 cat\0\u202e", 14)[0] == "? cat??"
+
+
+def test_letters_that_a_font_of_the_system_has_are_shown_by_it() -> None:
+    found = [name for name in texts.FALLBACKS[:2] if texts._open(name, 14)]
+    if not found:
+        pytest.skip("no font of the system is known here")
+    spelled, font = fit_font("Kätzchen", 14)
+    assert spelled == "Kätzchen"
+    assert font.getname() != load_font(14).getname()
+    assert bytes(font.getmask("ä")) != bytes(font.getmask(texts.MISSING))

@@ -109,3 +109,12 @@ def test_error_without_pandas_names_it(study: Study, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(OnnxplainError, match="pip install pandas"):
         study.to_pandas()
+
+
+def test_a_notebook_shows_the_means_and_the_failures(study: Study):
+    shown = study._repr_html_()
+    for cell in study.tables["means"].header:
+        assert f">{cell}</th>" in shown
+    assert ">0.375<" in shown  # the mean of 0.5 and 0.25
+    assert "1 of 4 rows failed." in shown
+    assert "<script" not in shown
