@@ -35,6 +35,7 @@ def load_classifier(
     *,
     device: str = "auto",
     batch_size: int | None = None,
+    tf32: bool = False,
     flags: Mapping[str, Any] | None = None,
     compose: ComposingPlace = "auto",
 ) -> OnnxClassifier:
@@ -45,10 +46,13 @@ def load_classifier(
     path : path or bytes
         The ONNX file, or its content.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``. The device asked for runs, or
-        an error is raised; ``auto`` takes CUDA where there is a device for it.
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. The device asked for runs, or an error is
+        raised; ``auto`` takes CUDA where there is a device for it.
     batch_size : int, optional
         Images per call; if not given, it is measured and remembered in the cache folder.
+    tf32 : bool
+        Whether a GPU may multiply with 10 bits of mantissa for scores. Faster, but differences of
+        scores below 1e-3 are then of no account. Gradients never do.
     flags : mapping, optional
         What the file does not say: fields of `ModelSpec`, ``labels``, ``preprocessing``.
     compose : {'auto', 'host', 'graph'}
@@ -70,7 +74,9 @@ def load_classifier(
     parsed = Device.parse(device)
     model = read_classifier(path)
     spec = settle_head(model, resolve_spec(model, flags or {}))
-    return open_classifier(model, spec, device=parsed, batch_size=batch_size, compose=compose)
+    return open_classifier(
+        model, spec, device=parsed, batch_size=batch_size, tf32=tf32, compose=compose
+    )
 
 
 def open_classifier(
@@ -79,6 +85,7 @@ def open_classifier(
     *,
     device: Device,
     batch_size: int | None = None,
+    tf32: bool = False,
     compose: ComposingPlace = "auto",
 ) -> OnnxClassifier:
     """Open a model that was read and described before; see `load_classifier`."""
@@ -92,10 +99,10 @@ def open_classifier(
         )
     if batch.random:
         log.warning("%s: %s", model.path.name, batch.text)
-    session = open_batched(model, spec, batch, device)
+    session = open_batched(model, spec, batch, device, tf32=tf32)
     workers = tuning.count_cores() if session.device.where == "cpu" else 1
     size = "x".join(map(str, spec.size))
-    key = model.sha256, size, str(session.device), get_ort_version(), str(workers)
+    key = model.sha256, size, *_identify_processor(session), get_ort_version(), str(workers)
     return OnnxClassifier(
         session,
         spec,
@@ -103,12 +110,16 @@ def open_classifier(
         batch,
         batch_size=batch.images or batch_size or _find_batch_size(session, spec, key, workers),
         workers=workers,
-        # A size that the user chose says nothing about which size is the fastest.
-        on_fall=lambda size: None if batch_size else _remember_batch_size(key, size),
         open_inside=lambda batch_size: _open_inside(model, spec, session.device, batch_size),
         # Of an image that must be alone, only the host fills all rows of a call.
         composer=_make_composer(session, spec, "host" if batch.alone else compose),
     )
+
+
+def _identify_processor(session: Session) -> tuple[str, ...]:
+    """Return what a batch size that was measured holds for."""
+    facts = session.provenance
+    return str(session.device), str(facts.get("gpu", "")), f"tf32={session.tf32}"
 
 
 def _make_composer(session: Session, spec: ModelSpec, compose: ComposingPlace) -> Composer:
