@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from onnxplain.cache import recall_parsed, remember
@@ -99,16 +99,27 @@ def open_classifier(
         )
     if batch.random:
         log.warning("%s: %s", model.path.name, batch.text)
-    session = open_batched(model, spec, batch, device, tf32=tf32)
+
+    def open_model() -> Session:
+        return open_batched(model, spec, batch, device, tf32=tf32)
+
+    session = open_model()
     workers = tuning.count_cores() if session.device.where == "cpu" else 1
     size = "x".join(map(str, spec.size))
     key = model.sha256, size, *_identify_processor(session), get_ort_version(), str(workers)
+
+    def open_measured() -> Session:
+        # On a GPU, what the largest batch takes stays with the session: it is one of its own.
+        return session if session.device.where == "cpu" else open_model()
+
     return OnnxClassifier(
         session,
         spec,
         ModelIdentity(model.path.name, model.sha256),
         batch,
-        batch_size=batch.images or batch_size or _find_batch_size(session, spec, key, workers),
+        batch_size=batch.images
+        or batch_size
+        or _find_batch_size(open_measured, spec, key, workers),
         workers=workers,
         open_inside=lambda batch_size: _open_inside(model, spec, session.device, batch_size),
         # Of an image that must be alone, only the host fills all rows of a call.
@@ -138,11 +149,14 @@ def _open_inside(model: ModelFile, spec: ModelSpec, device: Device, batch_size: 
     return ModelInside(model, spec, device, batch_size)
 
 
-def _find_batch_size(session: Session, spec: ModelSpec, key: tuple[str, ...], workers: int) -> int:
+def _find_batch_size(
+    open_session: Callable[[], Session], spec: ModelSpec, key: tuple[str, ...], workers: int
+) -> int:
     """Find the fastest batch size: as remembered, or measured now."""
     remembered = recall_parsed("batch-size", key, _parse_batch_size)
     if remembered is not None:
         return remembered
+    session = open_session()
     size, steady = tuning.measure_batch_size(session, spec, workers=workers)
     if steady:
         _remember_batch_size(key, size)

@@ -157,6 +157,16 @@ def test_the_batch_is_chosen_up_to_512_by_calls_after_the_first(
     assert [rate.batch_size for rate in rates] == [8, 16, 32, 64, 128, 256, 512]
 
 
+def test_what_measuring_takes_is_given_back(tmp_path: Path) -> None:
+    before = read_counts()
+    given = load(tmp_path, batch_size=8)
+    usual = read_counts().since(before).live_bytes
+    before = read_counts()
+    measured = load(tmp_path)  # it has run batches of 512 images
+    assert read_counts().since(before).live_bytes <= usual + MIB
+    assert given.provenance["gpu"] == measured.provenance["gpu"]
+
+
 def test_measuring_moves_no_images(tmp_path: Path) -> None:
     classifier = load(tmp_path, batch_size=64)
     classifier.measure((64,), seconds=0.01)
