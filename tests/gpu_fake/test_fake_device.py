@@ -15,6 +15,7 @@ from tests.gpu_fake.build import build_fake_device, find_obstacle
 
 INSIDE = sorted((Path(__file__).parent / "inside").glob("check_*.py"))
 ROOT = Path(__file__).parents[2]
+TIMEOUT = 900  # seconds for a file: each takes half a minute, and far longer on a busy machine
 
 _obstacle = find_obstacle()
 _obstacle = _obstacle or ("there is a real NVIDIA driver here" if read_driver() else None)
@@ -36,13 +37,14 @@ def run_python(*arguments: str, environment: Mapping[str, str]) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=TIMEOUT,
         check=False,
     )
     assert completed.returncode == 0, completed.stdout[-8000:] + completed.stderr[-2000:]
     return completed.stdout
 
 
+@pytest.mark.timeout(TIMEOUT)
 @pytest.mark.parametrize("file", INSIDE, ids=lambda file: file.stem)
 def test_on_the_fake_device(file: Path, fake: Mapping[str, str], tmp_path: Path) -> None:
     environment = {**fake, "ONNXPLAIN_CACHE": str(tmp_path / "cache")}

@@ -64,6 +64,14 @@ def test_methods_give_the_maps_of_the_cpu(tmp_path: Path, name: str) -> None:
 
 
 @needs_gpu
+def test_the_same_seed_gives_the_same_map(tmp_path: Path) -> None:
+    _, gpu = load_pair(tmp_path)
+    image, method = photos(1, SIZE)[0], make_small("rise")
+    maps = [onnxplain.explain(gpu, image, method).heatmap for _ in range(2)]
+    np.testing.assert_array_equal(*maps)
+
+
+@needs_gpu
 def test_too_large_a_batch_is_halved(tmp_path: Path) -> None:
     cpu, gpu = load_pair(tmp_path, batch_size=2**20)
     image, fill = photos(2, SIZE)
