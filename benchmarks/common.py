@@ -9,17 +9,22 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import click
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Preprocessing
 from onnxplain.image import place_frame, read_image
+from onnxplain.runtime.device import PROVIDERS, Device
+from onnxplain.runtime.ort import list_providers, preload_cuda
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 PHOTO = Path(__file__).resolve().parents[1] / "examples" / "coffee.jpg"
@@ -54,11 +59,47 @@ def list_plans(threads: int) -> list[RawPlan]:
     ]
 
 
+device_option = click.option(
+    "--device", default="cpu", show_default=True, help="Where models run: cpu, cuda or cuda:N."
+)
+
+
+def open_raw(model: Path | bytes, threads: int, device: str = "cpu") -> ort.InferenceSession:
+    """Open ONNX Runtime's own session on a device, with `threads` threads per call on CPU."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    where = Device.parse(device)
+    if where.where != "cpu":
+        preload_cuda()
+    content = model if isinstance(model, bytes) else str(model)
+    session = ort.InferenceSession(content, options, providers=list_providers(where, tf32=False))
+    assert session.get_providers()[0] == PROVIDERS[where.where], f"{device} is not available"
+    return session
+
+
+def make_raw_call(
+    session: ort.InferenceSession, feeds: Mapping[str, NDArray[Any]], device: str = "cpu"
+) -> Callable[[], object]:
+    """Return a function that runs a session on inputs that are on its device already."""
+    where = Device.parse(device)
+    if where.where == "cpu":
+        return partial(session.run, None, dict(feeds))
+    binding = session.io_binding()
+    for name, array in feeds.items():
+        value = ort.OrtValue.ortvalue_from_numpy(array, "cuda", where.index)
+        binding.bind_ortvalue_input(name, value)
+    for output in session.get_outputs():
+        binding.bind_output(output.name, "cpu")
+    return partial(session.run_with_iobinding, binding)
+
+
 class RawRunner:
     """Raw ONNX Runtime on prepared input: the upper bound with which the engine is compared."""
 
-    def __init__(self, model: Path, shape: tuple[int, ...]) -> None:
+    def __init__(self, model: Path, shape: tuple[int, ...], device: str = "cpu") -> None:
         self._model = model
+        self._device = device
         self._sessions: dict[int, ort.InferenceSession] = {}
         rng = np.random.default_rng(0)
         self._noise: NDArray[np.float32] = rng.random((BATCH_SIZES[-1], *shape), np.float32)
@@ -67,10 +108,11 @@ class RawRunner:
         """Score `n_images` images, a multiple of the plan's batch size."""
         session = self._open_session(plan.intra_threads)
         name = session.get_inputs()[0].name
-        batch = self._noise[: plan.batch_size]
+        feeds = {name: self._noise[: plan.batch_size]}
         with ThreadPoolExecutor(plan.workers) as pool:
+            run = make_raw_call(session, feeds, self._device)
             calls = range(n_images // plan.batch_size)
-            list(pool.map(lambda _: session.run(None, {name: batch}), calls))
+            list(pool.map(lambda _: run(), calls))
 
     def measure_rate(self, plan: RawPlan, n_images: int) -> float:
         """Return the images per second over `n_images` images."""
@@ -80,20 +122,20 @@ class RawRunner:
     def find_best_plan(self, threads: int, n_images: int) -> RawPlan:
         """Return the fastest plan, judged by the better of two rounds."""
         rounds = [
-            {plan: self.measure_rate(plan, n_images) for plan in list_plans(threads)}
+            {plan: self.measure_rate(plan, n_images) for plan in self._list_plans(threads)}
             for _ in range(2)
         ]
         return max(rounds[0], key=lambda plan: max(rates[plan] for rates in rounds))
 
+    def _list_plans(self, threads: int) -> list[RawPlan]:
+        if self._device == "cpu":
+            return list_plans(threads)
+        return [RawPlan(batch_size, 1, 1) for batch_size in BATCH_SIZES]
+
     def _open_session(self, intra_threads: int) -> ort.InferenceSession:
         """Return the session with this number of threads; it is opened once."""
         if intra_threads not in self._sessions:
-            options = ort.SessionOptions()
-            options.intra_op_num_threads = intra_threads
-            options.add_session_config_entry("session.force_spinning_stop", "1")
-            self._sessions[intra_threads] = ort.InferenceSession(
-                str(self._model), options, providers=["CPUExecutionProvider"]
-            )
+            self._sessions[intra_threads] = open_raw(self._model, intra_threads, self._device)
         return self._sessions[intra_threads]
 
 

@@ -22,7 +22,14 @@ import click
 import PIL.Image
 
 import onnxplain
-from benchmarks.common import PHOTO, RawPlan, RawRunner, describe_machine, format_spread
+from benchmarks.common import (
+    PHOTO,
+    RawPlan,
+    RawRunner,
+    describe_machine,
+    device_option,
+    format_spread,
+)
 from benchmarks.throughput import measure_beside_raw
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.rows import read_rows
@@ -44,17 +51,20 @@ CURVES, CROPS = ("deletion", "insertion"), "saliency"
     help="Raw runs: batch size, threads per call, parallel calls.  [default: the fastest]",
 )
 @click.option("--memory/--no-memory", default=True, help="Measure memory as well.")
+@device_option
 def main(
     n_images: int,
     rounds: int,
     raw_images: int,
     raw_plan: tuple[int, int, int] | None,
     memory: bool,
+    device: str,
 ) -> None:
-    classifier = onnxplain.load("efficientnet-lite0", device="cpu")
-    raw = RawRunner(build_model("efficientnet-lite0"), (3, *classifier.size))
+    classifier = onnxplain.load("efficientnet-lite0", device=device)
+    raw = RawRunner(build_model("efficientnet-lite0"), (3, *classifier.size), device)
     plan = RawPlan(*raw_plan) if raw_plan else raw.find_best_plan(2, 96)
-    print(f"{describe_machine()}; efficientnet-lite0, float32, CPU; {n_images} photos per study")
+    print(f"{describe_machine()}; efficientnet-lite0, float32, {device}")
+    print(f"{n_images} photos per study")
     print(f"raw: {plan}; engine: batch {classifier.batch_size}, {classifier.workers} workers\n")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -84,7 +94,7 @@ def main(
                 f"| {format_spread(ratios)} | {format_spread(cpu)} |"
             )
     if memory:
-        few, many = measure_peak(10), measure_peak(80)
+        few, many = measure_peak(10, device), measure_peak(80, device)
         print(f"\nmemory, deletion: 10 photos {few:.0f} MiB, 80 {many:.0f} MiB; {many - few:+.0f}")
 
 
@@ -134,7 +144,7 @@ import resource, sys, tempfile
 from pathlib import Path
 import onnxplain
 from benchmarks.evaluation import make_photos, run_study
-classifier = onnxplain.load("efficientnet-lite0", device="cpu", batch_size=8)
+classifier = onnxplain.load("efficientnet-lite0", device=sys.argv[2], batch_size=8)
 with tempfile.TemporaryDirectory() as folder:
     work = Path(folder)
     photos = make_photos(work / "photos", int(sys.argv[1]))
@@ -143,11 +153,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
-def measure_peak(n_images: int) -> float:
+def measure_peak(n_images: int, device: str) -> float:
     """Measure the peak memory of a deletion study in a separate process, in MiB."""
-    run = subprocess.run(
-        [sys.executable, "-c", PEAK, str(n_images)], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", PEAK, str(n_images), device]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(run.stdout.split()[-1])
 
 

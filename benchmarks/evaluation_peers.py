@@ -28,8 +28,10 @@ from numpy.typing import NDArray
 
 from benchmarks.common import (
     describe_machine,
+    device_option,
     format_spread,
     measure_seconds,
+    open_raw,
     read_photo,
     run_inside,
 )
@@ -50,12 +52,13 @@ Predict = Callable[[Array], Array]  # images (N, 3, H, W) in [0, 1] to probabili
 )
 @click.option("--rounds", default=5, show_default=True, help="Runs of each peer and of onnxplain.")
 @click.option("--images", "n_images", default=8, show_default=True, help="Number of photos.")
-def main(environment: Path | None, rounds: int, n_images: int) -> None:
+@device_option
+def main(environment: Path | None, rounds: int, n_images: int, device: str) -> None:
     if environment is not None:
-        arguments = ("--rounds", str(rounds), "--images", str(n_images))
+        arguments = ("--rounds", str(rounds), "--images", str(n_images), "--device", device)
         run_inside(environment, PEERS, "benchmarks.evaluation_peers", arguments)
         return
-    print_comparison(rounds, n_images)
+    print_comparison(rounds, n_images, device)
 
 
 class Runs(NamedTuple):
@@ -68,13 +71,13 @@ class Runs(NamedTuple):
     every: int = 1  # step from one compared value to the next
 
 
-def print_comparison(rounds: int, n_images: int) -> None:
+def print_comparison(rounds: int, n_images: int, device: str) -> None:
     """Check that the curves agree, run both sides `rounds` times and print the table."""
     import onnxplain
     from onnxplain.zoo import build_model
 
     path = build_model("efficientnet-lite0")
-    classifier = onnxplain.load(path, device="cpu")
+    classifier = onnxplain.load(path, device=device)
     image = read_photo(classifier.size[0])
     images = np.stack([np.roll(image, 9 * i, axis=1) for i in range(n_images)])
     maps = np.random.default_rng(0).random((n_images, *classifier.size))
@@ -83,7 +86,8 @@ def print_comparison(rounds: int, n_images: int) -> None:
     print(", ".join(f"{name} {version(name)}" for name in PEERS) + f"; {n_images} photos\n")
     print("| peer | evaluations | ours | largest difference | peer, s | onnxplain, s | ratio |")
     print("|---|---|---|---|---|---|---|")
-    for name, runs in make_runs(classifier, make_predict(path), images, maps, target).items():
+    predict = make_predict(path, device)
+    for name, runs in make_runs(classifier, predict, images, maps, target).items():
         curves, own_curves = runs.peer(), runs.compared()
         compared = curves[:, runs.first :: runs.every]
         difference = np.abs(compared - own_curves[:, -compared.shape[1] :]).max()
@@ -133,13 +137,9 @@ def make_runs(
     }
 
 
-def make_predict(path: Path) -> Predict:
+def make_predict(path: Path, device: str) -> Predict:
     """Open the classifier on two threads, and return a function from images to probabilities."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 2
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_raw(path, 2, device)
     name = session.get_inputs()[0].name
 
     def predict(images: Array) -> Array:

@@ -31,6 +31,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from benchmarks.common import open_raw
 from benchmarks.gradient_exports import (
     COMPILED,
     IMAGES,
@@ -80,10 +81,8 @@ class DifferentiatedCase:
         return self.gradient.run(names, {self.input: images, "target": targets})
 
 
-def build_case(folder: Path) -> DifferentiatedCase:
-    """Differentiate the model of a case."""
-    import onnxruntime
-
+def build_case(folder: Path, device: str) -> DifferentiatedCase:
+    """Differentiate the model of a case, and open both on a device."""
     from onnxplain.gradient import GradientRequest, build_gradient
     from onnxplain.runtime.measure import RuntimeMeasure
 
@@ -101,14 +100,9 @@ def build_case(folder: Path) -> DifferentiatedCase:
     built = build_gradient(model, request, RuntimeMeasure(), examples)
     seconds = time.perf_counter() - start
     data = built.SerializeToString()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    load = functools.partial(
-        onnxruntime.InferenceSession, sess_options=options, providers=["CPUExecutionProvider"]
-    )
     return DifferentiatedCase(
-        model=load(str(path)),
-        gradient=load(data),
+        model=open_raw(path, 1, device),
+        gradient=open_raw(data, 1, device),
         input=image,
         output=output,
         head=head,
@@ -123,18 +117,18 @@ def build_case(folder: Path) -> DifferentiatedCase:
 # Measuring.
 
 
-def measure(root: Path, part: int = 0, parts: int = 1) -> None:
+def measure(root: Path, device: str, part: int = 0, parts: int = 1) -> None:
     """Measure error and cost of every case without a result, in part `part` of `parts`."""
     for case in sorted(root.glob("*/case.json"))[part::parts]:
         folder = case.parent
         if not (folder / "result.json").exists():
             with record_failure(folder):
-                (folder / "result.json").write_text(json.dumps(_measure_case(folder)))
+                (folder / "result.json").write_text(json.dumps(_measure_case(folder, device)))
 
 
-def _measure_case(folder: Path) -> dict[str, Any]:
+def _measure_case(folder: Path, device: str) -> dict[str, Any]:
     """Measure the cost and the errors of a case's gradient."""
-    case, built = np.load(folder / "case.npz"), build_case(folder)
+    case, built = np.load(folder / "case.npz"), build_case(folder, device)
     x = built.images
     forward, both = measure_medians(built.forward, lambda: built.run(x), repeats=7)
     cost = {
@@ -148,21 +142,21 @@ def _measure_case(folder: Path) -> dict[str, Any]:
     return cost | (measure_errors(case, built.run, x) if has_framework else check_slopes(built))
 
 
-def compare(root: Path) -> None:
+def compare(root: Path, device: str) -> None:
     """Time forward and backward in PyTorch, in `torch.compile` and in our graph."""
     for spec in COMPILED:
         folder = root / f"{spec.partition(':')[0]} torchscript"
         if (folder / "case.json").exists() and not (folder / "compiled.json").exists():
             with record_failure(folder, seconds=600):
-                (folder / "compiled.json").write_text(json.dumps(_compare_case(folder)))
+                (folder / "compiled.json").write_text(json.dumps(_compare_case(folder, device)))
 
 
-def _compare_case(folder: Path) -> dict[str, float]:
+def _compare_case(folder: Path, device: str) -> dict[str, float]:
     """Measure the seconds of a case in eager PyTorch, in `torch.compile` and in our graph."""
     import torch
 
     torch._dynamo.reset()
-    built, facts = build_case(folder), json.loads((folder / "case.json").read_text())
+    built, facts = build_case(folder, device), json.loads((folder / "case.json").read_text())
     network, _ = make_torch_network(facts["name"])
     network.eval().requires_grad_(False)
     x, compiled_network = torch.from_numpy(built.images), torch.compile(network)
@@ -364,11 +358,12 @@ def main() -> int:
     parser.add_argument("command", choices=["measure", "compare", "table"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("K", "PARTS"))
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     args = parser.parse_args()
     if args.command == "measure":
-        measure(args.folder, *args.part)
+        measure(args.folder, args.device, *args.part)
     elif args.command == "compare":
-        compare(args.folder)
+        compare(args.folder, args.device)
     else:
         write_table(args.folder)
     return 0

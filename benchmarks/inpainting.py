@@ -14,16 +14,22 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 import onnxplain
-from benchmarks.common import PHOTO, describe_machine, format_spread, read_photo
+from benchmarks.common import (
+    PHOTO,
+    describe_machine,
+    device_option,
+    format_spread,
+    make_raw_call,
+    open_raw,
+    read_photo,
+)
 from onnxplain import registry
 from onnxplain.fills import Biharmonic, Inpaint, Telea
 from onnxplain.image.superpixels import find_superpixels
@@ -57,17 +63,18 @@ def main() -> None:
 @click.option(
     "--seconds", default=1.0, show_default=True, help="Shortest duration of a measurement."
 )
-def throughput(inpainter: str, model: str, rounds: int, seconds: float) -> None:
+@device_option
+def throughput(inpainter: str, model: str, rounds: int, seconds: float, device: str) -> None:
     """Measure the images per second of inpainter, classical fills and classifier."""
     image = read_photo(SIZE)
     runs: dict[tuple[str, int], Callable[[], object]] = {}
-    classifier = onnxplain.load(model, device="cpu")
+    classifier = onnxplain.load(model, device=device)
     for batch in BATCHES:
         runs[f"inpainter, {SIZE} px", batch] = make_raw_run(
-            inpainter, {3: (SIZE, SIZE), 1: (SIZE, SIZE)}, batch
+            inpainter, {3: (SIZE, SIZE), 1: (SIZE, SIZE)}, batch, device
         )
         runs[f"classifier, {classifier.size[0]} px", batch] = make_raw_run(
-            model, {3: classifier.size}, batch
+            model, {3: classifier.size}, batch, device
         )
     for hole, mask in make_holes(image).items():
         for fill in (Telea(), Biharmonic()):
@@ -89,12 +96,15 @@ def throughput(inpainter: str, model: str, rounds: int, seconds: float) -> None:
 @click.option("--model", default="efficientnet-lite0", show_default=True)
 @click.option("--method", "methods", multiple=True, default=("lime-g", "sp-g", "sp-g:share=43"))
 @click.option("--seconds", default=5.0, show_default=True, help="Shortest duration of a raw run.")
-def explanations(inpainter: str, model: str, methods: tuple[str, ...], seconds: float) -> None:
+@device_option
+def explanations(
+    inpainter: str, model: str, methods: tuple[str, ...], seconds: float, device: str
+) -> None:
     """Compare whole generative explanations with raw runs of inpainter and classifier."""
-    classifier = onnxplain.load(model, device="cpu")
-    fill = Inpaint(load_inpainter(inpainter, device="cpu"))
-    inpainter_run = make_raw_run(inpainter, {3: classifier.size, 1: classifier.size}, 1)
-    classifier_run = make_raw_run(model, {3: classifier.size}, 1)
+    classifier = onnxplain.load(model, device=device)
+    fill = Inpaint(load_inpainter(inpainter, device=device))
+    inpainter_run = make_raw_run(inpainter, {3: classifier.size, 1: classifier.size}, 1, device)
+    classifier_run = make_raw_run(model, {3: classifier.size}, 1, device)
 
     def measure_raw_rates() -> tuple[Rate, Rate]:
         return measure_rate(inpainter_run, 1, seconds), measure_rate(classifier_run, 1, seconds)
@@ -158,21 +168,17 @@ def make_holes(image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
 
 
 def make_raw_run(
-    model: str, sizes: Mapping[int, tuple[int, int]], batch: int
+    model: str, sizes: Mapping[int, tuple[int, int]], batch: int, device: str
 ) -> Callable[[], object]:
     """Return a function that runs a model on noise; `sizes` maps channels of inputs to sizes."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    path: Path = find_model(model)
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_raw(find_model(model), 1, device)
     rng = np.random.default_rng(0)
     feeds: dict[str, Any] = {}
     for model_input in session.get_inputs():
         channels = model_input.shape[1]
         noise = rng.random((batch, channels, *sizes[channels]), np.float32)
         feeds[model_input.name] = noise if channels == 3 else np.round(noise)
-    return partial(session.run, None, feeds)
+    return make_raw_call(session, feeds, device)
 
 
 def measure_rate(run: Callable[[], object], batch: int, seconds: float) -> Rate:

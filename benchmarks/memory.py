@@ -1,6 +1,6 @@
 """Peak memory of RISE by number of masks; it must not grow with that number.
 
-    python -m benchmarks.memory
+    python -m benchmarks.memory [--device cpu]
 
 Each run is a separate process; the figure is the operating system's maximum resident set.
 """
@@ -10,21 +10,23 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from benchmarks.common import PHOTO, describe_machine
+import click
+
+from benchmarks.common import PHOTO, describe_machine, device_option
 
 RUN = """
 import resource, sys
 import onnxplain
-classifier = onnxplain.load("efficientnet-lite0", device="cpu", batch_size=8)
+classifier = onnxplain.load("efficientnet-lite0", device=sys.argv[3], batch_size=8)
 onnxplain.explain(classifier, sys.argv[1], onnxplain.RISE(n_masks=int(sys.argv[2])))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
-def measure_peak(n_masks: int) -> float:
+def measure_peak(n_masks: int, device: str) -> float:
     """Measure the peak memory of an explanation with `n_masks` masks, in MiB."""
     run = subprocess.run(
-        [sys.executable, "-c", RUN, str(PHOTO), str(n_masks)],
+        [sys.executable, "-c", RUN, str(PHOTO), str(n_masks), device],
         capture_output=True,
         text=True,
         check=True,
@@ -32,10 +34,11 @@ def measure_peak(n_masks: int) -> float:
     return float(run.stdout.split()[-1])
 
 
-def main() -> None:
-    """Measure and print the peak memory for few and for many masks."""
+@click.command(help=__doc__)
+@device_option
+def main(device: str) -> None:
     print(describe_machine())
-    few, many = measure_peak(500), measure_peak(8000)
+    few, many = measure_peak(500, device), measure_peak(8000, device)
     print(f"RISE N=500: {few:.0f} MiB; N=8000: {many:.0f} MiB; difference {many - few:+.0f} MiB")
 
 

@@ -146,7 +146,8 @@ def run_sets(args: argparse.Namespace) -> None:
     done = {make_key(row) for row in read_rows(args.rows)}
     for name in args.set or [name for name in SETS if name != QUANTISED or args.quantised]:
         photo_set = SETS[name]
-        classifier = onnxplain.load(args.quantised if name == QUANTISED else photo_set.model)
+        model = args.quantised if name == QUANTISED else photo_set.model
+        classifier = onnxplain.load(model, device=args.device)
         for photo in islice(draw_photos(photo_set, classifier, items), args.photos):
             for mode in args.mode or MODES:
                 if mode in GRADIENT_MODES and not photo_set.has_gradients:
@@ -313,6 +314,7 @@ def main() -> None:
     runs.add_argument("--quantised", type=Path, help="ONNX file of the set `quantised`")
     runs.add_argument("--set", action="append", choices=list(SETS))
     runs.add_argument("--mode", action="append", choices=list(MODES))
+    runs.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     runs.add_argument("--photos", type=int, help="largest number of photos per set")
     runs.set_defaults(call=run_sets)
     tables = commands.add_parser("table")

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onnxplain
-from benchmarks.common import describe_machine
+from benchmarks.common import describe_machine, device_option
 from onnxplain.core.data import Attribution, Case, Image, make_rng
 from onnxplain.core.flow import Flow, ImageQuery, Method
 from onnxplain.core.protocols import Classifier
@@ -180,8 +180,9 @@ def find_effect(photo: Photo, classifier: Classifier) -> float:
 @click.option("--images", type=click.Path(path_type=Path), required=True)
 @click.option("--annotations", type=click.Path(path_type=Path), required=True)
 @click.option("--photos", "n_photos", default=24, show_default=True)
-def main(images: Path, annotations: Path, n_photos: int) -> None:
-    classifier = onnxplain.load("efficientnet-lite0")
+@device_option
+def main(images: Path, annotations: Path, n_photos: int, device: str) -> None:
+    classifier = onnxplain.load("efficientnet-lite0", device=device)
     photos = list(itertools.islice(draw_photos(classifier, images, annotations), n_photos))
     maps = [
         {name: explain(photo, method, classifier).heatmap for name, method in METHODS.items()}

@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 
 from benchmarks.common import (
     describe_machine,
+    device_option,
     format_spread,
     measure_seconds,
+    open_raw,
     read_photo,
     run_inside,
 )
@@ -47,24 +49,25 @@ Predict = Callable[[Images], Images]  # images (N, H, W, 3) in [0, 1] to probabi
 @click.option(
     "--evaluations", default=500, show_default=True, help="Evaluations of RISE and of LIME."
 )
-def main(environment: Path | None, rounds: int, evaluations: int) -> None:
+@device_option
+def main(environment: Path | None, rounds: int, evaluations: int, device: str) -> None:
     if environment is not None:
-        arguments = ("--rounds", str(rounds), "--evaluations", str(evaluations))
+        arguments = ("--rounds", str(rounds), "--evaluations", str(evaluations), "--device", device)
         run_inside(environment, PEERS, "benchmarks.peers", arguments)
         return
-    print_comparison(rounds, evaluations)
+    print_comparison(rounds, evaluations, device)
 
 
-def print_comparison(rounds: int, evaluations: int) -> None:
+def print_comparison(rounds: int, evaluations: int, device: str) -> None:
     """Run every peer and onnxplain `rounds` times and print the table."""
     import onnxplain
     from onnxplain.zoo import build_model
 
     path = build_model("efficientnet-lite0")
-    classifier = onnxplain.load(path, device="cpu")
+    classifier = onnxplain.load(path, device=device)
     image = read_photo(classifier.size[0])
     target = int(classifier.scores(image[None]).argmax())
-    peer_runs = make_peer_runs(path, image, target, evaluations)
+    peer_runs = make_peer_runs(path, image, target, evaluations, device)
     methods: dict[str, object] = {
         "dianna RISE": onnxplain.RISE(n_masks=evaluations, grid=8),
         "captum Occlusion": onnxplain.SP(patch=29, stride=12),
@@ -86,10 +89,10 @@ def print_comparison(rounds: int, evaluations: int) -> None:
 
 
 def make_peer_runs(
-    path: Path, image: Images, target: int, evaluations: int
+    path: Path, image: Images, target: int, evaluations: int, device: str
 ) -> dict[str, Callable[[], object]]:
     """Return, for each peer, a function that makes one explanation."""
-    predict = make_predict(path)
+    predict = make_predict(path, device)
     return {
         "dianna RISE": make_dianna_run(path, image, target, evaluations),
         "captum Occlusion": make_captum_run(predict, image, target),
@@ -102,13 +105,9 @@ def normalise(images: Images) -> Images:
     return (images * 255 - 127) / 128
 
 
-def make_predict(path: Path) -> Predict:
+def make_predict(path: Path, device: str) -> Predict:
     """Open the classifier on two threads, and return a function from images to probabilities."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 2
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_raw(path, 2, device)
     name = session.get_inputs()[0].name
 
     def predict(images: Images) -> Images:
@@ -121,7 +120,7 @@ def make_predict(path: Path) -> Predict:
 
 
 def make_dianna_run(
-    path: Path, image: Images, target: int, evaluations: int
+    path: Path, image: Images, target: int, evaluations: int, device: str
 ) -> Callable[[], object]:
     """Return a function that calls DIANNA's RISE, which takes the ONNX file itself."""
     import dianna

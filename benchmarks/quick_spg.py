@@ -22,7 +22,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import onnxplain
-from benchmarks.common import describe_machine
+from benchmarks.common import describe_machine, device_option
 from onnxplain.core.protocols import Classifier, Fill
 from onnxplain.fills import Inpaint
 from onnxplain.loading import load_inpainter
@@ -38,6 +38,7 @@ EXACT, PLAIN = "exact", "SP, dataset-mean"
 @click.option("--model", default="efficientnet-lite0", show_default=True)
 @click.option("--stride", default=12, show_default=True)
 @click.option("--share", "shares", type=int, multiple=True, default=(19, 43, 67, 91))
+@device_option
 def main(
     rows: Path,
     photos: Sequence[Path],
@@ -45,10 +46,11 @@ def main(
     model: str,
     stride: int,
     shares: Sequence[int],
+    device: str,
 ) -> None:
     done = read_rows(rows)
-    classifier = onnxplain.load(model, device="cpu")
-    fill = Inpaint(load_inpainter(inpainter, device="cpu"))
+    classifier = onnxplain.load(model, device=device)
+    fill = Inpaint(load_inpainter(inpainter, device=device))
     for photo in photos:
         if not any(row["photo"] == photo.name for row in done):
             compared = compare_maps(classifier, fill, photo, onnxplain.SP(stride=stride), shares)

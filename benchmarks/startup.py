@@ -1,6 +1,6 @@
 """Time of whole commands: a LIME explanation compared with raw inference, and start-up.
 
-python -m benchmarks.startup [--rounds 5]
+python -m benchmarks.startup [--rounds 5] [--device cpu]
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ import tempfile
 
 import click
 
-from benchmarks.common import PHOTO, RawRunner, describe_machine, format_spread, measure_seconds
+from benchmarks.common import (
+    PHOTO,
+    RawRunner,
+    describe_machine,
+    device_option,
+    format_spread,
+    measure_seconds,
+)
 from onnxplain.zoo import build_model
 
 N = 1000
@@ -25,14 +32,16 @@ def time_command(*command: str) -> float:
 
 @click.command(help=__doc__)
 @click.option("--rounds", default=5, show_default=True, help="Runs of each command.")
-def main(rounds: int) -> None:
+@device_option
+def main(rounds: int, device: str) -> None:
     print(describe_machine())
-    raw = RawRunner(build_model("efficientnet-lite0"), (3, 224, 224))
+    raw = RawRunner(build_model("efficientnet-lite0"), (3, 224, 224), device)
     plan = raw.find_best_plan(2, 96)
     python = sys.executable
     excesses, walls, raw_walls = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         explain = (python, "-m", "onnxplain", "explain", str(PHOTO), "--method", "lime")
+        explain += ("--device", device)
         time_command(*explain, "--output", folder)  # the first run measures the batch size
         for _ in range(rounds):
             before = N / raw.measure_rate(plan, N // 2)

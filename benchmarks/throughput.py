@@ -1,6 +1,6 @@
 """Evaluations per second of whole explanations, compared with raw ONNX Runtime.
 
-    python -m benchmarks.throughput [--model efficientnet-lite0] [--rounds 5]
+    python -m benchmarks.throughput [--model efficientnet-lite0] [--rounds 5] [--device cpu]
 
 Raw ONNX Runtime gets prepared input and the fastest of several batch sizes, threads per call
 and numbers of parallel calls, found in the same run. Then raw runs and the engine take turns.
@@ -23,6 +23,7 @@ from benchmarks.common import (
     RawPlan,
     RawRunner,
     describe_machine,
+    device_option,
     format_spread,
     measure_seconds,
 )
@@ -46,13 +47,14 @@ RAW_IMAGES = 384  # before and after each explanation; a multiple of every batch
     "--rounds", default=5, show_default=True, help="Explanations per method, with raw runs."
 )
 @click.option("--threads", default=2, show_default=True, help="Threads of the raw runs.")
-def main(model: str, rounds: int, threads: int) -> None:
+@device_option
+def main(model: str, rounds: int, threads: int, device: str) -> None:
     path = build_model(model)
-    classifier = onnxplain.load(model, device="cpu")
-    raw = RawRunner(path, (3, *classifier.size))
+    classifier = onnxplain.load(model, device=device)
+    raw = RawRunner(path, (3, *classifier.size), device)
     plan = raw.find_best_plan(threads, 96)
     onnxplain.explain(classifier, PHOTO, onnxplain.LIME(n_samples=50))  # warm-up
-    print(f"{describe_machine()}; {model}, float32, {classifier.size[0]} px, CPU")
+    print(f"{describe_machine()}; {model}, float32, {classifier.size[0]} px, {device}")
     print(f"raw: {plan}; engine: batch {classifier.batch_size}, {classifier.workers} workers\n")
     print("| method | evaluations | evaluations/s | raw images/s | ratio | ratio by CPU seconds |")
     print("|---|---|---|---|---|---|")

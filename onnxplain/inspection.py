@@ -156,6 +156,7 @@ def inspect_model(
     label: str | None = None,
     device: str = "auto",
     batch_size: int | None = None,
+    tf32: bool = False,
     max_pixels: int = MAX_PIXELS,
     check_gradient: bool = False,
     flags: Mapping[str, Any] | None = None,
@@ -170,7 +171,7 @@ def inspect_model(
         A photo to predict under each plausible preprocessing.
     label : str, optional
         Index or name of the class that the photo shows.
-    device, batch_size, flags
+    device, batch_size, tf32, flags
         As for `onnxplain.runtime.load_classifier`.
     max_pixels : int
         A photo with more pixels is refused.
@@ -199,7 +200,7 @@ def inspect_model(
         known = resolve_known_spec(model, flags or {})
         spec = resolve_spec(model, flags or {})
         spec = settle_head(model, spec)
-        classifier = open_classifier(model, spec, device=where, batch_size=batch_size)
+        classifier = open_classifier(model, spec, device=where, batch_size=batch_size, tf32=tf32)
     except ModelError as error:
         problem = str(error)
     facts: dict[str, Any] = {}
@@ -214,7 +215,9 @@ def inspect_model(
             except ModelError as error:
                 answers.append(Prediction(name, problem=str(error)))
                 continue
-            candidate = open_classifier(model, settled, device=where, batch_size=batch_size)
+            candidate = open_classifier(
+                model, settled, device=where, batch_size=batch_size, tf32=tf32
+            )
             answers.append(_predict(name, candidate, photo, label))
     return Inspection(
         model=Path(path).name,

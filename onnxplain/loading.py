@@ -56,6 +56,7 @@ def load(
     *,
     device: str = "auto",
     batch_size: int | None = None,
+    tf32: bool = False,
     preprocessing: str | None = None,
     layout: Layout | None = None,
     colour: ChannelOrder | None = None,
@@ -88,10 +89,13 @@ def load(
         listed by ``onnxplain zoo list``. A zoo model is built on first use. The default
         classifier of the zoo if not given.
     device : str
-        ``auto`` (the default), ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``. It is an error if
+        ``auto`` (the default), ``cpu``, ``cuda`` or ``cuda:N``. It is an error if
         the device cannot be used; ``auto`` takes CUDA if there is a CUDA device.
     batch_size : int, optional
         Images per call, at least 1; measured once for each model and device if not given.
+    tf32 : bool
+        Whether a GPU may multiply with 10 bits of mantissa (TF32) where it computes scores:
+        faster, but differences of scores below 1e-3 are then of no account. Gradients never do.
     preprocessing : str, optional
         How the model's framework normalises pixels: ``torchvision``, ``timm``,
         ``keras-tf``, ``keras-caffe``, ``keras-torch``, ``lite``, ``unit`` ([0, 1]) or ``bytes``
@@ -191,7 +195,9 @@ def load(
         "labels": labels,
         "allow_random": allow_random,
     }
-    return load_classifier(_find_source(model), device=device, batch_size=batch_size, flags=flags)
+    return load_classifier(
+        _find_source(model), device=device, batch_size=batch_size, tf32=tf32, flags=flags
+    )
 
 
 def load_inpainter(

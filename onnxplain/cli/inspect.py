@@ -100,6 +100,7 @@ def command(
             label=label,
             device=device,
             batch_size=flags.pop("batch_size", None),
+            tf32=flags.pop("tf32", False),
             max_pixels=max_pixels,
             check_gradient=check_gradient,
             flags=flags,

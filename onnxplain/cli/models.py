@@ -113,7 +113,7 @@ _RUN_OPTIONS = (
         "--device",
         metavar="DEVICE",
         shell_complete=make_name_completer(get_args(Where)),
-        help="auto, cpu, cuda, cuda:N or tensorrt.  [default: auto]",
+        help="auto, cpu, cuda or cuda:N.  [default: auto]",
     ),
     _make_option(
         "batch_size",
@@ -121,6 +121,14 @@ _RUN_OPTIONS = (
         type=int,
         metavar="N",
         help="Images per call.  [default: measured once]",
+    ),
+    _make_option(
+        "tf32",
+        "--tf32",
+        is_flag=True,
+        default=None,
+        help="Let a GPU multiply with 10 bits of mantissa: faster, and differences of scores below "
+        "0.001 are of no account. Gradients never do.",
     ),
 )
 _OPTIONS = (

@@ -101,23 +101,25 @@ def _parse_support(facts: Mapping[str, Any]) -> BatchSupport:
 
 
 def open_batched(
-    model: ModelFile, spec: ModelSpec, support: BatchSupport, device: Device
+    model: ModelFile, spec: ModelSpec, support: BatchSupport, device: Device, *, tf32: bool = False
 ) -> Session:
     """Open the graph that takes the batch: the file's own, or the rewritten one."""
     if support.rewritten:
-        return _open_rewritten(model, spec, device)
-    return _open_original(model, device)
+        return _open_rewritten(model, spec, device, tf32=tf32)
+    return _open_original(model, device, tf32=tf32)
 
 
-def _open_original(model: ModelFile, device: Device) -> Session:
-    return open_session(model.content, device, name=model.path.name)
+def _open_original(model: ModelFile, device: Device, *, tf32: bool = False) -> Session:
+    return open_session(model.content, device, name=model.path.name, tf32=tf32)
 
 
-def _open_rewritten(model: ModelFile, spec: ModelSpec, device: Device) -> Session:
+def _open_rewritten(
+    model: ModelFile, spec: ModelSpec, device: Device, *, tf32: bool = False
+) -> Session:
     from onnxplain.graph.rebatch import make_batch_dynamic
 
     content = make_batch_dynamic(model.proto, spec).SerializeToString()
-    return open_session(content, device, name=model.path.name, folder=model.folder)
+    return open_session(content, device, name=model.path.name, folder=model.folder, tf32=tf32)
 
 
 def _test_batches(model: ModelFile, spec: ModelSpec) -> BatchSupport:

@@ -220,7 +220,7 @@ class CallableClassifier:
         self.preprocessing = spec.preprocessing
         self.workers = workers
         self.name = name
-        self._batches = BatchSize(batch_size, fixed=False, on_cpu=True)
+        self._batches = BatchSize(batch_size)
         self._network = network
         self._space = ModelSpace.of(spec)
         self._composer = HostComposer(self._space)

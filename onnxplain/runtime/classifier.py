@@ -32,7 +32,6 @@ from onnxplain.runtime.card import format_card
 from onnxplain.runtime.composing.composer import Composer, count_masks, cut_parts
 from onnxplain.runtime.composing.space import check_images
 from onnxplain.runtime.origin import Origin, refuse_to_travel, reopen
-from onnxplain.runtime.ort import get_ort_version
 from onnxplain.runtime.runner import Runner
 from onnxplain.runtime.session import Session
 from onnxplain.subjects import ClassScore, ImageSource, predict_classes
@@ -67,8 +66,6 @@ class OnnxClassifier:
         Images per call.
     workers : int
         Calls side by side.
-    on_fall : callable
-        Called with the new batch size when memory has run out.
     open_inside : callable
         Returns the classifier's inside for a batch size.
     composer : Composer
@@ -86,7 +83,6 @@ class OnnxClassifier:
         *,
         batch_size: int,
         workers: int,
-        on_fall: Callable[[int], None],
         open_inside: Callable[[int], ModelInside],
         composer: Composer,
         origin: Origin | None = None,
@@ -102,7 +98,7 @@ class OnnxClassifier:
         self._opened: ModelInside | None = None
         self._gradients: Differentiable | ModelError | None = None
         self._differentiating = threading.RLock()
-        self._runner = Runner(session, spec, batch_size, rows=batch.fixed, on_fall=on_fall)
+        self._runner = Runner(session, spec, batch_size, rows=batch.fixed)
 
     def __repr__(self) -> str:
         return describe_classifier(type(self).__name__, self._identity.name, self.spec)
@@ -163,10 +159,7 @@ class OnnxClassifier:
         return {
             "model": self._identity.name,
             "sha256": self._identity.sha256,
-            "device": str(self._session.device),
-            "provider": self.providers[0],
-            "tf32": self._session.tf32,
-            "onnxruntime": get_ort_version(),
+            **self._session.provenance,
             "batch": self.batch.text,
             "batch_size": self.batch_size,
             "workers": self.workers,

@@ -14,8 +14,9 @@ from onnxplain.core.errors import ModelError
 from onnxplain.image import resize
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.origin import Origin, make_origin, reopen
-from onnxplain.runtime.runner import pad_rows
-from onnxplain.runtime.session import Session, TensorInfo, open_session
+from onnxplain.runtime.runner import BatchSize, pad_rows
+from onnxplain.runtime.session import Session, open_session
+from onnxplain.runtime.tensors import TensorInfo
 from onnxplain.runtime.tuning import count_cores
 
 BATCH_SIZE = 4  # such networks keep the features of every layer of both images
@@ -89,6 +90,8 @@ class OnnxDistance:
         self, session: Session, range: tuple[float, float], size: Size | None, origin: Origin
     ) -> None:
         self._session = session
+        rows = session.inputs[0].shape[0]
+        self._batches = BatchSize(rows or BATCH_SIZE, rows=rows, session=session)
         self._range = range
         self._size = size
         self._origin = origin
@@ -121,16 +124,14 @@ class OnnxDistance:
             raise ValueError(
                 f"a distance takes two arrays (N, H, W, 3), got {first.shape} and {second.shape}"
             )
-        step = self._session.inputs[0].shape[0] or BATCH_SIZE
-        batches = [
-            self._run(first[start : start + step], second[start : start + step])
-            for start in range(0, len(first), step)
-        ]
+        batches = self._batches.run_batches(
+            len(first), lambda start, stop: self._run(first[start:stop], second[start:stop])
+        )
         return np.concatenate(batches) if batches else np.empty(0, np.float32)
 
     def _run(self, *pair: Images) -> NDArray[np.float32]:
-        n, fixed = len(pair[0]), self._session.inputs[0].shape[0]
-        rows = [self._enter(images, fixed or n) for images in pair]
+        n = len(pair[0])
+        rows = [self._enter(images, self._batches.get_width(n)) for images in pair]
         names = [tensor.name for tensor in self._session.inputs]
         output = self._session.outputs[0].name
         (answer,) = self._session.run(dict(zip(names, rows, strict=True)), [output])

@@ -8,15 +8,30 @@ from collections.abc import Iterator
 from typing import Literal
 
 from onnxplain.core.errors import DeviceError, ModelError
-from onnxplain.runtime.device import Device, suggest_fix
+from onnxplain.runtime.device import Device, suggest_packages
 
 _OUT_OF_MEMORY = re.compile(
-    r"failed to allocate memory|available memory of|out of memory|ALLOC_FAILED|bad.alloc",
+    r"failed to allocate memory|available memory of|out[ _]of[ _]memory|ALLOC(ATION)?_FAILED"
+    r"|bad.alloc",
     re.IGNORECASE,
 )
-_GPU = re.compile(r"(CUDA|CUDNN|CUBLAS|CUFFT) (failure|error)|TensorRT librar", re.IGNORECASE)
+# Libraries that find no room for their own buffers say that they are not initialised.
+_NO_ROOM = re.compile(r"CU(BLAS|DNN)_STATUS_NOT_INITIALIZED")
+_GPU = re.compile(
+    r"\bCU(DA|DNN|DNN_FE|BLAS|BLAS_LT|FFT|RAND) (failure|error)|CUDA_ERROR_|CUDNN[ _]Frontend",
+    re.IGNORECASE,
+)
+_LIBRARY = re.compile(r"lib(cud|cublas|cufft|curand|nv)\w*\.|cuDNN (is )?not|cannot open shared")
+_CUDA = re.compile(r"\bCUDA (?:failure|error) (\w+)", re.IGNORECASE)
+# What to do about a failure of CUDA, by its number and its name: ONNX Runtime tells either.
+_ADVICE = {
+    r"\b35\b|InsufficientDriver|SystemDriverMismatch": "update the NVIDIA driver",
+    r"\b209\b|NoKernelImage": "install an onnxruntime-gpu that holds code for this GPU, or use "
+    "--device cpu",
+}
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _SOURCE_LINE = re.compile(r"/\S+\.(?:cc|cu|h|hpp):\d+ \S.*?\)(?: const)? ")
+_TYPES = re.compile(r"\[with \w+ = [^]]*\] ?|\bstd::\S*<[^>]*>\S* ")
 
 
 class OutOfMemory(DeviceError):
@@ -48,15 +63,29 @@ def translating_errors(name: str, device: Device, doing: Literal["load", "run"])
     try:
         yield
     except Exception as error:
-        text = _shorten(error)
-        if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+        text, whole = _shorten(error), str(error)
+        lacks_room = _OUT_OF_MEMORY.search(whole) or (doing == "run" and _NO_ROOM.search(whole))
+        if isinstance(error, MemoryError) or lacks_room:
             raise OutOfMemory(f"{name}: out of memory on {device}: {text}") from error
-        if device.where != "cpu" and _GPU.search(str(error)):
-            raise DeviceError(f"--device {device} fails: {text}; {suggest_fix(device)}") from error
+        if device.where != "cpu" and (_GPU.search(whole) or _LIBRARY.search(whole)):
+            advice = _advise(whole)
+            raise DeviceError(
+                f"--device {device} fails: {text}{advice and '; '}{advice}"
+            ) from error
         raise ModelError(f"{name}: ONNX Runtime cannot {doing} it: {text}") from error
+
+
+def _advise(text: str) -> str:
+    """Say what to do about a failure of CUDA; "" if nothing is known to help."""
+    if _LIBRARY.search(text):
+        return suggest_packages()
+    code = _CUDA.search(text)
+    return next(
+        (advice for codes, advice in _ADVICE.items() if code and re.search(codes, code[1])), ""
+    )
 
 
 def _shorten(error: Exception) -> str:
     """Return ONNX Runtime's message in one line, without its code and source lines."""
-    text = " ".join(_SOURCE_LINE.sub("", _CODE.sub("", str(error))).split())
-    return text[:400] or repr(error)
+    text = _TYPES.sub("", _SOURCE_LINE.sub("", _CODE.sub("", str(error))))
+    return " ".join(text.split())[:400] or repr(error)

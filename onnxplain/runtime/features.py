@@ -17,6 +17,7 @@ from onnxplain.runtime.batch_support import BatchSupport, find_batch_support
 from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
+from onnxplain.runtime.runner import BatchSize
 from onnxplain.runtime.session import Session, open_session
 from onnxplain.runtime.tuning import count_cores
 
@@ -77,7 +78,7 @@ class OnnxFeatures:
         self.spec = spec
         self.tensor = tensor
         self._session = session
-        self._batch = batch
+        self._batches = BatchSize(batch.images or BATCH_SIZE, rows=batch.fixed, session=session)
         self._composer = HostComposer(ModelSpace.of(spec))
 
     @property
@@ -100,16 +101,16 @@ class OnnxFeatures:
         """
         if images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"features are taken of images (N, H, W, 3), got {images.shape}")
-        step = self._batch.images or BATCH_SIZE
-        return np.concatenate(
-            [self._run(images[start : start + step]) for start in range(0, len(images), step)]
+        batches = self._batches.run_batches(
+            len(images), lambda start, stop: self._run(images[start:stop])
         )
+        return np.concatenate(batches)
 
     def _run(self, images: Images) -> NDArray[np.float32]:
         n = len(images)
         if images.shape[1:3] != self.size:
             images = np.stack([resize(image, self.size, antialias=True) for image in images])
-        rows = self._composer.enter(images, self._batch.fixed or n)
+        rows = self._composer.enter(images, self._batches.get_width(n))
         (answer,) = self._session.run({self.spec.input: rows}, [self.tensor])
         if answer.ndim not in (2, 3, 4) or len(answer) != len(rows):
             raise ModelError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from onnxplain.cache import recall_parsed, remember
@@ -36,6 +36,7 @@ def load_classifier(
     *,
     device: str = "auto",
     batch_size: int | None = None,
+    tf32: bool = False,
     flags: Mapping[str, Any] | None = None,
     compose: ComposingPlace = "auto",
 ) -> OnnxClassifier:
@@ -46,10 +47,13 @@ def load_classifier(
     path : path or bytes
         The ONNX file, or its content.
     device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``tensorrt``. The device asked for runs, or
-        an error is raised; ``auto`` takes CUDA where there is a device for it.
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. The device asked for runs, or an error is
+        raised; ``auto`` takes CUDA where there is a device for it.
     batch_size : int, optional
         Images per call; if not given, it is measured and remembered in the cache folder.
+    tf32 : bool
+        Whether a GPU may multiply with 10 bits of mantissa for scores. Faster, but differences of
+        scores below 1e-3 are then of no account. Gradients never do.
     flags : mapping, optional
         What the file does not say: fields of `ModelSpec`, ``labels``, ``preprocessing``.
     compose : {'auto', 'host', 'graph'}
@@ -74,11 +78,17 @@ def load_classifier(
     origin = make_origin(
         load_classifier,
         path,
-        {"device": device, "flags": dict(flags or {}), "compose": compose},
+        {"device": device, "flags": dict(flags or {}), "tf32": tf32, "compose": compose},
         model.sha256,
     )
     return open_classifier(
-        model, spec, device=parsed, batch_size=batch_size, compose=compose, origin=origin
+        model,
+        spec,
+        device=parsed,
+        batch_size=batch_size,
+        tf32=tf32,
+        compose=compose,
+        origin=origin,
     )
 
 
@@ -88,6 +98,7 @@ def open_classifier(
     *,
     device: Device,
     batch_size: int | None = None,
+    tf32: bool = False,
     compose: ComposingPlace = "auto",
     origin: Origin | None = None,
 ) -> OnnxClassifier:
@@ -102,24 +113,39 @@ def open_classifier(
         )
     if batch.random:
         log.warning("%s: %s", model.path.name, batch.text)
-    session = open_batched(model, spec, batch, device)
+
+    def open_model() -> Session:
+        return open_batched(model, spec, batch, device, tf32=tf32)
+
+    session = open_model()
     workers = tuning.count_cores() if session.device.where == "cpu" else 1
     size = "x".join(map(str, spec.size))
-    key = model.sha256, size, str(session.device), get_ort_version(), str(workers)
+    key = model.sha256, size, *_identify_processor(session), get_ort_version(), str(workers)
+
+    def open_measured() -> Session:
+        # On a GPU, what the largest batch takes stays with the session: it is one of its own.
+        return session if session.device.where == "cpu" else open_model()
+
     return OnnxClassifier(
         session,
         spec,
         ModelIdentity(model.path.name, model.sha256),
         batch,
-        batch_size=batch.images or batch_size or _find_batch_size(session, spec, key, workers),
+        batch_size=batch.images
+        or batch_size
+        or _find_batch_size(open_measured, spec, key, workers),
         workers=workers,
-        # A size that the user chose says nothing about which size is the fastest.
-        on_fall=lambda size: None if batch_size else _remember_batch_size(key, size),
         open_inside=lambda batch_size: _open_inside(model, spec, session.device, batch_size),
         # Of an image that must be alone, only the host fills all rows of a call.
         composer=_make_composer(session, spec, "host" if batch.alone else compose),
         origin=origin,
     )
+
+
+def _identify_processor(session: Session) -> tuple[str, ...]:
+    """Return what a batch size that was measured holds for."""
+    facts = session.provenance
+    return str(session.device), str(facts.get("gpu", "")), f"tf32={session.tf32}"
 
 
 def _make_composer(session: Session, spec: ModelSpec, compose: ComposingPlace) -> Composer:
@@ -138,11 +164,14 @@ def _open_inside(model: ModelFile, spec: ModelSpec, device: Device, batch_size: 
     return ModelInside(model, spec, device, batch_size)
 
 
-def _find_batch_size(session: Session, spec: ModelSpec, key: tuple[str, ...], workers: int) -> int:
+def _find_batch_size(
+    open_session: Callable[[], Session], spec: ModelSpec, key: tuple[str, ...], workers: int
+) -> int:
     """Find the fastest batch size: as remembered, or measured now."""
     remembered = recall_parsed("batch-size", key, _parse_batch_size)
     if remembered is not None:
         return remembered
+    session = open_session()
     size, steady = tuning.measure_batch_size(session, spec, workers=workers)
     if steady:
         _remember_batch_size(key, size)

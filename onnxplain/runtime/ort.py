@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import os
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from onnxplain.runtime.device import PROVIDERS, Device
+from onnxplain.runtime.device import PROVIDERS, Build, Device
 from onnxplain.runtime.wheels import import_wheel
 
 # Levels of ONNX Runtime's log. It also raises what it logs as an error, so nothing is lost.
@@ -45,10 +47,19 @@ def get_ort_version() -> str:
     return str(import_runtime().__version__)
 
 
-def make_options(ort: ModuleType, threads: int, folder: Path | None) -> Any:
-    """Make the options of a session; `folder` holds the external data, if there is any.
+@cache
+def read_build() -> Build:
+    """Read what the installed ONNX Runtime was built with."""
+    ort = import_runtime()
+    cuda = str(getattr(ort, "cuda_version", "") or "")  # the CPU's wheel has none
+    return Build(tuple(ort.get_available_providers()), cuda, Path(str(ort.__file__)).parent)
 
-    `threads` is the number of threads within one run, on CPU.
+
+def make_options(ort: ModuleType, device: Device, *, threads: int, folder: Path | None) -> Any:
+    """Make the options of a session on a device.
+
+    `threads` is the number of threads within one run, on CPU; `folder` holds the external data, if
+    there is any.
     """
     options = ort.SessionOptions()
     options.log_severity_level = SILENT
@@ -62,6 +73,18 @@ def make_options(ort: ModuleType, threads: int, folder: Path | None) -> Any:
         key = "session.model_external_initializers_file_folder_path"
         options.add_session_config_entry(key, os.fspath(folder))
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if device.where != "cpu":
+        # CUDA has no kernels of integers that a QDQ model's could become, nor one for its biases of
+        # int32: without them, constants are dequantised once and for all as the model is loaded.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        options.use_deterministic_compute = True  # in those kernels that have the choice
+    return options
+
+
+def make_shrinking_options(device: Device) -> Any:
+    """Make the options of a run after which memory that is not in use goes back to the GPU."""
+    options = import_runtime().RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", f"gpu:{device.index}")
     return options
 
 
@@ -77,13 +100,7 @@ def list_providers(device: Device, *, tf32: bool) -> list[str | tuple[str, dict[
         "arena_extend_strategy": "kSameAsRequested",
         "use_tf32": str(int(tf32)),
     }
-    providers: list[str | tuple[str, dict[str, str]]] = [
-        (PROVIDERS["cuda"], cuda),
-        PROVIDERS["cpu"],
-    ]
-    if device.where == "tensorrt":
-        providers.insert(0, (PROVIDERS["tensorrt"], {"device_id": str(device.index)}))
-    return providers
+    return [(PROVIDERS["cuda"], cuda), PROVIDERS["cpu"]]
 
 
 @contextlib.contextmanager
@@ -94,6 +111,18 @@ def silencing(ort: ModuleType) -> Iterator[None]:
         yield
     finally:
         ort.set_default_logger_severity(WARNINGS)
+
+
+def get_cudnn_version() -> str:
+    """Return the version of cuDNN that a session on a GPU has loaded; "" if it cannot be asked."""
+    name = "cudnn64_9.dll" if sys.platform == "win32" else "libcudnn.so.9"
+    try:
+        library = ctypes.CDLL(name)
+    except OSError:
+        return ""
+    library.cudnnGetVersion.restype = ctypes.c_size_t
+    major, rest = divmod(library.cudnnGetVersion(), 10_000)
+    return f"{major}.{rest // 100}.{rest % 100}"
 
 
 @cache

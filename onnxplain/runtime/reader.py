@@ -95,9 +95,7 @@ class Reader:
         self._names = names
         self._facts = facts
         self._power = GAIN_POWERS[wants.rules.yields] if wants.rules else 1
-        on_cpu = session.device.where == "cpu"
-        self._rows = rows
-        self._batches = BatchSize(batch_size, fixed=rows is not None, on_cpu=on_cpu)
+        self._batches = BatchSize(batch_size, rows=rows, session=session)
         self._rebuild = rebuild
 
     def read(self, images: Images, targets: NDArray[np.integer[Any]]) -> Inside:
@@ -167,8 +165,8 @@ class Reader:
     def _make_feeds(
         self, images: Images, targets: NDArray[np.integer[Any]]
     ) -> dict[str, NDArray[Any]]:
-        """Make the inputs for at most one batch, padded with the last image to its fixed rows."""
-        n = self._rows or len(images)
+        """Make the inputs for at most one batch, padded with the last image to its width."""
+        n = self._batches.get_width(len(images))
         if self._wants.differentiates:
             rows = pad_rows(self._space.enter_as_real(images), n)
             return {self.spec.input: rows, TARGET: pad_rows(targets.astype(np.int64), n)}
@@ -218,7 +216,6 @@ def load_reader(
         device,
         name=f"inside of {file.path.name}",
         folder=None if wants.differentiates else file.folder,
-        tf32=False,
     )
     return Reader(
         session,

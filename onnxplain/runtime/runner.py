@@ -14,9 +14,12 @@ from onnxplain.core.data import Scores
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import head
 from onnxplain.runtime.failures import OutOfMemory
-from onnxplain.runtime.session import Rows, Session
+from onnxplain.runtime.session import Session
+from onnxplain.runtime.tensors import Rows
 
 T = TypeVar("T")
+
+NARROW = 8  # rows of a narrow call on a GPU
 
 log = logging.getLogger(__name__)
 
@@ -39,27 +42,47 @@ class BatchSize:
     ----------
     size : int
         Images per call, to begin with.
-    fixed : bool
-        Whether the graph takes that number only.
-    on_cpu : bool
-        Whether the session runs on the CPU.
-    on_fall : callable, optional
-        Called with the new batch size when memory has run out.
+    rows : int or None
+        The only number of rows of a call that the graph takes, if there is one; it takes only
+        calls of `size` images then, the last of which fills the rows.
+    session : Session, optional
+        What runs, if it is one: on a GPU, calls are padded to few widths.
     """
 
     def __init__(
         self,
         size: int,
         *,
-        fixed: bool,
-        on_cpu: bool,
-        on_fall: Callable[[int], None] = lambda _: None,
+        rows: int | None = None,
+        session: Session | None = None,
     ) -> None:
         self.size = size
-        self.fixed = fixed
-        self._on_cpu = on_cpu
-        self._on_fall = on_fall
+        self._rows = rows
+        self._on_cpu = session is None or session.device.where == "cpu"
+        self._one_width = session is not None and session.tf32
         self._lock = threading.Lock()
+
+    def get_width(self, n: int) -> int:
+        """Return the number of rows of a call that holds n images.
+
+        On a GPU there are two widths, a few images and the whole batch, as every new shape makes
+        cuDNN plan its convolutions again (`onnxplain.runtime.raw_sessions`). Another plan may
+        round differently: with TF32, enough to matter to a baseline and its candidates, so that
+        there is one width.
+        """
+        if self._rows is not None:
+            return self._rows
+        if self._on_cpu:
+            return n
+        if n <= NARROW and not self._one_width:
+            return min(NARROW, max(n, self.size))
+        return max(n, self.size)  # another thread may have halved the size
+
+    def lower(self, size: int) -> None:
+        """Take at most `size` images per call from now on, where the graph allows it."""
+        with self._lock:
+            if self._rows is None:
+                self.size = min(self.size, size)
 
     def run_batches(self, n: int, run: Callable[[int, int], T]) -> list[T]:
         """Return the results of ``run(start, stop)`` for n images, batch by batch.
@@ -86,14 +109,13 @@ class BatchSize:
         with self._lock:
             if self.size < tried:
                 return
-            if self.fixed or tried == 1:
+            if self._rows is not None or tried == 1:
                 raise OutOfMemory(
                     f"{error}; a batch of {tried} is the smallest this model takes: free some "
                     f"memory{'' if self._on_cpu else ', or use --device cpu'}"
                 ) from error
             self.size = tried // 2
         log.warning("%s; going on with batches of %d", error, tried // 2)
-        self._on_fall(tried // 2)
 
 
 @final
@@ -109,10 +131,7 @@ class Runner:
     batch_size : int
         Images per call, to begin with.
     rows : int or None
-        The only number of rows of a call that the graph takes, if there is one; it takes only
-        calls of `batch_size` images then, the last of which fills the rows.
-    on_fall : callable
-        Called with the new batch size when memory has run out.
+        As for `BatchSize`.
     """
 
     def __init__(
@@ -122,14 +141,10 @@ class Runner:
         batch_size: int,
         *,
         rows: int | None,
-        on_fall: Callable[[int], None],
     ) -> None:
         self.session = session
         self.spec = spec
-        on_cpu = session.device.where == "cpu"
-        self._rows = rows
-        fixed = rows is not None
-        self._batches = BatchSize(batch_size, fixed=fixed, on_cpu=on_cpu, on_fall=on_fall)
+        self._batches = BatchSize(batch_size, rows=rows, session=session)
 
     @property
     def batch_size(self) -> int:
@@ -138,8 +153,7 @@ class Runner:
 
     def lower_batch_size(self, size: int) -> None:
         """Hold at most `size` images per call from now on, where the graph allows it."""
-        if not self._batches.fixed:
-            self._batches.size = min(self._batches.size, size)
+        self._batches.lower(size)
 
     def score(self, n: int, make_batch: Callable[[int, int, int], Rows]) -> Scores:
         """Score n images, batch by batch.
@@ -163,20 +177,9 @@ class Runner:
         """
 
         def run(start: int, stop: int) -> Scores:
-            width = self._get_width(stop - start)  # once: another thread may halve the size
+            width = self._batches.get_width(stop - start)  # once: another thread may halve it
             feeds = {self.spec.input: make_batch(start, stop, width)}
             (raw,) = self.session.run(feeds, [self.spec.output])
             return head.decode_scores(raw, width, self.spec)[: stop - start]
 
         return np.concatenate(self._batches.run_batches(n, run))
-
-    def _get_width(self, n: int) -> int:
-        """Return the number of rows of a call that scores n images.
-
-        On a GPU it is the same for all calls: another shape would make cuDNN search for
-        its algorithms again, and choose others.
-        """
-        if self._rows is not None:
-            return self._rows
-        always_full = self.session.device.where != "cpu"
-        return max(n, self._batches.size) if always_full else n

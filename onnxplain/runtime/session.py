@@ -4,84 +4,96 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.errors import DeviceError
-from onnxplain.runtime.device import PROVIDERS, Device, find_obstacle, suggest_fix
-from onnxplain.runtime.failures import translating_errors
+from onnxplain.runtime.device import PROVIDERS, Device, find_obstacle, suggest_packages
+from onnxplain.runtime.driver import read_driver
+from onnxplain.runtime.failures import OutOfMemory, translating_errors
 from onnxplain.runtime.ort import (
+    get_cudnn_version,
     import_runtime,
     list_providers,
     make_options,
+    make_shrinking_options,
     preload_cuda,
+    read_build,
     silencing,
 )
+from onnxplain.runtime.placement import Placement, check_placement, read_placement
+from onnxplain.runtime.raw_sessions import RawSessions
+from onnxplain.runtime.tensors import DevicePlace, Rows, describe_tensor
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-DTYPES: dict[str, type[np.generic]] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(uint8)": np.uint8,
-    "tensor(int8)": np.int8,
-    "tensor(int32)": np.int32,
-    "tensor(int64)": np.int64,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
-    """An input or output: name, shape (None where it may vary), element type (None: other)."""
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: type[np.generic] | None
-
-
-class DevicePlace(NamedTuple):
-    """A tensor in the memory of a device."""
-
-    address: int
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-
-
-Rows: TypeAlias = NDArray[Any] | DevicePlace  # a batch, on the host or on the device
 
 
 @final
 class Session:
-    """A loaded model on a device; several threads may call it at once."""
+    """A loaded model on a device; several threads may call it at once.
 
-    def __init__(self, raw: Any, device: Device, name: str, *, tf32: bool) -> None:
-        self._raw = raw
+    Parameters
+    ----------
+    raws : RawSessions
+        ONNX Runtime's own.
+    device : Device
+        Where it runs.
+    name : str
+        Of the model, in error texts.
+    tf32 : bool
+        Whether CUDA may multiply with 10 bits of mantissa.
+    placement : Placement
+        Which provider runs which nodes.
+    """
+
+    def __init__(
+        self, raws: RawSessions, device: Device, name: str, *, tf32: bool, placement: Placement
+    ) -> None:
+        self._raws = raws
         self.device = device
         self.name = name
         self.tf32 = tf32
-        self.inputs = tuple(_describe_tensor(argument) for argument in raw.get_inputs())
-        self.outputs = tuple(_describe_tensor(argument) for argument in raw.get_outputs())
+        self._placement = placement
+        self.inputs = tuple(map(describe_tensor, raws.first.get_inputs()))
+        self.outputs = tuple(map(describe_tensor, raws.first.get_outputs()))
 
     @property
     def providers(self) -> tuple[str, ...]:
         """The execution providers in use, the preferred one first."""
-        return tuple(self._raw.get_providers())
+        return tuple(self._raws.first.get_providers())
 
     @property
     def placement(self) -> Mapping[str, int]:
         """Number of nodes of the optimised graph that each provider runs."""
-        counts: dict[str, int] = {}
-        for subgraph in self._raw.get_provider_graph_assignment_info():
-            nodes = len(subgraph.get_nodes())
-            counts[subgraph.ep_name] = counts.get(subgraph.ep_name, 0) + nodes
-        return counts
+        return self._placement.nodes
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What ran the model, for the record of a result."""
+        record: dict[str, Any] = {
+            "device": str(self.device),
+            "provider": self.providers[0],
+            "tf32": self.tf32,
+            "onnxruntime": str(import_runtime().__version__),
+        }
+        driver = read_driver() if self.device.where != "cpu" else None
+        if driver is None:
+            return record
+        return record | {
+            "gpu": driver.gpus[self.device.index].name,
+            "driver": "CUDA {}.{}".format(*driver.cuda),
+            "cuda": read_build().cuda,
+            "cudnn": get_cudnn_version(),
+            "placement": dict(self.placement),
+            "heavy_on_cpu": dict(self._placement.heavy_on_cpu),
+        }
 
     def run(self, feeds: Mapping[str, Rows], outputs: Sequence[str]) -> list[NDArray[Any]]:
         """Compute the named outputs.
@@ -100,25 +112,28 @@ class Session:
         ModelError
             If the model cannot be run on these inputs.
         """
-        with translating_errors(self.name, self.device, "run"):
+
+        def run(raw: Any, options: Any) -> list[NDArray[Any]]:
             answers: list[NDArray[Any]]
             if not any(isinstance(value, DevicePlace) for value in feeds.values()):
-                answers = self._raw.run(list(outputs), dict(feeds))
+                answers = raw.run(list(outputs), dict(feeds), options)
                 return answers
-            binding = self._bind(feeds)
+            binding = self._bind(raw, feeds)
             for output in outputs:
                 binding.bind_output(output, "cpu")
-            self._raw.run_with_iobinding(binding)
+            raw.run_with_iobinding(binding, options)
             answers = [value.numpy() for value in binding.get_outputs()]
             return answers
 
-    def run_into(self, inputs: Mapping[str, Any], output: str, place: DevicePlace) -> None:
+        return self._run(feeds, run)
+
+    def run_into(self, inputs: Mapping[str, Rows], output: str, place: DevicePlace) -> None:
         """Compute an output and write it to a place on the device.
 
         Parameters
         ----------
         inputs : mapping
-            Arrays, which are copied to the device; results of `upload`; or places.
+            Arrays, which are copied to the device, or places.
         output : str
             Name of the output.
         place : DevicePlace
@@ -130,28 +145,51 @@ class Session:
             As `run`.
         """
         kind, index = self._memory
-        with translating_errors(self.name, self.device, "run"):
-            binding = self._bind(inputs)
+
+        def run(raw: Any, options: Any) -> None:
+            binding = self._bind(raw, inputs)
             binding.bind_output(output, kind, index, place.dtype, place.shape, place.address)
-            self._raw.run_with_iobinding(binding)
+            raw.run_with_iobinding(binding, options)
 
-    def upload(self, array: NDArray[Any]) -> Any:
+        self._run(inputs, run)
+
+    def upload(self, array: NDArray[Any]) -> DevicePlace:
         """Copy an array to the memory of the session's device."""
-        kind, index = self._memory
         with translating_errors(self.name, self.device, "run"):
-            return import_runtime().OrtValue.ortvalue_from_numpy(array, kind, index)
+            value = import_runtime().OrtValue.ortvalue_from_numpy(array, *self._memory)
+            return DevicePlace(value.data_ptr(), array.dtype, array.shape, value)
 
-    def _bind(self, inputs: Mapping[str, Any]) -> Any:
+    def allocate(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DevicePlace:
+        """Take room in the memory of the session's device, with any values in it."""
+        with translating_errors(self.name, self.device, "run"):
+            make = import_runtime().OrtValue.ortvalue_from_shape_and_type
+            value = make(shape, dtype.type, *self._memory)
+            return DevicePlace(value.data_ptr(), dtype, shape, value)
+
+    def _run(self, feeds: Mapping[str, Rows], run: Callable[[Any, Any], T]) -> T:
+        """Run ONNX Runtime's session for the shapes of some inputs."""
+        shapes = tuple((name, value.shape) for name, value in feeds.items())
+        raw = self._raws.get(shapes)
+        try:
+            with translating_errors(self.name, self.device, "run"):
+                return run(raw, None)
+        except OutOfMemory:
+            if self.device.where == "cpu":
+                raise
+        # What the run took before it failed stays with ONNX Runtime, in pieces that may suit
+        # smaller batches badly. After another run it is given back, whether that fails or not.
+        with translating_errors(self.name, self.device, "run"):
+            return run(raw, make_shrinking_options(self.device))
+
+    def _bind(self, raw: Any, inputs: Mapping[str, Rows]) -> Any:
         """Bind inputs that may be on the device already."""
         kind, index = self._memory
-        binding = self._raw.io_binding()
+        binding = raw.io_binding()
         for name, value in inputs.items():
-            if isinstance(value, np.ndarray):
-                binding.bind_cpu_input(name, np.ascontiguousarray(value))
-            elif isinstance(value, DevicePlace):
+            if isinstance(value, DevicePlace):
                 binding.bind_input(name, kind, index, value.dtype, value.shape, value.address)
             else:
-                binding.bind_ortvalue_input(name, value)
+                binding.bind_cpu_input(name, np.ascontiguousarray(value))
         return binding
 
     @property
@@ -167,7 +205,7 @@ def open_session(
     name: str,
     folder: Path | None = None,
     threads: int = 1,
-    tf32: bool = True,
+    tf32: bool = False,
 ) -> Session:
     """Load a model on a device.
 
@@ -184,23 +222,27 @@ def open_session(
     threads : int
         Threads within one run, on CPU. One, with a worker thread per core, is the fastest.
     tf32 : bool
-        On CUDA: multiply with 10 bits of mantissa, where the hardware can.
+        On CUDA: multiply with 10 bits of mantissa, where the hardware can. All calls should then
+        have one shape, so that scores that are compared come from the same kernels.
 
     Raises
     ------
     DeviceError
-        If the device is not available; there is no silent fallback.
+        If the device is not available, or would run nothing of the model; there is no silent
+        fallback.
     ModelError
         If ONNX Runtime cannot load the model.
     """
     load = partial(_open, model, name=name, folder=folder, threads=threads, tf32=tf32)
     if device.where != "auto":
+        try_device(device)
         return load(device)
     cuda = Device("cuda")
-    if why := find_obstacle(cuda, import_runtime().get_available_providers()):
+    if why := find_obstacle(cuda, read_build()):
         log.info("device auto: cpu (%s)", why)
         return load(Device("cpu"))
     try:
+        try_device(cuda)
         session = load(cuda)
     except DeviceError as error:
         log.warning("device auto: cpu (%s)", error)
@@ -209,36 +251,55 @@ def open_session(
     return session
 
 
+@cache
+def try_device(device: Device) -> None:
+    """Run one convolution on a GPU: sessions load without cuDNN, and fail when they run.
+
+    Raises
+    ------
+    DeviceError
+        If the device is not available, or CUDA or cuDNN fails.
+    """
+    if device.where == "cpu":
+        return
+    from onnxplain.graph.trial_graph import build_trial_graph  # it imports onnx, which takes 0.2 s
+
+    session = _open(build_trial_graph(), device, name="a trial of the device")
+    session.run({"x": np.zeros((1, 1, 3, 3), np.float32)}, ["y"])
+
+
 def _open(
     model: bytes | Path,
     device: Device,
     *,
     name: str,
-    folder: Path | None,
-    threads: int,
-    tf32: bool,
+    folder: Path | None = None,
+    threads: int = 1,
+    tf32: bool = False,
 ) -> Session:
     """Load a model on a device that is not ``auto``."""
     ort = import_runtime()
-    if why := find_obstacle(device, ort.get_available_providers()):
+    if why := find_obstacle(device, read_build()):
         raise DeviceError(f"--device {device} is not available: {why}")
     complaints = "" if device.where == "cpu" else preload_cuda()
-    source = model if isinstance(model, bytes) else os.fspath(model)
-    with translating_errors(name, device, "load"), silencing(ort):
-        raw = ort.InferenceSession(
-            source,
-            make_options(ort, threads, folder),
-            providers=list_providers(device, tf32=tf32),
-            enable_fallback=0,
-        )
+
+    def open_raw() -> Any:
+        with translating_errors(name, device, "load"), silencing(ort):
+            return ort.InferenceSession(
+                model if isinstance(model, bytes) else os.fspath(model),
+                make_options(ort, device, threads=threads, folder=folder),
+                providers=list_providers(device, tf32=tf32),
+                enable_fallback=0,
+            )
+
+    raw = open_raw()
     # Only a created session shows it: a provider that fails to load is left out silently.
     if raw.get_providers()[0] != PROVIDERS[device.where]:
-        reason = "; ".join(filter(None, (suggest_fix(device), complaints)))
+        reason = "; ".join(filter(None, (suggest_packages(), complaints)))
         raise DeviceError(f"--device {device} is not available: {reason}")
-    return Session(raw, device, name, tf32=tf32 and device.where != "cpu")
-
-
-def _describe_tensor(argument: Any) -> TensorInfo:
-    """Describe an input or output of ONNX Runtime's session."""
-    shape = tuple(side if isinstance(side, int) else None for side in argument.shape)
-    return TensorInfo(argument.name, shape, DTYPES.get(argument.type))
+    placement = read_placement(raw)
+    on_cpu = device.where == "cpu"
+    if not on_cpu and (left := check_placement(placement, name, device)):
+        log.warning("%s", left)
+    raws = RawSessions(raw, open_raw, most=2 if placement.plans_shapes and not on_cpu else 1)
+    return Session(raws, device, name, tf32=tf32 and not on_cpu, placement=placement)

@@ -56,11 +56,8 @@ class Tail:
         self._layer = layer
         self._logits = logits
         fits = MOST_BYTES // (4 * math.prod(layer.shape))
-        self._rows = batch.fixed
         self._batches = BatchSize(
-            batch.images or max(1, min(MOST_ROWS, fits)),
-            fixed=batch.fixed is not None,
-            on_cpu=session.device.where == "cpu",
+            batch.images or max(1, min(MOST_ROWS, fits)), rows=batch.fixed, session=session
         )
 
     def run(self, values: Array) -> Inside:
@@ -69,9 +66,8 @@ class Tail:
         others = [entry.name for entry in self._session.inputs if entry.name != self._layer.tensor]
 
         def run(start: int, stop: int) -> Inside:
-            rows = self._layer.restore(values[start:stop])
-            if self._rows:
-                rows = pad_rows(rows, self._rows)
+            width = self._batches.get_width(stop - start)
+            rows = pad_rows(self._layer.restore(values[start:stop]), width)
             # Of the image, only the shape is used.
             shape = (len(rows), *ModelSpace.of(self._spec).shape)
             blank = np.zeros(shape, self._spec.dtype)
@@ -113,5 +109,5 @@ def load_tail(
     outputs = list(dict.fromkeys(filter(None, (spec.output, logits))))
     content = cut_tail(proto, layer.tensor, outputs).SerializeToString()
     name = f"{file.path.name} behind {layer.tensor}"
-    session = open_session(content, device, name=name, folder=file.folder, tf32=False)
+    session = open_session(content, device, name=name, folder=file.folder)
     return Tail(session, spec, layer, logits, batch)

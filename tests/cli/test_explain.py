@@ -126,7 +126,7 @@ USAGE = [
         "--inpainter and the --inpainter- options need a -g method",
     ),
     (("--seed", "-1"), "seed must be >= 0, got -1"),
-    (("--device", "gpu"), "device is auto, cpu, cuda, cuda:N or tensorrt, got 'gpu'"),
+    (("--device", "gpu"), "device is auto, cpu, cuda or cuda:N, got 'gpu'"),
     (("--batch-size", "0"), "batch_size must be >= 1, got 0"),
     (("--mean", "a,b"), "'a,b' is neither a number nor numbers separated by commas"),
     (("--size", "12by12"), "'12by12' is not a size"),

@@ -92,7 +92,6 @@ def classifier_of(
         BatchSupport(fixed, "as the test says"),
         batch_size=batch_size,
         workers=workers,
-        on_fall=lambda _: None,
         open_inside=_refuse_gradients,
         composer=(
             DeviceComposer(session, spec) if on_device else HostComposer(ModelSpace.of(spec))

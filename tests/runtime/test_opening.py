@@ -91,7 +91,7 @@ def test_graph_composition_can_be_asked_for_on_cpu(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("device", "error", "says"),
     [
-        ("gpu", ValueError, "device is auto, cpu, cuda, cuda:N or tensorrt, got 'gpu'"),
+        ("gpu", ValueError, "device is auto, cpu, cuda or cuda:N, got 'gpu'"),
         ("cuda:", ValueError, "got 'cuda:'"),
         ("cuda:999", DeviceError, "--device cuda:999 is not available"),
     ],

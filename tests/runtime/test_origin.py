@@ -80,3 +80,12 @@ def test_inpainter_and_distance_travel(tmp_path: Path, path: Path) -> None:
     masks[:, 4:9, 3:8] = 1
     np.testing.assert_array_equal(again.inpaint(images, masks), first.inpaint(images, masks))
     assert again.provenance == first.provenance
+
+
+def test_batches_can_be_made_smaller_but_not_larger(path: Path) -> None:
+    classifier = load(path)
+    classifier.lower_batch_size(2)
+    assert classifier.batch_size == 2
+    classifier.lower_batch_size(8)
+    assert classifier.batch_size == 2
+    assert pickle.loads(pickle.dumps(classifier)).batch_size == 2

@@ -25,7 +25,6 @@ from tests.helpers import models
     [
         ("cpu", ["cpu"]),
         ("cuda:1", ["cuda", "cpu"]),
-        ("tensorrt", ["tensorrt", "cuda", "cpu"]),
     ],
 )
 def test_the_providers_of_a_device_end_with_the_cpu(device: str, expected: list[str]) -> None:
@@ -45,7 +44,7 @@ def test_tf32_is_switched_on_the_cuda_provider(tf32: bool) -> None:
 
 
 def test_options_hold_threads_folder_and_no_spinning(tmp_path: Path) -> None:
-    options = make_options(import_runtime(), 3, tmp_path)
+    options = make_options(import_runtime(), Device("cpu"), threads=3, folder=tmp_path)
     assert options.intra_op_num_threads == 3
     assert options.get_session_config_entry("session.force_spinning_stop") == "1"
     key = "session.model_external_initializers_file_folder_path"

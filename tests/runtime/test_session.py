@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from onnxplain.core.errors import DeviceError, ModelError
-from onnxplain.runtime.device import PROVIDERS, Device, count_cuda_devices
-from onnxplain.runtime.session import DevicePlace, open_session
+from onnxplain.runtime.device import PROVIDERS, Device
+from onnxplain.runtime.session import open_session
 from tests.helpers import models
+from tests.helpers.gpus import needs_gpu, needs_no_gpu
 from tests.helpers.specs import session_of
-
-no_gpu = pytest.mark.skipif(bool(count_cuda_devices()), reason="there is a CUDA device here")
 
 
 def test_session_knows_shapes_types_and_providers() -> None:
@@ -33,14 +32,14 @@ def test_values_on_the_device_give_the_outputs_of_arrays() -> None:
     images = np.random.default_rng(0).random((3, 3, 16, 16), np.float32)
     (expected,) = session.run({"image": images}, ["scores"])
     value = session.upload(images)
-    place = DevicePlace(value.data_ptr(), images.dtype, images.shape)
-    (scores,) = session.run({"image": place}, ["scores"])
+    (scores,) = session.run({"image": value}, ["scores"])
     np.testing.assert_array_equal(scores, expected)
-    room = session.upload(np.zeros_like(expected))
-    into = DevicePlace(room.data_ptr(), expected.dtype, expected.shape)
-    for image in (images, value, place):
-        session.run_into({"image": image}, "scores", into)
-        np.testing.assert_array_equal(room.numpy(), expected)
+    (last,) = session.run({"image": value.cut(2, 3)}, ["scores"])
+    np.testing.assert_array_equal(last, session.run({"image": images[2:]}, ["scores"])[0])
+    for image in (images, value):
+        room = session.allocate(expected.shape, expected.dtype)
+        session.run_into({"image": image}, "scores", room)
+        np.testing.assert_array_equal(room.owner.numpy(), expected)
 
 
 @pytest.mark.parametrize(
@@ -66,14 +65,14 @@ def test_inputs_that_cannot_be_run_are_a_model_error_of_one_line() -> None:
     assert "/onnxruntime_src" not in str(caught.value)
 
 
-@no_gpu
-@pytest.mark.parametrize("device", ["cuda", "cuda:1", "tensorrt"])
+@needs_no_gpu
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_a_gpu_that_is_not_there_is_an_error_that_says_so(device: str) -> None:
     with pytest.raises(DeviceError, match=f"--device {device} is not available: .*"):
         open_session(b"", Device.parse(device), name="tiny.onnx")
 
 
-@no_gpu
+@needs_no_gpu
 def test_auto_without_gpu_is_cpu_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "onnxplain"):
         session = open_session(
@@ -83,15 +82,16 @@ def test_auto_without_gpu_is_cpu_and_says_why(caplog: pytest.LogCaptureFixture) 
     assert "device auto: cpu (" in caplog.text
 
 
-@no_gpu
+@needs_no_gpu
 @pytest.mark.slow
-@pytest.mark.parametrize("device", ["auto", "cuda", "tensorrt"])
+@pytest.mark.parametrize("device", ["auto", "cuda"])
 def test_onnx_runtime_writes_nothing_to_the_terminal(device: str) -> None:
     script = f"""
 from onnxplain.core.errors import DeviceError
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import open_session
 from tests.helpers import models
+from tests.helpers.gpus import needs_gpu, needs_no_gpu
 try:
     open_session(models.convnet().SerializeToString(), Device({device!r}), name="tiny.onnx")
 except DeviceError:
@@ -103,12 +103,11 @@ except DeviceError:
     assert (completed.returncode, completed.stdout, completed.stderr) == (0, "", "")
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not count_cuda_devices(), reason="needs a CUDA device")
+@needs_gpu
 def test_cuda_runs_the_model_and_agrees_with_cpu() -> None:
     content = models.convnet((32, 32)).SerializeToString()
     images = np.random.default_rng(0).random((5, 3, 32, 32), np.float32)
-    on_gpu = open_session(content, Device("cuda"), name="tiny.onnx", tf32=False)
+    on_gpu = open_session(content, Device("cuda"), name="tiny.onnx")
     on_cpu = open_session(content, Device("cpu"), name="tiny.onnx")
     assert on_gpu.providers[0] == PROVIDERS["cuda"]
     scores, expected = (

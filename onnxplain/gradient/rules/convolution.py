@@ -77,16 +77,25 @@ def adjoint(tape: Tape, g: str, weight: str, shape: Sequence[int], group: int, w
         return tape.op(
             "Conv", g, turned, group=group, dilations=[*w.dilations], pads=[*lead, *trail]
         )
-    return tape.op(
+    after = [max(pad, 0) for pad in w.after]
+    # CUDA's ConvTranspose takes symmetric pads only: the rest of the longer pads is sliced off.
+    both = [min(pads) for pads in zip(w.before, after, strict=True)]
+    wide = tape.op(
         "ConvTranspose",
         g,
         weight,
         group=group,
         strides=[*w.strides],
         dilations=[*w.dilations],
-        pads=[*w.before, *(max(after, 0) for after in w.after)],
-        output_padding=[max(-after, 0) for after in w.after],  # places that no window reads
+        pads=both * 2,
+        output_padding=[max(-pad, 0) for pad in w.after],  # places that no window reads
     )
+    uneven = [axis for axis, pad in enumerate(both) if not pad == w.before[axis] == after[axis]]
+    if not uneven:
+        return wide
+    starts = [w.before[axis] - both[axis] for axis in uneven]
+    stops = [start + w.inputs[axis] for start, axis in zip(starts, uneven, strict=True)]
+    return tape.slice(wide, starts, stops, [2 + axis for axis in uneven])
 
 
 def _turn_around(tape: Tape, weight: str, shape: Sequence[int], group: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 from onnxplain.core.data import Image, Images
 from onnxplain.core.protocols import Part
-from onnxplain.runtime.session import Rows
+from onnxplain.runtime.tensors import Rows
 
 
 class Composer(Protocol):

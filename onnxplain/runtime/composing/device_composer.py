@@ -7,7 +7,6 @@ once.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -23,8 +22,8 @@ from onnxplain.graph.mask_graphs import build_mask_graph
 from onnxplain.masks.codes import CodeFamily, Codes, encode_masks
 from onnxplain.runtime.composing.host_composer import HostComposer, Planes
 from onnxplain.runtime.composing.space import ModelSpace
-from onnxplain.runtime.device import Device
-from onnxplain.runtime.session import DevicePlace, Rows, Session, open_session
+from onnxplain.runtime.session import Session, open_session
+from onnxplain.runtime.tensors import DevicePlace, Rows
 
 # Family values whose statics stay on the device; the engine keeps fewer alive.
 KEPT = 64
@@ -34,15 +33,14 @@ class DevicePlanes(NamedTuple):
     """An image and its fill on the device, and on the host for masks without codes."""
 
     host: Planes
-    base: Any
-    delta: Any
+    base: DevicePlace
+    delta: DevicePlace
 
 
 class _Buffer(threading.local):
-    """The batch of one thread on the device."""
+    """The batch of one thread on the device; when the thread ends, ONNX Runtime keeps the room."""
 
-    value: Any = None
-    rows: int = 0
+    place: DevicePlace | None = None
 
 
 @final
@@ -68,7 +66,7 @@ class DeviceComposer:
         self._dtype = np.dtype(spec.dtype)
         self._renderers: dict[CodeFamily, Session] = {}
         # Masks are kept with their statics, so that no other masks can take their identity.
-        self._statics: OrderedDict[int, tuple[Masks, Mapping[str, Any]]] = OrderedDict()
+        self._statics: OrderedDict[int, tuple[Masks, Mapping[str, DevicePlace]]] = OrderedDict()
         self._lock = threading.Lock()
         self._buffer = _Buffer()
 
@@ -88,12 +86,12 @@ class DeviceComposer:
         if codes is None:
             on_host = [part._replace(planes=part.planes.host) for part in parts]
             return self._host.compose(on_host, width)
-        address, row = self._get_address(width), 0
+        batch, row = self._get_buffer(width), 0
         for part, part_codes in zip(parts, codes, strict=True):
             n = part.stop - part.start
-            self._render(part, part_codes, self._get_place(address, row, n))
+            self._render(part, part_codes, batch.cut(row, row + n))
             row += n
-        return self._get_place(address, 0, width)
+        return batch
 
     def enter(self, images: Images, width: int) -> NDArray[Any]:
         """Bring images (N, H, W, 3) into the form the model takes, on the host."""
@@ -105,25 +103,18 @@ class DeviceComposer:
         inputs = {**planes, **self._get_statics(part.masks, codes), **codes.per_evaluation}
         self._get_renderer(codes.family).run_into(inputs, "x", place)
 
-    def _get_place(self, address: int, first: int, n: int) -> DevicePlace:
-        """Return the place of n images of a batch at an address, from the image `first` on."""
-        image_bytes = math.prod(self._shape) * self._dtype.itemsize
-        return DevicePlace(address + first * image_bytes, self._dtype, (n, *self._shape))
-
     def _get_renderer(self, family: CodeFamily) -> Session:
         """Return the session that composes a family of masks, opened when first needed."""
         with self._lock:
             if family not in self._renderers:
                 spec, device = self._spec, self._session.device
-                if device.where == "tensorrt":  # an engine takes minutes to build
-                    device = Device("cuda", device.index)
                 graph = build_mask_graph(family, spec.layout, spec.channels, dtype=spec.dtype)
                 self._renderers[family] = open_session(
-                    graph.SerializeToString(), device, name=f"{family} masks", tf32=False
+                    graph.SerializeToString(), device, name=f"{family} masks"
                 )
             return self._renderers[family]
 
-    def _get_statics(self, masks: Masks, codes: Codes) -> Mapping[str, Any]:
+    def _get_statics(self, masks: Masks, codes: Codes) -> Mapping[str, DevicePlace]:
         """Return the inputs that all of the masks share, on the device: uploaded once."""
         with self._lock:
             if id(masks) not in self._statics:
@@ -135,15 +126,13 @@ class DeviceComposer:
             self._statics.move_to_end(id(masks))
             return self._statics[id(masks)][1]
 
-    def _get_address(self, rows: int) -> int:
-        """Return the address of this thread's buffer on the device, of `rows` images or more."""
-        if self._buffer.rows < rows:
-            # Given back before the larger one is made, which may fail.
-            self._buffer.value, self._buffer.rows = None, 0
-            empty = np.zeros((rows, *self._shape), self._dtype)
-            self._buffer.value, self._buffer.rows = self._session.upload(empty), rows
-        address: int = self._buffer.value.data_ptr()
-        return address
+    def _get_buffer(self, rows: int) -> DevicePlace:
+        """Return room for `rows` images on the device, the same for each call of this thread."""
+        buffer = self._buffer
+        if buffer.place is None or buffer.place.shape[0] < rows:
+            buffer.place = None  # given back before the larger one is made, which may fail
+            buffer.place = self._session.allocate((rows, *self._shape), self._dtype)
+        return buffer.place.cut(0, rows)
 
 
 def _encode(parts: Sequence[Part]) -> list[Codes] | None:

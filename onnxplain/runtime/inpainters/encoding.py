@@ -18,10 +18,12 @@ from onnxplain.runtime.session import Session
 Raw: TypeAlias = NDArray[np.float32]  # (N, H, W, 3) in the graph's own range and channel order
 
 
-def run_graph(session: Session, spec: InpainterSpec, images: Images, holes: Holes) -> Raw:
+def run_graph(
+    session: Session, spec: InpainterSpec, images: Images, holes: Holes, *, width: int
+) -> Raw:
     """Run the graph on images (N, H, W, 3) of a size that it takes; return its own numbers.
 
-    Copies of the last image fill the batch of a graph with a fixed batch.
+    Copies of the last image fill the `width` rows of the call.
 
     Raises
     ------
@@ -31,8 +33,7 @@ def run_graph(session: Session, spec: InpainterSpec, images: Images, holes: Hole
         If the graph cannot be run on such images.
     """
     n = len(images)
-    fixed = get_fixed_batch(session, spec)
-    images, holes = pad_rows(images, fixed or n), pad_rows(holes, fixed or n)
+    images, holes = pad_rows(images, width), pad_rows(holes, width)
     (output,) = session.run(encode_inputs(spec, images, holes), [spec.output])
     rows, columns = images.shape[1:3]
     shape = (rows, columns, 3) if spec.output_layout == "nhwc" else (3, rows, columns)

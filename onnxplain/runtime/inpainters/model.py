@@ -137,9 +137,7 @@ class OnnxInpainter:
         self.checks = checks
         fixed = get_fixed_batch(session, spec)
         self._batches = BatchSize(
-            min(spec.batch or BATCH_SIZE, fixed or BATCH_SIZE),
-            fixed=fixed is not None,
-            on_cpu=session.device.where == "cpu",
+            min(spec.batch or BATCH_SIZE, fixed or BATCH_SIZE), rows=fixed, session=session
         )
 
     def __reduce__(self) -> tuple[Callable[[Origin], Any], tuple[Origin]]:
@@ -161,9 +159,7 @@ class OnnxInpainter:
             "deterministic": next(
                 (check.passed for check in self.checks if check.name == "determinism"), None
             ),
-            "device": str(self._session.device),
-            "provider": self._session.providers[0],
-            "onnxruntime": get_ort_version(),
+            **self._session.provenance,
         }
 
     def record(self) -> dict[str, Any]:
@@ -215,7 +211,8 @@ class OnnxInpainter:
         rows, columns = images.shape[1:3]
         spec = self.spec
         inner, inner_holes = fit_size(images, holes, spec.size, spec.multiple)
-        raw = run_graph(self._session, spec, blank_holes(inner, inner_holes), inner_holes)
+        blanked, width = blank_holes(inner, inner_holes), self._batches.get_width(len(inner))
+        raw = run_graph(self._session, spec, blanked, inner_holes, width=width)
         painted = decode_pixels(raw, spec.output_range, spec.output_colour)
         resampled = spec.size is not None
         return restore_size(painted, inner_holes, (rows, columns), resampled=resampled)

@@ -89,6 +89,19 @@ def test_gradient_of_a_depthwise_convolution_of_stride_1_is_a_convolution() -> N
     assert "ConvTranspose" not in operators
 
 
+@pytest.mark.parametrize("pads", [[0, 0, 1, 1], [1, 0, 0, 1], [2, 1, 1, 1], [1, 1, 1, 1]])
+def test_transposed_convolutions_have_symmetric_pads(pads: list[int]) -> None:
+    """CUDA's provider leaves those of other pads to the CPU."""
+    node = helper.make_node("Conv", ["x", "w"], ["y"], strides=[2, 2], pads=pads)
+    scored = Scored([node], {"x": draw_normal(1, 2, 8, 7)}, {"w": draw_normal(3, 2, 3, 3)})
+    graph = scored.build_gradient(np.float32).graph
+    (transposed,) = [node for node in graph.node if node.op_type == "ConvTranspose"]
+    (written,) = [helper.get_attribute_value(a) for a in transposed.attribute if a.name == "pads"]
+    assert written[:2] == written[2:]
+    weight = draw_normal(3, 2, 3, 3)
+    assert_rule("Conv", draw_normal(1, 2, 8, 7), constants={1: weight}, strides=[2, 2], pads=pads)
+
+
 @given(
     group=st.sampled_from([1, 2]),
     kernel=st.integers(1, 3),

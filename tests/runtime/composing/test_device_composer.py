@@ -17,9 +17,9 @@ from onnxplain.masks.families import GridMasks
 from onnxplain.runtime import load_classifier
 from onnxplain.runtime.classifier import OnnxClassifier
 from onnxplain.runtime.composing.device_composer import DeviceComposer
-from onnxplain.runtime.device import count_cuda_devices
-from onnxplain.runtime.session import DevicePlace
+from onnxplain.runtime.tensors import DevicePlace
 from tests.helpers import models
+from tests.helpers.gpus import needs_gpu
 from tests.helpers.masks import make_families
 from tests.helpers.specs import CONVENTIONS, SIZE, classifier_of, photos, session_of, spec_of
 
@@ -124,8 +124,7 @@ def test_threads_do_not_share_device_buffers() -> None:
             np.testing.assert_array_equal(scores, whole[start : start + 3])
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not count_cuda_devices(), reason="needs a CUDA device")
+@needs_gpu
 @pytest.mark.parametrize("family", make_families(size=(32, 32)))
 def test_graphs_on_a_gpu_agree_with_the_cpu(tmp_path: Path, family: str) -> None:
     path = models.save(models.convnet((32, 32)), tmp_path / "net.onnx")

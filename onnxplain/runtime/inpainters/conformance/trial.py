@@ -11,7 +11,7 @@ from onnxplain.core.data import Images
 from onnxplain.core.errors import InpainterError
 from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec, format_value
 from onnxplain.runtime.inpainters.conformance.probe_pictures import ProbePictures
-from onnxplain.runtime.inpainters.encoding import Raw, run_graph
+from onnxplain.runtime.inpainters.encoding import Raw, get_fixed_batch, run_graph
 from onnxplain.runtime.inpainters.fitting import Holes
 from onnxplain.runtime.session import Session
 
@@ -39,7 +39,8 @@ class Trial:
 
     def run(self, spec: InpainterSpec, images: Images, holes: Holes) -> Raw:
         """Run the graph on any images."""
-        return run_graph(self.session, spec, images, holes)
+        width = get_fixed_batch(self.session, spec) or len(images)
+        return run_graph(self.session, spec, images, holes, width=width)
 
     def run_first(self, spec: InpainterSpec, *, changed: bool = False) -> Raw:
         """Run the graph on the first probe picture, or with its hole changed; each once only."""

@@ -1,0 +1,36 @@
+"""Raw ONNX Runtime, with which benchmarks compare, and the device that all of them take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.common import RawPlan, RawRunner, make_raw_call, open_raw
+from tests.helpers import models
+from tests.helpers.specs import photos, session_of
+
+BENCHMARKS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.py"))
+
+
+def test_raw_calls_give_the_scores_of_the_model() -> None:
+    model, images = models.convnet((16, 16)), photos(3, (16, 16)).transpose(0, 3, 1, 2)
+    feeds = {"image": np.ascontiguousarray(images)}
+    (scores,) = make_raw_call(open_raw(model.SerializeToString(), 1), feeds)()
+    np.testing.assert_allclose(scores, session_of(model).run(feeds, ["scores"])[0], rtol=1e-5)
+
+
+def test_raw_runs_take_turns_in_batches(tmp_path: Path) -> None:
+    path = models.save(models.convnet((16, 16)), tmp_path / "net.onnx")
+    runner = RawRunner(path, (3, 16, 16))
+    assert runner.measure_rate(RawPlan(2, 1, 2), 8) > 0
+    assert runner.find_best_plan(2, 32).batch_size in (1, 2, 4, 8, 16, 32)
+
+
+@pytest.mark.parametrize("file", BENCHMARKS, ids=lambda file: file.stem)
+def test_no_benchmark_is_bound_to_the_cpu(file: Path) -> None:
+    source = file.read_text()
+    if "onnxplain.load(" in source or "open_raw(" in source:
+        assert "device_option" in source or '"--device"' in source
+    assert "CPUExecutionProvider" not in source
