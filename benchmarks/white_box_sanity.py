@@ -72,9 +72,9 @@ def main(model: str, photos: tuple[Path, ...], **description: Any) -> None:
     print(f"{Path(model).name}: {len(photos)} photos, {depth} layers with weights\n")
     print("| method | class | weights | shift | |\n|---|---|---|---|---|")
     for name, method in list_methods():
-        rows = [judge(method, photo, plain, shifted, shuffled) for photo in photos]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of maps that are all constant
+            rows = [judge(method, photo, plain, shifted, shuffled) for photo in photos]
             by_class, by_weights, by_shift = np.nanmean(np.array(rows), axis=0)
         fixed = {"class": by_class > 0.5, "weights": by_weights > 0.5, "shift": by_shift > 0.01}
         text = ", ".join(name for name, value in fixed.items() if value)

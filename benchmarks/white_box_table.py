@@ -5,13 +5,15 @@
 
 `table` prints means over the photos that all listed methods have, those with at least `--least`
 photos. The threshold of localisation is chosen for each method on the held-out third of its
-photos, and the error is over the others. `orders` compares two settings by the pointing game on
-the photos that both have: the difference, its 95 % interval, and the sign-flip test.
+photos, and the error is over the others. `orders` compares two settings at the same layer, or one
+of them combined, by the pointing game on the photos that both have: the difference, its 95 %
+interval, and the sign-flip test.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,9 +55,7 @@ def table(files: tuple[Path, ...], least: int) -> None:
     curves = [found["deletion"] for found in by_method.values()]
     photos = set.intersection(*(set(column.values) for column in curves))
     print(f"{len(photos)} photos\n")
-    print(
-        "| method | deletion | insertion | insertion - deletion | pointing | localisation error |"
-    )
+    print("| method | deletion | insertion | their difference | pointing | missed |")
     print("|---|---|---|---|---|---|")
     lines = []
     for method, found in by_method.items():
@@ -77,7 +77,7 @@ def table(files: tuple[Path, ...], least: int) -> None:
 @main.command()
 @rows_argument
 def orders(files: tuple[Path, ...]) -> None:
-    """Print the pointing accuracy of every method, and which are told apart."""
+    """Print the pointing accuracy of every method, and their differences."""
     columns = [column for column in gather(files) if column.metric.startswith("pointing")]
     for metric in sorted({column.metric for column in columns}):
         chosen = [column for column in columns if column.metric == metric]
@@ -103,7 +103,9 @@ def get_mean(column: Column) -> float:
 
 
 def compare(first: Column, second: Column) -> str | None:
-    """Format a comparison on shared photos, of methods that are told apart."""
+    """Format a comparison on shared photos; None if it is of two layers."""
+    if len(set(re.findall(r"stage:\d+", f"{first.method} {second.method}"))) > 1:
+        return None
     shared = [photo for photo in first.values if photo in second.values]
     differences = [first.values[photo] - second.values[photo] for photo in shared]
     if not np.any(differences):
@@ -111,8 +113,6 @@ def compare(first: Column, second: Column) -> str | None:
     rng = make_rng(SEED, *first[:3], second.method)
     low, high = confidence_interval(differences, rng)
     p = sign_flip_test(differences, rng)
-    if p >= 0.05:
-        return None
     return (
         f"| {first.method} - {second.method} | {len(shared)} | {np.mean(differences):+.3f} "
         f"| {low:+.3f} to {high:+.3f} | {max(p, 0.001):.3f} |"

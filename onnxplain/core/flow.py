@@ -67,7 +67,7 @@ class ImageQuery:
     wants : Tensors, optional
         What the reply should tell about the inside of the classifier. It then also decides the
         score and whether the reply holds d score / d image, and `kind` and `grad` are ignored.
-    reduce : callable, optional
+    reduce : callable, or tuple of one per layer, optional
         Makes something smaller of the values and gradients of each layer as soon as a batch has
         run, so that those of many images need not be held: ``reduce(A, G)`` of (n, C, h, w)
         returns (n, ...).
@@ -78,7 +78,7 @@ class ImageQuery:
     classes: bool = False
     grad: bool = False
     wants: Tensors | None = None
-    reduce: Reduction | None = None
+    reduce: Reduction | tuple[Reduction, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.images)

@@ -276,14 +276,14 @@ def _split_rows(pieces: Sequence[Slice], inside: Inside) -> list[SliceResult]:
 
 def _take_rows(piece: Slice, inside: Inside, rows: slice) -> SliceAnswer:
     chosen = piece.query.reduce if isinstance(piece.query, ImageQuery) else None
-    reduce = chosen or keep_all
+    reductions = chosen if isinstance(chosen, tuple) else [chosen or keep_all] * len(inside.layers)
     return SliceAnswer(
         inside.scores[rows],
         None if inside.grads is None else inside.grads[rows],
         logits=None if inside.logits is None else inside.logits[rows],
         layers=tuple(
             reduce(values[rows], None if grads is None else grads[rows])
-            for values, grads in inside.layers
+            for reduce, (values, grads) in zip(reductions, inside.layers, strict=True)
         ),
         facts=inside.facts,
     )

@@ -12,14 +12,15 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Attribution, Case, Layer, Meaning, ScoreKind, Size
 from onnxplain.core.flow import NO_FILL, Flow, ImageQuery
-from onnxplain.core.inside import BIASES, Tensors
+from onnxplain.core.inside import BIASES, Array, Tensors
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.methods.layers.at_layer import SCORE, describe_inside
 from onnxplain.methods.layers.norm_grad import ROUNDING
@@ -82,15 +83,14 @@ class FullGrad(Parametrised):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        reply = yield ImageQuery(case.image[None], wants=self.wants)
+        reductions = tuple(partial(_reduce, layer.bias, self.rescale) for layer in self.found)
+        reply = yield ImageQuery(case.image[None], wants=self.wants, reduce=reductions)
         heatmap = np.zeros(case.size)
         total = 0.0
-        for layer, (pair,) in zip(self.found, reply.layers, strict=True):
-            values, grads = pair
-            share = (values if layer.bias is None else layer.bias.astype(np.float32)) * grads
-            total += float(share.sum(dtype=np.float64))
+        for layer, ((magnitudes, sums),) in zip(self.found, reply.layers, strict=True):
+            total += float(sums.sum(dtype=np.float64))
             if min(layer.grid) > 1:
-                heatmap += enlarge(_add_magnitudes(share, self.rescale), case.size)
+                heatmap += enlarge(magnitudes, case.size)
         score = float(reply.scores[0])
         details = {
             **describe_inside(self.wants, reply),
@@ -98,6 +98,16 @@ class FullGrad(Parametrised):
             "gap": abs(total - score) / max(abs(total), abs(score), 1e-6),
         }
         return Attribution(heatmap.astype(np.float32), details=details, meaning=MEANING)
+
+
+def _reduce(
+    bias: NDArray[np.floating[Any]] | None, rescale: Rescale, values: Array, grads: Array | None
+) -> NDArray[np.floating[Any]]:
+    """Return the summed magnitudes and the sums of what each channel adds, (N, 2, h, w)."""
+    assert grads is not None
+    shares = (values if bias is None else bias.astype(np.float32)) * grads
+    maps = [(_add_magnitudes(share, rescale), share.sum(0, np.float64)) for share in shares]
+    return np.array(maps)
 
 
 def _add_magnitudes(share: NDArray[np.float32], rescale: Rescale) -> Wide:
