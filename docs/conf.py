@@ -51,6 +51,7 @@ sphinx_gallery_conf = {
     "examples_dirs": ["gallery"],
     "gallery_dirs": ["examples"],
     "filename_pattern": r"\.py$",
+    "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ["saved_pictures"],
     "reset_modules": (),
     "abort_on_example_error": True,

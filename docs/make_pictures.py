@@ -25,6 +25,7 @@ FOLDER = ROOT / "docs" / "_static" / "methods"
 FACTS = FOLDER / "pictures.json"
 SIDE = 224
 ALPHA = 0.6
+CUT = 0.004  # of the pixels, at either end: else a few of them leave maps of pixels dark
 
 # With an inpainter, methods are drawn with fewer samples: an inpaint costs five classifications.
 GENERATIVE = {
@@ -69,7 +70,7 @@ def draw(explanation: onnxplain.Explanation) -> PIL.Image.Image:
     )
     photo = resize(to_floats(explanation.photo[rows, columns]), (SIDE, SIDE), antialias=True)
     values = resize(explanation.heatmap.astype(np.float32), (SIDE, SIDE), antialias=True)
-    colours = choose_scale(values).colour(values)
+    colours = choose_scale(np.clip(values, *np.quantile(values, (CUT, 1 - CUT)))).colour(values)
     return PIL.Image.fromarray(to_bytes(blend(convert_to_grey(photo), colours, ALPHA)))
 
 

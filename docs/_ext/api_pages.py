@@ -14,6 +14,7 @@ from sphinx.util import logging
 
 import onnxplain
 import onnxplain.metrics
+from onnxplain import registry
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +90,7 @@ def write_api(folder: Path) -> str:
             f"| {_summarise(name)} |"
             for name in members
         ]
-        lines += ["", "```{toctree}", ":hidden:", ""]
-        lines += [f"api/{name.full}" for name in members] + ["```", ""]
+        lines.append("")
     return "\n".join(lines)
 
 
@@ -110,12 +110,19 @@ def _format_page(name: Name) -> str:
     kind = "autoclass" if inspect.isclass(value) else "autofunction"
     if not (inspect.isclass(value) or inspect.isroutine(value)):
         kind = "autodata"
-    lines = [name.name, "=" * len(name.name), "", f".. currentmodule:: {name.module}", ""]
+    lines = [":orphan:", "", name.name, "=" * len(name.name), ""]  # too many for the menu
+    lines += [f".. currentmodule:: {name.module}", ""]
     lines.append(f".. {kind}:: {name.name}")
     if name.name in WITH_MEMBERS:
         lines.append("   :members:")
     if kind == "autodata":
         lines.append("   :no-value:")
+    entries = {**registry.get_methods(), **registry.get_fills()}
+    for entry, cls in entries.items():
+        if cls is value:
+            kind = "fill" if entry in registry.get_fills() else "method"
+            label = f"{kind}-{entry.replace('+', 'plus')}"
+            lines += ["", f"Paper, cost and options of the command line: :ref:`{label}`."]
     return "\n".join([*lines, ""])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ from onnxplain.core.flow import NO_FILL, ByGradient, WhiteBox
 from onnxplain.core.params import Hyperparameter, list_parameters
 from onnxplain.metrics.naming import NAMED_METRICS
 
+KINDS = {  # of methods, by the folder of their module
+    "scores": "Methods that remove parts of the photo",
+    "masks": "Methods that remove parts of the photo",
+    "layers": "Methods that look at layers",
+    "gradients": "Methods that follow gradients to the pixels",
+}
 PICTURES = Path(__file__).resolve().parents[1] / "_static" / "methods"
 
 
@@ -41,30 +48,38 @@ def format_entries() -> str:
 
 def format_costs() -> str:
     """Return the table of methods: what each asks for, and how often."""
-    rows = ["| method | paper | asks for | cost |", "|---|---|---|---|"]
+    rows = ["{.parameters}", "| method | paper | asks for | evaluations per image |"]
+    rows.append("|---|---|---|---|")
     for name, cls in registry.get_methods().items():
         papers = "; ".join(map(_shorten, find_papers(cls)))
         link = f"[`{name}`](#method-{_anchor(name)})"
-        rows.append(f"| {link} | {escape(papers)} | {_tell_need(cls)} | {tell_cost(cls)} |")
+        cost = tell_cost(cls).rpartition("per image: ")[2]
+        rows.append(f"| {link} | {escape(papers)} | {_tell_need(cls)} | {cost} |")
     return "\n".join(rows) + "\n"
 
 
 def format_pictures() -> str:
-    """Return a grid of small pictures: one photo under all methods."""
+    """Return grids of small pictures: one photo under all methods, by kind of method."""
     facts = json.loads((PICTURES / "pictures.json").read_text())
-    cells = []
+    tiles: dict[str, list[str]] = {title: [] for title in KINDS.values()}
     for name, fact in facts.items():
-        base, generative = registry.split_generative(name)
-        counts = _count(fact["evaluations"], "evaluation")
-        counts += f", {_count(fact['inpaints'], 'inpaint')}" if generative else ""
-        picture, alt = _find_picture(name), f"{name}: {fact['meaning']}"
-        cells.append(
-            f'<a class="tile" href="reference/parameters.html#method-{_anchor(base)}">'
-            f'<img src="_static/methods/{picture.name}" alt="{alt}" width="224" height="224" '
-            f'loading="lazy"><b>{name}</b><span>{counts}</span></a>'
-        )
-    grid = "\n".join(cells)
-    return f'```{{raw}} html\n<div class="tiles">\n{grid}\n</div>\n```\n'
+        room = registry.get_methods()[registry.split_generative(name)[0]].__module__.split(".")[2]
+        tiles.setdefault(KINDS.get(room, "Others"), []).append(_format_tile(name, fact))
+    lines = ["```{raw} html"]
+    for title, members in tiles.items():
+        lines += [f'<p class="tiles-title">{title}</p>', '<div class="tiles">', *members, "</div>"]
+    return "\n".join([*lines, "```", ""])
+
+
+def _format_tile(name: str, fact: Mapping[str, Any]) -> str:
+    base, generative = registry.split_generative(name)
+    counts = _count(fact["evaluations"], "evaluation")
+    counts += f", {_count(fact['inpaints'], 'inpaint')}" if generative else ""
+    return (
+        f'<a class="tile" href="reference/parameters.html#method-{_anchor(base)}">'
+        f'<img src="_static/methods/{_find_picture(name).name}" alt="{name}: {fact["meaning"]}" '
+        f'width="224" height="224" loading="lazy"><b>{name}</b><span>{counts}</span></a>'
+    )
 
 
 def _head(name: str, cls: type, prefix: str) -> list[str]:
@@ -109,7 +124,8 @@ def _list_parameters(cls: type, prefix: str | None) -> list[str]:
     if not declared:
         return ["It has no parameters.", ""]
     key = "option" if prefix is not None else "key"
-    lines = [f"| {key} | in Python | meaning | default and range |", "|---|---|---|---|"]
+    lines = ["{.parameters}"]
+    lines += [f"| {key} | in Python | meaning | default and range |", "|---|---|---|---|"]
     for parameter in declared:
         notes = format_notes(parameter, *parameter.choices).replace("|", ", ")
         lines.append(

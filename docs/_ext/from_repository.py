@@ -24,22 +24,27 @@ LINK = re.compile(r"(\]\()(?!\w+:|#)([^)#\s]+)")
 
 
 def copy_pages(app: Sphinx, config: Any) -> None:
-    """Copy the pages and what they link to."""
+    """Copy the pages, what the pages of `docs` link to, and what these link to."""
     waiting = [ROOT / start for start in STARTS]
+    for folder in (DOCS, DOCS / "guide", DOCS / "howto"):
+        for page in folder.glob("*.md"):
+            waiting += _list_linked(page)
     copied: set[Path] = set()
     while waiting:
         path = waiting.pop()
         if path in copied or not path.is_file():
             continue  # Sphinx tells of links that lead nowhere
         copied.add(path)
-        content: str | bytes = path.read_bytes()
         if path.suffix == ".md":
-            content = path.read_text()
-            linked = (
-                Path(os.path.abspath(path.parent / link)) for _, link in LINK.findall(content)
-            )
-            waiting += [target for target in linked if not target.is_relative_to(DOCS)]
-        write_if_new(COPIES / path.relative_to(ROOT), content)
+            waiting += _list_linked(path)
+        write_if_new(COPIES / path.relative_to(ROOT), path.read_bytes())
+
+
+def _list_linked(page: Path) -> list[Path]:
+    """Return the files outside `docs` to which a page links."""
+    links = (link for _, link in LINK.findall(page.read_text()))
+    targets = (Path(os.path.abspath(page.parent / link)) for link in links)
+    return [target for target in targets if not target.is_relative_to(DOCS)]
 
 
 def lead_links(app: Sphinx, docname: str, source: list[str]) -> None:
