@@ -20,15 +20,16 @@ log = logging.getLogger(__name__)
 
 PACKAGE = Path(onnxplain.__file__).parent
 EXPORT = re.compile(r"^from \.([\w.]*) import \w+ as (\w+)$", re.MULTILINE)
-# The first part of the module where a name lives, and the heading of its list.
+# The first part of the module where a name lives, and the heading of its list, in their order.
 HEADINGS = {
     "api": "Explaining",
     "results": "Explaining",
     "loading": "Classifiers, inpainters and graphs",
     "runtime": "Classifiers, inpainters and graphs",
-    "study": "Evaluating",
     "methods": "Methods",
     "fills": "Fills",
+    "study": "Evaluating",
+    "core": "Values and errors",
 }
 METRIC_HEADINGS = {
     "functions": "Metrics as functions",
@@ -65,11 +66,13 @@ def list_names() -> list[Name]:
 
 def _read(module: str, path: Path, headings: dict[str, str], others: str) -> list[Name]:
     exports = EXPORT.findall(path.read_text())
-    return [
+    names = [
         Name(module, name, headings.get(home.split(".")[0], others))
         for home, name in exports
         if not name.startswith("__")
     ]
+    order = [*dict.fromkeys(headings.values()), others]
+    return sorted(names, key=lambda name: order.index(name.heading))
 
 
 def write_api(folder: Path) -> str:

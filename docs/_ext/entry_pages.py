@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from onnxplain.core.flow import NO_FILL, ByGradient, WhiteBox
 from onnxplain.core.params import Hyperparameter, list_parameters
 from onnxplain.metrics.naming import NAMED_METRICS
 
+AUTHORS = re.compile(r"([^,]+(?:, [^,]+)* & [^,]+|[^,]+ et al\.|[^,]+),")
+YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 KINDS = {  # of methods, by the folder of their module
     "scores": "Methods that remove parts of the photo",
     "masks": "Methods that remove parts of the photo",
@@ -32,7 +35,7 @@ def format_entries() -> str:
         parts += [
             *_head(name, cls, "method-"),
             *_show_picture(name),
-            f"Costs {tell_cost(cls)}.",
+            f"Cost: {tell_cost(cls)}.",
             "",
         ]
         parts += [_tell_fill(name, cls), "", *_list_parameters(cls, "")]
@@ -48,7 +51,7 @@ def format_entries() -> str:
 
 def format_costs() -> str:
     """Return the table of methods: what each asks for, and how often."""
-    rows = ["{.parameters}", "| method | paper | asks for | evaluations per image |"]
+    rows = ["| method | paper | asks for | evaluations per image |"]
     rows.append("|---|---|---|---|")
     for name, cls in registry.get_methods().items():
         papers = "; ".join(map(_shorten, find_papers(cls)))
@@ -114,8 +117,9 @@ def _tell_need(cls: Any) -> str:
     except (ValueError, TypeError):  # of another package
         return "see its page"
     if isinstance(method, WhiteBox):
-        inside = "a layer" if hasattr(cls, "at") else "the network"
-        return inside if method.wants.avoids_gradients else f"{inside} and gradients"
+        if not hasattr(cls, "at"):
+            return "gradients"
+        return "a layer" if method.wants.avoids_gradients else "a layer and its gradient"
     return "gradients, or scores" if isinstance(method, ByGradient) else "scores"
 
 
@@ -124,8 +128,7 @@ def _list_parameters(cls: type, prefix: str | None) -> list[str]:
     if not declared:
         return ["It has no parameters.", ""]
     key = "option" if prefix is not None else "key"
-    lines = ["{.parameters}"]
-    lines += [f"| {key} | in Python | meaning | default and range |", "|---|---|---|---|"]
+    lines = [f"| {key} | in Python | meaning | default and range |", "|---|---|---|---|"]
     for parameter in declared:
         notes = format_notes(parameter, *parameter.choices).replace("|", ", ")
         lines.append(
@@ -148,6 +151,8 @@ def _anchor(name: str) -> str:
 
 
 def _shorten(paper: str) -> str:
-    """Return authors and year of a paper: ``Petsiuk, Das & Saenko, BMVC 2018``."""
+    """Return authors and year of a paper: ``Petsiuk, Das & Saenko 2018``."""
     _, bracket, rest = paper.partition("(")
-    return rest.rstrip(").") if bracket else paper
+    text = rest if bracket and YEAR.search(rest) else paper
+    authors, year = AUTHORS.match(text), YEAR.search(text)
+    return f"{authors[1]} {year[0]}" if authors and year else paper

@@ -17,3 +17,5 @@ for method in ("grad-cam", "guided-backprop"):
     randomised = islice(onnxplain.load_randomised("efficientnet-lite0", every=16), 2)
     result = metrics.randomisation(classifier, randomised, PHOTO, method)
     print(f"{method:16} rank correlation {result.value:.2f}")
+
+# sphinx_gallery_thumbnail_path = "_static/methods/guided-backprop.jpg"
