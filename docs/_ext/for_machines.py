@@ -30,7 +30,8 @@ def write_index(app: Sphinx, error: Exception | None) -> None:
 
 def _begin(app: Sphinx, name: str) -> str:
     """Return how the first paragraph of a page begins."""
-    first = next(app.env.get_doctree(name).findall(nodes.paragraph), None)
+    paragraphs = app.env.get_doctree(name).findall(nodes.paragraph)
+    first = next((found for found in paragraphs if isinstance(found.parent, nodes.section)), None)
     text = " ".join(first.astext().split()) if first else ""
     return text if len(text) <= KEPT else f"{text[:KEPT].rsplit(' ', 1)[0]} ..."
 

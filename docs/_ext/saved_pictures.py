@@ -13,7 +13,7 @@ def saved_pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[st
     """Move the pictures that a block of an example wrote into its folder to the page's pictures."""
     folder = Path(block_vars["src_file"]).parent
     moved = []
-    for picture in sorted(folder.glob("*.png")):
+    for picture in sorted(folder.glob("*.png"), key=lambda path: path.stat().st_mtime_ns):
         target = next(block_vars["image_path_iterator"])
         shutil.move(picture, target)
         moved.append(target)
