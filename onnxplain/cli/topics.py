@@ -61,7 +61,7 @@ def write_method(formatter: click.HelpFormatter, name: str) -> None:
     cls = registry.get_methods()[base]
     _write_title(formatter, name, cls, "; removed pixels are inpainted" if implied else "")
     twins = [twin for twin, (method, _) in registry.GENERATIVE.items() if method == base]
-    facts = [("Use", f"onnxplain explain photo.jpg --method {name}"), ("Cost", _tell_cost(cls))]
+    facts = [("Use", f"onnxplain explain photo.jpg --method {name}"), ("Cost", tell_cost(cls))]
     if cls.usual_fill == NO_FILL:
         facts.append(("Fill", "none: it removes nothing"))
     elif implied:
@@ -133,7 +133,7 @@ def _write_title(formatter: click.HelpFormatter, name: str, cls: type, note: str
     formatter.write_paragraph()
 
 
-def _tell_cost(cls: Any) -> str:
+def tell_cost(cls: Any) -> str:
     """Say how many evaluations a method needs at its defaults."""
     try:
         method: Any = cls()

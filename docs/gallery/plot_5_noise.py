@@ -1,0 +1,15 @@
+"""
+Is it noise?
+============
+
+RISE draws random masks, so its map has an error that falls with the root of their number. Where the
+range of a map is not clearly above that error, the picture says so.
+"""
+
+import onnxplain
+
+PHOTO = "../../examples/coffee.jpg"
+classifier = onnxplain.load("efficientnet-lite0")
+for n_masks in (40, 400):
+    explanation = onnxplain.explain(classifier, PHOTO, onnxplain.RISE(n_masks=n_masks))
+    explanation.save(f"coffee-{n_masks}.png")
