@@ -26,7 +26,7 @@ import click
 import numpy as np
 
 import onnxplain
-from benchmarks.common import PHOTO, RawPlan, RawRunner, describe_machine
+from benchmarks.common import PHOTO, RawPlan, RawRunner, describe_machine, device_option
 from benchmarks.evaluation import CROPS, CURVES, count_evaluations, make_photos, run_study
 from benchmarks.memory import measure_peak
 from benchmarks.startup import time_command
@@ -76,22 +76,22 @@ class Check:
 class Workbench:
     """What the checks share, made when it is first needed."""
 
-    def __init__(self, *, quick: bool) -> None:
-        self.quick = quick
+    def __init__(self, *, quick: bool, device: str) -> None:
+        self.quick, self.device = quick, device
         self.rounds = 2 if quick else 5
         self.n_raw = 96 if quick else 384  # before and after each run
 
     @cached_property
     def classifier(self) -> OnnxClassifier:
         """The default classifier."""
-        classifier = onnxplain.load(MODEL, device="cpu")
+        classifier = onnxplain.load(MODEL, device=self.device)
         onnxplain.explain(classifier, PHOTO, LIME(n_samples=50))  # warm-up
         return classifier
 
     @cached_property
     def raw(self) -> tuple[RawRunner, RawPlan]:
         """Raw ONNX Runtime and its fastest plan."""
-        runner = RawRunner(build_model(MODEL), (3, *self.classifier.size))
+        runner = RawRunner(build_model(MODEL), (3, *self.classifier.size), self.device)
         return runner, runner.find_best_plan(2, 32 if self.quick else 96)
 
     def compare(self, run: Callable[[], object], count: Callable[[], int]) -> Figures:
@@ -195,13 +195,16 @@ def list_checks(bench: Workbench) -> list[Check]:
 @click.option("--quick", is_flag=True, help="Small runs, two rounds.")
 @click.option("--only", multiple=True, help="The beginning of a check's name.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if an aim is missed.")
-def main(quick: bool, only: tuple[str, ...], strict: bool) -> None:
+@device_option
+def main(quick: bool, only: tuple[str, ...], strict: bool, device: str) -> None:
     chosen = [
-        check for check in list_checks(Workbench(quick=quick)) if check.name.startswith(only or "")
+        check
+        for check in list_checks(Workbench(quick=quick, device=device))
+        if check.name.startswith(only or "")
     ]
     if not chosen:
         raise click.UsageError(f"no check begins with {' or '.join(only)}")
-    print(f"{describe_machine()}; {MODEL}, CPU\n")
+    print(f"{describe_machine()}; {MODEL}, {device}\n")
     print("| check | figure | by CPU seconds | aim | met |\n|---|--:|--:|--:|---|", flush=True)
     met = [check.run() for check in chosen]
     print(f"\n{sum(met)} of {len(met)} aims met")

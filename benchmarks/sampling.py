@@ -78,13 +78,13 @@ def record_scores(flow: Flow[Any]) -> Flow[list[float]]:
 
 def open_models(args: argparse.Namespace) -> dict[str, OnnxClassifier]:
     """Load the models that are given; the default classifier of the zoo always is."""
-    models = {LITE0: onnxplain.load(LITE0, device="cpu")}
+    models = {LITE0: onnxplain.load(LITE0, device=args.device)}
     if args.quantised:
-        models[QUANTISED] = onnxplain.load(args.quantised, device="cpu")
+        models[QUANTISED] = onnxplain.load(args.quantised, device=args.device)
     if args.places:
         mean = (116.68 / 255, 112.51 / 255, 104.05 / 255)
         models[PLACES] = onnxplain.load(
-            args.places, device="cpu", colour="bgr", range=(0, 1), mean=mean, std=1.0
+            args.places, device=args.device, colour="bgr", range=(0, 1), mean=mean, std=1.0
         )
     return models
 
@@ -377,6 +377,7 @@ def main() -> None:
         command.add_argument("--annotations", type=Path, required=True)
         command.add_argument("--quantised", type=Path, help="MobileNet v2 with 8-bit weights")
         command.add_argument("--places", type=Path, help="SqueezeNet of Places365")
+        command.add_argument("--device", default="cpu", help="where models run")
         command.add_argument("--photos", type=int, default=60, help="number of photos")
         command.add_argument("--method", action="append", choices=list(METHODS))
         command.set_defaults(call=call)

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onnxplain
-from benchmarks.common import describe_machine
+from benchmarks.common import describe_machine, device_option
 from onnxplain.core.flow import Method, WhiteBox
 from onnxplain.graph.surgery import list_weight_layers
 from onnxplain.metrics.stability.sanity import ClassSensitivity, InputInvariance
@@ -59,15 +59,16 @@ Map = NDArray[Any]
 @click.option("--range", "range_", nargs=2, type=float)
 @click.option("--mean", nargs=3, type=float)
 @click.option("--std", nargs=3, type=float)
-def main(model: str, photos: tuple[Path, ...], **description: Any) -> None:
+@device_option
+def main(model: str, photos: tuple[Path, ...], device: str, **description: Any) -> None:
     logging.disable(logging.WARNING)  # of maps that are empty
     given = {name.rstrip("_"): value for name, value in description.items() if value}
-    plain = onnxplain.load(model, device="cpu", batch_size=4, **given)
-    shifted = onnxplain.load_shifted(model, SHIFT, device="cpu", **given)
+    plain = onnxplain.load(model, device=device, batch_size=4, **given)
+    shifted = onnxplain.load_shifted(model, SHIFT, device=device, **given)
     file = onnxplain.zoo.build_model(model) if not Path(model).exists() else Path(model)
     depth = len(list_weight_layers(read(file)))
     every = -(-depth // PARTS)
-    shuffled = list(onnxplain.load_randomised(model, every=every, device="cpu", **given))
+    shuffled = list(onnxplain.load_randomised(model, every=every, device=device, **given))
     print(describe_machine())
     print(f"{Path(model).name}: {len(photos)} photos, {depth} layers with weights\n")
     print("| method | class | weights | shift | |\n|---|---|---|---|---|")

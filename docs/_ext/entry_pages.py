@@ -24,6 +24,7 @@ KINDS = {  # of methods, by the folder of their module
     "masks": "Methods that remove parts of the photo",
     "layers": "Methods that look at layers",
     "gradients": "Methods that follow gradients to the pixels",
+    "relevance": "Methods that hand the score down, layer by layer",
 }
 PICTURES = Path(__file__).resolve().parents[1] / "_static" / "methods"
 

@@ -21,6 +21,9 @@ NEEDS = {
     "keras": r"\bmodel, |\bmodel\.",
     "timm": r"\btimm\.",
     "pandas": r"to_pandas",
+    "ray": r"onnxplain\.Ray\(",
+    "shapiq": r"\bshapiq\.",
+    "submitit": r"\bsubmitit\.",
 }
 PARTS = ("pandas",)  # only the line is left out
 # Files that a reader is told to have.
@@ -57,6 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     shutil.copytree(ROOT / "examples", tmp_path / "photos", ignore=shutil.ignore_patterns("*.png"))
     shutil.copy(ROOT / "examples" / "cat.jpg", tmp_path / "photo.jpg")
+    shutil.copy(ROOT / "examples" / "coffee.jpg", tmp_path / "coffee.jpg")
     (tmp_path / "labels.csv").write_text(LABELS)
     monkeypatch.chdir(tmp_path)
     return tmp_path
