@@ -170,7 +170,9 @@ def list_checks(bench: Workbench) -> list[Check]:
         Check(
             f"memory of rise, N={grown[1]:,} less N={grown[0]:,}",
             30,
-            lambda: Figures(measure_peak(grown[1]) - measure_peak(grown[0])),
+            lambda: Figures(
+                measure_peak(grown[1], bench.device) - measure_peak(grown[0], bench.device)
+            ),
             at_least=False,
             unit=" MiB",
         ),

@@ -69,7 +69,6 @@ from .methods import PatternNet as PatternNet
 from .methods import ScoreCAM as ScoreCAM
 from .methods import SmoothGrad as SmoothGrad
 from .methods import XGradCAM as XGradCAM
-from .patterns import estimate_patterns as estimate_patterns
 from .report import write_report as write_report
 from .results import Explanation as Explanation
 from .results import load_explanation as load_explanation
@@ -78,6 +77,7 @@ from .runtime import from_keras as from_keras
 from .runtime import from_torch as from_torch
 from .runtime import load_distance as load_distance
 from .study.evaluate import evaluate as evaluate
+from .study.patterns import estimate_patterns as estimate_patterns
 from .study.result import Study as Study
 from .study.weighing import LayerWeights as LayerWeights
 from .study.weighing import weigh_layers as weigh_layers

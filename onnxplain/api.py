@@ -95,7 +95,7 @@ def explain(
 
     Examples
     --------
-    >>> import onnxplain
+    >>> import numpy as np, onnxplain
     >>> def redness(images):
     ...     red = images[..., 0].mean(axis=(1, 2))
     ...     return np.stack([red, 1 - red], axis=1)
@@ -183,7 +183,7 @@ def explain_many(
 
     Examples
     --------
-    >>> import onnxplain
+    >>> import numpy as np, onnxplain
     >>> classifier = onnxplain.from_callable(
     ...     lambda images: images.mean(axis=(1, 2)), size=(8, 8), class_names=("r", "g", "b")
     ... )

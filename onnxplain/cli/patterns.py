@@ -20,7 +20,7 @@ from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.cli.terminal import show
 from onnxplain.loading import find_model
-from onnxplain.patterns import estimate_patterns
+from onnxplain.study.patterns import estimate_patterns
 
 
 @click.command(cls=SectionedCommand)

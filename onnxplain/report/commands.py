@@ -54,12 +54,13 @@ def format_entry(name: str, parameters: Mapping[str, Any], cls: type | None) -> 
         The dataclass that declares the parameters.
     """
     declared = list_parameters(cls) if cls else ()
-    # Usual numbers depend on the size of the image, so that they are always told.
+    # A text that is empty was not given. Usual numbers depend on the size of the image, so that
+    # they are always told.
     usual = {p.name: p.default for p in declared if not isinstance(p.default, Usual)}
     given = [
         f"{key}={_format_value(value)}"
         for key, value in parameters.items()
-        if value is not None and (key not in usual or _to_list(usual[key]) != _to_list(value))
+        if value not in (None, "") and (key not in usual or _to_list(usual[key]) != _to_list(value))
     ]
     return f"{name}:{','.join(given)}" if given else name
 

@@ -27,7 +27,7 @@ def test_explain_fits_two_screens_and_leaves_the_rest_to_topics(run: Run):
 
 
 def test_every_option_of_explain_is_in_the_help_or_in_a_topic(run: Run):
-    names = ("explain", "model", "figure", "inpainter", *get_methods(), *get_fills())
+    names = ("explain", "model", "figure", "ray", "inpainter", *get_methods(), *get_fills())
     shown = "".join(run("help", name).stdout for name in names)
     options = [param for param in explain.params if isinstance(param, click.Option)]
     flags = {flag for option in options for flag in (*option.opts, *option.secondary_opts)}

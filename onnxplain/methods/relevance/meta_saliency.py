@@ -117,7 +117,8 @@ class MetaSaliency(Parametrised):
     @property
     def _base(self) -> Any:
         base = OF[self.of]()
-        return replace(base, found=self.found) if hasattr(base, "found") else base
+        layer = {"layer": self.layer, "found": self.found}
+        return replace(base, **layer) if hasattr(base, "found") else base
 
     def _step(self, wants: Tensors) -> Tensors:
         return replace(wants, rate=self.rate)
@@ -130,7 +131,7 @@ class MetaSaliency(Parametrised):
         ValueError
             If the name chooses several layers.
         """
-        return replace(self, found=OF[self.of]().at(layers).found)
+        return replace(self, found=self._base.at(layers).found)
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: those of the other method."""

@@ -12,7 +12,7 @@ import pytest
 
 from onnxplain.core.errors import ModelError
 from onnxplain.core.pattern_files import read_patterns
-from onnxplain.patterns import estimate_patterns
+from onnxplain.study.patterns import estimate_patterns
 from tests.helpers import models
 from tests.helpers.chains import CLASSES, MEAN, SIZE, STD, draw_weights, make_net
 
