@@ -11,7 +11,7 @@ import click
 from onnxplain import registry
 from onnxplain.cli.clusters import add_cluster_options, get_cluster
 from onnxplain.cli.inpainters import add_inpainter_options, get_inpainter_flags
-from onnxplain.cli.models import add_model_options, get_model_flags, max_pixels_option
+from onnxplain.cli.models import add_model_options, get_model_flags, max_pixels_option, white_option
 from onnxplain.cli.parameters import make_entry_completer
 from onnxplain.cli.printing import StudyView, print_study
 from onnxplain.cli.reporting import report_errors
@@ -183,6 +183,7 @@ onnxplain evaluate photos --plan plan.toml -o all
 @click.option("--retry", is_flag=True, help="Repeat work that failed before.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the tables and errors only.")
 @max_pixels_option
+@white_option
 @add_model_options
 @add_cluster_options
 @add_inpainter_options
@@ -209,6 +210,7 @@ def command(
     retry: bool,
     quiet: bool,
     max_pixels: int,
+    white: int | None,
 ) -> None:
     """Compare methods, fills and classifiers on the labelled images of FOLDER.
 
@@ -240,6 +242,7 @@ def command(
                 retry=retry,
                 device=get_model_flags(ctx).get("device", "auto"),
                 max_pixels=max_pixels,
+                white=white,
                 cluster=get_cluster(ctx),
                 on_progress=view.update,
             )

@@ -12,7 +12,13 @@ from onnxplain.cli.clusters import add_cluster_options, get_cluster
 from onnxplain.cli.explain_images import find_images
 from onnxplain.cli.explain_plan import ExplainPlan, read_explain_plan
 from onnxplain.cli.inpainters import add_inpainter_options, get_inpainter_flags
-from onnxplain.cli.models import FILE, add_model_options, get_model_flags, max_pixels_option
+from onnxplain.cli.models import (
+    FILE,
+    add_model_options,
+    get_model_flags,
+    max_pixels_option,
+    white_option,
+)
 from onnxplain.cli.outcomes import save_and_print, show_failure
 from onnxplain.cli.parameters import ParameterOptions, make_entry_completer
 from onnxplain.cli.progress import show_progress
@@ -119,13 +125,7 @@ onnxplain explain --method rise --help
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per explanation.")
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
 @max_pixels_option
-@click.option(
-    "--white",
-    type=click.IntRange(min=1),
-    metavar="VALUE",
-    help="The value of white in images of more than 8 bits, such as 4095 for 12 bits in a file of "
-    "16.  [default: as the file's format says]",
-)
+@white_option
 @add_model_options
 @add_cluster_options
 @METHODS.add_options

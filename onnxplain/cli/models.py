@@ -63,6 +63,14 @@ max_pixels_option = click.option(
     help="Refuse larger images.",
 )
 
+white_option = click.option(
+    "--white",
+    type=click.IntRange(min=1),
+    metavar="VALUE",
+    help="The value of white in images of more than 8 bits, such as 4095 for 12 bits in a file of "
+    "16.  [default: as the file's format says]",
+)
+
 
 def add_model_options(command: F) -> F:
     """Add the options of `onnxplain.load`, except for the model itself."""

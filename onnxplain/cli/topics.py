@@ -162,7 +162,9 @@ def _count(method: Any) -> str:
     """Format the number of evaluations, which depends on the image's size for some methods."""
     if _counts_channels(method):
         return f"{method.evaluations(SIZE)}, and 1 per channel of the layer"
-    most = "at most " if method.adaptive and not isinstance(method, WhiteBox) else ""
+    # Gradients are of one target, which does not end a method early; a tolerance does.
+    ends_early = method.adaptive and not isinstance(method, WhiteBox)
+    most = "at most " if ends_early or getattr(method, "tolerance", None) else ""
     small = tuple(side // 2 for side in SIZE)
     count = method.evaluations(SIZE)
     size = " (224 x 224 pixels)" if method.evaluations((small[0], small[1])) != count else ""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from onnxplain.core.data import Box, Case, make_rng
+from onnxplain.core.data import Box, Case, Image, make_rng
 from onnxplain.core.errors import DeviceError, ModelError, OutputError
 from onnxplain.core.flow import Flow, advise_scores_alone, start_flow
 from onnxplain.core.protocols import Classifier
@@ -65,6 +65,8 @@ class Rules:
         Repeat the work of rows with errors.
     max_pixels : int
         Refuse larger images.
+    white : int, optional
+        The value of white in images of more than 8 bits; as the file's format says if not given.
     """
 
     seed: int = 0
@@ -72,6 +74,11 @@ class Rules:
     heatmaps: Path | None = None
     retry: bool = False
     max_pixels: int = MAX_PIXELS
+    white: int | None = None
+
+    def read(self, path: Path) -> Image:
+        """Read a photo."""
+        return read_image(path, max_pixels=self.max_pixels, white=self.white)
 
 
 def study_classifier(
@@ -161,7 +168,7 @@ class _ClassifierStudy:
         for item in items:
             question = Question(self.classifier, item, None, self.rules.seed)
             try:
-                photo = read_image(item.path, max_pixels=self.rules.max_pixels)
+                photo = self.rules.read(item.path)
                 question = replace(question, sha256=hash_pixels(to_uint8(photo)))
                 if self._skip_if_settled(question):
                     continue

@@ -21,7 +21,6 @@ from onnxplain.cluster.halving import halve_batches
 from onnxplain.cluster.handing_out import Answer, hand_out
 from onnxplain.core.files import write_atomic
 from onnxplain.core.protocols import Classifier
-from onnxplain.image import read_image
 from onnxplain.study.classifier_study import Rules, Step, study_classifier
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import Explainer
@@ -159,7 +158,7 @@ class Desk:
         classifier, item = self.waiting[asked.position].classifier, asked.item
         question = Question(classifier, item, None, self.rules.seed)
         try:
-            photo = read_image(item.path, max_pixels=self.rules.max_pixels)
+            photo = self.rules.read(item.path)
         except Exception as unreadable:
             row = question.image_row(unreadable)
             return Step((row["key"],), (row,), 1)

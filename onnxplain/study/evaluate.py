@@ -79,6 +79,7 @@ def evaluate(
     retry: bool = False,
     device: str = "auto",
     max_pixels: int = MAX_PIXELS,
+    white: int | None = None,
     cluster: Ray | None = None,
     progress: bool | None = None,
     on_progress: Callable[[StudyProgress], None] | None = None,
@@ -145,6 +146,9 @@ def evaluate(
         Where models that are given by name run, as for `load`.
     max_pixels : int
         Refuse larger images; 64 million pixels if not given.
+    white : int, optional
+        The value of white in images of more than 8 bits, such as 4095 for 12 bits in a file of
+        16; what the file's format says if not given.
     cluster : Ray, optional
         Workers that share the work, on this machine or on several. Rows are the same as without
         them, and written here alone.
@@ -207,7 +211,7 @@ def evaluate(
     if keep_heatmaps is not None:
         check_folder(keep_heatmaps)
     heatmaps = None if keep_heatmaps is None else Path(keep_heatmaps).absolute()
-    rules = Rules(settled.seed, settled.only_correct, heatmaps, retry, max_pixels)
+    rules = Rules(settled.seed, settled.only_correct, heatmaps, retry, max_pixels, white)
     keys: set[str] = set()
     if progress is None and on_progress is not None:
         progress = False

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -304,3 +305,25 @@ def test_wrong_arguments_are_errors_before_any_work(
 def test_images_are_needed(net: Net):
     with pytest.raises(ValueError, match="no images: give their folder"):
         onnxplain.evaluate(plan=Plan(), models=net)
+
+
+def test_white_of_deep_photos_can_be_said(net: Net, tmp_path: Path):
+    shallow = reddish(0)
+    folder = tmp_path / "deep" / "yes"
+    folder.mkdir(parents=True)
+    # Twelve bits in sixteen: the same photo, if 4095 is white.
+    deep = np.rint(shallow.astype(np.float64) * 4095 / 255).astype(np.uint16)
+    assert cv2.imwrite(str(folder / "0.png"), deep[..., ::-1])
+    save(tmp_path / "shallow" / "yes" / "0.png", shallow)
+
+    def judge(photos: Path, **options: Any) -> list[float]:
+        study = onnxplain.evaluate(
+            photos, models=net, methods=METHODS[0], metrics=METRICS, output=None, **options
+        )
+        return [row["value"] for row in study.rows if row["kind"] == "score"]
+
+    expected = judge(tmp_path / "shallow", only_correct=False)
+    dark = judge(tmp_path / "deep", only_correct=False)
+    told = judge(tmp_path / "deep", only_correct=False, white=4095)
+    np.testing.assert_allclose(told, expected, atol=1e-3)
+    assert np.abs(np.subtract(dark, expected)).max() > 0.01
