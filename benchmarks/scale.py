@@ -28,8 +28,7 @@ from onnxplain.cluster.crew import gather_crew
 from onnxplain.cluster.handing_out import Answer, Answered, Event, Joined, hand_out
 from onnxplain.study.classifier_study import Rules, Step
 from onnxplain.study.dataset import Item
-from onnxplain.study.distributed import Answered as Done
-from onnxplain.study.distributed import Asked, Desk
+from onnxplain.study.distributed import Assignment, Findings, Ledger
 from onnxplain.study.rows import RowFile, make_key
 
 PER_IMAGE = 12  # methods
@@ -75,12 +74,12 @@ def make_rows(item: Item, explainer: int) -> tuple[dict[str, Any], ...]:
 class Answering(NamedTuple):
     """A worker that answers at once, with rows like real ones."""
 
-    def __call__(self, halvings: int) -> Callable[[Asked], Done]:
+    def __call__(self, halvings: int) -> Callable[[Assignment], Findings]:
         """Return what answers."""
 
-        def answer(asked: Asked) -> Done:
-            rows = make_rows(asked.item, asked.explainer)
-            return Done([Step(tuple(row["key"] for row in rows), rows, 1)], 0)
+        def answer(assignment: Assignment) -> Findings:
+            rows = make_rows(assignment.item, assignment.explainer)
+            return Findings([Step(tuple(row["key"] for row in rows), rows, 1)], 0)
 
         return answer
 
@@ -96,12 +95,12 @@ class SimulatedCrew:
     busy: float = 0.0  # seconds of the driver
     worked: float = 0.0  # seconds of all workers
     _ends: list[tuple[float, int]] = field(default_factory=list)
-    _held: dict[int, deque[Asked]] = field(default_factory=dict)
+    _held: dict[int, deque[Assignment]] = field(default_factory=dict)
     _free_at: dict[int, float] = field(default_factory=dict)
     _left: float = field(default_factory=time.perf_counter)
     _rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
-    def give(self, worker: int, task: Asked) -> None:
+    def give(self, worker: int, task: Assignment) -> None:
         """Give a task to a worker; it begins when those before it are answered."""
         took = self.seconds * float(self._rng.lognormal(-0.125, 0.5))  # mean 1
         self._free_at[worker] = max(self._free_at[worker], self.now) + took
@@ -122,22 +121,22 @@ class SimulatedCrew:
         self.now = max(self.now + spent, end)
         task = self._held[worker].popleft()
         rows = make_rows(task.item, task.explainer)
-        value = Done([Step(tuple(row["key"] for row in rows), rows, 1)], 0)
+        value = Findings([Step(tuple(row["key"] for row in rows), rows, 1)], 0)
         self._left = time.perf_counter()  # making the answer is the worker's time
         return [Answered(worker, task, value)]
 
 
-def ask(n: int) -> Iterator[Asked]:
+def ask(n: int) -> Iterator[Assignment]:
     """Yield n questions."""
     for i in range(n):
         name = f"n02123045/ILSVRC2012_val_{i // PER_IMAGE:08d}.JPEG"
-        yield Asked(0, Item(name, Path("/data") / name, 281), i % PER_IMAGE, {})
+        yield Assignment(0, Item(name, Path("/data") / name, 281), i % PER_IMAGE, {})
 
 
 def measure_ray(n: int) -> float:
     """Return what Ray costs the driver per question, in seconds, on two real workers."""
     with gather_crew(Ray(workers=2), Answering()) as crew:
-        answers: Iterator[Answer[Asked, Done]] = hand_out(crew, ask(n + 20))
+        answers: Iterator[Answer[Assignment, Findings]] = hand_out(crew, ask(n + 20))
         for _ in range(20):
             next(answers)
         began = time.process_time()
@@ -150,10 +149,10 @@ def simulate(n: int, workers: int, seconds: float, ray_seconds: float) -> dict[s
     """Hand out n questions, write their rows, and return what it took."""
     crew = SimulatedCrew(workers, seconds, ray_seconds)
     with tempfile.TemporaryDirectory() as folder:
-        desk = Desk((), (), (), Rules(), RowFile(Path(folder) / "rows.jsonl"))
-        answers: Iterator[Answer[Asked, Done]] = hand_out(crew, ask(n))
+        ledger = Ledger((), (), (), Rules(), RowFile(Path(folder) / "rows.jsonl"))
+        answers: Iterator[Answer[Assignment, Findings]] = hand_out(crew, ask(n))
         for answer in answers:
-            desk.take(answer)
+            ledger.take(answer)
     return {
         "workers": workers,
         "per_second": n / crew.now,
@@ -173,9 +172,9 @@ def main() -> None:
     args = parser.parse_args()
     n = 2000 if args.quick else args.questions
     ray_seconds = 0.0 if args.quick else measure_ray(2000)
-    (asked,) = ask(1)
-    (_, done) = (asked, Answering()(0)(asked))
-    sent, returned = len(pickle.dumps(asked)), len(pickle.dumps(done))
+    (assignment,) = ask(1)
+    (_, done) = (assignment, Answering()(0)(assignment))
+    sent, returned = len(pickle.dumps(assignment)), len(pickle.dumps(done))
     row_bytes = sum(len(json.dumps(row)) + 1 for row in done.steps[0].rows)
     print(f"a question: {sent} bytes to the worker, {returned} back, {row_bytes} in the row file")
     print(f"Ray: {1e3 * ray_seconds:.2f} ms of the driver per question")

@@ -33,7 +33,7 @@ from onnxplain.subjects import hash_pixels, to_uint8
 WORKERS_FILE = "workers.json"
 
 
-class Asked(NamedTuple):
+class Assignment(NamedTuple):
     """A question for a worker.
 
     Parameters
@@ -54,7 +54,7 @@ class Asked(NamedTuple):
     done: dict[str, str]
 
 
-class Answered(NamedTuple):
+class Findings(NamedTuple):
     """What a worker has done for a question."""
 
     steps: list[Step]
@@ -91,7 +91,7 @@ class StudyOpener:
     judges: Sequence[Judge]
     rules: Rules
 
-    def __call__(self, halvings: int) -> Callable[[Asked], Answered]:
+    def __call__(self, halvings: int) -> Callable[[Assignment], Findings]:
         """Return the function that answers questions, one at a time."""
 
         @lru_cache(maxsize=1)  # the classifiers of a study come one after the other
@@ -100,26 +100,26 @@ class StudyOpener:
             halve_batches(classifier, halvings)
             return classifier
 
-        def answer(asked: Asked) -> Answered:
+        def answer(assignment: Assignment) -> Findings:
             made: list[int] = []
             steps = study_classifier(
-                open_classifier(asked.position),
-                [asked.item],
-                [self.explainers[asked.explainer]],
+                open_classifier(assignment.position),
+                [assignment.item],
+                [self.explainers[assignment.explainer]],
                 self.judges,
-                _HeldRows(asked.done),
+                _HeldRows(assignment.done),
                 self.rules,
                 on_progress=lambda _, inpaints: made.append(inpaints),
             )
-            return Answered(list(steps), sum(made))
+            return Findings(list(steps), sum(made))
 
         open_classifier(0)  # a worker that cannot open the model says so before it is given work
         return answer
 
 
 @dataclass(frozen=True, eq=False)
-class Desk:
-    """Where answers arrive: writes rows that are new, and only those."""
+class Ledger:
+    """Which questions are asked, and which rows were written: those that are new, once."""
 
     waiting: Sequence[Waiting]
     explainers: Sequence[Explainer]
@@ -128,15 +128,15 @@ class Desk:
     store: RowFile
     written: set[str] = field(default_factory=set)
 
-    def ask(self) -> Iterator[Asked]:
+    def ask(self) -> Iterator[Assignment]:
         """Yield all questions, one classifier after the other."""
         for position, (_, _, items) in enumerate(self.waiting):
             for item in items:
                 absolute = replace(item, path=item.path.absolute())
                 for explainer in range(len(self.explainers)):
-                    yield Asked(position, absolute, explainer, self.store.find_done(item.file))
+                    yield Assignment(position, absolute, explainer, self.store.find_done(item.file))
 
-    def take(self, answer: Answer[Asked, Answered]) -> list[Step]:
+    def take(self, answer: Answer[Assignment, Findings]) -> list[Step]:
         """Write the rows of an answer, and return its steps."""
         if answer.error is not None:
             if not isinstance(answer.error, WorkerLost):
@@ -153,9 +153,9 @@ class Desk:
             self.written.update(row["key"] for row in fresh)
         return step._replace(rows=fresh)
 
-    def _describe_loss(self, asked: Asked, error: WorkerLost) -> Step:
+    def _describe_loss(self, assignment: Assignment, error: WorkerLost) -> Step:
         """Make the rows of a question that took its workers down."""
-        classifier, item = self.waiting[asked.position].classifier, asked.item
+        classifier, item = self.waiting[assignment.position].classifier, assignment.item
         question = Question(classifier, item, None, self.rules.seed)
         try:
             photo = self.rules.read(item.path)
@@ -163,7 +163,7 @@ class Desk:
             row = question.image_row(unreadable)
             return Step((row["key"],), (row,), 1)
         question = replace(question, sha256=hash_pixels(to_uint8(photo)))
-        explainer = self.explainers[asked.explainer]
+        explainer = self.explainers[assignment.explainer]
         rows = tuple(question.score_row(explainer, judge, error) for judge in self.judges)
         return Step(tuple(row["key"] for row in rows), rows, 1)
 
@@ -208,16 +208,16 @@ def study_on_cluster(
     OnnxplainError
         As `study_classifier`.
     """
-    desk = Desk(waiting, explainers, judges, rules, store)
+    ledger = Ledger(waiting, explainers, judges, rules, store)
     opener = StudyOpener(
         tuple(pack(entry.classifier) for entry in waiting), explainers, judges, rules
     )
     with gather_crew(cluster, opener) as crew:
         try:
-            answers: Iterator[Answer[Asked, Answered]] = hand_out(crew, desk.ask())
+            answers: Iterator[Answer[Assignment, Findings]] = hand_out(crew, ledger.ask())
             for answer in answers:
                 made = answer.value.inpaints if answer.value else 0
-                for step in desk.take(answer):
+                for step in ledger.take(answer):
                     on_step(answer.task.position, step, made, crew.alive)
                     made = 0
                     yield step
