@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
@@ -157,6 +158,19 @@ def measure_seconds(action: Callable[[], object]) -> float:
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
+
+
+def measure_cpu(action: Callable[[], object]) -> float:
+    """Return the processor seconds of one call, of all threads together."""
+    start = time.process_time()
+    action()
+    return time.process_time() - start
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of a file if it exists; a last line that was cut off is left out."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def format_spread(figures: list[float], digits: int = 3) -> str:

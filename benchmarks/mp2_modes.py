@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import onnxplain
-from benchmarks.common import describe_machine, measure_seconds
+from benchmarks.common import describe_machine, measure_seconds, read_rows
 from onnxplain.core.data import Attribution, Case, make_rng
 from onnxplain.engine import run as engine
 from onnxplain.engine.run import Job, Outcome, make_jobs
@@ -177,12 +177,6 @@ def measure_photo(photo: Photo, method: MP2, classifier: OnnxClassifier) -> dict
         "details": {name: value for name, value in attribution.details.items() if name != "gains"},
         **judge(photo, attribution, classifier),
     }
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a file if it exists; a last line that was cut off is left out."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def make_key(row: dict[str, Any]) -> tuple[str, str, str]:

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import onnxplain
-from benchmarks.common import describe_machine, device_option
+from benchmarks.common import describe_machine, device_option, read_rows
 from onnxplain.core.protocols import Classifier, Fill
 from onnxplain.fills import Inpaint
 from onnxplain.loading import load_inpainter
@@ -58,11 +58,6 @@ def main(
             rows.write_text("".join(json.dumps(row) + "\n" for row in done))
     print(f"{describe_machine()}; {model}, {inpainter}, SP 29/{stride}\n")
     print(format_table(done))
-
-
-def read_rows(rows: Path) -> list[dict[str, Any]]:
-    """Read the rows of the photos that are done; none if there is no file."""
-    return [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
 
 
 def compare_maps(

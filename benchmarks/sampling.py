@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 import onnxplain
-from benchmarks.common import describe_machine
+from benchmarks.common import describe_machine, read_rows
 from onnxplain.core.data import Case, make_rng
 from onnxplain.core.flow import Flow, Method, Reply
 from onnxplain.engine import run as engine
@@ -204,12 +204,6 @@ class Run:
                 query = flow.send(Reply(scores))
             except StopIteration:
                 return masks
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read the rows of a file if it exists; a last line that was cut off is left out."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def open_runs(args: argparse.Namespace) -> Iterator[tuple[str, OnnxClassifier, Run]]:

@@ -17,15 +17,13 @@ import logging
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
 import click
 import numpy as np
 
 import onnxplain
-from benchmarks.common import PHOTO, describe_machine, format_spread, read_photo
+from benchmarks.common import PHOTO, describe_machine, format_spread, measure_cpu, read_photo
 from onnxplain.core.data import Case
 from onnxplain.core.flow import NO_FILL, Method, WhiteBox
 from onnxplain.engine.run import collect_values, make_jobs
@@ -102,13 +100,6 @@ def measure_cost(classifier: Any, images: Any, method: Method, rounds: int) -> l
         alone = statistics.median(measure_cpu(lambda: classifier.scores(images)) for _ in range(3))
         costs.append(measure_cpu(explain) / alone)
     return costs
-
-
-def measure_cpu(action: Callable[[], object]) -> float:
-    """Return the processor seconds of one call, of all threads together."""
-    start = time.process_time()
-    action()
-    return time.process_time() - start
 
 
 @main.command()

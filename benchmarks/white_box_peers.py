@@ -23,7 +23,6 @@ from __future__ import annotations
 import copy
 import logging
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -36,7 +35,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import describe_machine, read_photo, run_inside
+from benchmarks.common import describe_machine, measure_cpu, read_photo, run_inside
 from onnxplain.methods.layers.reduce import enlarge
 
 PEERS = ("torch", "torchvision", "captum==0.9.0", "grad-cam==1.5.7", "onnxscript")
@@ -188,13 +187,6 @@ def measure_times(pair: Pair, method: str, rounds: int) -> tuple[list[float], li
         theirs.append(measure_cpu(partial(run_peer, pair, method, image, target)))
         ours.append(measure_cpu(partial(run_ours, pair, method, image, target)))
     return theirs, ours
-
-
-def measure_cpu(action: Callable[[], object]) -> float:
-    """Return the processor seconds of one call, of all threads together."""
-    start = time.process_time()
-    action()
-    return time.process_time() - start
 
 
 def run_ours(pair: Pair, method: str, image: Map, target: int) -> Map:
