@@ -19,7 +19,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 from onnxplain.core.data import Size
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
-from onnxplain.graph.shapes import Dims, ShapeMismatch, Shapes, list_fed_inputs
+from onnxplain.graph.shapes import Dims, ShapeMismatch, Shapes, drop_open, list_fed_inputs
 from onnxplain.graph.writer import GraphWriter
 
 # A batch that divides no dimension of a real model.
@@ -139,14 +139,14 @@ class _Rebatch:
         self._step_batched(node)
         unmended = self.batched.dims(node.output[0])
         inner = self.before.get(node.input[0], 1)
-        outer = math.prod(_drop_open(before)[:axis]) * inner
+        outer = math.prod(drop_open(before)[:axis]) * inner
         place = _find_batch_place(after, outer)
         if place is None:
             return
-        sizes = _drop_open(after)
+        sizes = drop_open(after)
         self.before[node.output[0]] = outer // math.prod(sizes[:place])
         wanted = [size * PRIME if index == place else size for index, size in enumerate(sizes)]
-        fits = math.prod(wanted) == math.prod(_drop_open(before))
+        fits = math.prod(wanted) == math.prod(drop_open(before))
         if not fits or unmended == tuple(wanted):
             return
         target = np.array([-1 if index == place else dim for index, dim in enumerate(after)])
@@ -209,10 +209,6 @@ def _find_batch_axis(dims: Dims | None) -> int | None:
     return axes[0] if len(axes) == 1 else None
 
 
-def _drop_open(dims: Dims) -> list[int]:
-    return [dim for dim in dims if dim is not None]
-
-
 def _find_batch_place(after: Dims, outer: int) -> int | None:
     """Return the axis of a reshape's result that the batch goes to, or None.
 
@@ -220,7 +216,7 @@ def _find_batch_place(after: Dims, outer: int) -> int | None:
     So the batch may go to an axis of 1 there, to the start of the axis that begins there, to
     the end of the one that ends there, or into one that spans the place.
     """
-    sizes = _drop_open(after)
+    sizes = drop_open(after)
     starts = [math.prod(sizes[:place]) for place in range(len(sizes))]
     here = [place for place, start in enumerate(starts) if start == outer]
     ones = [place for place in here if sizes[place] == 1]

@@ -195,7 +195,7 @@ class Shapes:
             if dims is not None and None not in dims:
                 bounds = {attribute.name: attribute.i for attribute in node.attribute}
                 sides = dims[bounds.get("start", 0) : bounds.get("end")]
-                counted = sides if node.op_type == "Shape" else math.prod(_drop_open(dims))
+                counted = sides if node.op_type == "Shape" else math.prod(drop_open(dims))
                 self.values[node.output[0]] = np.array(counted, np.int64)
             return
         if node.input and node.input[0] not in self.values:
@@ -216,7 +216,8 @@ def _find_standard(node: NodeProto) -> NodeProto | None:
     return standard
 
 
-def _drop_open(dims: Dims) -> list[int]:
+def drop_open(dims: Dims) -> list[int]:
+    """Return the dimensions that are known."""
     return [dim for dim in dims if dim is not None]
 
 
