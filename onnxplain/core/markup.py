@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 
-def escape(value: Any) -> str:
+def escape_html(value: Any) -> str:
     """Return a value as text that HTML shows and does not act on.
 
     Examples
     --------
-    >>> escape("<b>R&D</b>")
+    >>> escape_html("<b>R&D</b>")
     '&lt;b&gt;R&amp;D&lt;/b&gt;'
     """
     # File names may hold bytes that are not valid text.
@@ -33,11 +33,11 @@ def format_html_table(
     title, note : str
         Above and below the table.
     """
-    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    names = "".join(f'<th scope="col">{escape_html(name)}</th>' for name in header)
     head = f"<thead><tr>{names}</tr></thead>" if any(header) else ""
     rows = "".join(f"<tr>{''.join(map(_format_cell, line))}</tr>" for line in lines)
-    caption = f"<p><strong>{escape(title)}</strong></p>" if title else ""
-    after = f"<p>{escape(note)}</p>" if note else ""
+    caption = f"<p><strong>{escape_html(title)}</strong></p>" if title else ""
+    after = f"<p>{escape_html(note)}</p>" if note else ""
     return f"<div>{caption}<table>{head}<tbody>{rows}</tbody></table>{after}</div>"
 
 
@@ -47,4 +47,4 @@ def _format_cell(value: Any) -> str:
     if isinstance(value, int | float):
         text = f"{value:.4g}" if isinstance(value, float) else str(value)
         return f'<td style="text-align: right">{text}</td>'
-    return f'<td style="text-align: left">{escape(value)}</td>'
+    return f'<td style="text-align: left">{escape_html(value)}</td>'

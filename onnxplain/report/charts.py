@@ -75,8 +75,8 @@ class Chart:
     height: float = HEIGHT
 
 
-def draw_chart(title: str, lines: Sequence[Line], way: Way) -> Chart:
-    """Draw curves of one kind into a chart.
+def lay_out_chart(title: str, lines: Sequence[Line], way: Way) -> Chart:
+    """Find the places of curves of one kind in a chart; the template draws it.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxplain.plot.colours import Colormap, Scale
 from onnxplain.plot.text import choose_ticks, format_value
-from onnxplain.report.charts import Chart, Line, draw_chart
+from onnxplain.report.charts import Chart, Line, lay_out_chart
 from onnxplain.report.material import Filling, Map, Material
 from onnxplain.report.pictures import (
     FILL_BYTES,
@@ -198,7 +198,7 @@ class Content:
                             "fill": self._describe_filling(walk.filling),
                         }
                     )
-                charts.append((place, draw_chart(title, lines, found[0][1].way)))
+                charts.append((place, lay_out_chart(title, lines, found[0][1].way)))
         return charts, walks
 
     def _number(self, place: int) -> int:

@@ -232,8 +232,8 @@ _METHOD = (
     *("fill", "fill_parameters"),
 )
 _METRIC = ("metric", "metric_fill", "metric_parameters", "metric_fill_parameters")
-_OF_ONE_METRIC = (
-    *(*_METRIC, "kind", "key", "status", "details", "value", "alpha", "error", "direction", "unit"),
+_OF_ONE_METRIC = frozenset(
+    (*_METRIC, "kind", "key", "status", "details", "value", "alpha", "error", "direction", "unit")
 )
 
 
@@ -261,19 +261,7 @@ def _make_value(row: Row, name: Namer) -> Value:
 
 def _list_facts(row: Row) -> dict[str, Any]:
     """Return what a row tells of its map, without what it tells of one metric."""
-    hidden = {
-        *_METRIC,
-        "kind",
-        "key",
-        "status",
-        "details",
-        "value",
-        "alpha",
-        "error",
-        "direction",
-        "unit",
-    }
-    return {name: value for name, value in row.items() if name not in hidden}
+    return {name: value for name, value in row.items() if name not in _OF_ONE_METRIC}
 
 
 def _get_photo_key(row: Row) -> str:

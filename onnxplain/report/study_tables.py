@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onnxplain.report.charts import Chart, Line, draw_chart
+from onnxplain.report.charts import Chart, Line, lay_out_chart
 from onnxplain.report.material import StudyPart
 from onnxplain.study.tables import Table
 
@@ -80,7 +80,7 @@ def arrange_study(study: StudyPart, methods: Sequence[str]) -> ShownStudy:
         study.pairs,
         study.limits,
         tuple(
-            draw_chart(
+            lay_out_chart(
                 title,
                 [
                     Line(label, walk.shares, walk.scores, known.index(label))

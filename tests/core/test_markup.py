@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from onnxplain.core.markup import escape, format_html_table
+from onnxplain.core.markup import escape_html, format_html_table
 
 HOSTILE = "<script>alert(1)</script>\"'&\udcff"
 
@@ -42,4 +42,4 @@ def test_names_of_columns_may_be_left_out() -> None:
 
 
 def test_escaped_text_is_valid_utf8() -> None:
-    assert escape("a\udcff").encode() == b"a?"
+    assert escape_html("a\udcff").encode() == b"a?"
