@@ -51,6 +51,12 @@ class Scale:
         return colours
 
 
+def write_colours(colormap: Colormap) -> str:
+    """Write 256 colours, from low to high, as hexadecimal digits, for scripts of pages."""
+    colours = Scale(0, 1, colormap).colour(np.linspace(0, 1, 256))
+    return np.rint(colours * 255).astype(np.uint8).tobytes().hex()
+
+
 def choose_scale(
     values: NDArray[np.floating], signed: bool | None = None, colormap: Colormap | None = None
 ) -> Scale:

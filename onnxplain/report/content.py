@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxplain.plot.colours import Colormap, Scale
+from onnxplain.plot.colours import Colormap, Scale, write_colours
 from onnxplain.plot.text import choose_ticks, format_value
 from onnxplain.report.charts import Chart, Line, lay_out_chart
 from onnxplain.report.material import Filling, Map, Material
@@ -115,7 +115,7 @@ class Content:
         used: set[Colormap] = {"blue-red", *(one.scale.colormap for one in self.maps)}
         return {
             "unit": DRAWN_SIDE,
-            "colours": {str(name): _write_colours(Scale(0, 1, name)) for name in sorted(used)},
+            "colours": {str(name): write_colours(name) for name in sorted(used)},
             "photos": [
                 {"name": photo.name, "size": photo.size, "drawn": self.draw_size(place)}
                 for place, photo in enumerate(self.photos)
@@ -234,12 +234,6 @@ def _label_maps(maps: Sequence[Map]) -> tuple[list[str], list[str]]:
         taken.add((one.photo, one.target, label))
         labels.append(label)
     return models, labels
-
-
-def _write_colours(scale: Scale) -> str:
-    """Write 256 colours as hexadecimal digits."""
-    colours = np.rint(scale.colour(np.linspace(0, 1, 256)) * 255).astype(np.uint8)
-    return colours.tobytes().hex()
 
 
 def _round(value: float) -> float:

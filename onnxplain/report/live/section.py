@@ -21,7 +21,7 @@ from onnxplain.core.spec import OUTPUTS
 from onnxplain.graph.adapting import read_classifier
 from onnxplain.graph.load import ModelFile, load_weights
 from onnxplain.graph.shared_weights import share_weights
-from onnxplain.plot.colours import Colormap, Scale
+from onnxplain.plot.colours import Colormap, write_colours
 from onnxplain.registry import GENERATIVE, choose_method_and_fill, get_fills, get_methods
 from onnxplain.report.commands import format_entry
 from onnxplain.report.fillings import cut_window
@@ -270,11 +270,5 @@ def _describe_model(live: LiveModel) -> dict[str, Any]:
         "scale": list(spec.output_scale),
         "classes": [escape(name) for name in spec.class_names],
         "mean": [float(value) for value in IMAGENET_MEAN],
-        "colours": {name: _list_colours(name) for name in COLOURS},
+        "colours": {name: write_colours(name) for name in COLOURS},
     }
-
-
-def _list_colours(name: Colormap) -> str:
-    """Return 256 colours as hexadecimal digits."""
-    colours = Scale(0, 1, name).colour(np.linspace(0, 1, 256))
-    return np.rint(colours * 255).astype(np.uint8).tobytes().hex()
