@@ -144,7 +144,7 @@ def test_other_versions_are_an_error_that_names_them(
         evaluate(classifier, photos, tmp_path / "rows", cluster=onnxplain.Ray())
 
 
-def test_function_that_cannot_be_sent_is_an_error(photos: Path, tmp_path: Path) -> None:
+def test_function_that_cannot_be_sent_is_an_error(ray: Any, photos: Path, tmp_path: Path) -> None:
     lock = threading.Lock()
 
     def redness(images: Any) -> Any:
@@ -256,7 +256,7 @@ onnxplain.evaluate(
 
 
 def test_interrupt_ends_the_workers_and_keeps_the_rows(
-    classifier: Any, photos: Path, tmp_path: Path
+    ray: Any, classifier: Any, photos: Path, tmp_path: Path
 ) -> None:
     arguments = [photos, tmp_path / "rows", tmp_path / "net.onnx"]
     process = subprocess.Popen(
