@@ -257,26 +257,26 @@ def compare(sampled: Run) -> dict[int, tuple[float, float, float]]:
     maps = {n: sampled.make_map(0, n)[::4, ::4].ravel() for n in numbers}
     found = {}
     c, d = (
-        find_noise(correlate(maps[last], reference), last, end - last)
-        for correlate in (pearson, spearman)
+        find_noise(measure(maps[last], reference), last, end - last)
+        for measure in (correlate, correlate_ranks)
     )
     for n, run_map in maps.items():
-        r = pearson(run_map, reference) * np.sqrt(1 + c / (end - last))
-        rho = spearman(run_map, reference) * np.sqrt(1 + d / (end - last))
-        found[n] = (min(r, 1.0), min(rho, 1.0), overlap(run_map, reference))
+        r = correlate(run_map, reference) * np.sqrt(1 + c / (end - last))
+        rho = correlate_ranks(run_map, reference) * np.sqrt(1 + d / (end - last))
+        found[n] = (min(r, 1.0), min(rho, 1.0), measure_overlap(run_map, reference))
     return found
 
 
-def pearson(first: NDArray[Any], second: NDArray[Any]) -> float:
+def correlate(first: NDArray[Any], second: NDArray[Any]) -> float:
     """Return the correlation of values; 0 if one of them is constant."""
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def spearman(first: NDArray[Any], second: NDArray[Any]) -> float:
+def correlate_ranks(first: NDArray[Any], second: NDArray[Any]) -> float:
     """Return the correlation of ranks."""
-    return pearson(rankdata(first), rankdata(second))
+    return correlate(rankdata(first), rankdata(second))
 
 
 def find_noise(r: float, n: int, m: int) -> float:
@@ -286,14 +286,14 @@ def find_noise(r: float, n: int, m: int) -> float:
     return float(np.sqrt(half**2 + n * m * (goal - 1)) - half)
 
 
-def overlap(first: NDArray[Any], second: NDArray[Any]) -> float:
+def measure_overlap(first: NDArray[Any], second: NDArray[Any]) -> float:
     """Return the share of the brightest pixels of one map that are so in the other, too."""
     k = int(TOP * first.size)
     tops = [set(np.argsort(values, kind="stable")[-k:]) for values in (first, second)]
     return len(tops[0] & tops[1]) / k
 
 
-def cover(sampled: Run) -> float:
+def measure_coverage(sampled: Run) -> float:
     """Return how often pointwise 95 % intervals hold of the difference of run and reference."""
     last = NUMBERS[sampled.name][-1]
     run_part = sampled.estimate(0, last)
@@ -310,7 +310,7 @@ def table(args: argparse.Namespace) -> None:
         key = model, sampled.name + "-regression" * (sampled.estimator == "regression")
         agreements.setdefault(key, []).append(compare(sampled))
         if sampled.name in ("banzhaf", "kernel-shap"):
-            covered.setdefault(key, []).append(cover(sampled))
+            covered.setdefault(key, []).append(measure_coverage(sampled))
     judged: dict[tuple[str, str], list[dict[str, float]]] = {}
     for row in read_rows(args.rows):
         if "judged" in row:

@@ -9,7 +9,7 @@ from typing import Any
 from sphinx_gallery.scrapers import figure_rst
 
 
-def saved_pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
+def move_pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
     """Move the pictures that a block of an example wrote into its folder to the page's pictures."""
     folder = Path(block_vars["src_file"]).parent
     moved = []
@@ -22,4 +22,4 @@ def saved_pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[st
 
 def _get_sg_image_scraper() -> Any:
     """Return the function, as sphinx-gallery asks modules for it, and not functions themselves."""
-    return saved_pictures
+    return move_pictures
