@@ -78,7 +78,7 @@ class RayCrew:
     def __init__(self, ray: Any, settings: Ray, opener: Opener) -> None:
         self._ray = ray
         self._settings = settings
-        self._content = ray.put(pack(opener))
+        self._content = ray.put(pack_work(opener))
         self._members: dict[int, _Member] = {}
         self._calls: dict[Any, tuple[int, str, Any]] = {}  # reference: worker, step, task
         self._started = 0
@@ -282,7 +282,7 @@ def _connect(ray: Any, settings: Ray) -> None:
         ) from error
 
 
-def pack(work: object) -> bytes:
+def pack_work(work: object) -> bytes:
     """Pickle what workers need, by Ray's pickle, which takes functions of notebooks, too.
 
     Raises

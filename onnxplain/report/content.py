@@ -11,7 +11,7 @@ import numpy as np
 from onnxplain.plot.colours import Colormap, Scale, write_colours
 from onnxplain.plot.text import choose_ticks, format_value
 from onnxplain.report.charts import Chart, Line, lay_out_chart
-from onnxplain.report.material import Filling, Map, Material
+from onnxplain.report.material import FillPicture, Map, Material
 from onnxplain.report.pictures import (
     FILL_BYTES,
     FILL_FORMS,
@@ -49,7 +49,7 @@ class Content:
             dict.fromkeys(self.labels), key=lambda name: name.startswith("random")
         )
         self.cases = self._list_cases()
-        self.fillings: list[Filling] = []
+        self.fillings: list[FillPicture] = []
         photo_bytes, map_bytes = share_bytes(
             len(self.photos), sum(one.heatmap is not None for one in self.maps)
         )
@@ -204,7 +204,7 @@ class Content:
     def _number(self, place: int) -> int:
         return self.methods.index(self.labels[place])
 
-    def _describe_filling(self, filling: Filling) -> dict[str, str]:
+    def _describe_filling(self, filling: FillPicture) -> dict[str, str]:
         """Describe a fill: its colour, or the id of its picture in the page."""
         if filling.picture is None:
             return {"name": filling.name}

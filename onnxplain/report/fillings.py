@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Box, Size, make_rng
 from onnxplain.registry import make_fill
-from onnxplain.report.material import Filling, Photo
+from onnxplain.report.material import FillPicture, Photo
 
 MAX_PIXELS = 512 * 512  # of the classifier's input; larger fills are slow
 
 
 def make_filling(
     photo: Photo, window: Box, size: Size, name: str, parameters: Mapping[str, Any], seed: int
-) -> Filling:
+) -> FillPicture:
     """Make the picture of a fill from the copy of a photo.
 
     Parameters
@@ -36,20 +36,20 @@ def make_filling(
 
     Returns
     -------
-    filling : Filling
+    filling : FillPicture
         Without a picture if the fill depends on the mask, needs a model, or is not known.
     """
     if photo.pixels is None or size[0] * size[1] > MAX_PIXELS:
-        return Filling(name)
+        return FillPicture(name)
     image = cut_window(photo, window, size).astype(np.float32) / np.float32(255)
     try:
         given = {key: tuple(v) if isinstance(v, list) else v for key, v in parameters.items()}
         prepared = make_fill(name, given).prepare(image, make_rng(seed, photo.name, "fill"))
     except (ValueError, TypeError, ArithmeticError):  # of another version, or an inpainter's
-        return Filling(name)
+        return FillPicture(name)
     if callable(prepared):
-        return Filling(name)
-    return Filling(name, np.rint(np.clip(prepared, 0, 1) * 255).astype(np.uint8))
+        return FillPicture(name)
+    return FillPicture(name, np.rint(np.clip(prepared, 0, 1) * 255).astype(np.uint8))
 
 
 def cut_window(photo: Photo, window: Box, size: Size) -> NDArray[np.uint8]:

@@ -57,7 +57,7 @@ class Photo:
 
 
 @dataclass(frozen=True, eq=False)
-class Filling:
+class FillPicture:
     """What stands in for removed pixels.
 
     Parameters
@@ -84,7 +84,7 @@ class Walk:
         Share of the pixels that are removed or back, from 0 to 1, and the score there.
     way : {'away', 'back'}
         Whether pixels are removed from the photo or brought back to the fill.
-    filling : Filling
+    filling : FillPicture
         What is seen in place of removed pixels.
     cells : tuple of int
         The removed cells in their order; empty if pixels go by the values of the map.
@@ -96,7 +96,7 @@ class Walk:
     shares: tuple[float, ...]
     scores: tuple[float, ...]
     way: Way
-    filling: Filling
+    filling: FillPicture
     cells: tuple[int, ...] = ()
     grid: Size = (1, 1)
 

@@ -19,7 +19,7 @@ from onnxplain.report.commands import format_command
 from onnxplain.report.fillings import make_filling
 from onnxplain.report.material import (
     Failure,
-    Filling,
+    FillPicture,
     Map,
     Material,
     Photo,
@@ -198,7 +198,7 @@ class _Reader:
             metric = mean.settings["metric"]
             title = f"{name(mean.settings, 'metric')}: mean of the images"
             scores = mean.total / mean.n
-            curves.append(_make_walk(title, metric, mean.shares, scores, Filling("")))
+            curves.append(_make_walk(title, metric, mean.shares, scores, FillPicture("")))
         return tuple(labels), tuple(curves)
 
     def _find_tables(self) -> tuple[Table, Table]:
@@ -237,7 +237,7 @@ _OF_ONE_METRIC = frozenset(
 )
 
 
-def _make_walk(title: str, metric: str, shares: Any, scores: Any, filling: Filling) -> Walk:
+def _make_walk(title: str, metric: str, shares: Any, scores: Any, filling: FillPicture) -> Walk:
     return Walk(title, tuple(map(float, shares)), tuple(map(float, scores)), WAYS[metric], filling)
 
 

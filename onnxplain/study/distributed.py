@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from onnxplain.cluster import Ray, WorkerLost
-from onnxplain.cluster.crew import RayCrew, gather_crew, pack
+from onnxplain.cluster.crew import RayCrew, gather_crew, pack_work
 from onnxplain.cluster.halving import halve_batches
 from onnxplain.cluster.handing_out import Answer, hand_out
 from onnxplain.core.files import write_atomic
@@ -210,7 +210,7 @@ def study_on_cluster(
     """
     ledger = Ledger(waiting, explainers, judges, rules, store)
     opener = StudyOpener(
-        tuple(pack(entry.classifier) for entry in waiting), explainers, judges, rules
+        tuple(pack_work(entry.classifier) for entry in waiting), explainers, judges, rules
     )
     with gather_crew(cluster, opener) as crew:
         try:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.errors import OnnxplainError
 from onnxplain.report.live import ort_web
-from onnxplain.report.live.packing import FOLDER, pack
+from onnxplain.report.live.packing import FOLDER, pack_file
 from tests.helpers.browser import Visit, open_page
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def need_ort_web() -> ort_web.OrtWeb:
 def open_ort_page(browser: Browser, folder: Path) -> Iterator[Visit]:
     """Open a page that holds the runtime, for `run_file`."""
     runtime = need_ort_web()
-    files = pack("ort-module", runtime.module) + pack("ort-binary", runtime.binary)
+    files = pack_file("ort-module", runtime.module) + pack_file("ort-binary", runtime.binary)
     script = (FOLDER / "engine.js").read_text("utf-8")
     page = folder / "ort.html"
     page.write_text(PAGE.format(files=files, script=script), "utf-8")

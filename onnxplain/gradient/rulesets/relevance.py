@@ -35,7 +35,7 @@ from onnxplain.gradient.rulesets.spreading import (
     RETURN_RELEVANCE,
     SPREADS,
     TINIEST,
-    Given,
+    Handover,
     Settings,
     stabilise,
 )
@@ -226,7 +226,7 @@ class _Relevance:
             return [None]
         rule = self.chosen[layer.node.y]
         relevance = grad if layer.y in self.forms.direct else tape.mul(grad, layer.y)
-        given = Given(
+        handover = Handover(
             layer,
             relevance,
             self.settings,
@@ -234,7 +234,7 @@ class _Relevance:
             layer.y in self.forms.direct or not self._is_rectified(layer.y),
             self._find_bounds(tape, layer.x) if rule == "zbox" else None,
         )
-        below: str | None = SPREADS[rule](given)
+        below: str | None = SPREADS[rule](handover)
         if rule not in RETURN_RELEVANCE:
             below = self._multiply(tape, layer.x, below)
         return [below if name == layer.x else None for name in layer.node.inputs]

@@ -78,8 +78,8 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
-    """What a rule works with.
+class Handover:
+    """Relevance to hand down through a layer, and what its rule works with.
 
     Parameters
     ----------
@@ -120,87 +120,89 @@ def stabilise(tape: Tape, z: str, epsilon: float = TINY) -> str:
     return tape.add(z, select(tape, mask_below(tape, z, 0), epsilon, -epsilon))
 
 
-def spread_epsilon(given: Given) -> str:
+def spread_epsilon(handover: Handover) -> str:
     """Hand down by all contributions."""
-    tape, layer = given.tape, given.layer
-    without = given.settings.zero_bias and layer.bias
+    tape, layer = handover.tape, handover.layer
+    without = handover.settings.zero_bias and layer.bias
     z = layer.apply(layer.x, layer.weight) if without else layer.y
-    c = tape.div(given.relevance, stabilise(tape, z, given.settings.epsilon))
+    c = tape.div(handover.relevance, stabilise(tape, z, handover.settings.epsilon))
     return layer.back(c, layer.weight)
 
 
-def spread_gamma(given: Given) -> str:
+def spread_gamma(handover: Handover) -> str:
     """Hand down by contributions of which those of the sign of y are favoured."""
-    tape, layer, gamma = given.tape, given.layer, given.settings.gamma
+    tape, layer, gamma = handover.tape, handover.layer, handover.settings.gamma
 
     def favour(name: str, half: Half) -> str:
         return tape.add(name, tape.scale(half(tape, name), gamma)) if name else ""
 
     halves = [(mask_positive(tape, layer.y), take_positive, take_negative)]
-    if given.has_negative:
+    if handover.has_negative:
         halves.append((mask_below(tape, layer.y, 0), take_negative, take_positive))
     terms = []
     for mask, own, other in halves:
         weights = favour(layer.weight, own), favour(layer.weight, other)
-        relevance = tape.mul(given.relevance, mask)
-        terms.append(_share(given, relevance, weights, favour(given.bias, own)))
+        relevance = tape.mul(handover.relevance, mask)
+        terms.append(_share(handover, relevance, weights, favour(handover.bias, own)))
     return tape.add(*terms)
 
 
-def spread_zplus(given: Given) -> str:
+def spread_zplus(handover: Handover) -> str:
     """Hand down by positive contributions."""
-    weights = _split(given)
-    return _share(given, given.relevance, weights, _take(given, take_positive))
+    weights = _split(handover)
+    return _share(handover, handover.relevance, weights, _take(handover, take_positive))
 
 
-def spread_alpha_beta(given: Given) -> str:
+def spread_alpha_beta(handover: Handover) -> str:
     """Hand down by positive contributions, more than there is, and subtract by negative ones."""
-    tape, settings = given.tape, given.settings
-    positive, negative = _split(given)
-    up = _share(given, given.relevance, (positive, negative), _take(given, take_positive))
+    tape, settings = handover.tape, handover.settings
+    positive, negative = _split(handover)
+    up = _share(handover, handover.relevance, (positive, negative), _take(handover, take_positive))
     if not settings.beta:
         return tape.scale(up, settings.alpha)
-    down = _share(given, given.relevance, (negative, positive), _take(given, take_negative))
+    down = _share(
+        handover, handover.relevance, (negative, positive), _take(handover, take_negative)
+    )
     return tape.sub(tape.scale(up, settings.alpha), tape.scale(down, settings.beta))
 
 
-def spread_flat(given: Given) -> str:
+def spread_flat(handover: Handover) -> str:
     """Hand down the same to every input of a sum."""
-    ones = given.tape.fill_like(given.layer.weight, 1)
-    return _share_alike(given, ones)
+    ones = handover.tape.fill_like(handover.layer.weight, 1)
+    return _share_alike(handover, ones)
 
 
-def spread_wsquare(given: Given) -> str:
+def spread_wsquare(handover: Handover) -> str:
     """Hand down by squares of weights."""
-    return _share_alike(given, given.tape.mul(given.layer.weight, given.layer.weight))
+    return _share_alike(handover, handover.tape.mul(handover.layer.weight, handover.layer.weight))
 
 
-def spread_zbox(given: Given) -> str:
+def spread_zbox(handover: Handover) -> str:
     """Hand down to inputs that lie between two bounds."""
-    if given.bounds is None:
+    if handover.bounds is None:
         raise Refusal("the rule zbox is for the layer that reads the image")
-    tape, layer = given.tape, given.layer
-    (positive, negative), (low, high) = _split(given), given.bounds
+    tape, layer = handover.tape, handover.layer
+    (positive, negative), (low, high) = _split(handover), handover.bounds
     own = layer.apply(layer.x, layer.weight)
     ends = tape.add(layer.apply(low, positive), layer.apply(high, negative))
-    c = tape.div(given.relevance, stabilise(tape, tape.sub(own, ends)))
+    c = tape.div(handover.relevance, stabilise(tape, tape.sub(own, ends)))
     down = tape.mul(layer.x, layer.back(c, layer.weight))
     down = tape.sub(down, tape.mul(low, layer.back(c, positive)))
     return tape.sub(down, tape.mul(high, layer.back(c, negative)))
 
 
-def spread_excitation(given: Given) -> str:
+def spread_excitation(handover: Handover) -> str:
     """Hand down by positive weights of positive inputs."""
-    return _excite(given, take_positive)
+    return _excite(handover, take_positive)
 
 
-def spread_contrastive(given: Given) -> str:
+def spread_contrastive(handover: Handover) -> str:
     """Hand down by positive weights, and subtract the same for the opposite weights."""
-    tape = given.tape
-    return tape.sub(_excite(given, take_positive), _excite(given, take_negative))
+    tape = handover.tape
+    return tape.sub(_excite(handover, take_positive), _excite(handover, take_negative))
 
 
-SPREADS: Mapping[str, Callable[[Given], str]] = {
+SPREADS: Mapping[str, Callable[[Handover], str]] = {
     "epsilon": spread_epsilon,
     "gamma": spread_gamma,
     "zplus": spread_zplus,
@@ -223,20 +225,20 @@ def take_negative(tape: Tape, a: str) -> str:
     return tape.op("Min", a, tape.real(0))
 
 
-def _take(given: Given, half: Half) -> str:
-    return half(given.tape, given.bias) if given.bias else ""
+def _take(handover: Handover, half: Half) -> str:
+    return half(handover.tape, handover.bias) if handover.bias else ""
 
 
-def _split(given: Given) -> tuple[str, str]:
-    weight = given.layer.weight
-    return take_positive(given.tape, weight), take_negative(given.tape, weight)
+def _split(handover: Handover) -> tuple[str, str]:
+    weight = handover.layer.weight
+    return take_positive(handover.tape, weight), take_negative(handover.tape, weight)
 
 
-def _share(given: Given, relevance: str, weights: tuple[str, str], bias: str) -> str:
+def _share(handover: Handover, relevance: str, weights: tuple[str, str], bias: str) -> str:
     """Hand down by ``W1 a+ + W2 a- + b``."""
-    tape, layer = given.tape, given.layer
+    tape, layer = handover.tape, handover.layer
     first, second = weights
-    if given.never_negative:
+    if handover.never_negative:
         z = layer.apply(layer.x, first, bias)
         return layer.back(tape.div(relevance, stabilise(tape, z)), first)
     up, down = take_positive(tape, layer.x), take_negative(tape, layer.x)
@@ -248,21 +250,21 @@ def _share(given: Given, relevance: str, weights: tuple[str, str], bias: str) ->
     )
 
 
-def _share_alike(given: Given, weight: str) -> str:
+def _share_alike(handover: Handover, weight: str) -> str:
     """Hand down by weights alone, as if every input were 1."""
-    tape, layer = given.tape, given.layer
+    tape, layer = handover.tape, handover.layer
     shape = tape.shape(layer.x)
     if None in shape[1:]:
         raise Refusal(f"its input has sizes that grow with the batch: {shape}")
     ones = tape.real(np.ones([1, *(size or 1 for size in shape[1:])]))
     z = tape.add(layer.apply(ones, weight), tape.real(TINIEST))
-    return layer.back(tape.div(given.relevance, z), weight)
+    return layer.back(tape.div(handover.relevance, z), weight)
 
 
-def _excite(given: Given, half: Half) -> str:
-    tape, layer = given.tape, given.layer
+def _excite(handover: Handover, half: Half) -> str:
+    tape, layer = handover.tape, handover.layer
     weight = half(tape, layer.weight)
-    a = layer.x if given.never_negative else take_positive(tape, layer.x)
+    a = layer.x if handover.never_negative else take_positive(tape, layer.x)
     z = layer.apply(a, weight)
-    back = layer.back(tape.div(given.relevance, stabilise(tape, z, TINIEST)), weight)
-    return back if given.never_negative else tape.mul(mask_positive(tape, layer.x), back)
+    back = layer.back(tape.div(handover.relevance, stabilise(tape, z, TINIEST)), weight)
+    return back if handover.never_negative else tape.mul(mask_positive(tape, layer.x), back)

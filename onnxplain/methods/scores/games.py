@@ -21,7 +21,7 @@ from onnxplain.methods.scores.intervals import (
     Array,
     Estimate,
     Fit,
-    Look,
+    InterimLook,
     describe_precision,
     is_narrow,
     leave_out_replicates,
@@ -114,7 +114,7 @@ class Game(Parametrised):
             signs = list_all_pairs(d)
             differences = yield from self._ask(players, signs)
             exact = Estimate(self.solve(signs, differences), np.zeros(d))
-            return self._finish(players, exact, Look(2 * len(signs), 0.0), 2 * len(signs))
+            return self._finish(players, exact, InterimLook(2 * len(signs), 0.0), 2 * len(signs))
         n_pairs = count_pairs(self._n_players)  # of a replicate
         ends = np.ones((int(self.needs_ends), d))
         total = float((yield from self._ask(players, ends))[0]) if self.needs_ends else 0.0
@@ -188,7 +188,7 @@ class Game(Parametrised):
         return Estimate(fit.values, errors, n_replicates - 1)
 
     def _finish(
-        self, players: Players, estimate: Estimate, look: Look, n_evaluations: int
+        self, players: Players, estimate: Estimate, look: InterimLook, n_evaluations: int
     ) -> Attribution:
         """Make the map, and say how sure it is."""
         values = estimate.values

@@ -64,7 +64,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Look:
+class InterimLook:
     """A moment at which a run may stop: evaluations so far, and the error spent on it."""
 
     n: int
@@ -165,7 +165,7 @@ def find_quantile(level: float, degrees: float) -> float:
     return float(stdtrit(degrees, level))
 
 
-def plan_looks(first: int, most: int, tolerance: float | None) -> list[Look]:
+def plan_looks(first: int, most: int, tolerance: float | None) -> list[InterimLook]:
     """List the moments at which a run looks at its intervals.
 
     Without a tolerance it looks once, at the end. With one, it looks at ``first``, at twice as
@@ -173,12 +173,12 @@ def plan_looks(first: int, most: int, tolerance: float | None) -> list[Look]:
     """
     alpha = 1 - COVERAGE
     if tolerance is None:
-        return [Look(most, alpha)]
+        return [InterimLook(most, alpha)]
     numbers = [first << k for k in range(64) if first << k < most] + [most]
-    return [Look(n, alpha / 2 ** (k + 1)) for k, n in enumerate(numbers)]
+    return [InterimLook(n, alpha / 2 ** (k + 1)) for k, n in enumerate(numbers)]
 
 
-def is_narrow(estimate: Estimate, look: Look, tolerance: float | None) -> bool:
+def is_narrow(estimate: Estimate, look: InterimLook, tolerance: float | None) -> bool:
     """Return whether the widest interval is at most a share of the range of the values."""
     if tolerance is None:
         return False
@@ -187,7 +187,7 @@ def is_narrow(estimate: Estimate, look: Look, tolerance: float | None) -> bool:
 
 
 def describe_precision(
-    estimate: Estimate, look: Look, tolerance: float | None = None
+    estimate: Estimate, look: InterimLook, tolerance: float | None = None
 ) -> dict[str, Any]:
     """Say how wide the intervals are, and what narrower ones would cost, as JSON can hold it.
 

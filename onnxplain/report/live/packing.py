@@ -10,7 +10,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent  # of the scripts and styles
 
 
-def pack(name: str, content: bytes) -> str:
+def pack_file(name: str, content: bytes) -> str:
     """Return an element that holds a file; `unpack` of ``engine.js`` reads it.
 
     Parameters

@@ -27,7 +27,7 @@ from onnxplain.report.commands import format_entry
 from onnxplain.report.fillings import cut_window
 from onnxplain.report.live.opening import count_rows, find_maps, find_model, open_classifier
 from onnxplain.report.live.ort_web import LICENCE, OrtWeb, find_ort_web
-from onnxplain.report.live.packing import FOLDER, pack
+from onnxplain.report.live.packing import FOLDER, pack_file
 from onnxplain.report.material import Map, Material
 from onnxplain.report.page import LiveSection
 from onnxplain.report.reading import make_photo_key
@@ -125,11 +125,11 @@ def make_live_section(material: Material, mine: list[int], live: LiveModel) -> L
         [load_weights(live.file).SerializeToString(), *(graph for _, graph in explainers)]
     )
     blocks = [
-        pack("ort-module", live.ort_web.module),
-        pack("ort-binary", live.ort_web.binary),
-        pack("live-weights", shared.weights),
+        pack_file("ort-module", live.ort_web.module),
+        pack_file("ort-binary", live.ort_web.binary),
+        pack_file("live-weights", shared.weights),
     ]
-    blocks += [pack(f"live-graph-{place}", graph) for place, graph in enumerate(shared.graphs)]
+    blocks += [pack_file(f"live-graph-{place}", graph) for place, graph in enumerate(shared.graphs)]
     photos: list[dict[str, Any] | None] = [None] * len(material.photos)
     for place, key in enumerate(material.photos):
         of_photo = [material.maps[i] for i in mine if material.maps[i].photo == key]
@@ -138,7 +138,7 @@ def make_live_section(material: Material, mine: list[int], live: LiveModel) -> L
         image, is_exact = _bring(material, of_photo[0], live.classifier)
         if image is None:
             continue
-        blocks.append(pack(f"live-photo-{place}", _encode(image)))
+        blocks.append(pack_file(f"live-photo-{place}", _encode(image)))
         probabilities = classify(live.classifier, _decode(image))
         photos[place] = {"exact": is_exact, "python": _list_best(probabilities)}
     size = sum(map(len, blocks))

@@ -6,7 +6,7 @@ import scipy.stats
 
 from onnxplain.methods.scores.intervals import (
     Estimate,
-    Look,
+    InterimLook,
     describe_precision,
     find_quantile,
     fit_least_squares,
@@ -75,7 +75,7 @@ def test_quantiles_are_those_of_scipy():
 
 
 def test_looks_double_and_spend_the_error_in_halves():
-    assert plan_looks(128, 384, None) == [Look(384, pytest.approx(0.05))]
+    assert plan_looks(128, 384, None) == [InterimLook(384, pytest.approx(0.05))]
     looks = plan_looks(128, 600, 0.1)
     assert [look.n for look in looks] == [128, 256, 512, 600]
     np.testing.assert_allclose([look.alpha for look in looks], [0.025, 0.0125, 0.00625, 0.003125])
@@ -84,7 +84,7 @@ def test_looks_double_and_spend_the_error_in_halves():
 
 def test_precision_tells_the_width_and_the_cost_of_less():
     estimate = Estimate(np.array([0.0, 0.5, 1.0]), np.array([0.01, 0.05, 0.02]))
-    look = Look(400, 0.05)
+    look = InterimLook(400, 0.05)
     width = scipy.stats.norm.ppf(1 - 0.05 / 6) * 0.05
     details = describe_precision(estimate, look, 0.05)
     assert details["half_width"] == details["relative_half_width"] == pytest.approx(width)
