@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
-import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from onnxplain.cluster.handing_out import Answered, Event, Joined, Lost
 from onnxplain.cluster.ray_settings import LOCAL, Ray
+from onnxplain.cluster.worker import ClusterError, Worker, list_versions
 from onnxplain.core.errors import LibraryMissing, OnnxplainError, format_in_one_line
-from onnxplain.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +30,6 @@ class Opener(Protocol):
     def __call__(self, halvings: int) -> Answering:
         """Open what is needed, with batches halved as often as memory has run out."""
         ...
-
-
-class ClusterError(OnnxplainError):
-    """Workers that cannot be started, or are not the same as where the work was started."""
 
 
 class WorkerFacts(NamedTuple):
@@ -149,7 +143,7 @@ class RayCrew:
     def _start(self, halvings: int) -> None:
         worker, self._started = self._started, self._started + 1
         remote = self._ray.remote(num_cpus=self._settings.cores, num_gpus=self._settings.gpus)
-        actor = remote(_Worker).remote()
+        actor = remote(Worker).remote()
         self._members[worker] = _Member(actor, halvings)
         self._calls[actor.look_around.remote()] = worker, "look", None
 
@@ -170,7 +164,7 @@ class RayCrew:
             member.facts = WorkerFacts(*result)
             member.cores = self._choose_cores(member.facts)
             opened = member.actor.open.remote(
-                self._content, sorted(member.cores), member.halvings, os.getcwd(), _list_versions()
+                self._content, sorted(member.cores), member.halvings, os.getcwd(), list_versions()
             )
             self._calls[opened] = worker, "open", None
             return None
@@ -305,29 +299,6 @@ def pack_work(work: object) -> bytes:
     return content
 
 
-def _list_versions() -> dict[str, str]:
-    """Return the versions that must be the same everywhere, as they decide the numbers."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"onnxplain": __version__}
-    for package in ("onnxruntime-gpu", "onnxruntime", "numpy", "opencv-python"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-def _check_versions(wanted: Mapping[str, str]) -> None:
-    own = _list_versions()
-    others = [f"{name} {own[name]}, not {v}" for name, v in wanted.items() if own[name] != v]
-    if others:
-        raise ClusterError(
-            f"{socket.gethostname()} has {'; '.join(others)}; install the same versions on all "
-            f"machines"
-        )
-
-
 def _is_out_of_memory(error: Exception) -> bool:
     """Return whether Ray ended a worker to save memory; it suspects so at every death."""
     return type(error).__name__ == "OutOfMemoryError" or "running low on memory" in str(error)
@@ -337,56 +308,3 @@ def _describe_death(error: Exception) -> str:
     if _is_out_of_memory(error):
         return "memory ran out"
     return f"it died ({format_in_one_line(error).split('. ')[0][:200]})"
-
-
-class _Worker:
-    """What runs in the process of a worker."""
-
-    def look_around(self) -> tuple[str, str, int, tuple[int, ...]]:
-        """Return where it runs, and the cores that it could use."""
-        import ray
-
-        try:
-            cores = tuple(sorted(os.sched_getaffinity(0)))
-        except AttributeError:  # only Linux binds processes to cores
-            cores = tuple(range(os.cpu_count() or 1))
-        node = ray.get_runtime_context().get_node_id()
-        return node, socket.gethostname(), os.getpid(), cores
-
-    def open(
-        self,
-        content: bytes,
-        cores: list[int],
-        halvings: int,
-        folder: str,
-        versions: dict[str, str],
-    ) -> tuple[None, Exception | None]:
-        """Make what answers tasks."""
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, cores)  # threads that are started from now on stay there, too
-        if os.path.isdir(folder):
-            os.chdir(folder)  # relative paths mean the same as where the work was started
-        try:
-            _check_versions(versions)
-            self._answer = pickle.loads(content)(halvings)
-        except Exception as error:
-            return None, _make_portable(error)
-        return None, None
-
-    def answer(self, task: Any) -> tuple[Any, Exception | None]:
-        """Answer a task."""
-        try:
-            return self._answer(task), None
-        except Exception as error:
-            return None, _make_portable(error)
-
-
-def _make_portable(error: Exception) -> Exception:
-    """Return the error without what cannot be sent: its causes, and classes nobody else has."""
-    error = error.with_traceback(None)
-    error.__cause__ = error.__context__ = None
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return OnnxplainError(format_in_one_line(error))
-    return error

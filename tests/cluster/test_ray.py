@@ -138,8 +138,8 @@ def test_model_that_changes_is_an_error_that_says_so(
 def test_other_versions_are_an_error_that_names_them(
     nodes: Any, classifier: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    versions = {**crews._list_versions(), "numpy": "0.1"}
-    monkeypatch.setattr(crews, "_list_versions", lambda: versions)  # of this process alone
+    versions = {**crews.list_versions(), "numpy": "0.1"}
+    monkeypatch.setattr(crews, "list_versions", lambda: versions)  # of this process alone
     with pytest.raises(crews.ClusterError, match=r"numpy .*, not 0\.1; install the same"):
         evaluate(classifier, photos, tmp_path / "rows", cluster=onnxplain.Ray())
 
@@ -159,7 +159,7 @@ def test_function_that_cannot_be_sent_is_an_error(ray: Any, photos: Path, tmp_pa
 
 def list_workers() -> list[int]:
     """Return the processes of the workers of this test's cluster."""
-    found = subprocess.run(["pgrep", "-f", "ray::_Worker"], capture_output=True, text=True)
+    found = subprocess.run(["pgrep", "-f", "ray::Worker"], capture_output=True, text=True)
     return [int(line) for line in found.stdout.split()]
 
 
