@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 collect_ignore = [] if find_spec("torch") else ["reference/torch_methods.py"]
 
 # Folders of tests that start the command line, other processes or whole studies: most of the time.
-SLOW_FOLDERS = {"browser", "cli", "cluster", "gpu_fake", "model_zoo", "report", "study", "zoo"}
+SLOW_FOLDERS = {"cli", "cluster", "gpu_fake", "model_zoo", "report", "study", "zoo"}
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
