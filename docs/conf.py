@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]
 
 import onnxplain  # noqa: E402
+
+# Sphinx prints what other packages log, too; of onnxplain only warnings are of interest.
+logging.getLogger("onnxplain").setLevel(logging.WARNING)
 
 project = "onnxplain"
 author = "The onnxplain maintainers"

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 # Collected for doctests like every file here, but its imports are only needed by some tests.
-collect_ignore = [] if find_spec("torch") else ["reference/torch_methods.py"]
+collect_ignore = (
+    [] if find_spec("torch") else ["helpers/torch_nets.py", "reference/torch_methods.py"]
+)
 
 # Folders of tests that start the command line, other processes or whole studies: most of the time.
 SLOW_FOLDERS = {"cli", "cluster", "gpu_fake", "model_zoo", "report", "study", "zoo"}
