@@ -293,7 +293,7 @@ def check_is_value(
 def describe_unknown(name: str, known: Iterable[str]) -> str:
     """Return ``'x' is unknown; did you mean 'y'?``, or a list of the first known names."""
     names = list(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
     listed = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
     hint = f"did you mean {near[0]!r}?" if near else f"choose from {listed or 'none'}"
     return f"{name!r} is unknown; {hint}"
