@@ -28,7 +28,7 @@ from onnxplain.loading import export_explainer, find_model
     required=True,
     shell_complete=make_entry_completer(registry.get_methods()),
     metavar="NAME[:KEY=VALUE,...]",
-    help="A gradient or a class activation map, with parameters if you like: "
+    help="A gradient, a class activation map, lrp or one of its kin, with parameters if you like: "
     "grad-cam:layer=stage:3 or ig:n_points=32,tolerance=0.",
 )
 @click.option(
