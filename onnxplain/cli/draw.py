@@ -69,7 +69,7 @@ def command(ctx: click.Context, files: tuple[Path, ...], output: Path, order: bo
 
 
 def _find_files(given: Sequence[Path]) -> list[Path]:
-    """List the files of explanations, those of folders by name."""
+    """List the files of explanations, those of folders by name, and each of them once."""
     found: list[Path] = []
     for path in given:
         if not path.is_dir():
@@ -79,7 +79,7 @@ def _find_files(given: Sequence[Path]) -> list[Path]:
         if not inside:
             raise OutputError(f"{path}: this folder holds no .npz of an explanation")
         found += inside
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _count(explanations: Sequence[Explanation]) -> str:
