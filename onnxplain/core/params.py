@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 T = TypeVar("T")
 Scalar = bool | int | float | str
+TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,8 +98,8 @@ class Hyperparameter:
         is_bool = isinstance(value, bool)
         if not isinstance(value, accepts) or (is_bool and self.type is not bool):
             raise TypeError(
-                f"{owner}: {self.name} takes {self.type.__name__}, got {value!r} "
-                f"({type(value).__name__})"
+                f"{owner}: {self.name} takes {TYPE_WORDS.get(self.type, self.type.__name__)}, "
+                f"got {value!r} ({type(value).__name__})"
             )
         if self.choices and value not in self.choices:
             raise ValueError(f"{owner}: {self.name} {describe_unknown(str(value), self.choices)}")
