@@ -12,7 +12,7 @@ from onnxplain.cli.parameters import ParameterOptions
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.terminal import show
 from onnxplain.core.errors import OutputError
-from onnxplain.core.files import wrap_write_errors
+from onnxplain.core.files import check_ending, wrap_write_errors
 from onnxplain.core.params import build
 from onnxplain.drawing import SheetLook, draw_removal, draw_sheet
 from onnxplain.image import write_png
@@ -57,8 +57,7 @@ def command(ctx: click.Context, files: tuple[Path, ...], output: Path, order: bo
     """
     with report_errors(arguments=True):
         look = build(SheetLook, SHEETS.get_parameters(ctx, "sheet"))
-        if output.suffix.lower() != ".png":
-            raise ValueError(f"{output}: the picture is a .png; give a path with this ending")
+        check_ending(output, ".png", "the picture")
         explanations = [load_explanation(path) for path in _find_files(files)]
         if order and len(explanations) != 1:
             raise ValueError(f"--order draws one explanation, got {len(explanations)}")
@@ -70,7 +69,7 @@ def command(ctx: click.Context, files: tuple[Path, ...], output: Path, order: bo
 
 
 def _find_files(given: Sequence[Path]) -> list[Path]:
-    """List the files of explanations, those of folders by name."""
+    """List the files of explanations, those of folders by name, and each of them once."""
     found: list[Path] = []
     for path in given:
         if not path.is_dir():
@@ -80,7 +79,7 @@ def _find_files(given: Sequence[Path]) -> list[Path]:
         if not inside:
             raise OutputError(f"{path}: this folder holds no .npz of an explanation")
         found += inside
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _count(explanations: Sequence[Explanation]) -> str:

@@ -264,7 +264,8 @@ def command(
 def _write_report(study: Study, heatmaps: Path | None, *, quiet: bool) -> None:
     """Write the page of a study beside its tables, and say where it is."""
     page = study.output / "report.html"
-    for failure in write_report(study, page, heatmaps=heatmaps):
+    kept = heatmaps if heatmaps is not None and heatmaps.is_dir() else None
+    for failure in write_report(study, page, heatmaps=kept):
         show(f"Warning: not in {page.name}: {failure.reason}", err=True)
     if not quiet:
         show(f"{page}: the photos, maps, curves and tables in one page", err=True)

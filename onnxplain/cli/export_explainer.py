@@ -17,7 +17,7 @@ from onnxplain.cli.parameters import make_entry_completer
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.cli.terminal import show
-from onnxplain.core.files import wrap_write_errors, write_atomic
+from onnxplain.core.files import check_ending, wrap_write_errors, write_atomic
 from onnxplain.loading import export_explainer, find_model
 
 
@@ -28,7 +28,7 @@ from onnxplain.loading import export_explainer, find_model
     required=True,
     shell_complete=make_entry_completer(registry.get_methods()),
     metavar="NAME[:KEY=VALUE,...]",
-    help="A gradient or a class activation map, with parameters if you like: "
+    help="A gradient, a class activation map, lrp or one of its kin, with parameters if you like: "
     "grad-cam:layer=stage:3 or ig:n_points=32,tolerance=0.",
 )
 @click.option(
@@ -58,6 +58,7 @@ def command(ctx: click.Context, model: str, method: str, fill: str | None, outpu
     with report_errors(arguments=True):
         path = find_model(model)
         check_output_is_not_model(path, output)
+        check_ending(output, ".onnx", "the graph")
         content = export_explainer(path, method, fill=fill, **get_model_flags(ctx))
     with report_errors(), wrap_write_errors(output):
         write_atomic(output, content)

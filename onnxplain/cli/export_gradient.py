@@ -17,7 +17,7 @@ from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.cli.terminal import show
 from onnxplain.core.data import ScoreKind
-from onnxplain.core.files import wrap_write_errors, write_atomic
+from onnxplain.core.files import check_ending, wrap_write_errors, write_atomic
 from onnxplain.loading import find_model, gradient_graph
 
 
@@ -72,6 +72,7 @@ def command(
     with report_errors(arguments=True):
         path = find_model(model)
         check_output_is_not_model(path, output)
+        check_ending(output, ".onnx", "the graph")
         content = gradient_graph(
             path, score=score, layers=layers, mask=mask, **get_model_flags(ctx)
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+from click.core import ParameterSource
 
 from onnxplain.cli.models import FILE, add_description_options, get_model_flags
 from onnxplain.cli.reporting import report_errors
@@ -40,7 +41,9 @@ from onnxplain.study.weighing import LayerWeights, weigh_layers
     show_default=True,
     help="With --weigh: the method that makes a map of each stage.",
 )
-@click.option("--limit", type=int, metavar="N", help="With --weigh: take N photos.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="With --weigh: take N photos."
+)
 @add_description_options
 @click.pass_context
 def command(
@@ -71,8 +74,9 @@ def command(
             )
         _print_weights(weighed, as_json=as_json)
         return
-    if annotations is not None or limit is not None:
-        raise click.UsageError("--annotations and --limit belong to --weigh FOLDER")
+    for option in ("annotations", "base", "limit"):
+        if ctx.get_parameter_source(option) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{option} belongs to --weigh FOLDER; add it")
     with report_errors(arguments=True):
         listed = list_layers(model, **get_model_flags(ctx))
     if as_json:

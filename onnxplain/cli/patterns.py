@@ -93,7 +93,8 @@ def command(
     dead = ", ".join(f"{count} dead by {name}" for name, count in patterns.facts["dead"].items())
     if not quiet:
         show(
-            f"{len(patterns.by_layer)} layers, {patterns.facts['photos']} photos; {dead}", err=True
+            f"layers: {len(patterns.by_layer)}, photos: {patterns.facts['photos']}; {dead}",
+            err=True,
         )
     show(output)
     if found.failures:

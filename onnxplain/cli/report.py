@@ -34,7 +34,7 @@ onnxplain report explanations --live
     default="report.html",
     show_default=True,
     metavar="FILE",
-    help="The HTML file, which is replaced.",
+    help="The HTML file, a .html, which is replaced.",
 )
 @click.option(
     "--images",
@@ -99,7 +99,7 @@ def command(
     flags = get_model_flags(ctx)
     if not live and (model or runtime or flags):
         raise click.UsageError("--model, --runtime and what describes a model go with --live")
-    with report_errors():
+    with report_errors(arguments=True):
         broken = write_report(
             results,
             output,

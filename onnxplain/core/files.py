@@ -28,6 +28,27 @@ def write_atomic(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def check_ending(path: Path, ending: str, what: str) -> None:
+    """Check the ending of a file to write, so that a photo or a model is not replaced by mistake.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    ending : str
+        With the dot, such as ``.png``.
+    what : str
+        What is written, for the error.
+
+    Raises
+    ------
+    ValueError
+        If the path ends otherwise.
+    """
+    if path.suffix.lower() != ending:
+        raise ValueError(f"{path}: {what} is a {ending}; give a path with this ending")
+
+
 class SpecialFile(OSError):
     """A device or a pipe where a file should be: it may never end, or block."""
 
@@ -160,6 +181,8 @@ def wrap_write_errors(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"{place}: cannot be written ({error.strerror or error}); give another place"
-        ) from error
+        reason = error.strerror or error
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            file = next((path for path in (place, *place.parents) if path.is_file()), None)
+            reason = f"{file} is a file, not a folder" if file else reason
+        raise OutputError(f"{place}: cannot be written ({reason}); give another place") from error

@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 T = TypeVar("T")
 Scalar = bool | int | float | str
+TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,8 +98,8 @@ class Hyperparameter:
         is_bool = isinstance(value, bool)
         if not isinstance(value, accepts) or (is_bool and self.type is not bool):
             raise TypeError(
-                f"{owner}: {self.name} takes {self.type.__name__}, got {value!r} "
-                f"({type(value).__name__})"
+                f"{owner}: {self.name} takes {TYPE_WORDS.get(self.type, self.type.__name__)}, "
+                f"got {value!r} ({type(value).__name__})"
             )
         if self.choices and value not in self.choices:
             raise ValueError(f"{owner}: {self.name} {describe_unknown(str(value), self.choices)}")
@@ -293,7 +294,7 @@ def check_is_value(
 def describe_unknown(name: str, known: Iterable[str]) -> str:
     """Return ``'x' is unknown; did you mean 'y'?``, or a list of the first known names."""
     names = list(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
     listed = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
     hint = f"did you mean {near[0]!r}?" if near else f"choose from {listed or 'none'}"
     return f"{name!r} is unknown; {hint}"

@@ -24,6 +24,10 @@ ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
 MAX_BYTES = 1 << 34
 
 
+class PatternsError(ModelError):
+    """Patterns that are missing, unreadable, or those of another model."""
+
+
 @dataclass(frozen=True, eq=False)
 class Patterns:
     """The patterns of a model.
@@ -55,7 +59,7 @@ def read_patterns(path: Path) -> Patterns:
 
     Raises
     ------
-    ModelError
+    PatternsError
         If the file cannot be read, or holds no patterns.
     """
     try:
@@ -67,9 +71,12 @@ def read_patterns(path: Path) -> Patterns:
             for place, layer in enumerate(layers)
         }
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise PatternsError(
+            f"{path}: cannot be read ({error.strerror or error}); give the file that onnxplain "
+            "patterns wrote"
+        ) from error
     except Exception as error:  # whatever a damaged archive makes readers raise
-        raise ModelError(
+        raise PatternsError(
             f"{path}: is no file of patterns; make one with onnxplain patterns MODEL PHOTOS"
         ) from error
     return Patterns(by_layer, facts)

@@ -17,6 +17,7 @@ from onnxplain.core.flow import (
 )
 from onnxplain.core.inside import Layered
 from onnxplain.core.params import build, get_values
+from onnxplain.core.pattern_files import PatternsError
 from onnxplain.core.protocols import Classifier, Differentiable
 from onnxplain.registry import get_methods
 
@@ -125,7 +126,8 @@ def _prepare_inside(methods: Sequence[Method], classifier: Classifier) -> Differ
             else:
                 gradients = classifier.gradients()
         except ModelError as error:
-            advice = f"; {advise_without_gradients()}" if wants.differentiates else ""
+            is_advised = wants.differentiates and not isinstance(error, PatternsError)
+            advice = f"; {advise_without_gradients()}" if is_advised else ""
             raise type(error)(f"{method.name}: {error}{advice}") from error
     return gradients
 

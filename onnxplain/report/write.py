@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from onnxplain.core.errors import OutputError
-from onnxplain.core.files import wrap_write_errors, write_atomic
+from onnxplain.core.files import check_ending, wrap_write_errors, write_atomic
 from onnxplain.report.material import Failure, Material
 from onnxplain.report.page import LiveSection, build_page
 from onnxplain.report.reading import add_explanation, find_files, read_explanation
@@ -66,7 +66,7 @@ def write_report(
     LibraryMissing
         If Jinja is not installed.
     ValueError
-        If `limit` is below 1.
+        If `limit` is below 1, `output` does not end in ``.html``, or a folder is none.
 
     Examples
     --------
@@ -76,7 +76,11 @@ def write_report(
         raise ValueError(f"limit must be >= 1, got {limit}")
     if isinstance(results, str | os.PathLike | Explanation | Study):
         results = [results]
+    check_ending(Path(output), ".html", "the report")
     places = [None if place is None else Path(place) for place in (images, heatmaps)]
+    for name, place in zip(("images", "heatmaps"), places, strict=True):
+        if place is not None and not place.is_dir():
+            raise ValueError(f"{place}: is not a folder; give that of the {name}, or leave it out")
     material = gather(results, limit, *places)
     output = Path(output)
     with wrap_write_errors(output):

@@ -83,7 +83,7 @@ class ModelInside:
             try:
                 return self._find_biases() if name == BIASES else self.layers.find(name)
             except ModelError as error:
-                raise ModelError(f"{self._file.path.name}: {error}") from error
+                raise type(error)(f"{self._file.path.name}: {error}") from error
 
     def _find_biases(self) -> tuple[Layer, ...]:
         rows = read_fixed_batch(self._file.proto, self._spec.input) or 1

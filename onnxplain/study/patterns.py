@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.arrays import read_npz
 from onnxplain.core.errors import ImageError
-from onnxplain.core.files import wrap_write_errors, write_atomic
+from onnxplain.core.files import check_ending, wrap_write_errors, write_atomic
 from onnxplain.core.pattern_files import (
     MAX_BYTES,
     Patterns,
@@ -75,6 +75,8 @@ def estimate_patterns(
         If the model cannot be read or described, has no weights, or no photo can be read.
     OutputError
         If the file cannot be written.
+    ValueError
+        If its name does not end in ``.npz``.
 
     Notes
     -----
@@ -84,6 +86,7 @@ def estimate_patterns(
     from onnxplain.runtime.device import Device
     from onnxplain.runtime.pattern_estimation import PatternEstimation
 
+    check_ending(Path(output), ".npz", "the file of patterns")
     file, spec = read_classifier_file(model, description)
     estimation = PatternEstimation(file, spec, Device.parse(device))
     path, part = Path(output), Path(f"{os.fspath(output)}.part")

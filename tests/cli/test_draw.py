@@ -45,6 +45,11 @@ def test_files_stand_in_the_order_of_the_command_line(run: Run, saved: list[Path
     assert (one != two).any()
 
 
+def test_a_file_that_is_given_twice_counts_once(run: Run, saved: list[Path]) -> None:
+    twice = run("draw", saved[0].parent, saved[1], saved[1], "-o", "twice.png")
+    assert twice.stdout.startswith("twice.png: 4 explanations, ")
+
+
 def test_the_order_of_removal_is_drawn_of_one(run: Run, folder: Path) -> None:
     order = np.array([3, 0], np.intp)
     grown = make_explanation(

@@ -67,3 +67,14 @@ def test_model_itself_is_not_overwritten(run: Run, model: Path):
     assert result.exit_code == 2
     assert "is the model itself" in " ".join(result.stderr.split())
     assert model.read_bytes() == before
+
+
+def test_other_ending_is_refused_and_the_file_kept(run: Run, convnet: Path, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"a photo")
+    commands = (("export-explainer", "--method", "grad-cam"), ("export-gradient",))
+    for command, *options in commands:
+        refused = run(command, convnet, *options, "-o", photo)
+        assert refused.exit_code == 2
+        assert "the graph is a .onnx; give a path with this ending" in refused.stderr
+        assert photo.read_bytes() == b"a photo"

@@ -77,3 +77,10 @@ def test_weighing_without_photos_is_an_error(run: Run, convnet: Path) -> None:
     missing = run("layers", convnet, "--weigh", "nowhere")
     assert missing.exit_code in (1, 2)
     assert "nowhere" in missing.stderr
+
+
+def test_options_of_weigh_need_it(run: Run, convnet: Path) -> None:
+    for option, value in (("--base", "layer-cam"), ("--limit", "3"), ("--annotations", "a.csv")):
+        refused = run("layers", convnet, option, value)
+        assert refused.exit_code == 2
+        assert f"{option} belongs to --weigh FOLDER; add it" in refused.stderr

@@ -119,3 +119,17 @@ def test_command_in_the_page_makes_the_same_map(run: Run, model: Path, photos: P
     for name in ("parameters", "fill_parameters", "target", "seed"):
         assert getattr(first, name) == getattr(second, name)
     assert first.provenance["preprocessing"] == second.provenance["preprocessing"]
+
+
+def test_wrong_ending_and_wrong_folders_are_refused(run: Run, saved: Path):
+    photo = saved / "photo.jpg"
+    photo.write_bytes(b"a photo")
+    refused = run("report", saved, "-o", photo)
+    assert refused.exit_code == 2
+    assert "the report is a .html; give a path with this ending" in refused.stderr
+    assert photo.read_bytes() == b"a photo"
+    for option in ("--images", "--heatmaps"):
+        refused = run("report", saved, option, "nowhere")
+        assert refused.exit_code == 2
+        assert "nowhere: is not a folder" in refused.stderr
+        assert not Path("report.html").exists()

@@ -12,6 +12,7 @@ import pytest
 from onnxplain.core.errors import OutputError
 from onnxplain.core.files import (
     SpecialFile,
+    check_ending,
     open_regular,
     open_replacement,
     wrap_write_errors,
@@ -129,3 +130,21 @@ def test_files_are_opened_in_the_usual_ways(tmp_path: Path, mode: Literal["rb"])
     with open_regular(path, mode) as file:
         assert (file.readable(), file.writable()) == (mode != "ab", mode != "rb")
     assert path.exists()
+
+
+def test_file_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("text")
+    for path in (file / "a.png", file / "deeper" / "a.png"):
+        with (
+            pytest.raises(OutputError, match=r"notes\.txt is a file, not a folder"),
+            wrap_write_errors(path),
+        ):
+            write_atomic(path, b"")
+    assert file.read_text() == "text"
+
+
+def test_ending_is_checked() -> None:
+    check_ending(Path("a.PNG"), ".png", "the picture")
+    with pytest.raises(ValueError, match=r"a\.jpg: the picture is a \.png; give a path"):
+        check_ending(Path("a.jpg"), ".png", "the picture")

@@ -104,7 +104,7 @@ def test_numpy_numbers_and_lists_become_pythons_own():
     assert (type(method.n_masks), type(method.p_keep)) == (int, float)
     assert method == RISE(n_masks=10, p_keep=0.25)
     assert Colour(rgb=[1, 0, np.float64(0.5)]) == Colour(rgb=(1, 0, 0.5))
-    with pytest.raises(TypeError, match=r"n_masks takes int, got 10\.5"):
+    with pytest.raises(TypeError, match=r"n_masks takes a whole number, got 10\.5"):
         RISE(n_masks=np.float64(10.5))
 
 

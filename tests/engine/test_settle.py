@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 from onnxplain.core.errors import ModelError
 from onnxplain.engine.settle import fit_methods, settle_method, settle_methods
-from onnxplain.methods import FIDO, MP, MP2, RISE, SP, GradCAM, Gradient, ScoreCAM
+from onnxplain.methods import FIDO, MP, MP2, RISE, SP, FullGrad, GradCAM, Gradient, ScoreCAM
 from tests.helpers.inside import add_softmax, open_convnet, open_model
 from tests.helpers.models import convnet
 from tests.helpers.nets import CurvedGradients, Net, curved
@@ -143,3 +143,17 @@ def test_files_without_logits_are_refused_for_the_raw_score_alone() -> None:
     with pytest.raises(ModelError, match=r"'scores' comes from Abs; choose the score logit"):
         settle_method(GradCAM(), classifier)
     settle_method(GradCAM(score="probability"), classifier)
+
+
+def test_advice_is_given_where_the_input_holds_integers() -> None:
+    model = convnet(SIZE)
+    graph = model.graph
+    first = next(node for node in graph.node if graph.input[0].name in node.input)
+    graph.node.insert(
+        0, helper.make_node("Cast", [graph.input[0].name], ["real"], to=TensorProto.FLOAT)
+    )
+    first.input[0] = "real"
+    graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    spec = replace(spec_of(size=SIZE, classes=5), dtype="uint8")
+    with pytest.raises(ModelError, match=r"fullgrad: .*uint8.*; methods that need no gradients: "):
+        settle_method(FullGrad(), open_model(model, spec))

@@ -19,10 +19,9 @@ from pathlib import Path
 import numpy as np
 from onnx import numpy_helper
 
-from onnxplain.core.pattern_files import Patterns, read_patterns
+from onnxplain.core.pattern_files import Patterns, PatternsError, read_patterns
 from onnxplain.gradient.facts import Array
 from onnxplain.gradient.node import Node
-from onnxplain.gradient.refusal import GradientError
 from onnxplain.gradient.rulesets.forms import NORMALISING, find_front
 from onnxplain.gradient.rulesets.layers_of_weights import Weights, WeightsFinder
 from onnxplain.gradient.rulesets.walk import Ground, Walk
@@ -52,7 +51,7 @@ def make_patterns(ground: Ground, *, file: str, estimator: str, attribution: boo
 
     Raises
     ------
-    GradientError
+    PatternsError
         If there are no patterns, or they are those of other weights.
     """
     finder = WeightsFinder(ground.region)
@@ -60,7 +59,7 @@ def make_patterns(ground: Ground, *, file: str, estimator: str, attribution: boo
     known = Patterns({})
     if estimator != FILTER:
         if not file:
-            raise GradientError(NO_PATTERNS)
+            raise PatternsError(NO_PATTERNS)
         known = read_patterns(Path(file))
         _check_patterns(ground, layers, known, estimator, file)
     by_layer = {y: patterns[estimator] for y, patterns in known.by_layer.items()}
@@ -79,17 +78,17 @@ def _check_patterns(
     )
     for y, node in layers.items():
         if y not in known.by_layer:
-            raise GradientError(f"{other} (there are none for node {node.name!r})")
+            raise PatternsError(f"{other} (there are none for node {node.name!r})")
         pattern = known.by_layer[y][estimator]
         weights = next(numpy_helper.to_array(stored[n]) for n in node.inputs if n in stored)
         if pattern.shape != weights.shape:
-            raise GradientError(f"{other} (node {node.name!r} has weights of another shape)")
+            raise PatternsError(f"{other} (node {node.name!r} has weights of another shape)")
         turned = node.operator == "Conv" or node.attributes.get("transB", 0)
         axes = tuple(range(1, weights.ndim)) if turned or node.inputs[0] in stored else (0,)
         along = (weights.astype(np.float64) * pattern).sum(axis=axes)
         lives = pattern.any(axis=axes)
         if np.abs(along[lives] - 1).max(initial=0) > TOLERANCE:
-            raise GradientError(f"{other} (those of node {node.name!r} do not fit its weights)")
+            raise PatternsError(f"{other} (those of node {node.name!r} do not fit its weights)")
 
 
 @dataclass(frozen=True, eq=False)

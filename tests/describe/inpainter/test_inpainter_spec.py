@@ -59,7 +59,7 @@ def test_values_are_brought_to_the_form_of_the_spec(name: str, value: Any, parse
     [
         ("range", 255, TypeError, "range takes a tuple of 2 values"),
         ("range", [1, 0], ValueError, "range needs a low and a higher number"),
-        ("premultiply", 1, TypeError, "premultiply takes bool"),
+        ("premultiply", 1, TypeError, "premultiply takes true or false"),
         ("multiple", 0, ValueError, "multiple must be >= 1"),
         ("layout", "nhw", ValueError, "layout 'nhw' is unknown"),
         ("layuot", "nhwc", ValueError, "field 'layuot' is unknown; did you mean 'layout'"),
