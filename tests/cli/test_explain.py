@@ -117,7 +117,7 @@ USAGE = [
     (("--stride", "2"), "method rise takes no --stride, which belongs to sp"),
     (("--fill-sigma", "2"), "fill dataset-mean takes no --fill-sigma, which belongs to"),
     (("--method", "sp", "--patch", "17"), "SP: patch must fit in the image of 16 x 16"),
-    (("--method", "lime", "--distance", "l3"), "distance 'l3' is unknown; did you mean 'l2'?"),
+    (("--method", "lime", "--distance", "l3"), "distance 'l3' is unknown; choose from cosine, l2"),
     (("--n-mask", "4"), "No such option '--n-mask'. (Did you mean"),
     (("--method", "sp-g", "--fill", "blur"), "has the fill 'inpaint', but --fill is blur"),
     (("--inpainter", "x.onnx"), "--inpainter and the --inpainter- options need a -g method"),

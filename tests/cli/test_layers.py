@@ -73,7 +73,7 @@ def test_weighing_prints_what_to_write_after_method(run: Run, convnet: Path, fol
 def test_weighing_without_photos_is_an_error(run: Run, convnet: Path) -> None:
     alone = run("layers", convnet, "--limit", 3)
     assert alone.exit_code == 2
-    assert "belong to --weigh" in alone.stderr
+    assert "--limit belongs to --weigh FOLDER" in alone.stderr
     missing = run("layers", convnet, "--weigh", "nowhere")
     assert missing.exit_code in (1, 2)
     assert "nowhere" in missing.stderr
