@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from onnxplain import fills, methods
 from onnxplain.core.flow import NO_FILL, Method
-from onnxplain.core.params import build, check_is_value, describe_unknown
+from onnxplain.core.params import build, check_is_value, describe_unknown, to_plain
 from onnxplain.core.protocols import Fill, Inpainter
 from onnxplain.core.text_files import TextError, parse_toml, read_text
 from onnxplain.fills.nothing import Nothing
@@ -221,7 +221,7 @@ def parse_entry(given: str | Mapping[str, Any]) -> Entry:
     if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
         raise ValueError(f"takes a name, or a table with a name; got {given!r}")  # noqa: TRY004
     return Entry(
-        given["name"], {key: _freeze(value) for key, value in given.items() if key != "name"}
+        given["name"], {key: to_plain(value) for key, value in given.items() if key != "name"}
     )
 
 
@@ -278,9 +278,4 @@ def _parse_assignment(assignment: str) -> tuple[str, Any]:
         value = parse_toml(f"value = {text}")["value"]
     except TextError:
         value = text.strip()  # text needs no quotes
-    return key.strip(), _freeze(value)
-
-
-def _freeze(value: Any) -> Any:
-    """Turn a list into a tuple, as TOML has no tuples."""
-    return tuple(value) if isinstance(value, list) else value
+    return key.strip(), to_plain(value)

@@ -10,6 +10,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Box, Size, make_rng
+from onnxplain.core.params import to_plain
 from onnxplain.registry import make_fill
 from onnxplain.report.material import FillPicture, Photo
 
@@ -43,7 +44,7 @@ def make_filling(
         return FillPicture(name)
     image = cut_window(photo, window, size).astype(np.float32) / np.float32(255)
     try:
-        given = {key: tuple(v) if isinstance(v, list) else v for key, v in parameters.items()}
+        given = {key: to_plain(value) for key, value in parameters.items()}
         prepared = make_fill(name, given).prepare(image, make_rng(seed, photo.name, "fill"))
     except (ValueError, TypeError, ArithmeticError):  # of another version, or an inpainter's
         return FillPicture(name)

@@ -10,6 +10,7 @@ from typing import Any
 
 from onnxplain import loading
 from onnxplain.core.errors import ModelError, OnnxplainError
+from onnxplain.core.params import to_plain
 from onnxplain.graph.load import ModelFile
 from onnxplain.graph.shapes import list_fed_inputs, read_declared_dims
 from onnxplain.report.material import Map, Material
@@ -69,7 +70,7 @@ def open_classifier(
         If photos enter it in another way than they did then.
     """
     seen = maps[0].settings.get("preprocessing") or {}
-    recorded = {name: _to_tuple(seen[name]) for name in RECORDED if name in seen}
+    recorded = {name: to_plain(seen[name]) for name in RECORDED if name in seen}
     flags = {**recorded, **description}
     classifier = loading.load(file.path, device="cpu", batch_size=count_rows(file), **flags)
     now = json.loads(json.dumps(classifier.spec.describe()))
@@ -82,10 +83,6 @@ def open_classifier(
                     f"{name} = {now[name]}; give the options that explain was given"
                 )
     return classifier
-
-
-def _to_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def count_rows(file: ModelFile) -> int:
