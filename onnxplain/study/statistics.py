@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import scipy.stats
 from numpy.typing import ArrayLike
 
 RESAMPLES = 10_000
@@ -51,6 +50,8 @@ def confidence_interval(
     low, high : float
         Ends of the interval, in the unit of the values; equal if all values are.
     """
+    import scipy.stats  # 0.7 s to import, and needed when all work is done
+
     wide = np.asarray(values, np.float64)
     if np.ptp(wide) == 0:
         return float(wide[0]), float(wide[0])
@@ -88,6 +89,8 @@ def sign_flip_test(differences: ArrayLike, rng: np.random.Generator) -> float:
     >>> sign_flip_test([1.0, 1.0, 1.0], np.random.default_rng(0))
     0.25
     """
+    import scipy.stats  # as above
+
     wide = np.asarray(differences, np.float64)
     if len(wide) == 1 or not wide.any():
         return 1.0  # the other sign is as far from 0
