@@ -11,21 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import numpy as np
-
-from onnxplain.core.data import Attribution, Case, Meaning, ScoreKind, Size
-from onnxplain.core.flow import NO_FILL, Flow, ImageQuery
-from onnxplain.core.formulas import ClosedForm
+from onnxplain.core.data import Meaning, ScoreKind
 from onnxplain.core.inside import Tensors
-from onnxplain.core.params import Param, Parametrised
-from onnxplain.methods.gradients.channels import CHANNELS, JOINS, Channels, join_channels
-from onnxplain.methods.layers.at_layer import SCORE, describe_inside
+from onnxplain.core.params import Param
+from onnxplain.methods.gradients.at_image import AtImage
+from onnxplain.methods.gradients.channels import CHANNELS, Channels
+from onnxplain.methods.layers.at_layer import SCORE
 
 MEANING = Meaning("change of the score with the pixel, which goes from 0 to 1")
 
 
 @dataclass(frozen=True)
-class Gradient(Parametrised):
+class Gradient(AtImage):
     """How much the score changes with each pixel.
 
     Parameters
@@ -42,8 +39,7 @@ class Gradient(Parametrised):
     """
 
     name: ClassVar[str] = "gradient"
-    adaptive: ClassVar[bool] = True
-    usual_fill: ClassVar[str] = NO_FILL
+    meaning: ClassVar[Meaning] = MEANING
 
     score: Annotated[ScoreKind, Param(SCORE)] = "raw"
     channels: Annotated[Channels, Param(CHANNELS)] = "max-abs"
@@ -54,17 +50,6 @@ class Gradient(Parametrised):
         return Tensors(image=True, score=self.score)
 
     @property
-    def closed_form(self) -> ClosedForm:
-        """How its map is made."""
-        return ClosedForm(JOINS[self.channels])
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one."""
-        return 1
-
-    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case."""
-        reply = yield ImageQuery(case.image[None], wants=self.wants)
-        assert reply.grads is not None
-        heatmap = join_channels(reply.grads[0], self.channels)
-        return Attribution(heatmap, details=describe_inside(self.wants, reply), meaning=MEANING)
+    def joined(self) -> Channels:
+        """How red, green and blue become one number."""
+        return self.channels

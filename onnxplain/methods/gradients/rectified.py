@@ -5,22 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import numpy as np
-
-from onnxplain.core.data import Attribution, Case, Meaning, ScoreKind, Size
-from onnxplain.core.flow import NO_FILL, Flow, ImageQuery
-from onnxplain.core.formulas import ClosedForm
+from onnxplain.core.data import Meaning, ScoreKind
 from onnxplain.core.inside import RuleTable, Tensors
-from onnxplain.core.params import Param, Parametrised
-from onnxplain.methods.gradients.channels import CHANNELS, JOINS, Channels, join_channels
-from onnxplain.methods.layers.at_layer import SCORE, describe_inside
+from onnxplain.core.params import Param
+from onnxplain.methods.gradients.at_image import AtImage
+from onnxplain.methods.gradients.channels import CHANNELS, Channels
+from onnxplain.methods.layers.at_layer import SCORE
 
 EXTENDED = "apply the rule to activations besides rectifiers; else such a model is an error"
 MEANING = Meaning("signal that reaches the pixel backwards through the rectifiers, without a unit")
 
 
 @dataclass(frozen=True)
-class Rectified(Parametrised):
+class Rectified(AtImage):
     """The parameters and the flow of these methods.
 
     Parameters
@@ -34,8 +31,7 @@ class Rectified(Parametrised):
     """
 
     table: ClassVar[str]  # of the rules, in `onnxplain.gradient.rulesets`
-    adaptive: ClassVar[bool] = True  # the gradients are of one target
-    usual_fill: ClassVar[str] = NO_FILL
+    meaning: ClassVar[Meaning] = MEANING
 
     score: Annotated[ScoreKind, Param(SCORE)] = "raw"
     channels: Annotated[Channels, Param(CHANNELS)] = "max-abs"
@@ -47,20 +43,9 @@ class Rectified(Parametrised):
         return make_wants(self.table, self.score, extended=self.extended)
 
     @property
-    def closed_form(self) -> ClosedForm:
-        """How its map is made."""
-        return ClosedForm(JOINS[self.channels])
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one."""
-        return 1
-
-    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case."""
-        reply = yield ImageQuery(case.image[None], wants=self.wants)
-        assert reply.grads is not None
-        heatmap = join_channels(reply.grads[0], self.channels)
-        return Attribution(heatmap, details=describe_inside(self.wants, reply), meaning=MEANING)
+    def joined(self) -> Channels:
+        """How red, green and blue become one number."""
+        return self.channels
 
 
 def make_wants(table: str, score: ScoreKind, *, extended: bool) -> Tensors:

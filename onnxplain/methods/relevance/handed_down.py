@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from onnxplain.core.data import Attribution, Case, Meaning, Size
-from onnxplain.core.flow import NO_FILL, Flow, ImageQuery
-from onnxplain.core.formulas import ClosedForm
-from onnxplain.core.inside import Tensors
-from onnxplain.core.params import Parametrised
-from onnxplain.methods.gradients.channels import JOINS, join_channels
-from onnxplain.methods.layers.at_layer import describe_inside
+from onnxplain.core.data import Heatmap, Meaning
+from onnxplain.core.flow import Reply
+from onnxplain.methods.gradients.at_image import AtImage
+from onnxplain.methods.gradients.channels import Channels
 
 MEANING = Meaning("share of the score that was handed down to the pixel")
 
 
-class HandedDown(Parametrised):
-    """The flow of these methods: one look at the relevance of the image's values."""
+class HandedDown(AtImage):
+    """The flow of these methods, whose record says how much of the score arrives."""
 
-    adaptive: ClassVar[bool] = True  # the relevance is of one target
-    usual_fill: ClassVar[str] = NO_FILL
-    closed_form: ClassVar[ClosedForm] = ClosedForm(JOINS["sum"])
+    meaning: ClassVar[Meaning] = MEANING
 
     @property
-    def wants(self) -> Tensors:
-        """What its query asks about the inside."""
-        raise NotImplementedError
+    def joined(self) -> Channels:
+        """How red, green and blue become one number."""
+        return "sum"
 
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one."""
-        return 1
-
-    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case."""
-        reply = yield ImageQuery(case.image[None], wants=self.wants)
-        assert reply.grads is not None
-        heatmap = join_channels(reply.grads[0], "sum")
+    def describe(self, reply: Reply, heatmap: Heatmap) -> dict[str, Any]:
+        """Describe for the record what was looked at, and what arrived."""
         score, total = float(reply.scores[0]), float(heatmap.sum(dtype=np.float64))
-        details = {
-            **describe_inside(self.wants, reply),
-            "relevance": total,
-            "conserved": total / score if score else None,
-        }
-        return Attribution(heatmap, details=details, meaning=MEANING)
+        conserved = total / score if score else None
+        return {**super().describe(reply, heatmap), "relevance": total, "conserved": conserved}

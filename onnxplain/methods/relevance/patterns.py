@@ -11,15 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-import numpy as np
-
-from onnxplain.core.data import Attribution, Case, Meaning, Size
-from onnxplain.core.flow import NO_FILL, Flow, ImageQuery
-from onnxplain.core.formulas import ClosedForm
+from onnxplain.core.data import Meaning
 from onnxplain.core.inside import RuleTable, Tensors
-from onnxplain.core.params import Param, Parametrised
-from onnxplain.methods.gradients.channels import CHANNELS, JOINS, Channels, join_channels
-from onnxplain.methods.layers.at_layer import describe_inside
+from onnxplain.core.params import Param
+from onnxplain.methods.gradients.at_image import AtImage
+from onnxplain.methods.gradients.channels import CHANNELS, Channels
 
 Kind: TypeAlias = Literal["relu", "linear", "filter"]
 FILE = "the file that onnxplain patterns made for the model"
@@ -29,7 +25,7 @@ SHARE = Meaning("how much the part of the pixel that carries signal adds to the 
 
 
 @dataclass(frozen=True)
-class Patterned(Parametrised):
+class Patterned(AtImage):
     """The parameters and the flow of both methods.
 
     Parameters
@@ -41,9 +37,6 @@ class Patterned(Parametrised):
     """
 
     attribution: ClassVar[bool]
-    meaning: ClassVar[Meaning]
-    adaptive: ClassVar[bool] = True  # the walk begins at one target
-    usual_fill: ClassVar[str] = NO_FILL
 
     patterns: Annotated[str, Param(FILE)] = ""
     estimator: Annotated[Kind, Param(ESTIMATOR)] = "relu"
@@ -63,23 +56,6 @@ class Patterned(Parametrised):
     def joined(self) -> Channels:
         """How red, green and blue become one number."""
         return "sum"
-
-    @property
-    def closed_form(self) -> ClosedForm:
-        """How its map is made."""
-        return ClosedForm(JOINS[self.joined])
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one."""
-        return 1
-
-    def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
-        """Explain one case."""
-        reply = yield ImageQuery(case.image[None], wants=self.wants)
-        assert reply.grads is not None
-        heatmap = join_channels(reply.grads[0], self.joined)
-        details = describe_inside(self.wants, reply)
-        return Attribution(heatmap, details=details, meaning=self.meaning)
 
 
 @dataclass(frozen=True)
