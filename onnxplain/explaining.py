@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -54,22 +54,15 @@ class Asked:
         """Fit the method to the classifier, and find its gradients if they are needed."""
         (fitted,) = fit_methods([self.choice.method], self.classifier.size)
         method, gradients = settle_method(fitted, self.classifier)
-        choice = self.choice._replace(method=method)
-        facts = self.targets, self.seed, self.max_pixels, self.white
-        return Question(self.classifier, gradients, choice, *facts)
+        settled = replace(self, choice=self.choice._replace(method=method))
+        return Question(**vars(settled), gradients=gradients)
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class Question(Asked):
     """What is asked about every image, ready to be answered."""
 
-    classifier: Classifier
     gradients: Differentiable | None
-    choice: registry.Choice
-    targets: Targets
-    seed: int
-    max_pixels: int
-    white: int | None
 
     @property
     def evaluations_per_job(self) -> int:
