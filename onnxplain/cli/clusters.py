@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import click
 
-from onnxplain.cli.kept import get_kept_options, keep_option
+from onnxplain.cli.kept import get_kept_options, make_kept_option
 from onnxplain.cluster import Ray
 from onnxplain.cluster.ray_settings import LOCAL
 
@@ -27,44 +27,36 @@ def parse_address(text: str) -> str:
 def add_cluster_options(command: F) -> F:
     """Add the options."""
     options = (
-        click.option(
+        make_kept_option(
             f"{PREFIX}address",
             "--ray",
             type=parse_address,
             is_flag=False,
             flag_value=LOCAL,
             metavar="[ADDRESS]",
-            expose_value=False,
-            callback=keep_option,
             help="Share the work among processes: of this machine (local, the default), of the "
             "cluster that it belongs to (auto), or of the cluster at an address; needs pip install "
             "'onnxplain[ray]'.",
         ),
-        click.option(
+        make_kept_option(
             f"{PREFIX}workers",
             "--ray-workers",
             type=click.IntRange(min=1),
             metavar="N",
-            expose_value=False,
-            callback=keep_option,
             help="Number of workers.  [default: as many as the cluster has room for]",
         ),
-        click.option(
+        make_kept_option(
             f"{PREFIX}cores",
             "--ray-cores",
             type=click.IntRange(min=1),
             metavar="N",
-            expose_value=False,
-            callback=keep_option,
             help="Cores per worker.  [default: 1]",
         ),
-        click.option(
+        make_kept_option(
             f"{PREFIX}gpus",
             "--ray-gpus",
             type=click.FloatRange(min=0),
             metavar="X",
-            expose_value=False,
-            callback=keep_option,
             help="GPUs per worker; less than 1 for a share.  [default: 0]",
         ),
     )

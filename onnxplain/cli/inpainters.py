@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from onnxplain.cli.kept import get_kept_options, keep_option
+from onnxplain.cli.kept import get_kept_options, make_kept_option
 from onnxplain.cli.models import parse_numbers, parse_size
 from onnxplain.core.params import Hyperparameter
 from onnxplain.describe.inpainter.inpainter_spec import INPAINTER_PARAMETERS
@@ -22,12 +22,10 @@ def add_inpainter_options(command: F) -> F:
     """Add an option for every field of an inpainter's description, and for its preset."""
     for declared in reversed(INPAINTER_PARAMETERS.values()):
         command = _make_option(declared)(command)
-    return click.option(
+    return make_kept_option(
         f"{PREFIX}preset",
         "--inpainter-preset",
         type=click.Choice(list(INPAINTER_PRESETS)),
-        expose_value=False,
-        callback=keep_option,
         help="The convention of a published inpainter; the options below override it.",
     )(command)
 
@@ -47,13 +45,11 @@ def _make_option(declared: Hyperparameter) -> Callable[[F], F]:
         value_type, metavar = parse_size, "N[xN]"
     elif declared.length is not None:
         value_type, metavar = parse_numbers, ",".join("N" * declared.length)
-    return click.option(
+    return make_kept_option(
         f"{PREFIX}{declared.name}",
         f"{flag}/--no-{flag[2:]}" if declared.type is bool else flag,
         type=None if declared.type is bool else value_type,
         default=None,
-        expose_value=False,
-        callback=keep_option,
         metavar=metavar,
         help=f"{declared.param.help[0].upper()}{declared.param.help[1:]}.",
     )

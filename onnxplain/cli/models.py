@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
-from onnxplain.cli.kept import get_kept_options, keep_option
+from onnxplain.cli.kept import get_kept_options, make_kept_option
 from onnxplain.cli.parameters import make_name_completer
 from onnxplain.core.data import Fit, Interpolation
 from onnxplain.core.spec import ChannelOrder, Head, Layout
@@ -106,9 +106,7 @@ def check_output_is_not_model(model: Path, output: Path) -> None:
 
 def _make_option(field: str, *flags: str, **settings: Any) -> Callable[[F], F]:
     """Make an option that sets one argument of `onnxplain.load`."""
-    return click.option(
-        f"{PREFIX}{field}", *flags, expose_value=False, callback=keep_option, **settings
-    )
+    return make_kept_option(f"{PREFIX}{field}", *flags, **settings)
 
 
 def _list_choices(alias: Any) -> click.Choice[str]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from onnxplain.cli.kept import get_kept_options, keep_option
+from onnxplain.cli.kept import get_kept_options, make_kept_option
 from onnxplain.core.params import Hyperparameter, list_parameters
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -74,14 +74,12 @@ class ParameterOptions:
     ) -> Callable[[F], F]:
         first = next(iter(takers.values()))
         flag = self._make_flag(parameter)
-        return click.option(
+        return make_kept_option(
             f"{self.owner}_{parameter}",  # names of options share one space
             f"{flag}/--no-{flag[2:]}" if first.type is bool else flag,
             type=first.type,
             nargs=first.length or 1,
             default=None,
-            expose_value=False,
-            callback=keep_option,
             metavar="|".join(_list_choices(takers)) or None,
             help=_format_help(takers, named=len(self.classes) > 1),
         )
