@@ -7,18 +7,16 @@ from pathlib import Path
 import click
 
 from onnxplain import registry
-from onnxplain.cli.models import (
-    FILE,
-    add_description_options,
-    check_output_is_not_model,
-    get_model_flags,
+from onnxplain.cli.graph_files import (
+    find_model_and_check_output,
+    graph_output_option,
+    write_graph,
 )
+from onnxplain.cli.models import FILE, add_description_options, get_model_flags
 from onnxplain.cli.parameters import make_entry_completer
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
-from onnxplain.cli.terminal import show
-from onnxplain.core.files import check_ending, wrap_write_errors, write_atomic
-from onnxplain.loading import export_explainer, find_model
+from onnxplain.loading import export_explainer
 
 
 @click.command(cls=SectionedCommand)
@@ -38,14 +36,7 @@ from onnxplain.loading import export_explainer, find_model
     help="What ig and input-x-gradient compare the image with: black, white, dataset-mean or "
     "colour.  [default: that of the method's paper]",
 )
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The ONNX file to write.",
-)
+@graph_output_option
 @add_description_options
 @click.pass_context
 def command(ctx: click.Context, model: str, method: str, fill: str | None, output: Path) -> None:
@@ -56,10 +47,6 @@ def command(ctx: click.Context, model: str, method: str, fill: str | None, outpu
     at random or search, such as smoothgrad and rise, cannot be written as a graph.
     """
     with report_errors(arguments=True):
-        path = find_model(model)
-        check_output_is_not_model(path, output)
-        check_ending(output, ".onnx", "the graph")
+        path = find_model_and_check_output(model, output)
         content = export_explainer(path, method, fill=fill, **get_model_flags(ctx))
-    with report_errors(), wrap_write_errors(output):
-        write_atomic(output, content)
-    show(output)
+    write_graph(output, content)

@@ -7,30 +7,21 @@ from typing import get_args
 
 import click
 
-from onnxplain.cli.models import (
-    FILE,
-    add_description_options,
-    check_output_is_not_model,
-    get_model_flags,
+from onnxplain.cli.graph_files import (
+    find_model_and_check_output,
+    graph_output_option,
+    write_graph,
 )
+from onnxplain.cli.models import FILE, add_description_options, get_model_flags
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
-from onnxplain.cli.terminal import show
 from onnxplain.core.data import ScoreKind
-from onnxplain.core.files import check_ending, wrap_write_errors, write_atomic
-from onnxplain.loading import find_model, gradient_graph
+from onnxplain.loading import gradient_graph
 
 
 @click.command(cls=SectionedCommand)
 @click.argument("model", type=FILE)
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The ONNX file to write.",
-)
+@graph_output_option
 @click.option(
     "--score",
     type=click.Choice(get_args(ScoreKind)),
@@ -70,12 +61,8 @@ def command(
     A model in float16 becomes one in float32, which takes and returns float32.
     """
     with report_errors(arguments=True):
-        path = find_model(model)
-        check_output_is_not_model(path, output)
-        check_ending(output, ".onnx", "the graph")
+        path = find_model_and_check_output(model, output)
         content = gradient_graph(
             path, score=score, layers=layers, mask=mask, **get_model_flags(ctx)
         )
-    with report_errors(), wrap_write_errors(output):
-        write_atomic(output, content)
-    show(output)
+    write_graph(output, content)
