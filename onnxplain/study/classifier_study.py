@@ -7,7 +7,7 @@ of a job are written together when it ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from onnxplain.core.data import Box, Case, Image, make_rng
 from onnxplain.core.errors import DeviceError, ModelError, OutputError
 from onnxplain.core.flow import Flow, advise_scores_alone, start_flow
-from onnxplain.core.protocols import Classifier
+from onnxplain.core.protocols import Classifier, Differentiable
 from onnxplain.engine.run import EngineProgress, Job, Outcome, run
 from onnxplain.engine.settle import fit_methods, settle_methods
 from onnxplain.image import MAX_PIXELS, Frame, read_image
@@ -80,6 +80,11 @@ class Rules:
         """Read a photo."""
         return read_image(path, max_pixels=self.max_pixels, white=self.white)
 
+    def find_status(self, done: Mapping[str, str], key: str) -> str | None:
+        """Return the status of the row with this key; None if its work is still to be done."""
+        status = done.get(key)
+        return None if status == "error" and self.retry else status
+
 
 def study_classifier(
     classifier: Classifier,
@@ -123,11 +128,7 @@ def study_classifier(
     OnnxplainError
         If the classifier fails to run at all, or results cannot be written.
     """
-    fitted = fit_methods([pair.method for pair in explainers], classifier.size)
-    methods, gradients = settle_methods(fitted, classifier)
-    settled = tuple(
-        pair._replace(method=method) for pair, method in zip(explainers, methods, strict=True)
-    )
+    settled, gradients = settle_explainers(explainers, classifier)
     rules = rules or Rules()
     keeper = Keeper(rules.heatmaps) if rules.heatmaps else None
     study = _ClassifierStudy(classifier, settled, tuple(judges), store, rules, keeper)
@@ -136,6 +137,16 @@ def study_classifier(
         yield from study.take_steps()
         yield study.finish(outcome)
     yield from study.take_steps()
+
+
+def settle_explainers(
+    explainers: Sequence[Explainer], classifier: Classifier
+) -> tuple[tuple[Explainer, ...], Differentiable | None]:
+    """Fit the methods to a classifier, as rows describe them, and find its gradients if needed."""
+    fitted = fit_methods([pair.method for pair in explainers], classifier.size)
+    methods, gradients = settle_methods(fitted, classifier)
+    pairs = zip(explainers, methods, strict=True)
+    return tuple(pair._replace(method=method) for pair, method in pairs), gradients
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,9 +269,7 @@ class _ClassifierStudy:
         return _Work(question, explainer, keys, undone)
 
     def _find_status(self, key: str) -> str | None:
-        """Return the status of the row with this key; None if its work is still to be done."""
-        status = self.store.done.get(key)
-        return None if status == "error" and self.rules.retry else status
+        return self.rules.find_status(self.store.done, key)
 
     def _write(self, row: Row) -> tuple[Row, ...]:
         """Write the row of an image unless the store has it, and return the rows written."""

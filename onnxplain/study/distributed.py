@@ -21,7 +21,7 @@ from onnxplain.cluster.halving import halve_batches
 from onnxplain.cluster.handing_out import Answer, hand_out
 from onnxplain.core.files import write_atomic
 from onnxplain.core.protocols import Classifier
-from onnxplain.study.classifier_study import Rules, Step, study_classifier
+from onnxplain.study.classifier_study import Rules, Step, settle_explainers, study_classifier
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import Explainer
 from onnxplain.study.judges import Judge
@@ -163,9 +163,14 @@ class Ledger:
             row = question.image_row(unreadable)
             return Step((row["key"],), (row,), 1)
         question = replace(question, sha256=hash_pixels(to_uint8(photo)))
-        explainer = self.explainers[assignment.explainer]
-        rows = tuple(question.score_row(explainer, judge, error) for judge in self.judges)
-        return Step(tuple(row["key"] for row in rows), rows, 1)
+        (explainer,), _ = settle_explainers([self.explainers[assignment.explainer]], classifier)
+        keys = {question.score_key(explainer, judge): judge for judge in self.judges}
+        rows = tuple(
+            question.score_row(explainer, judge, error)
+            for key, judge in keys.items()
+            if self.rules.find_status(assignment.done, key) is None
+        )
+        return Step(tuple(keys), rows, 1)
 
 
 def study_on_cluster(
