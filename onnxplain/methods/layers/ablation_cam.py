@@ -14,13 +14,11 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Attribution, Case, Meaning, ScoreKind, Size
+from onnxplain.core.data import Attribution, Case, Meaning, ScoreKind
 from onnxplain.core.flow import NO_FILL, Flow, ImageQuery, TailQuery
-from onnxplain.core.inside import Tensors
 from onnxplain.core.params import Param
 from onnxplain.methods.layers.at_layer import (
-    OnLayer,
-    count_channels,
+    ByChannel,
     describe_inside,
     make_attribution,
 )
@@ -31,7 +29,7 @@ MEANING = Meaning("values of the channels without which the class's score falls,
 
 
 @dataclass(frozen=True)
-class AblationCAM(OnLayer):
+class AblationCAM(ByChannel):
     """Channels weighed by the score lost without them.
 
     The weight of a channel is ``(z - z_without) / z``, where z is the score and the channel is
@@ -57,19 +55,9 @@ class AblationCAM(OnLayer):
     """
 
     name: ClassVar[str] = "ablation-cam"
-    adaptive: ClassVar[bool] = False
     usual_fill: ClassVar[str] = NO_FILL
 
     score: Annotated[ScoreKind, Param("the score that channels are taken from")] = "raw"
-
-    @property
-    def wants(self) -> Tensors:
-        """What its first query asks about the inside: values alone."""
-        return Tensors(self.found, gradients=False, score=self.score)
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: the photo, and one per channel once the layer is known."""
-        return 1 + count_channels(self.found)
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case without random draws."""

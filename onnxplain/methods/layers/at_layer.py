@@ -93,9 +93,32 @@ class AtLayer(OnLayer):
         return 1
 
 
-def count_channels(found: tuple[Layer, ...]) -> int:
-    """Count the channels of the layers that are looked at; 0 before they are found."""
-    return sum(layer.channels for layer in found)
+@dataclass(frozen=True)
+class ByChannel(OnLayer):
+    """The parameters of methods that weigh each channel of a layer by scores, without gradients.
+
+    Parameters
+    ----------
+    layer : str
+        Where it looks (see `onnxplain.gradient.layers`).
+    score : {'raw', 'contrast', 'probability', 'log-odds', 'logit'}
+        The score of the target that weighs the channels.
+    found : tuple of Layer
+        The layer of that name, which the classifier finds.
+    """
+
+    adaptive: ClassVar[bool] = False
+
+    score: Annotated[ScoreKind, Param(SCORE)] = "raw"
+
+    @property
+    def wants(self) -> Tensors:
+        """What its first query asks about the inside: values alone."""
+        return Tensors(self.found, gradients=False, score=self.score)
+
+    def evaluations(self, size: Size) -> int:
+        """Count the evaluations: the photo, and one per channel once the layer is known."""
+        return 1 + sum(layer.channels for layer in self.found)
 
 
 def draw_map(wants: Tensors, case: Case, reduce: Reduction, *, relu: bool) -> Flow[Attribution]:

@@ -15,14 +15,12 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Attribution, Case, Meaning, ScoreKind, Size
+from onnxplain.core.data import Attribution, Case, Meaning, ScoreKind
 from onnxplain.core.flow import Flow, ImageQuery, MaskQuery
-from onnxplain.core.inside import Tensors
 from onnxplain.core.params import Param
 from onnxplain.masks.families import MapMasks
 from onnxplain.methods.layers.at_layer import (
-    OnLayer,
-    count_channels,
+    ByChannel,
     describe_inside,
     make_attribution,
 )
@@ -31,7 +29,7 @@ MEANING = Meaning("values of the channels whose own part of the photo keeps the 
 
 
 @dataclass(frozen=True)
-class ScoreCAM(OnLayer):
+class ScoreCAM(ByChannel):
     """Channels weighed by the score of what they show.
 
     Each channel, enlarged and brought to [0, 1], is a mask of what is kept of the photo. The
@@ -58,19 +56,9 @@ class ScoreCAM(OnLayer):
     """
 
     name: ClassVar[str] = "score-cam"
-    adaptive: ClassVar[bool] = False
     usual_fill: ClassVar[str] = "dataset-mean"
 
     score: Annotated[ScoreKind, Param("the score of the photos that channels mask")] = "raw"
-
-    @property
-    def wants(self) -> Tensors:
-        """What its first query asks about the inside: values alone."""
-        return Tensors(self.found, gradients=False, score=self.score)
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: the photo, and one per channel once the layer is known."""
-        return 1 + count_channels(self.found)
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case without random draws."""
