@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 from click.testing import CliRunner
 
-from onnxplain.cli.kept import get_kept_options, keep_option
+from onnxplain.cli.kept import get_kept_options, make_kept_option
 
 
 def test_given_values_are_found_by_prefix_and_others_are_absent():
     @click.command()
-    @click.option("model_size", "--size", type=int, expose_value=False, callback=keep_option)
-    @click.option("model_mean", "--mean", expose_value=False, callback=keep_option)
-    @click.option("fill_sigma", "--sigma", expose_value=False, callback=keep_option)
+    @make_kept_option("model_size", "--size", type=int)
+    @make_kept_option("model_mean", "--mean")
+    @make_kept_option("fill_sigma", "--sigma")
     @click.pass_context
     def command(ctx: click.Context) -> None:
         click.echo([get_kept_options(ctx, prefix) for prefix in ("model_", "fill_", "method_")])
