@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -121,7 +122,11 @@ class Workbench:
 
     def count_mp2(self) -> Figures:
         """Compare the evaluations of MP2's full sweep with those of its default sweep."""
-        few = {"grid": 7 if self.quick else 14, "max_area": 0.2, "gain": "difference"}
+        few: dict[str, Any] = {
+            "grid": 7 if self.quick else 14,
+            "max_area": 0.2,
+            "gain": "difference",
+        }
         full, coarse = (
             onnxplain.explain(self.classifier, PHOTO, MP2(sweep=sweep, **few), fill=Blur())
             for sweep in ("full", "coarse")

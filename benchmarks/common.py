@@ -148,7 +148,7 @@ def run_inside(
     root = Path(__file__).resolve().parents[1]
     if not python.exists():
         venv.create(environment, with_pip=True)
-        install = [python, "-m", "pip", "install", "-q", *packages, "-e", str(root)]
+        install: list[Any] = [python, "-m", "pip", "install", "-q", *packages, "-e", str(root)]
         subprocess.run(install, check=True)
     subprocess.run([python, "-m", module, *arguments], check=True, cwd=root)
 

@@ -38,7 +38,7 @@ from benchmarks.common import (
 
 PEERS = ("torch", "quantus")
 STEP, PATCH, REGIONS = 224 * 8, 8, 100
-MEAN = np.float32((0.485, 0.456, 0.406))
+MEAN = np.array((0.485, 0.456, 0.406), np.float32)
 
 Array = NDArray[Any]
 Predict = Callable[[Array], Array]  # images (N, 3, H, W) in [0, 1] to probabilities

@@ -93,7 +93,7 @@ def build_case(folder: Path, device: str) -> DifferentiatedCase:
     image = next(value.name for value in model.graph.input if value.name not in stored)
     output = model.graph.output[0].name
     last_op = {node.output[0]: node.op_type for node in model.graph.node}.get(output)
-    head = "probabilities" if last_op == "Softmax" else "logits"
+    head: Any = "probabilities" if last_op == "Softmax" else "logits"
     examples = [{image: x}] if facts.get("fixed") else [{image: x[:2]}, {image: x}]
     start = time.perf_counter()
     request = GradientRequest(image, output, head=head, kind="log-odds")
@@ -227,7 +227,9 @@ def find_verdict(result: dict[str, Any]) -> str:
 
 def write_table(root: Path) -> None:
     """Write all results as Markdown."""
-    rows, refused, unexported = [], [], []
+    rows: list[Any] = []
+    refused: list[Any] = []
+    unexported: list[Any] = []
     for folder in sorted(root.iterdir()):
         failed, done = folder / "failed.txt", folder / "result.json"
         if done.exists():

@@ -28,6 +28,7 @@ import numpy as np
 import onnxplain
 from benchmarks.common import describe_machine, measure_seconds, read_rows
 from onnxplain.core.data import Attribution, Case, make_rng
+from onnxplain.core.protocols import Fill
 from onnxplain.engine import run as engine
 from onnxplain.engine.run import Job, Outcome, make_jobs
 from onnxplain.engine.settle import settle_method
@@ -100,7 +101,7 @@ def draw_photos(
         if item.file in seen:
             continue
         seen.add(item.file)
-        target = int(item.label) + photo_set.shift
+        target = int(str(item.label)) + photo_set.shift
         (named,) = name_images([item.path])
         subject = read_subject(classifier, named, max_pixels=MAX_PIXELS)
         if int(np.argmax(subject.probabilities)) != target:
@@ -129,7 +130,7 @@ def explain(
 
 def judge(photo: Photo, attribution: Attribution, classifier: OnnxClassifier) -> dict[str, float]:
     """Judge the order map by the deletion AUC, with the method's blur and with the mean fill."""
-    fills = {"deletion": Blur(), "deletion_mean": DatasetMean()}
+    fills: dict[str, Fill] = {"deletion": Blur(), "deletion_mean": DatasetMean()}
     jobs = [
         Job(
             (photo.case,), (Deletion().flow(photo.case, attribution.heatmap, make_rng(SEED)),), fill

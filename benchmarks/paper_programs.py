@@ -150,8 +150,7 @@ def score_blurred_photo(photo: Photo, classifier: Classifier) -> float:
     """Return the score of the photo, blurred at its own size as in the program of MP."""
     pixels = photo.subject.photo.astype(np.float32) / np.float32(255)
     blurred = gaussian_blur(pixels, 10).clip(0, 1)
-    interpolation = classifier.preprocessing.interpolation
-    return score(photo, photo.subject.frame.bring(blurred, interpolation), classifier)
+    return score(photo, photo.subject.frame.bring(blurred), classifier)
 
 
 def score_blurred(photo: Photo, classifier: Classifier, sigma: float = 10) -> float:

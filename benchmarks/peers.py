@@ -68,7 +68,7 @@ def print_comparison(rounds: int, evaluations: int, device: str) -> None:
     image = read_photo(classifier.size[0])
     target = int(classifier.scores(image[None]).argmax())
     peer_runs = make_peer_runs(path, image, target, evaluations, device)
-    methods: dict[str, object] = {
+    methods: dict[str, Any] = {
         "dianna RISE": onnxplain.RISE(n_masks=evaluations, grid=8),
         "captum Occlusion": onnxplain.SP(patch=29, stride=12),
         "lime": onnxplain.LIME(n_samples=evaluations),
@@ -79,7 +79,7 @@ def print_comparison(rounds: int, evaluations: int, device: str) -> None:
     print("|---|---|---|---|---|")
     for name, run in peer_runs.items():
         method = methods[name]
-        n = method.evaluations(classifier.size)  # type: ignore[attr-defined]
+        n = method.evaluations(classifier.size)
         run()  # warm-up
         own_run = partial(onnxplain.explain, classifier, image, method)
         times = [(measure_seconds(run), measure_seconds(own_run)) for _ in range(rounds)]
@@ -120,7 +120,7 @@ def make_predict(path: Path, device: str) -> Predict:
 
 
 def make_dianna_run(
-    path: Path, image: Images, target: int, evaluations: int, device: str
+    path: Path, image: Images, target: int, evaluations: int
 ) -> Callable[[], object]:
     """Return a function that calls DIANNA's RISE, which takes the ONNX file itself."""
     import dianna

@@ -31,7 +31,7 @@ from scipy.stats import rankdata
 import onnxplain
 from benchmarks.common import describe_machine, read_rows
 from onnxplain.core.data import Case, make_rng
-from onnxplain.core.flow import Flow, Method, Reply
+from onnxplain.core.flow import Flow, Reply
 from onnxplain.engine import run as engine
 from onnxplain.engine.run import Job
 from onnxplain.fills import DatasetMean
@@ -45,7 +45,7 @@ from onnxplain.subjects import name_images, read_subject
 
 SEED = 0
 LITE0, QUANTISED, PLACES = "efficientnet-lite0", "mobilenet-v2-quantised", "squeezenet-places365"
-METHODS: dict[str, Method] = {
+METHODS: dict[str, Any] = {
     "banzhaf": Banzhaf(n_replicates=8),  # 3 replicates and a reference of 5
     "rise": RISE(n_masks=2400),  # 1,600 masks and a reference of 800
     "kernel-shap": KernelSHAP(n_replicates=8),
@@ -99,7 +99,7 @@ def read_case(model: str, classifier: OnnxClassifier, item: Item) -> Case | None
     found = int(np.argmax(subject.probabilities))
     if model == PLACES:
         return subject.case(found)
-    if found != int(item.label) + (model == QUANTISED):
+    if found != int(str(item.label)) + (model == QUANTISED):
         return None
     boxes = tuple(subject.frame.box(box) for box in item.boxes_in(subject.frame.original))
     return replace(subject.case(found), boxes=boxes)
@@ -155,7 +155,7 @@ class Run:
         self.scores = np.array(scores)
         self.method: Any = self._fit_method(len(scores))
         self.masks = self._draw_again()
-        self.unscored = None
+        self.unscored: Any = None
         if self.name == "rise" and estimator == "regression":
             rng = make_rng(SEED, "unscored")
             self.unscored = self.method.draw_masks(rng, 20_000, case.size)
@@ -183,7 +183,7 @@ class Run:
         fit = self.method.fit(np.where(removed, -1.0, 1.0), scores[0::2] - scores[1::2], total)
         return Estimate(fit.values, fit.errors, fit.degrees)
 
-    def _fit_method(self, n_scores: int) -> Method:
+    def _fit_method(self, n_scores: int) -> Any:
         """Return the method with as many samples as there are scores."""
         method: Any = METHODS[self.name]
         if self.name == "rise":
@@ -234,7 +234,8 @@ def judge(args: argparse.Namespace) -> None:
             continue
         case, heatmap = sampled.case, sampled.make_map(0, n)
         values = {}
-        for metric in [Deletion(), *([PointingGame()] if case.boxes else [])]:
+        metrics: list[Any] = [Deletion(), *([PointingGame()] if case.boxes else [])]
+        for metric in metrics:
             flow = metric.flow(case, heatmap, make_rng(SEED))
             (outcome,) = engine.run(classifier, [Job((case,), (flow,), DatasetMean(), SEED)])
             if outcome.error:

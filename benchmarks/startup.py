@@ -40,8 +40,8 @@ def main(rounds: int, device: str) -> None:
     python = sys.executable
     excesses, walls, raw_walls = [], [], []
     with tempfile.TemporaryDirectory() as folder:
-        explain = (python, "-m", "onnxplain", "explain", str(PHOTO), "--method", "lime")
-        explain += ("--device", device)
+        explain = [python, "-m", "onnxplain", "explain", str(PHOTO), "--method", "lime"]
+        explain += ["--device", device]
         time_command(*explain, "--output", folder)  # the first run measures the batch size
         for _ in range(rounds):
             before = N / raw.measure_rate(plan, N // 2)

@@ -61,7 +61,7 @@ def main(model: str, rounds: int, threads: int, device: str) -> None:
     for name, method in METHODS:
         n = method.evaluations(classifier.size)
         explain = partial(_explain_photo, classifier, method)
-        runs = [measure_beside_raw(raw, plan, explain, lambda n=n: n) for _ in range(rounds)]
+        runs = [measure_beside_raw(raw, plan, explain, partial(int, n)) for _ in range(rounds)]
         rates, raw_rates, ratios, cpu_ratios = (
             list(figures) for figures in zip(*runs, strict=True)
         )

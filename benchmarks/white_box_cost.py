@@ -65,7 +65,7 @@ def runs(models: tuple[str, ...], rounds: int, preprocessing: str | None) -> Non
     """Print the cost of each method in runs of the model."""
     print(describe_machine())
     for model in models:
-        given = {"preprocessing": preprocessing} if preprocessing else {}
+        given: dict[str, Any] = {"preprocessing": preprocessing} if preprocessing else {}
         classifier = onnxplain.load(model, device="cpu", batch_size=N_IMAGES, **given)
         photo = read_photo(256)
         rows, columns = classifier.size

@@ -193,7 +193,7 @@ def run_ours(pair: Pair, method: str, image: Map, target: int) -> Map:
     """Return our map, with the parameters that the peer has."""
     import onnxplain
 
-    parameters = {
+    parameters: dict[str, dict[str, Any]] = {
         "ig": {"n_points": N_POINTS, "tolerance": 0},
         "smoothgrad": {"n_samples": N_NOISY},
         "guided-backprop": {"channels": "sum"},

@@ -116,7 +116,7 @@ def judge(
     return [ClassSensitivity().compare(own, other), float(np.nanmean(ranks)), float(shift)]
 
 
-def explain(classifier: Any, photo: Path, method: Method, target: int) -> Map:
+def explain(classifier: Any, photo: Path, method: Any, target: int) -> Map:
     heatmap: Map = onnxplain.explain(
         classifier, photo, replace(method), target=target, progress=False
     ).heatmap

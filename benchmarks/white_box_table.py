@@ -70,8 +70,8 @@ def table(files: tuple[Path, ...], least: int) -> None:
     for _, line in sorted(lines, reverse=True):
         print(line)
     if whole:
-        missed = np.mean(list(whole["localisation"].values.values()))
-        print(f"| box around the whole photo | | | | | {missed:.2f} |")
+        share = get_mean(whole["localisation"])
+        print(f"| box around the whole photo | | | | | {share:.2f} |")
 
 
 @main.command()
