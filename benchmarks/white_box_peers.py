@@ -1,4 +1,4 @@
-"""Captum and grad-cam compared with onnxplain: the same maps of the same networks, and the time.
+"""Captum, grad-cam and Zennit compared with onnxplain: maps of the same networks, and the time.
 
     python -m benchmarks.white_box_peers differences --environment FOLDER  # small random networks
     python -m benchmarks.white_box_peers speed --environment FOLDER        # those of torchvision
@@ -15,7 +15,8 @@ there too. Captum computes in float64, and grad-cam in float32.
 machine disturb less than the clock. PyTorch runs on one thread, as several wait for each other and
 count the waiting as work. The ratio is that of the least times: ours over theirs. It explains one
 photo per call, with the target given, as users of either would; ours includes the score of the
-photo, which the record holds.
+photo, which the record holds. Zennit merges normalisations into convolutions and registers its
+rules in each call, as its users do; onnxplain does both when the model is opened.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from numpy.typing import NDArray
 from benchmarks.common import describe_machine, measure_cpu, read_photo, run_inside
 from onnxplain.methods.layers.reduce import enlarge
 
-PEERS = ("torch", "torchvision", "captum==0.9.0", "grad-cam==1.5.7", "onnxscript")
+PEERS = ("torch", "torchvision", "captum==0.9.0", "grad-cam==1.5.7", "zennit", "onnxscript")
 Map = NDArray[Any]
 N_POINTS, N_NOISY = 8, 5
 CAMS = {  # of grad-cam, by our name
@@ -62,6 +63,13 @@ CAPTUM = {
     "deconvnet": "Deconvolution",
     "guided-grad-cam": "GuidedGradCam",
     "grad-cam (captum)": "LayerGradCam",
+}
+ZENNIT = {
+    "lrp epsilon-plus-flat": "EpsilonPlusFlat",
+    "lrp epsilon-alpha2-beta1-flat": "EpsilonAlpha2Beta1Flat",
+    "lrp epsilon-gamma-box": "EpsilonGammaBox",
+    "lrp epsilon-plus": "EpsilonPlus",
+    "mwp": "ExcitationBackprop",
 }
 
 
@@ -90,19 +98,22 @@ def differences(environment: Path | None) -> None:
     pairs = {name: make_small_pair(name) for name in ("relu", "vgg", "silu")}
     for method in (*CAPTUM, *CAMS):
         cells = [measure_difference(pair, method) for pair in pairs.values()]
-        program = "Captum" if method in CAPTUM else "grad-cam"
         shown = ["" if cell is None else f"{cell:.1e}" for cell in cells]
-        print(f"| {method.split()[0]} | {program} | {' | '.join(shown)} |")
+        print(f"| {method.split()[0]} | {name_program(method)} | {' | '.join(shown)} |")
 
 
 @main.command()
 @environment_option
 @click.option("--rounds", default=7, show_default=True, help="Runs of each peer and of onnxplain.")
 @click.option("--network", "networks", multiple=True, default=("resnet18", "squeezenet1_1"))
-def speed(environment: Path | None, rounds: int, networks: tuple[str, ...]) -> None:
+@click.option("--method", "methods", multiple=True, type=click.Choice([*CAPTUM, *CAMS, *ZENNIT]))
+def speed(
+    environment: Path | None, rounds: int, networks: tuple[str, ...], methods: tuple[str, ...]
+) -> None:
     """Print the time of each method and its ratio."""
     if environment is not None:
         named = [word for name in networks for word in ("--network", name)]
+        named += [word for name in methods for word in ("--method", name)]
         arguments = ["speed", "--rounds", str(rounds), *named]
         run_inside(environment, PEERS, "benchmarks.white_box_peers", arguments)
         return
@@ -114,18 +125,22 @@ def speed(environment: Path | None, rounds: int, networks: tuple[str, ...]) -> N
     print("|---|---|---|---|---|---|")
     for network in networks:
         pair = make_torchvision_pair(network)
-        for method in (*CAPTUM, *CAMS):
+        for method in methods or (*CAPTUM, *CAMS, *ZENNIT):
             few = min(rounds, 1 if method in ("score-cam", "ablation-cam") else rounds)
             times = measure_times(pair, method, few)
             if times is None:
                 continue
             theirs, ours = (1e3 * min(seconds) for seconds in times)
-            program = "Captum" if method in CAPTUM else "grad-cam"
-            print(
-                f"| {network} | {method.split()[0]} | {program} | {theirs:.0f} | {ours:.0f} "
-                f"| {ours / theirs:.2f} |",
-                flush=True,
-            )
+            shown = method if method in ZENNIT else method.split()[0]
+            cells = (network, shown, name_program(method), f"{theirs:.0f}", f"{ours:.0f}")
+            print(f"| {' | '.join(cells)} | {ours / theirs:.2f} |", flush=True)
+
+
+def name_program(method: str) -> str:
+    """Return the name of the peer that has a method."""
+    if method in CAPTUM:
+        return "Captum"
+    return "Zennit" if method in ZENNIT else "grad-cam"
 
 
 @dataclass(frozen=True)
@@ -202,6 +217,8 @@ def run_ours(pair: Pair, method: str, image: Map, target: int) -> Map:
         "fullgrad": {"rescale": "channel"},
     }
     name = method.split()[0]
+    if name == "lrp":
+        parameters["lrp"] = {"composite": method.split()[1]}
     made = onnxplain.registry.make_method(name, parameters.get(name, {}))
     fill = None if made.usual_fill == "none" else onnxplain.Black()
     result = onnxplain.explain(
@@ -226,6 +243,8 @@ def run_peer(pair: Pair, method: str, image: Map, target: int) -> Map | None:
             pair = replace(pair, net=pair.wide, layer=pair.wide_layer)
         dtype = next(pair.net.parameters()).dtype
         rows = torch.tensor(image.transpose(2, 0, 1)[None].copy(), dtype=dtype)
+        if method in ZENNIT:
+            return run_zennit(pair, ZENNIT[method], rows, target)
         return run_captum(pair, method, rows.requires_grad_(), target)
 
 
@@ -283,6 +302,23 @@ def run_captum(pair: Pair, method: str, rows: Any, target: int) -> Map | None:
         found: Map = np.abs(pixels).max(axis=0)
     else:
         found = pixels[0] if method == "grad-cam (captum)" else pixels.sum(axis=0)
+    return found
+
+
+def run_zennit(pair: Pair, name: str, rows: Any, target: int) -> Map:
+    import torch
+    from zennit import composites
+    from zennit.attribution import Gradient
+    from zennit.torchvision import ResNetCanonizer
+
+    canonizers = [ResNetCanonizer()] if hasattr(pair.net, "layer4") else []
+    ends = {"low": torch.zeros_like(rows), "high": torch.ones_like(rows)}
+    made = getattr(composites, name)(
+        canonizers=canonizers, **(ends if name == "EpsilonGammaBox" else {})
+    )
+    with Gradient(model=pair.net, composite=made) as attributor:
+        _, relevance = attributor(rows, lambda scores: scores * torch.eye(scores.shape[1])[target])
+    found: Map = relevance.detach().numpy()[0].sum(axis=0)
     return found
 
 
