@@ -148,8 +148,12 @@ def run_inside(
     root = Path(__file__).resolve().parents[1]
     if not python.exists():
         venv.create(environment, with_pip=True)
-        install: list[Any] = [python, "-m", "pip", "install", "-q", *packages, "-e", str(root)]
-        subprocess.run(install, check=True)
+        pip = [str(python), "-m", "pip"]
+        subprocess.run([*pip, "install", "-q", *packages, "-e", str(root)], check=True)
+        # Some peers bring the other wheel of ONNX Runtime, which writes into the same folder.
+        wheels = ["onnxruntime", "onnxruntime-gpu"]
+        subprocess.run([*pip, "uninstall", "-q", "-y", *wheels], check=True)
+        subprocess.run([*pip, "install", "-q", "-e", str(root)], check=True)
     subprocess.run([python, "-m", module, *arguments], check=True, cwd=root)
 
 

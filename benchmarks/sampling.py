@@ -116,24 +116,37 @@ def draw_photos(items: list[Item]) -> Iterator[Item]:
 
 def run(args: argparse.Namespace) -> None:
     """Score the samples of every photo, model and method; append the rows."""
-    models = open_models(args)
     rows = [row for row in read_rows(args.rows) if "scores" in row]
     done = {(row["model"], row["file"], row["method"]) for row in rows}
+    for file, name, classifier, case in open_cases(args):
+        for method in args.method or METHODS:
+            if (name, file, method) not in done:
+                scores = score_samples(classifier, case, method)
+                append_row(
+                    args.rows, {"model": name, "file": file, "method": method, "scores": scores}
+                )
+
+
+def open_cases(args: argparse.Namespace) -> Iterator[tuple[str, str, OnnxClassifier, Case]]:
+    """Yield the file of each photo, each model and its classifier, and the photo for it."""
+    models = open_models(args)
     n_photos = 0
     for item in draw_photos(read_items(args.images, args.annotations)):
         cases = {name: read_case(name, model, item) for name, model in models.items()}
         if None in cases.values():
             continue
         for name, case in cases.items():
-            for method in args.method or METHODS:
-                if (name, item.file, method) not in done and case is not None:
-                    row = {"model": name, "file": item.file, "method": method}
-                    scores = score_samples(models[name], case, method)
-                    with args.rows.open("a") as file:
-                        file.write(json.dumps(row | {"scores": scores}) + "\n")
+            if case is not None:
+                yield item.file, name, models[name], case
         n_photos += 1
         if n_photos == args.photos:
             return
+
+
+def append_row(rows: Path, row: dict[str, Any]) -> None:
+    """Append a line, which is all that an interrupted run may lose."""
+    with rows.open("a") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def score_samples(classifier: OnnxClassifier, case: Case, method: str) -> list[float]:
@@ -242,8 +255,7 @@ def judge(args: argparse.Namespace) -> None:
                 raise outcome.error
             values[metric.name] = outcome.values[0].value
         row = {"model": model, "name": case.name, "judged": sampled.name, **values}
-        with args.rows.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        append_row(args.rows, row)
 
 
 def compare(sampled: Run) -> dict[int, tuple[float, float, float]]:
@@ -361,19 +373,24 @@ is filled with the dataset's mean.
 |---|---|--:|--:|--:|--:|--:|"""
 
 
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the rows' file, the photos and the models."""
+    command.add_argument("rows", type=Path)
+    command.add_argument("--images", type=Path, required=True)
+    command.add_argument("--annotations", type=Path, required=True)
+    command.add_argument("--quantised", type=Path, help="MobileNet v2 with 8-bit weights")
+    command.add_argument("--places", type=Path, help="SqueezeNet of Places365")
+    command.add_argument("--device", default="cpu", help="where models run")
+    command.add_argument("--photos", type=int, default=60, help="number of photos")
+
+
 def main() -> None:
     """Score the samples, or print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True)
     for call in (run, judge, table):
         command = commands.add_parser(call.__name__)
-        command.add_argument("rows", type=Path)
-        command.add_argument("--images", type=Path, required=True)
-        command.add_argument("--annotations", type=Path, required=True)
-        command.add_argument("--quantised", type=Path, help="MobileNet v2 with 8-bit weights")
-        command.add_argument("--places", type=Path, help="SqueezeNet of Places365")
-        command.add_argument("--device", default="cpu", help="where models run")
-        command.add_argument("--photos", type=int, default=60, help="number of photos")
+        add_options(command)
         command.add_argument("--method", action="append", choices=list(METHODS))
         command.set_defaults(call=call)
     args = parser.parse_args()
