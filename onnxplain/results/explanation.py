@@ -1,19 +1,14 @@
-"""Explanations as values, and as files that are written whole or not at all."""
+"""An explanation as a value that can be drawn, saved and read back."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import re
-import uuid
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +16,14 @@ from numpy.typing import NDArray
 from onnxplain.core.arrays import read_npz
 from onnxplain.core.data import NO_MEANING, Box, Heatmap, Meaning
 from onnxplain.core.errors import ImageError, OutputError
-from onnxplain.core.files import claim, open_part, wrap_write_errors, write_atomic
-from onnxplain.core.files import replace as replace_file
+from onnxplain.core.files import open_part, wrap_write_errors, write_atomic
 from onnxplain.core.flow import NO_FILL
-from onnxplain.core.text_files import ANNOTATION_BYTES, parse_json, read_text
+from onnxplain.core.text_files import parse_json
 from onnxplain.image import bring_back, encode_jpeg, encode_png, read_image, write_png
 from onnxplain.plot import USUAL_LOOK, Colormap, Look, Style, draw_figure
 from onnxplain.plot.with_matplotlib import Axes, plot_figure
+from onnxplain.results.doubt import describe_doubt
+from onnxplain.results.placing import READ_ERRORS, place
 from onnxplain.subjects import to_uint8
 
 FORMAT = 2  # of the files; raised when earlier versions would misread new files
@@ -36,22 +32,6 @@ NOTEBOOK_LOOK = Look(size=320)
 PHOTO = "photo_jpeg"  # the array that holds the photo
 LONGEST_SIDE = 65_500  # that JPEG has room for
 PICTURES = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg", ".pdf")
-
-# What reading a damaged archive may raise.
-READ_ERRORS = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-_QUESTION_KEYS = ("target", "method", "parameters", "fill", "fill_parameters", "seed")
 
 
 class SavedFiles(NamedTuple):
@@ -235,7 +215,7 @@ class Explanation:
             with open_part(folder) as (part, file):
                 self._write_npz(file, text)
                 file.close()
-                base = _place(part, folder, self)
+                base = place(part, folder, json.loads(text))
             npz, record = folder / f"{base}.npz", folder / f"{base}.json"
             png = None
             if self.photo is not None:
@@ -386,58 +366,6 @@ class Explanation:
         return {name: array for name, array in arrays.items() if array is not None}
 
 
-def describe_doubt(heatmap: Heatmap, meaning: Meaning) -> str:
-    """Say that a map is noise or nearly flat, if so; empty for others.
-
-    Parameters
-    ----------
-    heatmap : (H, W) ndarray of float32
-        The map.
-    meaning : Meaning
-        What its numbers are. Maps whose range is below six standard errors, about that of as
-        many random cells as RISE draws, are called noise; differences of probability below 0.005
-        are called nearly flat.
-    """
-    span = float(heatmap.max() - heatmap.min())
-    return {
-        "": "",
-        "may be noise": (
-            f"This map may be noise: its range is {span:.2g}, and chance alone moves its numbers "
-            f"by {meaning.noise:.2g} (standard error). More samples tell."
-        ),
-        "nearly flat": (
-            f"This map is nearly flat: its whole range is {span:.2g} in probability, so that no "
-            f"part of the photo matters much for this class."
-        ),
-    }[name_doubt(heatmap, meaning)]
-
-
-def name_doubt(heatmap: Heatmap, meaning: Meaning) -> Literal["", "may be noise", "nearly flat"]:
-    """Say in two words what `describe_doubt` says in a sentence."""
-    span = float(heatmap.max() - heatmap.min())
-    if span < 6 * meaning.noise:
-        return "may be noise"
-    return "nearly flat" if meaning.is_score and span < 0.005 else ""
-
-
-def check_folder(folder: str | os.PathLike[str]) -> None:
-    """Check that results can be written to a folder; make it if needed.
-
-    Callers do this early, so that users learn of a problem before the work, not after.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be made or written.
-    """
-    folder = Path(folder)
-    with wrap_write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{uuid.uuid4().hex}"
-        probe.touch()
-        probe.unlink()
-
-
 def load_explanation(path: str | os.PathLike[str]) -> Explanation:
     """Read an explanation back from its ``.npz``.
 
@@ -484,77 +412,3 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
             f"{path}: is not a complete explanation written by onnxplain ({error}); "
             f"give the .npz of one, or make it again"
         ) from error
-
-
-def _place(part: Path, folder: Path, explanation: Explanation) -> str:
-    """Give the ``.npz`` the first name that is free, or that holds this very explanation.
-
-    Who makes the ``.npz`` owns the name: other processes see it whole, with its record, and
-    take another name unless they answer the same question.
-    """
-    name = "-".join(
-        [
-            _shorten(Path(explanation.image).stem, 80),
-            explanation.method,
-            _make_slug(explanation.target_name) or str(explanation.target),
-        ]
-    )
-    question = _identify(json.loads(json.dumps(explanation.record())))
-    return next(base for base in _number_names(name) if _take_name(part, folder / base, question))
-
-
-def _take_name(part: Path, base: Path, question: list[Any]) -> bool:
-    """Move the ``.npz`` to a name if it is free or holds the same question; say if it did."""
-    npz, record = (base.with_name(f"{base.name}{suffix}") for suffix in (".npz", ".json"))
-    if record.exists():  # also that of a .npz which somebody removed
-        if _read_question(record) != question:
-            return False
-    elif claim(part, npz):
-        return True
-    elif npz.is_file() and _read_question(npz) != question:
-        return False
-    replace_file(part, npz)  # where a folder has the name, the error says so
-    return True
-
-
-def _number_names(name: str) -> Iterator[str]:
-    yield name
-    for number in itertools.count(2):
-        yield f"{name}-{number}"
-
-
-def _make_slug(class_name: str) -> str:
-    """Turn the first of a class's names into part of a file name."""
-    first = class_name.split(",")[0].lower()
-    return _shorten(re.sub(r"\W+", "-", first).strip("-"), 40)
-
-
-def _shorten(name: str, max_bytes: int) -> str:
-    """Cut a name to a number of bytes, as file systems count bytes and not characters."""
-    while len(os.fsencode(name)) > max_bytes:
-        name = name[:-1]
-    return name
-
-
-def _read_question(path: Path) -> list[Any] | None:
-    """Return what identifies the question of a ``.json`` or ``.npz``; None for other files."""
-    try:
-        if path.suffix == ".json":
-            text = read_text(path, ANNOTATION_BYTES)
-        else:
-            text = str(read_npz(path)["record"])
-        return _identify(parse_json(text))
-    except READ_ERRORS:  # somebody else's file
-        return None
-
-
-def _identify(record: Mapping[str, Any]) -> list[Any]:
-    """Return what identifies a question: image, classifier, target, method, fill, seed."""
-    provenance = record.get("provenance", {})
-    model = provenance.get("classifier", {})
-    return [
-        Path(record.get("image", "")).name,  # the part of the path that decides random draws
-        *(record.get(key) for key in _QUESTION_KEYS),
-        *(provenance.get(key) for key in ("pixels_sha256", "preprocessing", "inpainter")),
-        *(model.get(key) for key in ("model", "sha256")),
-    ]

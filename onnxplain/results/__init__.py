@@ -1,0 +1,16 @@
+"""Explanations as values, and as files that are written whole or not at all."""
+
+from __future__ import annotations
+
+from onnxplain.results.doubt import describe_doubt, name_doubt
+from onnxplain.results.explanation import Explanation, SavedFiles, load_explanation
+from onnxplain.results.placing import check_folder
+
+__all__ = [
+    "Explanation",
+    "SavedFiles",
+    "check_folder",
+    "describe_doubt",
+    "load_explanation",
+    "name_doubt",
+]
