@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 CPU_SIZES = (1, 2, 4, 8)
 GPU_SIZES = (8, 16, 32, 64, 128, 256, 512)
 
-ROUNDS, SECONDS = 2, 0.08  # short runs of each batch size, of which the best counts
-MOST_ROUNDS = 8  # as long as other work on the machine disturbs them
-SPREAD = 0.75  # share of a size's best rate that its second best reaches on a quiet machine
+ROUNDS, SECONDS = 3, 0.06  # short runs of all batch sizes in turn, of which the median counts
+MOST_ROUNDS = 9  # as long as other work on the machine disturbs them
+SPREAD = 0.15  # of a size's share of the best rate, between the quartiles of the rounds
 LONGEST = 0.25  # seconds per call beyond which larger batches are not tried on CPU
 GOOD_ENOUGH = 0.97  # share of the best rate; above it, the engine's cost per batch decides
 
@@ -109,32 +109,56 @@ class Choice(NamedTuple):
 
 
 def measure_batch_size(session: Session, spec: ModelSpec, *, workers: int) -> Choice:
-    """Choose the largest batch size whose rate comes close to the best one.
+    """Choose a batch size by short rounds, in each of which all sizes take turns.
 
-    Forming, composing and answering a batch costs the engine about the same for any size.
-    Other work on the machine only slows rounds down, so there are more rounds until the two
-    best ones of every size agree; if they never do, the choice is not steady.
+    There are more rounds until they agree; if they never do, the choice is not steady.
     """
     sizes = list_batch_sizes(session.device)
-    rates: dict[int, list[float]] = {}
-    steady = False
+    rounds: list[Mapping[int, float]] = []
+    choice = Choice(sizes[0], steady=False)
     for number in range(1, MOST_ROUNDS + 1):
-        for size, rate in measure_rates(session, spec, sizes, workers=workers, seconds=SECONDS):
-            rates.setdefault(size, []).append(rate)
-        steady = all(map(_agree, rates.values()))
-        if number >= ROUNDS and steady:
+        rates = measure_rates(session, spec, sizes, workers=workers, seconds=SECONDS)
+        if not rates:  # not even the smallest fits; the first run reports it, or halves the size
+            return Choice(sizes[0], steady=False)
+        rounds.append(dict(rates))
+        choice = choose_batch_size(rounds)
+        if number >= ROUNDS and choice.steady:
             break
-    if not rates:  # not even the smallest fits; the first run reports it, or halves the size
-        return Choice(sizes[0], steady=False)
-    best = {size: max(measured) for size, measured in rates.items()}
-    enough = GOOD_ENOUGH * max(best.values())
-    return Choice(max(size for size, rate in best.items() if rate >= enough), steady)
+    return choice
 
 
-def _agree(rates: Sequence[float]) -> bool:
-    """Return whether the two best rates of a size are about the same."""
-    *_, second, first = sorted((0.0, *rates))
-    return second >= SPREAD * first
+def choose_batch_size(rounds: Sequence[Mapping[int, float]]) -> Choice:
+    """Choose the largest batch size whose rate comes close to the best one, in most rounds.
+
+    Rates are compared within a round, as other work on the machine slows whole rounds down, and
+    the median over rounds counts, as it slows some sizes of a round down more than others.
+    Forming, composing and answering a batch costs the engine about the same for any size.
+
+    Parameters
+    ----------
+    rounds : sequence of mapping
+        Evaluations per second by batch size, one mapping per round. Sizes that a round left out
+        are not chosen.
+
+    Returns
+    -------
+    choice : Choice
+        It is steady if the rounds agree about every size.
+
+    Examples
+    --------
+    >>> choose_batch_size([{1: 60, 4: 100, 8: 90}, {1: 30, 4: 50, 8: 20}, {1: 61, 4: 101, 8: 92}])
+    Choice(batch_size=4, steady=False)
+    """
+    sizes = set.intersection(*(set(rates) for rates in rounds))
+    shares = {
+        size: [rates[size] / max(rates.values()) for rates in rounds] for size in sorted(sizes)
+    }
+    medians = {size: float(np.median(values)) for size, values in shares.items()}
+    enough = GOOD_ENOUGH * max(medians.values())
+    quartiles = (np.quantile(values, (0.25, 0.75)) for values in shares.values())
+    steady = all(high - low <= SPREAD for low, high in quartiles)
+    return Choice(max(size for size, share in medians.items() if share >= enough), steady)
 
 
 def _count_calls_per_second(

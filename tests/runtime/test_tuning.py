@@ -59,25 +59,54 @@ def test_the_choice_is_one_of_the_listed_sizes() -> None:
     assert chosen in tuning.list_batch_sizes(session.device)
 
 
+QUIET = {1: 60.0, 4: 100.0, 8: 90.0}
+
+
+def disturb(**slow: float) -> dict[int, float]:
+    """Return a round in which some sizes were slowed down."""
+    return {size: rate * slow.get(f"of_{size}", 1.0) for size, rate in QUIET.items()}
+
+
+def test_a_round_that_is_slower_as_a_whole_says_the_same() -> None:
+    rounds = [{size: rate * speed for size, rate in QUIET.items()} for speed in (1, 0.4, 0.7)]
+    assert tuning.choose_batch_size(rounds) == (4, True)
+
+
+def test_the_median_decides_where_single_rounds_are_wrong() -> None:
+    slowed = [disturb(), disturb(of_4=0.5), disturb(), disturb(of_1=0.5), disturb(of_4=0.7)]
+    assert tuning.choose_batch_size(slowed).batch_size == 4
+    lucky = [disturb(), disturb(of_8=1.4), disturb()]  # the best of each size would choose 8
+    assert tuning.choose_batch_size(lucky).batch_size == 4
+
+
+def test_rounds_that_disagree_are_not_steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "SPREAD", 0.15)
+    rounds = [disturb(of_4=slow, of_8=1.5 - slow) for slow in (0.5, 1.0, 0.6, 0.9, 0.7)]
+    assert not tuning.choose_batch_size(rounds).steady
+
+
+def test_sizes_that_a_round_left_out_are_not_chosen() -> None:
+    assert tuning.choose_batch_size([{1: 50.0, 4: 60.0}, {1: 50.0}]).batch_size == 1
+
+
 @pytest.mark.parametrize(
-    ("speeds", "rounds", "steady"),
+    ("slow", "rounds", "steady"),
     [
-        ((1.0, 0.9), 2, True),
-        ((0.4, 1.0, 0.5, 0.85), 4, True),  # two quiet rounds
-        ((1.0, 0.5, 0.4, 0.3, 0.2, 0.1, 0.5, 0.6, 0.9), 8, False),
+        ((1.0, 1.0, 1.0), 3, True),
+        ((1.0, 0.5, 1.0, 1.0, 1.0), 4, True),  # one of four is beyond the quartiles
+        ((1.0, 0.5, 0.2, 0.9, 0.4, 0.8, 0.3, 0.6, 0.1, 0.7), 9, False),
     ],
 )
 def test_disturbed_rounds_are_repeated_and_noticed(
-    monkeypatch: pytest.MonkeyPatch, speeds: tuple[float, ...], rounds: int, steady: bool
+    monkeypatch: pytest.MonkeyPatch, slow: tuple[float, ...], rounds: int, steady: bool
 ) -> None:
-    monkeypatch.setattr(tuning, "SPREAD", 0.75)
-    pending = list(speeds)
+    monkeypatch.setattr(tuning, "SPREAD", 0.15)
+    pending = [disturb(of_1=speed) for speed in slow]
 
     def measure_rates(*_: object, **__: object) -> list[tuning.Rate]:
-        speed = pending.pop(0)
-        return [tuning.Rate(1, 60 * speed), tuning.Rate(4, 100 * speed), tuning.Rate(8, 90 * speed)]
+        return [tuning.Rate(*entry) for entry in pending.pop(0).items()]
 
     monkeypatch.setattr(tuning, "measure_rates", measure_rates)
     session, spec = session_of(models.convnet(SIZE)), spec_of(size=SIZE, classes=5)
     assert tuning.measure_batch_size(session, spec, workers=1) == (4, steady)
-    assert len(speeds) - len(pending) == rounds
+    assert len(slow) - len(pending) == rounds
