@@ -43,6 +43,7 @@ from .methods import MWP as MWP
 from .methods import RISE as RISE
 from .methods import SP as SP
 from .methods import AblationCAM as AblationCAM
+from .methods import AttentionRollout as AttentionRollout
 from .methods import Banzhaf as Banzhaf
 from .methods import Combined as Combined
 from .methods import ContrastiveMWP as ContrastiveMWP
@@ -50,6 +51,7 @@ from .methods import DeconvNet as DeconvNet
 from .methods import DeepTaylor as DeepTaylor
 from .methods import EigenCAM as EigenCAM
 from .methods import FullGrad as FullGrad
+from .methods import GenericAttention as GenericAttention
 from .methods import GradCAM as GradCAM
 from .methods import GradCAMElementwise as GradCAMElementwise
 from .methods import GradCAMPlusPlus as GradCAMPlusPlus

@@ -11,7 +11,7 @@ from onnxplain.gradient.cuts import Region, find_inner_region
 from onnxplain.graph.shapes import Dims, count_elements
 
 PICKING = {"Gather", "Slice", "Split"}
-ATTENTION = {"Attention", "MultiHeadAttention"}  # operators that hide their softmax
+FUSED = {"Attention", "MultiHeadAttention"}  # operators that hide their softmax
 
 
 def drops_the_grid(
@@ -61,7 +61,7 @@ def find_last_norm(
 def _find_last_attention(region: Region) -> str | None:
     """Return the product of the last attention's weights with its values."""
     for node in reversed(region.nodes):
-        if node.op_type in ATTENTION:
+        if node.op_type in FUSED:
             return str(node.output[0])
         if node.op_type == "Softmax":
             uses = region.list_uses(node.output[0])

@@ -1,5 +1,7 @@
 """Explanation methods, one paper per file, in folders by what they ask of the model."""
 
+from onnxplain.methods.attention.generic_attention import GenericAttention
+from onnxplain.methods.attention.rollout import AttentionRollout
 from onnxplain.methods.gradients.deconvnet import DeconvNet
 from onnxplain.methods.gradients.gradient import Gradient
 from onnxplain.methods.gradients.guided_backprop import GuidedBackprop
@@ -46,6 +48,7 @@ __all__ = [
     "RISE",
     "SP",
     "AblationCAM",
+    "AttentionRollout",
     "Banzhaf",
     "Combined",
     "ContrastiveMWP",
@@ -53,6 +56,7 @@ __all__ = [
     "DeepTaylor",
     "EigenCAM",
     "FullGrad",
+    "GenericAttention",
     "GradCAM",
     "GradCAMElementwise",
     "GradCAMPlusPlus",

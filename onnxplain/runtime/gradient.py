@@ -15,7 +15,9 @@ from onnxplain.core.data import Images, Layer, ScoreKind, Scores
 from onnxplain.core.errors import ModelError
 from onnxplain.core.inside import BIASES, Array, Inside, Tensors
 from onnxplain.core.spec import ModelSpec
+from onnxplain.gradient.attention import find_attention, names_attention
 from onnxplain.gradient.biases import find_biased_layers
+from onnxplain.gradient.fused import expand_attention
 from onnxplain.gradient.layers import LayerFinder
 from onnxplain.graph.batch_proof import read_fixed_batch
 from onnxplain.graph.load import ModelFile, load_weights
@@ -63,7 +65,7 @@ class ModelInside:
     def layers(self) -> LayerFinder:
         """The layers of the model."""
         return LayerFinder(
-            self._file.proto,
+            expand_attention(self._file.proto),
             input=self._spec.input,
             output=self._spec.output,
             size=self._spec.size,
@@ -81,7 +83,11 @@ class ModelInside:
         """
         with self._loading:
             try:
-                return self._find_biases() if name == BIASES else self.layers.find(name)
+                if name == BIASES:
+                    return self._find_biases()
+                if names_attention(name):
+                    return find_attention(self.layers, name)
+                return self.layers.find(name)
             except ModelError as error:
                 raise type(error)(f"{self._file.path.name}: {error}") from error
 

@@ -1,0 +1,115 @@
+"""A transformer in float64, and what its attention says, as in the papers.
+
+Written from the papers, with slopes by central differences, without the package.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+# What is added to the attention weights of a block, (heads, T, T).
+Nudges = Mapping[int, Array]
+
+
+def normalise(x: Array, scale: Array, bias: Array) -> Array:
+    """Layer normalisation along the last axis."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5) * scale + bias
+
+
+def gelu(x: Array) -> Array:
+    """``x Phi(x)``."""
+    return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+def run_vit(
+    vit: Any, weights: Mapping[str, Any], image: Array, nudges: Nudges | None = None
+) -> tuple[Array, list[Array]]:
+    """Return the scores of an image (H, W, 3), and the attention (heads, T, T) of each block."""
+    w = {name: np.asarray(value, float) for name, value in weights.items()}
+    rows, columns = vit.grid
+    tokens = [w["token"][0, place] for place in range(vit.prefix)]
+    for r, c in itertools.product(range(rows), range(columns)):
+        s = vit.patch
+        patch = image[r * s : (r + 1) * s, c * s : (c + 1) * s].transpose(2, 0, 1)
+        tokens.append((w["patch"] * patch).sum((1, 2, 3)) + w["patch_bias"])
+    x = np.array(tokens) + w["position"][0]
+    attentions = []
+    for place in range(vit.blocks):
+        p = f"b{place}/"
+        n = normalise(x, w[f"{p}n1_scale"], w[f"{p}n1_bias"])
+        q, k, v = (n @ w[f"{p}w{name}"] + w[f"{p}b{name}"] for name in "qkv")
+        read, heads = [], []
+        side = vit.width // vit.heads
+        for head in range(vit.heads):
+            part = slice(head * side, (head + 1) * side)
+            e = np.exp(q[:, part] @ k[:, part].T / math.sqrt(side))
+            a = e / e.sum(axis=1, keepdims=True)
+            if nudges and place in nudges:
+                a = a + nudges[place][head]
+            heads.append(a)
+            read.append(a @ v[:, part])
+        attentions.append(np.array(heads))
+        x = x + np.hstack(read) @ w[f"{p}wo"] + w[f"{p}bo"]
+        n = normalise(x, w[f"{p}n2_scale"], w[f"{p}n2_bias"])
+        x = x + gelu(n @ w[f"{p}up"] + w[f"{p}up_bias"]) @ w[f"{p}down"] + w[f"{p}down_bias"]
+    x = normalise(x, w["norm_scale"], w["norm_bias"])
+    pooled = {"class": x[0], "mean": x.mean(0), "mean of patches": x[vit.prefix :].mean(0)}
+    return pooled[vit.head] @ w["head"] + w["head_bias"], attentions
+
+
+def measure_slopes(
+    vit: Any, weights: Mapping[str, Any], image: Array, target: int, step: float = 1e-5
+) -> list[Array]:
+    """Return the slopes of a score by every attention weight, by central differences."""
+    _, attentions = run_vit(vit, weights, image)
+    slopes = []
+    for place, attention in enumerate(attentions):
+        slope = np.zeros_like(attention)
+        for index in np.ndindex(*attention.shape):
+            nudge = np.zeros_like(attention)
+            nudge[index] = step
+            above, below = (
+                run_vit(vit, weights, image, {place: sign * nudge})[0][target] for sign in (1, -1)
+            )
+            slope[index] = (above - below) / (2 * step)
+        slopes.append(slope)
+    return slopes
+
+
+def roll_out(attentions: list[Array], fuse: str = "mean", discard: float = 0.0) -> Array:
+    """Abnar & Zuidema, sec. 3: the product of what each block passes on, (T, T)."""
+    n = attentions[0].shape[1]
+    joint = np.eye(n)
+    for heads in attentions:
+        a = {"mean": heads.mean(0), "max": heads.max(0), "min": heads.min(0)}[fuse]
+        smallest = np.argsort(a, axis=None, kind="stable")[: int(discard * a.size)]
+        a.flat[smallest] = 0
+        a = 0.5 * a + 0.5 * np.eye(n)
+        a = a / a.sum(axis=1, keepdims=True)
+        joint = a @ joint
+    return joint
+
+
+def follow_attention(attentions: list[Array], slopes: list[Array]) -> Array:
+    """Chefer et al. 2021, eq. 5 and 6: the relevance of tokens for tokens, (T, T)."""
+    relevance = np.eye(attentions[0].shape[1])
+    for a, g in zip(attentions, slopes, strict=True):
+        mean = np.mean([np.maximum(a[head] * g[head], 0) for head in range(len(a))], axis=0)
+        relevance = relevance + mean @ relevance
+    return relevance
+
+
+def show(vit: Any, relevance: Array) -> Array:
+    """Return the map (rows, columns) of what the scores read."""
+    rows = {"class": [0], "mean": range(vit.n_tokens)}.get(
+        vit.head, range(vit.prefix, vit.n_tokens)
+    )
+    return np.mean([relevance[row] for row in rows], axis=0)[vit.prefix :].reshape(vit.grid)
