@@ -34,6 +34,7 @@ from .loading import load_features as load_features
 from .loading import load_inpainter as load_inpainter
 from .loading import load_randomised as load_randomised
 from .loading import load_shifted as load_shifted
+from .methods import CPLRP as CPLRP
 from .methods import FIDO as FIDO
 from .methods import LIME as LIME
 from .methods import LRP as LRP
@@ -44,6 +45,7 @@ from .methods import RISE as RISE
 from .methods import SP as SP
 from .methods import AblationCAM as AblationCAM
 from .methods import AttentionRollout as AttentionRollout
+from .methods import AttnLRP as AttnLRP
 from .methods import Banzhaf as Banzhaf
 from .methods import Combined as Combined
 from .methods import ContrastiveMWP as ContrastiveMWP

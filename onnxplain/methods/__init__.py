@@ -1,5 +1,7 @@
 """Explanation methods, one paper per file, in folders by what they ask of the model."""
 
+from onnxplain.methods.attention.attn_lrp import AttnLRP
+from onnxplain.methods.attention.cp_lrp import CPLRP
 from onnxplain.methods.attention.generic_attention import GenericAttention
 from onnxplain.methods.attention.rollout import AttentionRollout
 from onnxplain.methods.gradients.deconvnet import DeconvNet
@@ -39,6 +41,7 @@ from onnxplain.methods.scores.rise import RISE
 from onnxplain.methods.scores.sp import SP
 
 __all__ = [
+    "CPLRP",
     "FIDO",
     "LIME",
     "LRP",
@@ -49,6 +52,7 @@ __all__ = [
     "SP",
     "AblationCAM",
     "AttentionRollout",
+    "AttnLRP",
     "Banzhaf",
     "Combined",
     "ContrastiveMWP",

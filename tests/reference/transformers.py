@@ -18,21 +18,54 @@ Array = NDArray[np.float64]
 Nudges = Mapping[int, Array]
 
 
-def normalise(x: Array, scale: Array, bias: Array) -> Array:
-    """Layer normalisation along the last axis."""
-    centred = x - x.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5) * scale + bias
+class Held:
+    """Values of a first run, which later runs hold fixed where relevance propagation does.
+
+    Parameters
+    ----------
+    through_attention : bool
+        Whether attention weights change, as in AttnLRP, or are held, as in CP-LRP.
+    """
+
+    def __init__(self, *, through_attention: bool) -> None:
+        self.through_attention = through_attention
+        self._values: dict[str, Array] = {}
+
+    def hold(self, name: str, value: Array) -> Array:
+        """Return the value of the first run."""
+        return self._values.setdefault(name, value)
+
+    def multiply(self, name: str, a: Array, b: Array) -> Array:
+        """Return ``a @ b``, whose slopes are a half of the true ones for each of the two."""
+        return 0.5 * (a @ self.hold(f"{name}/b", b) + self.hold(f"{name}/a", a) @ b)
 
 
-def gelu(x: Array) -> Array:
-    """``x Phi(x)``."""
-    return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+class Free(Held):
+    """Nothing is held."""
+
+    def __init__(self) -> None:
+        super().__init__(through_attention=True)
+
+    def hold(self, name: str, value: Array) -> Array:
+        """Return the value itself."""
+        return value
 
 
 def run_vit(
-    vit: Any, weights: Mapping[str, Any], image: Array, nudges: Nudges | None = None
+    vit: Any,
+    weights: Mapping[str, Any],
+    image: Array,
+    nudges: Nudges | None = None,
+    held: Held | None = None,
 ) -> tuple[Array, list[Array]]:
     """Return the scores of an image (H, W, 3), and the attention (heads, T, T) of each block."""
+    held = held or Free()
+
+    def normalise(name: str, x: Array) -> Array:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        deviation = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
+        return centred / held.hold(name, deviation) * w[f"{name}_scale"] + w[f"{name}_bias"]
+
     w = {name: np.asarray(value, float) for name, value in weights.items()}
     rows, columns = vit.grid
     tokens = [w["token"][0, place] for place in range(vit.prefix)]
@@ -44,23 +77,28 @@ def run_vit(
     attentions = []
     for place in range(vit.blocks):
         p = f"b{place}/"
-        n = normalise(x, w[f"{p}n1_scale"], w[f"{p}n1_bias"])
+        n = normalise(f"{p}n1", x)
         q, k, v = (n @ w[f"{p}w{name}"] + w[f"{p}b{name}"] for name in "qkv")
         read, heads = [], []
         side = vit.width // vit.heads
         for head in range(vit.heads):
             part = slice(head * side, (head + 1) * side)
-            e = np.exp(q[:, part] @ k[:, part].T / math.sqrt(side))
+            at = f"{p}{head}"
+            e = np.exp(held.multiply(f"{at}/qk", q[:, part], k[:, part].T) / math.sqrt(side))
             a = e / e.sum(axis=1, keepdims=True)
+            if not held.through_attention:
+                a = held.hold(at, a)
             if nudges and place in nudges:
                 a = a + nudges[place][head]
             heads.append(a)
-            read.append(a @ v[:, part])
+            product = held.multiply(f"{at}/av", a, v[:, part])
+            read.append(product if held.through_attention else a @ v[:, part])
         attentions.append(np.array(heads))
         x = x + np.hstack(read) @ w[f"{p}wo"] + w[f"{p}bo"]
-        n = normalise(x, w[f"{p}n2_scale"], w[f"{p}n2_bias"])
-        x = x + gelu(n @ w[f"{p}up"] + w[f"{p}up_bias"]) @ w[f"{p}down"] + w[f"{p}down_bias"]
-    x = normalise(x, w["norm_scale"], w["norm_bias"])
+        up = normalise(f"{p}n2", x) @ w[f"{p}up"] + w[f"{p}up_bias"]
+        below = 0.5 * (1 + np.vectorize(math.erf)(up / math.sqrt(2)))
+        x = x + (up * held.hold(f"{p}gelu", below)) @ w[f"{p}down"] + w[f"{p}down_bias"]
+    x = normalise("norm", x)
     pooled = {"class": x[0], "mean": x.mean(0), "mean of patches": x[vit.prefix :].mean(0)}
     return pooled[vit.head] @ w["head"] + w["head_bias"], attentions
 
@@ -82,6 +120,27 @@ def measure_slopes(
             slope[index] = (above - below) / (2 * step)
         slopes.append(slope)
     return slopes
+
+
+def hand_down(
+    vit: Any, weights: Mapping[str, Any], image: Array, target: int, *, through_attention: bool
+) -> Array:
+    """Return the relevance of pixels (H, W): each times its slope while parts are held fixed.
+
+    CP-LRP holds attention, deviations and gates; AttnLRP halves products instead.
+    """
+    held = Held(through_attention=through_attention)
+    run_vit(vit, weights, image, held=held)
+    relevance = np.zeros(image.shape)
+    step = 1e-5
+    for index in np.ndindex(*image.shape):
+        nudge = np.zeros(image.shape)
+        nudge[index] = step
+        above, below = (
+            run_vit(vit, weights, image + sign * nudge, held=held)[0][target] for sign in (1, -1)
+        )
+        relevance[index] = image[index] * (above - below) / (2 * step)
+    return relevance.sum(axis=2)
 
 
 def roll_out(attentions: list[Array], fuse: str = "mean", discard: float = 0.0) -> Array:

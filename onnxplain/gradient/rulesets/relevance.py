@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -58,6 +58,8 @@ def make_relevance(
     last: str = "",
     start: Start = "score",
     rectifiers_only: bool = False,
+    through_attention: bool = False,
+    conv_gamma: float | None = None,
     **numbers: Any,
 ) -> Walk:
     """Make the walk that hands down relevance.
@@ -76,6 +78,11 @@ def make_relevance(
         The relevance of the score: its value, 1, or its value if it is positive, else 0.
     rectifiers_only : bool
         Whether other activations are an error.
+    through_attention : bool
+        Whether attention weights get relevance and hand it down through their softmax, or are
+        held fixed.
+    conv_gamma : float, optional
+        Of the rule gamma in convolutions; that of all layers if not given.
     **numbers
         Of `onnxplain.gradient.rulesets.spreading.Settings`.
 
@@ -115,8 +122,12 @@ def make_relevance(
         if name in ground.region.places
     }
     forms = find_forms(ground.region, returning)
-    walk = _Relevance(ground, finder, chosen, forms, Settings(**numbers), start)
+    settings = Settings(**numbers)
+    in_convolutions = replace(settings, gamma=settings.gamma if conv_gamma is None else conv_gamma)
+    walk = _Relevance(ground, finder, chosen, forms, settings, in_convolutions, start)
     stops = find_stops(ground.region)
+    if through_attention:
+        stops = {name: kind for name, kind in stops.items() if kind != "attention"}
     notes = {"layer_rules": dict(Counter(chosen.values())), "stops": dict(Counter(stops.values()))}
     return Walk(dict.fromkeys(ground.rules, walk.step), notes, frozenset(stops))
 
@@ -155,6 +166,7 @@ class _Relevance:
     chosen: Mapping[str, str]  # the rule of each layer of weights, by the tensor that it makes
     forms: Forms
     settings: Settings
+    in_convolutions: Settings
     start: Start
 
     @property
@@ -226,10 +238,11 @@ class _Relevance:
             return [None]
         rule = self.chosen[layer.node.y]
         relevance = grad if layer.y in self.forms.direct else tape.mul(grad, layer.y)
+        is_convolution = layer.node.operator in CONVOLUTIONS
         handover = Handover(
             layer,
             relevance,
-            self.settings,
+            self.in_convolutions if is_convolution else self.settings,
             is_never_negative(tape, layer.x),
             layer.y in self.forms.direct or not self._is_rectified(layer.y),
             self._find_bounds(tape, layer.x) if rule == "zbox" else None,
