@@ -72,6 +72,7 @@ from .methods import PatternAttribution as PatternAttribution
 from .methods import PatternNet as PatternNet
 from .methods import ScoreCAM as ScoreCAM
 from .methods import SmoothGrad as SmoothGrad
+from .methods import TransformerAttribution as TransformerAttribution
 from .methods import XGradCAM as XGradCAM
 from .report import write_report as write_report
 from .results import Explanation as Explanation

@@ -4,6 +4,7 @@ from onnxplain.methods.attention.attn_lrp import AttnLRP
 from onnxplain.methods.attention.cp_lrp import CPLRP
 from onnxplain.methods.attention.generic_attention import GenericAttention
 from onnxplain.methods.attention.rollout import AttentionRollout
+from onnxplain.methods.attention.transformer_attribution import TransformerAttribution
 from onnxplain.methods.gradients.deconvnet import DeconvNet
 from onnxplain.methods.gradients.gradient import Gradient
 from onnxplain.methods.gradients.guided_backprop import GuidedBackprop
@@ -79,5 +80,6 @@ __all__ = [
     "PatternNet",
     "ScoreCAM",
     "SmoothGrad",
+    "TransformerAttribution",
     "XGradCAM",
 ]

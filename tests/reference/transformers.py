@@ -57,9 +57,11 @@ def run_vit(
     image: Array,
     nudges: Nudges | None = None,
     held: Held | None = None,
+    seen: dict[str, Array] | None = None,
 ) -> tuple[Array, list[Array]]:
     """Return the scores of an image (H, W, 3), and the attention (heads, T, T) of each block."""
     held = held or Free()
+    seen = {} if seen is None else seen
 
     def normalise(name: str, x: Array) -> Array:
         centred = x - x.mean(axis=-1, keepdims=True)
@@ -94,12 +96,20 @@ def run_vit(
             product = held.multiply(f"{at}/av", a, v[:, part])
             read.append(product if held.through_attention else a @ v[:, part])
         attentions.append(np.array(heads))
-        x = x + np.hstack(read) @ w[f"{p}wo"] + w[f"{p}bo"]
-        up = normalise(f"{p}n2", x) @ w[f"{p}up"] + w[f"{p}up_bias"]
+        seen |= {f"{p}x": x, f"{p}n1": n, f"{p}q": q, f"{p}k": k, f"{p}v": v}
+        seen |= {f"{p}attention": attentions[-1], f"{p}read": np.hstack(read)}
+        seen[f"{p}o"] = np.hstack(read) @ w[f"{p}wo"] + w[f"{p}bo"]
+        x = x + seen[f"{p}o"]
+        n = normalise(f"{p}n2", x)
+        up = n @ w[f"{p}up"] + w[f"{p}up_bias"]
         below = 0.5 * (1 + np.vectorize(math.erf)(up / math.sqrt(2)))
-        x = x + (up * held.hold(f"{p}gelu", below)) @ w[f"{p}down"] + w[f"{p}down_bias"]
+        g = up * held.hold(f"{p}gelu", below)
+        seen |= {f"{p}mid": x, f"{p}n2": n, f"{p}g": g}
+        seen[f"{p}down"] = g @ w[f"{p}down"] + w[f"{p}down_bias"]
+        x = x + seen[f"{p}down"]
     x = normalise("norm", x)
     pooled = {"class": x[0], "mean": x.mean(0), "mean of patches": x[vit.prefix :].mean(0)}
+    seen |= {"normed": x, "pooled": pooled[vit.head]}
     return pooled[vit.head] @ w["head"] + w["head_bias"], attentions
 
 
@@ -164,6 +174,81 @@ def follow_attention(attentions: list[Array], slopes: list[Array]) -> Array:
         mean = np.mean([np.maximum(a[head] * g[head], 0) for head in range(len(a))], axis=0)
         relevance = relevance + mean @ relevance
     return relevance
+
+
+class Relevance:
+    """Chefer et al., CVPR 2021: relevance itself, handed down by the rules of their program.
+
+    Layers of weights share out by positive contributions without biases, products give a half to
+    each factor, normalisations and activations hand on what they got, and sums share out in
+    proportion and then by the magnitudes of what their terms got as a whole.
+    """
+
+    @staticmethod
+    def divide(a: Array, b: Array) -> Array:
+        return a / np.where(b < 0, b - 1e-9, b + 1e-9)
+
+    def linear(self, x: Array, w: Array, r: Array) -> Array:
+        positive, negative = np.maximum(w, 0), np.minimum(w, 0)
+        up, down = np.maximum(x, 0), np.minimum(x, 0)
+        c = self.divide(r, up @ positive + down @ negative)
+        return up * (c @ positive.T) + down * (c @ negative.T)
+
+    def product(self, a: Array, b: Array, y: Array, r: Array) -> tuple[Array, Array]:
+        c = self.divide(r, y)
+        return 0.5 * a * (c @ b.T), 0.5 * b * (a.T @ c)
+
+    def sum(self, a: Array, b: Array, r: Array) -> tuple[Array, Array]:
+        parts = [term * self.divide(r, a + b) for term in (a, b)]
+        sums = [part.sum() for part in parts]
+        shares = [abs(s) / (abs(sums[0]) + abs(sums[1])) for s in sums]
+        first, second = (
+            part * share * r.sum() / s for part, share, s in zip(parts, shares, sums, strict=True)
+        )
+        return first, second
+
+
+def attribute(vit: Any, weights: Mapping[str, Any], image: Array, target: int) -> list[Array]:
+    """Return the relevance of every attention weight, (heads, T, T) of each block."""
+    w = {name: np.asarray(value, float) for name, value in weights.items()}
+    seen: dict[str, Array] = {}
+    run_vit(vit, weights, image, seen=seen)
+    rules, side = Relevance(), vit.width // vit.heads
+    pooled = np.zeros(vit.classes)
+    pooled[target] = 1
+    handed = rules.linear(seen["pooled"], w["head"], pooled)
+    r = np.zeros_like(seen["normed"])
+    rows = {"class": [0], "mean": range(vit.n_tokens)}.get(
+        vit.head, range(vit.prefix, vit.n_tokens)
+    )
+    for row in rows:
+        r[row] = handed * seen["normed"][row] / (seen["pooled"] * len(rows))
+    attentions = []
+    for place in reversed(range(vit.blocks)):
+        p = f"b{place}/"
+        r, down = rules.sum(seen[f"{p}mid"], seen[f"{p}down"], r)
+        up = rules.linear(seen[f"{p}g"], w[f"{p}down"], down)
+        r = r + rules.linear(seen[f"{p}n2"], w[f"{p}up"], up)
+        r, o = rules.sum(seen[f"{p}x"], seen[f"{p}o"], r)
+        read = rules.linear(seen[f"{p}read"], w[f"{p}wo"], o)
+        parts: dict[str, list[Array]] = {name: [] for name in "qkva"}
+        for head in range(vit.heads):
+            part = slice(head * side, (head + 1) * side)
+            q, k, v = (seen[f"{p}{name}"][:, part] for name in "qkv")
+            a = seen[f"{p}attention"][head]
+            of_a, of_v = rules.product(a, v, a @ v, read[:, part])
+            parts["a"].append(of_a)
+            # The softmax hands down values times slopes; its input is a scaled product.
+            c = of_a / a
+            inside = q @ k.T / math.sqrt(side)
+            of_inside = inside * (a * c - a * (a * c).sum(axis=1, keepdims=True))
+            of_q, of_kt = rules.product(q, k.T, q @ k.T, of_inside)
+            for name, value in (("q", of_q), ("k", of_kt.T), ("v", of_v)):
+                parts[name].append(value)
+        attentions.append(np.array(parts["a"]))
+        for name in "qkv":
+            r = r + rules.linear(seen[f"{p}n1"], w[f"{p}w{name}"], np.hstack(parts[name]))
+    return attentions[::-1]
 
 
 def show(vit: Any, relevance: Array) -> Array:

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from onnxplain import AttentionRollout, GenericAttention
+from onnxplain import AttentionRollout, GenericAttention, TransformerAttribution
 from onnxplain.core.errors import ModelError
 from onnxplain.core.flow import Method
 from tests.helpers.inside import explain, open_convnet
@@ -73,6 +73,18 @@ def test_generic_attention_is_what_the_paper_defines(name: str, form: Form) -> N
     check(vit, GenericAttention(), form, [reference.follow_attention(*run) for run in runs])
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", NETS)
+def test_transformer_attribution_is_what_the_authors_define(name: str, form: Form) -> None:
+    vit = NETS[name]
+    expected = []
+    for place, image in enumerate(draw_photos(vit)):
+        _, slopes = run_reference(vit, place)
+        relevance = reference.attribute(vit, draw_weights(vit), image.astype(float), TARGET)
+        expected.append(reference.follow_attention(relevance, slopes))
+    check(vit, TransformerAttribution(), form, expected)
+
+
 def test_one_block_of_generic_attention_is_the_identity_and_what_speaks_for_the_class() -> None:
     vit = Vit(blocks=1)
     attentions, slopes = run_reference(vit, 0)
@@ -97,7 +109,7 @@ def test_generic_attention_tells_classes_apart() -> None:
     assert np.abs(first.heatmap - second.heatmap).max() > 0.1 * first.heatmap.max()
 
 
-@pytest.mark.parametrize("method", [AttentionRollout, GenericAttention])
+@pytest.mark.parametrize("method", [AttentionRollout, GenericAttention, TransformerAttribution])
 def test_other_models_and_layers_are_refused(method: type[Method]) -> None:
     image = photos(1, (16, 20))[0]
     with pytest.raises(ModelError, match="no attention: no softmax multiplies values"):
