@@ -213,6 +213,16 @@ class Tokens:
     prefix: int
     read: tuple[int, int]
 
+    def begin(self, n_tokens: int) -> NDArray[np.float64]:
+        """Return how much the scores read of the output of each token, (1, 1, 1, T).
+
+        It is all of a class token, or the same share of each token of a mean.
+        """
+        start, stop = self.read
+        read = np.zeros((1, 1, 1, n_tokens))
+        read[..., start:stop] = 1 / (stop - start)
+        return read
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:

@@ -36,7 +36,7 @@ def find_attention(finder: LayerFinder, name: str = ATTENTION) -> tuple[Layer, .
     Parameters
     ----------
     finder : LayerFinder
-        Of the classifier, with every Attention written out (see `onnxplain.gradient.fused`).
+        Of the classifier.
     name : str
         ``attention``, or with the grid of the patches behind it, ``attention@14x14``.
 

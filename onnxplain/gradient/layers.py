@@ -36,6 +36,7 @@ from onnxplain.core.data import Kernel, Layer, Size
 from onnxplain.core.errors import ModelError
 from onnxplain.gradient.axes import LAST, find_channel_axis
 from onnxplain.gradient.cuts import find_region
+from onnxplain.gradient.fused import expand_attention
 from onnxplain.gradient.node import read_node
 from onnxplain.gradient.receptive import find_widest_tensor
 from onnxplain.gradient.rules.convolution import read_window
@@ -58,7 +59,7 @@ class LayerFinder:
     Parameters
     ----------
     model : ModelProto
-        With its nodes in order; weights may lie in other files.
+        With its nodes in order; weights may lie in other files. Every Attention is written out.
     input, output : str
         Names of its image and its scores.
     size : (rows, columns)
@@ -79,6 +80,7 @@ class LayerFinder:
         n_classes: int,
         channels_last: bool = False,
     ) -> None:
+        model = expand_attention(model)
         self.region = find_region(model.graph, input, output)
         self._n_classes = n_classes
         self._channels_last = channels_last

@@ -17,7 +17,6 @@ from onnxplain.core.inside import BIASES, Array, Inside, Tensors
 from onnxplain.core.spec import ModelSpec
 from onnxplain.gradient.attention import find_attention, names_attention
 from onnxplain.gradient.biases import find_biased_layers
-from onnxplain.gradient.fused import expand_attention
 from onnxplain.gradient.layers import LayerFinder
 from onnxplain.graph.batch_proof import read_fixed_batch
 from onnxplain.graph.load import ModelFile, load_weights
@@ -65,7 +64,7 @@ class ModelInside:
     def layers(self) -> LayerFinder:
         """The layers of the model."""
         return LayerFinder(
-            expand_attention(self._file.proto),
+            self._file.proto,
             input=self._spec.input,
             output=self._spec.output,
             size=self._spec.size,

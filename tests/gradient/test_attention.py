@@ -11,18 +11,16 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnxplain.core.data import Tokens
 from onnxplain.core.errors import ModelError
 from onnxplain.gradient.attention import find_attention, names_attention
-from onnxplain.gradient.fused import expand_attention
 from onnxplain.gradient.layers import LayerFinder
 from tests.helpers import models
-from tests.helpers.transformers import Form, Vit, draw_weights, make_vit
+from tests.helpers.transformers import FORMS, Form, Vit, draw_weights, make_vit
 
 node = helper.make_node
 VIT = Vit()
 
 
 def open_finder(model: ModelProto, vit: Vit = VIT) -> LayerFinder:
-    expanded = expand_attention(model)
-    return LayerFinder(expanded, input="image", output="scores", size=vit.size, n_classes=3)
+    return LayerFinder(model, input="image", output="scores", size=vit.size, n_classes=3)
 
 
 def make(vit: Vit = VIT, form: Form = "split") -> ModelProto:
@@ -39,6 +37,12 @@ def test_weights_of_every_block_are_found_in_every_form(form: Form, axes: str) -
     assert [layer.tokens for layer in layers] == [Tokens((2, 3), 1, (0, 1))] * 2
     if form != "fused":
         assert [layer.tensor for layer in layers] == ["b0/weights", "b1/weights"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_default_layer_of_maps_is_what_the_last_attention_reads(form: Form) -> None:
+    layer = open_finder(make(form=form)).last
+    assert (layer.tensor, layer.shape, layer.prefix) == ("b1/n1", (VIT.width, *VIT.grid), 1)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from tests.helpers.specs import spec_of
 Head: TypeAlias = Literal["class", "mean", "mean of patches"]
 # Heads on an axis of their own, those of all images on one axis, keys first, or one operator.
 Form: TypeAlias = Literal["split", "merged", "turned", "fused"]
+FORMS: tuple[Form, ...] = get_args(Form)
 Weights: TypeAlias = dict[str, NDArray[np.float32]]
 node = helper.make_node
 FAR = 2**31
@@ -95,8 +96,9 @@ def draw_weights(vit: Vit, seed: int = 0) -> Weights:
     return weights
 
 
-def make_vit(vit: Vit, weights: Weights, form: Form = "split") -> ModelProto:
-    """Make its file, of a dynamic batch."""
+def make_vit(vit: Vit, weights: Weights, form: Form = "split", opset: int = 17) -> ModelProto:
+    """Make its file, of a dynamic batch; the operator Attention needs opset 23."""
+    opset = 23 if form == "fused" else opset
     d, rows = vit.width, vit.grid[0] * vit.grid[1]
     constants = {
         "to_tokens": np.array([0, d, rows], np.int64),
@@ -132,8 +134,7 @@ def make_vit(vit: Vit, weights: Weights, form: Form = "split") -> ModelProto:
         last = f"{p}out"
     norm = ["norm_scale", "norm_bias"]
     nodes.append(node("LayerNormalization", [last, *norm], ["normed"], axis=-1))
-    opset, pooled = (23, ["one"]) if form == "fused" else (17, [])  # axes became an input
-    axes = {} if pooled else {"axes": [1]}
+    pooled, axes = ([], {"axes": [1]}) if opset < 18 else (["one"], {})
     if vit.head == "class":
         nodes.append(node("Gather", ["normed", "zero"], ["pooled"], axis=1))
     elif vit.head == "mean of patches":
@@ -149,7 +150,7 @@ def make_vit(vit: Vit, weights: Weights, form: Form = "split") -> ModelProto:
         {"scores": (TensorProto.FLOAT, ["N", vit.classes])},
         {name: value for name, value in (constants | weights).items() if name in used},
         opset=opset,
-        ir_version=8 if opset == 17 else 11,
+        ir_version=11 if form == "fused" else 8,
     )
 
 
@@ -232,12 +233,12 @@ def _make_attention(p: str, form: Form) -> list[NodeProto]:
     ]
 
 
-def make_net_for(name: str, size: tuple[int, int], classes: int = 5) -> ModelProto:
+def make_net_for(name: str, size: tuple[int, int], classes: int = 5, opset: int = 17) -> ModelProto:
     """Make a small net of images of a size that a method can look into."""
     if not looks_at_attention(METHODS[name]()):
-        return models.convnet(size, classes=classes)
+        return models.convnet(size, classes=classes, opset=opset)
     vit = Vit((size[0] // Vit.patch, size[1] // Vit.patch), classes=classes)
-    return make_vit(vit, draw_weights(vit))
+    return make_vit(vit, draw_weights(vit), opset=opset)
 
 
 @cache

@@ -9,17 +9,23 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxplain.core.data import Attribution, Case, Meaning, ScoreKind
 from onnxplain.core.flow import Flow, ImageQuery
-from onnxplain.core.inside import Array, Tensors
+from onnxplain.core.formulas import CHANNELS, ClosedForm, Formula, Ops, Values
+from onnxplain.core.inside import Tensors
 from onnxplain.core.params import Param
-from onnxplain.methods.attention.on_attention import OnAttention, begin
+from onnxplain.methods.attention.on_attention import OnAttention, add_what_is_read
 from onnxplain.methods.layers.at_layer import SCORE, describe_inside
+
+
+@Formula
+def weigh_heads(ops: Ops, values: Values, grads: Values) -> Values:
+    """Return the mean over heads of what speaks for the class, ``(G A)+``."""
+    return ops.mean(ops.relu(grads * values), CHANNELS)
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class GenericAttention(OnAttention):
     adaptive: ClassVar[bool] = True  # the slopes are of one target
     meaning: ClassVar[Meaning] = Meaning("attention that speaks for the class, without a unit")
 
+    closed_form: ClassVar[ClosedForm] = ClosedForm(weigh_heads, follow=add_what_is_read)
+
     score: Annotated[ScoreKind, Param(SCORE)] = "raw"
 
     @property
@@ -54,15 +62,5 @@ class GenericAttention(OnAttention):
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
         reply = yield ImageQuery(case.image[None], wants=self.wants, reduce=weigh_heads)
-        blocks = [weights.astype(np.float64) for (weights,) in reply.layers]
-        read = begin(self.tokens, len(blocks[0]))
-        for attention in reversed(blocks):
-            read = read + read @ attention
-        return self.draw_patches(case, read, describe_inside(self.wants, reply))
-
-
-def weigh_heads(values: Array, grads: Array | None) -> NDArray[np.floating[Any]]:
-    """Return the mean over heads (N, T, T) of what speaks for the class, ``(G A)+``."""
-    assert grads is not None
-    mean: NDArray[np.floating[Any]] = np.maximum(values * grads, 0).mean(axis=1)
-    return mean
+        details = describe_inside(self.wants, reply)
+        return self.draw_patches(case, reply.layers, add_what_is_read, details)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Attribution, Case, Layer, Meaning, Size, Tokens
 from onnxplain.core.flow import NO_FILL
+from onnxplain.core.formulas import ARRAYS, Follow, Ops, Values
 from onnxplain.core.inside import ATTENTION
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.methods.layers.at_layer import make_attribution
 
-Wide = NDArray[np.float64]
 M = TypeVar("M", bound="OnAttention")
 LAYER = "the attention of all blocks; with the grid of the patches if asked for: attention@14x14"
 
@@ -64,21 +64,37 @@ class OnAttention(Parametrised):
         """Count the evaluations: one."""
         return 1
 
-    def draw_patches(self, case: Case, read: Wide, details: Mapping[str, Any]) -> Attribution:
-        """Make the map of what the scores read of each token, (T,)."""
+    def draw_patches(
+        self,
+        case: Case,
+        blocks: Sequence[NDArray[Any]],
+        follow: Follow,
+        details: Mapping[str, Any],
+    ) -> Attribution:
+        """Make the map of what the scores read of each patch.
+
+        Parameters
+        ----------
+        case : Case
+            Whose image is explained.
+        blocks : sequence of (1, T, T) ndarray
+            What the tokens of each block read of those of the block before.
+        follow : callable
+            How blocks are put one after another, as in `ClosedForm`.
+        details : mapping
+            The record.
+        """
         tokens = self.tokens
-        patches = read[tokens.prefix :].reshape(tokens.grid)
+        matrices = [block[None].astype(np.float64) for block in blocks]
+        read = follow(ARRAYS, matrices, tokens.begin(blocks[0].shape[-1]))
+        patches = read[0, 0, 0, tokens.prefix :].reshape(tokens.grid)
         described = {"grid": list(tokens.grid), "prefix": tokens.prefix, "read": list(tokens.read)}
         record = {**details, "tokens": described}
         return make_attribution(case, patches, record, relu=False, meaning=self.meaning)
 
 
-def begin(tokens: Tokens, n_tokens: int) -> Wide:
-    """Return how much the scores read of the output of each token, (T,).
-
-    It is all of the class token, or the same share of each token of a mean.
-    """
-    start, stop = tokens.read
-    read = np.zeros(n_tokens)
-    read[start:stop] = 1 / (stop - start)
+def add_what_is_read(ops: Ops, blocks: Sequence[Values], read: Values) -> Values:
+    """Follow ``I + A`` of each block, from the last to the first."""
+    for attention in reversed(blocks):
+        read = read + ops.matmul(read, attention)
     return read

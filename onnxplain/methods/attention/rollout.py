@@ -8,27 +8,38 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Attribution, Case, Meaning
 from onnxplain.core.flow import Flow, ImageQuery
+from onnxplain.core.formulas import CHANNELS, ClosedForm, Formula, Ops, Values
 from onnxplain.core.inside import Array, Tensors
 from onnxplain.core.params import Param
-from onnxplain.methods.attention.on_attention import OnAttention, begin
+from onnxplain.methods.attention.on_attention import OnAttention
 from onnxplain.methods.layers.at_layer import describe_inside
 
+COLUMNS = (3,)  # axis
 Fuse: TypeAlias = Literal["mean", "max", "min"]
-FUSE: Mapping[Fuse, Callable[..., NDArray[np.floating[Any]]]] = {
-    "mean": np.mean,
-    "max": np.max,
-    "min": np.min,
+FUSE: Mapping[Fuse, Formula] = {
+    "mean": Formula(lambda ops, values, grads: ops.mean(values, CHANNELS)),
+    "max": Formula(lambda ops, values, grads: ops.largest(values, CHANNELS)),
+    "min": Formula(lambda ops, values, grads: 0 - ops.largest(0 - values, CHANNELS)),
 }
+SORTS = "discard sorts weights, for which there is no formula; choose discard=0"
+
+
+def roll_out(ops: Ops, blocks: Sequence[Values], read: Values) -> Values:
+    """Follow ``A + I`` of each block, with rows of the sum 1, from the last to the first."""
+    for attention in reversed(blocks):
+        scaled = read / (1 + ops.turn(ops.sum(attention, COLUMNS)))
+        read = scaled + ops.matmul(scaled, attention)
+    return read
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,11 @@ class AttentionRollout(OnAttention):
     ] = 0.0
 
     @property
+    def closed_form(self) -> ClosedForm:
+        """How its map is made."""
+        return ClosedForm(FUSE[self.fuse], follow=roll_out, refusal=SORTS if self.discard else "")
+
+    @property
     def wants(self) -> Tensors:
         """What its query asks about the inside: values alone."""
         # Any score will do; a probability asks for no logits, which some files lack.
@@ -72,22 +88,18 @@ class AttentionRollout(OnAttention):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        fuse = partial(fuse_heads, fuse=self.fuse, discard=self.discard)
+        fuse = partial(discard_smallest, FUSE[self.fuse], self.discard)
         reply = yield ImageQuery(case.image[None], wants=self.wants, reduce=fuse)
-        blocks = [weights.astype(np.float64) for (weights,) in reply.layers]
-        read = begin(self.tokens, len(blocks[0]))
-        for attention in reversed(blocks):
-            mixed = attention + np.eye(len(attention))
-            read = read @ (mixed / mixed.sum(axis=1, keepdims=True))
-        return self.draw_patches(case, read, describe_inside(self.wants, reply))
+        details = describe_inside(self.wants, reply)
+        return self.draw_patches(case, reply.layers, roll_out, details)
 
 
-def fuse_heads(
-    values: Array, grads: Array | None, *, fuse: Fuse, discard: float
-) -> NDArray[np.floating[Any]]:
-    """Make one matrix (N, T, T) of the attention weights of all heads (N, heads, T, T)."""
-    fused = FUSE[fuse](values, axis=1)
-    n_zeros = int(discard * fused[0].size)
+def discard_smallest(
+    fuse: Formula, share: float, values: Array, grads: Array | None
+) -> NDArray[np.float32]:
+    """Make one matrix (N, T, T) of all heads, with its smallest weights 0."""
+    fused = fuse(values, grads)
+    n_zeros = int(share * fused[0].size)
     if n_zeros:
         flat = fused.reshape(len(fused), -1)
         np.put_along_axis(flat, np.argsort(flat, axis=1, kind="stable")[:, :n_zeros], 0, axis=1)

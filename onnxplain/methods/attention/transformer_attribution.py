@@ -18,7 +18,8 @@ from onnxplain.core.data import Attribution, Case, Meaning, Size
 from onnxplain.core.flow import Flow, ImageQuery
 from onnxplain.core.inside import Array, RuleTable, Tensors
 from onnxplain.core.params import Param
-from onnxplain.methods.attention.on_attention import OnAttention, begin
+from onnxplain.methods.attention.generic_attention import weigh_heads
+from onnxplain.methods.attention.on_attention import OnAttention, add_what_is_read
 from onnxplain.methods.layers.at_layer import describe_inside
 from onnxplain.methods.relevance.lrp import SCORE, LinearScore
 
@@ -79,13 +80,11 @@ class TransformerAttribution(OnAttention):
         slopes = yield ImageQuery(image, wants=plain, reduce=take_slopes)
         reply = yield ImageQuery(image, wants=self.wants, reduce=multiply)
         blocks = [
-            np.maximum(slope.astype(np.float64) * relevance, 0).mean(axis=0)
-            for (slope,), (relevance,) in zip(slopes.layers, reply.layers, strict=True)
+            weigh_heads(relevance, slope)
+            for slope, relevance in zip(slopes.layers, reply.layers, strict=True)
         ]
-        read = begin(self.tokens, len(blocks[0]))
-        for attention in reversed(blocks):
-            read = read + read @ attention
-        return self.draw_patches(case, read, describe_inside(self.wants, reply, passes=2))
+        details = describe_inside(self.wants, reply, passes=2)
+        return self.draw_patches(case, blocks, add_what_is_read, details)
 
 
 def take_slopes(values: Array, grads: Array | None) -> NDArray[np.float32]:

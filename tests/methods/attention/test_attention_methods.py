@@ -12,7 +12,7 @@ from onnxplain.core.errors import ModelError
 from onnxplain.core.flow import Method
 from tests.helpers.inside import explain, open_convnet
 from tests.helpers.specs import photos
-from tests.helpers.transformers import Form, Vit, draw_weights, open_vit
+from tests.helpers.transformers import FORMS, Form, Vit, draw_weights, open_vit
 from tests.reference import transformers as reference
 
 CLASS = Vit()
@@ -20,7 +20,6 @@ REGISTERS = Vit(prefix=3)
 MEAN = Vit(prefix=0, head="mean")
 PATCHES = Vit(head="mean of patches")
 NETS = {"class": CLASS, "registers": REGISTERS, "mean": MEAN, "mean of patches": PATCHES}
-FORMS: list[Form] = ["split", "merged", "turned", "fused"]
 TARGET = 1
 
 
