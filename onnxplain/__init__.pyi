@@ -34,6 +34,7 @@ from .loading import load_features as load_features
 from .loading import load_inpainter as load_inpainter
 from .loading import load_randomised as load_randomised
 from .loading import load_shifted as load_shifted
+from .methods import CPLRP as CPLRP
 from .methods import FIDO as FIDO
 from .methods import LIME as LIME
 from .methods import LRP as LRP
@@ -43,6 +44,8 @@ from .methods import MWP as MWP
 from .methods import RISE as RISE
 from .methods import SP as SP
 from .methods import AblationCAM as AblationCAM
+from .methods import AttentionRollout as AttentionRollout
+from .methods import AttnLRP as AttnLRP
 from .methods import Banzhaf as Banzhaf
 from .methods import Combined as Combined
 from .methods import ContrastiveMWP as ContrastiveMWP
@@ -50,6 +53,7 @@ from .methods import DeconvNet as DeconvNet
 from .methods import DeepTaylor as DeepTaylor
 from .methods import EigenCAM as EigenCAM
 from .methods import FullGrad as FullGrad
+from .methods import GenericAttention as GenericAttention
 from .methods import GradCAM as GradCAM
 from .methods import GradCAMElementwise as GradCAMElementwise
 from .methods import GradCAMPlusPlus as GradCAMPlusPlus
@@ -68,6 +72,7 @@ from .methods import PatternAttribution as PatternAttribution
 from .methods import PatternNet as PatternNet
 from .methods import ScoreCAM as ScoreCAM
 from .methods import SmoothGrad as SmoothGrad
+from .methods import TransformerAttribution as TransformerAttribution
 from .methods import XGradCAM as XGradCAM
 from .report import write_report as write_report
 from .results import Explanation as Explanation

@@ -12,7 +12,7 @@ import click
 
 from onnxplain import registry
 from onnxplain.cli.parameters import format_notes, make_flag
-from onnxplain.core.data import Layer
+from onnxplain.core.data import Layer, Tokens
 from onnxplain.core.flow import NO_FILL, ByGradient, ByLayer, WhiteBox
 from onnxplain.core.params import Hyperparameter, describe_unknown, list_parameters
 from onnxplain.registry import parse_entry
@@ -154,7 +154,9 @@ def _counts_channels(method: Any) -> bool:
     """Return whether a method's evaluations depend on the channels of its layer."""
     if not isinstance(method, ByLayer):
         return False
-    few, many = (method.at((Layer("", "NCHW", n, (2, 2)),)) for n in (1, 2))
+    tokens = Tokens((1, 1), prefix=1, read=(0, 1))
+    layers = (Layer("", "NCHW", n, (2, 2), tokens=tokens) for n in (1, 2))
+    few, many = (method.at((layer,)) for layer in layers)
     return few.evaluations(SIZE) != many.evaluations(SIZE)
 
 

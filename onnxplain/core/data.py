@@ -196,6 +196,35 @@ class Kernel:
 
 
 @dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens of a transformer that attend to each other, one by one in order.
+
+    Parameters
+    ----------
+    grid : (rows, columns)
+        Of patches, the last tokens.
+    prefix : int
+        Number of tokens in front of them, such as a class token and registers.
+    read : (start, stop)
+        The tokens whose outputs the scores are made of: (0, 1) for a class token.
+    """
+
+    grid: Size
+    prefix: int
+    read: tuple[int, int]
+
+    def begin(self, n_tokens: int) -> NDArray[np.float64]:
+        """Return how much the scores read of the output of each token, (1, 1, 1, T).
+
+        It is all of a class token, or the same share of each token of a mean.
+        """
+        start, stop = self.read
+        read = np.zeros((1, 1, 1, n_tokens))
+        read[..., start:stop] = 1 / (stop - start)
+        return read
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """A tensor inside a classifier that has values for a grid of positions.
 
@@ -204,8 +233,8 @@ class Layer:
     tensor : str
         Its name in the model's file.
     axes : str
-        A letter per axis: N images, C channels, H and W rows and columns, T tokens. Without H, W
-        and T there is one position.
+        A letter per axis: N images, C channels, H and W rows and columns, T tokens, B for the
+        channels of one image after another. Without H, W and T there is one position.
     channels : int
         Number of values per position.
     grid : (rows, columns)
@@ -221,6 +250,9 @@ class Layer:
     bias : ndarray, optional
         What is added there whatever the image, (C, h, w) or (C, 1, 1), if the layer was asked for
         as one with a bias.
+    tokens : Tokens, optional
+        What attends to each other, if the layer was asked for as attention: its channels are
+        heads, its rows the tokens that read, and its columns those that are read.
     """
 
     tensor: str
@@ -232,6 +264,7 @@ class Layer:
     note: str = field(default="", compare=False)
     kernel: Kernel | None = field(default=None, compare=False)
     bias: NDArray[Any] | None = field(default=None, compare=False, repr=False)
+    tokens: Tokens | None = field(default=None, compare=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -242,8 +275,12 @@ class Layer:
         """Bring values of this tensor, or gradients by it, into the order (N, C, rows, columns)."""
         if self.axes == "NC":
             return values[:, :, None, None]
-        order = "NCT" if "T" in self.axes else "NCHW"
-        moved = values.transpose([self.axes.index(axis) for axis in order])
+        axes = self.axes
+        if axes[0] == "B":
+            axes = f"NC{axes[1:]}"
+            values = values.reshape(-1, self.channels, *values.shape[1:])
+        order = "NCT" if "T" in axes else "NCHW"
+        moved = values.transpose([axes.index(axis) for axis in order])
         if "T" in self.axes:
             moved = moved[:, :, self.prefix :].reshape(len(moved), *self.shape)
         return moved

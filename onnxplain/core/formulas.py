@@ -50,6 +50,14 @@ class Ops(Protocol):
         """Return one number where x is negative, and another elsewhere."""
         ...
 
+    def turn(self, x: Values) -> Values:
+        """Exchange rows and columns."""
+        ...
+
+    def matmul(self, x: Values, y: Values) -> Values:
+        """Multiply matrices of rows and columns."""
+        ...
+
 
 class ArrayOps:
     """Compute with arrays."""
@@ -82,6 +90,14 @@ class ArrayOps:
         """Return one number where x is negative, and another elsewhere."""
         return np.where(x < 0, yes, no)
 
+    def turn(self, x: Values) -> Values:
+        """Exchange rows and columns."""
+        return x.swapaxes(2, 3)
+
+    def matmul(self, x: Values, y: Values) -> Values:
+        """Multiply matrices of rows and columns."""
+        return x @ y
+
 
 ARRAYS = ArrayOps()
 
@@ -109,10 +125,14 @@ class Formula:
 
     def __call__(self, values: NDArray[Any], grads: NDArray[Any] | None) -> NDArray[np.float32]:
         """Compute maps (N, h, w) of values and gradients (N, C, h, w), in float64 inside."""
-        assert grads is not None
-        maps = self.express(ARRAYS, values.astype(np.float64), grads.astype(np.float64))
+        wide = None if grads is None else grads.astype(np.float64)
+        maps = self.express(ARRAYS, values.astype(np.float64), wide)
         one_channel: NDArray[np.float32] = maps[:, 0].astype(np.float32)
         return one_channel
+
+
+# Follows what the scores read of tokens through matrices of blocks (see `ClosedForm`).
+Follow: TypeAlias = Callable[[Ops, Sequence[Values], Values], Values]
 
 
 @dataclass(frozen=True)
@@ -130,6 +150,10 @@ class ClosedForm:
     path : tuple of (place, weight)
         Where the gradient by the image is taken, from 0, the fill, to 1, the image, and how much
         it counts.
+    follow : callable, optional
+        Of a method that looks at the attention of all blocks, of which the formula makes one
+        matrix each, (N, 1, T, T): ``follow(ops, matrices, read)`` returns (N, 1, 1, T), how much
+        the scores read of each token at the first block, from ``read`` of the last one's.
     refusal : str
         Why the parameters that were chosen have no closed form, and what to choose instead;
         empty if they have one.
@@ -138,4 +162,5 @@ class ClosedForm:
     formula: Formula
     relu: bool = False
     path: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
+    follow: Follow | None = None
     refusal: str = ""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Images, Layer, ScoreKind, Scores
 
 BIASES = "biases"  # the name of all layers with a bias, in front of which stands the image
+ATTENTION = "attention"  # the name of the attention weights of all layers of a transformer
 Array: TypeAlias = NDArray[np.float32]
 # Makes something smaller of a layer's values and gradients (N, C, h, w): an array (N, ...).
 # The gradients are None if the query asks for none.

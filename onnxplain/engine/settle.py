@@ -15,7 +15,7 @@ from onnxplain.core.flow import (
     WhiteBox,
     advise_scores_alone,
 )
-from onnxplain.core.inside import Layered
+from onnxplain.core.inside import ATTENTION, Layered
 from onnxplain.core.params import build, get_values
 from onnxplain.core.pattern_files import PatternsError
 from onnxplain.core.protocols import Classifier, Differentiable
@@ -132,13 +132,20 @@ def _prepare_inside(methods: Sequence[Method], classifier: Classifier) -> Differ
     return gradients
 
 
+def looks_at_attention(method: Method) -> bool:
+    """Return whether a method is for transformers alone, as it looks at attention."""
+    return isinstance(method, ByLayer) and method.layer == ATTENTION
+
+
 def advise_without_gradients() -> str:
     """Return advice on methods that run where there are no gradients."""
     known = {name: build(cls, {}) for name, cls in get_methods().items()}
     inner = [
         name
         for name, method in known.items()
-        if isinstance(method, WhiteBox) and method.wants.avoids_gradients
+        if isinstance(method, WhiteBox)
+        and method.wants.avoids_gradients
+        and not looks_at_attention(method)  # most models have none
     ]
     outer = [name for name, method in known.items() if not isinstance(method, WhiteBox)]
     return f"methods that need no gradients: {', '.join((*inner, *outer))}"

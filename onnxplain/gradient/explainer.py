@@ -48,8 +48,8 @@ class Sight:
         Names of the model's image and of its scores.
     size : (rows, columns)
         Size of the image.
-    layer : Layer, optional
-        The layer that it looks at; the image if not given.
+    layers : tuple of Layer
+        The layer that it looks at, or the attention of all blocks; none for the image.
     layout : {'nchw', 'nhwc'}
         Order of the axes of images.
     is_grey : bool
@@ -64,7 +64,7 @@ class Sight:
     input: str
     output: str
     size: Size
-    layer: Layer | None = None
+    layers: tuple[Layer, ...] = ()
     layout: Layout = "nchw"
     is_grey: bool = False
     gain: tuple[float, ...] = (1.0, 1.0, 1.0)
@@ -101,18 +101,20 @@ def build_explainer(gradient: bytes, sight: Sight, facts: str = "") -> bytes:
     dtype = read_real_type(graph, sight.input)
     points = _spread_over_path(model, sight, dtype) if len(sight.form.path) > 1 else 1
     ops = GraphOps(GraphWriter(graph, prefix=f"{HEATMAP}/"), read_opset(model), dtype)
-    if sight.layer is None:
+    if sight.form.follow is not None:
+        maps = _follow_attention(ops, sight)
+    elif not sight.layers:
         grads = ops.tensor(gradient_name(sight.input))
         if points > 1:
             grads = _average_over_path(ops, grads, sight, points)
-        values, grads = _read_image(ops, grads, sight)
+        maps = sight.form.formula.express(ops, *_read_image(ops, grads, sight))
     else:
-        names = sight.layer.tensor, gradient_name(sight.layer.tensor)
-        values, grads = (_arrange(ops, ops.tensor(name), sight.layer) for name in names)
-    maps = sight.form.formula.express(ops, values, grads)
+        maps = _express(ops, sight, sight.layers[0])
     shown = ops.relu(maps) if sight.form.relu else maps
-    if sight.layer is not None:
-        shown = _enlarge(ops, shown, sight.layer.grid, sight.size)
+    if sight.layers:
+        (first, *_) = sight.layers
+        grid = first.tokens.grid if first.tokens else first.grid
+        shown = _enlarge(ops, shown, grid, sight.size)
     heatmap = ops.shape("Squeeze", shown, [1])
     _set_outputs(model, sight, heatmap, dtype)
     lower_opset(model, OPSET, dtype)
@@ -138,11 +140,37 @@ def _set_outputs(model: ModelProto, sight: Sight, heatmap: Tensor, dtype: np.dty
     graph.value_info.extend(declared)
 
 
+def _express(ops: GraphOps, sight: Sight, layer: Layer) -> Tensor:
+    """Write the formula of a layer: (N, 1, rows, columns)."""
+    slopes = gradient_name(layer.tensor)
+    has_slopes = any(slopes in node.output for node in ops.graph.node)
+    values = _arrange(ops, ops.tensor(layer.tensor), layer)
+    grads = _arrange(ops, ops.tensor(slopes), layer) if has_slopes else None
+    written: Tensor = sight.form.formula.express(ops, values, grads)
+    return written
+
+
+def _follow_attention(ops: GraphOps, sight: Sight) -> Tensor:
+    """Write what the scores read of each patch: (N, 1, rows, columns)."""
+    tokens = sight.layers[0].tokens
+    assert tokens is not None
+    assert sight.form.follow is not None
+    blocks = [_express(ops, sight, layer) for layer in sight.layers]
+    read = ops.store(tokens.begin(sight.layers[0].grid[0]))
+    joint = sight.form.follow(ops, blocks, read)
+    patches = ops.shape("Slice", joint, [tokens.prefix], [FAR], [3])
+    return ops.shape("Reshape", patches, [-1, 1, *tokens.grid])
+
+
 def _arrange(ops: GraphOps, x: Tensor, layer: Layer) -> Tensor:
     """Write what `Layer.arrange` does: (N, C, rows, columns)."""
-    order = "NCT" if "T" in layer.axes else "NCHW"
-    if layer.axes != order:
-        x = ops.write("Transpose", x, perm=[layer.axes.index(axis) for axis in order])
+    axes = layer.axes
+    if axes[0] == "B":
+        axes = f"NC{axes[1:]}"
+        x = ops.shape("Reshape", x, [-1, *layer.shape])
+    order = "NCT" if "T" in axes else "NCHW"
+    if axes != order:
+        x = ops.write("Transpose", x, perm=[axes.index(axis) for axis in order])
     if "T" not in layer.axes:
         return x
     if layer.prefix:

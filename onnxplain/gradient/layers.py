@@ -10,6 +10,7 @@ name             layer
 ``first``        the output of the first convolution
 a tensor         that tensor, or the first output of the node of that name
 ``biases``       the image as it is normalised, and every layer with a bias: of FullGrad
+``attention``    the attention weights of every layer of a transformer
 ``weights:``     and any of these: the input and the output of the last convolution up to it
 a glob           all tensors with a grid whose names match, such as ``*/Relu_output_0``
 ===============  ================================================================
@@ -26,14 +27,16 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import groupby
-from typing import final
+from typing import Any, final
 
+from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
 from onnxplain.core.data import Kernel, Layer, Size
 from onnxplain.core.errors import ModelError
 from onnxplain.gradient.axes import LAST, find_channel_axis
 from onnxplain.gradient.cuts import find_region
+from onnxplain.gradient.fused import expand_attention
 from onnxplain.gradient.node import read_node
 from onnxplain.gradient.receptive import find_widest_tensor
 from onnxplain.gradient.rules.convolution import read_window
@@ -56,7 +59,7 @@ class LayerFinder:
     Parameters
     ----------
     model : ModelProto
-        With its nodes in order; weights may lie in other files.
+        With its nodes in order; weights may lie in other files. Every Attention is written out.
     input, output : str
         Names of its image and its scores.
     size : (rows, columns)
@@ -77,6 +80,7 @@ class LayerFinder:
         n_classes: int,
         channels_last: bool = False,
     ) -> None:
+        model = expand_attention(model)
         self.region = find_region(model.graph, input, output)
         self._n_classes = n_classes
         self._channels_last = channels_last
@@ -95,13 +99,19 @@ class LayerFinder:
         return shapes
 
     @cached_property
-    def _batch(self) -> int:
+    def batch(self) -> int:
         """The number of images that the shapes are of: 1, or the only one that the model takes."""
-        return int((self._dims[self.region.source] or (1,))[0] or 1)
+        return int((self.dims[self.region.source] or (1,))[0] or 1)
 
     @cached_property
-    def _dims(self) -> Mapping[str, Dims | None]:
+    def dims(self) -> Mapping[str, Dims | None]:
+        """The dimensions of every tensor, as far as they are known."""
         return {name: self._shapes.dims(name) for name in self._shapes.types}
+
+    @property
+    def values(self) -> Mapping[str, NDArray[Any]]:
+        """The values of small tensors that are known without an image."""
+        return self._shapes.values
 
     @cached_property
     def cuts(self) -> tuple[Layer, ...]:
@@ -163,10 +173,10 @@ class LayerFinder:
             return (self.stages[-2:][0],)
         if name.startswith("stage:"):
             return (self._find_stage(name),)
-        if name.startswith(WEIGHTS) and name not in self._dims:
+        if name.startswith(WEIGHTS) and name not in self.dims:
             return self._find_convolution(name)
         given = SUFFIX.search(name)
-        if given and name not in self._dims:
+        if given and name not in self.dims:
             grid = int(given[1]), int(given[2])
             return (self._find_tensor(name[: given.start()], grid),)
         if name in self.region.places or not set("*?") & set(name):
@@ -198,13 +208,13 @@ class LayerFinder:
 
     def describe(self, tensor: str, grid: Size | None = None) -> Layer | None:
         """Describe a tensor as a layer; None if it has no grid of positions."""
-        dims = self._dims.get(tensor) or ()
+        dims = self.dims.get(tensor) or ()
         if None in dims:
             return None
         sizes = tuple(int(dim or 0) for dim in dims)
         is_cut = tensor in self.region.cuts
-        if len(sizes) == 4 and sizes[0] == self._batch:
-            axis = find_channel_axis(tensor, self.region, self._dims, self._shapes.values)
+        if len(sizes) == 4 and sizes[0] == self.batch:
+            axis = find_channel_axis(tensor, self.region, self.dims, self.values)
             if axis is None:
                 axis = LAST if self._channels_last else 1
             axes = "NHWC" if axis == LAST else "NCHW"
@@ -212,7 +222,7 @@ class LayerFinder:
             if min(rows, columns) < 2:
                 return None
             return Layer(tensor, axes, sizes[axis], (rows, columns), is_cut=is_cut)
-        if len(sizes) == 3 and self._batch in sizes[:2]:
+        if len(sizes) == 3 and self.batch in sizes[:2]:
             return self._describe_tokens(tensor, sizes, is_cut, grid)
         return None
 
@@ -220,27 +230,27 @@ class LayerFinder:
         self, tensor: str, sizes: tuple[int, ...], is_cut: bool, grid: Size | None
     ) -> Layer | None:
         """Describe tokens, which have the grid of the last image before them."""
-        given, maps = grid, self._find_maps_before(tensor)
+        given, maps = grid, self.find_maps_before(tensor)
         if maps is not None:
             maker = self.region.producers[tensor]
             rows, columns = maps.grid
             is_flattened = maker.op_type in ("Reshape", "Flatten") and maps.axes == "NCHW"
-            if is_flattened and sizes == (self._batch, maps.channels, rows * columns):
+            if is_flattened and sizes == (self.batch, maps.channels, rows * columns):
                 return replace(maps, tensor=tensor, axes="NCT", is_cut=is_cut)
             grid = given or maps.grid
         if grid is None:
             return None
-        axes = "NTC" if sizes[0] == self._batch else "TNC"
+        axes = "NTC" if sizes[0] == self.batch else "TNC"
         prefix = sizes[axes.index("T")] - grid[0] * grid[1]
         if not 0 <= prefix <= MOST_PREFIX:
             return None
         return Layer(tensor, axes, sizes[2], grid, prefix, is_cut)
 
-    def _find_maps_before(self, tensor: str) -> Layer | None:
+    def find_maps_before(self, tensor: str) -> Layer | None:
         """Return the last cut before a tensor that is an image of several channels."""
         place = self.region.places.get(tensor, 0)
         for name in reversed(self.region.cuts):
-            if 0 < self.region.places[name] < place and len(self._dims.get(name) or ()) == 4:
+            if 0 < self.region.places[name] < place and len(self.dims.get(name) or ()) == 4:
                 layer = self.describe(name)
                 if layer is not None:
                     return layer
@@ -265,7 +275,7 @@ class LayerFinder:
         is_activation = maker.op_type not in {*WEIGHT_INPUTS, *POOLING} and len(inputs) == 1
         return (
             is_activation
-            and self._dims.get(inputs[0]) == self._dims.get(tensor)
+            and self.dims.get(inputs[0]) == self.dims.get(tensor)
             and bool(before & JOINING)
         )
 
@@ -302,10 +312,10 @@ class LayerFinder:
     def _find_last_tokens(self, plain: Layer) -> Layer:
         """Return the last tokens that reach the scores: all of them, or those of a class token."""
         uses = self.region.list_uses(plain.tensor)
-        if not plain.prefix or not drops_the_grid(uses, plain, self._dims, self._batch):
+        if not plain.prefix or not drops_the_grid(uses, plain, self.dims, self.batch):
             return plain
         cuts = [cut.tensor for cut in self.cuts if "T" in cut.axes]
-        tensor = find_last_norm(self.region, cuts, self._dims)
+        tensor = find_last_norm(self.region, cuts, self.dims)
         layer = None if tensor is None else self.describe(tensor)
         if layer is None:
             return plain
@@ -315,7 +325,7 @@ class LayerFinder:
     def _find_without_cuts(self) -> Layer:
         layers = [self.describe(name) for node in self.region.nodes for name in node.output]
         maps = {layer.tensor: layer for layer in layers if layer is not None}
-        name = find_widest_tensor(self.region, maps, self._dims)
+        name = find_widest_tensor(self.region, maps, self.dims)
         if name is None:
             raise ModelError(
                 "no tensor of the model has a grid of positions; methods that look at layers do "
@@ -345,7 +355,7 @@ class LayerFinder:
 
     def _read_kernel(self, node: NodeProto, source: Layer, output: Layer) -> Kernel:
         read = read_node(node)
-        held = [int(side or 0) for side in (self._dims[node.input[1]] or ())[2:]]
+        held = [int(side or 0) for side in (self.dims[node.input[1]] or ())[2:]]
         window = read_window(read, held, source.grid, output.grid)
         parts = (window.kernel, window.strides, window.dilations, window.before)
         sides, strides, dilations, before = ((int(rows), int(columns)) for rows, columns in parts)
@@ -360,7 +370,7 @@ class LayerFinder:
             tensor = nodes[name].output[0]
         layer = self.describe(tensor, grid)
         if layer is None:
-            dims = self._dims.get(tensor)
+            dims = self.dims.get(tensor)
             tokens = f", or give the grid of its tokens as {name}@14x14"
             raise ModelError(
                 f"layer {name!r} has no grid of positions: its shape is {dims}"

@@ -1,6 +1,7 @@
 """Conversion of models to a form that can be differentiated.
 
-The form has no functions, is of opset 17 or later, and computes in float32 or wider.
+The form has no functions and no fused attention, is of opset 17 or later, and computes in float32
+or wider.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, inliner, numpy_helper, version_converter
 
+from onnxplain.gradient.fused import expand_attention
 from onnxplain.gradient.refusal import GradientError
 from onnxplain.graph.shapes import list_fed_inputs
 from onnxplain.graph.writer import GraphWriter
@@ -22,7 +24,7 @@ WORTH = 256
 
 
 def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy with functions inlined, of opset 17 or later, in float32 or wider.
+    """Return a copy without functions and Attention, of opset 17 or later, in float32 or wider.
 
     Raises
     ------
@@ -30,7 +32,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
         If the model is of an older opset and cannot be converted.
     """
     copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy.CopyFrom(expand_attention(model))
     if copy.functions:
         copy = inliner.inline_local_functions(copy)
     copy.ir_version = max(copy.ir_version, USUAL_IR)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
+from onnxplain.gradient.fused import expand_attention
 from onnxplain.gradient.node import collect_reads
 from onnxplain.graph.writer import GraphWriter
 
@@ -39,7 +40,7 @@ def add_tensors(
         Its scores.
     tensors : sequence of str
         Names of inner tensors; whole numbers of quantised ones become the real numbers that
-        they stand for.
+        they stand for. Those inside an Attention have it written out.
 
     Returns
     -------
@@ -47,8 +48,9 @@ def add_tensors(
     names : tuple of str
         Under which output each tensor is.
     """
+    computed = {name for node in model.graph.node for name in node.output}
     changed = ModelProto()
-    changed.CopyFrom(model)
+    changed.CopyFrom(model if computed.issuperset(tensors) else expand_attention(model))
     graph = changed.graph
     makers = {name: node for node in graph.node for name in node.output}
     writer = GraphWriter(graph, prefix="inside/")

@@ -62,13 +62,14 @@ def _classify(region: Region, gates: Gates, node: NodeProto, operand: str) -> St
         maker = region.producers.get(operand)
         return "divisor" if maker is not None and maker.op_type in INVERTING else None
     if node.op_type in ("MatMul", "Einsum"):
-        return "attention" if _comes_from_softmax(region, operand) else None
+        return "attention" if find_softmax(region, operand) is not None else None
     return None
 
 
-def _comes_from_softmax(region: Region, tensor: str) -> bool:
+def find_softmax(region: Region, tensor: str) -> NodeProto | None:
+    """Return the softmax that made attention weights; None if none did."""
     node = region.producers.get(tensor)
     while node is not None and node.op_type in PASSING:
         inputs = [name for name in node.input if name in region.places]
         node = region.producers.get(inputs[-1])
-    return node is not None and node.op_type == "Softmax"
+    return node if node is not None and node.op_type == "Softmax" else None

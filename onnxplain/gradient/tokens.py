@@ -8,10 +8,11 @@ from onnx import NodeProto
 
 from onnxplain.core.data import Layer
 from onnxplain.gradient.cuts import Region, find_inner_region
+from onnxplain.gradient.stops import find_softmax
 from onnxplain.graph.shapes import Dims, count_elements
 
 PICKING = {"Gather", "Slice", "Split"}
-ATTENTION = {"Attention", "MultiHeadAttention"}  # operators that hide their softmax
+FUSED = {"Attention", "MultiHeadAttention"}  # operators that hide their softmax
 
 
 def drops_the_grid(
@@ -61,11 +62,9 @@ def find_last_norm(
 def _find_last_attention(region: Region) -> str | None:
     """Return the product of the last attention's weights with its values."""
     for node in reversed(region.nodes):
-        if node.op_type in ATTENTION:
+        if node.op_type in FUSED:
             return str(node.output[0])
-        if node.op_type == "Softmax":
-            uses = region.list_uses(node.output[0])
-            products = [use for use in uses if use.op_type == "MatMul"]
-            if products and all(name in region.places for name in products[-1].input):
-                return str(products[-1].output[0])
+        is_product = node.op_type == "MatMul" and all(name in region.places for name in node.input)
+        if is_product and any(find_softmax(region, name) is not None for name in node.input):
+            return str(node.output[0])
     return None

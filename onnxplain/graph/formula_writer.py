@@ -75,10 +75,16 @@ class GraphOps:
         Version of the graph's standard operators.
     dtype : dtype
         Type of the graph's real numbers.
+
+    Attributes
+    ----------
+    graph : GraphProto
+        The graph.
     """
 
     def __init__(self, writer: GraphWriter, opset: int, dtype: DTypeLike = np.float32) -> None:
         self._writer = writer
+        self.graph = writer.graph
         self._opset = opset
         self._dtype = np.dtype(dtype)
 
@@ -132,3 +138,11 @@ class GraphOps:
     def if_negative(self, x: Tensor, yes: float, no: float) -> Tensor:
         """Return one number where x is negative, and another elsewhere."""
         return self.write("Where", self.write("Less", x, 0.0), yes, no)
+
+    def turn(self, x: Tensor) -> Tensor:
+        """Exchange rows and columns."""
+        return self.write("Transpose", x, perm=[0, 1, 3, 2])
+
+    def matmul(self, x: Tensor, y: Tensor) -> Tensor:
+        """Multiply matrices of rows and columns."""
+        return self.write("MatMul", x, y)

@@ -1,5 +1,10 @@
 """Explanation methods, one paper per file, in folders by what they ask of the model."""
 
+from onnxplain.methods.attention.attn_lrp import AttnLRP
+from onnxplain.methods.attention.cp_lrp import CPLRP
+from onnxplain.methods.attention.generic_attention import GenericAttention
+from onnxplain.methods.attention.rollout import AttentionRollout
+from onnxplain.methods.attention.transformer_attribution import TransformerAttribution
 from onnxplain.methods.gradients.deconvnet import DeconvNet
 from onnxplain.methods.gradients.gradient import Gradient
 from onnxplain.methods.gradients.guided_backprop import GuidedBackprop
@@ -37,6 +42,7 @@ from onnxplain.methods.scores.rise import RISE
 from onnxplain.methods.scores.sp import SP
 
 __all__ = [
+    "CPLRP",
     "FIDO",
     "LIME",
     "LRP",
@@ -46,6 +52,8 @@ __all__ = [
     "RISE",
     "SP",
     "AblationCAM",
+    "AttentionRollout",
+    "AttnLRP",
     "Banzhaf",
     "Combined",
     "ContrastiveMWP",
@@ -53,6 +61,7 @@ __all__ = [
     "DeepTaylor",
     "EigenCAM",
     "FullGrad",
+    "GenericAttention",
     "GradCAM",
     "GradCAMElementwise",
     "GradCAMPlusPlus",
@@ -71,5 +80,6 @@ __all__ = [
     "PatternNet",
     "ScoreCAM",
     "SmoothGrad",
+    "TransformerAttribution",
     "XGradCAM",
 ]

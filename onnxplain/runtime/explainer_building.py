@@ -54,19 +54,19 @@ def build_explainer_model(file: ModelFile, spec: ModelSpec, choice: Choice) -> b
     """
     form = check_is_closed(choice.method).closed_form
     baseline = _make_baseline(spec, choice)
-    method, layer = choice.method, None
+    method = choice.method
     if isinstance(method, ByLayer):
         inside = ModelInside(file, spec, Device("cpu"), batch_size=1)
         method = method.at(inside.find_layers(method.layer))
     assert isinstance(method, WhiteBox)
     wants = method.wants
-    if wants.layers:
-        (layer,) = wants.layers
+    tensors = tuple(layer.tensor for layer in wants.layers)
     content, rows = build_batched_gradient(
         file,
         spec,
         kind=wants.score,
-        layers=tuple(one.tensor for one in wants.layers),
+        layers=tensors if wants.gradients else (),
+        reads=() if wants.gradients else tensors,
         image=wants.image,
         rules=wants.rules,
     )
@@ -82,7 +82,7 @@ def build_explainer_model(file: ModelFile, spec: ModelSpec, choice: Choice) -> b
         spec.input,
         spec.output,
         spec.size,
-        layer=layer,
+        layers=wants.layers,
         layout=spec.layout,
         is_grey=spec.colour == "grey",
         gain=tuple(gain**power for gain in space.gain),

@@ -15,6 +15,7 @@ from onnxplain.core.data import Images, Layer, ScoreKind, Scores
 from onnxplain.core.errors import ModelError
 from onnxplain.core.inside import BIASES, Array, Inside, Tensors
 from onnxplain.core.spec import ModelSpec
+from onnxplain.gradient.attention import find_attention, names_attention
 from onnxplain.gradient.biases import find_biased_layers
 from onnxplain.gradient.layers import LayerFinder
 from onnxplain.graph.batch_proof import read_fixed_batch
@@ -81,7 +82,11 @@ class ModelInside:
         """
         with self._loading:
             try:
-                return self._find_biases() if name == BIASES else self.layers.find(name)
+                if name == BIASES:
+                    return self._find_biases()
+                if names_attention(name):
+                    return find_attention(self.layers, name)
+                return self.layers.find(name)
             except ModelError as error:
                 raise type(error)(f"{self._file.path.name}: {error}") from error
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import onnx
 import pytest
 from numpy.testing import assert_allclose
 
 import onnxplain
 from onnxplain.image import read_image
 from onnxplain.registry import FILLS, METHODS
-from tests.cli.conftest import Run, parse_lines
+from tests.cli.conftest import SIZE, Run, parse_lines
+from tests.helpers.transformers import make_net_for
 
 
 def test_photo_is_explained_in_one_command(run: Run, model: Path, photo: Path, folder: Path):
@@ -64,10 +66,9 @@ FEW = {
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_runs_from_the_shell(run: Run, convnet: Path, photo: Path, method: str):
-    result = run(
-        "explain", photo, "-m", convnet, "--method", method, *FEW.get(method, ()), "--json"
-    )
+def test_every_method_runs_from_the_shell(run: Run, model: Path, photo: Path, method: str):
+    onnx.save(make_net_for(method, SIZE, classes=3), model)
+    result = run("explain", photo, "-m", model, "--method", method, *FEW.get(method, ()), "--json")
     assert result.exit_code == 0, result.stderr
     assert parse_lines(result.stdout)[0]["method"] == method
 

@@ -21,7 +21,9 @@ def use_everything(ops, a, g):
     """Use arithmetic of all kinds, with numbers on both sides, and every operation."""
     spread = 1 + ops.sqrt(ops.abs(a - g)) / (2 - ops.if_negative(g, -3.0, 0.5))
     weights = (1.5 - ops.mean(g, PLACES)) * 2 + 1 / (ops.sum(ops.abs(a), PLACES) + 1)
-    return ops.largest(0.5 * spread * weights, CHANNELS) - ops.sum(ops.relu(a) - 2, CHANNELS)
+    mixed = ops.matmul(ops.matmul(a, ops.turn(g)), a)
+    rest = ops.sum(ops.relu(a) - 2, CHANNELS) + ops.mean(mixed, CHANNELS)
+    return ops.largest(0.5 * spread * weights, CHANNELS) - rest
 
 
 FORMULAS = {

@@ -12,8 +12,8 @@ from onnxplain.engine import run as engine
 from onnxplain.engine.run import make_jobs
 from onnxplain.engine.settle import settle_method
 from onnxplain.registry import FILLS, METHODS
-from tests.helpers.inside import open_convnet
 from tests.helpers.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
+from tests.helpers.transformers import open_net_for
 
 RNG = np.random.default_rng(6)
 SIZE = (20, 24)
@@ -47,7 +47,7 @@ def make_small(name):
 def run(method, indices, seed=0, fill=Picture(0.5), **net):  # noqa: B008  (a frozen value)
     jobs, classifier = [], Net(curved(WEIGHTS), SIZE, **net)
     if isinstance(method, WhiteBox):
-        classifier = open_convnet(SIZE, batch_size=net.get("batch_size", 4))
+        classifier = open_net_for(method.name, SIZE, batch_size=net.get("batch_size", 4))
         method, _ = settle_method(method, classifier)
     for i in indices:
         case = Case(f"photo{i}", IMAGES[i], 1, n_classes=2)
@@ -78,7 +78,7 @@ def test_evaluations_are_announced_exactly_or_bounded_if_adaptive(name):
     if isinstance(method, ByGradient):
         method = method.settled(gradients=False)
     if isinstance(method, WhiteBox):  # how many there are may depend on the layer
-        method, _ = settle_method(method, open_convnet(SIZE))
+        method, _ = settle_method(method, open_net_for(name, SIZE))
     evaluations = run(method, [0])["photo0"].evaluations
     expected = method.evaluations(SIZE)
     assert evaluations <= expected if method.adaptive else evaluations == expected

@@ -15,7 +15,15 @@ from onnx import ModelProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 import onnxplain
-from onnxplain import Colour, GradCAM, Gradient, GuidedBackprop, InputXGradient, IntegratedGradients
+from onnxplain import (
+    AttentionRollout,
+    Colour,
+    GradCAM,
+    Gradient,
+    GuidedBackprop,
+    InputXGradient,
+    IntegratedGradients,
+)
 from onnxplain.core.data import Images
 from onnxplain.core.flow import NO_FILL, Closed, Method
 from onnxplain.core.spec import ModelSpec
@@ -26,6 +34,7 @@ from tests.helpers import models
 from tests.helpers.inside import add_softmax, open_model, read_proto
 from tests.helpers.plain_ops import PLAIN
 from tests.helpers.specs import CONVENTIONS, photos, spec_of
+from tests.helpers.transformers import FORMS, Form, Vit, draw_weights, make_net_for, make_vit
 
 SIZE = (16, 20)
 SPEC = spec_of(size=SIZE, classes=5)
@@ -87,7 +96,8 @@ def test_every_kind_of_closed_form_is_there() -> None:
 @pytest.mark.parametrize("opset", [17, 18])
 def test_heatmaps_of_a_file_are_those_of_explain(name: str, opset: int) -> None:
     """Five images at once, each of its own target, on ONNX Runtime and onnx's evaluator."""
-    model, method = models.convnet(SIZE, opset=opset), CLOSED[name]
+    method = CLOSED[name]
+    model = make_net_for(name, SIZE, opset=opset)
     fill = None if method.usual_fill == NO_FILL else Colour((0.2, 0.5, 0.7))
     images, targets = photos(5, SIZE), [3, 0, 4, 1, 3]
     explainer = build(model, SPEC, method, fill)
@@ -102,6 +112,23 @@ def test_heatmaps_of_a_file_are_those_of_explain(name: str, opset: int) -> None:
     again = evaluator.run(["scores", "heatmap"], feeds)
     np.testing.assert_allclose(again[0], scores, atol=1e-5)
     assert_same(again[1], heatmaps)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("method", ["attention-rollout", "generic-attention", "attn-lrp"])
+def test_transformers_of_every_form_have_explainers(method: str, form: Form) -> None:
+    vit = Vit(prefix=2)
+    model, spec = make_vit(vit, draw_weights(vit), form), spec_of(size=vit.size)
+    images, targets = photos(3, vit.size), [2, 0, 1]
+    explainer = build(model, spec, METHODS[method]())
+    _, heatmaps = run(explainer, spec, images, targets)
+    assert_same(heatmaps, explain(model, spec, METHODS[method](), images, targets, None))
+
+
+def test_explainers_that_sort_are_refused() -> None:
+    method = AttentionRollout(discard=0.5)
+    with pytest.raises(ValueError, match="cannot be exported: discard sorts weights"):
+        build(make_net_for("attention-rollout", SIZE), SPEC, method)
 
 
 @pytest.mark.parametrize("convention", [c for c in CONVENTIONS if "uint8" not in c])

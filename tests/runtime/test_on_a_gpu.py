@@ -16,14 +16,15 @@ from tests.helpers import models
 from tests.helpers.gpus import needs_gpu
 from tests.helpers.masks import make_families
 from tests.helpers.specs import photos
+from tests.helpers.transformers import make_net_for
 from tests.methods.test_contract import make_small
 
 SIZE = (32, 32)
 
 
-def load_pair(folder: Path, **options: Any) -> list[OnnxClassifier]:
-    """The same classifier on the CPU and on the GPU."""
-    path = models.save(models.convnet(SIZE), folder / "net.onnx")
+def load_pair(folder: Path, name: str = "grad-cam", **options: Any) -> list[OnnxClassifier]:
+    """The same classifier, which a method can look into, on the CPU and on the GPU."""
+    path = models.save(make_net_for(name, SIZE), folder / "net.onnx")
     return [
         onnxplain.load(path, device=device, preprocessing="unit", **options)
         for device in ("cpu", "cuda")
@@ -57,7 +58,8 @@ def test_methods_give_the_maps_of_the_cpu(tmp_path: Path, name: str) -> None:
     image = photos(1, SIZE)[0]
     method = make_small(name)
     expected, heatmap = (
-        onnxplain.explain(classifier, image, method).heatmap for classifier in load_pair(tmp_path)
+        onnxplain.explain(classifier, image, method).heatmap
+        for classifier in load_pair(tmp_path, name)
     )
     if np.ptp(expected) > 0:
         assert np.corrcoef(heatmap.ravel(), expected.ravel())[0, 1] > 0.99

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -30,6 +31,7 @@ from onnxplain.gradient.rulesets.forms import (
 from onnxplain.gradient.rulesets.gates import find_gates
 from onnxplain.gradient.rulesets.layers_of_weights import CONVOLUTIONS, Weights, WeightsFinder
 from onnxplain.gradient.rulesets.rectified import SMOOTH
+from onnxplain.gradient.rulesets.residual import NORMS, SUMS, balance_sum, find_normalised
 from onnxplain.gradient.rulesets.signs import is_never_negative
 from onnxplain.gradient.rulesets.spreading import (
     RETURN_RELEVANCE,
@@ -58,6 +60,9 @@ def make_relevance(
     last: str = "",
     start: Start = "score",
     rectifiers_only: bool = False,
+    through_attention: bool = False,
+    residual: bool = False,
+    conv_gamma: float | None = None,
     **numbers: Any,
 ) -> Walk:
     """Make the walk that hands down relevance.
@@ -76,6 +81,14 @@ def make_relevance(
         The relevance of the score: its value, 1, or its value if it is positive, else 0.
     rectifiers_only : bool
         Whether other activations are an error.
+    through_attention : bool
+        Whether attention weights get relevance and hand it down through their softmax, or are
+        held fixed.
+    residual : bool
+        Whether normalisations and sums have the rules of `onnxplain.gradient.rulesets.residual`;
+        else deviations are held fixed, and sums share out in proportion.
+    conv_gamma : float, optional
+        Of the rule gamma in convolutions; that of all layers if not given.
     **numbers
         Of `onnxplain.gradient.rulesets.spreading.Settings`.
 
@@ -115,8 +128,17 @@ def make_relevance(
         if name in ground.region.places
     }
     forms = find_forms(ground.region, returning)
-    walk = _Relevance(ground, finder, chosen, forms, Settings(**numbers), start)
+    if residual:
+        normalised = find_normalised(ground.region)
+        forms = replace(forms, direct=forms.direct | normalised)
+    settings = Settings(**numbers)
+    in_convolutions = replace(settings, gamma=settings.gamma if conv_gamma is None else conv_gamma)
     stops = find_stops(ground.region)
+    if through_attention:
+        stops = {name: kind for name, kind in stops.items() if kind != "attention"}
+    sharing = frozenset(ground.region.places) - set(stops)
+    layer_settings = settings, in_convolutions
+    walk = _Relevance(ground, finder, chosen, forms, sharing, *layer_settings, start, residual)
     notes = {"layer_rules": dict(Counter(chosen.values())), "stops": dict(Counter(stops.values()))}
     return Walk(dict.fromkeys(ground.rules, walk.step), notes, frozenset(stops))
 
@@ -154,8 +176,11 @@ class _Relevance:
     finder: WeightsFinder
     chosen: Mapping[str, str]  # the rule of each layer of weights, by the tensor that it makes
     forms: Forms
+    sharing: AbstractSet[str]  # what depends on the image and is not held fixed
     settings: Settings
+    in_convolutions: Settings
     start: Start
+    residual: bool
 
     @property
     def region(self) -> Region:
@@ -182,8 +207,13 @@ class _Relevance:
             return self.ground.rules[node.operator](tape, node, grads)
         if is_direct and node.operator in NORMALISING | RECTIFYING:
             return [self._pass_on(tape, node, name, grads[0]) for name in node.inputs]
+        if self.residual and node.operator in NORMS:
+            return [self._pass_on(tape, node, node.x, grads[0])]
         per_unit = [self._divide(tape, y, g) for y, g in zip(node.outputs, grads, strict=True)]
-        below = self._go_back(tape, node, per_unit, wanted)
+        parts = [name for name in node.inputs if name in self.sharing]
+        below = self._go_back(tape, node, per_unit, parts)
+        if self.residual and node.operator in SUMS:
+            below = balance_sum(tape, node, below, parts)
         return [self._multiply(tape, x, g) for x, g in zip(node.inputs, below, strict=False)]
 
     def _begin(self, tape: Tape, one: str | None) -> str | None:
@@ -203,20 +233,23 @@ class _Relevance:
     def _divide(self, tape: Tape, name: str, grad: str | None) -> str | None:
         if grad is None or name not in self.forms.direct:
             return grad
-        return tape.div(grad, stabilise(tape, name))
+        return tape.div(grad, stabilise(tape, name, self.settings.tiny))
 
     def _multiply(self, tape: Tape, name: str, grad: str | None) -> str | None:
         if grad is None or name not in self.forms.direct:
             return grad
         return tape.mul(grad, name)
 
-    def _go_back(self, tape: Tape, node: Node, grads: Grads, wanted: list[str]) -> Grads:
-        """Go back through a node that has no weights, with states per unit of value."""
+    def _go_back(self, tape: Tape, node: Node, grads: Grads, parts: list[str]) -> Grads:
+        """Go back through a node that has no weights, with states per unit of value.
+
+        Its parts are those of its inputs that share in relevance, whether asked for or not.
+        """
         rule: Rule = FIXED_RULES.get(node.operator) or self.ground.rules[node.operator]
-        if node.operator in RATIOS and len(wanted) == 1 and grads[0] is not None:
+        if node.operator in RATIOS and len(parts) == 1 and grads[0] is not None:
             grad = tape.mul(grads[0], RATIOS[node.operator](tape, node))
-            return [grad if name in wanted else None for name in node.inputs]
-        if node.operator in PRODUCTS and len(wanted) == 2:  # each factor gets a half
+            return [grad if name in parts else None for name in node.inputs]
+        if node.operator in PRODUCTS and len(parts) == 2:  # each factor gets a half
             return [g and tape.scale(g, 0.5) for g in rule(tape, node, grads)]
         return rule(tape, node, grads)
 
@@ -226,10 +259,11 @@ class _Relevance:
             return [None]
         rule = self.chosen[layer.node.y]
         relevance = grad if layer.y in self.forms.direct else tape.mul(grad, layer.y)
+        is_convolution = layer.node.operator in CONVOLUTIONS
         handover = Handover(
             layer,
             relevance,
-            self.settings,
+            self.in_convolutions if is_convolution else self.settings,
             is_never_negative(tape, layer.x),
             layer.y in self.forms.direct or not self._is_rectified(layer.y),
             self._find_bounds(tape, layer.x) if rule == "zbox" else None,

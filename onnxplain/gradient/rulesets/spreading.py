@@ -68,6 +68,8 @@ class Settings:
         Factors of positive and negative contributions in the alpha-beta rule.
     zero_bias : bool
         Whether biases are left out of all denominators.
+    tiny : float
+        Added to the denominators of all other rules, away from 0.
     """
 
     epsilon: float = TINY
@@ -75,6 +77,7 @@ class Settings:
     alpha: float = 2.0
     beta: float = 1.0
     zero_bias: bool = False
+    tiny: float = TINY
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +188,7 @@ def spread_zbox(handover: Handover) -> str:
     (positive, negative), (low, high) = _split(handover), handover.bounds
     own = layer.apply(layer.x, layer.weight)
     ends = tape.add(layer.apply(low, positive), layer.apply(high, negative))
-    c = tape.div(handover.relevance, stabilise(tape, tape.sub(own, ends)))
+    c = tape.div(handover.relevance, stabilise(tape, tape.sub(own, ends), handover.settings.tiny))
     down = tape.mul(layer.x, layer.back(c, layer.weight))
     down = tape.sub(down, tape.mul(low, layer.back(c, positive)))
     return tape.sub(down, tape.mul(high, layer.back(c, negative)))
@@ -240,10 +243,10 @@ def _share(handover: Handover, relevance: str, weights: tuple[str, str], bias: s
     first, second = weights
     if handover.never_negative:
         z = layer.apply(layer.x, first, bias)
-        return layer.back(tape.div(relevance, stabilise(tape, z)), first)
+        return layer.back(tape.div(relevance, stabilise(tape, z, handover.settings.tiny)), first)
     up, down = take_positive(tape, layer.x), take_negative(tape, layer.x)
     z = tape.add(layer.apply(up, first, bias), layer.apply(down, second))
-    c = tape.div(relevance, stabilise(tape, z))
+    c = tape.div(relevance, stabilise(tape, z, handover.settings.tiny))
     where_up, where_down = mask_above(tape, layer.x, 0), mask_below(tape, layer.x, 0)
     return tape.add(
         tape.mul(where_up, layer.back(c, first)), tape.mul(where_down, layer.back(c, second))

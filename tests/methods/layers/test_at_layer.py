@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import onnxplain
 from onnxplain.core.flow import ByLayer
+from onnxplain.engine.settle import looks_at_attention
 from onnxplain.graph.surgery import prepend_subtraction
 from onnxplain.methods import Combined, EigenCAM, GradCAM, NormGrad
 from onnxplain.registry import METHODS
@@ -17,10 +18,14 @@ from tests.helpers import models
 from tests.helpers.inside import explain, make_quantised, open_model
 from tests.helpers.nets import Picture
 from tests.helpers.specs import photos, spec_of
+from tests.helpers.transformers import make_net_for
 
 SIZE = (16, 20)
 NAMES = [name for name, cls in METHODS.items() if isinstance(cls(), ByLayer)]
-CHOOSING = sorted(set(NAMES) - {"fullgrad"})  # those whose layers a user chooses
+# Those that look at layers of any kind, which a user chooses.
+CHOOSING = sorted(
+    name for name in NAMES if name != "fullgrad" and not looks_at_attention(METHODS[name]())
+)
 GRADIENT_FREE = {"eigen-cam", "score-cam", "ablation-cam"}
 SPEC = spec_of(size=SIZE, classes=5)
 node = helper.make_node
@@ -28,7 +33,7 @@ node = helper.make_node
 
 @pytest.mark.parametrize("name", NAMES)
 def test_five_images_give_what_each_gives_alone(name: str) -> None:
-    classifier = open_model(models.convnet(SIZE), SPEC, batch_size=3)
+    classifier = open_model(make_net_for(name, SIZE), SPEC, batch_size=3)
     images, targets, method = photos(5, SIZE), (3, 0, 4, 1, 1), METHODS[name]()
     together = explain(classifier, method, images, targets, Picture(0.5))
     for result, image, target in zip(together, images, targets, strict=True):
@@ -39,7 +44,7 @@ def test_five_images_give_what_each_gives_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_map_does_not_change_if_the_graph_first_shifts_its_input(name: str) -> None:
-    model = models.convnet(SIZE)
+    model = make_net_for(name, SIZE)
     shifted = prepend_subtraction(model, np.float32(0.5), input="image")
     moved = replace(SPEC, mean=tuple(m - 0.5 for m in SPEC.mean))
     images, method = photos(1, SIZE), METHODS[name]()
@@ -51,7 +56,7 @@ def test_map_does_not_change_if_the_graph_first_shifts_its_input(name: str) -> N
 
 @pytest.mark.parametrize("name", NAMES)
 def test_numbers_of_every_map_have_a_meaning(name: str) -> None:
-    classifier = open_model(models.convnet(SIZE), SPEC)
+    classifier = open_model(make_net_for(name, SIZE), SPEC)
     (result,) = explain(classifier, METHODS[name](), photos(1, SIZE), [0], Picture(0.5))
     assert len(result.meaning.text) > 20
 

@@ -18,10 +18,10 @@ from onnxplain.loading import find_model
 from onnxplain.registry import METHODS
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.subjects import fit_to_classifier, name_image, read_source
-from tests.helpers import models
 from tests.helpers.browser import Visit
 from tests.helpers.ort_page import open_ort_page, run_file
 from tests.helpers.specs import photos
+from tests.helpers.transformers import make_net_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -79,7 +79,7 @@ def test_several_methods_are_closed_forms() -> None:
 @pytest.mark.parametrize("name", CLOSED)
 def test_small_net(visit: Visit, tmp_path: Path, name: str) -> None:
     model = tmp_path / "model.onnx"
-    onnx.save(models.convnet(SIZE, classes=3), model)
+    onnx.save(make_net_for(name, SIZE, classes=3), model)
     fill = None if METHODS[name].usual_fill == NO_FILL else "colour:rgb=[1, 0, 0.5]"
     far = compare(visit, model, photos(1, SIZE)[0], None, CLOSED[name], fill, preprocessing="timm")
     assert far.max() < 1e-4

@@ -1,0 +1,1 @@
+"""Methods for transformers: which patches the scores read, block by block."""
