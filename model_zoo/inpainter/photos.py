@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -84,6 +88,26 @@ def draw_training_batch(
     chosen = rng.integers(len(photos), size=batch)
     images = [cut_random_square(rng, photos[i], size) for i in chosen]
     return make_tensors(images, [draw_hole(rng, image) for image in images])
+
+
+def iterate_training_batches(
+    photos: list[Image], size: int, batch: int, *, seed: int, first: int, n_threads: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches of step `first` and all later ones, drawn ahead by threads.
+
+    A batch depends on the seed and its step alone, so that a resumed run draws the batches that
+    an uninterrupted one draws.
+    """
+
+    def draw(step: int) -> tuple[Tensor, Tensor]:
+        return draw_training_batch(photos, size, batch, np.random.default_rng((seed, step)))
+
+    with ThreadPoolExecutor(n_threads) as threads:
+        ahead = deque(threads.submit(draw, first + i) for i in range(n_threads))
+        for step in itertools.count(first + n_threads):
+            drawn = ahead.popleft().result()
+            ahead.append(threads.submit(draw, step))
+            yield drawn
 
 
 def make_held_out_batches(
