@@ -26,7 +26,13 @@ from losses import (
     compute_spectrum_loss,
 )
 from network import Inpainter
-from photos import iterate_training_batches, make_held_out_batches, read_photo, split_photos
+from photos import (
+    Batch,
+    iterate_training_batches,
+    make_held_out_batches,
+    read_photo,
+    split_photos,
+)
 from torch import Tensor, nn
 
 log = logging.getLogger("inpainter")
@@ -136,13 +142,13 @@ def compute_perceptual(
 
 
 def run_step(
-    state: State,
-    perceptual: PerceptualDistance,
-    image: Tensor,
-    mask: Tensor,
-    args: argparse.Namespace,
+    state: State, perceptual: PerceptualDistance, batch: Batch, args: argparse.Namespace
 ) -> dict[str, float]:
-    """Update the network, and the critic if its share is not 0; return the losses."""
+    """Update the network, and the critic if its share is not 0; return the losses.
+
+    L1 is that to the image; all other losses are about the texture.
+    """
+    image, mask, texture = batch
     with make_autocast(args):
         raw = state.net.predict(image, mask)
     # Not clipped: a clipped value would have no gradient.
@@ -150,16 +156,16 @@ def run_step(
     terms = {"l1": compute_l1_loss(filled, image, mask)}
     loss = args.l1 * terms["l1"]
     if args.perceptual > 0:
-        distance, moments = compute_perceptual(state.step, perceptual, filled, image, mask)
+        distance, moments = compute_perceptual(state.step, perceptual, filled, texture, mask)
         terms |= {"perceptual": distance, "moments": moments}
         loss = loss + args.perceptual * distance + args.moments * moments
     if args.spectrum > 0:
-        terms["spectrum"] = compute_spectrum_loss(filled, image, mask)
+        terms["spectrum"] = compute_spectrum_loss(filled, texture, mask)
         loss = loss + args.spectrum * terms["spectrum"]
     if args.adversarial > 0:
-        terms["critic"] = run_critic_step(state, filled.detach(), image, mask, args)
+        terms["critic"] = run_critic_step(state, filled.detach(), texture, mask, args)
         with make_autocast(args):
-            fooling, matching = compute_adversarial_losses(state.critic, filled, image, mask)
+            fooling, matching = compute_adversarial_losses(state.critic, filled, texture, mask)
         terms |= {"fooling": fooling, "matching": matching}
         loss = loss + args.matching * matching
         (gradient,) = torch.autograd.grad(loss, raw, retain_graph=True)
@@ -266,14 +272,21 @@ def train(state: State, perceptual: PerceptualDistance, args: argparse.Namespace
     last_save = last_check = time.time()
     rows: list[dict[str, float]] = []
     start = time.monotonic()
-    for image, mask in iterate_training_batches(
-        photos, args.size, args.batch, seed=args.seed, first=state.step, n_threads=args.loaders
-    ):
+    batches = iterate_training_batches(
+        photos,
+        args.size,
+        args.batch,
+        seed=args.seed,
+        first=state.step,
+        n_threads=args.loaders,
+        by_patchmatch=args.patchmatch,
+    )
+    for batch in batches:
         if signals or time.time() >= args.deadline or (args.steps and state.step >= args.steps):
             break
         set_rate(state, args)
-        image, mask = image.to(args.device), mask.to(args.device)
-        rows.append(run_step(state, perceptual, image, mask, args))
+        on_device = Batch(*(part.to(args.device) for part in batch))
+        rows.append(run_step(state, perceptual, on_device, args))
         state.step += 1
         # A long gap means that the process was paused from outside; it is not training.
         state.seconds += min(time.monotonic() - start, 30.0)
@@ -337,6 +350,11 @@ def parse_arguments() -> argparse.Namespace:
         help="length of the critic's gradient at the pixels, relative to the others'; 0 is off",
     )
     add("--matching", type=float, default=0.0, help="weight of the critic's feature distance")
+    add(
+        "--patchmatch",
+        action="store_true",
+        help="in holes above 64 px, aim for the texture that PatchMatch continues",
+    )
     add("--fall", type=float, default=0.4, help="last share of the time in which the rate falls")
     add("--clip", type=float, default=1.0, help="largest gradient norm")
     add("--decay", type=float, default=0.999, help="decay of the averaged weights")

@@ -207,15 +207,15 @@ def test_resumed_step_with_a_critic_is_the_step_of_an_uninterrupted_run(tmp_path
     whole = train.make_state(0, args.device)
     before = [p.clone() for net in (whole.net, whole.critic) for p in net.parameters()]
     for _ in range(2):
-        train.run_step(whole, None, *next(batches), args)
+        train.run_step(whole, None, next(batches), args)
         whole.step += 1
     whole.save(tmp_path / "latest.pt")
     resumed = train.make_state(1, args.device)
     resumed.load(tmp_path / "latest.pt")
     again = photos.iterate_training_batches([PHOTO], 64, 2, seed=5, first=2, n_threads=1)
     batch = next(again)
-    terms = train.run_step(resumed, None, *batch, args)
-    assert terms == train.run_step(whole, None, *next(batches), args)
+    terms = train.run_step(resumed, None, batch, args)
+    assert terms == train.run_step(whole, None, next(batches), args)
     assert {"l1", "spectrum", "critic", "fooling", "matching"} <= set(terms)
     for name in ("net", "average", "critic"):
         for a, b in zip(
@@ -242,3 +242,27 @@ def test_weights_come_back_from_the_exported_graph() -> None:
     feeds = {"image": image.numpy(), "mask": mask.numpy()}
     with torch.no_grad():
         np.testing.assert_allclose(net(image, mask), session.run(None, feeds)[0], atol=1e-4)
+
+
+def test_deep_holes_aim_for_patchmatch_and_others_for_the_image() -> None:
+    pytest.importorskip("patchmatch")
+    photos = import_script("photos")
+    stripes = np.tile(np.uint8([40, 200])[np.arange(256) // 8 % 2], (256, 1))[..., None]
+    photo = np.broadcast_to(stripes, (256, 256, 3)).copy()
+    deep, shallow = np.zeros((2, 256, 256), bool)
+    deep[80:170, 90:180] = shallow[80:170, 90:120] = True
+    assert photos.is_deep(deep)
+    assert not photos.is_deep(shallow)
+    assert not photos.is_deep(np.ones((256, 256), bool))
+    spoilt = photo.copy()
+    spoilt[deep] = 0
+    continued = photos.continue_texture(spoilt, deep)
+    np.testing.assert_array_equal(continued[~deep], photo[~deep])
+    assert np.abs(continued.astype(int) - photo).mean() < 5  # the stripes go on
+    rng = np.random.default_rng(11)
+    batch = photos.draw_training_batch([PHOTO], 128, 12, rng, by_patchmatch=True)
+    changed = (batch.texture != batch.image).any(1, keepdim=True)
+    assert not (changed & (batch.mask == 0)).any()
+    deep_ones = [photos.is_deep(mask[0].numpy() > 0) for mask in batch.mask]
+    assert 0 < sum(deep_ones) < 12
+    assert changed.flatten(1).any(1).tolist() == deep_ones
