@@ -182,7 +182,7 @@ def test_joined_gradient_adds_the_wanted_share_in_the_direction_of_the_critic() 
         assert float(cosine) == pytest.approx(1.0)
 
 
-def make_arguments(**changes: float) -> argparse.Namespace:
+def make_arguments(**changes: object) -> argparse.Namespace:
     torch = pytest.importorskip("torch")
     settings = {
         "l1": 1.0,
@@ -224,6 +224,20 @@ def test_resumed_step_with_a_critic_is_the_step_of_an_uninterrupted_run(tmp_path
             assert torch.equal(a, b)
     after = [p for net in (whole.net, whole.critic) for p in net.parameters()]
     assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_step_in_bfloat16_has_about_the_losses_of_float32() -> None:
+    train, photos = import_script("train"), import_script("photos")
+    import torch
+
+    batch = photos.draw_training_batch([PHOTO], 64, 2, np.random.default_rng(12))
+    full, short = (
+        train.run_step(
+            train.make_state(0, torch.device("cpu")), None, batch, make_arguments(dtype=dtype)
+        )
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert full == pytest.approx(short, rel=0.1, abs=0.02)
 
 
 def test_weights_come_back_from_the_exported_graph() -> None:
