@@ -280,3 +280,17 @@ def test_deep_holes_aim_for_patchmatch_and_others_for_the_image() -> None:
     deep_ones = [photos.is_deep(mask[0].numpy() > 0) for mask in batch.mask]
     assert 0 < sum(deep_ones) < 12
     assert changed.flatten(1).any(1).tolist() == deep_ones
+
+
+def test_equal_sets_are_told_apart_half_of_the_time_and_shifted_ones_always() -> None:
+    pytest.importorskip("torch")  # which the module of metrics imports
+    metrics = import_script("metrics")
+    real = np.random.default_rng(13).standard_normal((60, 8))
+    assert metrics.tell_apart(real, real) == 0.5
+    shift = np.eye(8)[0]
+    assert metrics.tell_apart(real + 9 * shift, real) == 1.0
+    # A shift by one deviation: the best rule is right with probability Phi(1/2) = 0.69.
+    many = np.random.default_rng(14).standard_normal((2, 400, 8))
+    assert metrics.tell_apart(many[0] + shift, many[1]) == pytest.approx(
+        0.6915, abs=0.05
+    )  # 3 errors
