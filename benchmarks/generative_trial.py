@@ -48,7 +48,15 @@ N_POINTS = 14  # of a deletion curve
 LIME_SETTINGS = ((50, 0.5), (50, 0.2), (25, 0.5), (25, 0.2))  # superpixels, share removed
 KERNELS = ("cosine", "pixels")
 USUAL = (50, 0.5, "inpaint", "cosine")  # the defaults of LIME-G
-REFRESHES = (1, 4, 16)
+# Of MP2: fill, refresh and largest area; only without a limit one sees where a mask stops.
+MP2_SETTINGS = (
+    ("blur", 1, 0.2),
+    ("inpaint", 16, 0.2),
+    ("blur", 1, 1.0),
+    ("inpaint", 16, 1.0),
+    ("inpaint", 4, 0.2),
+    ("inpaint", 1, 0.2),
+)
 
 
 def judge_map(case: Case, heatmap: NDArray[np.float32]) -> Flow[dict[str, float]]:
@@ -118,15 +126,14 @@ def run_mp2(
     photo: Photo, classifier: OnnxClassifier, done: set[str], n_settings: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of the first settings of MP2 that are not done yet."""
-    settings: list[tuple[str, Fill, int]] = [("blur", Blur(), 1)]
-    settings += [("inpaint", make_inpaint(), refresh) for refresh in REFRESHES]
-    for fill_name, fill, refresh in settings[:n_settings]:
-        key = f"mp2 {photo.file} {fill_name} {refresh}"
+    fills: dict[str, Fill] = {"blur": Blur(), "inpaint": make_inpaint()}
+    for fill_name, refresh, max_area in MP2_SETTINGS[:n_settings]:
+        key = f"mp2 {photo.file} {fill_name} {refresh} {max_area:g}"
         if key in done:
             continue
-        method = MP2(max_area=PHOTOS.max_area, refresh=refresh)
+        method = MP2(max_area=max_area, refresh=refresh)
         settled, gradients = settle_method(method, classifier)
-        jobs = make_jobs(settled, [photo.case], fill, SEED)
+        jobs = make_jobs(settled, [photo.case], fills[fill_name], SEED)
         began, cpu = time.perf_counter(), time.process_time()
         (outcome,) = engine.run(classifier, jobs, gradients=gradients)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
@@ -145,6 +152,7 @@ def run_mp2(
             "score": photo.score,
             "fill": fill_name,
             "refresh": refresh,
+            "max_area": max_area,
             "seconds": seconds,
             "cpu_seconds": cpu,
             "inpaints": outcome.effort.inpaints,
@@ -235,31 +243,37 @@ def format_mp2(rows: list[dict[str, Any]]) -> list[str]:
     """Format a row per setting: cost, area, why it stopped, agreement and deletion."""
     if not rows:
         return []
-    by_setting: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
+    by_setting: dict[tuple[str, int, float], dict[str, dict[str, Any]]] = {}
     for row in rows:
-        by_setting.setdefault((row["fill"], row["refresh"]), {})[row["file"]] = row
-    exact = by_setting[("inpaint", 1)]
-    whole = [file for file in exact if all(file in found for found in by_setting.values())]
+        setting = row["fill"], row["refresh"], row["max_area"]
+        by_setting.setdefault(setting, {})[row["file"]] = row
+    exact = by_setting.get(("inpaint", 1, 0.2), {})
     lines = [
-        f"## MP2 and MP2-G by gradients, at most {PHOTOS.max_area:.0%} of the cells: "
-        f"{len(whole)} photos",
-        "| fill | refresh | inpaints | CPU s a photo | area | exhausted | last p | IoU with "
-        "refresh 1 | deletion | minus refresh 1 (p) |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "## MP2 and MP2-G by gradients",
+        "| fill | refresh | largest area | photos | inpaints | CPU s a photo | area | exhausted | "
+        "last p | photos with refresh 1 | IoU | deletion minus refresh 1's (p) |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    usual = np.array([average(exact[file]) for file in whole])
-    for (fill, refresh), found in by_setting.items():
-        chosen = [found[file] for file in whole]
-        overlap = [compute_iou(found[file]["order"], exact[file]["order"]) for file in whole]
-        deletion = np.array([average(row) for row in chosen])
+    for fill, refresh, max_area in MP2_SETTINGS:
+        found = by_setting.get((fill, refresh, max_area), {})
+        if not found:
+            continue
+        chosen = list(found.values())
+        shared = [file for file in found if file in exact]
+        overlap = [compute_iou(found[file]["order"], exact[file]["order"]) for file in shared]
+        agreement = f"{np.mean(overlap):.2f}" if shared else ""
+        deletion, usual = (
+            np.array([average(rows[file]) for file in shared]) for rows in (found, exact)
+        )
         means = {
             name: np.mean([row[name] for row in chosen])
             for name in ("inpaints", "cpu_seconds", "area", "last_p")
         }
         lines.append(
-            f"| {fill} | {refresh} | {means['inpaints']:.0f} | {means['cpu_seconds']:.0f} | "
+            f"| {fill} | {refresh} | {max_area:.0%} | {len(found)} | {means['inpaints']:.0f} | "
+            f"{means['cpu_seconds']:.0f} | "
             f"{means['area']:.3f} | {sum(row['reason'] == 'exhausted' for row in chosen)} | "
-            f"{means['last_p']:.3f} | {np.mean(overlap):.2f} | {deletion.mean():.4f} | "
+            f"{means['last_p']:.3f} | {len(shared)} | {agreement} | "
             f"{format_gap(deletion, usual)} |"
         )
     return [lines[0], "\n".join(lines[1:])]
@@ -293,7 +307,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     runs.add_argument("--images", type=Path, required=True)
     runs.add_argument("--annotations", type=Path, required=True)
     runs.add_argument("--photos", type=int, default=8, help="number of photos")
-    runs.add_argument("--settings", type=int, default=4, help="number of settings")
+    runs.add_argument("--settings", type=int, default=6, help="number of settings")
     runs.set_defaults(call=run)
     tables = commands.add_parser("table")
     tables.add_argument("rows", type=Path)
