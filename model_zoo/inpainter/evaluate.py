@@ -13,14 +13,15 @@ import cv2
 import numpy as np
 from baselines import BASELINES, Fill, load_onnx_fill
 from holes import Image, Mask, draw_cells, draw_object, draw_rectangle, draw_rectangles
-from metrics import Features, StLpips, frechet, hole_l1, hole_psnr, ssim
+from metrics import Features, StLpips, frechet, hole_l1, hole_psnr, ssim, tell_apart
 from numpy.typing import NDArray
 from photos import HELD_OUT, cut_centre_square, read_photo
 from skimage.segmentation import slic
 
 log = logging.getLogger("inpainter")
 
-COLUMNS = ("L1", "PSNR", "SSIM", "ST-LPIPS")
+COLUMNS = ("L1", "PSNR", "SSIM", "ST-LPIPS", "Frechet", "told apart")
+DIGITS = (4, 2, 3, 4, 1, 3)
 
 
 def draw_slic_superpixels(rng: np.random.Generator, image: Image) -> Mask:
@@ -55,7 +56,7 @@ def measure(
     features: Features,
     real: NDArray[np.float64],
 ) -> list[float]:
-    """Return the mean L1, PSNR, SSIM and ST-LPIPS, and the Frechet distance."""
+    """Return the mean L1, PSNR, SSIM and ST-LPIPS, Frechet distance and the share told apart."""
     rows, filled_features = [], []
     for image, mask in zip(images, masks, strict=True):
         pixels = image.astype(np.float32) / 255.0
@@ -69,23 +70,23 @@ def measure(
             )
         )
         filled_features.append(features(filled))
-    return [*np.mean(rows, 0), frechet(np.stack(filled_features), real)]
+    found = np.stack(filled_features)
+    return [*np.mean(rows, 0), frechet(found, real), tell_apart(found, real)]
 
 
 def format_table(kind: str, rows: dict[str, list[float]]) -> str:
     """Format a Markdown table with the best value of each column in bold."""
     values = np.array(list(rows.values()))
     best = np.where(
-        [column in ("PSNR", "SSIM") for column in (*COLUMNS, "Frechet")],
+        [column in ("PSNR", "SSIM") for column in COLUMNS],
         values.argmax(0),
         values.argmin(0),
     )
-    digits = (4, 2, 3, 4, 1)
-    lines = [f"| {kind} | " + " | ".join((*COLUMNS, "Frechet")) + " |", "| --- |" + " --- |" * 5]
+    lines = [f"| {kind} | " + " | ".join(COLUMNS) + " |", "| --- |" + " --- |" * len(COLUMNS)]
     for i, (name, row) in enumerate(rows.items()):
         cells = [
             f"**{value:.{n}f}**" if best[j] == i else f"{value:.{n}f}"
-            for j, (value, n) in enumerate(zip(row, digits, strict=True))
+            for j, (value, n) in enumerate(zip(row, DIGITS, strict=True))
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -145,7 +146,7 @@ def read_or_compute(
     if not args.cache or name == "ours":
         return compute()
     rows = json.loads(args.cache.read_text()) if args.cache.exists() else {}
-    key = f"{kind}, {name}, {args.n_photos} photos of {args.size} px"
+    key = f"{kind}, {name}, {args.n_photos} photos of {args.size} px, {', '.join(COLUMNS)}"
     if key not in rows:
         rows[key] = compute()
         args.cache.write_text(json.dumps(rows, indent=1))

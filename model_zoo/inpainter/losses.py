@@ -1,8 +1,7 @@
-"""Training losses: L1 in the hole, perceptual distance on a VGG trunk, patch critic."""
+"""Training losses without a critic: L1, spectra in the hole, and a distance on a VGG trunk."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -10,7 +9,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 VGG_SLICES: tuple[tuple[int, ...], ...] = ((0, 2), (6, 8), (12, 14, 16), (20, 22, 24))
 """The convolutions of each slice of the trunk, by their numbers in the file.
@@ -51,6 +49,50 @@ def average_over_holes(error: Tensor, mask: Tensor) -> Tensor:
 def compute_l1_loss(filled: Tensor, image: Tensor, mask: Tensor) -> Tensor:
     """Return the absolute error in the holes, averaged by `average_over_holes`."""
     return average_over_holes(((filled - image).abs() * mask).mean((1, 2, 3)), mask)
+
+
+def compute_spectrum_loss(filled: Tensor, image: Tensor, mask: Tensor, window: int = 32) -> Tensor:
+    """Return how far the spectra of windows in the holes are from those of the original.
+
+    Amplitudes alone are compared, so that the texture may lie anywhere. A streak is energy in
+    one direction that the original does not have; neither L1 nor the moments of features, which
+    forget directions, mind it. Frequencies that are further off weigh more, as in the focal
+    frequency loss, which compares phases, too.
+
+    Parameters
+    ----------
+    filled, image : (N, 3, H, W) Tensor
+        RGB in [0, 1]; H and W at least `window`.
+    mask : (N, 1, H, W) Tensor
+        1 in the hole.
+    window : int
+        Side of the windows, in pixels; they overlap by half.
+
+    Returns
+    -------
+    loss : scalar Tensor
+        Difference of the amplitudes, weighted by itself (the largest difference in a window has
+        the weight 1), averaged over frequencies, and over windows by their share of hole.
+
+    References
+    ----------
+    .. [1] Jiang et al., Focal Frequency Loss for Image Reconstruction and Synthesis, ICCV 2021
+    """
+    taper = torch.hann_window(window, device=image.device)
+    taper = taper[:, None] * taper
+
+    def cut(x: Tensor) -> Tensor:  # (N, windows, C, window, window)
+        parts = x.float().unfold(2, window, window // 2).unfold(3, window, window // 2)
+        return parts.flatten(2, 3).transpose(1, 2)
+
+    share = cut(mask).mean((2, 3, 4))
+    real, fake = (torch.fft.rfft2(cut(x) * taper, norm="ortho") for x in (image, filled))
+    # The small number keeps the slope of the root finite where an amplitude is 0.
+    amplitude = (fake.real.square() + fake.imag.square() + 1e-8).sqrt()
+    difference = (amplitude - (real.abs().square() + 1e-8).sqrt()).abs()
+    focus = difference.detach() / difference.detach().amax((3, 4), keepdim=True).clamp(min=1e-6)
+    error = (focus * difference).mean((2, 3, 4))
+    return (share.square() * error).sum() / share.square().sum().clamp(min=1.0)
 
 
 class PerceptualDistance(nn.Module):
@@ -173,9 +215,10 @@ def compute_rim_weights(mask: Tensor) -> Tensor:
     .. [1] Yu et al., Generative Image Inpainting with Contextual Attention, CVPR 2018, 3.2
        (the spatially discounted loss)
     """
-    holes = mask[:, 0].numpy().astype(np.uint8)
+    holes = mask[:, 0].cpu().numpy().astype(np.uint8)
     depth = np.stack([cv2.distanceTransform(hole, cv2.DIST_L2, 3) for hole in holes])[:, None]
-    return torch.from_numpy(np.exp(-depth / REACH - depth.max((1, 2, 3), keepdims=True) / DEEP))
+    weight = np.exp(-depth / REACH - depth.max((1, 2, 3), keepdims=True) / DEEP)
+    return torch.from_numpy(weight).to(mask.device)
 
 
 def _compute_moments(x: Tensor, weight: Tensor) -> Tensor:
@@ -190,55 +233,3 @@ def _compute_moments(x: Tensor, weight: Tensor) -> Tensor:
 def _normalise(x: Tensor) -> Tensor:
     """Scale the feature vector of every position to unit length."""
     return x * (torch.linalg.vector_norm(x, dim=1, keepdim=True) + 1e-3).reciprocal()
-
-
-class Critic(nn.Module):
-    """A discriminator of patches at 1/8 of the image's size, spectrally normalised."""
-
-    def __init__(self, width: int = 48) -> None:
-        super().__init__()
-        sizes = [4, width, 2 * width, 4 * width]
-        self.blocks = nn.ModuleList(
-            spectral_norm(nn.Conv2d(a, b, 4, 2, 1)) for a, b in pairwise(sizes)
-        )
-        self.blocks.append(spectral_norm(nn.Conv2d(sizes[-1], sizes[-1], 3, 1, 1)))
-        self.last = spectral_norm(nn.Conv2d(sizes[-1], 1, 3, 1, 1))
-
-    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the patch scores (N, 1, H/8, W/8) and the feature maps of the layers."""
-        x = torch.cat([image * 2.0 - 1.0, mask], 1)
-        maps = []
-        for block in self.blocks:
-            x = F.leaky_relu(block(x), 0.2)
-            maps.append(x)
-        return self.last(x).float(), maps
-
-
-def weight_patches(mask: Tensor) -> Tensor:
-    """Return weights of the patches: their share of hole, balanced as in `average_over_holes`.
-
-    Their mean is about 1.
-    """
-    share = F.avg_pool2d(mask, 8)
-    of_sample = share.mean((1, 2, 3), keepdim=True).clamp(min=1e-3)
-    return share / (of_sample * of_sample.mean()).sqrt()
-
-
-def compute_critic_loss(net: Critic, filled: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-    """Return the critic's hinge loss over the patches that touch a hole."""
-    weight = weight_patches(mask)
-    real, fake = net(image, mask)[0], net(filled, mask)[0]
-    return (weight * (F.relu(1.0 - real) + F.relu(1.0 + fake))).mean()
-
-
-def compute_adversarial_losses(
-    net: Critic, filled: Tensor, image: Tensor, mask: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the inpainter's hinge loss and the feature-matching distance."""
-    with torch.no_grad():
-        real_maps = net(image, mask)[1]
-    score, maps = net(filled, mask)
-    matching = torch.stack(
-        [(a - b).abs().float().mean((1, 2, 3)) for a, b in zip(maps, real_maps, strict=True)]
-    ).sum(0)
-    return -(weight_patches(mask) * score).mean(), average_over_holes(matching, mask)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from holes import KINDS, Image, Mask, draw_hole
+from holes import KINDS, REFERENCE, Image, Mask, draw_hole
 from torch import Tensor
+
+_ONE_AT_A_TIME = Lock()  # PatchMatch keeps one seed for the whole process
 
 HELD_OUT = Path(__file__).with_name("heldout.txt")
 """Names of the photos that are never trained on, one per line."""
@@ -77,13 +85,94 @@ def make_tensors(images: list[Image], masks: list[Mask]) -> tuple[Tensor, Tensor
     return image.contiguous(memory_format=torch.channels_last), mask
 
 
+class Batch(NamedTuple):
+    """Squares with holes, and what the holes should look like.
+
+    Parameters
+    ----------
+    image : (N, 3, H, W) Tensor
+        RGB in [0, 1].
+    mask : (N, 1, H, W) Tensor
+        1 in the hole.
+    texture : (N, 3, H, W) Tensor
+        The image, or in deep holes what PatchMatch makes of it.
+    """
+
+    image: Tensor
+    mask: Tensor
+    texture: Tensor
+
+
 def draw_training_batch(
-    photos: list[Image], size: int, batch: int, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
+    photos: list[Image],
+    size: int,
+    batch: int,
+    rng: np.random.Generator,
+    *,
+    by_patchmatch: bool = False,
+) -> Batch:
     """Draw squares from random photos, each with a hole of its own."""
     chosen = rng.integers(len(photos), size=batch)
     images = [cut_random_square(rng, photos[i], size) for i in chosen]
-    return make_tensors(images, [draw_hole(rng, image) for image in images])
+    holes = [draw_hole(rng, image) for image in images]
+    image, mask = make_tensors(images, holes)
+    if not by_patchmatch:
+        return Batch(image, mask, image)
+    textures = [
+        continue_texture(square, hole) if is_deep(hole) else square
+        for square, hole in zip(images, holes, strict=True)
+    ]
+    return Batch(image, mask, make_tensors(textures, holes)[0])
+
+
+def is_deep(hole: Mask) -> bool:
+    """Return whether a hole is more than 64 px wide, for an image of 256 px, but not most of it."""
+    if hole.mean() > 0.6:
+        return False
+    depth = float(cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 3).max())
+    return depth > 32 / REFERENCE * min(hole.shape)
+
+
+def continue_texture(image: Image, hole: Mask) -> Image:
+    """Fill a hole with patches of 11 x 11 pixels of the rest of the photo.
+
+    What the hole really showed cannot be known from its surroundings, and the average over all
+    that it might have shown has no texture. What PatchMatch makes of the surroundings can be
+    learned from them.
+    """
+    import patchmatch  # pip install pypatchmatch
+
+    with _ONE_AT_A_TIME:
+        patchmatch.set_random_seed(0)
+        return np.asarray(patchmatch.inpaint(image, hole, patch_size=5), np.uint8)
+
+
+def iterate_training_batches(
+    photos: list[Image],
+    size: int,
+    batch: int,
+    *,
+    seed: int,
+    first: int,
+    n_threads: int,
+    by_patchmatch: bool = False,
+) -> Iterator[Batch]:
+    """Yield the batches of step `first` and all later ones, drawn ahead by threads.
+
+    A batch depends on the seed and its step alone, so that a resumed run draws the batches that
+    an uninterrupted one draws.
+    """
+
+    def draw(step: int) -> Batch:
+        rng = np.random.default_rng((seed, step))
+        return draw_training_batch(photos, size, batch, rng, by_patchmatch=by_patchmatch)
+
+    with ThreadPoolExecutor(n_threads) as threads:
+        ahead = deque(threads.submit(draw, first + i) for i in range(n_threads))
+        for step in itertools.count(first + n_threads):
+            drawn = ahead.popleft().result()
+            ahead.append(threads.submit(draw, step))
+            yield drawn
 
 
 def make_held_out_batches(

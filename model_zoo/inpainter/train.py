@@ -18,16 +18,21 @@ import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F
+from critic import Critic, compute_adversarial_losses, compute_critic_loss, join_gradients
 from losses import (
-    Critic,
     PerceptualDistance,
-    compute_adversarial_losses,
-    compute_critic_loss,
     compute_l1_loss,
     compute_rim_weights,
+    compute_spectrum_loss,
 )
 from network import Inpainter
-from photos import draw_training_batch, make_held_out_batches, read_photo, split_photos
+from photos import (
+    Batch,
+    iterate_training_batches,
+    make_held_out_batches,
+    read_photo,
+    split_photos,
+)
 from torch import Tensor, nn
 
 log = logging.getLogger("inpainter")
@@ -60,7 +65,7 @@ class State:
         path.with_suffix(".tmp").replace(path)
 
     def load(self, path: Path) -> None:
-        """Read a checkpoint written by `save`."""
+        """Read a checkpoint written by `save`, on whatever device it was written."""
         parts = torch.load(path, map_location="cpu", weights_only=True)
         for name, value in vars(self).items():
             if hasattr(value, "load_state_dict"):
@@ -69,11 +74,11 @@ class State:
                 setattr(self, name, parts[name])
 
 
-def make_state(seed: int) -> State:
+def make_state(seed: int, device: torch.device) -> State:
     """Return the state before the first step: new networks and optimisers."""
     torch.manual_seed(seed)
-    net: Inpainter = Inpainter().to(memory_format=torch.channels_last)
-    critic: Critic = Critic().to(memory_format=torch.channels_last)
+    net: Inpainter = Inpainter().to(device, memory_format=torch.channels_last)
+    critic: Critic = Critic().to(device, memory_format=torch.channels_last)
     return State(
         net,
         copy.deepcopy(net).requires_grad_(False),
@@ -92,26 +97,28 @@ def load_onnx_weights(net: Inpainter, path: Path) -> None:
     net.load_state_dict({name: tensors[name] for name in net.state_dict()})
 
 
-def find_fast_dtype() -> torch.dtype:
-    """Return the faster of bfloat16 and float32 on this processor, by timing both.
+def find_fast_dtype(device: torch.device) -> torch.dtype:
+    """Return the faster of bfloat16 and float32 on this device, by timing both.
 
     With matrix units bfloat16 is several times faster; without AVX-512 it is emulated and ten
-    times slower.
+    times slower, and GPUs before 2020 emulate it, too.
     """
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
-        layer = nn.Conv2d(64, 64, 3, padding=1, dtype=dtype)
-        x = torch.zeros(2, 64, 64, 64, dtype=dtype).contiguous(memory_format=torch.channels_last)
-        for _ in range(2):  # the first run sets up
+        layer = nn.Conv2d(64, 64, 3, padding=1, dtype=dtype, device=device)
+        x = torch.zeros(2, 64, 64, 64, dtype=dtype, device=device)
+        x = x.contiguous(memory_format=torch.channels_last)
+        for _ in range(3):  # the first run sets up
             start = time.perf_counter()
             layer(x).sum().backward()
+            float(layer.bias.grad.sum())  # type: ignore[union-attr]  # waits for the device
             seconds[dtype] = time.perf_counter() - start
     return min(seconds, key=seconds.__getitem__)
 
 
 def make_autocast(args: argparse.Namespace) -> torch.autocast:
     """Return the context for mixed precision, which does nothing for float32."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=args.dtype == torch.bfloat16)
+    return torch.autocast(args.device.type, torch.bfloat16, enabled=args.dtype == torch.bfloat16)
 
 
 @torch.no_grad()
@@ -135,13 +142,13 @@ def compute_perceptual(
 
 
 def run_step(
-    state: State,
-    perceptual: PerceptualDistance,
-    image: Tensor,
-    mask: Tensor,
-    args: argparse.Namespace,
+    state: State, perceptual: PerceptualDistance, batch: Batch, args: argparse.Namespace
 ) -> dict[str, float]:
-    """Update the network, and the critic if its weight is not 0; return the losses."""
+    """Update the network, and the critic if its share is not 0; return the losses.
+
+    L1 is that to the image; all other losses are about the texture.
+    """
+    image, mask, texture = batch
     with make_autocast(args):
         raw = state.net.predict(image, mask)
     # Not clipped: a clipped value would have no gradient.
@@ -149,17 +156,27 @@ def run_step(
     terms = {"l1": compute_l1_loss(filled, image, mask)}
     loss = args.l1 * terms["l1"]
     if args.perceptual > 0:
-        distance, moments = compute_perceptual(state.step, perceptual, filled, image, mask)
+        distance, moments = compute_perceptual(state.step, perceptual, filled, texture, mask)
         terms |= {"perceptual": distance, "moments": moments}
         loss = loss + args.perceptual * distance + args.moments * moments
+    if args.spectrum > 0:
+        terms["spectrum"] = compute_spectrum_loss(filled, texture, mask)
+        loss = loss + args.spectrum * terms["spectrum"]
     if args.adversarial > 0:
-        terms["critic"] = run_critic_step(state, filled.detach(), image, mask, args)
+        terms["critic"] = run_critic_step(state, filled.detach(), texture, mask, args)
         with make_autocast(args):
-            fooling, matching = compute_adversarial_losses(state.critic, filled, image, mask)
+            fooling, matching = compute_adversarial_losses(state.critic, filled, texture, mask)
         terms |= {"fooling": fooling, "matching": matching}
-        loss = loss + args.adversarial * fooling + args.matching * matching
+        loss = loss + args.matching * matching
+        (gradient,) = torch.autograd.grad(loss, raw, retain_graph=True)
+        (of_critic,) = torch.autograd.grad(fooling, raw)
+        # A new critic knows nothing yet.
+        share = args.adversarial * min(1.0, state.step / 200)
+        gradient = join_gradients(gradient, of_critic, share)
+    else:
+        (gradient,) = torch.autograd.grad(loss, raw)
     state.optimiser.zero_grad()
-    loss.backward()
+    raw.backward(gradient)
     terms["gradient"] = nn.utils.clip_grad_norm_(state.net.parameters(), args.clip)
     state.optimiser.step()
     update_average(state.average, state.net, min(args.decay, (1 + state.step) / (10 + state.step)))
@@ -185,24 +202,31 @@ def measure_held_out_losses(
     batches: list[tuple[Tensor, Tensor]],
     args: argparse.Namespace,
 ) -> dict[str, float]:
-    """Return the mean hole L1, perceptual distance and moments over the held-out batches."""
+    """Return the mean of every loss that needs no critic over the held-out batches."""
     rows = []
     for image, mask in batches:
+        image, mask = image.to(args.device), mask.to(args.device)
         with make_autocast(args):
             filled = net(image, mask)
-        distance, moments = perceptual(filled, image, mask)
-        rows.append([float(compute_l1_loss(filled, image, mask)), float(distance), float(moments)])
-    names = ("held_out_l1", "held_out_perceptual", "held_out_moments")
+        losses = (
+            compute_l1_loss(filled, image, mask),
+            *perceptual(filled, image, mask),
+            compute_spectrum_loss(filled, image, mask),
+        )
+        rows.append([float(loss) for loss in losses])
+    names = ("held_out_l1", "held_out_perceptual", "held_out_moments", "held_out_spectrum")
     return dict(zip(names, map(float, np.mean(rows, 0)), strict=True))
 
 
 def set_rate(state: State, args: argparse.Namespace) -> None:
     """Set the learning rate: it rises over the first 200 steps and falls at the end.
 
-    The fall is a quarter of a cosine over the last `--fall` of the time. Settled weights are
-    better than weights that still move a lot, and only the clock says when training ends.
+    The fall is a quarter of a cosine over the last `--fall` of the time, or of the steps if they
+    end before. Settled weights are better than weights that still move a lot.
     """
     left = (args.deadline - time.time()) / (args.deadline - args.begin)
+    if args.steps:
+        left = min(left, 1.0 - state.step / args.steps)
     fall = math.sin(0.5 * math.pi * min(1.0, max(left, 0.0) / args.fall)) if args.fall else 1.0
     warm = min(1.0, (state.step + 1) / 200)
     rate = args.lr * warm * max(fall, 0.02)
@@ -238,7 +262,7 @@ def catch_signals() -> list[int]:
 
 
 def train(state: State, perceptual: PerceptualDistance, args: argparse.Namespace) -> None:
-    """Train until the deadline or a signal; save checkpoints, validate and log on the way."""
+    """Train until the deadline, the last step or a signal; save checkpoints, validate and log."""
     train_files, held_out_files = split_photos(args.data)
     photos = [read_photo(path) for path in train_files]
     held_out = [read_photo(path) for path in held_out_files[: args.n_checks]]
@@ -247,16 +271,27 @@ def train(state: State, perceptual: PerceptualDistance, args: argparse.Namespace
     signals = catch_signals()
     last_save = last_check = time.time()
     rows: list[dict[str, float]] = []
-    while not signals and time.time() < args.deadline:
-        start = time.monotonic()
+    start = time.monotonic()
+    batches = iterate_training_batches(
+        photos,
+        args.size,
+        args.batch,
+        seed=args.seed,
+        first=state.step,
+        n_threads=args.loaders,
+        by_patchmatch=args.patchmatch,
+    )
+    for batch in batches:
+        if signals or time.time() >= args.deadline or (args.steps and state.step >= args.steps):
+            break
         set_rate(state, args)
-        rng = np.random.default_rng((args.seed, state.step))
-        image, mask = draw_training_batch(photos, args.size, args.batch, rng)
-        rows.append(run_step(state, perceptual, image, mask, args))
+        on_device = Batch(*(part.to(args.device) for part in batch))
+        rows.append(run_step(state, perceptual, on_device, args))
         state.step += 1
         # A long gap means that the process was paused from outside; it is not training.
         state.seconds += min(time.monotonic() - start, 30.0)
-        if len(rows) == 50:
+        start = time.monotonic()
+        if len(rows) == args.log_steps:
             means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
             log_losses(state, means, args)
             rows = []
@@ -297,6 +332,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--out", type=Path, required=True, help="folder for checkpoints and the log")
     add("--until", type=datetime.fromisoformat, help="stop at this time (UTC unless it has a zone)")
     add("--hours", type=float, default=1.0, help="hours until the stop, if --until is not given")
+    add("--steps", type=int, help="stop at this step, if it comes before the time")
     add("--resume", action="store_true", help="continue from latest.pt in --out")
     add("--init-onnx", type=Path, help="start from the weights of an exported model")
     add("--size", type=int, default=128, help="side of the training squares")
@@ -306,17 +342,32 @@ def parse_arguments() -> argparse.Namespace:
     add("--l1", type=float, default=1.0, help="weight of the hole L1")
     add("--perceptual", type=float, default=1.0, help="weight of the perceptual distance; 0 is off")
     add("--moments", type=float, default=0.0, help="weight of the features' moments in the hole")
-    add("--adversarial", type=float, default=0.0, help="weight of the critic's loss; 0 is off")
+    add("--spectrum", type=float, default=0.0, help="weight of the spectra in the hole; 0 is off")
+    add(
+        "--adversarial",
+        type=float,
+        default=0.0,
+        help="length of the critic's gradient at the pixels, relative to the others'; 0 is off",
+    )
     add("--matching", type=float, default=0.0, help="weight of the critic's feature distance")
+    add(
+        "--patchmatch",
+        action="store_true",
+        help="in holes above 64 px, aim for the texture that PatchMatch continues",
+    )
     add("--fall", type=float, default=0.4, help="last share of the time in which the rate falls")
     add("--clip", type=float, default=1.0, help="largest gradient norm")
     add("--decay", type=float, default=0.999, help="decay of the averaged weights")
     add("--seed", type=int, default=0)
+    add("--device", type=torch.device, help="cpu or cuda (default: cuda if there is one)")
     add("--threads", type=int, default=2, help="1 is faster beside other programs")
+    add("--loaders", type=int, default=1, help="threads that draw batches; 8 for a GPU")
     add("--n-checks", type=int, default=80, help="held-out photos to validate on")
+    add("--log-steps", type=int, default=50, help="steps that a line of the log averages")
     add("--check-minutes", type=float, default=5.0)
     add("--save-minutes", type=float, default=3.0)
     args = parser.parse_args()
+    args.device = args.device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     until = args.until
     if until is not None and until.tzinfo is None:
         until = until.replace(tzinfo=UTC)
@@ -330,22 +381,23 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     args = parse_arguments()
     torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = True
     args.out.mkdir(parents=True, exist_ok=True)
-    state = make_state(args.seed)
+    state = make_state(args.seed, args.device)
     if args.init_onnx:
         load_onnx_weights(state.net, args.init_onnx)
         load_onnx_weights(state.average, args.init_onnx)
     if args.resume:
         state.load(args.out / "latest.pt")
-    args.dtype = find_fast_dtype()
-    log.info("computing in %s", args.dtype)
+    args.dtype = find_fast_dtype(args.device)
+    log.info("computing in %s on %s", args.dtype, args.device)
     settings = [
         f"{name}={value}"
         for name, value in vars(args).items()
         if name not in {"data", "vgg", "out"}
     ]
     append_line(args.out / "log.jsonl", {"start": " ".join(settings)})
-    train(state, PerceptualDistance(args.vgg, args.dtype), args)
+    train(state, PerceptualDistance(args.vgg, args.dtype).to(args.device), args)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ from .functions import insertion as insertion
 from .functions import lerf as lerf
 from .functions import localisation_error as localisation_error
 from .functions import morf as morf
+from .functions import neutral_deletion as neutral_deletion
+from .functions import neutral_insertion as neutral_insertion
 from .functions import off_object_change as off_object_change
 from .functions import pointing_game as pointing_game
 from .functions import saliency_metric as saliency_metric
@@ -43,6 +45,8 @@ from .heatmaps.curves import Deletion as Deletion
 from .heatmaps.curves import Insertion as Insertion
 from .heatmaps.curves import area_under_curve as area_under_curve
 from .heatmaps.localisation import LocalisationError as LocalisationError
+from .heatmaps.neutral import NeutralDeletion as NeutralDeletion
+from .heatmaps.neutral import NeutralInsertion as NeutralInsertion
 from .heatmaps.pointing import PointingGame as PointingGame
 from .heatmaps.pointing import pointing_accuracy as pointing_accuracy
 from .heatmaps.regions import ABPC as ABPC

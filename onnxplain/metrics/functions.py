@@ -13,6 +13,7 @@ from onnxplain.metrics.fills.neutrality import FillScore
 from onnxplain.metrics.fills.off_object import OffObjectChange
 from onnxplain.metrics.heatmaps.curves import Deletion, Insertion
 from onnxplain.metrics.heatmaps.localisation import LocalisationError
+from onnxplain.metrics.heatmaps.neutral import NeutralDeletion, NeutralInsertion
 from onnxplain.metrics.heatmaps.pointing import PointingGame
 from onnxplain.metrics.heatmaps.regions import ABPC, LeRF, MoRF
 from onnxplain.metrics.heatmaps.saliency import SaliencyMetric
@@ -21,6 +22,8 @@ from onnxplain.metrics.wrapping import make_function
 # Of heatmaps.
 deletion = make_function("deletion", Deletion)
 insertion = make_function("insertion", Insertion)
+neutral_deletion = make_function("neutral_deletion", NeutralDeletion)
+neutral_insertion = make_function("neutral_insertion", NeutralInsertion)
 morf = make_function("morf", MoRF)
 lerf = make_function("lerf", LeRF)
 abpc = make_function("abpc", ABPC)

@@ -34,6 +34,24 @@ def insertion(
     fill: Fill | str | None = None,
     seed: int = 0,
 ) -> MetricResult: ...
+def neutral_deletion(
+    classifier: AnyClassifier,
+    image: ImageSource,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    step: int | None = None,
+    ties: Literal["row-major", "random"] = "row-major",
+) -> MetricResult: ...
+def neutral_insertion(
+    classifier: AnyClassifier,
+    image: ImageSource,
+    heatmap: ArrayLike,
+    target: int | str | None = None,
+    *,
+    step: int | None = None,
+    ties: Literal["row-major", "random"] = "row-major",
+) -> MetricResult: ...
 def morf(
     classifier: AnyClassifier,
     image: ImageSource,

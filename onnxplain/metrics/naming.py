@@ -15,6 +15,7 @@ from onnxplain.metrics.fills.neutrality import FillScore
 from onnxplain.metrics.fills.off_object import OffObjectChange
 from onnxplain.metrics.heatmaps.curves import Deletion, Insertion
 from onnxplain.metrics.heatmaps.localisation import LocalisationError
+from onnxplain.metrics.heatmaps.neutral import NeutralDeletion, NeutralInsertion
 from onnxplain.metrics.heatmaps.pointing import PointingGame
 from onnxplain.metrics.heatmaps.regions import ABPC, LeRF, MoRF
 from onnxplain.metrics.heatmaps.saliency import SaliencyMetric
@@ -25,7 +26,15 @@ from onnxplain.runtime import OnnxClassifier
 METRICS: Mapping[str, type[Metric]] = {
     metric.name: metric
     for metric in (
-        *(Deletion, Insertion, LocalisationError, PointingGame, SaliencyMetric),
+        *(
+            Deletion,
+            Insertion,
+            NeutralDeletion,
+            NeutralInsertion,
+            LocalisationError,
+            PointingGame,
+            SaliencyMetric,
+        ),
         *(MoRF, LeRF, ABPC, FillScore, StillRecognised, FilledSimilarity, OffObjectChange),
     )
 }

@@ -18,6 +18,9 @@ SIGNATURES = {
     "fill=None, seed=0)",
     "insertion": "(classifier, image, heatmap, target=None, *, step=None, ties='row-major', "
     "fill=None, seed=0)",
+    "neutral_deletion": "(classifier, image, heatmap, target=None, *, step=None, ties='row-major')",
+    "neutral_insertion": "(classifier, image, heatmap, target=None, *, step=None, "
+    "ties='row-major')",
     "morf": "(classifier, image, heatmap, target=None, *, patch=9, steps=100, fill=None, seed=0)",
     "lerf": "(classifier, image, heatmap, target=None, *, patch=9, steps=100, fill=None, seed=0)",
     "abpc": "(classifier, image, heatmap, target=None, *, patch=9, steps=100, fill=None, seed=0)",
@@ -38,6 +41,8 @@ SIGNATURES = {
 FUNCTIONS = {
     "deletion": (metrics.deletion, {"step": 50}),
     "insertion": (metrics.insertion, {"step": 50}),
+    "neutral-deletion": (metrics.neutral_deletion, {"step": 50}),
+    "neutral-insertion": (metrics.neutral_insertion, {"step": 50}),
     "localisation": (metrics.localisation_error, {"alpha": 0.5}),
     "pointing": (metrics.pointing_game, {"tolerance": 2.0}),
     "saliency": (metrics.saliency_metric, {"alpha": 0.5}),

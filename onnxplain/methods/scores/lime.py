@@ -67,8 +67,12 @@ class LIME(Parametrised):
         shrink the coefficients. If not given, 1 for ``ridge`` and 0.01 for ``lasso``. The
         loss of ``lasso`` is a mean over the samples, so that an alpha of 1/4 or more sets all
         coefficients to 0.
+    p_keep : float
+        Probability that a sample keeps a superpixel. Nearer to 1, samples are nearer to the image
+        and each superpixel is removed less often. It is one half in the paper.
     paired : bool
-        Whether each random set is followed by its complement. It is not in the paper.
+        Whether each random set is followed by its complement. It is not in the paper, and needs
+        a `p_keep` of one half.
     tolerance : float, optional
         Stop as soon as the widest interval reaches no further than this share of the range of the
         coefficients to either side. It is looked at after 128, 256, 512, ... samples; there are
@@ -113,6 +117,9 @@ class LIME(Parametrised):
     alpha: Annotated[
         float | None, Param("weight of the penalty; 1 (ridge) or 0.01 (lasso) if not given", ge=0)
     ] = None
+    p_keep: Annotated[float, Param("probability that a sample keeps a superpixel", gt=0, lt=1)] = (
+        0.5
+    )
     paired: Annotated[bool, Param("follow each random set by its complement")] = False
     tolerance: Annotated[
         float | None,
@@ -126,6 +133,11 @@ class LIME(Parametrised):
             raise ValueError(
                 f"LIME: tolerance={self.tolerance:g} needs regression=ridge, because "
                 f"{self.regression} has no intervals"
+            )
+        if self.paired and self.p_keep != 0.5:
+            raise ValueError(
+                f"LIME: paired=True needs p_keep=0.5, because the complement of a set that keeps "
+                f"{self.p_keep:g} of the superpixels keeps {1 - self.p_keep:g}"
             )
 
     @property
@@ -169,7 +181,10 @@ class LIME(Parametrised):
     def _draw_sets(self, rng: np.random.Generator, n_segments: int) -> NDArray[np.uint8]:
         """Draw the superpixels that each sample keeps (N, S); the first keeps all."""
         n_draws = -(-self.n_samples // 2) if self.paired else self.n_samples
-        kept = rng.integers(0, 2, (n_draws, n_segments), dtype=np.uint8)
+        if self.p_keep == 0.5:  # cheaper, and the sets of earlier versions
+            kept = rng.integers(0, 2, (n_draws, n_segments), dtype=np.uint8)
+        else:
+            kept = (rng.random((n_draws, n_segments)) < self.p_keep).astype(np.uint8)
         kept[0] = 1
         if self.paired:
             kept = np.stack([kept, 1 - kept], axis=1).reshape(-1, n_segments)

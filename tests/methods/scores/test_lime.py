@@ -21,15 +21,20 @@ def draw_samples(method):
     """The superpixels, and the samples that the method draws of them."""
     segments = find_superpixels(IMAGE, n_segments=method.n_segments, compactness=30.0, sigma=3.0)
     rng = make_rng(0, "photo", "lime")
-    kept = rng.integers(0, 2, (method.n_samples, segments.max() + 1), dtype=np.uint8)
+    shape = method.n_samples, segments.max() + 1
+    if method.p_keep == 0.5:
+        kept = rng.integers(0, 2, shape, dtype=np.uint8)
+    else:
+        kept = (rng.random(shape) < method.p_keep).astype(np.uint8)
     kept[0] = 1
     return segments, kept
 
 
-def test_lime_equals_the_plain_loops():
+@pytest.mark.parametrize("p_keep", [0.5, 0.8])
+def test_lime_equals_the_plain_loops(p_keep):
     weights = (RNG.standard_normal((*SHAPE, 3, 2)) * 0.02).astype(np.float32)
     net = Net(curved(weights), SHAPE)
-    method = LIME(n_samples=60, n_segments=12)
+    method = LIME(n_samples=60, n_segments=12, p_keep=p_keep)
     outcome = explain_image(net, method, Picture(0.5), IMAGE)
     segments, kept = draw_samples(method)
     expected = reference.lime(
@@ -44,9 +49,10 @@ def test_lime_equals_the_plain_loops():
     assert outcome.evaluations == 60
 
 
-def test_lime_on_an_additive_net_without_penalty_returns_the_effect_of_each_segment():
+@pytest.mark.parametrize("p_keep", [0.3, 0.5, 0.8])
+def test_lime_on_an_additive_net_without_penalty_returns_the_effect_of_each_segment(p_keep):
     weights = RNG.standard_normal((*SHAPE, 3)).astype(np.float32) / 200  # scores in [0, 1]
-    method = LIME(n_samples=400, n_segments=20, alpha=0.0)
+    method = LIME(n_samples=400, n_segments=20, alpha=0.0, p_keep=p_keep)
     outcome = explain_image(Net(additive(weights, base=0.5), SHAPE), method, Picture(0.5), IMAGE)
     segments, _ = draw_samples(method)
     effect = np.bincount(segments.ravel(), (weights * (IMAGE - 0.5)).sum(axis=-1).ravel())
@@ -126,6 +132,14 @@ def test_paired_samples_are_each_followed_by_their_complement():
     assert kept.shape == (9, 12)
     assert kept[0].all()
     np.testing.assert_array_equal(kept[0:8:2] + kept[1:8:2], 1)
+
+
+def test_samples_keep_the_wanted_share_and_pairs_need_one_half():
+    kept = LIME(n_samples=2000, p_keep=0.8)._draw_sets(make_rng(3), 40)
+    assert kept[0].all()
+    assert kept.mean() == pytest.approx(0.8, abs=0.01)  # 7 standard errors
+    with pytest.raises(ValueError, match=r"paired=True needs p_keep=0\.5"):
+        LIME(paired=True, p_keep=0.8)
 
 
 def test_a_tolerance_stops_early_with_the_map_of_the_samples_so_far():

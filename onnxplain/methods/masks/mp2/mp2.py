@@ -99,6 +99,10 @@ class MP2(CellMethod):
     lattice : int
         Distance in cells between holes that share a fill, with ``look_ahead=lattice`` or
         ``static``. Smaller is cheaper; larger lets an inpainter see more around each hole.
+    refresh : int
+        Steps from one look-ahead to the next with ``look_ahead=lattice``. In between, cells keep
+        the fill that they had, and a step needs 1 fill, that of the current mask. Larger is
+        faster; an inpainter sees the latest holes later.
     blur_sigma : float
         Standard deviation, in pixels, of the blur with ``look_ahead=blur``.
     chance : float, optional
@@ -165,6 +169,9 @@ class MP2(CellMethod):
     lattice: Annotated[
         int, Param("distance in cells between holes that are filled together", ge=1)
     ] = 4
+    refresh: Annotated[
+        int, Param("with look_ahead=lattice: steps from one look-ahead to the next", ge=1)
+    ] = 1
     blur_sigma: Annotated[
         float,
         Param("with look_ahead=blur: standard deviation of the blur in pixels", gt=0, le=1000),
@@ -276,9 +283,9 @@ class MP2(CellMethod):
             if self.gain != "difference":
                 return (yield from probe.differentiate_ranked())
             yield from probe.measure_ranked()
-        elif self.look_ahead == "lattice" or (self.look_ahead == "static" and step == 0):
-            yield from fills.fill_lattices(self.lattice)
-        if self.look_ahead in ("lattice", "static"):
+        elif self.look_ahead in ("lattice", "static"):
+            if step == 0 or (self.look_ahead == "lattice" and step % self.refresh == 0):
+                yield from fills.fill_lattices(self.lattice)
             fills.fix_candidates()
         return None
 

@@ -102,6 +102,26 @@ def test_fills_per_step(gain, look_ahead, first, later):
         assert sum(fill.asked) == first + later * (steps - 1) + 1
 
 
+@pytest.mark.parametrize("gain", ["difference", "gradient"])
+def test_a_look_ahead_of_every_second_step_is_kept_in_between(gain):
+    """Steps 0 and 2 need 17 fills; steps 1 and 3, and the decision whether to stop, need 1."""
+    options = {"grid": 12, "gain": gain, "sweep": "full", "max_area": 8 / 144, "chance": 1e-6}
+
+    def run(**more):
+        fill = NeighbourFill()
+        method = MP2(**options, **more)
+        outcome = explain(NET, method, fill, gradients=CurvedGradients(WEIGHTS))
+        return outcome.values[0].order.tolist(), sum(fill.asked)
+
+    order, n_fills = run(refresh=2)
+    assert n_fills == 2 * 17 + 2 * 1 + 1
+    plain, n_plain = run()
+    assert n_plain == 4 * 17 + 1
+    assert order[:2] == plain[:2]
+    # One look-ahead that is never renewed is the static one.
+    assert run(refresh=4) == run(look_ahead="static")
+
+
 @pytest.mark.parametrize("gain", ["difference", "propose", "gradient"])
 def test_ranked_by_blur_the_order_is_that_of_mp2_with_a_blur_and_the_stop_the_fills(gain):
     gradients = CurvedGradients(WEIGHTS)
