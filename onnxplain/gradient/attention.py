@@ -90,7 +90,10 @@ def _describe(finder: LayerFinder, node: NodeProto) -> Layer:
     name = node.output[0]
     dims = finder.dims.get(name)
     if not dims or None in dims:
-        raise ModelError(f"the shape of the attention weights {name!r} is not known: {dims}")
+        raise ModelError(
+            f"the shape of the attention weights {name!r} is not known from the file; simplify it "
+            f"with onnxsim, or export the model with torch.onnx.export(dynamo=True)"
+        )
     sizes = [int(dim or 0) for dim in dims]
     axis = read_node(node).attributes.get("axis", -1) % len(sizes)
     if len(sizes) < 3 or axis < len(sizes) - 2:

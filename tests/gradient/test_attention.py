@@ -184,6 +184,15 @@ def test_operators_that_hide_their_softmax_are_named() -> None:
         find_attention(open_finder(model))
 
 
+def test_attention_of_unknown_shape_is_refused() -> None:
+    model = make()
+    for one in model.graph.node:
+        if one.output[0] == "b0/s":  # an operator that nothing is known of
+            one.op_type, one.domain = "Unknown", "somewhere"
+    with pytest.raises(ModelError, match="'b0/weights' is not known from the file; simplify it"):
+        find_attention(open_finder(model))
+
+
 def test_models_without_attention_are_told_so() -> None:
     finder = LayerFinder(
         models.convnet(), input="image", output="scores", size=(16, 16), n_classes=5

@@ -54,6 +54,10 @@ def make_hf(kind: str) -> HuggingFace:
     return HuggingFace(transformers.AutoModelForImageClassification.from_config(config))
 
 
+def make_deit() -> HuggingFace:
+    return HuggingFace(transformers.DeiTForImageClassification(transformers.DeiTConfig(**HF)))
+
+
 def make_clip() -> HuggingFace:
     config = transformers.CLIPVisionConfig(**HF, projection_dim=CLASSES)
     return HuggingFace(transformers.CLIPVisionModelWithProjection(config), "image_embeds")
@@ -84,6 +88,7 @@ NETS: dict[str, tuple[Callable[[], Any], Tokens]] = {
     "timm dinov3": (lambda: make_timm("vit_small_patch16_dinov3"), Tokens((8, 8), 5, (5, 69))),
     "timm clip": (lambda: make_timm("vit_base_patch16_clip_224"), CLASS),
     "hf vit": (lambda: make_hf("vit"), CLASS),
+    "hf deit": (make_deit, Tokens((8, 8), 2, (0, 1))),
     "hf dinov2": (lambda: make_hf("dinov2"), CLASS),
     "hf dinov2, registers": (lambda: make_hf("dinov2_with_registers"), Tokens((8, 8), 5, (0, 1))),
     "hf clip": (make_clip, CLASS),
