@@ -6,10 +6,11 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from statistics import median
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -22,14 +23,15 @@ from onnxplain.runtime.session import Session
 from onnxplain.runtime.tensors import Rows
 
 log = logging.getLogger(__name__)
+P = TypeVar("P")  # a way to run, such as a batch size
 
 # On CPU, where workers run side by side, larger batches bring nothing: the caches are full.
 CPU_SIZES = (1, 2, 4, 8)
 GPU_SIZES = (8, 16, 32, 64, 128, 256, 512)
 
-ROUNDS, SECONDS = 2, 0.08  # short runs of each batch size, of which the best counts
-MOST_ROUNDS = 8  # as long as other work on the machine disturbs them
-SPREAD = 0.75  # share of a size's best rate that its second best reaches on a quiet machine
+ROUNDS, SECONDS = 4, 0.05  # short rounds in which all batch sizes take turns
+MOST_ROUNDS = 10  # as long as other work on the machine makes them disagree
+AGREEMENT = 0.9  # share of the best rate that the choice has in both halves of the rounds
 LONGEST = 0.25  # seconds per call beyond which larger batches are not tried on CPU
 GOOD_ENOUGH = 0.97  # share of the best rate; above it, the engine's cost per batch decides
 
@@ -112,29 +114,55 @@ def measure_batch_size(session: Session, spec: ModelSpec, *, workers: int) -> Ch
     """Choose the largest batch size whose rate comes close to the best one.
 
     Forming, composing and answering a batch costs the engine about the same for any size.
-    Other work on the machine only slows rounds down, so there are more rounds until the two
-    best ones of every size agree; if they never do, the choice is not steady.
+    There are more rounds until they agree; if they never do, the choice is not steady.
     """
     sizes = list_batch_sizes(session.device)
-    rates: dict[int, list[float]] = {}
-    steady = False
-    for number in range(1, MOST_ROUNDS + 1):
-        for size, rate in measure_rates(session, spec, sizes, workers=workers, seconds=SECONDS):
-            rates.setdefault(size, []).append(rate)
-        steady = all(map(_agree, rates.values()))
-        if number >= ROUNDS and steady:
+    rounds: list[dict[int, float]] = []
+    while len(rounds) < MOST_ROUNDS:
+        rounds.append(dict(measure_rates(session, spec, sizes, workers=workers, seconds=SECONDS)))
+        if not rounds[-1]:  # not even the smallest fits; the first run reports it, or halves it
+            return Choice(sizes[0], steady=False)
+        if len(rounds) >= ROUNDS and choose_plan(rounds, GOOD_ENOUGH)[1]:
             break
-    if not rates:  # not even the smallest fits; the first run reports it, or halves the size
-        return Choice(sizes[0], steady=False)
-    best = {size: max(measured) for size, measured in rates.items()}
-    enough = GOOD_ENOUGH * max(best.values())
-    return Choice(max(size for size, rate in best.items() if rate >= enough), steady)
+    return Choice(*choose_plan(rounds, GOOD_ENOUGH))
 
 
-def _agree(rates: Sequence[float]) -> bool:
-    """Return whether the two best rates of a size are about the same."""
-    *_, second, first = sorted((0.0, *rates))
-    return second >= SPREAD * first
+def choose_plan(rounds: Sequence[Mapping[P, float]], enough: float = 1.0) -> tuple[P, bool]:
+    """Choose the last plan that is near the best, and say whether the rounds agree on it.
+
+    Other work on the machine slows whole rounds down, or some plans of a round. So a rate counts
+    as a multiple of its round's median, and each plan by its median over the rounds.
+
+    Parameters
+    ----------
+    rounds : sequence of mapping
+        The rate of each plan, per round. Only plans that every round has are chosen from, in the
+        order of the first round; there must be one.
+    enough : float in (0, 1]
+        Share of the best rate from which a plan is near it.
+
+    Returns
+    -------
+    plan
+        The choice.
+    steady : bool
+        Whether it reaches `AGREEMENT` of the best rate in the even and in the odd rounds.
+    """
+    rates = rate_plans(rounds)
+    limit = enough * max(rates.values())
+    chosen = [plan for plan, rate in rates.items() if rate >= limit][-1]
+    halves = [rate_plans(half) for half in (rounds[::2], rounds[1::2]) if half]
+    return chosen, all(half[chosen] >= AGREEMENT * max(half.values()) for half in halves)
+
+
+def rate_plans(rounds: Sequence[Mapping[P, float]]) -> dict[P, float]:
+    """Return each plan's median, over the rounds, of its rate over the round's median."""
+    plans = [plan for plan in rounds[0] if all(plan in one for one in rounds)]
+    typical = [median(one[plan] for plan in plans) for one in rounds]
+    return {
+        plan: median(one[plan] / usual for one, usual in zip(rounds, typical, strict=True))
+        for plan in plans
+    }
 
 
 def _count_calls_per_second(
