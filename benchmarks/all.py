@@ -93,7 +93,9 @@ class Workbench:
     def raw(self) -> tuple[RawRunner, RawPlan]:
         """Raw ONNX Runtime and its fastest plan."""
         runner = RawRunner(build_model(MODEL), (3, *self.classifier.size), self.device)
-        return runner, runner.find_best_plan(2, 32 if self.quick else 96)
+        if self.quick:
+            return runner, runner.find_best_plan(2, 32, n_rounds=3)
+        return runner, runner.find_best_plan(2, 64)
 
     def compare(self, run: Callable[[], object], count: Callable[[], int]) -> Figures:
         """Compare a run with raw ONNX Runtime; medians of the rounds."""

@@ -26,9 +26,10 @@ from onnxplain.core.data import Preprocessing
 from onnxplain.image import place_frame, read_image
 from onnxplain.runtime.device import PROVIDERS, Device
 from onnxplain.runtime.ort import list_providers, preload_cuda
+from onnxplain.runtime.tuning import choose_plan
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
-RAW_ROUNDS = 3
+PLAN_ROUNDS = 5
 PHOTO = Path(__file__).resolve().parents[1] / "examples" / "coffee.jpg"
 
 
@@ -121,13 +122,20 @@ class RawRunner:
         self.run(plan, plan.workers * plan.batch_size)  # the first call of a shape allocates
         return n_images / measure_seconds(lambda: self.run(plan, n_images))
 
-    def find_best_plan(self, threads: int, n_images: int) -> RawPlan:
-        """Return the fastest plan, by the median of rounds in which all plans take turns."""
+    def find_best_plan(self, threads: int, n_images: int, n_rounds: int = PLAN_ROUNDS) -> RawPlan:
+        """Return the fastest plan by its median over short rounds in which all take turns.
+
+        Each plan scores `n_images` images per round. Other work on the machine may make the rounds
+        disagree; then a line on the standard error says so.
+        """
         plans = self._list_plans(threads)
         rounds = [
-            {plan: self.measure_rate(plan, n_images) for plan in plans} for _ in range(RAW_ROUNDS)
+            {plan: self.measure_rate(plan, n_images) for plan in plans} for _ in range(n_rounds)
         ]
-        return max(plans, key=lambda plan: statistics.median(rates[plan] for rates in rounds))
+        plan, steady = choose_plan(rounds)
+        if not steady:
+            click.echo("raw plans: the rounds disagree, as other work disturbed them", err=True)
+        return plan
 
     def _list_plans(self, threads: int) -> list[RawPlan]:
         if self._device == "cpu":

@@ -62,7 +62,7 @@ def main(
 ) -> None:
     classifier = onnxplain.load("efficientnet-lite0", device=device)
     raw = RawRunner(build_model("efficientnet-lite0"), (3, *classifier.size), device)
-    plan = RawPlan(*raw_plan) if raw_plan else raw.find_best_plan(2, 96)
+    plan = RawPlan(*raw_plan) if raw_plan else raw.find_best_plan(2, 64)
     print(f"{describe_machine()}; efficientnet-lite0, float32, {device}")
     print(f"{n_images} photos per study")
     print(f"raw: {plan}; engine: batch {classifier.batch_size}, {classifier.workers} workers\n")

@@ -36,7 +36,7 @@ def time_command(*command: str) -> float:
 def main(rounds: int, device: str) -> None:
     print(describe_machine())
     raw = RawRunner(build_model("efficientnet-lite0"), (3, 224, 224), device)
-    plan = raw.find_best_plan(2, 96)
+    plan = raw.find_best_plan(2, 64)
     python = sys.executable
     excesses, walls, raw_walls = [], [], []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,17 +1,22 @@
 """Evaluations per second of whole explanations, compared with raw ONNX Runtime.
 
-    python -m benchmarks.throughput [--model efficientnet-lite0] [--rounds 5] [--device cpu]
+    python -m benchmarks.throughput [--model efficientnet-lite0] [--rounds 5] [--busy 1]
 
 Raw ONNX Runtime gets prepared input and the fastest of several batch sizes, threads per call
-and numbers of parallel calls, found in the same run. Then raw runs and the engine take turns.
+and numbers of parallel calls, found in the same run by the medians of short rounds in which all
+take turns. Then raw runs and the engine take turns. With --busy, that many endless loops run
+beside everything, as other work on the machine would.
 Each ratio compares a run with the raw runs before and after it: by the clock, and by CPU
 seconds per image, which other load disturbs less.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import click
@@ -47,14 +52,21 @@ RAW_IMAGES = 384  # before and after each explanation; a multiple of every batch
     "--rounds", default=5, show_default=True, help="Explanations per method, with raw runs."
 )
 @click.option("--threads", default=2, show_default=True, help="Threads of the raw runs.")
+@click.option("--busy", default=0, show_default=True, help="Endless loops beside the runs.")
 @device_option
-def main(model: str, rounds: int, threads: int, device: str) -> None:
+def main(model: str, rounds: int, threads: int, busy: int, device: str) -> None:
+    with keep_busy(busy):
+        _measure(model, rounds, threads, busy, device)
+
+
+def _measure(model: str, rounds: int, threads: int, busy: int, device: str) -> None:
     path = build_model(model)
     classifier = onnxplain.load(model, device=device)
     raw = RawRunner(path, (3, *classifier.size), device)
-    plan = raw.find_best_plan(threads, 96)
+    plan = raw.find_best_plan(threads, 64)
     onnxplain.explain(classifier, PHOTO, onnxplain.LIME(n_samples=50))  # warm-up
     print(f"{describe_machine()}; {model}, float32, {classifier.size[0]} px, {device}")
+    print(f"endless loops beside the runs: {busy}")
     print(f"raw: {plan}; engine: batch {classifier.batch_size}, {classifier.workers} workers\n")
     print("| method | evaluations | evaluations/s | raw images/s | ratio | ratio by CPU seconds |")
     print("|---|---|---|---|---|---|")
@@ -69,6 +81,18 @@ def main(model: str, rounds: int, threads: int, device: str) -> None:
             f"| {name} | {n} | {format_spread(rates, 0)} | {format_spread(raw_rates, 0)} "
             f"| {format_spread(ratios)} | {format_spread(cpu_ratios)} |"
         )
+
+
+@contextmanager
+def keep_busy(n: int) -> Iterator[None]:
+    """Run `n` endless loops, each in a process of its own, for as long as the context is open."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def measure_beside_raw(

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from statistics import median
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -22,14 +23,15 @@ from onnxplain.runtime.session import Session
 from onnxplain.runtime.tensors import Rows
 
 log = logging.getLogger(__name__)
+P = TypeVar("P")  # a way to run, such as a batch size
 
 # On CPU, where workers run side by side, larger batches bring nothing: the caches are full.
 CPU_SIZES = (1, 2, 4, 8)
 GPU_SIZES = (8, 16, 32, 64, 128, 256, 512)
 
-ROUNDS, SECONDS = 3, 0.06  # short runs of all batch sizes in turn, of which the median counts
-MOST_ROUNDS = 9  # as long as other work on the machine disturbs them
-SPREAD = 0.15  # of a size's share of the best rate, between the quartiles of the rounds
+ROUNDS, SECONDS = 4, 0.05  # short rounds in which all batch sizes take turns
+MOST_ROUNDS = 10  # as long as other work on the machine makes them disagree
+AGREEMENT = 0.9  # share of the best rate that the choice has in both halves of the rounds
 LONGEST = 0.25  # seconds per call beyond which larger batches are not tried on CPU
 GOOD_ENOUGH = 0.97  # share of the best rate; above it, the engine's cost per batch decides
 
@@ -109,56 +111,58 @@ class Choice(NamedTuple):
 
 
 def measure_batch_size(session: Session, spec: ModelSpec, *, workers: int) -> Choice:
-    """Choose a batch size by short rounds, in each of which all sizes take turns.
+    """Choose the largest batch size whose rate comes close to the best one.
 
+    Forming, composing and answering a batch costs the engine about the same for any size.
     There are more rounds until they agree; if they never do, the choice is not steady.
     """
     sizes = list_batch_sizes(session.device)
-    rounds: list[Mapping[int, float]] = []
-    choice = Choice(sizes[0], steady=False)
-    for number in range(1, MOST_ROUNDS + 1):
-        rates = measure_rates(session, spec, sizes, workers=workers, seconds=SECONDS)
-        if not rates:  # not even the smallest fits; the first run reports it, or halves the size
+    rounds: list[dict[int, float]] = []
+    while len(rounds) < MOST_ROUNDS:
+        rounds.append(dict(measure_rates(session, spec, sizes, workers=workers, seconds=SECONDS)))
+        if not rounds[-1]:  # not even the smallest fits; the first run reports it, or halves it
             return Choice(sizes[0], steady=False)
-        rounds.append(dict(rates))
-        choice = choose_batch_size(rounds)
-        if number >= ROUNDS and choice.steady:
+        if len(rounds) >= ROUNDS and choose_plan(rounds, GOOD_ENOUGH)[1]:
             break
-    return choice
+    return Choice(*choose_plan(rounds, GOOD_ENOUGH))
 
 
-def choose_batch_size(rounds: Sequence[Mapping[int, float]]) -> Choice:
-    """Choose the largest batch size whose rate comes close to the best one, in most rounds.
+def choose_plan(rounds: Sequence[Mapping[P, float]], enough: float = 1.0) -> tuple[P, bool]:
+    """Choose the last plan that is near the best, and say whether the rounds agree on it.
 
-    Rates are compared within a round, as other work on the machine slows whole rounds down, and
-    the median over rounds counts, as it slows some sizes of a round down more than others.
-    Forming, composing and answering a batch costs the engine about the same for any size.
+    Other work on the machine slows whole rounds down, or some plans of a round. So a rate counts
+    as a multiple of its round's median, and each plan by its median over the rounds.
 
     Parameters
     ----------
     rounds : sequence of mapping
-        Evaluations per second by batch size, one mapping per round. Sizes that a round left out
-        are not chosen.
+        The rate of each plan, per round. Only plans that every round has are chosen from, in the
+        order of the first round; there must be one.
+    enough : float in (0, 1]
+        Share of the best rate from which a plan is near it.
 
     Returns
     -------
-    choice : Choice
-        It is steady if the rounds agree about every size.
-
-    Examples
-    --------
-    >>> choose_batch_size([{1: 60, 4: 100, 8: 90}, {1: 30, 4: 50, 8: 20}, {1: 61, 4: 101, 8: 92}])
-    Choice(batch_size=4, steady=False)
+    plan
+        The choice.
+    steady : bool
+        Whether it reaches `AGREEMENT` of the best rate in the even and in the odd rounds.
     """
-    sizes = set.intersection(*(set(rates) for rates in rounds))
-    shares = {
-        size: [rates[size] / max(rates.values()) for rates in rounds] for size in sorted(sizes)
+    rates = rate_plans(rounds)
+    limit = enough * max(rates.values())
+    chosen = [plan for plan, rate in rates.items() if rate >= limit][-1]
+    halves = [rate_plans(half) for half in (rounds[::2], rounds[1::2]) if half]
+    return chosen, all(half[chosen] >= AGREEMENT * max(half.values()) for half in halves)
+
+
+def rate_plans(rounds: Sequence[Mapping[P, float]]) -> dict[P, float]:
+    """Return each plan's median, over the rounds, of its rate over the round's median."""
+    plans = [plan for plan in rounds[0] if all(plan in one for one in rounds)]
+    typical = [median(one[plan] for plan in plans) for one in rounds]
+    return {
+        plan: median(one[plan] / usual for one, usual in zip(rounds, typical, strict=True))
+        for plan in plans
     }
-    medians = {size: float(np.median(values)) for size, values in shares.items()}
-    enough = GOOD_ENOUGH * max(medians.values())
-    quartiles = (np.quantile(values, (0.25, 0.75)) for values in shares.values())
-    steady = all(high - low <= SPREAD for low, high in quartiles)
-    return Choice(max(size for size, share in medians.items() if share >= enough), steady)
 
 
 def _count_calls_per_second(

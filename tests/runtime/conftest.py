@@ -13,7 +13,7 @@ from onnxplain.runtime import tuning
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONNXPLAIN_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(tuning, "SECONDS", 0.005)
-    monkeypatch.setattr(tuning, "SPREAD", 1.0)  # of such short rounds nothing can be expected
+    monkeypatch.setattr(tuning, "AGREEMENT", 0.0)  # of such short rounds nothing can be expected
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ References
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,16 @@ from onnxplain.core.flow import Flow, MaskQuery
 from onnxplain.core.params import Param, Parametrised, Usual, shrink_default
 from onnxplain.masks.enlarge import make_bilinear_matrix
 from onnxplain.masks.families import UnionMasks, list_corners, place_patches, prepend_empty_mask
+from onnxplain.methods.scores.refining import (
+    Nodes,
+    choose_best,
+    draw_seen,
+    interpolate,
+    place_nodes,
+    rank_interest,
+)
+
+FIRST_STEP = 4  # strides between the patches of the first look, if not all are looked at
 
 MEANING = Meaning("probability that the class loses when the patch there is removed", is_score=True)
 
@@ -50,6 +61,11 @@ class SP(Parametrised):
         then needs about ``((patch + share) / stride)**2`` inpaints, whatever the size of the
         image, instead of one per patch. Smaller values are quicker and less exact, because
         the inpainter sees the other patches as holes too. 0 fills every patch alone.
+    refine : float in [0, 1]
+        With less than 1, a first look takes every fourth position (but leaves no gap between
+        patches). This share of the others is then looked at, those where the map or its slope is
+        highest; the rest is interpolated between the positions of the first look. What was
+        looked at has the same drop as with ``refine=1``, which looks everywhere.
 
     Notes
     -----
@@ -60,11 +76,13 @@ class SP(Parametrised):
 
     With `share` the patches of a coarser grid are filled together, and each is then removed
     alone. With an inpainter that looks no further than `share` pixels around a hole the map
-    is the same as with ``share=0``.
+    is the same as with ``share=0``. With `refine`, the patches of one look share fills.
+
+    With ``refine`` below 1 the details tell which positions were looked at and which were
+    interpolated, and each target of an image has evaluations of its own.
     """
 
     name: ClassVar[str] = "sp"
-    adaptive: ClassVar[bool] = False
     usual_fill: ClassVar[str] = "dataset-mean"
 
     patch: Annotated[int, Param("side of the sliding patch in pixels", ge=1)] = Usual(29)
@@ -76,37 +94,95 @@ class SP(Parametrised):
     share: Annotated[
         int, Param("pixels between patches that are filled together; 0 fills each alone", ge=0)
     ] = 0
+    refine: Annotated[
+        float,
+        Param(
+            "share of the positions looked at after every fourth one, where the map or its slope "
+            "is high; the rest is interpolated, and 1 looks everywhere",
+            ge=0,
+            le=1,
+        ),
+    ] = 1.0
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether a first look decides where to look next."""
+        return self.refine < 1
 
     def fitted(self, size: Size) -> SP:
         """Return the same method with a patch of the default's share, if that does not fit."""
         return shrink_default(self, "patch", min(size), max(round(29 / 224 * min(size)), 1))
 
     def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one per position of the patch, and one for the image itself."""
+        """Count the evaluations: one per position looked at, and one per look for the image."""
         rows, columns = place_patches(size, self.patch, self.stride, "SP")
-        return len(rows) * len(columns) + 1
+        grid = len(rows), len(columns)
+        n_first = math.prod(map(len, self._place_first_look(grid)))
+        n_next = self._count_next(grid, n_first)
+        return 1 + n_first + (1 + n_next if n_next else 0)
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case without random draws."""
         rows, columns = place_patches(case.size, self.patch, self.stride, "SP")
-        corners = list_corners(rows, columns)
-        groups = self._group_patches(len(rows), len(columns))
-        order = np.argsort(groups, kind="stable")  # patches that share a fill follow one another
-        patches = prepend_empty_mask(corners[order], self.patch, case.size)
-        holes = UnionMasks(patches, np.append(-1, groups[order])) if self.share else None
-        reply = yield MaskQuery(patches, holes=holes)
-        drops = np.empty(len(order), np.float32)
-        drops[order] = reply.scores[0] - reply.scores[1:]
-        coarse = drops.reshape(len(rows), len(columns))
-        heatmap = self._enlarge(coarse, rows, columns, case.size)
-        return Attribution(heatmap, coarse=coarse, meaning=MEANING)
+        grid, corners = (len(rows), len(columns)), list_corners(rows, columns)
+        nodes = self._place_first_look(grid)
+        seen = np.zeros(grid, bool)
+        seen[np.ix_(*nodes)] = True
+        drops = yield from self._ask(case, corners, self._group_patches(grid), seen)
+        first = drops.reshape(len(nodes[0]), len(nodes[1]))
+        coarse = interpolate(first, nodes, grid)
+        n_next = self._count_next(grid, first.size)
+        if n_next:
+            chosen = choose_best(rank_interest(first, nodes, grid), seen, n_next)
+            coarse[chosen] = yield from self._ask(case, corners, self._group_patches(grid), chosen)
+            seen |= chosen
+        heatmap = self._enlarge(coarse.astype(np.float32), rows, columns, case.size)
+        return Attribution(
+            heatmap, coarse.astype(np.float32), details=self._describe(seen), meaning=MEANING
+        )
 
-    def _group_patches(self, n_rows: int, n_columns: int) -> NDArray[np.int64]:
+    def _place_first_look(self, grid: Size) -> Nodes:
+        """Return the rows and columns of the positions of the first look."""
+        step = min(FIRST_STEP, self.patch // self.stride) if self.adaptive else 1
+        down, across = (place_nodes(n, max(step, 1)) for n in grid)
+        return down, across
+
+    def _count_next(self, grid: Size, n_first: int) -> int:
+        """Count the positions that are looked at after the first look."""
+        return round(self.refine * (math.prod(grid) - n_first))
+
+    def _ask(
+        self,
+        case: Case,
+        corners: NDArray[np.int64],
+        groups: NDArray[np.int64],
+        chosen: NDArray[np.bool_],
+    ) -> Flow[NDArray[np.float64]]:
+        """Ask for the drop of the score at each of the chosen positions (rows, columns)."""
+        places = np.flatnonzero(chosen)
+        # Patches that share a fill follow one another.
+        order = np.argsort(groups[places], kind="stable")
+        sorted_places = places[order]
+        patches = prepend_empty_mask(corners[sorted_places], self.patch, case.size)
+        holes = UnionMasks(patches, np.append(-1, groups[sorted_places])) if self.share else None
+        reply = yield MaskQuery(patches, holes=holes)
+        drops = np.empty(len(places))
+        drops[order] = reply.scores[0] - reply.scores[1:]
+        return drops
+
+    def _describe(self, seen: NDArray[np.bool_]) -> dict[str, Any]:
+        """Say what was looked at and what was interpolated, as JSON can hold it."""
+        if not self.adaptive:
+            return {}
+        n_seen = int(seen.sum())
+        return {"seen": n_seen, "interpolated": seen.size - n_seen, "positions": draw_seen(seen)}
+
+    def _group_patches(self, grid: Size) -> NDArray[np.int64]:
         """Give each patch the number of its group; the patches of a group share a fill."""
         if not self.share:
-            return np.arange(n_rows * n_columns)
+            return np.arange(math.prod(grid))
         step = -(-(self.patch + self.share) // self.stride)
-        row, column = np.indices((n_rows, n_columns)) % step
+        row, column = np.indices(grid) % step
         return (row * step + column).ravel()
 
     def _enlarge(

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.interpolate import RegularGridInterpolator
 from skimage.transform import resize
 
 from onnxplain.fills import Inpaint
@@ -105,6 +106,58 @@ def test_sharing_changes_nothing_if_the_fill_is_a_picture():
     )
     np.testing.assert_allclose(quick.values[0].coarse, exact.values[0].coarse, atol=1e-6)
     assert quick.effort.inpaints == 0
+
+
+@pytest.mark.parametrize("refine", [0, 0.3, 0.9])
+@pytest.mark.parametrize("align", ["center", "accumulate", "stretch"])
+def test_what_refining_looks_at_equals_the_run_that_looks_everywhere(refine, align):
+    plain = explain_image(NET, SP(6, 2, align=align), Picture(0.5), IMAGE).values[0]
+    outcome = explain_image(NET, SP(6, 2, align=align, refine=refine), Picture(0.5), IMAGE)
+    refined, details = outcome.values[0], outcome.values[0].details
+    seen = np.array([[mark == "#" for mark in row] for row in details["positions"]])
+    # float32 scores of the same image differ in the last digit between batches
+    np.testing.assert_allclose(refined.coarse[seen], plain.coarse[seen], atol=2e-7)
+    rows, columns = [0, 3, 6, 7], [0, 3, 6, 9, 10]  # a patch is 3 strides wide; and the last
+    assert seen[np.ix_(rows, columns)].all()
+    assert seen.sum() == details["seen"] == 20 + round(refine * (8 * 11 - 20))
+    assert details["interpolated"] == (~seen).sum()
+    assert outcome.evaluations == SP(6, 2, refine=refine).evaluations(SHAPE)
+    assert outcome.evaluations == seen.sum() + (2 if refine else 1)
+    skipped = RegularGridInterpolator((rows, columns), plain.coarse[np.ix_(rows, columns)])
+    places = np.stack(np.indices(seen.shape), axis=-1)
+    np.testing.assert_allclose(refined.coarse[~seen], skipped(places)[~seen], atol=1e-6)
+
+
+def test_refining_finds_the_peak_that_decides():
+    weights = np.zeros((20, 26, 3), np.float32)
+    weights[9:11, 12:15] = 0.05
+    net = Net(additive(weights), SHAPE)
+    plain, refined = (
+        explain_image(net, SP(4, 1, refine=refine), Picture(), IMAGE).values[0].coarse
+        for refine in (1, 0.25)
+    )
+    np.testing.assert_allclose(refined[plain > 0], plain[plain > 0], atol=1e-6)
+
+
+def test_refining_everything_looks_once_and_describes_nothing():
+    method = SP(5, 2)
+    assert not method.adaptive
+    assert SP(5, 2, refine=0.99).adaptive
+    assert not explain_image(NET, method, Picture(0.5), IMAGE).values[0].details
+
+
+def test_strides_as_wide_as_the_patch_leave_nothing_to_refine():
+    outcome = explain_image(NET, SP(4, 4, refine=0), Picture(0.5), IMAGE)
+    assert outcome.values[0].details["interpolated"] == 0
+    assert outcome.evaluations == SP(4, 4).evaluations(SHAPE)
+
+
+def test_refining_with_shared_fills_is_exact_if_the_inpainter_looks_no_further(near):
+    exact = explain_image(NET, SP(5, 2), near, IMAGE).values[0].coarse
+    refined = explain_image(NET, SP(5, 2, share=3, refine=0.3), near, IMAGE)
+    seen = np.array([list(row) for row in refined.values[0].details["positions"]]) == "#"
+    np.testing.assert_allclose(refined.values[0].coarse[seen], exact[seen], atol=1e-6)
+    assert refined.effort.inpaints < seen.sum()
 
 
 def test_a_patch_larger_than_the_image_is_refused_with_both_sizes():
