@@ -70,6 +70,19 @@ def test_a_batch_sends_codes_and_fetches_scores(tmp_path: Path, family: str) -> 
     assert done.mallocs == 0
 
 
+def test_parts_of_one_family_and_image_are_composed_in_one_run(tmp_path: Path) -> None:
+    """Each run waits for the device twice: 16 parts of 8 masks waited 34 times."""
+    classifier = load(tmp_path, batch_size=128)
+    planes = classifier.planes(*photos(2, SIZE))
+    parts = [Part(planes, make_families(8, SIZE, seed)["bits"], 0, 8) for seed in range(16)]
+    for _ in range(2):
+        classifier.masked_scores(parts)
+    before = read_counts()
+    classifier.masked_scores(parts)
+    done = read_counts().since(before)
+    assert (done.syncs, done.uploads, done.downloads) == (4, 1, 1)
+
+
 def test_device_buffers_are_kept_from_one_explanation_to_the_next(tmp_path: Path) -> None:
     classifier = load(tmp_path, batch_size=64)
     method = onnxplain.RISE(n_masks=256)
