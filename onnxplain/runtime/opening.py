@@ -118,6 +118,8 @@ def open_classifier(
         return open_batched(model, spec, batch, device, tf32=tf32)
 
     session = open_model()
+    if tf32 and not session.tf32:
+        log.warning("%s: tf32 changes nothing, as it runs on the CPU", model.path.name)
     workers = tuning.count_cores() if session.device.where == "cpu" else 1
     size = "x".join(map(str, spec.size))
     key = model.sha256, size, *_identify_processor(session), get_ort_version(), str(workers)
