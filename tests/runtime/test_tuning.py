@@ -14,12 +14,12 @@ from tests.helpers import models
 from tests.helpers.specs import session_of, spec_of
 
 SIZE = (16, 16)
+TRIAL = tuning.Trial.of(spec_of(size=SIZE, classes=5))
 
 
 def measure(model: onnx.ModelProto, sizes: Any, **options: Any) -> tuple[tuning.Rate, ...]:
-    spec = spec_of(size=SIZE, classes=5)
     settings = {"workers": 2, "seconds": 0.01, **options}
-    return tuning.measure_rates(session_of(model), spec, sizes, **settings)
+    return tuning.measure_rates(session_of(model), TRIAL, sizes, **settings)
 
 
 def test_the_rate_counts_images_and_not_calls_per_second() -> None:
@@ -49,13 +49,13 @@ def test_slow_calls_end_the_search_for_larger_batches(monkeypatch: pytest.Monkey
 def test_the_largest_size_near_the_best_rate_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = [tuning.Rate(1, 60.0), tuning.Rate(2, 100.0), tuning.Rate(4, 98.0), tuning.Rate(8, 90)]
     monkeypatch.setattr(tuning, "measure_rates", lambda *_, **__: rates)
-    session, spec = session_of(models.convnet(SIZE)), spec_of(size=SIZE, classes=5)
-    assert tuning.measure_batch_size(session, spec, workers=1).batch_size == 4
+    session, trial = session_of(models.convnet(SIZE)), TRIAL
+    assert tuning.measure_batch_size(session, trial, workers=1).batch_size == 4
 
 
 def test_the_choice_is_one_of_the_listed_sizes() -> None:
-    session, spec = session_of(models.convnet(SIZE)), spec_of(size=SIZE, classes=5)
-    chosen = tuning.measure_batch_size(session, spec, workers=1).batch_size
+    session, trial = session_of(models.convnet(SIZE)), TRIAL
+    chosen = tuning.measure_batch_size(session, trial, workers=1).batch_size
     assert chosen in tuning.list_batch_sizes(session.device)
 
 
@@ -78,6 +78,6 @@ def test_disturbed_rounds_are_repeated_and_noticed(
         return [tuning.Rate(1, 60 * speed), tuning.Rate(4, 100 * speed), tuning.Rate(8, 90 * speed)]
 
     monkeypatch.setattr(tuning, "measure_rates", measure_rates)
-    session, spec = session_of(models.convnet(SIZE)), spec_of(size=SIZE, classes=5)
-    assert tuning.measure_batch_size(session, spec, workers=1) == (4, steady)
+    session, trial = session_of(models.convnet(SIZE)), TRIAL
+    assert tuning.measure_batch_size(session, trial, workers=1) == (4, steady)
     assert len(speeds) - len(pending) == rounds
