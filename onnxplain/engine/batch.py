@@ -22,8 +22,8 @@ from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery, Query, TailQue
 from onnxplain.core.inside import Array, Inside, Layered, Tensors
 from onnxplain.core.protocols import Classifier, Differentiable, Part
 from onnxplain.core.scores import RAW
-from onnxplain.engine.fillings import CachedFill
-from onnxplain.engine.slices import Effort, Filling, Slice, SliceAnswer, SliceFailure, SliceResult
+from onnxplain.engine.fillings import CachedFill, Filling
+from onnxplain.engine.slices import Effort, Slice, SliceAnswer, SliceFailure, SliceResult
 from onnxplain.masks.families import render_masks
 
 T = TypeVar("T")

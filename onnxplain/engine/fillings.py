@@ -12,7 +12,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple, TypeAlias, final
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias, final
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -41,6 +43,14 @@ class FilledImages(NamedTuple):
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Filling:
+    """A fill prepared for one image."""
+
+    picture: Image | CachedFill
+    planes: Any  # from `Classifier.planes`; None if the fill depends on the mask
+
+
 @final
 class FillingCache:
     """The pictures that the fills of all live images made; drops the least recently used first.
@@ -59,6 +69,20 @@ class FillingCache:
         self._pictures: OrderedDict[tuple[CachedFill, bytes], tuple[_Promise, int]] = OrderedDict()
         self._n_bytes_used = 0
         self._fills: OrderedDict[Hashable, tuple[Image, CachedFill]] = OrderedDict()
+        self._fillings: WeakValueDictionary[Hashable, Filling] = WeakValueDictionary()
+
+    def share(self, image: Image, identity: Hashable, make: Callable[[], Filling]) -> Filling:
+        """Return the filling that a live job has made for an image, or make it now.
+
+        So jobs about one image, such as those of its targets, share what is on a device, and
+        their masks can be composed at once. `identity` is as for `get_fill`. Whoever holds a
+        filling must hold its image, too.
+        """
+        key = id(image), identity
+        filling = self._fillings.get(key)
+        if filling is None:
+            filling = self._fillings[key] = make()
+        return filling
 
     def get_fill(
         self, image: Image, identity: Hashable, fill: Callable[[Mask], Images]

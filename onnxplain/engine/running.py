@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Case, Images, Outputs, make_rng
 from onnxplain.core.errors import GradientUnusable, ScoreError
 from onnxplain.core.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply, TailQuery
-from onnxplain.core.protocols import Classifier, Fill, Prepared
+from onnxplain.core.protocols import Classifier, Fill
 from onnxplain.core.scores import (
     compute_target_scores,
     find_fault,
     is_multilabel,
     to_probabilities,
 )
-from onnxplain.engine.fillings import FillingCache
+from onnxplain.engine.fillings import Filling, FillingCache
 from onnxplain.engine.jobs import Job, Outcome
-from onnxplain.engine.slices import Effort, Filling, Slice, SliceAnswer, SliceFailure, SliceResult
+from onnxplain.engine.slices import Effort, Slice, SliceAnswer, SliceFailure, SliceResult
 from onnxplain.masks.families import ArrayMasks
 
 T = TypeVar("T")
@@ -195,14 +195,16 @@ class RunningJob(Generic[T]):
             case = self.job.cases[0]
             while len(self.fillings) >= _MAX_FILLINGS:
                 del self.fillings[next(iter(self.fillings))]
-            # Draws depend on seed and name alone, so noise is the same from query to query.
-            prepared = fill.prepare(case.image, make_rng(self.job.seed, case.name, "fill"))
-            self.fillings[fill] = self._make_filling(fill, case, prepared)
+            identity = fill, self.job.seed, case.name
+            self.fillings[fill] = self.cache.share(
+                case.image, identity, lambda: self._prepare(fill, case, identity)
+            )
         return self.fillings[fill]
 
-    def _make_filling(self, fill: Fill, case: Case, prepared: Prepared) -> Filling:
+    def _prepare(self, fill: Fill, case: Case, identity: Hashable) -> Filling:
+        # Draws depend on seed and name alone, so noise is the same from query to query.
+        prepared = fill.prepare(case.image, make_rng(self.job.seed, case.name, "fill"))
         if callable(prepared):
-            identity = fill, self.job.seed, case.name
             return Filling(self.cache.get_fill(case.image, identity, prepared), planes=None)
         if prepared.shape != case.image.shape:
             raise ValueError(

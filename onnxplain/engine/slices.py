@@ -9,16 +9,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Case, Image, Images, Scores
+from onnxplain.core.data import Case, Images, Scores
 from onnxplain.core.flow import Query
-from onnxplain.engine.fillings import CachedFill
-
-
-class Filling(NamedTuple):
-    """A fill prepared for one image."""
-
-    picture: Image | CachedFill
-    planes: Any  # from `Classifier.planes`; None if the fill depends on the mask
+from onnxplain.engine.fillings import Filling
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -300,8 +300,9 @@ class OnnxClassifier:
         if not batch_sizes:
             fixed, device = self.batch.fixed, self._session.device
             batch_sizes = tuning.list_batch_sizes(device) if fixed is None else (fixed,)
+        trial = tuning.Trial.of(self.spec)
         rates = tuning.measure_rates(
-            self._session, self.spec, batch_sizes, workers=self.workers, seconds=seconds
+            self._session, trial, batch_sizes, workers=self.workers, seconds=seconds
         )
         if not self.batch.alone:
             return rates

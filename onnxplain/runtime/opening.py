@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from onnxplain.cache import recall_parsed, remember
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import tuning
@@ -18,7 +17,6 @@ from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.origin import Origin, make_origin
-from onnxplain.runtime.ort import get_ort_version
 from onnxplain.runtime.seen_head import settle_head
 from onnxplain.runtime.session import Session
 
@@ -118,34 +116,29 @@ def open_classifier(
         return open_batched(model, spec, batch, device, tf32=tf32)
 
     session = open_model()
+    if tf32 and not session.tf32:
+        log.warning("%s: tf32 changes nothing, as it runs on the CPU", model.path.name)
     workers = tuning.count_cores() if session.device.where == "cpu" else 1
-    size = "x".join(map(str, spec.size))
-    key = model.sha256, size, *_identify_processor(session), get_ort_version(), str(workers)
-
-    def open_measured() -> Session:
-        # On a GPU, what the largest batch takes stays with the session: it is one of its own.
-        return session if session.device.where == "cpu" else open_model()
-
+    identity = model.sha256, "x".join(map(str, spec.size))
+    batch_size = (
+        batch.images
+        or batch_size
+        or tuning.find_batch_size(
+            session, tuning.Trial.of(spec), identity, open_model, workers=workers
+        )
+    )
     return OnnxClassifier(
         session,
         spec,
         ModelIdentity(model.path.name, model.sha256),
         batch,
-        batch_size=batch.images
-        or batch_size
-        or _find_batch_size(open_measured, spec, key, workers),
+        batch_size=batch_size,
         workers=workers,
         open_inside=lambda batch_size: _open_inside(model, spec, session.device, batch_size),
         # Of an image that must be alone, only the host fills all rows of a call.
         composer=_make_composer(session, spec, "host" if batch.alone else compose),
         origin=origin,
     )
-
-
-def _identify_processor(session: Session) -> tuple[str, ...]:
-    """Return what a batch size that was measured holds for."""
-    facts = session.provenance
-    return str(session.device), str(facts.get("gpu", "")), f"tf32={session.tf32}"
 
 
 def _make_composer(session: Session, spec: ModelSpec, compose: ComposingPlace) -> Composer:
@@ -162,31 +155,3 @@ def _open_inside(model: ModelFile, spec: ModelSpec, device: Device, batch_size: 
     from onnxplain.runtime.gradient import ModelInside  # it imports onnx, as above
 
     return ModelInside(model, spec, device, batch_size)
-
-
-def _find_batch_size(
-    open_session: Callable[[], Session], spec: ModelSpec, key: tuple[str, ...], workers: int
-) -> int:
-    """Find the fastest batch size: as remembered, or measured now."""
-    remembered = recall_parsed("batch-size", key, _parse_batch_size)
-    if remembered is not None:
-        return remembered
-    session = open_session()
-    size, steady = tuning.measure_batch_size(session, spec, workers=workers)
-    if steady:
-        _remember_batch_size(key, size)
-    else:
-        log.info("%s: other work disturbed the measuring of batches; not remembered", session.name)
-    return size
-
-
-def _parse_batch_size(facts: Mapping[str, Any]) -> int:
-    """Return what was remembered; raise a ValueError if it cannot have been."""
-    size = facts["batch_size"]
-    if type(size) is not int or not 1 <= size <= max(tuning.GPU_SIZES):
-        raise ValueError(f"no batch size: {size!r}")
-    return size
-
-
-def _remember_batch_size(key: tuple[str, ...], size: int) -> None:
-    remember("batch-size", key, {"batch_size": size})

@@ -7,6 +7,7 @@ import ctypes
 import io
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -103,14 +104,25 @@ def list_providers(device: Device, *, tf32: bool) -> list[str | tuple[str, dict[
     return [(PROVIDERS["cuda"], cuda), PROVIDERS["cpu"]]
 
 
+_loading_on_a_gpu = threading.Lock()
+
+
 @contextlib.contextmanager
-def silencing(ort: ModuleType) -> Iterator[None]:
-    """Keep ONNX Runtime off stderr while a session is made; failures are raised as errors."""
-    ort.set_default_logger_severity(SILENT)
-    try:
+def silencing(ort: ModuleType, device: Device) -> Iterator[None]:
+    """Keep ONNX Runtime off stderr while a session is made on a GPU; errors are raised as well.
+
+    The level is the whole process's and cannot be read: whoever has set another one does so again
+    after loading on a GPU. On the CPU the session's own level is enough.
+    """
+    if device.where == "cpu":
         yield
-    finally:
-        ort.set_default_logger_severity(WARNINGS)
+        return
+    with _loading_on_a_gpu:
+        ort.set_default_logger_severity(SILENT)
+        try:
+            yield
+        finally:
+            ort.set_default_logger_severity(WARNINGS)
 
 
 def get_cudnn_version() -> str:

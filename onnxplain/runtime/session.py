@@ -284,7 +284,7 @@ def _open(
     complaints = "" if device.where == "cpu" else preload_cuda()
 
     def open_raw() -> Any:
-        with translating_errors(name, device, "load"), silencing(ort):
+        with translating_errors(name, device, "load"), silencing(ort, device):
             return ort.InferenceSession(
                 model if isinstance(model, bytes) else os.fspath(model),
                 make_options(ort, device, threads=threads, folder=folder),

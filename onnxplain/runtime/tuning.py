@@ -1,4 +1,4 @@
-"""The batch size, chosen by a short measurement of the loaded model."""
+"""The batch size, chosen by a short measurement of the loaded model, and remembered."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from statistics import median
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from onnxplain.cache import recall_parsed, remember
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.failures import OutOfMemory
+from onnxplain.runtime.ort import get_ort_version
 from onnxplain.runtime.session import Session
 from onnxplain.runtime.tensors import Rows
 
@@ -43,6 +46,19 @@ class Rate(NamedTuple):
     per_second: float  # evaluations per second, all workers together
 
 
+class Trial(NamedTuple):
+    """What is run to measure: the inputs of one image by name, and the output."""
+
+    feeds: Mapping[str, NDArray[Any]]
+    output: str
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Trial:
+        """Make the trial of a classifier: noise."""
+        noise = np.random.default_rng(0).random((1, *spec.size, 3), np.float32)
+        return cls({spec.input: HostComposer(ModelSpace.of(spec)).enter(noise, 1)}, spec.output)
+
+
 def count_cores() -> int:
     """Count the cores that this process may use."""
     if sys.platform == "linux":
@@ -57,23 +73,23 @@ def list_batch_sizes(device: Device) -> tuple[int, ...]:
 
 def measure_rates(
     session: Session,
-    spec: ModelSpec,
+    trial: Trial,
     batch_sizes: Sequence[int],
     *,
     workers: int,
     seconds: float,
 ) -> tuple[Rate, ...]:
-    """Measure evaluations per second by batch size on noise, all workers side by side.
+    """Measure evaluations per second by batch size, all workers side by side.
 
-    On a GPU the noise is there already, as masks are composed there: the bus is not measured.
+    On a GPU the inputs are there already, as masks are composed there: the bus is not measured.
     The first call of a shape does not count, which allocates, and on a GPU plans convolutions.
 
     Parameters
     ----------
     session : Session
-        The loaded classifier.
-    spec : ModelSpec
-        Its input and output.
+        The loaded model.
+    trial : Trial
+        What is run.
     batch_sizes : sequence of int
         In rising order. After a size for which memory runs out, or on CPU a call takes longer
         than `LONGEST`, the larger ones are left out.
@@ -82,16 +98,16 @@ def measure_rates(
     seconds : float
         Time for each batch size.
     """
-    noise = np.random.default_rng(0).random((1, *spec.size, 3), np.float32)
-    row = HostComposer(ModelSpace.of(spec)).enter(noise, 1)
     on_cpu = session.device.where == "cpu"
     rates: list[Rate] = []
     with ThreadPoolExecutor(workers) as pool:
         for batch_size in batch_sizes:
             try:
-                rows = np.repeat(row, batch_size, axis=0)
-                batch: Rows = rows if on_cpu else session.upload(rows)
-                run = partial(session.run, {spec.input: batch}, [spec.output])
+                feeds: dict[str, Rows] = {}
+                for name, row in trial.feeds.items():
+                    rows = np.repeat(row, batch_size, axis=0)
+                    feeds[name] = rows if on_cpu else session.upload(rows)
+                run = partial(session.run, feeds, [trial.output])
                 run()
                 calls = _count_calls_per_second(run, pool, workers, seconds)
             except OutOfMemory as error:
@@ -110,16 +126,69 @@ class Choice(NamedTuple):
     steady: bool
 
 
-def measure_batch_size(session: Session, spec: ModelSpec, *, workers: int) -> Choice:
+def find_batch_size(
+    session: Session,
+    trial: Trial,
+    model: tuple[str, ...],
+    open_another: Callable[[], Session],
+    *,
+    workers: int,
+    most: int = GPU_SIZES[-1],
+) -> int:
+    """Find the fastest batch size: as remembered, or measured now.
+
+    Parameters
+    ----------
+    session : Session
+        The loaded model.
+    trial : Trial
+        What is run.
+    model : tuple of str
+        What identifies the model and the size of its images.
+    open_another : callable
+        Loads the model once more: on a GPU, what the largest batch takes stays with the session
+        that has run it.
+    workers : int
+        Calls side by side.
+    most : int
+        Larger sizes are not tried.
+    """
+    facts = session.provenance
+    processor = str(session.device), str(facts.get("gpu", "")), f"tf32={session.tf32}"
+    key = *model, *processor, get_ort_version(), str(workers)
+    remembered = recall_parsed("batch-size", key, _parse_batch_size)
+    if remembered is not None:
+        return remembered
+    measured = session if session.device.where == "cpu" else open_another()
+    size, steady = measure_batch_size(measured, trial, workers=workers, most=most)
+    if steady:
+        remember("batch-size", key, {"batch_size": size})
+    else:
+        log.info("%s: other work disturbed the measuring of batches; not remembered", session.name)
+    return size
+
+
+def _parse_batch_size(facts: Mapping[str, Any]) -> int:
+    """Return what was remembered; raise a ValueError if it cannot have been."""
+    size = facts["batch_size"]
+    if type(size) is not int or not 1 <= size <= max(GPU_SIZES):
+        raise ValueError(f"no batch size: {size!r}")
+    return size
+
+
+def measure_batch_size(
+    session: Session, trial: Trial, *, workers: int, most: int = GPU_SIZES[-1]
+) -> Choice:
     """Choose the largest batch size whose rate comes close to the best one.
 
     Forming, composing and answering a batch costs the engine about the same for any size.
     There are more rounds until they agree; if they never do, the choice is not steady.
     """
-    sizes = list_batch_sizes(session.device)
+    sizes = [size for size in list_batch_sizes(session.device) if size <= most]
     rounds: list[dict[int, float]] = []
     while len(rounds) < MOST_ROUNDS:
-        rounds.append(dict(measure_rates(session, spec, sizes, workers=workers, seconds=SECONDS)))
+        rates = measure_rates(session, trial, sizes, workers=workers, seconds=SECONDS)
+        rounds.append(dict(rates))
         if not rounds[-1]:  # not even the smallest fits; the first run reports it, or halves it
             return Choice(sizes[0], steady=False)
         if len(rounds) >= ROUNDS and choose_plan(rounds, GOOD_ENOUGH)[1]:

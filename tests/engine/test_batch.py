@@ -14,8 +14,8 @@ from onnxplain.core.errors import GradientUnusable, ModelError, ScoreError
 from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery
 from onnxplain.core.inside import RuleTable, Tensors
 from onnxplain.engine.batch import Call, answer_batch, choose_call
-from onnxplain.engine.fillings import CachedFill, FillingCache
-from onnxplain.engine.slices import Filling, Slice, SliceAnswer, SliceFailure
+from onnxplain.engine.fillings import CachedFill, Filling, FillingCache
+from onnxplain.engine.slices import Slice, SliceAnswer, SliceFailure
 from onnxplain.masks.families import ArrayMasks
 from tests.helpers.inside import add_softmax, open_convnet, open_model
 from tests.helpers.models import convnet

@@ -132,6 +132,25 @@ class Noise:
         return self.prepared[-1]
 
 
+def test_jobs_about_one_image_share_its_fill_while_one_of_them_lives():
+    fill, cache, query = Noise([]), FillingCache(2**20), MaskQuery(ArrayMasks(MASKS))
+
+    def start_job(case, seed=0):
+        return RunningJob(Job((case,), (ask(query),), fill, seed), NET, cache)
+
+    jobs = [start_job(replace(CASE, target=target)) for target in (0, 1)]
+    first, second = (job.take(1).filling for job in jobs)
+    assert first is second
+    assert len(fill.prepared) == 1
+    others = [start_job(replace(CASE, name="other")), start_job(CASE, 1)]
+    others.append(start_job(replace(CASE, image=IMAGE.copy())))
+    assert len(fill.prepared) == 4
+    assert not any(job.take(1).filling is first for job in others)
+    del jobs, others, first, second
+    start_job(CASE)
+    assert len(fill.prepared) == 5
+
+
 def test_fill_is_prepared_once_for_all_queries_of_a_job():
     fill = Noise([])
     query = MaskQuery(ArrayMasks(MASKS))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,10 +24,13 @@ pytestmark = pytest.mark.skipif(_obstacle is not None, reason=str(_obstacle))
 
 
 @pytest.fixture(scope="module")
-def fake(pytestconfig: pytest.Config) -> Mapping[str, str]:
+def fake(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, str]:
     """The environment of a process in which the fake device is found."""
-    assert pytestconfig.cache is not None
-    folder = build_fake_device(pytestconfig.cache.mkdir("gpu_fake"))
+    has_cache = pytestconfig.pluginmanager.hasplugin("cacheprovider")
+    cache = pytestconfig.cache.mkdir("gpu_fake") if has_cache else tmp_path_factory.mktemp("fake")
+    folder = build_fake_device(cache)
     return {**os.environ, "LD_LIBRARY_PATH": str(folder), "PYTHONPATH": str(ROOT)}
 
 
@@ -112,3 +116,47 @@ def test_without_cudnn_cuda_is_an_error_that_says_what_to_install(
     cuda = run_python("-c", OPEN, "cuda", environment=environment)
     assert cuda.startswith("error: --device cuda")
     assert "onnxplain[cuda]" in cuda
+
+
+# Ten architectures of torchvision with random weights, as small as their operators allow.
+EXPORTS: dict[str, Callable[[Any], Any]] = {
+    "resnet18": lambda tv: tv.resnet18(num_classes=10),
+    "mobilenet_v3": lambda tv: tv.mobilenet_v3_small(num_classes=10),
+    "efficientnet_b0": lambda tv: tv.efficientnet_b0(num_classes=10),
+    "densenet": lambda tv: tv.DenseNet(8, (2, 2, 2), 16, num_classes=10),
+    "googlenet": lambda tv: tv.googlenet(num_classes=10, aux_logits=False, init_weights=False),
+    "shufflenet": lambda tv: tv.shufflenet_v2_x0_5(num_classes=10),
+    "regnet": lambda tv: tv.regnet_y_400mf(num_classes=10),
+    "convnext": lambda tv: tv.ConvNeXt(
+        [tv.convnext.CNBlockConfig(24, 48, 1), tv.convnext.CNBlockConfig(48, None, 1)],
+        num_classes=10,
+    ),
+    "swin": lambda tv: tv.SwinTransformer([4, 4], 24, [2, 2], [2, 2], [4, 4], num_classes=10),
+    "vit": lambda tv: tv.VisionTransformer(64, 8, 2, 2, 24, 48, num_classes=10),
+}
+
+PLACE = """
+import sys
+from pathlib import Path
+from tests.gpu_fake.inside.check_placement import open_gradient, read
+for path in sorted(Path(sys.argv[1]).glob("*.onnx")):
+    session = open_gradient(*read(str(path)))
+    assert session.placement["CUDAExecutionProvider"] >= 50
+    print(path.stem, dict(session.provenance["heavy_on_cpu"]))
+"""
+
+
+@pytest.mark.framework
+@pytest.mark.timeout(TIMEOUT)
+@pytest.mark.filterwarnings("ignore")  # of torch's exporter
+def test_gradients_of_exports_leave_nothing_heavy_to_the_cpu(
+    fake: Mapping[str, str], tmp_path: Path
+) -> None:
+    torch, torchvision = (pytest.importorskip(module) for module in ("torch", "torchvision"))
+    torch.manual_seed(0)
+    image = (torch.rand(1, 3, 64, 64),)
+    for name, make in EXPORTS.items():
+        net, path = make(torchvision.models).eval(), tmp_path / f"{name}.onnx"
+        torch.onnx.export(net, image, path, dynamo=False, opset_version=17)
+    placed = run_python("-c", PLACE, str(tmp_path), environment=fake)
+    assert placed.splitlines() == [f"{name} {{}}" for name in sorted(EXPORTS)]

@@ -123,3 +123,11 @@ def test_cache_with_wrong_content_is_ignored_and_written_anew(
     assert again.provenance["batch"] == first.provenance["batch"]
     (path,) = (cache / "batch").iterdir()
     assert json.loads(path.read_text()) in contents
+
+
+def test_tf32_on_the_cpu_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert load(models.convnet(), tmp_path, batch_size=1, tf32=True).provenance["tf32"] is False
+    assert caplog.messages == ["net.onnx: tf32 changes nothing, as it runs on the CPU"]
+    caplog.clear()
+    load(models.convnet(), tmp_path, batch_size=1)
+    assert caplog.messages == []

@@ -92,3 +92,25 @@ def test_telemetry_is_off_unless_the_user_says_otherwise(given: str | None, seen
         [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
     )
     assert shown.stdout.strip() == seen
+
+
+KEEP_LEVEL = """
+import sys
+import onnxruntime
+from onnxplain.runtime.device import Device
+from onnxplain.runtime.session import open_session
+from tests.helpers import models
+onnxruntime.set_default_logger_severity(0)
+model = models.convnet().SerializeToString()
+open_session(model, Device("cpu"), name="net")
+print("then", file=sys.stderr, flush=True)
+onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+"""
+
+
+def test_the_level_of_the_log_that_a_program_has_set_stays() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", KEEP_LEVEL], check=True, capture_output=True, text=True
+    )
+    _, after = run.stderr.split("then\n")
+    assert "[V:onnxruntime:" in after or "[I:onnxruntime:" in after

@@ -155,7 +155,8 @@ images = photos(BATCH, SIZE)
 try:
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(classifier.scores, [images, images[::-1]])
-    rates = tuning.measure_rates(session, spec, (1, BATCH), workers=1, seconds=0.01)
+    trial = tuning.Trial.of(spec)
+    rates = tuning.measure_rates(session, trial, (1, BATCH), workers=1, seconds=0.01)
     print(json.dumps({
         "scores": first.tolist(), "back": second[::-1].tolist(),
         "batch_size": classifier.batch_size, "measured": [rate.batch_size for rate in rates],

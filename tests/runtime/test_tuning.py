@@ -14,12 +14,12 @@ from tests.helpers import models
 from tests.helpers.specs import session_of, spec_of
 
 SIZE = (16, 16)
+TRIAL = tuning.Trial.of(spec_of(size=SIZE, classes=5))
 
 
 def measure(model: onnx.ModelProto, sizes: Any, **options: Any) -> tuple[tuning.Rate, ...]:
-    spec = spec_of(size=SIZE, classes=5)
     settings = {"workers": 2, "seconds": 0.01, **options}
-    return tuning.measure_rates(session_of(model), spec, sizes, **settings)
+    return tuning.measure_rates(session_of(model), TRIAL, sizes, **settings)
 
 
 def test_the_rate_counts_images_and_not_calls_per_second() -> None:
@@ -49,13 +49,13 @@ def test_slow_calls_end_the_search_for_larger_batches(monkeypatch: pytest.Monkey
 def test_the_largest_size_near_the_best_rate_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = [tuning.Rate(1, 60.0), tuning.Rate(2, 100.0), tuning.Rate(4, 98.0), tuning.Rate(8, 90)]
     monkeypatch.setattr(tuning, "measure_rates", lambda *_, **__: rates)
-    session, spec = session_of(models.convnet(SIZE)), spec_of(size=SIZE, classes=5)
-    assert tuning.measure_batch_size(session, spec, workers=1).batch_size == 4
+    session, trial = session_of(models.convnet(SIZE)), TRIAL
+    assert tuning.measure_batch_size(session, trial, workers=1).batch_size == 4
 
 
 def test_the_choice_is_one_of_the_listed_sizes() -> None:
-    session, spec = session_of(models.convnet(SIZE)), spec_of(size=SIZE, classes=5)
-    chosen = tuning.measure_batch_size(session, spec, workers=1).batch_size
+    session, trial = session_of(models.convnet(SIZE)), TRIAL
+    chosen = tuning.measure_batch_size(session, trial, workers=1).batch_size
     assert chosen in tuning.list_batch_sizes(session.device)
 
 
@@ -130,8 +130,8 @@ def test_rounds_are_added_until_they_agree(
         return [tuning.Rate(size, 100.0 if size == best else 60.0) for size in (1, 4)]
 
     monkeypatch.setattr(tuning, "measure_rates", measure_rates)
-    session, spec = session_of(models.convnet(SIZE)), spec_of(size=SIZE, classes=5)
-    choice = tuning.measure_batch_size(session, spec, workers=1)
+    session, trial = session_of(models.convnet(SIZE)), TRIAL
+    choice = tuning.measure_batch_size(session, trial, workers=1)
     assert choice.steady == steady
     assert choice.batch_size == 4
     assert len(favoured) - len(pending) == rounds
@@ -144,5 +144,5 @@ def test_a_size_for_which_memory_runs_out_in_any_round_is_not_chosen(
     monkeypatch.setattr(
         tuning, "measure_rates", lambda *_, **__: [tuning.Rate(n, 10.0 * n) for n in next(sizes)]
     )
-    session, spec = session_of(models.convnet(SIZE)), spec_of(size=SIZE, classes=5)
-    assert tuning.measure_batch_size(session, spec, workers=1) == (2, True)
+    session, trial = session_of(models.convnet(SIZE)), TRIAL
+    assert tuning.measure_batch_size(session, trial, workers=1) == (2, True)

@@ -2,14 +2,18 @@
 
 A small session per family of masks writes the composed images straight into the buffer that
 the classifier's session reads, both on the same device. The planes of an image are uploaded
-once.
+once. Neighbours in a batch that have image, fill and family in common are composed in one run,
+such as the masks of one image's targets.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import Any, Literal, NamedTuple, final
 
 import numpy as np
@@ -35,6 +39,27 @@ class DevicePlanes(NamedTuple):
     host: Planes
     base: DevicePlace
     delta: DevicePlace
+
+
+class _Statics(NamedTuple):
+    """The inputs that masks share, on the device, and a digest of their values."""
+
+    digest: bytes
+    places: Mapping[str, DevicePlace]
+
+
+class _Piece(NamedTuple):
+    """A part as codes."""
+
+    planes: DevicePlanes
+    codes: Codes
+    statics: _Statics
+
+    @property
+    def run(self) -> tuple[Any, ...]:
+        """What pieces have in common that one run can compose: graph, image, fill and statics."""
+        shapes = tuple(values.shape[1:] for values in self.codes.per_evaluation.values())
+        return id(self.planes), self.codes.family, id(self.statics), shapes
 
 
 class _Buffer(threading.local):
@@ -66,7 +91,7 @@ class DeviceComposer:
         self._dtype = np.dtype(spec.dtype)
         self._renderers: dict[CodeFamily, Session] = {}
         # Masks are kept with their statics, so that no other masks can take their identity.
-        self._statics: OrderedDict[int, tuple[Masks, Mapping[str, DevicePlace]]] = OrderedDict()
+        self._statics: OrderedDict[int, tuple[Masks, _Statics]] = OrderedDict()
         self._lock = threading.Lock()
         self._buffer = _Buffer()
 
@@ -86,10 +111,13 @@ class DeviceComposer:
         if codes is None:
             on_host = [part._replace(planes=part.planes.host) for part in parts]
             return self._host.compose(on_host, width)
+        pieces = [
+            _Piece(part.planes, its_codes, self._get_statics(part.masks, its_codes))
+            for part, its_codes in zip(parts, codes, strict=True)
+        ]
         batch, row = self._get_buffer(width), 0
-        for part, part_codes in zip(parts, codes, strict=True):
-            n = part.stop - part.start
-            self._render(part, part_codes, batch.cut(row, row + n))
+        for piece, n in _join(pieces):
+            self._render(piece, batch.cut(row, row + n))
             row += n
         return batch
 
@@ -97,11 +125,12 @@ class DeviceComposer:
         """Bring images (N, H, W, 3) into the form the model takes, on the host."""
         return self._host.enter(images, width)
 
-    def _render(self, part: Part, codes: Codes, place: DevicePlace) -> None:
-        """Compose the images of a part into a place on the device."""
-        planes = {"base": part.planes.base, "delta": part.planes.delta}
-        inputs = {**planes, **self._get_statics(part.masks, codes), **codes.per_evaluation}
-        self._get_renderer(codes.family).run_into(inputs, "x", place)
+    def _render(self, piece: _Piece, place: DevicePlace) -> None:
+        """Compose the images of a piece into a place on the device."""
+        planes = {"base": piece.planes.base, "delta": piece.planes.delta}
+        shared: Mapping[str, Rows] = {**planes, **piece.statics.places}
+        inputs = {**shared, **piece.codes.per_evaluation}
+        self._get_renderer(piece.codes.family).run_into(inputs, "x", place)
 
     def _get_renderer(self, family: CodeFamily) -> Session:
         """Return the session that composes a family of masks, opened when first needed."""
@@ -114,17 +143,24 @@ class DeviceComposer:
                 )
             return self._renderers[family]
 
-    def _get_statics(self, masks: Masks, codes: Codes) -> Mapping[str, DevicePlace]:
+    def _get_statics(self, masks: Masks, codes: Codes) -> _Statics:
         """Return the inputs that all of the masks share, on the device: uploaded once."""
         with self._lock:
             if id(masks) not in self._statics:
-                statics = codes.statics()
-                uploaded = {name: self._session.upload(value) for name, value in statics.items()}
-                self._statics[id(masks)] = masks, uploaded
+                self._statics[id(masks)] = masks, self._upload_statics(codes.statics())
                 if len(self._statics) > KEPT:
                     self._statics.popitem(last=False)
             self._statics.move_to_end(id(masks))
             return self._statics[id(masks)][1]
+
+    def _upload_statics(self, statics: Mapping[str, NDArray[Any]]) -> _Statics:
+        """Upload what masks share, unless other masks share the same."""
+        digest = _digest(statics)
+        for _, known in self._statics.values():
+            if known.digest == digest:
+                return known
+        uploaded = {name: self._session.upload(value) for name, value in statics.items()}
+        return _Statics(digest, uploaded)
 
     def _get_buffer(self, rows: int) -> DevicePlace:
         """Return room for `rows` images on the device, the same for each call of this thread."""
@@ -144,3 +180,24 @@ def _encode(parts: Sequence[Part]) -> list[Codes] | None:
             return None
         codes.append(encoded)
     return codes
+
+
+def _join(pieces: Sequence[_Piece]) -> Iterator[tuple[_Piece, int]]:
+    """Join neighbours that one run can compose; yield each with its number of masks."""
+    for _, neighbours in groupby(pieces, key=lambda piece: piece.run):
+        first, *others = neighbours
+        rows = {
+            name: np.concatenate([values, *(other.codes.per_evaluation[name] for other in others)])
+            for name, values in first.codes.per_evaluation.items()
+        }
+        n = len(next(iter(rows.values())))
+        yield first._replace(codes=replace(first.codes, per_evaluation=rows)), n
+
+
+def _digest(statics: Mapping[str, NDArray[Any]]) -> bytes:
+    """Digest names, types, shapes and values of arrays."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, values in statics.items():
+        digest.update(f"{name} {values.dtype} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).data)
+    return digest.digest()

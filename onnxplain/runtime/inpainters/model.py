@@ -18,9 +18,15 @@ from onnxplain.describe.inpainter.inpainter_spec import (
     describe_spec,
     parse_inpainter_field,
 )
+from onnxplain.runtime import tuning
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.inpainters.conformance import Check, examine
-from onnxplain.runtime.inpainters.encoding import decode_pixels, get_fixed_batch, run_graph
+from onnxplain.runtime.inpainters.encoding import (
+    decode_pixels,
+    encode_inputs,
+    get_fixed_batch,
+    run_graph,
+)
 from onnxplain.runtime.inpainters.fitting import Holes, blank_holes, fit_size, restore_size
 from onnxplain.runtime.origin import Origin, make_origin, reopen
 from onnxplain.runtime.ort import get_ort_version
@@ -31,6 +37,8 @@ from onnxplain.version import __version__
 log = logging.getLogger(__name__)
 
 BATCH_SIZE = 8
+MOST = 64  # on a GPU, where calls are padded: few holes in a large batch would cost much
+SIDE = 224  # of the images that batches are measured on, if the graph takes any size
 
 
 def load_inpainter(
@@ -78,7 +86,32 @@ def load_inpainter(
             log.warning("%s: %s: %s", session.name, check.name, check.text)
     arguments = {"device": device, "flags": dict(flags or {})}
     origin = make_origin(load_inpainter, path, arguments, model.sha256)
-    return OnnxInpainter(session, spec, checks, origin)
+    batch_size = _find_batch_size(session, model.content, model.sha256, spec)
+    return OnnxInpainter(session, spec, checks, origin, batch_size=batch_size)
+
+
+def _find_batch_size(
+    session: Session, source: bytes | Path, sha256: str, spec: InpainterSpec
+) -> int:
+    """Return how many images a call holds: as described, or what a GPU does fastest.
+
+    On the CPU inpainters gain nothing from larger batches than `BATCH_SIZE`.
+    """
+    limits = [n for n in (get_fixed_batch(session, spec), spec.batch) if n]
+    if limits or session.device.where == "cpu":
+        return min([BATCH_SIZE, *limits])
+    rows, columns = spec.size or (-(-SIDE // spec.multiple) * spec.multiple,) * 2
+    images = np.random.default_rng(0).random((1, rows, columns, 3), np.float32)
+    holes = np.zeros((1, rows, columns), np.bool_)
+    holes[:, rows // 4 : -rows // 4, columns // 4 : -columns // 4] = True
+    return tuning.find_batch_size(
+        session,
+        tuning.Trial(encode_inputs(spec, images, holes), spec.output),
+        (sha256, f"{rows}x{columns}", spec.pack),
+        lambda: open_session(source, session.device, name=session.name),
+        workers=1,
+        most=MOST,
+    )
 
 
 def _recall_or_examine(
@@ -126,19 +159,25 @@ class OnnxInpainter:
         What its behaviour showed.
     origin : Origin
         What opens it again in another process, with the sha256 of the file.
+    batch_size : int
+        Images per call.
     """
 
     def __init__(
-        self, session: Session, spec: InpainterSpec, checks: tuple[Check, ...], origin: Origin
+        self,
+        session: Session,
+        spec: InpainterSpec,
+        checks: tuple[Check, ...],
+        origin: Origin,
+        *,
+        batch_size: int,
     ) -> None:
         self._session = session
         self._origin = origin
         self.spec = spec
         self.checks = checks
         fixed = get_fixed_batch(session, spec)
-        self._batches = BatchSize(
-            min(spec.batch or BATCH_SIZE, fixed or BATCH_SIZE), rows=fixed, session=session
-        )
+        self._batches = BatchSize(batch_size, rows=fixed, session=session)
 
     def __reduce__(self) -> tuple[Callable[[Origin], Any], tuple[Origin]]:
         """Let another process open it again."""

@@ -22,6 +22,7 @@ from onnxplain.runtime.batch_support import find_batch_support, open_batched
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.gradient_building import build_gradient_model
 from onnxplain.runtime.session import Session, open_session
+from onnxplain.zoo.catalogue import list_models
 from tests.conftest import shared
 from tests.helpers import models
 
@@ -55,23 +56,27 @@ def read(name: str) -> tuple[ModelFile, ModelSpec]:
         return file, resolve_spec(file, {"preprocessing": "torchvision"})
 
 
+def open_gradient(file: ModelFile, spec: ModelSpec) -> Session:
+    content = build_gradient_model(file, spec, kind="log-odds")
+    return open_session(content, CUDA, name=file.path.name)
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        "efficientnet-lite0",
-        "efficientnet-lite2",
+        *(model.name for model in list_models() if model.kind == "classifier"),
         "models/fer-keras-minixception.onnx",
+        "models/fer_quant.onnx",
         "models/squeezenet-places365.onnx",
     ],
 )
 def test_gradients_leave_nothing_heavy_to_the_cpu(name: str) -> None:
-    file, spec = read(name)
-    content = build_gradient_model(file, spec, kind="log-odds")
-    session = open_session(content, CUDA, name=name)
+    session = open_gradient(*read(name))
     on_cpu = list_on_cpu(session)
     assert set(on_cpu) <= SHAPES
     assert on_cpu.total() <= 2
     assert session.provenance["heavy_on_cpu"] == {}
+    assert session.placement["CUDAExecutionProvider"] >= 50
 
 
 @pytest.mark.parametrize(

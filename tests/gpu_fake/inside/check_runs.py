@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ import pytest
 from onnx import ModelProto
 
 import onnxplain
+from onnxplain.cache import remember
 from onnxplain.core.errors import DeviceError, OnnxplainError
 from onnxplain.core.protocols import Part
+from onnxplain.loading import find_model
 from onnxplain.registry import METHODS
 from onnxplain.runtime import OnnxClassifier, load_classifier, tuning
 from onnxplain.runtime.failures import OutOfMemory
+from onnxplain.runtime.inpainters import model as inpainter_model
 from tests.gpu_fake.device import (
     count_plans,
     failing_launches,
@@ -39,6 +43,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("ONNXPLAIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(tuning, "SECONDS", 0.005)
     monkeypatch.setattr(tuning, "AGREEMENT", 0.0)
+    monkeypatch.setattr(inpainter_model, "MOST", 16)  # the fake device's memory is this machine's
     yield tmp_path / "cache"
     gc.collect()
 
@@ -68,6 +73,19 @@ def test_a_batch_sends_codes_and_fetches_scores(tmp_path: Path, family: str) -> 
     assert done.download_bytes == 64 * 5 * 4
     assert done.syncs <= 4
     assert done.mallocs == 0
+
+
+def test_parts_of_one_family_and_image_are_composed_in_one_run(tmp_path: Path) -> None:
+    """Each run waits for the device twice: 16 parts of 8 masks waited 34 times."""
+    classifier = load(tmp_path, batch_size=128)
+    planes = classifier.planes(*photos(2, SIZE))
+    parts = [Part(planes, make_families(8, SIZE, seed)["bits"], 0, 8) for seed in range(16)]
+    for _ in range(2):
+        classifier.masked_scores(parts)
+    before = read_counts()
+    classifier.masked_scores(parts)
+    done = read_counts().since(before)
+    assert (done.syncs, done.uploads, done.downloads) == (4, 1, 1)
 
 
 def test_device_buffers_are_kept_from_one_explanation_to_the_next(tmp_path: Path) -> None:
@@ -155,6 +173,21 @@ def test_the_batch_is_chosen_up_to_512_by_calls_after_the_first(
     assert "Fake GPU" in file.read_text()
     rates = load(tmp_path).measure(seconds=0.01)
     assert [rate.batch_size for rate in rates] == [8, 16, 32, 64, 128, 256, 512]
+
+
+def test_the_batch_of_an_inpainter_is_chosen_as_that_of_a_classifier(
+    cache: Path,
+) -> None:
+    painter = onnxplain.load_inpainter(device="cuda")
+    (file,) = (cache / "batch-size").iterdir()
+    assert json.loads(file.read_text())["batch_size"] == painter.batch_size
+    assert "Fake GPU" in file.read_text()
+    remember("batch-size", json.loads(file.read_text())["key"], {"batch_size": 24})
+    assert onnxplain.load_inpainter(device="cuda").batch_size == 24
+    described = inpainter_model.load_inpainter(
+        find_model("inpainter"), device="cuda", flags={"batch": 4}
+    )
+    assert described.batch_size == 4
 
 
 def test_what_measuring_takes_is_given_back(tmp_path: Path) -> None:

@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+import onnxplain
 from onnxplain.core.protocols import Part
 from onnxplain.masks.codes import Codes
 from onnxplain.masks.families import GridMasks
 from onnxplain.runtime import load_classifier
 from onnxplain.runtime.classifier import OnnxClassifier
 from onnxplain.runtime.composing.device_composer import DeviceComposer
+from onnxplain.runtime.session import Session
 from onnxplain.runtime.tensors import DevicePlace
 from tests.helpers import models
 from tests.helpers.gpus import needs_gpu
-from tests.helpers.masks import make_families
+from tests.helpers.masks import CODED_FAMILIES, make_families
 from tests.helpers.specs import CONVENTIONS, SIZE, classifier_of, photos, session_of, spec_of
 
 
@@ -99,6 +101,82 @@ def test_statics_are_computed_once_for_many_slices(monkeypatch: pytest.MonkeyPat
     scores = graph.masked_scores([part])
     np.testing.assert_array_equal(graph.masked_scores([part]), scores)
     assert computed == [part.masks]
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of masks of each run that composes some."""
+    seen: list[int] = []
+    run_into = Session.run_into
+
+    def count(session: Session, inputs: Any, output: str, place: DevicePlace) -> None:
+        seen.append(place.shape[0])
+        run_into(session, inputs, output, place)
+
+    monkeypatch.setattr(Session, "run_into", count)
+    return seen
+
+
+@pytest.mark.parametrize("family", CODED_FAMILIES)
+def test_parts_of_one_family_and_image_are_composed_in_one_run(
+    family: str, runs: list[int]
+) -> None:
+    """Of masks that were made apart but share labels, ranks or grids, too; to the same bits."""
+    _, graph = make_pair({}, batch_size=16)
+    image, fill = photos(2)
+    planes = graph.planes(image, fill)
+    parts = [Part(planes, make_families(9)[family], k, k + 2) for k in (0, 3, 6)]
+    joined = graph.masked_scores(parts)
+    assert runs == [6]
+    alone = np.concatenate([graph.masked_scores([part]) for part in parts])
+    assert runs == [6, 2, 2, 2]
+    np.testing.assert_array_equal(joined, alone)
+
+
+def test_parts_that_differ_in_image_or_family_or_labels_are_runs_of_their_own(
+    runs: list[int],
+) -> None:
+    host, graph = make_pair({}, batch_size=16)
+
+    def make_parts(classifier: OnnxClassifier) -> list[Part]:
+        one, two = (classifier.planes(*photos(2, seed=seed)) for seed in (1, 2))
+        made, other = make_families(9), make_families(9, seed=1)["segment"]
+        segments = made["segment"]
+        planes = [one, one, two, two, two, two]
+        masks = [segments, segments, segments, other, made["rank"], made["bits"]]
+        return [Part(*pair, 2, 4) for pair in zip(planes, masks, strict=True)]
+
+    scores = graph.masked_scores(make_parts(graph))
+    assert runs == [4, 2, 2, 2, 2]
+    expected = host.masked_scores(make_parts(host))
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
+
+
+def test_targets_explained_together_are_composed_together_to_the_same_bits(
+    tmp_path: Path, runs: list[int]
+) -> None:
+    """At a fixed batch size, as a batch of another size may round differently."""
+    path = models.save(models.convnet((32, 32), classes=12, batch=16), tmp_path / "net.onnx")
+    classifier = load_classifier(
+        path, device="cpu", compose="graph", flags={"preprocessing": "unit"}
+    )
+    image = photos(1, (32, 32))[0]
+    method = onnxplain.MP2(grid=8, gain="difference", sweep="lazy", n_tried=2)
+
+    def explain(targets: list[int]) -> dict[int, Any]:
+        runs.clear()
+        found = onnxplain.explain_many(classifier, [image], method, target=targets)
+        return {explanation.target: explanation.heatmap for explanation in found}
+
+    together = explain(list(range(12)))
+    n_together, n_masks = len(runs), sum(runs)
+    n_alone = 0
+    for target in range(12):
+        np.testing.assert_array_equal(together[target], explain([target])[target])
+        n_alone += len(runs)
+        n_masks -= sum(runs)
+    assert n_masks == 0
+    assert n_together < n_alone
 
 
 def test_fixed_batch_is_padded() -> None:
