@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import logging
 import math
 import signal
 import time
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
-import onnx
 import torch
 import torch.nn.functional as F
-from critic import Critic, compute_adversarial_losses, compute_critic_loss, join_gradients
+from critic import compute_adversarial_losses, compute_critic_loss, join_gradients
 from losses import (
     PerceptualDistance,
     compute_l1_loss,
     compute_rim_weights,
     compute_spectrum_loss,
 )
-from network import Inpainter
+from options import parse_arguments
 from photos import (
     Batch,
     iterate_training_batches,
@@ -33,68 +30,10 @@ from photos import (
     read_photo,
     split_photos,
 )
+from state import State, load_onnx_weights, make_state
 from torch import Tensor, nn
 
 log = logging.getLogger("inpainter")
-
-
-@dataclass
-class State:
-    """Everything that a checkpoint holds.
-
-    Batches are drawn by a generator seeded with (seed, step), so that the step alone restores
-    the state of the randomness.
-    """
-
-    net: Inpainter
-    average: Inpainter
-    critic: Critic
-    optimiser: torch.optim.Optimizer
-    critic_optimiser: torch.optim.Optimizer
-    step: int = 0
-    seconds: float = 0.0
-    best: float = field(default=float("inf"))
-
-    def save(self, path: Path) -> None:
-        """Write the checkpoint; if this is interrupted, the old file stays whole."""
-        parts = {
-            name: value.state_dict() if hasattr(value, "state_dict") else value
-            for name, value in vars(self).items()
-        }
-        torch.save(parts, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
-
-    def load(self, path: Path) -> None:
-        """Read a checkpoint written by `save`, on whatever device it was written."""
-        parts = torch.load(path, map_location="cpu", weights_only=True)
-        for name, value in vars(self).items():
-            if hasattr(value, "load_state_dict"):
-                value.load_state_dict(parts[name])
-            else:
-                setattr(self, name, parts[name])
-
-
-def make_state(seed: int, device: torch.device) -> State:
-    """Return the state before the first step: new networks and optimisers."""
-    torch.manual_seed(seed)
-    net: Inpainter = Inpainter().to(device, memory_format=torch.channels_last)
-    critic: Critic = Critic().to(device, memory_format=torch.channels_last)
-    return State(
-        net,
-        copy.deepcopy(net).requires_grad_(False),
-        critic,
-        torch.optim.AdamW(net.parameters(), 1e-3, betas=(0.9, 0.99), weight_decay=1e-4),
-        torch.optim.AdamW(critic.parameters(), 1e-3, betas=(0.5, 0.99), weight_decay=1e-4),
-    )
-
-
-def load_onnx_weights(net: Inpainter, path: Path) -> None:
-    """Load the network's weights from an ONNX file that `export.py` wrote."""
-    tensors = {
-        tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).astype(np.float32))
-        for tensor in onnx.load(path).graph.initializer
-    }
-    net.load_state_dict({name: tensors[name] for name in net.state_dict()})
 
 
 def find_fast_dtype(device: torch.device) -> torch.dtype:
@@ -323,63 +262,10 @@ def validate(
         )
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder of photos")
-    add("--vgg", type=Path, required=True, help="vgg_shift_tolerant.pth (PyPI stlpips-pytorch)")
-    add("--out", type=Path, required=True, help="folder for checkpoints and the log")
-    add("--until", type=datetime.fromisoformat, help="stop at this time (UTC unless it has a zone)")
-    add("--hours", type=float, default=1.0, help="hours until the stop, if --until is not given")
-    add("--steps", type=int, help="stop at this step, if it comes before the time")
-    add("--resume", action="store_true", help="continue from latest.pt in --out")
-    add("--init-onnx", type=Path, help="start from the weights of an exported model")
-    add("--size", type=int, default=128, help="side of the training squares")
-    add("--batch", type=int, default=8)
-    add("--lr", type=float, default=4e-4)
-    add("--critic-lr", type=float, default=2e-4)
-    add("--l1", type=float, default=1.0, help="weight of the hole L1")
-    add("--perceptual", type=float, default=1.0, help="weight of the perceptual distance; 0 is off")
-    add("--moments", type=float, default=0.0, help="weight of the features' moments in the hole")
-    add("--spectrum", type=float, default=0.0, help="weight of the spectra in the hole; 0 is off")
-    add(
-        "--adversarial",
-        type=float,
-        default=0.0,
-        help="length of the critic's gradient at the pixels, relative to the others'; 0 is off",
-    )
-    add("--matching", type=float, default=0.0, help="weight of the critic's feature distance")
-    add(
-        "--patchmatch",
-        action="store_true",
-        help="in holes above 64 px, aim for the texture that PatchMatch continues",
-    )
-    add("--fall", type=float, default=0.4, help="last share of the time in which the rate falls")
-    add("--clip", type=float, default=1.0, help="largest gradient norm")
-    add("--decay", type=float, default=0.999, help="decay of the averaged weights")
-    add("--seed", type=int, default=0)
-    add("--device", type=torch.device, help="cpu or cuda (default: cuda if there is one)")
-    add("--threads", type=int, default=2, help="1 is faster beside other programs")
-    add("--loaders", type=int, default=1, help="threads that draw batches; 8 for a GPU")
-    add("--n-checks", type=int, default=80, help="held-out photos to validate on")
-    add("--log-steps", type=int, default=50, help="steps that a line of the log averages")
-    add("--check-minutes", type=float, default=5.0)
-    add("--save-minutes", type=float, default=3.0)
-    args = parser.parse_args()
-    args.device = args.device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    until = args.until
-    if until is not None and until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    args.begin = time.time()
-    args.deadline = until.timestamp() if until else args.begin + args.hours * 3600
-    return args
-
-
 def main() -> None:
     """Set up, resume and train."""
     logging.basicConfig(level=logging.INFO)
-    args = parse_arguments()
+    args = parse_arguments(__doc__)
     torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True
     args.out.mkdir(parents=True, exist_ok=True)

@@ -204,13 +204,13 @@ def test_resumed_step_with_a_critic_is_the_step_of_an_uninterrupted_run(tmp_path
 
     args = make_arguments()
     batches = photos.iterate_training_batches([PHOTO], 64, 2, seed=5, first=0, n_threads=2)
-    whole = train.make_state(0, args.device)
+    whole = import_script("state").make_state(0, args.device)
     before = [p.clone() for net in (whole.net, whole.critic) for p in net.parameters()]
     for _ in range(2):
         train.run_step(whole, None, next(batches), args)
         whole.step += 1
     whole.save(tmp_path / "latest.pt")
-    resumed = train.make_state(1, args.device)
+    resumed = import_script("state").make_state(1, args.device)
     resumed.load(tmp_path / "latest.pt")
     again = photos.iterate_training_batches([PHOTO], 64, 2, seed=5, first=2, n_threads=1)
     batch = next(again)
@@ -227,13 +227,16 @@ def test_resumed_step_with_a_critic_is_the_step_of_an_uninterrupted_run(tmp_path
 
 
 def test_step_in_bfloat16_has_about_the_losses_of_float32() -> None:
-    train, photos = import_script("train"), import_script("photos")
+    train, photos, state = map(import_script, ("train", "photos", "state"))
     import torch
 
     batch = photos.draw_training_batch([PHOTO], 64, 2, np.random.default_rng(12))
     full, short = (
         train.run_step(
-            train.make_state(0, torch.device("cpu")), None, batch, make_arguments(dtype=dtype)
+            state.make_state(0, torch.device("cpu")),
+            None,
+            batch,
+            make_arguments(dtype=dtype),
         )
         for dtype in (torch.float32, torch.bfloat16)
     )
@@ -241,12 +244,12 @@ def test_step_in_bfloat16_has_about_the_losses_of_float32() -> None:
 
 
 def test_weights_come_back_from_the_exported_graph() -> None:
-    train = import_script("train")
+    network, state = import_script("network"), import_script("state")
     import onnxruntime as ort
     import torch
 
-    net = train.Inpainter()
-    train.load_onnx_weights(net, FOLDER / "inpainter.onnx")
+    net = network.Inpainter()
+    state.load_onnx_weights(net, FOLDER / "inpainter.onnx")
     image = torch.rand(1, 3, 64, 64)
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., 16:40, 20:50] = 1
