@@ -79,7 +79,9 @@ class SP(Parametrised):
     is the same as with ``share=0``. With `refine`, the patches of one look share fills.
 
     With ``refine`` below 1 the details tell which positions were looked at and which were
-    interpolated, and each target of an image has evaluations of its own.
+    interpolated, and each target of an image has evaluations of its own. Refining finds
+    the highest pixels; where the map is low it is no better than a wider stride
+    (`benchmarks/results/refine.md`).
     """
 
     name: ClassVar[str] = "sp"
