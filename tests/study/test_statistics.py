@@ -95,6 +95,17 @@ def test_many_differences_are_near_the_t_test():
     assert sign_flip_test(differences, rng()) == pytest.approx(theirs, abs=0.03)
 
 
+@pytest.mark.parametrize("n", [14, 16, 33, 300])
+def test_drawn_signs_are_those_of_scipys_permutation_test(n: int):
+    differences = rng().exponential(size=n) - 0.95
+    theirs = scipy.stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=20_000, rng=rng()
+    ).pvalue
+    p = sign_flip_test(differences, rng())
+    assert 0.001 < p < 0.999
+    assert abs(p - theirs) < 4 * (p * (1 - p) * (1 / 10_000 + 1 / 20_000)) ** 0.5
+
+
 def test_no_difference_is_no_evidence():
     assert sign_flip_test(np.zeros(40), rng()) == 1
     assert sign_flip_test(np.zeros(3), rng()) == 1
