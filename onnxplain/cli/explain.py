@@ -161,6 +161,7 @@ def command(
         look = build(Look, FIGURES.get_parameters(ctx, "figure"))
         chosen, implied = _choose_method(ctx, method, plan.method)
         chosen_fill = _choose_fill(ctx, fill, plan.fill, implied, chosen, inpainter)
+        cluster = get_cluster(ctx)
         check_folder(output)
         found = find_images(images, recursive=recursive)
     for failure in found.failures:
@@ -183,7 +184,7 @@ def command(
                 seed=(plan.seed or 0) if seed is None else seed,
                 max_pixels=max_pixels,
                 white=white,
-                cluster=get_cluster(ctx),
+                cluster=cluster,
                 on_progress=move,
             )
         with report_errors():
