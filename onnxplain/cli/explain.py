@@ -33,7 +33,7 @@ from onnxplain.fills import Inpaint
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpainter
 from onnxplain.plot import Look
 from onnxplain.registry import Entry, parse_entry
-from onnxplain.results import check_folder
+from onnxplain.results import open_folder
 from onnxplain.runtime import OnnxClassifier
 
 METHODS = ParameterOptions("method", "", registry.get_methods())
@@ -162,7 +162,7 @@ def command(
         chosen, implied = _choose_method(ctx, method, plan.method)
         chosen_fill = _choose_fill(ctx, fill, plan.fill, implied, chosen, inpainter)
         cluster = get_cluster(ctx)
-        check_folder(output)
+        ctx.with_resource(open_folder(output))
         found = find_images(images, recursive=recursive)
     for failure in found.failures:
         show_failure(failure, as_json=as_json)
