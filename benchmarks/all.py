@@ -30,6 +30,7 @@ import onnxplain
 from benchmarks.common import PHOTO, RawPlan, RawRunner, describe_machine, device_option
 from benchmarks.evaluation import CROPS, CURVES, count_evaluations, make_photos, run_study
 from benchmarks.memory import measure_peak
+from benchmarks.rows import STEPS, measure_steps
 from benchmarks.startup import time_command
 from benchmarks.throughput import measure_beside_raw
 from onnxplain.core.flow import Method
@@ -147,6 +148,11 @@ class Workbench:
         return Figures(float(np.corrcoef(first.ravel(), rest.ravel())[0, 1]))
 
 
+def weigh_rows(n: int) -> Figures:
+    """Return the largest memory of joining, tables and the report of n rows, in MiB."""
+    return Figures(max(cost.peak_mib for _, cost, _ in measure_steps(n)))
+
+
 def time_python(*arguments: str) -> Figures:
     """Time a command of Python, the best of five."""
     return Figures(min(time_command(sys.executable, *arguments) for _ in range(5)))
@@ -157,6 +163,7 @@ def list_checks(bench: Workbench) -> list[Check]:
     quick = bench.quick
     aim = 0.85 if quick else 0.95
     grown = (200, 1600) if quick else (500, 8000)
+    n_rows = 30_000 if quick else 1_000_000
     return [
         Check(f"{name} over raw ONNX Runtime", aim, partial(bench.explain, method))
         for name, method in (
@@ -180,6 +187,13 @@ def list_checks(bench: Workbench) -> list[Check]:
             lambda: Figures(
                 measure_peak(grown[1], bench.device) - measure_peak(grown[0], bench.device)
             ),
+            at_least=False,
+            unit=" MiB",
+        ),
+        Check(
+            f"rows: memory of {', '.join(STEPS)}, {n_rows:,} rows",
+            2048,
+            partial(weigh_rows, n_rows),
             at_least=False,
             unit=" MiB",
         ),

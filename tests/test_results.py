@@ -19,7 +19,13 @@ from onnxplain import RISE, explain, from_callable
 from onnxplain.core.data import Box, Meaning
 from onnxplain.core.errors import OutputError
 from onnxplain.image import read_image
-from onnxplain.results import Explanation, check_folder, describe_doubt, load_explanation
+from onnxplain.results import (
+    Explanation,
+    check_folder,
+    describe_doubt,
+    load_explanation,
+    open_folder,
+)
 
 PROVENANCE = {"classifier": {"sha256": "ab"}, "pixels_sha256": "cd", "image_size": [20, 30]}
 
@@ -253,6 +259,21 @@ def test_file_in_place_of_the_folder_is_an_error(explanation: Explanation, tmp_p
 def test_checking_a_folder_leaves_nothing_in_it(tmp_path: Path):
     check_folder(tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_folder_that_was_made_for_nothing_is_removed(tmp_path: Path):
+    with open_folder(tmp_path / "deep" / "out"):
+        (tmp_path / "deep" / "out" / "rows.jsonl").touch()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_was_there_or_holds_something_is_kept(tmp_path: Path):
+    (tmp_path / "old").mkdir()
+    with open_folder(tmp_path / "old"), open_folder(tmp_path / "used"):
+        (tmp_path / "used" / "rows.jsonl").write_text("{}")
+        (tmp_path / "used" / "empty").touch()
+    names = sorted(path.name for path in tmp_path.rglob("*"))
+    assert names == ["empty", "old", "rows.jsonl", "used"]
 
 
 def test_failure_while_writing_leaves_no_file(explanation: Explanation, tmp_path: Path):

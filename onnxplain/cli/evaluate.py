@@ -59,7 +59,7 @@ command line is wrong.
 \b
 onnxplain evaluate photos --annotations labels.csv --limit 100 --method sp --method rise
 onnxplain evaluate photos --plan plan.toml --shard 1/2 -o part1
-onnxplain merge all/rows.jsonl part1/rows.jsonl part2/rows.jsonl
+onnxplain merge part1 part2 -o all
 onnxplain evaluate photos --plan plan.toml -o all
 """,
 )

@@ -33,7 +33,7 @@ from onnxplain.fills import Inpaint
 from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpainter
 from onnxplain.plot import Look
 from onnxplain.registry import Entry, parse_entry
-from onnxplain.results import check_folder
+from onnxplain.results import open_folder
 from onnxplain.runtime import OnnxClassifier
 
 METHODS = ParameterOptions("method", "", registry.get_methods())
@@ -161,7 +161,8 @@ def command(
         look = build(Look, FIGURES.get_parameters(ctx, "figure"))
         chosen, implied = _choose_method(ctx, method, plan.method)
         chosen_fill = _choose_fill(ctx, fill, plan.fill, implied, chosen, inpainter)
-        check_folder(output)
+        cluster = get_cluster(ctx)
+        ctx.with_resource(open_folder(output))
         found = find_images(images, recursive=recursive)
     for failure in found.failures:
         show_failure(failure, as_json=as_json)
@@ -183,7 +184,7 @@ def command(
                 seed=(plan.seed or 0) if seed is None else seed,
                 max_pixels=max_pixels,
                 white=white,
-                cluster=get_cluster(ctx),
+                cluster=cluster,
                 on_progress=move,
             )
         with report_errors():

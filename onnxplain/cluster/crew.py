@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ Answering: TypeAlias = Callable[[Any], Any]
 
 PATIENCE = 1.0  # seconds between two looks at how many workers there should be
 FALSE_STARTS = 5  # workers that may die one after the other before they are ready
+ANSWER_SECONDS = 10.0  # in which a cluster must answer; Ray itself tries for two minutes
 STORE_BYTES = 200 * 2**20  # of Ray's memory for objects: answers are small, and taken at once
 
 
@@ -219,7 +221,7 @@ def gather_crew(settings: Ray, opener: Opener) -> Iterator[RayCrew]:
     ray = import_ray()
     connected = ray.is_initialized()  # the caller's own connection stays open
     if not connected:
-        _connect(ray, settings)
+        connect(ray, settings)
     try:
         crew = RayCrew(ray, settings, opener)
         try:
@@ -255,7 +257,14 @@ def import_ray() -> Any:
     return ray
 
 
-def _connect(ray: Any, settings: Ray) -> None:
+def connect(ray: Any, settings: Ray) -> None:
+    """Start Ray on this machine, or join a cluster.
+
+    Raises
+    ------
+    ClusterError
+        If there is no cluster at the address.
+    """
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if settings.address == LOCAL:
@@ -268,12 +277,27 @@ def _connect(ray: Any, settings: Ray) -> None:
                 **quiet,
             )
         else:
-            ray.init(settings.address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+            address = settings.address
+            _check_answers(os.environ.get("RAY_ADDRESS", "") if address == "auto" else address)
+            ray.init(address, **quiet)
+    except (OSError, RuntimeError, ValueError) as error:
         raise ClusterError(
             f"cannot reach a Ray cluster at {settings.address!r}: {format_in_one_line(error)}; "
-            f"start one with 'ray start --head', or leave the address out"
+            f"start one there with 'ray start --head', or leave the address out"
         ) from error
+
+
+def _check_answers(address: str) -> None:
+    """Check that something listens at an address, if it is one.
+
+    Raises
+    ------
+    OSError
+        If nothing does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
 
 
 def pack_work(work: object) -> bytes:

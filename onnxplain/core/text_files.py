@@ -12,6 +12,7 @@ import math
 import tomllib
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -22,6 +23,11 @@ CONFIG_BYTES = 4 << 20  # of a description, a plan, or a list of class names
 ANNOTATION_BYTES = 64 << 20  # of what is known of a folder of images, and of one row of results
 MAX_DEPTH = 64  # of lists in lists
 MAX_WHOLE = 10**300  # larger whole numbers have no float
+
+# Files of rows hold millions of values, so what is done for each is little.
+_USUAL = 1e300  # numbers up to it need no second look
+_NUMBER = (float, int)
+_NESTED = (dict, list)
 
 
 class TextError(ValueError):
@@ -86,7 +92,7 @@ def parse_json(
         If it is not JSON, nested too deep, or holds a number that is not finite.
     """
     parse = partial(json.loads, object_pairs_hook=make_object)
-    return _parse(parse, text, "JSON", _list_parts if finite else _list_any_parts)
+    return _parse(parse, text, "JSON", finite=finite)
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -97,7 +103,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     TextError
         If it is not TOML, nested too deep, or holds a number that is not finite.
     """
-    content: dict[str, Any] = _parse(tomllib.loads, text, "TOML", _list_parts)
+    content: dict[str, Any] = _parse(tomllib.loads, text, "TOML", finite=True)
     return content
 
 
@@ -113,47 +119,47 @@ def parse_xml(content: bytes) -> ElementTree.Element:
         root = ElementTree.fromstring(content)
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # also unknown encodings
         raise TextError(str(error)) from error
-    _check_depth(root, iter)
-    return root
+    level = [root]
+    for _ in range(MAX_DEPTH + 1):
+        level = list(chain.from_iterable(level))
+        if not level:
+            return root
+    raise TextError(f"it is nested deeper than {MAX_DEPTH} levels")
 
 
-def _parse(
-    parse: Callable[[Any], Any],
-    text: str | bytes,
-    form: str,
-    list_parts: Callable[[Any], Iterable[Any]],
-) -> Any:
+def _parse(parse: Callable[[Any], Any], text: str | bytes, form: str, *, finite: bool) -> Any:
     try:
         value = parse(text)
     except RecursionError as error:
         raise TextError(f"it is nested deeper than {MAX_DEPTH} levels") from error
     except ValueError as error:
         raise TextError(f"it is not valid {form}: {error}") from error
-    _check_depth(value, list_parts)
+    _check_depth(value, finite=finite)
     return value
 
 
-def _check_depth(value: Any, list_parts: Callable[[Any], Iterable[Any]]) -> None:
+def _check_depth(value: Any, *, finite: bool) -> None:
     """Check how deep a value is nested, level by level: nothing recurses."""
-    level = [value]
+    level: list[Iterable[Any]] = [[value]]
     for _ in range(MAX_DEPTH + 1):
-        level = [part for parent in level for part in list_parts(parent)]
+        parts = list(chain.from_iterable(level))
+        if finite:
+            for part in parts:
+                if isinstance(part, _NUMBER) and not -_USUAL <= part <= _USUAL:
+                    _check_number(part)
+        level = [
+            part.values() if isinstance(part, dict) else part
+            for part in parts
+            if isinstance(part, _NESTED)
+        ]
         if not level:
             return
     raise TextError(f"it is nested deeper than {MAX_DEPTH} levels")
 
 
-def _list_any_parts(value: Any) -> Iterable[Any]:
-    """Return the parts of a list or an object."""
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-def _list_parts(value: Any) -> Iterable[Any]:
-    """Return the parts of a list or an object; check what is a number."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise TextError(f"it holds the number {value}, which is not finite")
-    if isinstance(value, int) and abs(value) > MAX_WHOLE:
+def _check_number(number: float) -> None:
+    """Check a number that is large, or none."""
+    if isinstance(number, float) and not math.isfinite(number):
+        raise TextError(f"it holds the number {number}, which is not finite")
+    if isinstance(number, int) and abs(number) > MAX_WHOLE:
         raise TextError("it holds a whole number of more than 300 digits")
-    return _list_any_parts(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnxplain.results.doubt import describe_doubt, name_doubt
 from onnxplain.results.explanation import Explanation, SavedFiles, load_explanation
-from onnxplain.results.placing import check_folder
+from onnxplain.results.placing import check_folder, open_folder
 
 __all__ = [
     "Explanation",
@@ -13,4 +13,5 @@ __all__ = [
     "describe_doubt",
     "load_explanation",
     "name_doubt",
+    "open_folder",
 ]

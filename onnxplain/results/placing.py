@@ -9,6 +9,7 @@ import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,31 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
         probe = folder / f".{uuid.uuid4().hex}"
         probe.touch()
         probe.unlink()
+
+
+@contextmanager
+def open_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Check a folder for results, and remove it at the end if it was made for nothing.
+
+    Files without content are removed with it.
+
+    Raises
+    ------
+    OutputError
+        As `check_folder`.
+    """
+    folder = Path(folder)
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    check_folder(folder)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # it is gone, or used
+            if made and not any(file.stat().st_size or file.is_dir() for file in folder.iterdir()):
+                for file in folder.iterdir():
+                    file.unlink()
+                for place in made:
+                    place.rmdir()
 
 
 def place(part: Path, folder: Path, record: Mapping[str, Any]) -> str:

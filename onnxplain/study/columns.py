@@ -7,6 +7,7 @@ held-out images is chosen, and only the other images are reported.
 from __future__ import annotations
 
 import json
+from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,13 @@ _IDENTITY = (
     *(name for prefixes in _SETTINGS.values() for name in prefixes),
     *("direction", "unit"),
 )
+_NUMBER = (int, float, type(None))
+# The types of the fields that every row of a score has.
+_FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(_IDENTITY, object),
+    **{name: dict for name in _IDENTITY if name.endswith("_parameters")},
+    **{"image": str, "target": (int, type(None)), "value": _NUMBER, "details": dict},
+}
 _Names: TypeAlias = tuple[str, str, str]  # of model, metric and method
 _Image: TypeAlias = tuple[str, int]  # file and class
 
@@ -90,11 +98,13 @@ def gather_values(rows: Iterable[Row], *, share: float, seed: int) -> list[Colum
         Decide which images are held out, as in `onnxplain.study.dataset.is_held_out`.
     """
     groups: dict[str, _Group] = {}
+    images: dict[_Image, _Image] = {}  # one of each, whatever the number of rows
     for row in rows:
         if row["kind"] == "score":
             settings = {name: row[name] for name in _IDENTITY}
             group = groups.setdefault(json.dumps(settings), _Group(settings))
-            group.add(row)
+            image = row["image"], row["target"]
+            group.add(row, images.setdefault(image, image))
     name = make_namer([group.settings for group in groups.values()])
     by_names: dict[_Names, _Group] = {}
     for group in groups.values():
@@ -116,19 +126,11 @@ def find_wrong_fields(row: Row) -> list[str]:
         return []
     if row.get("kind") != "score":
         return ["kind"]
-    names = (*_IDENTITY, "image", "target", "value", "details")
-    wrong = [name for name in names if name not in row]
-    values = {name: row[name] for name in names if name in row}
-    for name, value in values.items():
-        fits = {
-            "value": value is None or isinstance(value, int | float),
-            "target": value is None or isinstance(value, int),
-            "image": isinstance(value, str),
-            "direction": value in ("lower", "higher"),
-        }
-        is_table = name == "details" or name.endswith("_parameters")
-        if not fits.get(name, isinstance(value, dict) if is_table else True):
-            wrong.append(name)
+    wrong = [
+        name for name, kind in _FIELDS.items() if name not in row or not isinstance(row[name], kind)
+    ]
+    if row.get("direction") not in ("lower", "higher"):
+        wrong.append("direction")
     return wrong
 
 
@@ -136,7 +138,7 @@ class _Point(NamedTuple):
     """The value of one image, its value at each alpha, and the overlap of the whole image."""
 
     value: float
-    grid: tuple[float, ...]
+    grid: Sequence[float]
     whole_image_overlap: float | None
 
 
@@ -146,20 +148,19 @@ class _Group:
 
     settings: Row
     points: dict[_Image, _Point | None] = field(default_factory=dict)
-    failed: dict[_Image, bool] = field(default_factory=dict)
+    failed: set[_Image] = field(default_factory=set)
     alphas: list[float] = field(default_factory=list)
 
-    def add(self, row: Row) -> None:
-        """Add the value of one row."""
+    def add(self, row: Row, image: _Image) -> None:
+        """Add the value of one row for its image."""
         point = None
         if row["status"] == "done" and row["value"] is not None:
             details = row["details"]
             self.alphas[:] = details.get("alphas", [])
-            grid = tuple(details.get("values", ()))
+            grid = array("d", details.get("values", ()))  # small, as there may be millions
             point = _Point(row["value"], grid, details.get("whole_image_overlap"))
-        image = row["image"], row["target"]
         self.points[image] = point
-        self.failed[image] = row["status"] == "error"
+        (self.failed.add if row["status"] == "error" else self.failed.discard)(image)
 
     def make_result(self, point: _Point) -> MetricResult:
         """Make the result of a metric from a point, with its value at each alpha."""
@@ -182,7 +183,7 @@ def _make_column(names: _Names, group: _Group, share: float, seed: int) -> Colum
             image: get_value_at_alpha(group.make_result(point), alpha)
             for image, point in rest.items()
         }
-    n_failed = sum(group.failed.values())
+    n_failed = len(group.failed)
     return Column(
         *names,
         direction=direction,

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from onnxplain.engine.progress_bar import Move, show_progress
 from onnxplain.image import MAX_PIXELS
 from onnxplain.metrics import Metric
 from onnxplain.registry import Entry
-from onnxplain.results import check_folder
+from onnxplain.results import open_folder
 from onnxplain.study.classifier_study import Rules, Step, study_classifier
 from onnxplain.study.distributed import study_on_cluster
 from onnxplain.study.plan import Name, Plan, make_plan
@@ -207,15 +208,14 @@ def evaluate(
     work = prepare(settled, shard=shard, device=device)
     temporary = _TemporaryFolder() if output is None else None
     folder = temporary.path if temporary else Path(output or "")
-    check_folder(folder)
-    if keep_heatmaps is not None:
-        check_folder(keep_heatmaps)
     heatmaps = None if keep_heatmaps is None else Path(keep_heatmaps).absolute()
     rules = Rules(settled.seed, settled.only_correct, heatmaps, retry, max_pixels, white)
     keys: set[str] = set()
     if progress is None and on_progress is not None:
         progress = False
     with (
+        open_folder(folder),
+        nullcontext() if keep_heatmaps is None else open_folder(keep_heatmaps),
         lock_rows(folder / ROWS_FILE),
         show_progress("pairs of an image and a method", progress) as move,
     ):

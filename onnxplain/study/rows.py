@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from onnxplain.core.errors import OutputError
 from onnxplain.core.files import open_regular, open_replacement, wrap_write_errors
@@ -99,17 +99,22 @@ class RowFile:
             path.touch()
         self.done: dict[str, str] = {}
         self._keys: dict[str, list[str]] = {}  # of the rows of each image
+        self._stamp = _Stamp.of(path)
         for row in read_rows(path):
             self._note(row)
+        self._is_ours = self._stamp == _Stamp.of(path)  # nobody else has changed the file
         with wrap_write_errors(path):
             _end_last_line(path)
+        self._stamp = _Stamp.of(path)
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows; when this returns, they are in the file even if the process is killed."""
         rows = list(rows)
         text = b"".join(map(_to_line, rows))
+        self._is_ours = self._is_ours and self._stamp == _Stamp.of(self.path)
         with wrap_write_errors(self.path), open_regular(self.path, "ab") as file:
             file.write(text)
+        self._stamp = _Stamp.of(self.path)
         for row in rows:
             self._note(row)
 
@@ -130,6 +135,8 @@ class RowFile:
         OutputError
             If somebody removed or changed the file meanwhile.
         """
+        if self._is_ours and self._stamp == _Stamp.of(self.path) and self.done.keys() >= set(keys):
+            return
         rows = read_rows(self.path) if self.path.exists() else ()
         found = {row["key"]: row["status"] for row in rows}
         n_lost = sum(found.get(key) != self.done.get(key) for key in keys)
@@ -140,6 +147,23 @@ class RowFile:
             )
 
 
+class _Stamp(NamedTuple):
+    """What changes when a file is changed or replaced."""
+
+    number: int
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: Path) -> _Stamp | None:
+        """Return the stamp of a file; None if there is none."""
+        try:
+            facts = path.stat()
+        except OSError:
+            return None
+        return cls(facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
 def read_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a file in order; a last row that was cut off is left out.
 
@@ -148,12 +172,28 @@ def read_rows(path: Path) -> Iterator[Row]:
     OutputError
         If the file cannot be read, or another line is not a row.
     """
+    for placed in _read_lines(path):
+        yield placed.row
+
+
+class _Placed(NamedTuple):
+    """A row, its line, and the position at which it starts in its file."""
+
+    row: Row
+    line: bytes
+    start: int
+
+
+def _read_lines(path: Path) -> Iterator[_Placed]:
+    """Yield the rows of a file with their lines; see `read_rows`."""
+    start = 0
     try:
         with open_regular(path) as file:
             for number, line in enumerate(iter(partial(file.readline, ANNOTATION_BYTES), b""), 1):
                 row = _parse_line(line)
                 if row is not None:
-                    yield row
+                    yield _Placed(row, line, start)
+                    start += len(line)
                 elif not _is_cut_off(line):
                     raise OutputError(
                         f"{path}: line {number} is not a row of an evaluation; remove the line, "
@@ -167,7 +207,8 @@ def merge_rows(paths: Iterable[Path], output: Path) -> int:
     """Write the rows of several files into one, one row per key, and return their number.
 
     Rows that are already in the output are kept. If the work of a key failed in one file and
-    succeeded in another, the row of the success is kept.
+    succeeded in another, the row of the success is kept. Failures come last. Of the rows, only
+    the keys are in memory.
 
     Raises
     ------
@@ -178,23 +219,35 @@ def merge_rows(paths: Iterable[Path], output: Path) -> int:
     if output.exists():
         with lock_rows(output):  # an evaluation that writes to it would lose what it adds
             paths.insert(0, output)
-    done = {row["key"] for row in _read_all_rows(paths) if row["status"] != "error"}
     written: set[str] = set()
+    failed: dict[str, tuple[Path, int]] = {}  # where the first failure of each key starts
     with wrap_write_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         with open_replacement(output) as file:
-            for row in _read_all_rows(paths):
-                key = row["key"]
-                if key in written or (row["status"] == "error" and key in done):
-                    continue
-                written.add(key)
-                file.write(_to_line(row))
-    return len(written)
+            for path in paths:
+                for row, line, start in _read_lines(path):
+                    key = row["key"]
+                    if row["status"] == "error":
+                        failed.setdefault(key, (path, start))
+                    elif key not in written:
+                        written.add(key)
+                        file.write(_end_line(row, line))
+            for key, (path, start) in failed.items():
+                if key not in written:
+                    file.write(_read_line_at(path, start))
+    return len(written | failed.keys())
 
 
-def _read_all_rows(paths: Iterable[Path]) -> Iterator[Row]:
-    for path in paths:
-        yield from read_rows(path)
+def _read_line_at(path: Path, start: int) -> bytes:
+    with open_regular(path) as file:
+        file.seek(start)
+        line = file.readline(ANNOTATION_BYTES)
+    return _end_line(parse_json(line), line)
+
+
+def _end_line(row: Row, line: bytes) -> bytes:
+    """Return the line of a row as it was, if it was written here, with an end."""
+    return line.rstrip(b"\r\n") + b"\n" if line.startswith(_HEAD) else _to_line(row)
 
 
 def _to_line(row: Row) -> bytes:

@@ -332,7 +332,7 @@ def test_files_with_the_same_pixels_are_different_images(run: Run, model: Path, 
     labelled = ("evaluate", "twins", "--annotations", "twins.csv", "--all-images", *few)
     first = run(*labelled, "-o", "first")
     assert len(index_rows(Path("first/rows.jsonl"))) == 2 * 2
-    run("merge", "all/rows.jsonl", "first/rows.jsonl")
+    run("merge", "first", "-o", "all")
     assert run(*labelled, "-o", "all").stdout == first.stdout
     assert "explained for the predicted class: 3" in run("evaluate", "loose", *few).stderr
     assert len(index_rows(Path("evaluation/rows.jsonl"))) == 3 * 2

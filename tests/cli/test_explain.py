@@ -180,3 +180,22 @@ def test_figures_take_style_colours_and_size(run: Run, model: Path, photo: Path)
     wrong = run(*words, "--figure-alpha", 2)
     assert wrong.exit_code == 2
     assert "alpha must be >= 0 and <= 1, got 2" in wrong.stderr
+
+
+@pytest.mark.parametrize("command", ["explain", "evaluate"])
+def test_workers_without_a_cluster_are_refused_before_the_model_is_looked_for(
+    run: Run, photos: Path, command: str
+):
+    result = run(command, photos, "-m", "none.onnx", "--ray-workers", 2, "--ray-cores", 1)
+    assert result.exit_code == 2
+    assert "--ray-workers, --ray-cores is for work on a cluster; add --ray" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["explain", "evaluate"])
+def test_model_that_cannot_be_read_leaves_no_folder(
+    run: Run, photos: Path, folder: Path, command: str
+):
+    (folder / "broken.onnx").write_bytes(b"no model")
+    result = run(command, photos, "-m", "broken.onnx", "-o", "deep/results")
+    assert result.exit_code == 1
+    assert not (folder / "deep").exists()

@@ -34,7 +34,7 @@ LONG = "n" * 300
         ("explain", LONG, "-m", "tiny.onnx"),
         ("evaluate", LONG),
         ("inspect", LONG),
-        ("merge", LONG, "rows.jsonl"),
+        ("merge", "rows.jsonl", "-o", LONG),
         ("export-gradient", LONG, "-o", "gradient.onnx"),
         ("export-gradient", "tiny.onnx", "-o", LONG),
         ("export-explainer", LONG, "--method", "gradient", "-o", "explainer.onnx"),

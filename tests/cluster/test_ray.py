@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -244,8 +245,20 @@ def test_twenty_kills_lose_and_double_nothing(nodes: Any, classifier: Any, tmp_p
     assert set(Counter(row["key"] for row in read_lines(tmp_path / "shared")).values()) == {1}
 
 
+@pytest.mark.parametrize("prefix", ["", "ray://"])
+def test_address_that_nobody_answers_is_an_error_at_once(ray: Any, prefix: str) -> None:
+    with socket.socket() as bound:  # nobody listens, and nobody else gets the port
+        bound.bind(("127.0.0.1", 0))
+        address = f"{prefix}127.0.0.1:{bound.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(crews.ClusterError, match=f"cannot reach a Ray cluster at '{address}'"):
+            crews.connect(ray, onnxplain.Ray(address))
+    assert time.monotonic() - began < 2 * crews.ANSWER_SECONDS
+
+
 SCRIPT = """
-import sys, onnxplain
+import signal, sys, onnxplain
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start some jobs without
 photos, output, model = sys.argv[1:]
 net = onnxplain.load(model, range=(0, 1), class_names=("no", "yes"), batch_size=4)
 onnxplain.evaluate(
@@ -258,6 +271,8 @@ onnxplain.evaluate(
 def test_interrupt_ends_the_workers_and_keeps_the_rows(
     ray: Any, classifier: Any, photos: Path, tmp_path: Path
 ) -> None:
+    for i in range(6, 200):  # so many that the work is not over when the signal comes
+        save(photos / "yes" / f"{i}.png", reddish(i))
     arguments = [photos, tmp_path / "rows", tmp_path / "net.onnx"]
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *map(str, arguments)],
@@ -273,5 +288,6 @@ def test_interrupt_ends_the_workers_and_keeps_the_rows(
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, text = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
     assert "the same call or command continues it" in text
     assert all(row["status"] != "error" for row in read_lines(tmp_path / "rows"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from onnxplain.core.errors import OutputError
+from onnxplain.study import rows
 from onnxplain.study.rows import Row, RowFile, lock_rows, make_key, merge_rows, read_rows
 
 
@@ -94,10 +96,21 @@ def test_merge_keeps_each_key_once_and_prefers_done_rows(tmp_path: Path):
     assert merge_rows([first, second], tmp_path / "all" / "rows.jsonl") == 4
     assert list(read_rows(tmp_path / "all" / "rows.jsonl")) == [
         make_row("a"),
-        make_row("c", "error", n=1),
         make_row("b"),
         make_row("d"),
+        make_row("c", "error", n=1),
     ]
+
+
+def test_merge_copies_lines_whatever_their_ends_and_marks(tmp_path: Path):
+    first, second, merged = (tmp_path / f"{name}.jsonl" for name in ("1", "2", "all"))
+    rows = [make_row("a", text="é"), make_row("b", "error"), make_row("c", value=0.1)]
+    lines = [json.dumps(row, ensure_ascii=False).encode() for row in rows]
+    first.write_bytes(b"\xef\xbb\xbf" + lines[0] + b"\r\n" + lines[1])
+    second.write_bytes(lines[2])
+    assert merge_rows([first, second], merged) == 3
+    assert merged.read_bytes().count(b"\n") == 3
+    assert list(read_rows(merged)) == [rows[0], rows[2], rows[1]]
 
 
 def test_merge_may_overwrite_a_file_that_it_reads(tmp_path: Path):
@@ -206,3 +219,20 @@ def test_rows_that_are_gone_are_noticed(tmp_path: Path):
     with pytest.raises(OutputError, match="2 of the 3 rows are gone"):
         store.check(("a", "b", "c"))
     store.check(("b",))
+
+
+def test_file_that_nobody_changed_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "rows.jsonl"
+    RowFile(path).append([make_row("a")])
+    store = RowFile(path)
+    store.append([make_row("b")])
+    read: list[Path] = []
+    monkeypatch.setattr(rows, "read_rows", lambda path: read.append(path) or read_rows(path))
+    store.check(("a", "b"))
+    assert not read
+    path.write_bytes(path.read_bytes().replace(b'"b"', b'"x"'))
+    with pytest.raises(OutputError, match="1 of the 2 rows are gone"):
+        store.check(("a", "b"))
+    assert read == [path]
