@@ -35,7 +35,7 @@ GPU_SIZES = (8, 16, 32, 64, 128, 256, 512)
 ROUNDS, SECONDS = 4, 0.05  # short rounds in which all batch sizes take turns
 MOST_ROUNDS = 10  # as long as other work on the machine makes them disagree
 AGREEMENT = 0.9  # share of the best rate that the choice has in both halves of the rounds
-LONGEST = 0.25  # seconds per call beyond which larger batches are not tried on CPU
+LONGEST = 0.25  # CPU seconds per call beyond which larger batches are not tried on CPU
 GOOD_ENOUGH = 0.97  # share of the best rate; above it, the engine's cost per batch decides
 
 
@@ -91,7 +91,7 @@ def measure_rates(
     trial : Trial
         What is run.
     batch_sizes : sequence of int
-        In rising order. After a size for which memory runs out, or on CPU a call takes longer
+        In rising order. After a size for which memory runs out, or whose calls take more CPU time
         than `LONGEST`, the larger ones are left out.
     workers : int
         Calls side by side.
@@ -109,12 +109,12 @@ def measure_rates(
                     feeds[name] = rows if on_cpu else session.upload(rows)
                 run = partial(session.run, feeds, [trial.output])
                 run()
-                calls = _count_calls_per_second(run, pool, workers, seconds)
+                calls, cpu = _measure_calls(run, pool, workers, seconds)
             except OutOfMemory as error:
                 log.info("batch size %d: %s", batch_size, error)
                 break
             rates.append(Rate(batch_size, calls * batch_size))
-            if on_cpu and workers / calls > LONGEST:
+            if on_cpu and cpu > LONGEST:  # other work on the machine does not count
                 break
     return tuple(rates)
 
@@ -234,10 +234,11 @@ def rate_plans(rounds: Sequence[Mapping[P, float]]) -> dict[P, float]:
     }
 
 
-def _count_calls_per_second(
+def _measure_calls(
     run: Callable[[], object], pool: ThreadPoolExecutor, workers: int, seconds: float
-) -> float:
-    began = time.perf_counter()
+) -> tuple[float, float]:
+    """Measure how many calls end per second, and the CPU seconds of one."""
+    began, cpu = time.perf_counter(), time.process_time()
 
     def work() -> int:
         calls = 0
@@ -247,4 +248,4 @@ def _count_calls_per_second(
         return calls
 
     calls = sum(future.result() for future in [pool.submit(work) for _ in range(workers)])
-    return calls / (time.perf_counter() - began)
+    return calls / (time.perf_counter() - began), (time.process_time() - cpu) / calls
