@@ -163,7 +163,7 @@ def list_checks(bench: Workbench) -> list[Check]:
     quick = bench.quick
     aim = 0.85 if quick else 0.95
     grown = (200, 1600) if quick else (500, 8000)
-    n_rows = 30_000 if quick else 1_000_000
+    n_rows = 3_000 if quick else 1_000_000
     return [
         Check(f"{name} over raw ONNX Runtime", aim, partial(bench.explain, method))
         for name, method in (

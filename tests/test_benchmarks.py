@@ -14,6 +14,7 @@ def run_all(*options: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # two minutes on two free cores
 def test_all_benchmarks_run_small_and_print_figures_beside_their_aims():
     result = run_all("--quick")
     assert result.returncode == 0, result.stderr

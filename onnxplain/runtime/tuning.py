@@ -91,8 +91,8 @@ def measure_rates(
     trial : Trial
         What is run.
     batch_sizes : sequence of int
-        In rising order. After a size for which memory runs out, or whose calls take more CPU time
-        than `LONGEST`, the larger ones are left out.
+        In rising order. Larger ones are left out after one for which memory runs out, or on CPU
+        one whose calls take more than `LONGEST`.
     workers : int
         Calls side by side.
     seconds : float
