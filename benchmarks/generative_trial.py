@@ -174,7 +174,7 @@ def make_inpaint() -> Inpaint:
 
 def run(args: argparse.Namespace) -> None:
     """Explain and judge the photos of the trial; append the rows."""
-    classifier = onnxplain.load(PHOTOS.model, device="cpu")
+    classifier = onnxplain.load(PHOTOS.model, device=args.device)
     items = read_items(args.images, args.annotations)
     done = {row["key"] for row in read_rows(args.rows)}
     for photo in islice(draw_photos(PHOTOS, classifier, items), args.photos):
@@ -307,6 +307,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     runs.add_argument("--images", type=Path, required=True)
     runs.add_argument("--annotations", type=Path, required=True)
     runs.add_argument("--photos", type=int, default=8, help="number of photos")
+    runs.add_argument("--device", default="cpu", help="where models run")
     runs.add_argument("--settings", type=int, default=6, help="number of settings")
     runs.set_defaults(call=run)
     tables = commands.add_parser("table")

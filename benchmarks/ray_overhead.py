@@ -41,7 +41,7 @@ def run(way: str, model: str, photos: Path) -> list[float]:
     began = time.perf_counter()
     study = onnxplain.evaluate(
         photos,
-        models=onnxplain.load(model, batch_size=8),
+        models=onnxplain.load(model, device="cpu", batch_size=8),
         methods="lime:n_samples=200",
         metrics="deletion:step=4000",
         only_correct=False,

@@ -20,11 +20,12 @@ def test_plan_is_followed_and_options_win(run: Run, model: Path, photo: Path):
     words = ("explain", photo, "-m", model, "--plan", "plan.toml", "--json")
     planned = parse_lines(run(*words).stdout)
     assert [explained["target"] for explained in planned] == [1, 0]
-    assert planned[0]["parameters"] == {"patch": 5, "stride": 2, "align": "center", "share": 0}
+    parameters = {"patch": 5, "stride": 2, "align": "center", "share": 0, "refine": 1.0}
+    assert planned[0]["parameters"] == parameters
     assert planned[0]["fill_parameters"] == {"rgb": [1, 0, 0]}
     assert planned[0]["seed"] == 5
     (changed,) = parse_lines(run(*words, "--stride", 4, "--seed", 6, "-t", "bird").stdout)
-    assert changed["parameters"] == {"patch": 5, "stride": 4, "align": "center", "share": 0}
+    assert changed["parameters"] == parameters | {"stride": 4}
     assert (changed["seed"], changed["target"]) == (6, 2)
     (other,) = parse_lines(run(*words, "--method", "rise", "--n-masks", 4, "-t", 0).stdout)
     assert (other["method"], other["fill"]) == ("rise", "colour")
