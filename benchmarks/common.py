@@ -180,6 +180,20 @@ def measure_cpu(action: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def read_peak_mib() -> float:
+    """Return the largest memory that this process has held, in MiB.
+
+    What `resource` tells of a process that was started by a large one is the memory of the latter.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        (peak,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) / 1024
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Read the rows of a file if it exists; a last line that was cut off is left out."""
     lines = path.read_text().splitlines() if path.exists() else []

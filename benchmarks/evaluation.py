@@ -140,16 +140,17 @@ def make_photos(folder: Path, n: int) -> Path:
 
 
 PEAK = """
-import resource, sys, tempfile
+import sys, tempfile
 from pathlib import Path
 import onnxplain
+from benchmarks.common import read_peak_mib
 from benchmarks.evaluation import make_photos, run_study
 classifier = onnxplain.load("efficientnet-lite0", device=sys.argv[2], batch_size=8)
 with tempfile.TemporaryDirectory() as folder:
     work = Path(folder)
     photos = make_photos(work / "photos", int(sys.argv[1]))
     run_study(classifier, photos, work, ("deletion",), None)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(read_peak_mib())
 """
 
 

@@ -15,11 +15,12 @@ import click
 from benchmarks.common import PHOTO, describe_machine, device_option
 
 RUN = """
-import resource, sys
+import sys
 import onnxplain
+from benchmarks.common import read_peak_mib
 classifier = onnxplain.load("efficientnet-lite0", device=sys.argv[3], batch_size=8)
 onnxplain.explain(classifier, sys.argv[1], onnxplain.RISE(n_masks=int(sys.argv[2])))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(read_peak_mib())
 """
 
 
@@ -30,6 +31,7 @@ def measure_peak(n_masks: int, device: str) -> float:
         capture_output=True,
         text=True,
         check=True,
+        cwd=PHOTO.parents[1],
     )
     return float(run.stdout.split()[-1])
 

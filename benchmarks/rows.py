@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.common import describe_machine
+from benchmarks.common import describe_machine, read_peak_mib
 from benchmarks.scale import PER_IMAGE, make_rows
 from onnxplain.report import write_report
 from onnxplain.study.dataset import Item
@@ -102,12 +102,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.step:
-        import resource  # not on Windows
-
         began, busy = time.perf_counter(), time.process_time()
         run_step(args.step, args.folder)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps([time.perf_counter() - began, time.process_time() - busy, peak]))
+        seconds = [time.perf_counter() - began, time.process_time() - busy]
+        print(json.dumps([*seconds, read_peak_mib()]))
         return
     print(f"{describe_machine()}\n")
     print("| rows | MB | step | seconds | CPU seconds | largest memory, MiB |")

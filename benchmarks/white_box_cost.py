@@ -39,16 +39,16 @@ FEW: dict[str, dict[str, Any]] = {
     "smoothgrad": {"n_samples": 10},
 }
 RUN = """
-import resource, sys
+import sys
 import numpy as np
 import onnxplain
-from benchmarks.common import read_photo
+from benchmarks.common import read_peak_mib, read_photo
 classifier = onnxplain.load("efficientnet-lite0", device="cpu", batch_size=4)
 photo = read_photo(224)
 images = (np.roll(photo, i, axis=1) for i in range(int(sys.argv[2])))
 for result in onnxplain.explain_many(classifier, images, sys.argv[1], progress=False):
     pass
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(read_peak_mib())
 """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -37,3 +39,12 @@ def test_no_benchmark_is_bound_to_the_cpu(file: Path) -> None:
     if opens and file.stem not in ABOUT_THE_PROCESSOR:
         assert "device_option" in source or '"--device"' in source
     assert "CPUExecutionProvider" not in source
+
+
+def test_the_peak_of_a_process_is_its_own_and_not_that_of_the_one_that_started_it() -> None:
+    root = Path(__file__).parents[2]
+    held = np.ones(2**27)  # 1 GiB
+    code = "from benchmarks.common import read_peak_mib; print(read_peak_mib())"
+    command = [sys.executable, "-c", code]
+    child = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert 20 < float(child.stdout) < 900 < held.nbytes / 2**20
