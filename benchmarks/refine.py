@@ -19,15 +19,14 @@ from typing import Any
 import click
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 import onnxplain
+from benchmarks.agreement import correlate, correlate_ranks, measure_overlap
 from benchmarks.common import describe_machine, device_option, read_rows
 from onnxplain.core.data import Attribution, Case
 from onnxplain.core.flow import MaskQuery, Reply
 from onnxplain.masks.families import PatchMasks
 
-TOP = 0.1  # share of pixels whose overlap is compared
 FACTORS = (2, 3, 4)  # of the stride, of the runs for scale
 NUMBERS = ("evaluations", "pearson", "spearman", "top")
 
@@ -98,12 +97,11 @@ def replay(method: onnxplain.SP, drops: NDArray[np.float32], size: tuple[int, in
 
 def measure_agreement(heatmap: NDArray[np.float32], whole: NDArray[np.float32]) -> dict[str, float]:
     """Correlate two maps, pixel by pixel, and compare which pixels are their highest."""
-    n_top = round(TOP * whole.size)
-    tops = [set(np.argsort(one, axis=None)[-n_top:].tolist()) for one in (heatmap, whole)]
+    first, second = heatmap.ravel(), whole.ravel()
     return {
-        "pearson": float(np.corrcoef(heatmap.ravel(), whole.ravel())[0, 1]),
-        "spearman": float(spearmanr(heatmap.ravel(), whole.ravel()).statistic),
-        "top": len(tops[0] & tops[1]) / n_top,
+        "pearson": correlate(first, second),
+        "spearman": correlate_ranks(first, second),
+        "top": measure_overlap(first, second),
     }
 
 

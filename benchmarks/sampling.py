@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 import onnxplain
+from benchmarks.agreement import correlate, correlate_ranks, measure_overlap
 from benchmarks.common import describe_machine, read_rows
 from onnxplain.core.data import Case, make_rng
 from onnxplain.core.flow import Flow, Reply
@@ -60,7 +60,6 @@ NUMBERS = {  # of evaluations that are compared; the reference begins after the 
     "lime-paired": (200, 400, 1000),
 }
 JUDGED = (("banzhaf", 384), ("rise", 1600), ("kernel-shap", 384), ("lime", 1000))
-TOP = 0.1  # share of pixels whose overlap is compared
 
 
 def record_scores(flow: Flow[Any]) -> Flow[list[float]]:
@@ -280,30 +279,11 @@ def compare(sampled: Run) -> dict[int, tuple[float, float, float]]:
     return found
 
 
-def correlate(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Return the correlation of values; 0 if one of them is constant."""
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return 0.0
-    return float(np.corrcoef(first, second)[0, 1])
-
-
-def correlate_ranks(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Return the correlation of ranks."""
-    return correlate(rankdata(first), rankdata(second))
-
-
 def find_noise(r: float, n: int, m: int) -> float:
     """Solve ``r = 1 / sqrt((1 + c / n)(1 + c / m))`` for c."""
     goal = 1 / max(r, 0.05) ** 2
     half = (n + m) / 2
     return float(np.sqrt(half**2 + n * m * (goal - 1)) - half)
-
-
-def measure_overlap(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Return the share of the brightest pixels of one map that are so in the other, too."""
-    k = int(TOP * first.size)
-    tops = [set(np.argsort(values, kind="stable")[-k:]) for values in (first, second)]
-    return len(tops[0] & tops[1]) / k
 
 
 def measure_coverage(sampled: Run) -> float:

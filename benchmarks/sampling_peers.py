@@ -24,14 +24,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.agreement import correlate, correlate_ranks, measure_overlap
 from benchmarks.common import describe_machine, read_rows, run_inside
 from benchmarks.sampling import (
     SEED,
     add_options,
     append_row,
-    correlate,
-    correlate_ranks,
-    measure_overlap,
     open_cases,
 )
 from onnxplain.core.data import Case, make_rng
