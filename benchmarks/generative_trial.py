@@ -64,7 +64,7 @@ def judge_map(case: Case, heatmap: NDArray[np.float32]) -> Flow[dict[str, float]
     rows, columns = case.size
     metric = NeutralDeletion(step=-(-rows * columns // N_POINTS))
     result = yield from metric.flow(case, heatmap, make_rng(SEED))
-    values: dict[str, float] = result.details["values"]
+    values: dict[str, float] = result.details["by_fill"]
     return values
 
 

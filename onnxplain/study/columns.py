@@ -157,7 +157,7 @@ class _Group:
         if row["status"] == "done" and row["value"] is not None:
             details = row["details"]
             self.alphas[:] = details.get("alphas", [])
-            grid = array("d", details.get("values", ()))  # small, as there may be millions
+            grid = array("d", details["values"] if self.alphas else ())  # small: may be millions
             point = _Point(row["value"], grid, details.get("whole_image_overlap"))
         self.points[image] = point
         (self.failed.add if row["status"] == "error" else self.failed.discard)(image)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from onnxplain.metrics import ALPHAS
+from onnxplain.metrics.by_model import BY_MODEL
+from onnxplain.metrics.naming import METRICS
 from onnxplain.study.columns import WHOLE_IMAGE, gather_values
-from onnxplain.study.dataset import is_held_out
-from onnxplain.study.rows import Row
+from onnxplain.study.dataset import Item, is_held_out
+from onnxplain.study.rows import Row, read_rows
 from onnxplain.study.tables import summarise
-from tests.study.conftest import SEED, SHARE, make_score
+from tests.helpers.nets import Net
+from tests.study.conftest import SEED, SHARE, build_plan, make_score, run_steps
 
 
 def make_localisation(image: int, errors: list[float], **more: Any) -> Row:
@@ -110,3 +115,17 @@ def test_whole_image_is_judged_on_the_images_of_all_methods():
     }
     keys = list(columns[WHOLE_IMAGE].values)
     assert keys == sorted(keys)
+
+
+def test_every_metric_of_a_study_has_a_column(net: Net, items: list[Item], tmp_path: Path):
+    names = tuple(METRICS.keys() - BY_MODEL.keys())
+    path = tmp_path / "rows.jsonl"
+    run_steps(net, items, path, build_plan(("random",), names))
+    rows = list(read_rows(path))
+    columns = {column.metric: column for column in gather_values(rows, share=0, seed=SEED)}
+    for name in names:
+        values = [row["value"] for row in rows if row.get("metric") == name]
+        assert len(values) == len(items), name
+        assert list(columns[name].values.values()) == pytest.approx(
+            [value for value in values if value is not None]
+        ), name

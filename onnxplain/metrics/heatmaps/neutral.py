@@ -62,7 +62,7 @@ class _NeutralCurve(Parametrised):
             values[name] = result.value
             curves.append(result.details["curve"])
             shares = result.details["share"]
-        details = {"values": values, "curve": np.mean(curves, axis=0).tolist(), "share": shares}
+        details = {"by_fill": values, "curve": np.mean(curves, axis=0).tolist(), "share": shares}
         return MetricResult(float(np.mean(list(values.values()))), details)
 
 

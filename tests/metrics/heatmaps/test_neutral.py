@@ -25,7 +25,9 @@ def test_neutral_curve_is_the_mean_of_the_curves_with_each_fill(neutral, plain):
         for fill in (UniformNoise(), LocalMean(), Telea())
     }
     assert score.value == pytest.approx(np.mean([one.value for one in each.values()]))
-    assert score.details["values"] == pytest.approx({name: one.value for name, one in each.items()})
+    assert score.details["by_fill"] == pytest.approx(
+        {name: one.value for name, one in each.items()}
+    )
     curves = [one.details["curve"] for one in each.values()]
     np.testing.assert_allclose(score.details["curve"], np.mean(curves, axis=0), atol=1e-6)
     assert len({round(one.value, 4) for one in each.values()}) == 3
