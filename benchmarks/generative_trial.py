@@ -52,8 +52,8 @@ LIME_SETTINGS = ((50, 0.5), (50, 0.2), (25, 0.5), (25, 0.2))  # superpixels, sha
 MP2_SETTINGS: tuple[Mp2Setting, ...] = (
     ("blur", 1, 0.2, "gradient"),
     ("inpaint", 16, 0.2, "gradient"),
-    ("blur", 1, 0.2, "propose"),
     ("inpaint", 16, 0.2, "propose"),
+    ("blur", 1, 0.2, "propose"),
     ("inpaint", 16, 0.2, "difference"),
     ("blur", 1, 1.0, "gradient"),
     ("inpaint", 16, 1.0, "gradient"),
