@@ -2,11 +2,13 @@
 
     python -m benchmarks.generative_trial run lime ROWS.jsonl --images DIR --annotations labels.csv
     python -m benchmarks.generative_trial run mp2 ROWS.jsonl --images DIR --annotations labels.csv
+    python -m benchmarks.generative_trial run cells ROWS.jsonl --images DIR --annotations labels.csv
     python -m benchmarks.generative_trial table ROWS.jsonl   # results/generative_trial.md
 
 `run` appends a line per map as soon as all maps of its photo and setting are known, and skips
 work whose lines exist, so that it can be stopped and started at any time. Maps are judged by
-deletion, filled with what no compared method uses: noise, the local mean, and Telea.
+deletion, filled with what no compared method uses: noise, the local mean, and Telea. The part
+`cells` looks at the masks that the part `mp2` has found.
 """
 
 from __future__ import annotations
@@ -14,17 +16,19 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterable, Iterator
-from itertools import groupby, islice, product
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 import onnxplain
 from benchmarks.common import describe_machine, read_rows
-from benchmarks.mp2_modes import LITE0, Photo, PhotoSet, compute_iou, draw_photos
+from benchmarks.generative_cells import compare_cells, format_cells
+from benchmarks.generative_tables import HEAD, N_SAMPLES, Mp2Setting, format_lime, format_mp2
+from benchmarks.mp2_modes import LITE0, Photo, PhotoSet, draw_photos
 from onnxplain.core.data import Attribution, Case, make_rng
 from onnxplain.core.flow import FillQuery, Flow, ImageQuery
 from onnxplain.core.protocols import Fill
@@ -39,24 +43,26 @@ from onnxplain.methods.scores.lime import weighted_ridge
 from onnxplain.metrics import NeutralDeletion
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import read_items
-from onnxplain.study.statistics import sign_flip_test
 
 SEED = 0
 PHOTOS = PhotoSet(LITE0, 28, 0.2, n_photos=30, skip=60)  # earlier ones chose the defaults
-N_SAMPLES = 200
 N_POINTS = 14  # of a deletion curve
 LIME_SETTINGS = ((50, 0.5), (50, 0.2), (25, 0.5), (25, 0.2))  # superpixels, share removed
-KERNELS = ("cosine", "pixels")
-USUAL = (50, 0.5, "inpaint", "cosine")  # the defaults of LIME-G
-# Of MP2: fill, refresh and largest area; only without a limit one sees where a mask stops.
-MP2_SETTINGS = (
-    ("blur", 1, 0.2),
-    ("inpaint", 16, 0.2),
-    ("blur", 1, 1.0),
-    ("inpaint", 16, 1.0),
-    ("inpaint", 4, 0.2),
-    ("inpaint", 1, 0.2),
+# Only without a limit of area one sees where a mask stops.
+MP2_SETTINGS: tuple[Mp2Setting, ...] = (
+    ("blur", 1, 0.2, "gradient"),
+    ("inpaint", 16, 0.2, "gradient"),
+    ("inpaint", 16, 0.2, "propose"),
+    ("blur", 1, 0.2, "propose"),
+    ("inpaint", 16, 0.2, "difference"),
+    ("blur", 1, 1.0, "gradient"),
+    ("inpaint", 16, 1.0, "gradient"),
+    ("inpaint", 4, 0.2, "gradient"),
+    ("inpaint", 1, 0.2, "gradient"),
 )
+
+Known: TypeAlias = Mapping[str, dict[str, Any]]  # a row of each key
+Rows: TypeAlias = Iterator[dict[str, Any]]
 
 
 def judge_map(case: Case, heatmap: NDArray[np.float32]) -> Flow[dict[str, float]]:
@@ -105,14 +111,12 @@ def try_lime(
     return rows
 
 
-def run_lime(
-    photo: Photo, classifier: OnnxClassifier, done: set[str], n_settings: int
-) -> Iterator[dict[str, Any]]:
+def run_lime(photo: Photo, classifier: OnnxClassifier, known: Known, n_settings: int) -> Rows:
     """Yield the rows of the first settings of LIME that are not done yet."""
     fills: dict[str, Fill] = {"dataset mean": DatasetMean(), "inpaint": make_inpaint()}
     for n_segments, share in LIME_SETTINGS[:n_settings]:
         key = f"lime {photo.file} {n_segments} {share}"
-        if key in done:
+        if key in known:
             continue
         flow = try_lime(photo.case, n_segments, share, fills)
         (outcome,) = engine.run(classifier, [Job((photo.case,), (flow,), DatasetMean())])
@@ -122,16 +126,15 @@ def run_lime(
             yield {"key": key, "part": "lime", "file": photo.file, "score": photo.score} | row
 
 
-def run_mp2(
-    photo: Photo, classifier: OnnxClassifier, done: set[str], n_settings: int
-) -> Iterator[dict[str, Any]]:
+def run_mp2(photo: Photo, classifier: OnnxClassifier, known: Known, n_settings: int) -> Rows:
     """Yield the rows of the first settings of MP2 that are not done yet."""
     fills: dict[str, Fill] = {"blur": Blur(), "inpaint": make_inpaint()}
-    for fill_name, refresh, max_area in MP2_SETTINGS[:n_settings]:
-        key = f"mp2 {photo.file} {fill_name} {refresh} {max_area:g}"
-        if key in done:
+    for setting in MP2_SETTINGS[:n_settings]:
+        fill_name, refresh, max_area, gain = setting
+        key = make_mp2_key(photo.file, setting)
+        if key in known:
             continue
-        method = MP2(max_area=max_area, refresh=refresh)
+        method = MP2(max_area=max_area, refresh=refresh, gain=gain)
         settled, gradients = settle_method(method, classifier)
         jobs = make_jobs(settled, [photo.case], fills[fill_name], SEED)
         began, cpu = time.perf_counter(), time.process_time()
@@ -153,6 +156,7 @@ def run_mp2(
             "fill": fill_name,
             "refresh": refresh,
             "max_area": max_area,
+            "gain": gain,
             "seconds": seconds,
             "cpu_seconds": cpu,
             "inpaints": outcome.effort.inpaints,
@@ -164,7 +168,29 @@ def run_mp2(
         }
 
 
-RUNS = {"lime": run_lime, "mp2": run_mp2}
+def make_mp2_key(file: str, setting: Mp2Setting) -> str:
+    """Name a photo and a setting of MP2; gradients, the default, go without saying."""
+    fill, refresh, max_area, gain = setting
+    named = "" if gain == "gradient" else f" {gain}"
+    return f"mp2 {file} {fill} {refresh} {max_area:g}{named}"
+
+
+def run_cells(photo: Photo, classifier: OnnxClassifier, known: Known, n_settings: int) -> Rows:
+    """Yield the row on the cells of a photo's masks, if the part `mp2` has found these."""
+    key = f"cells {photo.file}"
+    plain = known.get(make_mp2_key(photo.file, ("blur", 1, 0.2, "gradient")))
+    orders = {
+        refresh: row["order"]
+        for refresh in (1, 4, 16)
+        if (row := known.get(make_mp2_key(photo.file, ("inpaint", refresh, 0.2, "gradient"))))
+    }
+    if key not in known and plain and orders:
+        fills: dict[str, Fill] = {"blur": Blur(), "inpaint": make_inpaint()}
+        row = compare_cells(photo, classifier, fills, plain["order"], orders)
+        yield {"key": key, "part": "cells", "file": photo.file, "score": photo.score} | row
+
+
+RUNS = {"lime": run_lime, "mp2": run_mp2, "cells": run_cells}
 
 
 def make_inpaint() -> Inpaint:
@@ -176,125 +202,23 @@ def run(args: argparse.Namespace) -> None:
     """Explain and judge the photos of the trial; append the rows."""
     classifier = onnxplain.load(PHOTOS.model, device=args.device)
     items = read_items(args.images, args.annotations)
-    done = {row["key"] for row in read_rows(args.rows)}
+    known = {row["key"]: row for row in read_rows(args.rows)}
     for photo in islice(draw_photos(PHOTOS, classifier, items), args.photos):
-        rows = RUNS[args.part](photo, classifier, done, args.settings)
+        rows = RUNS[args.part](photo, classifier, known, args.settings)
         for _, together in groupby(rows, lambda row: row["key"]):
             lines = "".join(json.dumps(row) + "\n" for row in together)
             with args.rows.open("a") as file:
                 file.write(lines)
 
 
-HEAD = """# What decides LIME-G and MP2-G: a trial
-
-`python -m benchmarks.generative_trial`; {machine}; EfficientNet-Lite0, photos that it gets right.
-**A trial on few photos**: it shows what is worth a larger study, not what is true. Deletion (lower
-is better) is the mean over fills that no compared method uses: noise, the local mean, and Telea.
-Differences are paired, with the p of a sign-flip test in brackets. `pixels` is the kernel of the
-paper's text, `cosine` that of its program."""
-
-
 def print_tables(args: argparse.Namespace) -> None:
     """Print the tables of the parts that have rows, as Markdown."""
     rows = read_rows(args.rows)
     parts = [HEAD.format(machine=describe_machine())]
-    parts += format_lime([row for row in rows if row["part"] == "lime"])
-    parts += format_mp2([row for row in rows if row["part"] == "mp2"])
+    parts += format_lime([row for row in rows if row["part"] == "lime"], LIME_SETTINGS)
+    parts += format_mp2([row for row in rows if row["part"] == "mp2"], MP2_SETTINGS)
+    parts += format_cells([row for row in rows if row["part"] == "cells"])
     print("\n\n".join(parts))
-
-
-def format_lime(rows: list[dict[str, Any]]) -> list[str]:
-    """Format a row per setting: both fills, their difference, and the gap to the default."""
-    if not rows:
-        return []
-    values = {make_setting(row): average(row) for row in rows}
-    files = list(dict.fromkeys(row["file"] for row in rows))
-    lines = [
-        f"## LIME and LIME-G, N = {N_SAMPLES}",
-        "| superpixels | share removed | kernel | photos | plain | generative | "
-        "generative minus plain (p) | generative minus the default's (p) |",
-        "|--:|--:|---|--:|--:|--:|--:|--:|",
-    ]
-    for (segments, share), kernel in product(LIME_SETTINGS, KERNELS):
-        whole = [
-            file
-            for file in files
-            if {(file, segments, share, "inpaint", kernel), (file, *USUAL)} <= set(values)
-        ]
-        if not whole:
-            continue
-        plain, generative, usual = (
-            np.array([values[file, *setting] for file in whole])
-            for setting in (
-                (segments, share, "dataset mean", kernel),
-                (segments, share, "inpaint", kernel),
-                USUAL,
-            )
-        )
-        lines.append(
-            f"| {segments} | {share:g} | {kernel} | {len(whole)} | {plain.mean():.4f} | "
-            f"{generative.mean():.4f} | "
-            f"{format_gap(generative, plain)} | {format_gap(generative, usual)} |"
-        )
-    return [lines[0], "\n".join(lines[1:])]
-
-
-def format_mp2(rows: list[dict[str, Any]]) -> list[str]:
-    """Format a row per setting: cost, area, why it stopped, agreement and deletion."""
-    if not rows:
-        return []
-    by_setting: dict[tuple[str, int, float], dict[str, dict[str, Any]]] = {}
-    for row in rows:
-        setting = row["fill"], row["refresh"], row["max_area"]
-        by_setting.setdefault(setting, {})[row["file"]] = row
-    exact = by_setting.get(("inpaint", 1, 0.2), {})
-    lines = [
-        "## MP2 and MP2-G by gradients",
-        "| fill | refresh | largest area | photos | inpaints | CPU s a photo | area | exhausted | "
-        "last p | photos with refresh 1 | IoU | deletion minus refresh 1's (p) |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for fill, refresh, max_area in MP2_SETTINGS:
-        found = by_setting.get((fill, refresh, max_area), {})
-        if not found:
-            continue
-        chosen = list(found.values())
-        shared = [file for file in found if file in exact]
-        overlap = [compute_iou(found[file]["order"], exact[file]["order"]) for file in shared]
-        agreement = f"{np.mean(overlap):.2f}" if shared else ""
-        deletion, usual = (
-            np.array([average(rows[file]) for file in shared]) for rows in (found, exact)
-        )
-        means = {
-            name: np.mean([row[name] for row in chosen])
-            for name in ("inpaints", "cpu_seconds", "area", "last_p")
-        }
-        lines.append(
-            f"| {fill} | {refresh} | {max_area:.0%} | {len(found)} | {means['inpaints']:.0f} | "
-            f"{means['cpu_seconds']:.0f} | "
-            f"{means['area']:.3f} | {sum(row['reason'] == 'exhausted' for row in chosen)} | "
-            f"{means['last_p']:.3f} | {len(shared)} | {agreement} | "
-            f"{format_gap(deletion, usual)} |"
-        )
-    return [lines[0], "\n".join(lines[1:])]
-
-
-def make_setting(row: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what tells a row of LIME from the others."""
-    return tuple(row[name] for name in ("file", "segments", "share", "fill", "kernel"))
-
-
-def average(row: dict[str, Any]) -> float:
-    """Return the mean of a row's deletion over the neutral fills."""
-    return float(np.mean(list(row["deletion"].values())))
-
-
-def format_gap(values: NDArray[np.float64], others: NDArray[np.float64]) -> str:
-    """Format a mean difference and its p; nothing if the two are the same."""
-    gaps = values - others
-    if not gaps.any():
-        return ""
-    return f"{gaps.mean():+.4f} ({sign_flip_test(gaps, np.random.default_rng(SEED)):.2f})"
 
 
 def main(arguments: Iterable[str] | None = None) -> None:

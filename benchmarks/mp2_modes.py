@@ -18,7 +18,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -108,7 +108,9 @@ def draw_photos(
             continue
         n_correct += 1
         if n_correct > photo_set.skip:
-            yield Photo(item.file, subject.case(target), float(subject.probabilities[target]))
+            boxes = tuple(map(subject.frame.box, item.boxes_in(subject.frame.original)))
+            case = replace(subject.case(target), boxes=boxes)
+            yield Photo(item.file, case, float(subject.probabilities[target]))
 
 
 def explain(
