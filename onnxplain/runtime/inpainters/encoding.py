@@ -14,6 +14,7 @@ from onnxplain.describe.inpainter.inpainter_spec import ColourOrder, InpainterSp
 from onnxplain.runtime.inpainters.fitting import Holes
 from onnxplain.runtime.runner import pad_rows
 from onnxplain.runtime.session import Session
+from onnxplain.runtime.tensors import DevicePlace
 
 Raw: TypeAlias = NDArray[np.float32]  # (N, H, W, 3) in the graph's own range and channel order
 
@@ -33,23 +34,59 @@ def run_graph(
         If the graph cannot be run on such images.
     """
     n = len(images)
-    images, holes = pad_rows(images, width), pad_rows(holes, width)
-    (output,) = session.run(encode_inputs(spec, images, holes), [spec.output])
-    rows, columns = images.shape[1:3]
-    shape = (rows, columns, 3) if spec.output_layout == "nhwc" else (3, rows, columns)
-    if output.shape != (len(images), *shape):
-        raise InpainterError(
-            f"{session.name}: output {spec.output!r} has shape {output.shape}, where "
-            f"{(len(images), *shape)} was expected, as images of {rows} x {columns} go in"
-        )
+    (output,) = session.run(_feed(spec, images, holes, width), [spec.output])
+    _check_shape(session, spec, output.shape, (max(n, width), *images.shape[1:3]))
     if not np.isfinite(output[:n]).all():
-        raise InpainterError(
-            f"{session.name}: painted NaN or infinite pixels; it may want another range than "
-            f"[{spec.range[0]:g}, {spec.range[1]:g}], or other masks than {spec.hole:g} in holes "
-            f"and {spec.known:g} elsewhere"
-        )
+        raise make_finiteness_error(session, spec)
     raw = output[:n].astype(np.float32, copy=False)
     return raw if spec.output_layout == "nhwc" else raw.transpose(0, 2, 3, 1)
+
+
+def run_graph_on_device(
+    session: Session, spec: InpainterSpec, images: Images, holes: Holes, *, width: int
+) -> DevicePlace:
+    """Run the graph as `run_graph` does, and leave its numbers on the device as they are.
+
+    Raises
+    ------
+    InpainterError
+        If the output has another shape.
+    ModelError
+        If the graph cannot be run on such images.
+    """
+    n = len(images)
+    output = session.run_on_device(_feed(spec, images, holes, width), spec.output)
+    _check_shape(session, spec, output.shape, (max(n, width), *images.shape[1:3]))
+    return output.cut(0, n)
+
+
+def _feed(
+    spec: InpainterSpec, images: Images, holes: Holes, width: int
+) -> Mapping[str, NDArray[Any]]:
+    """Encode images and holes; copies of the last ones fill `width` rows."""
+    return encode_inputs(spec, pad_rows(images, width), pad_rows(holes, width))
+
+
+def _check_shape(
+    session: Session, spec: InpainterSpec, shape: tuple[int, ...], of_inputs: tuple[int, int, int]
+) -> None:
+    """Check the shape of the output for inputs of so many images, rows and columns."""
+    n, rows, columns = of_inputs
+    wanted = (n, rows, columns, 3) if spec.output_layout == "nhwc" else (n, 3, rows, columns)
+    if shape != wanted:
+        raise InpainterError(
+            f"{session.name}: output {spec.output!r} has shape {shape}, where {wanted} was "
+            f"expected, as images of {rows} x {columns} go in"
+        )
+
+
+def make_finiteness_error(session: Session, spec: InpainterSpec) -> InpainterError:
+    """Make the error of an output that is not finite."""
+    return InpainterError(
+        f"{session.name}: painted NaN or infinite pixels; it may want another range than "
+        f"[{spec.range[0]:g}, {spec.range[1]:g}], or other masks than {spec.hole:g} in holes "
+        f"and {spec.known:g} elsewhere"
+    )
 
 
 def get_fixed_batch(session: Session, spec: InpainterSpec) -> int | None:
