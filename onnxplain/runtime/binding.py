@@ -53,14 +53,15 @@ class DeviceMemory(NamedTuple):
         raw.run_with_iobinding(binding, options)
         return [value.numpy() for value in binding.get_outputs()[: len(outputs)]]
 
-    def leave(self, raw: Any, options: Any, feeds: Mapping[str, Rows], output: str) -> DevicePlace:
-        """Run ONNX Runtime's session `raw` and leave an output on the device."""
+    def leave(
+        self, raw: Any, options: Any, feeds: Mapping[str, Rows], outputs: Sequence[str]
+    ) -> list[DevicePlace]:
+        """Run ONNX Runtime's session `raw` and leave outputs on the device."""
         binding = self._bind(raw, feeds)
-        binding.bind_output(output, *self)
+        for output in outputs:
+            binding.bind_output(output, *self)
         raw.run_with_iobinding(binding, options)
-        (value,) = binding.get_outputs()
-        dtype = np.dtype(DTYPES[value.data_type()])
-        return DevicePlace(value.data_ptr(), dtype, tuple(value.shape()), value)
+        return [_describe(value) for value in binding.get_outputs()]
 
     def _bind(self, raw: Any, feeds: Mapping[str, Rows]) -> Any:
         """Bind inputs that may be on the device already."""
@@ -71,3 +72,9 @@ class DeviceMemory(NamedTuple):
             else:
                 binding.bind_cpu_input(name, np.ascontiguousarray(value))
         return binding
+
+
+def _describe(value: Any) -> DevicePlace:
+    """Describe where ONNX Runtime's value lies."""
+    dtype = np.dtype(DTYPES[value.data_type()])
+    return DevicePlace(value.data_ptr(), dtype, tuple(value.shape()), value)

@@ -133,10 +133,10 @@ class Session:
 
         return self._run(feeds, run)
 
-    def run_on_device(self, feeds: Mapping[str, Rows], output: str) -> DevicePlace:
-        """Compute an output and leave it on the device; see `run`."""
+    def run_on_device(self, feeds: Mapping[str, Rows], outputs: Sequence[str]) -> list[DevicePlace]:
+        """Compute outputs and leave them on the device; see `run`."""
         return self._run(
-            feeds, lambda raw, options: self._memory.leave(raw, options, feeds, output)
+            feeds, lambda raw, options: self._memory.leave(raw, options, feeds, outputs)
         )
 
     def upload(self, array: NDArray[Any]) -> DevicePlace:

@@ -48,7 +48,7 @@ def test_outputs_left_on_the_device_are_those_of_the_host() -> None:
     images = np.random.default_rng(0).random((3, 3, 16, 16), np.float32)
     (expected,) = session.run({"image": images}, ["scores"])
     for image in (images, session.upload(images)):
-        place = session.run_on_device({"image": image}, "scores")
+        (place,) = session.run_on_device({"image": image}, ["scores"])
         assert (place.shape, place.dtype) == (expected.shape, expected.dtype)
         np.testing.assert_array_equal(place.owner.numpy(), expected)
     first, *others = (place.cut(row, row + 1) for row in (0, 1, 2, 1))

@@ -94,8 +94,7 @@ class DeviceComposer:
         if not inpainter.on_device.suits(self._session.device, size):
             return None
         base = self._session.upload(self._space.enter(image[None]))
-        picture = self._session.upload(image[None])
-        return PaintedFill(inpainter.on_device, image, base=base, picture=picture)
+        return PaintedFill(inpainter.on_device, image, base)
 
     def compose(self, parts: Sequence[Part], width: int) -> Rows:
         """Compose the images of all parts in order; see `Composer.compose`.

@@ -26,17 +26,12 @@ class PaintedFill:
         The image.
     base : DevicePlace
         The image on the device, in the model's space.
-    picture : DevicePlace
-        The image on the device, (1, H, W, 3) RGB in [0, 1].
     """
 
-    def __init__(
-        self, painting: DevicePainting, image: Image, *, base: DevicePlace, picture: DevicePlace
-    ) -> None:
+    def __init__(self, painting: DevicePainting, image: Image, base: DevicePlace) -> None:
         self._painting = painting
-        self._image = image
-        self._picture = picture
-        self._untouched = DevicePlanes(base, picture, is_painted=True)
+        self._image = painting.upload(image)
+        self._untouched = DevicePlanes(base, self._image.whole, is_painted=True)
 
     def paint(self, masks: Mask) -> list[DevicePlanes]:
         """Paint the holes of every mask (N, H, W); pictures of one call share their memory."""
@@ -44,7 +39,7 @@ class PaintedFill:
         with_hole = np.flatnonzero(holes.any(axis=(1, 2)))
         painted = [self._untouched] * len(masks)
         if len(with_hole):
-            pictures = self._painting.paint(self._image, holes[with_hole], self._picture)
+            pictures = self._painting.paint(self._image, holes[with_hole])
             for row, i in enumerate(with_hole):
                 painted[i] = self._untouched._replace(fill=pictures.cut(row, row + 1))
         return painted

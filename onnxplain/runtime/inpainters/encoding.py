@@ -14,7 +14,6 @@ from onnxplain.describe.inpainter.inpainter_spec import ColourOrder, InpainterSp
 from onnxplain.runtime.inpainters.fitting import Holes
 from onnxplain.runtime.runner import pad_rows
 from onnxplain.runtime.session import Session
-from onnxplain.runtime.tensors import DevicePlace
 
 Raw: TypeAlias = NDArray[np.float32]  # (N, H, W, 3) in the graph's own range and channel order
 
@@ -34,43 +33,25 @@ def run_graph(
         If the graph cannot be run on such images.
     """
     n = len(images)
-    (output,) = session.run(_feed(spec, images, holes, width), [spec.output])
-    _check_shape(session, spec, output.shape, (max(n, width), *images.shape[1:3]))
+    images, holes = pad_rows(images, width), pad_rows(holes, width)
+    (output,) = session.run(encode_inputs(spec, images, holes), [spec.output])
+    check_shape(session, spec, output.shape, images.shape[:3])
     if not np.isfinite(output[:n]).all():
         raise make_finiteness_error(session, spec)
     raw = output[:n].astype(np.float32, copy=False)
     return raw if spec.output_layout == "nhwc" else raw.transpose(0, 2, 3, 1)
 
 
-def run_graph_on_device(
-    session: Session, spec: InpainterSpec, images: Images, holes: Holes, *, width: int
-) -> DevicePlace:
-    """Run the graph as `run_graph` does, and leave its numbers on the device as they are.
+def check_shape(
+    session: Session, spec: InpainterSpec, shape: tuple[int, ...], of_inputs: tuple[int, ...]
+) -> None:
+    """Check the shape of the output for inputs of so many images, rows and columns.
 
     Raises
     ------
     InpainterError
-        If the output has another shape.
-    ModelError
-        If the graph cannot be run on such images.
+        If it is another.
     """
-    n = len(images)
-    output = session.run_on_device(_feed(spec, images, holes, width), spec.output)
-    _check_shape(session, spec, output.shape, (max(n, width), *images.shape[1:3]))
-    return output.cut(0, n)
-
-
-def _feed(
-    spec: InpainterSpec, images: Images, holes: Holes, width: int
-) -> Mapping[str, NDArray[Any]]:
-    """Encode images and holes; copies of the last ones fill `width` rows."""
-    return encode_inputs(spec, pad_rows(images, width), pad_rows(holes, width))
-
-
-def _check_shape(
-    session: Session, spec: InpainterSpec, shape: tuple[int, ...], of_inputs: tuple[int, int, int]
-) -> None:
-    """Check the shape of the output for inputs of so many images, rows and columns."""
     n, rows, columns = of_inputs
     wanted = (n, rows, columns, 3) if spec.output_layout == "nhwc" else (n, 3, rows, columns)
     if shape != wanted:
