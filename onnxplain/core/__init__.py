@@ -20,6 +20,8 @@ fill
     What stands in for removed pixels, such as a blur or the output of an inpainter.
 filling
     A fill prepared for one image.
+joined fill
+    A filling whose pictures are painted, and stay, where the classifier composes masks.
 planes
     What a classifier precomputes from one image and its fill picture, to apply masks to them.
 part

@@ -7,7 +7,7 @@ read-only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class Masks(Protocol):
 class Part(NamedTuple):
     """Some masks of one query, and the planes of their image and fill."""
 
-    planes: Any  # from `Classifier.planes`
+    planes: Any  # from `Classifier.planes`, or of one picture from `JoinedFill.paint`
     masks: Masks
     start: int
     stop: int
@@ -108,6 +108,27 @@ class Classifier(Protocol):
 
     def gradients(self) -> Differentiable:
         """Return its gradients; if it has none, raise a `ModelError` that says why."""
+        ...
+
+
+class JoinedFill(Protocol):
+    """A fill that depends on the mask and paints where its classifier composes; thread-safe."""
+
+    def paint(self, masks: Mask) -> Sequence[Any]:
+        """Paint the picture of every mask (N, H, W); return each with its image, for a `Part`."""
+        ...
+
+    def fetch(self, painted: Sequence[Any]) -> Images:
+        """Bring the pictures (N, H, W, 3) of what `paint` returned to the host."""
+        ...
+
+
+@runtime_checkable
+class JoinsFills(Protocol):
+    """A classifier that can let an inpainter paint on its own device."""
+
+    def join(self, image: Image, prepared: Callable[[Mask], Images]) -> JoinedFill | None:
+        """Return the fill, prepared for an image, as it paints there; None if it cannot."""
         ...
 
 

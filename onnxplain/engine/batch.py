@@ -8,7 +8,7 @@ One call of the classifier then answers all slices that are ready.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -16,15 +16,15 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Images, Layer, Mask, ScoreKind
+from onnxplain.core.data import Images, Layer, ScoreKind
 from onnxplain.core.errors import GradientUnusable, ModelError, ScoreError
 from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery, Query, TailQuery
 from onnxplain.core.inside import Array, Inside, Layered, Tensors
 from onnxplain.core.protocols import Classifier, Differentiable, Part
 from onnxplain.core.scores import RAW
-from onnxplain.engine.fillings import CachedFill, Filling
+from onnxplain.engine.fillings import Filling
+from onnxplain.engine.preparing import fill_masks, make_images, make_parts, render_slice
 from onnxplain.engine.slices import Effort, Slice, SliceAnswer, SliceFailure, SliceResult
-from onnxplain.masks.families import render_masks
 
 T = TypeVar("T")
 NO_LAYERS = "the method looks inside the classifier, and this one has no layers"
@@ -50,7 +50,8 @@ def choose_call(query: Query, filling: Filling | None, classifier: Classifier) -
         return Call("look_inside", wants=wants)
     if isinstance(query, ImageQuery) and (query.grad or query.wants is not None):
         return Call("score_grads", query.kind)
-    return Call("scores" if filling is None or filling.planes is None else "masked_scores")
+    by_classifier = filling is not None and filling.is_composed_by_classifier
+    return Call("masked_scores" if by_classifier else "scores")
 
 
 def _find_wants(query: MaskQuery | ImageQuery, classifier: Classifier) -> Tensors | None:
@@ -89,7 +90,7 @@ def answer_batch(
 
 def _answer_fills(batch: Sequence[Slice]) -> list[SliceResult]:
     """Make the fills that slices of `FillQuery` ask for."""
-    fills, results = _prepare(batch, lambda piece: _fill_masks(piece, _render(piece)))
+    fills, results = _prepare(batch, lambda piece: fill_masks(piece, render_slice(piece)))
     for piece, (images, effort) in fills.items():
         results[piece] = SliceAnswer(images=images, effort=effort)
     return [results[piece] for piece in batch]
@@ -130,19 +131,31 @@ def _score_masks(
     classifier: Classifier, batch: Sequence[Slice], turn: AbstractContextManager[Any]
 ) -> list[SliceResult]:
     """Score slices of masks that the classifier composes itself."""
-    parts = [_make_part(piece) for piece in batch]
+    made, results = _prepare(batch, make_parts)
+    results.update(_score_parts(classifier, made, turn))
+    return [results[piece] for piece in batch]
+
+
+def _score_parts(
+    classifier: Classifier,
+    made: Mapping[Slice, tuple[list[Part], Effort]],
+    turn: AbstractContextManager[Any],
+) -> Mapping[Slice, SliceResult]:
+    """Score the parts of some slices; the effort is that of their fills."""
+    if not made:
+        return {}
+    parts = [part for its_parts, _ in made.values() for part in its_parts]
     try:
         with turn:
-            return _split_rows(batch, Inside(classifier.masked_scores(parts)))
+            scored = _split_rows(list(made), Inside(classifier.masked_scores(parts)))
     except Exception:
         # Masks may be plugins: if some cannot be rendered, score the other slices again.
-        rendered, results = _prepare(batch, _render)
-        if not results:
+        rendered, failed = _prepare(list(made), render_slice)
+        if not failed:
             raise
-    ready = list(rendered)
-    if ready:
-        results.update(zip(ready, _score_masks(classifier, ready, turn), strict=True))
-    return [results[piece] for piece in batch]
+        return {**failed, **_score_parts(classifier, {p: made[p] for p in rendered}, turn)}
+    efforts = (effort for _, effort in made.values())
+    return dict(zip(made, map(_set_effort, scored, efforts), strict=True))
 
 
 def _score_images(
@@ -153,7 +166,7 @@ def _score_images(
     turn: AbstractContextManager[Any],
 ) -> list[SliceResult]:
     """Score slices of images, or of masks that are composed here."""
-    composed, results = _prepare(batch, _make_images)
+    composed, results = _prepare(batch, make_images)
     if composed:
         images = np.concatenate([images for images, _ in composed.values()])
         with turn:
@@ -225,39 +238,6 @@ def _prepare(
         except Exception as error:
             results[piece] = SliceFailure(error)
     return ready, results
-
-
-def _make_part(piece: Slice) -> Part:
-    assert isinstance(piece.query, MaskQuery)
-    assert piece.filling is not None
-    return Part(piece.filling.planes, piece.query.masks, piece.start, piece.stop)
-
-
-def _make_images(piece: Slice) -> tuple[Images, Effort]:
-    """Return the images of a slice: those of its query, or composed here from its masks."""
-    if isinstance(piece.query, ImageQuery):
-        return piece.query.images[piece.start : piece.stop], Effort()
-    assert isinstance(piece.query, MaskQuery)
-    masks, holes = _render(piece), piece.query.holes
-    fill, effort = _fill_masks(
-        piece, masks if holes is None else render_masks(holes, piece.start, piece.stop)
-    )
-    return piece.case.image + masks[..., None] * (fill - piece.case.image), effort  # eq. 1
-
-
-def _render(piece: Slice) -> Mask:
-    assert isinstance(piece.query, MaskQuery | FillQuery)
-    return render_masks(piece.query.masks, piece.start, piece.stop)
-
-
-def _fill_masks(piece: Slice, masks: Mask) -> tuple[Images, Effort]:
-    """Return the picture that stands in for what each mask removes."""
-    assert piece.filling is not None
-    picture = piece.filling.picture
-    if not isinstance(picture, CachedFill):
-        return np.broadcast_to(picture, (len(masks), *picture.shape)), Effort()
-    filled = picture(masks)
-    return filled.images, Effort(filled.n_made, filled.seconds)
 
 
 def _split_rows(pieces: Sequence[Slice], inside: Inside) -> list[SliceResult]:

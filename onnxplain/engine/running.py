@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Case, Images, Outputs, make_rng
 from onnxplain.core.errors import GradientUnusable, ScoreError
 from onnxplain.core.flow import FillQuery, Flow, ImageQuery, MaskQuery, Query, Reply, TailQuery
-from onnxplain.core.protocols import Classifier, Fill
+from onnxplain.core.protocols import Classifier, Fill, JoinsFills
 from onnxplain.core.scores import (
     compute_target_scores,
     find_fault,
@@ -205,7 +205,11 @@ class RunningJob(Generic[T]):
         # Draws depend on seed and name alone, so noise is the same from query to query.
         prepared = fill.prepare(case.image, make_rng(self.job.seed, case.name, "fill"))
         if callable(prepared):
-            return Filling(self.cache.get_fill(case.image, identity, prepared), planes=None)
+            joined = None
+            if isinstance(self.classifier, JoinsFills):
+                joined = self.classifier.join(case.image, prepared)
+            cached = self.cache.get_fill(case.image, identity, joined or prepared)
+            return Filling(cached, planes=None)
         if prepared.shape != case.image.shape:
             raise ValueError(
                 f"{type(fill).__name__}: a fill is a picture of the image's size, "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Image, Images, Mask
 from onnxplain.core.errors import InpainterError
 from onnxplain.core.protocols import Inpainter
+
+HOLE = 0.5  # the least value of a mask that makes a pixel a hole
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,24 +44,42 @@ class Inpaint:
                 f"Inpaint takes an inpainter, such as load_inpainter(path), got {self.inpainter!r}"
             )
 
-    def prepare(self, image: Image, rng: np.random.Generator) -> Callable[[Mask], Images]:
-        """Return the function that paints the holes of masks (N, H, W): pictures (N, H, W, 3)."""
+    def prepare(self, image: Image, rng: np.random.Generator) -> HolePainter:
+        """Return what paints the holes of masks (N, H, W): pictures (N, H, W, 3)."""
+        return HolePainter(image, self.inpainter)
 
-        def paint(masks: Mask) -> Images:
-            holes = masks >= 0.5
-            filled = np.repeat(image[None], len(masks), axis=0)
-            with_holes = np.flatnonzero(holes.any(axis=(1, 2)))
-            for start in range(0, len(with_holes), self.inpainter.batch_size):
-                batch = with_holes[start : start + self.inpainter.batch_size]
-                painted = self._paint(filled[batch], holes[batch])
-                for i, picture in zip(batch, painted, strict=True):
-                    # Repeated over the channels: broadcasting that axis takes three times as long.
-                    hole = np.repeat(holes[i][..., None], 3, axis=-1)
-                    _check_finite(picture, hole)
-                    np.copyto(filled[i], np.clip(picture, 0, 1), where=hole)
-            return filled
 
-        return paint
+@dataclass(frozen=True, eq=False)
+class HolePainter:
+    """An inpainter at work on the holes of one image.
+
+    Where it runs on the device of the classifier, the classifier may let it paint there.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of float32
+        The image.
+    inpainter : Inpainter
+        The inpainter.
+    """
+
+    image: Image
+    inpainter: Inpainter
+
+    def __call__(self, masks: Mask) -> Images:
+        """Paint the holes of masks (N, H, W): pictures (N, H, W, 3)."""
+        holes = masks >= HOLE
+        filled = np.repeat(self.image[None], len(masks), axis=0)
+        with_holes = np.flatnonzero(holes.any(axis=(1, 2)))
+        for start in range(0, len(with_holes), self.inpainter.batch_size):
+            batch = with_holes[start : start + self.inpainter.batch_size]
+            painted = self._paint(filled[batch], holes[batch])
+            for i, picture in zip(batch, painted, strict=True):
+                # Repeated over the channels: broadcasting that axis takes three times as long.
+                hole = np.repeat(holes[i][..., None], 3, axis=-1)
+                _check_finite(picture, hole)
+                np.copyto(filled[i], np.clip(picture, 0, 1), where=hole)
+        return filled
 
     def _paint(self, images: Images, holes: NDArray[np.bool_]) -> Images:
         """Paint one batch, and check the shape of the answer."""

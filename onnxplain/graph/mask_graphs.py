@@ -14,18 +14,23 @@ segments  ``labels`` int32 (H, W)                        ``removed`` uint8 (N, S
 cells     ``rows`` int32 (H,), ``columns`` int32 (W,)    ``cells`` float32 (N, g, h)
 bits      as for cells, ``rows`` times h                 ``bits`` uint8 (N, g * h / 8)
 rank      ``rank`` int32 (H, W)                          ``removed`` int32 (N,)
+pixels                                                   ``masks`` float32 (N, H, W)
 ========  =============================================  ================================
 
 Every graph also takes ``base`` and ``delta``, (1, C, H, W) or (1, H, W, C) float32, and gives
-``x``, (N, C, H, W) or (N, H, W, C).
+``x``, (N, C, H, W) or (N, H, W, C). Where the fill depends on the mask, it takes ``pictures``
+instead of ``delta``: float32 (F, H, W, 3) RGB in [0, 1], one for all masks or one for each.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from onnx import ModelProto
 
-from onnxplain.core.spec import DType, Layout
+from onnxplain.core.data import GREY
+from onnxplain.core.spec import ChannelOrder, DType, Layout
 from onnxplain.graph.writer import GraphWriter, find_element_type
 from onnxplain.masks.codes import CodeFamily
 
@@ -33,8 +38,21 @@ OPSET = 17
 IR_VERSION = 8
 
 
+class Entry(NamedTuple):
+    """How a pixel p in [0, 1] enters a model: ``p * gain + bias``, in its order of channels."""
+
+    colour: ChannelOrder
+    gain: tuple[float, ...]
+    bias: tuple[float, ...]
+
+
 def build_mask_graph(
-    family: CodeFamily, layout: Layout, channels: int, *, dtype: DType = "float32"
+    family: CodeFamily,
+    layout: Layout,
+    channels: int,
+    *,
+    dtype: DType = "float32",
+    entry: Entry | None = None,
 ) -> ModelProto:
     """Build the graph that composes the inputs of one family's masks.
 
@@ -49,6 +67,8 @@ def build_mask_graph(
     dtype : {'float32', 'float16', 'float64', 'uint8', 'int8'}
         Element type of `x`; for integers the values are rounded to the nearest, halves to even,
         and clipped.
+    entry : Entry, optional
+        If given, the graph takes `pictures` instead of `delta`, and lets them enter the model.
 
     Returns
     -------
@@ -62,10 +82,15 @@ def build_mask_graph(
         "cells": _render_cells,
         "bits": _render_bits,
         "rank": _render_ranks,
+        "pixels": _take_masks,
     }[family]
     writer = GraphWriter()
     axes: list[int | str] = [channels, "H", "W"] if layout == "nchw" else ["H", "W", channels]
-    base, delta = (writer.add_input(name, np.float32, [1, *axes]) for name in ("base", "delta"))
+    base = writer.add_input("base", np.float32, [1, *axes])
+    if entry is None:
+        delta = writer.add_input("delta", np.float32, [1, *axes])
+    else:
+        delta = writer.op("Sub", _enter_pictures(writer, layout, entry), base)
     mask = _unsqueeze(writer, render(writer, layout), 1 if layout == "nchw" else 3)
     composed = writer.op("Add", base, writer.op("Mul", mask, delta))
     writer.add_output(_convert(writer, composed, dtype), dtype, ["N", *axes])
@@ -81,6 +106,18 @@ def _convert(writer: GraphWriter, composed: str, dtype: DType) -> str:
         low, high = (writer.store(np.array(end, np.float32)) for end in (bounds.min, bounds.max))
         composed = writer.op("Clip", writer.op("Round", composed), low, high)
     return writer.op("Cast", composed, out="x", to=find_element_type(dtype))
+
+
+def _enter_pictures(writer: GraphWriter, layout: Layout, entry: Entry) -> str:
+    """Let pictures enter the model's space, as the host does (`ModelSpace.enter`)."""
+    pixels = writer.add_input("pictures", np.float32, ["F", "H", "W", 3])
+    if entry.colour == "grey":
+        pixels = writer.op("MatMul", pixels, writer.store(GREY[:, None].astype(np.float32)))
+    elif entry.colour == "bgr":
+        pixels = writer.op("Gather", pixels, _store_integers(writer, [2, 1, 0]), axis=3)
+    gain, bias = (writer.store(np.array(values, np.float32)) for values in entry[1:])
+    entered = writer.op("Add", writer.op("Mul", pixels, gain), bias)
+    return writer.op("Transpose", entered, perm=[0, 3, 1, 2]) if layout == "nchw" else entered
 
 
 # The masks of each family: these functions declare its inputs and return the name of a tensor
@@ -168,6 +205,11 @@ def _render_ranks(writer: GraphWriter, layout: Layout) -> str:
     removed = writer.add_input("removed", np.int32, ["N"])
     count = writer.op("Unsqueeze", removed, _store_integers(writer, [1, 2]))
     return _cast_to_float(writer, writer.op("Less", rank, count))
+
+
+def _take_masks(writer: GraphWriter, layout: Layout) -> str:
+    """Take masks as they are."""
+    return writer.add_input("masks", np.float32, ["N", "H", "W"])
 
 
 def _store_integers(writer: GraphWriter, values: int | list[int]) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.protocols import Masks
 
-CodeFamily: TypeAlias = Literal["patch", "grid", "segments", "cells", "bits", "rank"]
+CodeFamily: TypeAlias = Literal["patch", "grid", "segments", "cells", "bits", "rank", "pixels"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,7 @@ from onnxplain.core.data import (
     Image,
     Images,
     Layer,
+    Mask,
     Outputs,
     Preprocessing,
     ScoreKind,
@@ -22,7 +23,7 @@ from onnxplain.core.data import (
 )
 from onnxplain.core.errors import ModelError
 from onnxplain.core.inside import Inside, Tensors
-from onnxplain.core.protocols import Differentiable, Part
+from onnxplain.core.protocols import Differentiable, JoinedFill, Part
 from onnxplain.core.spec import OUTPUTS, ModelSpec
 from onnxplain.image import MAX_PIXELS
 from onnxplain.runtime import tuning
@@ -200,6 +201,10 @@ class OnnxClassifier:
     def planes(self, image: Image, fill: Image) -> Any:
         """Prepare composing `image` with `fill`, once for many masks."""
         return self._composer.planes(image, fill)
+
+    def join(self, image: Image, prepared: Callable[[Mask], Images]) -> JoinedFill | None:
+        """Let a prepared fill paint on the classifier's device; None if it paints elsewhere."""
+        return self._composer.join(image, prepared)
 
     def masked_scores(self, parts: Sequence[Part]) -> Scores:
         """Compute the raw scores of ``x * (1 - m) + f * m`` for every mask of the parts, in order.

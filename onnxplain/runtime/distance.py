@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxplain.core.cores import count_cores
 from onnxplain.core.data import Images, Size
 from onnxplain.core.errors import ModelError
 from onnxplain.image import resize
@@ -17,7 +18,6 @@ from onnxplain.runtime.origin import Origin, make_origin, reopen
 from onnxplain.runtime.runner import BatchSize, pad_rows
 from onnxplain.runtime.session import Session, open_session
 from onnxplain.runtime.tensors import TensorInfo
-from onnxplain.runtime.tuning import count_cores
 
 BATCH_SIZE = 4  # such networks keep the features of every layer of both images
 

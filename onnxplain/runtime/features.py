@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxplain.core.cores import count_cores
 from onnxplain.core.data import Images, Size
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
@@ -19,7 +20,6 @@ from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.runner import BatchSize
 from onnxplain.runtime.session import Session, open_session
-from onnxplain.runtime.tuning import count_cores
 
 BATCH_SIZE = 8
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from onnxplain.core.cores import count_cores
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import tuning
@@ -118,7 +119,7 @@ def open_classifier(
     session = open_model()
     if tf32 and not session.tf32:
         log.warning("%s: tf32 changes nothing, as it runs on the CPU", model.path.name)
-    workers = tuning.count_cores() if session.device.where == "cpu" else 1
+    workers = count_cores() if session.device.where == "cpu" else 1
     identity = model.sha256, "x".join(map(str, spec.size))
     batch_size = (
         batch.images

@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxplain.core.cores import count_cores
 from onnxplain.core.data import Images, make_rng
 from onnxplain.core.errors import ModelError
 from onnxplain.core.pattern_files import Patterns
@@ -21,7 +22,6 @@ from onnxplain.runtime.device import Device
 from onnxplain.runtime.measure import RuntimeMeasure
 from onnxplain.runtime.runner import pad_rows
 from onnxplain.runtime.session import open_session
-from onnxplain.runtime.tuning import count_cores
 
 POSITIONS = 64  # of an image, at each convolution
 BATCH_SIZE = 4

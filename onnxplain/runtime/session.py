@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.errors import DeviceError
+from onnxplain.runtime.binding import DeviceMemory
 from onnxplain.runtime.device import PROVIDERS, Device, find_obstacle, suggest_packages
 from onnxplain.runtime.driver import read_driver
 from onnxplain.runtime.failures import OutOfMemory, translating_errors
@@ -31,6 +32,8 @@ from onnxplain.runtime.raw_sessions import RawSessions
 from onnxplain.runtime.tensors import DevicePlace, Rows, describe_tensor
 
 T = TypeVar("T")
+
+NOWHERE: Mapping[str, DevicePlace] = {}
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,7 @@ class Session:
         self.name = name
         self.tf32 = tf32
         self._placement = placement
+        self._memory = DeviceMemory.of(device)
         self.inputs = tuple(map(describe_tensor, raws.first.get_inputs()))
         self.outputs = tuple(map(describe_tensor, raws.first.get_outputs()))
 
@@ -95,7 +99,13 @@ class Session:
             "heavy_on_cpu": dict(self._placement.heavy_on_cpu),
         }
 
-    def run(self, feeds: Mapping[str, Rows], outputs: Sequence[str]) -> list[NDArray[Any]]:
+    def run(
+        self,
+        feeds: Mapping[str, Rows],
+        outputs: Sequence[str] = (),
+        *,
+        places: Mapping[str, DevicePlace] = NOWHERE,
+    ) -> list[NDArray[Any]]:
         """Compute the named outputs.
 
         Parameters
@@ -103,7 +113,9 @@ class Session:
         feeds : mapping
             A value for each input: an array, or a place on the session's device.
         outputs : sequence of str
-            Names of the outputs.
+            Names of the outputs that are returned.
+        places : mapping
+            Places on the device for other outputs, which are written there.
 
         Raises
         ------
@@ -114,57 +126,28 @@ class Session:
         """
 
         def run(raw: Any, options: Any) -> list[NDArray[Any]]:
-            answers: list[NDArray[Any]]
-            if not any(isinstance(value, DevicePlace) for value in feeds.values()):
-                answers = raw.run(list(outputs), dict(feeds), options)
-                return answers
-            binding = self._bind(raw, feeds)
-            for output in outputs:
-                binding.bind_output(output, "cpu")
-            raw.run_with_iobinding(binding, options)
-            answers = [value.numpy() for value in binding.get_outputs()]
+            if places or any(isinstance(value, DevicePlace) for value in feeds.values()):
+                return self._memory.run(raw, options, feeds, outputs, places)
+            answers: list[NDArray[Any]] = raw.run(list(outputs), dict(feeds), options)
             return answers
 
         return self._run(feeds, run)
 
-    def run_into(self, inputs: Mapping[str, Rows], output: str, place: DevicePlace) -> None:
-        """Compute an output and write it to a place on the device.
-
-        Parameters
-        ----------
-        inputs : mapping
-            Arrays, which are copied to the device, or places.
-        output : str
-            Name of the output.
-        place : DevicePlace
-            Where it is written.
-
-        Raises
-        ------
-        OutOfMemory, ModelError
-            As `run`.
-        """
-        kind, index = self._memory
-
-        def run(raw: Any, options: Any) -> None:
-            binding = self._bind(raw, inputs)
-            binding.bind_output(output, kind, index, place.dtype, place.shape, place.address)
-            raw.run_with_iobinding(binding, options)
-
-        self._run(inputs, run)
+    def run_on_device(self, feeds: Mapping[str, Rows], outputs: Sequence[str]) -> list[DevicePlace]:
+        """Compute outputs and leave them on the device; see `run`."""
+        return self._run(
+            feeds, lambda raw, options: self._memory.leave(raw, options, feeds, outputs)
+        )
 
     def upload(self, array: NDArray[Any]) -> DevicePlace:
         """Copy an array to the memory of the session's device."""
         with translating_errors(self.name, self.device, "run"):
-            value = import_runtime().OrtValue.ortvalue_from_numpy(array, *self._memory)
-            return DevicePlace(value.data_ptr(), array.dtype, array.shape, value)
+            return self._memory.upload(array)
 
     def allocate(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> DevicePlace:
         """Take room in the memory of the session's device, with any values in it."""
         with translating_errors(self.name, self.device, "run"):
-            make = import_runtime().OrtValue.ortvalue_from_shape_and_type
-            value = make(shape, dtype.type, *self._memory)
-            return DevicePlace(value.data_ptr(), dtype, shape, value)
+            return self._memory.allocate(shape, dtype)
 
     def _run(self, feeds: Mapping[str, Rows], run: Callable[[Any, Any], T]) -> T:
         """Run ONNX Runtime's session for the shapes of some inputs."""
@@ -180,22 +163,6 @@ class Session:
         # smaller batches badly. After another run it is given back, whether that fails or not.
         with translating_errors(self.name, self.device, "run"):
             return run(raw, make_shrinking_options(self.device))
-
-    def _bind(self, raw: Any, inputs: Mapping[str, Rows]) -> Any:
-        """Bind inputs that may be on the device already."""
-        kind, index = self._memory
-        binding = raw.io_binding()
-        for name, value in inputs.items():
-            if isinstance(value, DevicePlace):
-                binding.bind_input(name, kind, index, value.dtype, value.shape, value.address)
-            else:
-                binding.bind_cpu_input(name, np.ascontiguousarray(value))
-        return binding
-
-    @property
-    def _memory(self) -> tuple[str, int]:
-        """Kind and index of the memory that the device works in."""
-        return ("cpu" if self.device.where == "cpu" else "cuda"), self.device.index
 
 
 def open_session(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -17,6 +18,7 @@ DTYPES: dict[str, type[np.generic]] = {
     "tensor(int8)": np.int8,
     "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
+    "tensor(bool)": np.bool_,
 }
 
 
@@ -37,11 +39,36 @@ class DevicePlace(NamedTuple):
     shape: tuple[int, ...]
     owner: Any  # what the memory belongs to
 
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self.shape[0]
+
     def cut(self, start: int, stop: int) -> DevicePlace:
         """Return the rows from `start` to `stop`."""
         row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
         shape = (stop - start, *self.shape[1:])
         return DevicePlace(self.address + start * row_bytes, self.dtype, shape, self.owner)
+
+    def join(self, other: DevicePlace) -> DevicePlace | None:
+        """Return both as one place, if the other's rows follow in the same memory."""
+        end = self.address + math.prod(self.shape) * self.dtype.itemsize
+        if other.owner is not self.owner or other.address != end:
+            return None
+        shape = (self.n_rows + other.n_rows, *self.shape[1:])
+        return DevicePlace(self.address, self.dtype, shape, self.owner)
+
+
+def join_places(places: Iterable[DevicePlace]) -> list[DevicePlace]:
+    """Join neighbours that follow one another in memory."""
+    joined: list[DevicePlace] = []
+    for place in places:
+        both = joined[-1].join(place) if joined else None
+        if both is None:
+            joined.append(place)
+        else:
+            joined[-1] = both
+    return joined
 
 
 Rows: TypeAlias = NDArray[Any] | DevicePlace  # a batch, on the host or on the device

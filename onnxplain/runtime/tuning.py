@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -57,13 +55,6 @@ class Trial(NamedTuple):
         """Make the trial of a classifier: noise."""
         noise = np.random.default_rng(0).random((1, *spec.size, 3), np.float32)
         return cls({spec.input: HostComposer(ModelSpace.of(spec)).enter(noise, 1)}, spec.output)
-
-
-def count_cores() -> int:
-    """Count the cores that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def list_batch_sizes(device: Device) -> tuple[int, ...]:

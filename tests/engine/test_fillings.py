@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -180,3 +181,43 @@ def test_only_the_fills_used_last_are_kept() -> None:
     cache.get_fill(image, "one too many", paint)
     assert cache.get_fill(image, "first", paint) is first
     assert cache.get_fill(image, "second", paint) is not second
+
+
+@dataclass
+class Joined:
+    """A fill that paints elsewhere: its pictures are the sums of masks; counts the calls."""
+
+    n_painted: int = 0
+    n_fetched: int = 0
+
+    def paint(self, masks: Mask) -> list[float]:
+        self.n_painted += len(masks)
+        return [float(mask.sum()) for mask in masks]
+
+    def fetch(self, painted: Sequence[float]) -> Images:
+        self.n_fetched += len(painted)
+        return np.full((len(painted), 4, 5, 3), np.reshape(painted, (-1, 1, 1, 1)), np.float32)
+
+
+def test_pictures_that_lie_elsewhere_are_painted_once_and_fetched_when_asked_for() -> None:
+    fill = Joined()
+    cached = CachedFill(fill, make_cache())
+    painted = cached.paint(MASKS[[0, 1, 0]])
+    sums = MASKS.sum(axis=(1, 2))
+    np.testing.assert_array_equal(painted.planes, sums[[0, 1, 0]])
+    assert (painted.n_made, fill.n_painted, fill.n_fetched) == (2, 2, 0)
+    filled = cached(MASKS[:3])
+    np.testing.assert_array_equal(filled.images[:, 0, 0, 0], sums[:3])
+    assert (filled.n_made, fill.n_painted, fill.n_fetched) == (1, 3, 3)
+
+
+def test_pictures_that_were_painted_together_are_dropped_together() -> None:
+    """They share their memory: it is not given back while one of them is kept."""
+    fill = Joined()
+    cached = CachedFill(fill, make_cache(4))
+    cached.paint(MASKS[:2])
+    cached.paint(MASKS[2:4])
+    cached.paint(MASKS[:1])  # the first two are the latest now
+    cached.paint(MASKS[4:5])  # drops the third and the fourth
+    assert cached.paint(MASKS[[0, 1, 4]]).n_made == 0
+    assert cached.paint(MASKS[2:4]).n_made == 2

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
 
-from onnxplain.fills import Biharmonic, NavierStokes, Telea
+from onnxplain.fills import Biharmonic, NavierStokes, Telea, classic
 from tests.helpers.fills import make_masks, make_photo, paint
 
 FILLS = [Telea(), NavierStokes(), Biharmonic()]
@@ -38,3 +39,31 @@ def test_classical_fills_show_the_mean_colour_when_everything_is_removed(fill: A
     picture = paint(fill, image, np.ones((1, *image.shape[:2]), np.float32))[0]
     expected = np.full(image.shape, image.mean(axis=(0, 1), dtype=np.float64))
     np.testing.assert_allclose(picture, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("fill", FILLS, ids=lambda fill: fill.name)
+@pytest.mark.parametrize("cores", [1, 3])
+def test_masks_filled_side_by_side_are_filled_as_alone(
+    fill: Any, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classic, "count_cores", lambda: cores)
+    image = make_photo()
+    masks = np.concatenate([make_masks(image)] * 3)
+    alone = np.concatenate([paint(fill, image, mask[None]) for mask in masks])
+    np.testing.assert_array_equal(paint(fill, image, masks), alone)
+
+
+@pytest.mark.parametrize("fill", [Telea(), NavierStokes()], ids=lambda fill: fill.name)
+def test_several_threads_fill(fill: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits for the other in its first fill, so one thread alone would not come back."""
+    monkeypatch.setattr(classic, "count_cores", lambda: 2)
+    plain, together = classic.inpaint_classical, threading.Barrier(2, timeout=20)
+
+    def inpaint(*arguments: Any) -> Any:
+        together.wait()
+        return plain(*arguments)
+
+    monkeypatch.setattr(classic, "inpaint_classical", inpaint)
+    image = make_photo()
+    masks = make_masks(image)[[1, 2]]
+    assert paint(fill, image, masks).shape == (2, *image.shape)

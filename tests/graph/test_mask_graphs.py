@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from onnxplain.core.protocols import Masks
-from onnxplain.graph.mask_graphs import build_mask_graph
+from onnxplain.graph.mask_graphs import Entry, build_mask_graph
 from onnxplain.masks.codes import encode_masks
 from onnxplain.masks.families import (
     ArrayMasks,
@@ -23,7 +23,9 @@ from onnxplain.masks.families import (
     RankMasks,
     SegmentMasks,
 )
+from onnxplain.runtime.composing.space import ModelSpace
 from tests.helpers.masks import CODED_FAMILIES, make_families
+from tests.helpers.specs import CONVENTIONS, spec_of
 
 SIZE = (17, 23)
 RNG = np.random.default_rng(0)
@@ -101,6 +103,28 @@ def test_float16_inputs_are_the_rounded_composition() -> None:
     feeds = {"base": base, "delta": delta, **coded.statics(), **coded.per_evaluation}
     x = run(build_mask_graph("segments", "nchw", 3, dtype="float16"), feeds)
     np.testing.assert_array_equal(x, compose(masks, 0, 4, base, delta).astype(np.float16))
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS.values(), ids=CONVENTIONS)
+@pytest.mark.parametrize("n_pictures", [1, 4])
+def test_graph_composes_pictures_of_one_for_all_masks_or_one_for_each(
+    n_pictures: int, convention: dict[str, Any]
+) -> None:
+    spec = spec_of(size=SIZE, **convention)
+    space = ModelSpace.of(spec)
+    image, *pictures = RNG.random((1 + n_pictures, *SIZE, 3), np.float32)
+    base, *entered = space.enter(np.stack([image, *pictures]))
+    masks = RNG.random((4, *SIZE), np.float32)
+    entry = Entry(space.colour, space.gain, space.bias)
+    graph = build_mask_graph("pixels", spec.layout, spec.channels, dtype=spec.dtype, entry=entry)
+    feeds = {"base": base[None], "pictures": np.stack(pictures), "masks": masks}
+    x = run(graph, feeds)
+    assert x.dtype == spec.dtype
+    axis = 1 if spec.layout == "nchw" else 3
+    composed = base + np.expand_dims(masks, axis) * (np.stack(entered) - base)
+    # A rounding of float32 of values up to 255, of float16 up to 1, or to the nearest integer
+    atol = {"float32": 1e-5, "float16": 1e-3, "uint8": 0.501}[spec.dtype]
+    np.testing.assert_allclose(x.astype(np.float32), composed, rtol=1e-6, atol=atol)
 
 
 def test_masks_held_as_arrays_have_no_codes() -> None:

@@ -53,6 +53,21 @@ def test_the_inpainter_agrees_with_the_cpu() -> None:
 
 
 @needs_gpu
+def test_pictures_composed_where_they_are_painted_give_the_map_of_the_cpu(tmp_path: Path) -> None:
+    image, method = photos(1, SIZE)[0], onnxplain.SP(patch=12, stride=4)
+    expected, heatmap = (
+        onnxplain.explain(
+            classifier,
+            image,
+            method,
+            fill=onnxplain.Inpaint(onnxplain.load_inpainter(device=device)),
+        ).heatmap
+        for classifier, device in zip(load_pair(tmp_path), ("cpu", "cuda"), strict=True)
+    )
+    assert np.corrcoef(heatmap.ravel(), expected.ravel())[0, 1] > 0.99
+
+
+@needs_gpu
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_methods_give_the_maps_of_the_cpu(tmp_path: Path, name: str) -> None:
     image = photos(1, SIZE)[0]

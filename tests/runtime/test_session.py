@@ -13,6 +13,7 @@ import pytest
 from onnxplain.core.errors import DeviceError, ModelError
 from onnxplain.runtime.device import PROVIDERS, Device
 from onnxplain.runtime.session import open_session
+from onnxplain.runtime.tensors import join_places
 from tests.helpers import models
 from tests.helpers.gpus import needs_gpu, needs_no_gpu
 from tests.helpers.specs import session_of
@@ -38,8 +39,21 @@ def test_values_on_the_device_give_the_outputs_of_arrays() -> None:
     np.testing.assert_array_equal(last, session.run({"image": images[2:]}, ["scores"])[0])
     for image in (images, value):
         room = session.allocate(expected.shape, expected.dtype)
-        session.run_into({"image": image}, "scores", room)
+        session.run({"image": image}, places={"scores": room})
         np.testing.assert_array_equal(room.owner.numpy(), expected)
+
+
+def test_outputs_left_on_the_device_are_those_of_the_host() -> None:
+    session = session_of(models.convnet((16, 16)))
+    images = np.random.default_rng(0).random((3, 3, 16, 16), np.float32)
+    (expected,) = session.run({"image": images}, ["scores"])
+    for image in (images, session.upload(images)):
+        (place,) = session.run_on_device({"image": image}, ["scores"])
+        assert (place.shape, place.dtype) == (expected.shape, expected.dtype)
+        np.testing.assert_array_equal(place.owner.numpy(), expected)
+    first, *others = (place.cut(row, row + 1) for row in (0, 1, 2, 1))
+    assert [both.shape for both in join_places([first, *others])] == [(3, 5), (1, 5)]
+    assert first.join(session.upload(expected).cut(1, 2)) is None  # of other memory
 
 
 @pytest.mark.parametrize(
@@ -90,6 +104,7 @@ def test_onnx_runtime_writes_nothing_to_the_terminal(device: str) -> None:
 from onnxplain.core.errors import DeviceError
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.session import open_session
+from onnxplain.runtime.tensors import join_places
 from tests.helpers import models
 from tests.helpers.gpus import needs_gpu, needs_no_gpu
 try:

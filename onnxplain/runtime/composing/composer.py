@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
-from onnxplain.core.data import Image, Images
-from onnxplain.core.protocols import Part
+from onnxplain.core.data import Image, Images, Mask
+from onnxplain.core.protocols import JoinedFill, Part
 from onnxplain.runtime.tensors import Rows
 
 
@@ -26,13 +26,17 @@ class Composer(Protocol):
         """Bring an image and its fill into the model's space, once for many masks."""
         ...
 
+    def join(self, image: Image, prepared: Callable[[Mask], Images]) -> JoinedFill | None:
+        """Let a prepared fill paint where masks are composed; see `JoinsFills.join`."""
+        ...
+
     def compose(self, parts: Sequence[Part], width: int) -> Rows:
         """Compose the images of all parts in order, as a batch of `width` rows.
 
         Parameters
         ----------
         parts : sequence of Part
-            Masks, with what `planes` returned for their image and fill.
+            Masks, with what `planes` returned for their image and fill, or a joined fill painted.
         width : int
             Rows of the batch, at least the number of masks; the values of further rows are
             of no account.

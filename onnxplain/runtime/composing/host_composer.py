@@ -13,7 +13,7 @@ order of channels, the range and the normalisation.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, final
 
 import numpy as np
@@ -59,6 +59,9 @@ class HostComposer:
         """Bring an image and its fill (H, W, 3) into the model's space."""
         base, other = self._space.enter(np.stack([image, fill]))
         return Planes(base, other - base)
+
+    def join(self, image: Image, prepared: Callable[[Mask], Images]) -> None:
+        """Return None: on the host, pictures of fills are composed as any other images."""
 
     def compose(self, parts: Sequence[Part], width: int) -> NDArray[Any]:
         """Compose the images of all parts in order; see `Composer.compose`.

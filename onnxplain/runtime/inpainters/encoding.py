@@ -35,21 +35,39 @@ def run_graph(
     n = len(images)
     images, holes = pad_rows(images, width), pad_rows(holes, width)
     (output,) = session.run(encode_inputs(spec, images, holes), [spec.output])
-    rows, columns = images.shape[1:3]
-    shape = (rows, columns, 3) if spec.output_layout == "nhwc" else (3, rows, columns)
-    if output.shape != (len(images), *shape):
-        raise InpainterError(
-            f"{session.name}: output {spec.output!r} has shape {output.shape}, where "
-            f"{(len(images), *shape)} was expected, as images of {rows} x {columns} go in"
-        )
+    check_shape(session, spec, output.shape, images.shape[:3])
     if not np.isfinite(output[:n]).all():
-        raise InpainterError(
-            f"{session.name}: painted NaN or infinite pixels; it may want another range than "
-            f"[{spec.range[0]:g}, {spec.range[1]:g}], or other masks than {spec.hole:g} in holes "
-            f"and {spec.known:g} elsewhere"
-        )
+        raise make_finiteness_error(session, spec)
     raw = output[:n].astype(np.float32, copy=False)
     return raw if spec.output_layout == "nhwc" else raw.transpose(0, 2, 3, 1)
+
+
+def check_shape(
+    session: Session, spec: InpainterSpec, shape: tuple[int, ...], of_inputs: tuple[int, ...]
+) -> None:
+    """Check the shape of the output for inputs of so many images, rows and columns.
+
+    Raises
+    ------
+    InpainterError
+        If it is another.
+    """
+    n, rows, columns = of_inputs
+    wanted = (n, rows, columns, 3) if spec.output_layout == "nhwc" else (n, 3, rows, columns)
+    if shape != wanted:
+        raise InpainterError(
+            f"{session.name}: output {spec.output!r} has shape {shape}, where {wanted} was "
+            f"expected, as images of {rows} x {columns} go in"
+        )
+
+
+def make_finiteness_error(session: Session, spec: InpainterSpec) -> InpainterError:
+    """Make the error of an output that is not finite."""
+    return InpainterError(
+        f"{session.name}: painted NaN or infinite pixels; it may want another range than "
+        f"[{spec.range[0]:g}, {spec.range[1]:g}], or other masks than {spec.hole:g} in holes "
+        f"and {spec.known:g} elsewhere"
+    )
 
 
 def get_fixed_batch(session: Session, spec: InpainterSpec) -> int | None:

@@ -7,7 +7,7 @@ neighbour, never blurred, and no hole falls between the pixels.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Image, Images, Size
 from onnxplain.image import resize
 
+D = TypeVar("D", np.float32, np.bool_)
 Holes: TypeAlias = NDArray[np.bool_]  # (N, H, W)
 
 
@@ -26,17 +27,21 @@ def fit_size(
     To a size they are resampled. To a multiple they are continued by their mirror image below
     and to the right, so that each pixel keeps its value.
     """
-    rows, columns = images.shape[1:3]
     if size is None:
-        more = (0, 0), (0, -rows % multiple), (0, -columns % multiple)
-        if not any(map(any, more)):
-            return images, holes
-        return np.pad(images, (*more, (0, 0)), mode="symmetric"), np.pad(holes, more, "symmetric")
-    if size == (rows, columns):
+        return extend(images, multiple), extend(holes, multiple)
+    if images.shape[1:3] == size:
         return images, holes
     pairs = zip(images, holes, strict=True)
     resampled = [_resample(image, hole, size) for image, hole in pairs]
     return np.stack([image for image, _ in resampled]), np.stack([hole for _, hole in resampled])
+
+
+def extend(array: NDArray[D], multiple: int) -> NDArray[D]:
+    """Continue images (N, H, W, 3) or holes (N, H, W) by their mirror image to a multiple."""
+    more = [(0, 0), *((0, -side % multiple) for side in array.shape[1:3])]
+    if not any(map(any, more)):
+        return array
+    return np.pad(array, more + [(0, 0)] * (array.ndim - 3), mode="symmetric")
 
 
 def restore_size(painted: Images, holes: Holes, size: Size, *, resampled: bool) -> Images:

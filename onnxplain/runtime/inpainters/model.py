@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from onnxplain.runtime.ort import get_ort_version
 from onnxplain.runtime.runner import BatchSize
 from onnxplain.runtime.session import Session, open_session
 from onnxplain.version import __version__
+
+if TYPE_CHECKING:
+    from onnxplain.runtime.inpainters.device_painting import DevicePainting
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +181,13 @@ class OnnxInpainter:
         self.checks = checks
         fixed = get_fixed_batch(session, spec)
         self._batches = BatchSize(batch_size, rows=fixed, session=session)
+
+    @cached_property
+    def on_device(self) -> DevicePainting:
+        """What paints with it and leaves the pictures on its device."""
+        from onnxplain.runtime.inpainters.device_painting import DevicePainting  # imports onnx
+
+        return DevicePainting(self._session, self.spec, self._batches)
 
     def __reduce__(self) -> tuple[Callable[[Origin], Any], tuple[Origin]]:
         """Let another process open it again."""

@@ -12,19 +12,23 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from onnxplain.core.errors import DeviceError, ModelError
-from onnxplain.core.spec import DType, ModelSpec
+from onnxplain.core.spec import ChannelOrder, DType, ModelSpec
+from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec
 from onnxplain.describe.resolve import resolve_spec
 from onnxplain.graph.load import ModelFile, read_model
-from onnxplain.graph.mask_graphs import build_mask_graph
+from onnxplain.graph.mask_graphs import Entry, build_mask_graph
+from onnxplain.graph.picture_graph import build_picture_graph
 from onnxplain.loading import find_model
 from onnxplain.masks.codes import CodeFamily
 from onnxplain.runtime.batch_support import find_batch_support, open_batched
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.gradient_building import build_gradient_model
+from onnxplain.runtime.inpainters.input_graph import build_input_graph
 from onnxplain.runtime.session import Session, open_session
 from onnxplain.zoo.catalogue import list_models
 from tests.conftest import shared
 from tests.helpers import models
+from tests.runtime.inpainters.test_input_graph import SPECS
 
 CUDA = Device("cuda")
 # Computing shapes on the CPU is right: they are needed there.
@@ -46,6 +50,27 @@ def test_mask_graphs_run_on_the_device(family: Any) -> None:
         assert set(on_cpu) <= (SHAPES if family == "patch" else set())
         assert on_cpu.total() <= 4
         assert session.placement["CUDAExecutionProvider"] >= 3
+
+
+@pytest.mark.parametrize("colour", get_args(ChannelOrder))
+def test_graphs_of_pictures_run_on_the_device(colour: Any) -> None:
+    """Into the masks' graph, and out of an inpainter; nothing is left to the CPU."""
+    grey = colour == "grey"
+    entry = Entry(colour, (2.0,) * (1 if grey else 3), (0.5,) * (1 if grey else 3))
+    for layout, dtype in itertools.product(("nchw", "nhwc"), get_args(DType)):
+        graphs = [
+            build_mask_graph("pixels", layout, len(entry.gain), dtype=dtype, entry=entry),
+            build_picture_graph(layout, dtype, (30, 40), span=(0, 255), reverse=colour == "bgr"),
+        ]
+        for graph in graphs:
+            session = open_session(graph.SerializeToString(), CUDA, name="pictures")
+            assert set(session.placement) == {"CUDAExecutionProvider"}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_inputs_of_inpainters_are_made_on_the_device(name: str) -> None:
+    session = open_session(build_input_graph(InpainterSpec(**SPECS[name])), CUDA, name=name)
+    assert set(list_on_cpu(session)) <= {"Shape"}
 
 
 def read(name: str) -> tuple[ModelFile, ModelSpec]:

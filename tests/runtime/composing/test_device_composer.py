@@ -18,7 +18,7 @@ from onnxplain.masks.families import GridMasks
 from onnxplain.runtime import load_classifier
 from onnxplain.runtime.classifier import OnnxClassifier
 from onnxplain.runtime.composing.device_composer import DeviceComposer
-from onnxplain.runtime.session import Session
+from onnxplain.runtime.session import NOWHERE, Session
 from onnxplain.runtime.tensors import DevicePlace
 from tests.helpers import models
 from tests.helpers.gpus import needs_gpu
@@ -70,17 +70,15 @@ def test_parts_of_all_families_and_images_mix_in_one_call(batch_size: int) -> No
         np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
 
 
-def test_batches_are_on_the_device_unless_some_masks_have_no_codes() -> None:
+def test_batches_are_on_the_device_whether_masks_have_codes_or_not() -> None:
     spec, (image, fill) = spec_of(), photos(2)
     composer = DeviceComposer(session_of(models.additive(models.weights(SIZE))), spec)
     planes, families = composer.planes(image, fill), make_families(9)
     coded, held = Part(planes, families["grid"], 0, 3), Part(planes, families["array"], 0, 2)
-    place = composer.compose([coded], 4)
-    assert isinstance(place, DevicePlace)
-    assert place.shape == (4, 3, *SIZE)
-    rows = composer.compose([coded, held], 6)
-    assert isinstance(rows, np.ndarray)
-    assert rows.shape == (6, 3, *SIZE)
+    for parts, width in (([coded], 4), ([coded, held], 6)):
+        place = composer.compose(parts, width)
+        assert isinstance(place, DevicePlace)
+        assert place.shape == (width, 3, *SIZE)
 
 
 def test_statics_are_computed_once_for_many_slices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,13 +105,14 @@ def test_statics_are_computed_once_for_many_slices(monkeypatch: pytest.MonkeyPat
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of masks of each run that composes some."""
     seen: list[int] = []
-    run_into = Session.run_into
+    run = Session.run
 
-    def count(session: Session, inputs: Any, output: str, place: DevicePlace) -> None:
-        seen.append(place.shape[0])
-        run_into(session, inputs, output, place)
+    def count(session: Session, feeds: Any, outputs: Any = (), *, places: Any = NOWHERE) -> Any:
+        if "x" in places:
+            seen.append(places["x"].n_rows)
+        return run(session, feeds, outputs, places=places)
 
-    monkeypatch.setattr(Session, "run_into", count)
+    monkeypatch.setattr(Session, "run", count)
     return seen
 
 
