@@ -233,4 +233,4 @@ class CachedFill:
                 f"a fill makes one picture (H, W, 3) per mask: expected shape "
                 f"{(*masks.shape, 3)}, got {pictures.shape}"
             )
-        return pictures
+        return map(np.copy, pictures)  # a view would keep the pictures of the whole call alive

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -72,6 +74,22 @@ def test_cache_keeps_no_more_pictures_than_its_capacity() -> None:
     np.testing.assert_array_equal(cached(MASKS[:3]).images, paint(MASKS[:3]))
     assert fill.n_asked == 4  # only the first was dropped
     np.testing.assert_array_equal(cached(MASKS).images, paint(MASKS))
+
+
+def test_pictures_that_are_dropped_do_not_stay_alive_by_those_that_are_kept() -> None:
+    cache, fill = make_cache(1), Fill()
+    sizes: list[int] = []
+
+    def fill_and_watch(masks: Mask) -> Images:
+        pictures = fill(masks)
+        weakref.finalize(pictures, sizes.append, pictures.nbytes)
+        return pictures
+
+    prepared = CachedFill(fill_and_watch, cache)
+    assert prepared(MASKS[:3]).n_made == 3
+    gc.collect()
+    assert sizes == [3 * 3 * MASKS[0].nbytes]
+    assert prepared(MASKS[2:3]).n_made == 0
 
 
 def test_cache_shared_by_fills_drops_the_least_recently_used_picture() -> None:
