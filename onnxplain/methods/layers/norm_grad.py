@@ -100,7 +100,7 @@ class NormGrad(AtLayer):
             return super().at(layers)
         if len(layers) != 2 or layers[1].kernel is None:
             raise ValueError(
-                f"NormGrad: phase=proper looks at the weights of a convolution; name it as "
+                f"{self.name}: phase=proper looks at the weights of a convolution; name it as "
                 f"layer=weights:last, weights:stage:2 or weights:NAME, got {self.layer!r}"
             )
         return replace(self, found=layers)
