@@ -120,7 +120,7 @@ def patch(net: Any, wrap: str) -> Any:
     patches, _ = import_lxt()
     net = copy.deepcopy(net)
     attend = getattr(patches, wrap)(scale_dot_products)
-    forwards: dict[type, Callable[..., Any]] = {
+    forwards: dict[Any, Callable[..., Any]] = {
         nn.LayerNorm: patches.layer_norm_forward,
         nn.GELU: patches.non_linear_forward,
         Attention: partial(read_tokens, attend),
