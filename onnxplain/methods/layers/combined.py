@@ -116,6 +116,7 @@ class Combined(Parametrised):
     """
 
     name: ClassVar[str] = "combined"
+    no_formula: ClassVar[str] = "it brings the map of each layer to [0, 1] before it joins them"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = NO_FILL
 

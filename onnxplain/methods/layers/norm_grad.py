@@ -78,6 +78,7 @@ class NormGrad(AtLayer):
     """
 
     name: ClassVar[str] = "norm-grad"
+    no_formula: ClassVar[str] = "its phases and aggregates are not written as graphs"
 
     phase: Annotated[Phase, Param("the layer of weights that is put there")] = "conv1x1"
     aggregate: Annotated[Aggregate, Param("what is made of a position's vector")] = "norm"

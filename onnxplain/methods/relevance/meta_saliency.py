@@ -93,6 +93,7 @@ class MetaSaliency(Parametrised):
     """
 
     name: ClassVar[str] = "meta-saliency"
+    no_formula: ClassVar[str] = "it changes the weights for each image"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = NO_FILL
 
