@@ -9,9 +9,9 @@ with the letters after `--only` are run. With `--strict` the exit status is 1 if
 Ratios by CPU seconds are hardly disturbed by other work on the machine, ratios by the clock are.
 
 Not here, as they need other environments, files or hours: peers, evaluation_peers, sampling_peers,
-white_box_peers, paper_tables, paper_programs, gradient_exports, gradient_coverage, mp2_modes,
-quick_spg, refine, inpainting, inpainter_operators, sampling, generative_trial, scale, ray_overhead,
-gpu.
+white_box_peers, transformer_peers, paper_tables, paper_programs, gradient_exports,
+gradient_coverage, mp2_modes, quick_spg, refine, inpainting, inpainter_operators, sampling,
+generative_trial, scale, ray_overhead, gpu.
 """
 
 from __future__ import annotations

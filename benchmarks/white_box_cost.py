@@ -60,8 +60,11 @@ def main() -> None:
 @main.command()
 @click.argument("models", nargs=-1, required=True)
 @click.option("--rounds", default=7, show_default=True)
+@click.option("--method", "methods", multiple=True, help="Only these.")
 @click.option("--preprocessing", help="As for onnxplain explain.")
-def runs(models: tuple[str, ...], rounds: int, preprocessing: str | None) -> None:
+def runs(
+    models: tuple[str, ...], rounds: int, methods: tuple[str, ...], preprocessing: str | None
+) -> None:
     """Print the cost of each method in runs of the model."""
     print(describe_machine())
     for model in models:
@@ -71,7 +74,7 @@ def runs(models: tuple[str, ...], rounds: int, preprocessing: str | None) -> Non
         rows, columns = classifier.size
         images = np.stack([photo[i : i + rows, i : i + columns] for i in range(N_IMAGES)])
         print(f"\n{model}\n\n| method | runs of the model |\n|---|---|")
-        for name in sorted(METHODS):
+        for name in methods or sorted(METHODS):
             method = make_method(name, FEW.get(name, {}))
             if not isinstance(method, WhiteBox):
                 continue

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -207,7 +209,7 @@ def inspect_model(
     if classifier is not None:
         gradients = _describe_gradients(classifier, photo, check_gradient)
         facts = {**_collect_facts(classifier), "gradients": gradients}
-    answers = []
+    answers, was_opened = [], classifier is not None
     if photo is not None and known is not None:
         for name, plausible in list_plausible_specs(model, flags or {}):
             try:
@@ -215,9 +217,11 @@ def inspect_model(
             except ModelError as error:
                 answers.append(Prediction(name, problem=str(error)))
                 continue
-            candidate = open_classifier(
-                model, settled, device=where, batch_size=batch_size, tf32=tf32
-            )
+            with _mute_warnings() if was_opened else nullcontext():
+                candidate = open_classifier(
+                    model, settled, device=where, batch_size=batch_size, tf32=tf32
+                )
+            was_opened = True
             answers.append(_predict(name, candidate, photo, label))
     return Inspection(
         model=Path(path).name,
@@ -231,6 +235,18 @@ def inspect_model(
         answers=tuple(answers),
         warnings=tuple(_list_warnings()),
     )
+
+
+@contextmanager
+def _mute_warnings() -> Iterator[None]:
+    """Log no warnings of the runtime: it opens a model again, of which it has told them."""
+    logger = logging.getLogger("onnxplain.runtime")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _collect_facts(classifier: OnnxClassifier) -> dict[str, Any]:

@@ -134,6 +134,18 @@ def test_photo_is_predicted_under_every_plausible_preprocessing(model: Path, pho
     assert (inspection.facts, inspection.rates) == ({}, ())
 
 
+@pytest.mark.parametrize("flags", [FLAGS, {}], ids=["described", "not described"])
+def test_a_warning_about_the_model_comes_once(
+    model: Path, photo: Path, flags: dict[str, object], caplog: pytest.LogCaptureFixture
+):
+    options = {"device": "cpu", "batch_size": 1, "tf32": True, "flags": flags}
+    inspection = inspect_model(model, image=photo, **options)
+    assert len(inspection.answers) > 1
+    assert caplog.text.count("tf32 changes nothing") == 1
+    inspect_model(model, image=photo, **options)
+    assert caplog.text.count("tf32 changes nothing") == 2
+
+
 def test_scores_that_are_not_finite_are_the_problem_of_each_prediction(model: Path, photo: Path):
     proto = onnx.load(model)
     for tensor in proto.graph.initializer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 from onnxplain import fills, methods, registry
-from onnxplain.core.params import list_parameters
+from onnxplain.core.params import build, list_parameters
 from onnxplain.fills.nothing import Nothing
+from onnxplain.metrics.naming import NAMED_METRICS
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,24 @@ def test_every_parameter_of_a_registered_class_has_help():
     for cls in (*registry.METHODS.values(), *registry.FILLS.values()):
         for parameter in list_parameters(cls):
             assert parameter.param.help, (cls, parameter.name)
+
+
+NAMED = {**registry.METHODS, **registry.FILLS, **NAMED_METRICS}
+BOUNDED = [
+    (name, parameter.name)
+    for name, cls in NAMED.items()
+    for parameter in list_parameters(cls)
+    if parameter.type in (int, float) and parameter.length is None
+]
+
+
+@pytest.mark.parametrize(("name", "parameter"), BOUNDED)
+def test_errors_name_what_was_typed_and_in_python_the_class(name, parameter):
+    cls, wrong = NAMED[name], {parameter: float("nan")}
+    with pytest.raises((ValueError, TypeError), match=f"^{re.escape(name)}: {parameter} "):
+        build(cls, wrong)
+    with pytest.raises((ValueError, TypeError), match=f"^{cls.__name__}: {parameter} "):
+        cls(**wrong)
 
 
 def test_generative_name_is_a_method_with_an_inpainter():

@@ -235,6 +235,16 @@ class Closed(Protocol):
 
 
 @runtime_checkable
+class NotClosed(Protocol):
+    """A white-box method whose map is no such formula."""
+
+    @property
+    def no_formula(self) -> str:
+        """Why, as an export says it: ``it draws at random``."""
+        ...
+
+
+@runtime_checkable
 class ByLayer(Protocol):
     """A method that looks at layers, which the classifier finds by name."""
 

@@ -21,12 +21,15 @@ import math
 import types
 import typing
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextvars import ContextVar
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
 T = TypeVar("T")
 Scalar = bool | int | float | str
 TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+# The class that is being built from its name, and that name.
+_ASKED_FOR: ContextVar[tuple[type, str] | None] = ContextVar("asked_for", default=None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -137,7 +140,16 @@ class Parametrised:
         for parameter in list_parameters(type(self)):
             value = to_plain(getattr(self, parameter.name))
             object.__setattr__(self, parameter.name, value)
-            parameter.check(type(self).__name__, value)
+            parameter.check(name_owner(self), value)
+
+
+def name_owner(value: object) -> str:
+    """Return what errors call a value that is being built: its class, or the name given to `build`.
+
+    Later errors take the name that results have.
+    """
+    cls, asked_for = type(value), _ASKED_FOR.get()
+    return asked_for[1] if asked_for is not None and asked_for[0] is cls else cls.__name__
 
 
 def list_parameters(cls: type) -> tuple[Hyperparameter, ...]:
@@ -203,12 +215,20 @@ def get_values(owner: object) -> dict[str, Any]:
 
 
 def build(cls: type[T], given: Mapping[str, Any]) -> T:
-    """Build a method, fill or metric from named values; suggest a name in place of a wrong one."""
+    """Build a method, fill or metric, asked for by its name, from named values.
+
+    Errors call it by that name, and suggest a parameter in place of a wrong one.
+    """
+    owner = getattr(cls, "name", cls.__name__)
     known = [parameter.name for parameter in list_parameters(cls)]
     for name in given:
         if name not in known:
-            raise ValueError(f"{cls.__name__}: parameter {describe_unknown(name, known)}")
-    return cls(**given)
+            raise ValueError(f"{owner}: parameter {describe_unknown(name, known)}")
+    before = _ASKED_FOR.set((cls, owner))
+    try:
+        return cls(**given)
+    finally:
+        _ASKED_FOR.reset(before)
 
 
 def call_loader(load: Callable[..., T], model: str, parameters: Mapping[str, Any]) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal, NamedTuple, TypeAlias
+from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import PIL.Image
@@ -51,6 +51,8 @@ class SheetLook(Parametrised):
     whole : bool
         Whether to show all of the photo, not only what the classifier saw of it.
     """
+
+    name: ClassVar[str] = "sheet"
 
     style: Annotated[SheetStyle, Param("map over the photo, map alone, or lines")] = "overlay"
     colormap: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from onnxplain.core.data import Box, Heatmap, Image
 from onnxplain.core.params import Param, Parametrised
@@ -42,6 +42,8 @@ class Look(Parametrised):
     size : int in [64, 4096]
         Pixels of the longer side of each picture.
     """
+
+    name: ClassVar[str] = "figure"
 
     style: Annotated[
         Style, Param("photo, map and overlay side by side, or one of them, or lines")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import make_rng
 from onnxplain.core.errors import ModelError
-from onnxplain.core.flow import NO_FILL, ByLayer, Closed, Method, WhiteBox
+from onnxplain.core.flow import NO_FILL, ByLayer, Closed, Method, NotClosed, WhiteBox
 from onnxplain.core.params import build, get_values
 from onnxplain.core.spec import ModelSpec
 from onnxplain.fills.constant import PLAIN
@@ -24,6 +24,8 @@ from onnxplain.runtime.gradient import ModelInside
 from onnxplain.runtime.gradient_building import build_batched_gradient
 from onnxplain.runtime.reader import GAIN_POWERS
 from onnxplain.version import __version__
+
+ASKS_AGAIN = "it asks the model again and again"
 
 
 def build_explainer_model(file: ModelFile, spec: ModelSpec, choice: Choice) -> bytes:
@@ -111,9 +113,10 @@ def check_is_closed(method: Method) -> Closed:
     """
     if not isinstance(method, Closed):
         known = [n for n, cls in get_methods().items() if isinstance(build(cls, {}), Closed)]
+        why = method.no_formula if isinstance(method, NotClosed) else ASKS_AGAIN
         raise ValueError(  # noqa: TRY004
-            f"{method.name} cannot be exported: it draws at random, or asks the model again and "
-            f"again, and a graph holds one fixed formula; these can be: {', '.join(known)}"
+            f"{method.name} cannot be exported: {why}, and a graph holds one fixed formula; "
+            f"these can be: {', '.join(known)}"
         )
     if method.closed_form.refusal:
         raise ValueError(f"{method.name} cannot be exported: {method.closed_form.refusal}")

@@ -77,7 +77,7 @@ def test_options_with_parameters_in_one_text_add_to_the_plan(run: Run, model: Pa
         ("[method]\nn_masks = 3", "method: takes a name, or a table with a name"),
         ('[method]\nname = "rise"\nn_mask = 3', "'n_mask' is unknown; did you mean 'n_masks'?"),
         ('[method]\nname = "rise"\nn_masks = "3"', "n_masks takes a whole number, got '3'"),
-        ('[fill]\nname = "blur"\nsigma = 0', "Blur: sigma must be > 0 and <= 1000, got 0"),
+        ('[fill]\nname = "blur"\nsigma = 0', "blur: sigma must be > 0 and <= 1000, got 0"),
         ('method = "rise:n_masks"', "method: parameters are written key=value"),
         ("target = [0.5]", "target must be an index or a name of a class"),
         ("target = true", "target must be an index or a name of a class"),

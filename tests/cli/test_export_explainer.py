@@ -49,7 +49,7 @@ def test_file_gives_the_scores_and_the_heatmap_of_explain(
         (("ig",), "choose tolerance=0"),
         (("ig:tolerance=0", "--fill", "blur"), "fills of one colour can be: black"),
         (("grad-camm",), "grad-cam"),
-        (("grad-cam:layer=stages",), "GradCAM looks at one layer"),
+        (("grad-cam:layer=stages",), "grad-cam looks at one layer"),
     ],
 )
 def test_what_cannot_be_written_is_one_message(

@@ -17,6 +17,7 @@ from onnxplain.core.params import (
     describe_unknown,
     get_values,
     list_parameters,
+    name_owner,
 )
 from onnxplain.fills import Colour
 from onnxplain.methods import RISE
@@ -90,9 +91,41 @@ def test_value_of_the_wrong_type_is_refused(given):
 
 
 def test_wrong_parameter_name_gets_a_suggestion():
-    with pytest.raises(ValueError, match="parameter 'shar' is unknown; did you mean 'share'"):
+    message = r"^sample: parameter 'shar' is unknown; did you mean 'share'\?"
+    with pytest.raises(ValueError, match=message):
         build(Sample, {"shar": 0.2})
     assert build(Sample, {"share": 0.2}) == Sample(share=0.2)
+
+
+@dataclass(frozen=True)
+class Holder(Sample):
+    """It makes another one, and checks more than ranges."""
+
+    name: ClassVar[str] = "holder"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n == 5:
+            raise ValueError(f"{name_owner(self)}: n is 5")
+        Sample(n=self.n - 1)
+
+
+@pytest.mark.parametrize(
+    ("n", "in_python", "by_name"),
+    [
+        (0, "Holder: n must be >= 1, got 0", "holder: n must be >= 1, got 0"),
+        (5, "Holder: n is 5", "holder: n is 5"),
+        (1, "Sample: n must be >= 1, got 0", "Sample: n must be >= 1, got 0"),  # the other one
+    ],
+)
+def test_errors_call_a_value_as_it_was_asked_for(n, in_python, by_name):
+    for make, message in (
+        (Holder, in_python),
+        (lambda n: build(Holder, {"n": n}), by_name),
+        (Holder, in_python),  # and what was built by name before does not matter
+    ):
+        with pytest.raises(ValueError, match=f"^{message}$"):
+            make(n=n)
 
 
 def test_name_that_resembles_no_other_gets_the_whole_list():

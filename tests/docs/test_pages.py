@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shlex
 from pathlib import Path
@@ -55,6 +56,14 @@ def list_flags(command: click.Command) -> set[str]:
 
 def test_readme_is_short():
     assert len(README.read_text().split()) < 800
+
+
+def test_every_method_has_a_picture_but_those_for_transformers():
+    facts = json.loads((DOCS / "_static" / "methods" / "pictures.json").read_text())
+    drawn = {name for name, cls in registry.METHODS.items() if ".attention." not in cls.__module__}
+    assert drawn | {name for name in facts if name.endswith("-g")} == set(facts)
+    for name in facts:
+        assert (DOCS / "_static" / "methods" / f"{name.replace('+', 'plus')}.jpg").exists()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_page)

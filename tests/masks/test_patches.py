@@ -17,7 +17,7 @@ def test_a_patch_that_hangs_over_the_border_removes_only_pixels_inside() -> None
 
 
 def test_a_sliding_patch_takes_every_position_inside_row_by_row() -> None:
-    rows, columns = place_patches((7, 9), 4, 2, "SP")
+    rows, columns = place_patches((7, 9), 4, 2, "sp")
     assert (rows.tolist(), columns.tolist()) == ([0, 2], [0, 2, 4])
     corners = list_corners(rows, columns)
     assert corners.tolist() == [[0, 0], [0, 2], [0, 4], [2, 0], [2, 2], [2, 4]]
@@ -25,8 +25,8 @@ def test_a_sliding_patch_takes_every_position_inside_row_by_row() -> None:
 
 
 def test_a_patch_larger_than_the_image_is_refused_in_the_owners_name() -> None:
-    with pytest.raises(ValueError, match=r"SP: patch must fit in the image of 7 x 9 .* got 8"):
-        place_patches((7, 9), 8, 1, "SP")
+    with pytest.raises(ValueError, match=r"sp: patch must fit in the image of 7 x 9 .* got 8"):
+        place_patches((7, 9), 8, 1, "sp")
 
 
 def test_the_prepended_mask_removes_nothing() -> None:

@@ -13,35 +13,13 @@ from onnxplain.engine.run import make_jobs
 from onnxplain.engine.settle import settle_method
 from onnxplain.registry import FILLS, METHODS
 from tests.helpers.nets import CurvedGradients, Net, Picture, ShiftedWhereRemoved, curved
+from tests.helpers.small_methods import make_small
 from tests.helpers.transformers import open_net_for
 
 RNG = np.random.default_rng(6)
 SIZE = (20, 24)
 IMAGES = RNG.random((3, *SIZE, 3), np.float32)
 WEIGHTS = (RNG.standard_normal((*SIZE, 3, 2)) * 0.1).astype(np.float32)
-# Small enough to be quick; a method gets those of these parameters that it declares.
-SMALL = {
-    "patch": 5,
-    "n_samples": 8,
-    "n_segments": 6,
-    "n_masks": 20,
-    "grid": 4,
-    "n_steps": 3,
-    "n_replicates": 1,
-    "chance": 0.3,
-    "sigma": 1.0,
-}
-
-
-# Patterns need no file if they are made of the weights alone.
-FILTERS = {name: {"estimator": "filter"} for name in ("pattern-attribution", "pattern-net")}
-
-
-def make_small(name):
-    cls = METHODS[name]
-    names = {parameter.name for parameter in list_parameters(cls)}
-    small = {key: value for key, value in SMALL.items() if key in names}
-    return cls(**small, **FILTERS.get(name, {}))
 
 
 def run(method, indices, seed=0, fill=Picture(0.5), **net):  # noqa: B008  (a frozen value)

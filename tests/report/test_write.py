@@ -14,8 +14,11 @@ import pytest
 
 import onnxplain
 from onnxplain.core.errors import LibraryMissing, OutputError
+from onnxplain.registry import METHODS
 from onnxplain.report.write import gather
 from onnxplain.results import load_explanation
+from tests.helpers.small_methods import make_small
+from tests.helpers.transformers import open_net_for
 
 
 class Collector(HTMLParser):
@@ -38,6 +41,19 @@ class Collector(HTMLParser):
 
 def read_page(path: Path) -> Collector:
     return Collector(path.read_text("utf-8"))
+
+
+def test_every_method_is_in_the_report(tmp_path: Path):
+    photo = np.random.default_rng(0).random((16, 20, 3), np.float32)
+    results = [
+        onnxplain.explain(
+            open_net_for(name, (16, 20), classes=3), photo, make_small(name), target=1
+        )
+        for name in METHODS
+    ]
+    assert onnxplain.write_report(results, tmp_path / "page.html") == ()
+    words = set(read_page(tmp_path / "page.html").words)
+    assert set(METHODS) <= words
 
 
 def test_folder_files_and_values_give_the_same_page(explained: Path, tmp_path: Path):

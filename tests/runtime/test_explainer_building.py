@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from onnxplain import (
     IntegratedGradients,
 )
 from onnxplain.core.data import Images
-from onnxplain.core.flow import NO_FILL, Closed, Method
+from onnxplain.core.flow import NO_FILL, Closed, Method, NotClosed, WhiteBox
 from onnxplain.core.spec import ModelSpec
 from onnxplain.registry import METHODS, choose_method_and_fill
 from onnxplain.runtime.composing.space import ModelSpace
@@ -89,7 +90,19 @@ def assert_same(found: np.ndarray, expected: np.ndarray, share: float = 1e-4) ->
 def test_every_kind_of_closed_form_is_there() -> None:
     assert {"gradient", "input-x-gradient", "ig", "guided-backprop", "deconvnet"} <= set(CLOSED)
     assert {"grad-cam", "grad-cam++", "hires-cam", "xgrad-cam", "layer-cam"} <= set(CLOSED)
-    assert not {"smoothgrad", "rise", "mp2"} & set(CLOSED)
+    assert {"lrp", "deep-taylor", "mwp", "cmwp", "pattern-net"} <= set(CLOSED)
+    assert {"attention-rollout", "generic-attention", "cp-lrp", "attn-lrp"} <= set(CLOSED)
+    assert not {"smoothgrad", "rise", "mp2", "transformer-attribution"} & set(CLOSED)
+
+
+def test_every_other_method_that_looks_inside_says_why() -> None:
+    others = [cls() for name, cls in METHODS.items() if name not in CLOSED]
+    inside = [method for method in others if isinstance(method, WhiteBox)]
+    assert {"transformer-attribution", "meta-saliency"} <= {method.name for method in inside}
+    for method in inside:
+        assert isinstance(method, NotClosed), method.name
+        with pytest.raises(ValueError, match=re.escape(f"exported: {method.no_formula}, and a")):
+            build(models.convnet(SIZE), SPEC, method)
 
 
 @pytest.mark.parametrize("name", CLOSED)
@@ -246,7 +259,7 @@ def test_models_of_one_image_take_one_look() -> None:
     ("method", "fill", "text"),
     [
         ("smoothgrad", None, "smoothgrad cannot be exported: it draws at random.*grad-cam"),
-        ("rise", None, "rise cannot be exported"),
+        ("rise", None, "rise cannot be exported: it asks the model again and again"),
         ("ig", None, "ig cannot be exported: with a tolerance.*choose tolerance=0"),
         ("input-x-gradient", "blur", "with the fill blur.*black, colour, dataset-mean, white"),
         ("gradient", "black", "gradient removes nothing, so it takes no fill"),

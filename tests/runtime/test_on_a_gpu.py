@@ -15,9 +15,9 @@ from onnxplain.runtime import OnnxClassifier
 from tests.helpers import models
 from tests.helpers.gpus import needs_gpu
 from tests.helpers.masks import make_families
+from tests.helpers.small_methods import make_small
 from tests.helpers.specs import photos
 from tests.helpers.transformers import make_net_for
-from tests.methods.test_contract import make_small
 
 SIZE = (32, 32)
 

@@ -233,7 +233,9 @@ class _Relevance:
     def _divide(self, tape: Tape, name: str, grad: str | None) -> str | None:
         if grad is None or name not in self.forms.direct:
             return grad
-        return tape.div(grad, stabilise(tape, name, self.settings.tiny))
+        # Sums of what is 0 or more are no smaller than any part, which multiplies the result.
+        tiny = TINIEST if is_never_negative(tape, name) else self.settings.tiny
+        return tape.div(grad, stabilise(tape, name, tiny))
 
     def _multiply(self, tape: Tape, name: str, grad: str | None) -> str | None:
         if grad is None or name not in self.forms.direct:

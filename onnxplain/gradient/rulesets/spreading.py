@@ -126,28 +126,35 @@ def stabilise(tape: Tape, z: str, epsilon: float = TINY) -> str:
 def spread_epsilon(handover: Handover) -> str:
     """Hand down by all contributions."""
     tape, layer = handover.tape, handover.layer
-    without = handover.settings.zero_bias and layer.bias
-    z = layer.apply(layer.x, layer.weight) if without else layer.y
-    c = tape.div(handover.relevance, stabilise(tape, z, handover.settings.epsilon))
-    return layer.back(c, layer.weight)
+    z = stabilise(tape, _find_sum(handover), handover.settings.epsilon)
+    return layer.back(tape.div(handover.relevance, z), layer.weight)
 
 
 def spread_gamma(handover: Handover) -> str:
-    """Hand down by contributions of which those of the sign of y are favoured."""
+    """Hand down by contributions of which those of the sign of y are favoured.
+
+    With s, the sign of y, the favoured ones are half of ``W a + s |W| |a|``, so that both signs
+    take one product with W, which is y itself, and one with ``|W|``.
+    """
     tape, layer, gamma = handover.tape, handover.layer, handover.settings.gamma
-
-    def favour(name: str, half: Half) -> str:
-        return tape.add(name, tape.scale(half(tape, name), gamma)) if name else ""
-
-    halves = [(mask_positive(tape, layer.y), take_positive, take_negative)]
-    if handover.has_negative:
-        halves.append((mask_below(tape, layer.y, 0), take_negative, take_positive))
-    terms = []
-    for mask, own, other in halves:
-        weights = favour(layer.weight, own), favour(layer.weight, other)
-        relevance = tape.mul(handover.relevance, mask)
-        terms.append(_share(handover, relevance, weights, favour(handover.bias, own)))
-    return tape.add(*terms)
+    if handover.never_negative and not handover.has_negative:
+        own = _favour(tape, layer.weight, gamma)
+        relevance = tape.mul(handover.relevance, mask_positive(tape, layer.y))
+        return _share(handover, relevance, (own, ""), _favour(tape, handover.bias, gamma))
+    plain = tape.scale(layer.weight, 1 + gamma / 2)
+    sizes = tape.scale(tape.op("Abs", layer.weight), gamma / 2)
+    bias = tape.scale(tape.op("Abs", handover.bias), gamma / 2) if handover.bias else ""
+    sign = tape.op("Sign", layer.y) if handover.has_negative else mask_positive(tape, layer.y)
+    a = layer.x if handover.never_negative else tape.op("Abs", layer.x)
+    favoured = tape.mul(sign, layer.apply(a, sizes, bias))
+    z = tape.add(tape.scale(_find_sum(handover), 1 + gamma / 2), favoured)
+    signed = tape.div(
+        tape.mul(handover.relevance, sign), stabilise(tape, z, handover.settings.tiny)
+    )
+    back = layer.back(signed, sizes)
+    if not handover.never_negative:
+        back = tape.mul(tape.op("Sign", layer.x), back)
+    return tape.add(layer.back(tape.mul(signed, sign), plain), back)
 
 
 def spread_zplus(handover: Handover) -> str:
@@ -226,6 +233,18 @@ def take_positive(tape: Tape, a: str) -> str:
 def take_negative(tape: Tape, a: str) -> str:
     """Write the negative part."""
     return tape.op("Min", a, tape.real(0))
+
+
+def _find_sum(handover: Handover) -> str:
+    """Find ``W a + b``, or write it without a bias that does not count."""
+    layer = handover.layer
+    if handover.settings.zero_bias and layer.bias:
+        return layer.apply(layer.x, layer.weight)
+    return layer.y
+
+
+def _favour(tape: Tape, name: str, gamma: float) -> str:
+    return tape.add(name, tape.scale(take_positive(tape, name), gamma)) if name else ""
 
 
 def _take(handover: Handover, half: Half) -> str:

@@ -33,6 +33,7 @@ class OnAttention(Parametrised):
     """
 
     usual_fill: ClassVar[str] = NO_FILL
+    name: ClassVar[str]
     meaning: ClassVar[Meaning]
 
     layer: Annotated[str, Param(LAYER)] = ATTENTION
@@ -48,7 +49,7 @@ class OnAttention(Parametrised):
         """
         if any(layer.tokens is None for layer in layers):
             raise ValueError(
-                f"{type(self).__name__} looks at the attention of all blocks, got the layer "
+                f"{self.name} looks at the attention of all blocks, got the layer "
                 f"{self.layer!r}; choose {ATTENTION}, or {ATTENTION}@14x14 to tell the grid"
             )
         return replace(self, found=layers)

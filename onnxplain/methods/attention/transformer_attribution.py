@@ -59,6 +59,7 @@ class TransformerAttribution(OnAttention):
     """
 
     name: ClassVar[str] = "transformer-attribution"
+    no_formula: ClassVar[str] = "it goes back twice, by the gradient and by relevance"
     adaptive: ClassVar[bool] = True  # slopes and relevance are of one target
     meaning: ClassVar[Meaning] = Meaning("relevant attention that speaks for the class, unitless")
 

@@ -58,6 +58,7 @@ class SmoothGrad(Parametrised):
     """
 
     name: ClassVar[str] = "smoothgrad"
+    no_formula: ClassVar[str] = "it draws at random"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = NO_FILL
 

@@ -55,6 +55,7 @@ class AblationCAM(ByChannel):
     """
 
     name: ClassVar[str] = "ablation-cam"
+    no_formula: ClassVar[str] = "it runs what is behind the layer once per channel"
     usual_fill: ClassVar[str] = NO_FILL
 
     score: Annotated[ScoreKind, Param("the score that channels are taken from")] = "raw"

@@ -44,6 +44,8 @@ class OnLayer(Parametrised):
         The layers of that name, which the classifier finds.
     """
 
+    name: ClassVar[str]
+
     layer: Annotated[str, Param(LAYER)] = "last"
     found: tuple[Layer, ...] = field(default=(), repr=False, kw_only=True)
 
@@ -58,7 +60,7 @@ class OnLayer(Parametrised):
         if len(layers) != 1:
             listed = ", ".join(layer.tensor for layer in layers[:5])
             raise ValueError(
-                f"{type(self).__name__} looks at one layer, and {self.layer!r} are {len(layers)}: "
+                f"{self.name} looks at one layer, and {self.layer!r} are {len(layers)}: "
                 f"{listed}{', ...' if len(layers) > 5 else ''}; choose one of them"
             )
         return replace(self, found=layers)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Attribution, Case, Layer, Meaning, ScoreKind, Size
 from onnxplain.core.flow import NO_FILL, Flow, ImageQuery
 from onnxplain.core.inside import Array, Reduction, Tensors
-from onnxplain.core.params import Param, Parametrised, to_plain
+from onnxplain.core.params import Param, Parametrised, name_owner, to_plain
 from onnxplain.methods.layers import reduce
 from onnxplain.methods.layers.at_layer import SCORE, describe_inside
 from onnxplain.methods.layers.norm_grad import reduce_norm_grad
@@ -116,6 +116,7 @@ class Combined(Parametrised):
     """
 
     name: ClassVar[str] = "combined"
+    no_formula: ClassVar[str] = "it brings the map of each layer to [0, 1] before it joins them"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = NO_FILL
 
@@ -136,7 +137,7 @@ class Combined(Parametrised):
         if isinstance(given, tuple):
             object.__setattr__(self, "weights", ",".join(f"{number!r}" for number in given))
         super().__post_init__()
-        _read_weights(self.weights, None)
+        _read_weights(self.weights, None, name_owner(self))
 
     @property
     def layer(self) -> str:
@@ -158,8 +159,8 @@ class Combined(Parametrised):
         """
         flat = [layer.tensor for layer in layers if min(layer.grid) < 2]
         if flat:
-            raise ValueError(f"Combined: layer {flat[0]!r} has one position; choose others")
-        _read_weights(self.weights, layers)
+            raise ValueError(f"{self.name}: layer {flat[0]!r} has one position; choose others")
+        _read_weights(self.weights, layers, self.name)
         return replace(self, found=layers)
 
     def evaluations(self, size: Size) -> int:
@@ -176,7 +177,7 @@ class Combined(Parametrised):
             scaled.append(_scale(reduce.enlarge(shown, case.size)))
             if not np.ptp(shown):
                 constant.append(layer.tensor)
-        weights = _read_weights(self.weights, self.found)
+        weights = _read_weights(self.weights, self.found, self.name)
         joined = JOINS[self.how](np.stack(scaled), weights)
         details = {
             **describe_inside(self.wants, reply),
@@ -193,7 +194,7 @@ class Combined(Parametrised):
         return Attribution(joined.astype(np.float32), details=details, meaning=MEANING)
 
 
-def _read_weights(text: str, layers: tuple[Layer, ...] | None) -> Wide:
+def _read_weights(text: str, layers: tuple[Layer, ...] | None, owner: str) -> Wide:
     """Return a weight per layer, of sum 1; without layers, only check the text."""
     n = 1 if layers is None else len(layers)
     if text in ("uniform", "linear"):
@@ -202,25 +203,25 @@ def _read_weights(text: str, layers: tuple[Layer, ...] | None) -> Wide:
     elif text in PUBLISHED:
         numbers = np.array(PUBLISHED[text])
     else:
-        numbers = _parse_numbers(text)
+        numbers = _parse_numbers(text, owner)
     if layers is not None and len(numbers) != n:
         listed = ", ".join(layer.tensor for layer in layers[:5])
         raise ValueError(
-            f"Combined: weights={text} are {len(numbers)} numbers, and the layers are {n}: "
+            f"{owner}: weights={text} are {len(numbers)} numbers, and the layers are {n}: "
             f"{listed}{', ...' if n > 5 else ''}; give one number per layer, or uniform"
         )
     weights: Wide = numbers / numbers.sum()
     return weights
 
 
-def _parse_numbers(text: str) -> Wide:
+def _parse_numbers(text: str, owner: str) -> Wide:
     try:
         numbers = np.array([float(part) for part in text.replace("/", ",").split(",")])
     except ValueError:
         numbers = np.array([])
     if not (len(numbers) and np.isfinite(numbers).all() and (numbers >= 0).all() and numbers.any()):
         raise ValueError(
-            f"Combined: weights are uniform, linear, {', '.join(PUBLISHED)}, or a number from 0 on "
+            f"{owner}: weights are uniform, linear, {', '.join(PUBLISHED)}, or a number from 0 on "
             f"per layer, not all 0, such as 1/2/2; got {text!r}; onnxplain layers MODEL --weigh "
             f"PHOTOS learns them from labelled photos"
         )

@@ -45,6 +45,9 @@ class EigenCAM(OnLayer):
     """
 
     name: ClassVar[str] = "eigen-cam"
+    no_formula: ClassVar[str] = (
+        "it takes a singular value decomposition, for which ONNX has no operator"
+    )
     adaptive: ClassVar[bool] = False
     usual_fill: ClassVar[str] = NO_FILL
 

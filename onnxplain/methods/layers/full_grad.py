@@ -60,6 +60,7 @@ class FullGrad(Parametrised):
     """
 
     name: ClassVar[str] = "fullgrad"
+    no_formula: ClassVar[str] = "it enlarges the maps of all layers, each of its own size"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = NO_FILL
     layer: ClassVar[str] = BIASES

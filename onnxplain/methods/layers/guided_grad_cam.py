@@ -52,6 +52,7 @@ class GuidedGradCAM(AtLayer):
     """
 
     name: ClassVar[str] = "guided-grad-cam"
+    no_formula: ClassVar[str] = "it multiplies two maps that are made by different rules"
 
     channels: Annotated[Channels, Param(CHANNELS)] = "max-abs"
     extended: Annotated[bool, Param(EXTENDED)] = True

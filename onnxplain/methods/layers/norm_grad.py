@@ -78,6 +78,7 @@ class NormGrad(AtLayer):
     """
 
     name: ClassVar[str] = "norm-grad"
+    no_formula: ClassVar[str] = "its phases and aggregates are not written as graphs"
 
     phase: Annotated[Phase, Param("the layer of weights that is put there")] = "conv1x1"
     aggregate: Annotated[Aggregate, Param("what is made of a position's vector")] = "norm"
@@ -100,7 +101,7 @@ class NormGrad(AtLayer):
             return super().at(layers)
         if len(layers) != 2 or layers[1].kernel is None:
             raise ValueError(
-                f"NormGrad: phase=proper looks at the weights of a convolution; name it as "
+                f"{self.name}: phase=proper looks at the weights of a convolution; name it as "
                 f"layer=weights:last, weights:stage:2 or weights:NAME, got {self.layer!r}"
             )
         return replace(self, found=layers)

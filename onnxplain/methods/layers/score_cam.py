@@ -56,6 +56,7 @@ class ScoreCAM(ByChannel):
     """
 
     name: ClassVar[str] = "score-cam"
+    no_formula: ClassVar[str] = "it asks the model once per channel"
     usual_fill: ClassVar[str] = "dataset-mean"
 
     score: Annotated[ScoreKind, Param("the score of the photos that channels mask")] = "raw"

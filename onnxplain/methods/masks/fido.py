@@ -21,7 +21,7 @@ import numpy as np
 
 from onnxplain.core.data import Attribution, Case, Meaning, Size
 from onnxplain.core.flow import Flow, MaskQuery
-from onnxplain.core.params import Param, Usual
+from onnxplain.core.params import Param, Usual, name_owner
 from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import ArrayMasks, CellMasks
 from onnxplain.methods.masks.cell_method import CellMethod
@@ -112,7 +112,7 @@ class FIDO(CellMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.n_samples % 2:
-            raise ValueError(f"FIDO: n_samples must be even, got {self.n_samples}")
+            raise ValueError(f"{name_owner(self)}: n_samples must be even, got {self.n_samples}")
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one per mask (forward and backward with ``gradient``)."""
@@ -122,7 +122,7 @@ class FIDO(CellMethod):
         """Explain one case with random masks."""
         if self.estimator == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
-        check_grid(self.grid, case.size, "FIDO")
+        check_grid(self.grid, case.size, self.name)
         enlarge = Enlargement.bilinear(self.grid, case.size)
         logits = np.zeros((self.grid, self.grid))  # log-odds that each cell is dropped
         adam, scores = Adam(), []

@@ -135,7 +135,7 @@ class MP(CellMethod):
         """Explain one case; the first mask, the jitter and the directions are random."""
         if self.estimator == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
-        check_grid(self.grid, case.size, "MP")
+        check_grid(self.grid, case.size, self.name)
         enlarge = Enlargement.nearest(self.grid, case.size)
         mask = 1 - rng.random((self.grid, self.grid))
         if self.start == "circle":

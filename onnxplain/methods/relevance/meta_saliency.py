@@ -17,7 +17,7 @@ import numpy as np
 from onnxplain.core.data import Attribution, Case, Layer, Size
 from onnxplain.core.flow import NO_FILL, Flow, ImageQuery
 from onnxplain.core.inside import Tensors
-from onnxplain.core.params import Param, Parametrised
+from onnxplain.core.params import Param, Parametrised, name_owner
 from onnxplain.methods.gradients.deconvnet import DeconvNet
 from onnxplain.methods.gradients.gradient import Gradient
 from onnxplain.methods.gradients.guided_backprop import GuidedBackprop
@@ -93,6 +93,7 @@ class MetaSaliency(Parametrised):
     """
 
     name: ClassVar[str] = "meta-saliency"
+    no_formula: ClassVar[str] = "it changes the weights for each image"
     adaptive: ClassVar[bool] = True
     usual_fill: ClassVar[str] = NO_FILL
 
@@ -106,7 +107,7 @@ class MetaSaliency(Parametrised):
         super().__post_init__()
         usual = getattr(OF[self.of](), "layer", "")
         if self.layer and not usual:
-            raise ValueError(f"MetaSaliency: {self.of} looks at no layer, got {self.layer!r}")
+            raise ValueError(f"{name_owner(self)}: {self.of} looks at no layer, got {self.layer!r}")
         object.__setattr__(self, "layer", self.layer or usual)
 
     @property

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Attribution, Case, Meaning, Size
 from onnxplain.core.flow import Flow, MaskQuery
-from onnxplain.core.params import Param, Parametrised
+from onnxplain.core.params import Param, Parametrised, name_owner
 from onnxplain.image.superpixels import find_superpixels
 from onnxplain.masks.families import SegmentMasks
 from onnxplain.methods.scores.intervals import (
@@ -131,13 +131,13 @@ class LIME(Parametrised):
         super().__post_init__()
         if self.tolerance is not None and self.regression != "ridge":
             raise ValueError(
-                f"LIME: tolerance={self.tolerance:g} needs regression=ridge, because "
+                f"{name_owner(self)}: tolerance={self.tolerance:g} needs regression=ridge, because "
                 f"{self.regression} has no intervals"
             )
         if self.paired and self.p_keep != 0.5:
             raise ValueError(
-                f"LIME: paired=True needs p_keep=0.5, because the complement of a set that keeps "
-                f"{self.p_keep:g} of the superpixels keeps {1 - self.p_keep:g}"
+                f"{name_owner(self)}: paired=True needs p_keep=0.5, because the complement of a "
+                f"set that keeps {self.p_keep:g} of the superpixels keeps {1 - self.p_keep:g}"
             )
 
     @property

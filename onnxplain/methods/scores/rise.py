@@ -103,7 +103,7 @@ class RISE(Parametrised):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case with random masks."""
-        check_grid(self.grid, case.size, "RISE")
+        check_grid(self.grid, case.size, self.name)
         masks, scores = self.draw_masks(rng, self.n_masks, case.size), np.empty(0)
         unscored = None
         if self.estimator == "regression":

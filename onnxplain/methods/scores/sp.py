@@ -117,7 +117,7 @@ class SP(Parametrised):
 
     def evaluations(self, size: Size) -> int:
         """Count the evaluations: one per position looked at, and one per look for the image."""
-        rows, columns = place_patches(size, self.patch, self.stride, "SP")
+        rows, columns = place_patches(size, self.patch, self.stride, self.name)
         grid = len(rows), len(columns)
         n_first = math.prod(map(len, self._place_first_look(grid)))
         n_next = self._count_next(grid, n_first)
@@ -125,7 +125,7 @@ class SP(Parametrised):
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case without random draws."""
-        rows, columns = place_patches(case.size, self.patch, self.stride, "SP")
+        rows, columns = place_patches(case.size, self.patch, self.stride, self.name)
         grid, corners = (len(rows), len(columns)), list_corners(rows, columns)
         nodes = self._place_first_look(grid)
         seen = np.zeros(grid, bool)

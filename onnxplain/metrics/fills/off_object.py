@@ -67,7 +67,7 @@ class OffObjectChange(Parametrised):
         return MetricResult(float(changes.mean()), {"positions": len(outside)})
 
     def _list_corners(self, size: Size) -> NDArray[np.int64]:
-        return list_corners(*place_patches(size, self.patch, self.stride, "OffObjectChange"))
+        return list_corners(*place_patches(size, self.patch, self.stride, self.name))
 
 
 def find_patches_outside(

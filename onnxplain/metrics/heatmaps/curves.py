@@ -33,8 +33,14 @@ Way: TypeAlias = Literal["away", "back"]
 
 
 @dataclass(frozen=True)
-class _Curve(Parametrised):
-    """The part that both metrics share; `Deletion` describes the parameters."""
+class AlongCurve(Parametrised):
+    """What all metrics share that remove pixels one after another.
+
+    Parameters
+    ----------
+    step, ties
+        As in `Deletion`.
+    """
 
     looks_at_boxes: ClassVar[bool] = False
     unit: ClassVar[str] = "mean probability"
@@ -46,6 +52,12 @@ class _Curve(Parametrised):
     ties: Annotated[Ties, Param("order of pixels of equal value: row by row, or random")] = (
         "row-major"
     )
+
+
+@dataclass(frozen=True)
+class _Curve(AlongCurve):
+    """The part that deletion and insertion share; `Deletion` describes the parameters."""
+
     fill: Fill | None = None
 
     def evaluations(self, size: Size) -> int:

@@ -14,17 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from onnxplain.core.data import Case, Heatmap, Size
 from onnxplain.core.flow import Flow
-from onnxplain.core.params import Param, Parametrised
 from onnxplain.core.protocols import Fill
 from onnxplain.fills import LocalMean, Telea, UniformNoise
 from onnxplain.metrics.base import Direction, MetricResult
-from onnxplain.metrics.heatmaps.curves import Deletion, Insertion, Ties
+from onnxplain.metrics.heatmaps.curves import AlongCurve, Deletion, Insertion
 
 NEUTRAL_FILLS: Mapping[str, Fill] = {
     fill.name: fill for fill in (UniformNoise(), LocalMean(), Telea())
@@ -33,21 +32,11 @@ NEUTRAL_FILLS: Mapping[str, Fill] = {
 
 
 @dataclass(frozen=True)
-class _NeutralCurve(Parametrised):
-    """The part that both metrics share; the parameters are those of `Deletion`."""
+class _NeutralCurve(AlongCurve):
+    """The part that both metrics share."""
 
-    looks_at_boxes: ClassVar[bool] = False
-    unit: ClassVar[str] = "mean probability"
     usual_fill: ClassVar[str | None] = None
     curve: ClassVar[type[Deletion] | type[Insertion]]
-
-    step: Annotated[
-        int | None,
-        Param("pixels between two points of the curve; a 28th of the image if not given", ge=1),
-    ] = None
-    ties: Annotated[Ties, Param("order of pixels of equal value: row by row, or random")] = (
-        "row-major"
-    )
 
     def evaluations(self, size: Size) -> int:
         """Return one per point of the curve and fill."""

@@ -20,7 +20,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onnxplain.core.params import Param, Parametrised
+from onnxplain.core.params import Param, Parametrised, name_owner
 from onnxplain.metrics.base import Direction, to_map
 
 
@@ -49,7 +49,7 @@ class SSIM(Parametrised):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.window % 2 == 0:
-            raise ValueError(f"SSIM: window must be odd, got {self.window}")
+            raise ValueError(f"{name_owner(self)}: window must be odd, got {self.window}")
 
     def compare(self, first: ArrayLike, second: ArrayLike) -> float:
         """Return the similarity of two maps (H, W), in [-1, 1]; NaN for maps below a window."""

@@ -49,11 +49,11 @@ def test_total_variation_of_one_step_edge_counts_each_pair_across_it():
 
 
 def test_a_grid_may_have_as_many_cells_as_the_shorter_side_has_pixels_but_no_more():
-    check_grid(9, (9, 13), "MP")
+    check_grid(9, (9, 13), "mp")
     with pytest.raises(
-        ValueError, match="MP: grid must be at most 9, the image's shorter side, got 10"
+        ValueError, match="mp: grid must be at most 9, the image's shorter side, got 10"
     ):
-        check_grid(10, (13, 9), "MP")
+        check_grid(10, (13, 9), "mp")
 
 
 def test_sigmoid_is_scipys_and_does_not_overflow():

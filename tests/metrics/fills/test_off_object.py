@@ -51,5 +51,5 @@ def test_object_that_fills_the_image_leaves_no_position():
 
 
 def test_patch_larger_than_the_image_is_an_error():
-    with pytest.raises(ValueError, match="OffObjectChange: patch must fit"):
+    with pytest.raises(ValueError, match="off-object: patch must fit"):
         metrics.off_object_change(brightness, IMAGE, 1, boxes=[OBJECT], patch=17)

@@ -26,7 +26,7 @@ import numpy as np
 
 from onnxplain.core.data import Attribution, Case, Image, Meaning, Size
 from onnxplain.core.flow import Flow
-from onnxplain.core.params import Param, Usual
+from onnxplain.core.params import Param, Usual, name_owner
 from onnxplain.image import gaussian_blur
 from onnxplain.methods.masks.cell_method import CellMethod
 from onnxplain.methods.masks.mp2.growth import Growth
@@ -193,7 +193,8 @@ class MP2(CellMethod):
         super().__post_init__()
         if not self._limit:
             raise ValueError(
-                f"MP2: max_area of {self.max_area:g} is less than one of the {self.grid**2} cells"
+                f"{name_owner(self)}: max_area of {self.max_area:g} is less than one of the "
+                f"{self.grid**2} cells"
             )
 
     def evaluations(self, size: Size) -> int:
@@ -223,7 +224,7 @@ class MP2(CellMethod):
         """Explain one case without random draws."""
         if self.gain == "auto":
             return (yield from self.settled(gradients=False).flow(case, rng))
-        check_grid(self.grid, case.size, "MP2")
+        check_grid(self.grid, case.size, self.name)
         chance = self._find_chance(case)
         probe = Probe(Growth(case.image, self.grid))
         if self.gain == "difference" and self.sweep == "static":
@@ -246,8 +247,8 @@ class MP2(CellMethod):
             slope = slope if ranked_slope is None else ranked_slope
             if step == 0 and slope is not None and probe.fills.changes_nothing:
                 raise ValueError(
-                    "MP2: the fill equals the image wherever nothing is removed, so that all "
-                    f"gains from gradients are 0 with look_ahead={self.look_ahead!r}; "
+                    f"{self.name}: the fill equals the image wherever nothing is removed, so that "
+                    f"all gains from gradients are 0 with look_ahead={self.look_ahead!r}; "
                     "use look_ahead='lattice'"
                 )
             growth.start_step()
@@ -319,7 +320,7 @@ class MP2(CellMethod):
         if self.chance is not None:
             return self.chance
         if case.chance is None:
-            raise ValueError("MP2: the case has no number of classes; pass chance")
+            raise ValueError(f"{self.name}: the case has no number of classes; pass chance")
         return (1 + 1e-6) * case.chance
 
     @property

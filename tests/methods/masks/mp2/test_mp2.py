@@ -246,7 +246,7 @@ def test_a_classifier_that_is_at_chance_level_stops_at_once(n_classes):
 def test_a_case_without_a_number_of_classes_needs_chance():
     net = Net(lambda x: np.tile([[0.95, 0.05]], (len(x), 1)), SIZE)
     case = Case("photo", IMAGE, 1)
-    with pytest.raises(ValueError, match="MP2: the case has no number of classes; pass chance"):
+    with pytest.raises(ValueError, match="mp2: the case has no number of classes; pass chance"):
         explain(net, MP2(grid=4), case=case)
     given_chance = dataclasses.replace(MP2(grid=4), chance=0.1)
     assert explain(net, given_chance, case=case).values[0].details["reason"] == "chance"
