@@ -16,7 +16,7 @@ from onnxplain.core.protocols import Inpainter
 
 @dataclass(frozen=True, eq=False)
 class Inpaint:
-    """The image with the holes of each mask painted by an inpainter: SP-G, LIME-G etc. [1]_.
+    """The image with the holes of each mask painted by an inpainter: SP-G, LIME-G and so on [1]_.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.arrays import read_npy
 from onnxplain.core.data import Heatmap
-from onnxplain.core.errors import ImageError, OutputError
+from onnxplain.core.errors import ImageError, OutputError, tell_reason
 from onnxplain.core.text_files import ANNOTATION_BYTES, TextError, read_text
 from onnxplain.image import list_files, read_image
 from onnxplain.study.columns import find_wrong_fields
@@ -119,7 +119,7 @@ def read_heatmap(path: Path) -> Heatmap:
         heatmap: Heatmap = read_npy(path)
     except (OSError, ValueError, EOFError) as error:
         raise OutputError(
-            f"{path}: is not a heatmap ({error}); evaluate again to keep it"
+            f"{path}: is not a heatmap ({tell_reason(error)}); evaluate again to keep it"
         ) from error
     if heatmap.ndim != 2 or heatmap.dtype != np.float32 or not np.isfinite(heatmap).all():
         raise OutputError(f"{path}: is not a heatmap of finite numbers; evaluate again to keep it")

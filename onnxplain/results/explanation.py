@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.arrays import read_npz
 from onnxplain.core.data import NO_MEANING, Box, Heatmap, Meaning
-from onnxplain.core.errors import ImageError, OutputError
+from onnxplain.core.errors import ImageError, OutputError, tell_reason
 from onnxplain.core.files import open_part, wrap_write_errors, write_atomic
 from onnxplain.core.flow import NO_FILL
 from onnxplain.core.text_files import parse_json
@@ -409,6 +409,6 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
         raise OutputError(f"{path}: no such file; check the path") from error
     except (ImageError, *READ_ERRORS) as error:
         raise OutputError(
-            f"{path}: is not a complete explanation written by onnxplain ({error}); "
+            f"{path}: is not a complete explanation written by onnxplain ({tell_reason(error)}); "
             f"give the .npz of one, or make it again"
         ) from error
