@@ -41,8 +41,6 @@ class StudyFiles:
         The rows that count; None for all.
     tables : mapping
         The tables ``means`` and ``pairs``, if they are known.
-    limits : tuple of str
-        What the study cannot show.
     """
 
     rows: Path
@@ -50,7 +48,6 @@ class StudyFiles:
     heatmaps: Path | None = None
     keys: Collection[str] | None = None
     tables: Mapping[str, Table] = field(default_factory=dict)
-    limits: tuple[str, ...] = ()
 
     @cached_property
     def kept(self) -> dict[str, Path]:
@@ -85,7 +82,7 @@ def find_study(study: Study, heatmaps: Path | None = None) -> StudyFiles:
     """Return where the files of a study are, with its own tables."""
     images = None if study.plan.images is None else Path(study.plan.images)
     rows, tables = study.output / ROWS_FILE, study.tables
-    return StudyFiles(rows, images, heatmaps, study.keys, tables, study.limits)
+    return StudyFiles(rows, images, heatmaps, study.keys, tables)
 
 
 def read_photo(folder: Path, row: Row) -> NDArray[np.uint8]:

@@ -103,7 +103,7 @@ class _Reader:
             self._add_map(rows, name)
         means, pairs = self._find_tables()
         labels, curves = self._average_curves(name)
-        limits = self.files.limits or tuple(describe_limits([], pairs))
+        limits = tuple(describe_limits(means, pairs))
         where, verdicts = str(self.files.rows), self._count_images()
         self.material.studies.append(
             StudyPart(where, verdicts, means, pairs, limits, labels, curves)
