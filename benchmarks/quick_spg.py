@@ -19,9 +19,9 @@ from typing import Any
 
 import click
 import numpy as np
-from scipy.stats import spearmanr
 
 import onnxplain
+from benchmarks.agreement import correlate, correlate_ranks
 from benchmarks.common import describe_machine, device_option, read_rows
 from onnxplain.core.protocols import Classifier, Fill
 from onnxplain.fills import Inpaint
@@ -98,8 +98,8 @@ def measure_difference(explanation: Explanation, exact: Explanation) -> dict[str
         "largest_drop": float(np.abs(exact.coarse).max()),
         "max": float(differences.max()),
         "mean": float(differences.mean()),
-        "pearson": float(np.corrcoef(explanation.coarse.ravel(), exact.coarse.ravel())[0, 1]),
-        "spearman": float(spearmanr(explanation.heatmap.ravel(), exact.heatmap.ravel()).statistic),
+        "pearson": correlate(explanation.coarse.ravel(), exact.coarse.ravel()),
+        "spearman": correlate_ranks(explanation.heatmap.ravel(), exact.heatmap.ravel()),
     }
 
 

@@ -188,7 +188,8 @@ def inspect_model(
     ValueError
         If an argument is out of range.
     """
-    from onnxplain.describe.resolve import list_plausible_specs, resolve_known_spec, resolve_spec
+    from onnxplain.describe.plausible import list_plausible_specs
+    from onnxplain.describe.resolve import resolve_known_spec, resolve_spec
     from onnxplain.graph.adapting import adapt_classifier
     from onnxplain.graph.load import read_model
     from onnxplain.graph.outline import outline_graph

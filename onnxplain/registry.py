@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from onnxplain import fills, methods
+from onnxplain.core.errors import tell_reason
 from onnxplain.core.flow import NO_FILL, Method
 from onnxplain.core.params import build, check_is_value, describe_unknown, to_plain
 from onnxplain.core.protocols import Fill, Inpainter
@@ -235,11 +236,8 @@ def read_plan_toml(path: Path, known: Collection[str]) -> dict[str, Any]:
     """
     try:
         content = parse_toml(read_text(path))
-    except OSError as error:  # whose own text names the path again
-        why = error.strerror or error
-        raise ValueError(f"{path}: not a readable plan: {why}") from error
-    except TextError as error:
-        raise ValueError(f"{path}: not a readable plan: {error}") from error
+    except (OSError, TextError) as error:
+        raise ValueError(f"{path}: not a readable plan: {tell_reason(error)}") from error
     for key in content:
         if key not in known:
             raise ValueError(f"{path}: {describe_unknown(key, known)}")

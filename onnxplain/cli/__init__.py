@@ -47,6 +47,14 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands, each with all of its first sentence, which click would cut."""
+        commands = ((name, self.get_command(ctx, name)) for name in COMMANDS)
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, one.get_short_help_str(limit=200)) for name, one in commands if one]
+            )
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
@@ -97,7 +105,8 @@ class _Commands(click.Group):
 def main(ctx: click.Context, verbose: int, quiet: bool, debug: bool) -> None:
     """Explain exported image classifiers by removing parts of the image.
 
-    onnxplain help TOPIC tells more of a command, a method, a fill or a metric.
+    onnxplain help TOPIC tells more of a command, a method, a fill or a metric; onnxplain help
+    methods, fills or metrics lists them.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(TerminalFormatter(debug=debug))

@@ -191,7 +191,9 @@ def command(
             counts = save_and_print(outcomes, output, look, as_json=as_json)
     if not quiet and counts.written:
         show(f"{output}: {counts.written} x .png, .npz and .json", err=True)
-    if counts.failed or found.failures:
+    if n_failed := counts.failed + len(found.failures):
+        if not quiet and counts.written:
+            show(f"{n_failed} failed: see the errors above", err=True)
         ctx.exit(1)
 
 

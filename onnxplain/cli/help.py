@@ -9,7 +9,7 @@ from onnxplain.cli.explain import command as explain
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import TOPICS, list_records
 from onnxplain.cli.terminal import show
-from onnxplain.cli.topics import write_fill, write_lists, write_method, write_metric
+from onnxplain.cli.topics import LISTS, write_fill, write_list, write_method, write_metric
 from onnxplain.core.params import describe_unknown
 from onnxplain.metrics.naming import NAMED_METRICS
 
@@ -19,7 +19,7 @@ GROUPS = {topic: (prefix, title) for prefix, (topic, title, _) in TOPICS.items()
 def list_topics(ctx: click.Context) -> list[str]:
     """Return everything that there is help on."""
     entries = [*registry.get_methods(), *registry.GENERATIVE, *registry.get_fills()]
-    return [*_list_commands(ctx), *GROUPS, "methods", *entries, *NAMED_METRICS]
+    return [*_list_commands(ctx), *GROUPS, *LISTS, *entries, *NAMED_METRICS]
 
 
 @click.command()
@@ -34,7 +34,7 @@ def list_topics(ctx: click.Context) -> list[str]:
 def command(ctx: click.Context, topic: str | None) -> None:
     """Show the help of TOPIC: a command, a method, a fill, a metric, or a group of options.
 
-    Groups of options are model, figure, ray and inpainter; methods lists the methods and fills.
+    Groups of options are model, figure, ray and inpainter; methods, fills and metrics list these.
     """
     with report_errors(arguments=True):
         show(_format_topic(ctx, topic), end="")
@@ -52,8 +52,8 @@ def _format_topic(ctx: click.Context, topic: str | None) -> str:
         with child.make_context(topic, [], parent=main, resilient_parsing=True) as inner:
             return f"{inner.get_help()}\n"
     formatter = ctx.make_formatter()
-    if topic == "methods":
-        write_lists(formatter)
+    if topic in LISTS:
+        write_list(formatter, topic)
     elif topic in GROUPS:
         prefix, title = GROUPS[topic]
         options = [param for param in explain.params if str(param.name).startswith(prefix)]

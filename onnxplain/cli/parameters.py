@@ -134,7 +134,7 @@ def _list_choices(takers: Mapping[str, Hyperparameter]) -> list[str]:
 
 
 def _format_help(takers: Mapping[str, Hyperparameter], *, named: bool) -> str:
-    """Format ``sp, lime: meaning [default: 3; >= 1]``; names with the same meaning share a text.
+    """Format ``sp, lime: meaning.  [default: 3; >= 1]``; names with the same meaning share a text.
 
     Where the choices of a parameter differ, each text has its own. Not `named`, the names are left
     out, and the text begins with a capital.
@@ -144,11 +144,11 @@ def _format_help(takers: Mapping[str, Hyperparameter], *, named: bool) -> str:
     for name, declared in takers.items():
         own = [*declared.choices] if len(declared.choices) < len(every_choice) else []
         notes = format_notes(declared, *own)
-        text = declared.param.help + (f" [{notes}]" if notes else "")
+        text = f"{declared.param.help}." + (f"  [{notes}]" if notes else "")
         names_by_text.setdefault(text, []).append(name)
     if not named:
-        return "  ".join(f"{text[0].upper()}{text[1:]}." for text in names_by_text)
-    return "  ".join(f"{', '.join(names)}: {text}." for text, names in names_by_text.items())
+        return "  ".join(f"{text[0].upper()}{text[1:]}" for text in names_by_text)
+    return "  ".join(f"{', '.join(names)}: {text}" for text, names in names_by_text.items())
 
 
 def _format_default(declared: Hyperparameter) -> str:
@@ -156,4 +156,5 @@ def _format_default(declared: Hyperparameter) -> str:
     if default is None:
         return ""
     parts = default if isinstance(default, tuple) else (default,)
-    return f"default: {' '.join(str(part) for part in parts)}"
+    words = (str(part).lower() if isinstance(part, bool) else str(part) for part in parts)
+    return f"default: {' '.join(words)}"

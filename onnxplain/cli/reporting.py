@@ -15,7 +15,12 @@ from pathlib import Path
 import click
 
 from onnxplain.cli.terminal import show
-from onnxplain.core.errors import OnnxplainError, format_in_one_line, is_short_of_memory
+from onnxplain.core.errors import (
+    OnnxplainError,
+    format_in_one_line,
+    is_short_of_memory,
+    tell_reason,
+)
 from onnxplain.core.escaping import escape
 
 log = logging.getLogger(__name__)
@@ -64,7 +69,7 @@ def report_errors(*, arguments: bool = False) -> Iterator[None]:
         where = "a file or the output"
         if isinstance(error.filename, str | bytes | os.PathLike):  # neither None nor a number
             where = click.format_filename(error.filename)
-        raise click.ClickException(f"{where}: {error.strerror or error}") from error
+        raise click.ClickException(f"{where}: {tell_reason(error)}") from error
     except (ValueError, TypeError) as error:
         if arguments:
             raise click.UsageError(str(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -15,14 +15,20 @@ from onnxplain.cli.parameters import format_notes, make_flag
 from onnxplain.core.data import Layer, Tokens
 from onnxplain.core.flow import NO_FILL, ByGradient, ByLayer, WhiteBox
 from onnxplain.core.params import Hyperparameter, describe_unknown, list_parameters
+from onnxplain.metrics.naming import NAMED_METRICS
 from onnxplain.registry import parse_entry
 
 SIZE = (224, 224)  # of the image for which costs are told
+LISTS: Mapping[str, Callable[[], Mapping[str, type[Any]]]] = {
+    "methods": registry.get_methods,
+    "fills": registry.get_fills,
+    "metrics": lambda: NAMED_METRICS,
+}
 KINDS = {bool: "", int: "N", float: "X", str: "TEXT"}
 
 
 def write_lists(formatter: click.HelpFormatter) -> None:
-    """Write the names of all methods, a line each, and of all fills."""
+    """Write the names of all methods, a line each, and of all fills, for a long help."""
     with formatter.section("Methods"):
         room = formatter.width - max(map(len, registry.get_methods())) - 6
         formatter.write_dl(
@@ -31,9 +37,17 @@ def write_lists(formatter: click.HelpFormatter) -> None:
                 for name, cls in sorted(registry.get_methods().items())
             ]
         )
-        formatter.write_text(f"With an inpainter as the fill: {', '.join(registry.GENERATIVE)}.")
+        _write_twins(formatter)
     with formatter.section("Fills"):
         formatter.write_text(", ".join(registry.get_fills()))
+
+
+def write_list(formatter: click.HelpFormatter, topic: str) -> None:
+    """Write what all of a kind are: the methods, the fills or the metrics, one of `LISTS`."""
+    with formatter.section(topic.capitalize()):
+        formatter.write_dl([(name, summarise(cls)) for name, cls in sorted(LISTS[topic]().items())])
+        if topic == "methods":
+            _write_twins(formatter)
 
 
 def write_named(formatter: click.HelpFormatter, given: Mapping[str, Any]) -> bool:
@@ -116,6 +130,10 @@ def find_papers(cls: type) -> list[str]:
     listed = dict(re.findall(r"^\.\. \[(\d+)\] (.+(?:\n   .+)*)", f"{module}\n{own}", re.MULTILINE))
     cited = dict.fromkeys(re.findall(r"\[(\d+)\]_", own))
     return [_strip_markup(" ".join(listed[mark].split())) for mark in cited if mark in listed]
+
+
+def _write_twins(formatter: click.HelpFormatter) -> None:
+    formatter.write_text(f"With an inpainter as the fill: {', '.join(registry.GENERATIVE)}.")
 
 
 def _list_names(given: Mapping[str, Any], option: str) -> list[str]:
@@ -201,7 +219,7 @@ def _format_usage(declared: Hyperparameter, prefix: str | None) -> str:
 
 
 def _strip_markup(text: str) -> str:
-    text = re.sub(r"\s*\[\d+\]_", "", text).replace("``", "")
+    text = re.sub(r",?\s*\[\d+\]_", "", text).replace("``", "")
     return re.sub(r":(\w+):`([^`]*)`", r"\1:\2", text).replace("`", "")
 
 

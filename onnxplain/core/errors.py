@@ -69,6 +69,11 @@ def is_short_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError)
 
 
+def tell_reason(error: Exception) -> str:
+    """Return an error's text, that of the system's errors without their number and path."""
+    return str((isinstance(error, OSError) and error.strerror) or error)
+
+
 def format_in_one_line(error: Exception) -> str:
     """Return an error's text in one line, after its type unless the text was written for users."""
     text = " ".join(str(error).split())

@@ -12,7 +12,7 @@ from io import BufferedRandom, BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import BinaryIO, Literal, cast, overload
 
-from onnxplain.core.errors import OutputError
+from onnxplain.core.errors import OutputError, tell_reason
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -181,7 +181,7 @@ def wrap_write_errors(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
+        reason = tell_reason(error)
         if isinstance(error, FileExistsError | NotADirectoryError):
             file = next((path for path in (place, *place.parents) if path.is_file()), None)
             reason = f"{file} is a file, not a folder" if file else reason

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.arrays import read_npz
-from onnxplain.core.errors import ModelError
+from onnxplain.core.errors import ModelError, tell_reason
 
 Estimator: TypeAlias = Literal["relu", "linear"]
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
@@ -72,7 +72,7 @@ def read_patterns(path: Path) -> Patterns:
         }
     except OSError as error:
         raise PatternsError(
-            f"{path}: cannot be read ({error.strerror or error}); give the file that onnxplain "
+            f"{path}: cannot be read ({tell_reason(error)}); give the file that onnxplain "
             "patterns wrote"
         ) from error
     except Exception as error:  # whatever a damaged archive makes readers raise

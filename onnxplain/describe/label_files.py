@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onnxplain.core.errors import ModelError
+from onnxplain.core.errors import ModelError, tell_reason
 from onnxplain.core.text_files import TextError, parse_json, read_text
 
 NAME_COLUMNS = ("class_name", "clean_name", "name", "label", "class", "names")
@@ -40,7 +40,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     try:
         text = read_text(path)
     except (OSError, TextError) as error:
-        raise ModelError(f"{path}: class names cannot be read: {error}") from error
+        raise ModelError(f"{path}: class names cannot be read: {tell_reason(error)}") from error
     if path.suffix.lower() == ".json":
         try:
             return parse_class_names(_load_json(text, path.name), path.name)

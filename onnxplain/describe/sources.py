@@ -34,7 +34,7 @@ from typing import Any
 
 from onnx import ModelProto
 
-from onnxplain.core.errors import ModelError, OnnxplainError
+from onnxplain.core.errors import ModelError, OnnxplainError, tell_reason
 from onnxplain.core.spec import ModelSpec
 from onnxplain.core.text_files import TextError, parse_json, parse_toml, read_text
 from onnxplain.describe.class_names import NUMBERED
@@ -176,7 +176,7 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     try:
         content = parse_json(read_text(path))
     except (OSError, TextError) as error:
-        raise ModelError(f"{path.name}: not a readable JSON file: {error}") from error
+        raise ModelError(f"{path.name}: not a readable JSON file: {tell_reason(error)}") from error
     if not isinstance(content, Mapping):
         raise ModelError(f"{path.name}: must hold an object, holds {type(content).__name__}")
     return content

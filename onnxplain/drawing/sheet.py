@@ -63,7 +63,7 @@ class SheetLook(Parametrised):
     columns: Annotated[int, Param("most pictures side by side", ge=1)] = 6
     scale: Annotated[
         Literal["own", "shared"],
-        Param("own: each map from its lowest to its highest value; shared: those alike together"),
+        Param("colours from each map's lowest to its highest value, or shared by maps alike"),
     ] = "own"
     whole: Annotated[
         bool, Param("whether to show all of the photo, not only what the classifier saw")

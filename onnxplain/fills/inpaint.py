@@ -17,7 +17,7 @@ HOLE = 0.5  # the least value of a mask that makes a pixel a hole
 
 @dataclass(frozen=True, eq=False)
 class Inpaint:
-    """The image with the holes of each mask painted by an inpainter: SP-G, LIME-G etc. [1]_.
+    """The image with the holes of each mask painted by an inpainter: SP-G, LIME-G and so on [1]_.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ GLOBAL = {
 }
 
 
-class View(NamedTuple):
+class ReceptiveField(NamedTuple):
     """Pixels along a side that a value sees, and between two neighbours."""
 
     reach: float
@@ -34,19 +34,23 @@ def find_widest_tensor(
     region: Region, among: Collection[str], dims: Mapping[str, Dims | None]
 ) -> str | None:
     """Return the last of some tensors that see the most of the image; None if there are none."""
-    views = {region.source: View(1, 1)}
+    views = {region.source: ReceptiveField(1, 1)}
     for node in region.nodes:
         before = [views[name] for name in collect_reads(node) if name in views]
-        widest = View(max(view.reach for view in before), max(view.step for view in before))
+        widest = ReceptiveField(
+            max(view.reach for view in before), max(view.step for view in before)
+        )
         view = _widen(node, widest, dims)
         views.update({name: view for name in node.output if name})
     ranked = [name for name in views if name in among]
     return max(reversed(ranked), key=lambda name: views[name].reach, default=None)
 
 
-def _widen(node: NodeProto, view: View, dims: Mapping[str, Dims | None]) -> View:
+def _widen(
+    node: NodeProto, view: ReceptiveField, dims: Mapping[str, Dims | None]
+) -> ReceptiveField:
     if node.op_type in GLOBAL or node.op_type.startswith("Reduce"):
-        return View(math.inf, view.step)
+        return ReceptiveField(math.inf, view.step)
     if node.op_type not in WINDOWED:
         return view
     attributes = read_attributes(node)
@@ -59,4 +63,4 @@ def _widen(node: NodeProto, view: View, dims: Mapping[str, Dims | None]) -> View
     spread = attributes.get("dilations") or [1]
     strides = attributes.get("strides") or [1]
     reach = view.reach + (max(kernel) - 1) * max(spread) * view.step
-    return View(reach, view.step * max(strides))
+    return ReceptiveField(reach, view.step * max(strides))

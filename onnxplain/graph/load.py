@@ -11,7 +11,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no types
 from onnx import ModelProto, ValueInfoProto, external_data_helper
 
-from onnxplain.core.errors import ModelError
+from onnxplain.core.errors import ModelError, tell_reason
 from onnxplain.core.files import open_regular
 from onnxplain.graph.external_data import embed_weights, is_blob, list_external_files
 from onnxplain.graph.local_functions import inline_functions
@@ -169,7 +169,7 @@ def _read_content(path: Path, max_bytes: int) -> bytes:
                 raise ModelError(_describe_excess(path.name, size, max_bytes))
             content = file.read()
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ModelError(f"{path}: cannot be read: {tell_reason(error)}") from error
     if not content:
         raise ModelError(f"{path.name}: is empty")
     return content

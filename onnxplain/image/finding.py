@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from onnxplain.core.errors import ImageError
+from onnxplain.core.errors import ImageError, tell_reason
 
 # Endings of photos, by which they are found in folders; files given by name may have any.
 PHOTO_SUFFIXES = frozenset(
@@ -74,6 +74,6 @@ def list_files(
 
 def _raise_unreadable(error: OSError) -> NoReturn:
     raise ValueError(
-        f"the folder {error.filename} cannot be read ({error.strerror}); make it readable, or "
+        f"the folder {error.filename} cannot be read ({tell_reason(error)}); make it readable, or "
         f"move it elsewhere"
     ) from error

@@ -15,7 +15,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Image
-from onnxplain.core.errors import ImageError, LibraryMissing
+from onnxplain.core.errors import ImageError, LibraryMissing, tell_reason
 from onnxplain.core.files import open_replacement, wrap_write_errors
 from onnxplain.image.decoding import decode_copy, decode_photo
 from onnxplain.image.dicom import is_dicom, read_dicom
@@ -208,7 +208,7 @@ def check_file(path: str | os.PathLike[str]) -> bytes:
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such file; check the path") from error
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        raise ImageError(f"{path}: cannot be opened: {error}") from error
+        raise ImageError(f"{path}: cannot be opened: {tell_reason(error)}") from error
     if not start:
         raise ImageError(f"{path}: is empty; give an image file")
     return start

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Image
-from onnxplain.core.errors import ModelError
+from onnxplain.core.errors import ModelError, tell_reason
 from onnxplain.core.params import describe_unknown
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import load_classifier
@@ -54,7 +54,7 @@ def find_model(model: str | os.PathLike[str]) -> Path:
         if path.exists():
             return path
     except OSError as error:  # a folder that cannot be entered, a name that is too long
-        raise ModelError(f"{path}: cannot be opened: {error.strerror or error}") from error
+        raise ModelError(f"{path}: cannot be opened: {tell_reason(error)}") from error
     from onnxplain import zoo  # it imports onnx, which takes 0.2 s
 
     names = [model.name for model in zoo.list_models()]

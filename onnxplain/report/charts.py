@@ -15,7 +15,7 @@ N_COLOURS = 8  # of lines, in the page's style
 
 
 @dataclass(frozen=True)
-class Line:
+class Curve:
     """One curve: shares from 0 to 1, the scores there, and the number of its colour."""
 
     label: str
@@ -75,14 +75,14 @@ class Chart:
     height: float = HEIGHT
 
 
-def lay_out_chart(title: str, lines: Sequence[Line], way: Way) -> Chart:
+def lay_out_chart(title: str, lines: Sequence[Curve], way: Way) -> Chart:
     """Find the places of curves of one kind in a chart; the template draws it.
 
     Parameters
     ----------
     title : str
         What is shown.
-    lines : sequence of Line
+    lines : sequence of Curve
         The curves.
     way : {'away', 'back'}
         What the horizontal axis counts.

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from onnxplain import registry
+from onnxplain import registry, zoo
 from onnxplain.core.flow import NO_FILL
 from onnxplain.core.params import Usual, list_parameters
 from onnxplain.describe.fields import CLASSIFIER_FIELDS
@@ -24,21 +24,28 @@ def format_command(record: Mapping[str, Any]) -> str:
     Returns
     -------
     command : str
-        Quoted for a POSIX shell. The place of a file of class names is not recorded, so that it
-        is ``FILE``. Parameters that have their default value are left out.
+        Quoted for a POSIX shell. A model of the zoo has its name there; of another, the file is
+        named without its folder, which is not recorded, and for a file of class names stands
+        ``FILE``. Parameters that have their default value are left out.
     """
     method, fill = str(record["method"]), str(record["fill"])
     base, implied = registry.GENERATIVE.get(method, (method, None))
     methods, fills = registry.get_methods(), registry.get_fills()
     words = ["onnxplain", "explain", str(record["image"])]
     model = record.get("provenance", {}).get("classifier", {}).get("model")
-    words += ["--model", str(model)] if model else []
+    words += ["--model", _name_model(str(model))] if model else []
     words += ["--method", format_entry(method, record["parameters"], methods.get(base))]
     if fill not in (NO_FILL, implied):
         words += ["--fill", format_entry(fill, record["fill_parameters"], fills.get(fill))]
     words += ["--target", str(record["target"]), "--seed", str(record["seed"])]
     words += _list_flags(record.get("provenance", {}).get("preprocessing") or {})
     return shlex.join(words)
+
+
+def _name_model(file: str) -> str:
+    """Return the name of the zoo's model in a file, or the file's name."""
+    by_file = {f"{model.name}.onnx": model.name for model in zoo.list_models()}
+    return by_file.get(file, file)
 
 
 def format_entry(name: str, parameters: Mapping[str, Any], cls: type | None) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxplain.plot.colours import Colormap, Scale, write_colours
 from onnxplain.plot.text import choose_ticks, format_value
-from onnxplain.report.charts import Chart, Line, lay_out_chart
+from onnxplain.report.charts import Chart, Curve, lay_out_chart
 from onnxplain.report.material import FillPicture, Map, Material
 from onnxplain.report.pictures import (
     FILL_BYTES,
@@ -26,7 +26,7 @@ DRAWN_SIDE = 480  # units of the longer side of pictures in the page
 
 
 @dataclass(frozen=True)
-class Case:
+class SheetRow:
     """A photo and a class: one row of the sheet of all maps."""
 
     photo: int
@@ -158,7 +158,7 @@ class Content:
             ],
         }
 
-    def _list_cases(self) -> list[Case]:
+    def _list_cases(self) -> list[SheetRow]:
         """Return the rows of the sheet: photos and classes, in the order in which they came."""
         rows: dict[tuple[int, int], dict[str, int]] = {}
         for place, one in enumerate(self.maps):
@@ -168,7 +168,7 @@ class Content:
         for (photo, target), row in rows.items():
             first = self.maps[next(iter(row.values()))]
             maps = tuple(row.get(label) for label in self.methods)
-            cases.append(Case(photo, target, first.target_name, first.score, maps))
+            cases.append(SheetRow(photo, target, first.target_name, first.score, maps))
         return cases
 
     def _draw_charts(self) -> tuple[list[tuple[int, Chart]], list[dict[str, Any]]]:
@@ -182,7 +182,7 @@ class Content:
                     titles.setdefault(walk.title, []).append((position or 0, walk))
             for title, found in titles.items():
                 lines = [
-                    Line(self.labels[i], walk.shares, walk.scores, self._number(i))
+                    Curve(self.labels[i], walk.shares, walk.scores, self._number(i))
                     for i, walk in found
                 ]
                 for i, walk in found:

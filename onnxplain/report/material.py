@@ -26,7 +26,7 @@ def _check_numbers(what: str, *values: object) -> None:
             raise ValueError(f"a {what} has finite numbers, got {value!r}")
 
 
-class Failure(NamedTuple):
+class Omission(NamedTuple):
     """Something that could not be read, explained or judged, and why."""
 
     what: str
@@ -73,7 +73,7 @@ class FillPicture:
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
+class CurveWalk:
     """The score while more and more pixels are removed or brought back.
 
     Parameters
@@ -142,7 +142,7 @@ class Map:
         Everything that is recorded, as values that JSON can hold.
     command : str
         A command that makes the map again.
-    walks : tuple of Walk
+    walks : tuple of CurveWalk
     values : tuple of Value
         What metrics say of this map.
     """
@@ -160,7 +160,7 @@ class Map:
     high: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
-    walks: tuple[Walk, ...] = ()
+    walks: tuple[CurveWalk, ...] = ()
     values: tuple[Value, ...] = ()
 
     def __post_init__(self) -> None:
@@ -193,7 +193,7 @@ class StudyPart:
         As `onnxplain.study.tables.compare_pairs` makes it.
     limits : tuple of str
         What the study cannot show, one sentence each.
-    curves : tuple of Walk
+    curves : tuple of CurveWalk
         Means over the images; the labels of their lines are in `curve_labels`.
     """
 
@@ -203,7 +203,7 @@ class StudyPart:
     pairs: Table | None
     limits: tuple[str, ...] = ()
     curve_labels: tuple[str, ...] = ()
-    curves: tuple[Walk, ...] = ()
+    curves: tuple[CurveWalk, ...] = ()
 
 
 @dataclass(eq=False)
@@ -220,8 +220,8 @@ class Material:
     photos: dict[str, Photo] = field(default_factory=dict)
     maps: list[Map] = field(default_factory=list)
     studies: list[StudyPart] = field(default_factory=list)
-    broken: list[Failure] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
+    broken: list[Omission] = field(default_factory=list)
+    failures: list[Omission] = field(default_factory=list)
     rooms: set[str] = field(default_factory=set)  # keys of the photos that are shown
     left_out: set[str] = field(default_factory=set)
     places: dict[str, int] = field(default_factory=dict)  # of the maps, by their questions

@@ -15,7 +15,7 @@ from onnxplain.core.errors import OutputError
 from onnxplain.image import list_files, resize
 from onnxplain.report.commands import format_command
 from onnxplain.report.fillings import make_filling
-from onnxplain.report.material import Failure, Map, Material, Photo, Walk
+from onnxplain.report.material import CurveWalk, Map, Material, Omission, Photo
 from onnxplain.results import Explanation, describe_doubt, load_explanation
 from onnxplain.study.result import ROWS_FILE
 
@@ -88,10 +88,10 @@ def read_explanation(material: Material, path: Path) -> None:
     try:
         add_explanation(material, load_explanation(path))
     except OutputError as error:
-        material.broken.append(Failure(path.name, str(error)))
+        material.broken.append(Omission(path.name, str(error)))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         reason = f"{path}: its record is not as onnxplain writes it ({error!r}); make it again"
-        material.broken.append(Failure(path.name, reason))
+        material.broken.append(Omission(path.name, reason))
 
 
 def describe_settings(record: Any, provenance: Any) -> dict[str, Any]:
@@ -158,11 +158,11 @@ def _find_file(path: Path, material: Material) -> list[Path]:
         reason = f"there is no {npz.name} beside it, which holds the map"
     else:
         reason = "is no result; give .npz files of explain or rows.jsonl of evaluate"
-    material.broken.append(Failure(path.name, f"{path}: {reason}"))
+    material.broken.append(Omission(path.name, f"{path}: {reason}"))
     return []
 
 
-def _find_walks(explanation: Explanation, photo: Photo, window: Box) -> Iterator[Walk]:
+def _find_walks(explanation: Explanation, photo: Photo, window: Box) -> Iterator[CurveWalk]:
     """Yield the removal of cells, of a method that has an order and the scores along it."""
     trajectory = explanation.details.get("trajectory")
     order, coarse = explanation.order, explanation.coarse
@@ -170,7 +170,7 @@ def _find_walks(explanation: Explanation, photo: Photo, window: Box) -> Iterator
         return
     counts, scores = zip(*trajectory, strict=True)
     size = (explanation.heatmap.shape[0], explanation.heatmap.shape[1])
-    yield Walk(
+    yield CurveWalk(
         "Removal by the method itself",
         tuple(float(count) / coarse.size for count in counts),
         tuple(map(float, scores)),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.arrays import read_npy
 from onnxplain.core.data import Heatmap
-from onnxplain.core.errors import ImageError, OutputError
+from onnxplain.core.errors import ImageError, OutputError, tell_reason
 from onnxplain.core.text_files import ANNOTATION_BYTES, TextError, read_text
 from onnxplain.image import list_files, read_image
 from onnxplain.study.columns import find_wrong_fields
@@ -41,8 +41,6 @@ class StudyFiles:
         The rows that count; None for all.
     tables : mapping
         The tables ``means`` and ``pairs``, if they are known.
-    limits : tuple of str
-        What the study cannot show.
     """
 
     rows: Path
@@ -50,7 +48,6 @@ class StudyFiles:
     heatmaps: Path | None = None
     keys: Collection[str] | None = None
     tables: Mapping[str, Table] = field(default_factory=dict)
-    limits: tuple[str, ...] = ()
 
     @cached_property
     def kept(self) -> dict[str, Path]:
@@ -85,7 +82,7 @@ def find_study(study: Study, heatmaps: Path | None = None) -> StudyFiles:
     """Return where the files of a study are, with its own tables."""
     images = None if study.plan.images is None else Path(study.plan.images)
     rows, tables = study.output / ROWS_FILE, study.tables
-    return StudyFiles(rows, images, heatmaps, study.keys, tables, study.limits)
+    return StudyFiles(rows, images, heatmaps, study.keys, tables)
 
 
 def read_photo(folder: Path, row: Row) -> NDArray[np.uint8]:
@@ -119,7 +116,7 @@ def read_heatmap(path: Path) -> Heatmap:
         heatmap: Heatmap = read_npy(path)
     except (OSError, ValueError, EOFError) as error:
         raise OutputError(
-            f"{path}: is not a heatmap ({error}); evaluate again to keep it"
+            f"{path}: is not a heatmap ({tell_reason(error)}); evaluate again to keep it"
         ) from error
     if heatmap.ndim != 2 or heatmap.dtype != np.float32 or not np.isfinite(heatmap).all():
         raise OutputError(f"{path}: is not a heatmap of finite numbers; evaluate again to keep it")

@@ -18,14 +18,14 @@ from onnxplain.metrics.heatmaps.curves import Deletion, Insertion
 from onnxplain.report.commands import format_command
 from onnxplain.report.fillings import make_filling
 from onnxplain.report.material import (
-    Failure,
+    CurveWalk,
     FillPicture,
     Map,
     Material,
+    Omission,
     Photo,
     StudyPart,
     Value,
-    Walk,
     Way,
 )
 from onnxplain.report.reading import make_photo_key, shrink_map, shrink_photo
@@ -53,10 +53,10 @@ def read_study(material: Material, files: StudyFiles) -> None:
                 reader.add(row)
         reader.finish()
     except OutputError as error:
-        material.broken.append(Failure(files.rows.name, str(error)))
+        material.broken.append(Omission(files.rows.name, str(error)))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         reason = f"{files.rows}: its rows are not as onnxplain writes them ({error!r})"
-        material.broken.append(Failure(files.rows.name, reason))
+        material.broken.append(Omission(files.rows.name, reason))
 
 
 @dataclass(eq=False)
@@ -96,14 +96,14 @@ class _Reader:
         """Add the maps and tables, once all rows are known."""
         if self.n_failed > MOST_FAILURES:
             more = self.n_failed - MOST_FAILURES
-            self.material.failures.append(Failure(f"{more} more", f"see {self.files.rows}"))
+            self.material.failures.append(Omission(f"{more} more", f"see {self.files.rows}"))
         names = [row for rows in self.made.values() for row in rows]
         name = make_namer([*names, *(mean.settings for mean in self.means.values())])
         for rows in self.made.values():
             self._add_map(rows, name)
         means, pairs = self._find_tables()
         labels, curves = self._average_curves(name)
-        limits = self.files.limits or tuple(describe_limits([], pairs))
+        limits = tuple(describe_limits(means, pairs))
         where, verdicts = str(self.files.rows), self._count_images()
         self.material.studies.append(
             StudyPart(where, verdicts, means, pairs, limits, labels, curves)
@@ -122,7 +122,7 @@ class _Reader:
         if self.n_failed <= MOST_FAILURES:
             parts = (row.get("image"), row.get("model"), row.get("method"), row.get("metric"))
             what = ", ".join(str(part) for part in parts if part)
-            self.material.failures.append(Failure(what, str(row.get("error"))))
+            self.material.failures.append(Omission(what, str(row.get("error"))))
 
     def _add_curve(self, row: Row) -> None:
         """Add a curve to the mean of its method."""
@@ -175,7 +175,7 @@ class _Reader:
                 pixels = read_photo(self.files.images, row)
                 return Photo(name, (pixels.shape[0], pixels.shape[1]), shrink_photo(pixels))
             except (ImageError, OSError) as error:
-                self.material.broken.append(Failure(row["image"], str(error)))
+                self.material.broken.append(Omission(row["image"], str(error)))
         rows, columns = size
         return Photo(name, (rows, columns), None)
 
@@ -185,10 +185,10 @@ class _Reader:
         try:
             return None if path is None else read_heatmap(path)
         except OutputError as error:
-            self.material.broken.append(Failure(path.name if path else "", str(error)))
+            self.material.broken.append(Omission(path.name if path else "", str(error)))
             return None
 
-    def _average_curves(self, name: Namer) -> tuple[tuple[str, ...], tuple[Walk, ...]]:
+    def _average_curves(self, name: Namer) -> tuple[tuple[str, ...], tuple[CurveWalk, ...]]:
         """Return the mean curve of each method under each metric, with the method's label."""
         models = {name(mean.settings, "model") for mean in self.means.values()}
         labels, curves = [], []
@@ -214,7 +214,7 @@ class _Reader:
         except FileNotFoundError:  # of rows alone
             pass
         except (OSError, ValueError) as error:
-            self.material.broken.append(Failure("means.csv", f"{folder}: {error}"))
+            self.material.broken.append(Omission("means.csv", f"{folder}: {error}"))
         seed = next((row["seed"] for rows in self.made.values() for row in rows), 0)
         columns = gather_values(self.files.read(), share=Plan().held_out, seed=seed)
         return summarise(columns, seed=seed), compare_pairs(columns, seed=seed)
@@ -237,13 +237,17 @@ _OF_ONE_METRIC = frozenset(
 )
 
 
-def _make_walk(title: str, metric: str, shares: Any, scores: Any, filling: FillPicture) -> Walk:
-    return Walk(title, tuple(map(float, shares)), tuple(map(float, scores)), WAYS[metric], filling)
+def _make_walk(
+    title: str, metric: str, shares: Any, scores: Any, filling: FillPicture
+) -> CurveWalk:
+    return CurveWalk(
+        title, tuple(map(float, shares)), tuple(map(float, scores)), WAYS[metric], filling
+    )
 
 
 def _find_walks(
     rows: list[Row], photo: Photo, window: Box, size: Size, name: Namer
-) -> Iterator[Walk]:
+) -> Iterator[CurveWalk]:
     """Yield the curves of a map."""
     for row in rows:
         if row["status"] == "done" and row["metric"] in WAYS:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onnxplain.report.charts import Chart, Line, lay_out_chart
+from onnxplain.report.charts import Chart, Curve, lay_out_chart
 from onnxplain.report.material import StudyPart
 from onnxplain.study.tables import Table
 
@@ -83,7 +83,7 @@ def arrange_study(study: StudyPart, methods: Sequence[str]) -> ShownStudy:
             lay_out_chart(
                 title,
                 [
-                    Line(label, walk.shares, walk.scores, known.index(label))
+                    Curve(label, walk.shares, walk.scores, known.index(label))
                     for label, walk in sorted(labelled, key=lambda pair: known.index(pair[0]))
                     if walk.title == title
                 ],

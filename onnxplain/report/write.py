@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from onnxplain.core.errors import OutputError
 from onnxplain.core.files import check_ending, wrap_write_errors, write_atomic
-from onnxplain.report.material import Failure, Material
+from onnxplain.report.material import Material, Omission
 from onnxplain.report.page import LiveSection, build_page
 from onnxplain.report.reading import add_explanation, find_files, read_explanation
 from onnxplain.report.study_files import StudyFiles, find_study
@@ -31,7 +31,7 @@ def write_report(
     title: str = "",
     limit: int = LIMIT,
     live: Callable[[Material], LiveSection] | None = None,
-) -> tuple[Failure, ...]:
+) -> tuple[Omission, ...]:
     """Write results into one HTML file that needs no network, no server and no other file.
 
     Parameters
@@ -55,7 +55,7 @@ def write_report(
 
     Returns
     -------
-    broken : tuple of Failure
+    broken : tuple of Omission
         Files that could not be read. The page names them, too.
 
     Raises

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from onnxplain.results.doubt import describe_doubt, name_doubt
-from onnxplain.results.explanation import Explanation, SavedFiles, load_explanation
+from onnxplain.results.explanation import Explanation
 from onnxplain.results.placing import check_folder, open_folder
+from onnxplain.results.reading import load_explanation
+from onnxplain.results.saving import SavedFiles
 
 __all__ = [
     "Explanation",

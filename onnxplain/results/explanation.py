@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.arrays import read_npz
 from onnxplain.core.data import NO_MEANING, Box, Heatmap, Meaning
-from onnxplain.core.errors import ImageError, OutputError
-from onnxplain.core.files import open_part, wrap_write_errors, write_atomic
 from onnxplain.core.flow import NO_FILL
-from onnxplain.core.text_files import parse_json
-from onnxplain.image import bring_back, encode_jpeg, encode_png, read_image, write_png
+from onnxplain.image import bring_back, encode_png
 from onnxplain.plot import USUAL_LOOK, Colormap, Look, Style, draw_figure
 from onnxplain.plot.with_matplotlib import Axes, plot_figure
 from onnxplain.results.doubt import describe_doubt
-from onnxplain.results.placing import READ_ERRORS, place
-from onnxplain.subjects import to_uint8
+from onnxplain.results.saving import FORMAT, SavedFiles, save_explanation
 
-FORMAT = 2  # of the files; raised when earlier versions would misread new files
-READABLE = (1, 2)  # files of format 1 hold no photo
 NOTEBOOK_LOOK = Look(size=320)
-PHOTO = "photo_jpeg"  # the array that holds the photo
-LONGEST_SIDE = 65_500  # that JPEG has room for
-PICTURES = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg", ".pdf")
-
-
-class SavedFiles(NamedTuple):
-    """Paths of the files of a saved explanation; None for those that were not written."""
-
-    heatmap: Path | None
-    record: Path | None
-    overlay: Path | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,49 +162,7 @@ class Explanation:
         >>> explanation.save("explanations")  # doctest: +SKIP
         >>> explanation.save("overlay.png")  # doctest: +SKIP
         """
-        path = Path(path)
-        suffix = path.suffix.lower()
-        if not path.is_dir():
-            if suffix in (".png", ".npz", ".json"):
-                return self._save_file(path, suffix, look)
-            if suffix in PICTURES:
-                raise ValueError(
-                    f"{path}: overlays are written as .png, heatmaps as .npz and records as .json; "
-                    f"give a path with one of these endings, or a folder"
-                )
-        return self._save_folder(path, look)
-
-    def _save_file(self, path: Path, suffix: str, look: Look) -> SavedFiles:
-        with wrap_write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if suffix == ".png":
-                write_png(path, self._draw(self.photo, look))
-                return SavedFiles(None, None, path)
-            if suffix == ".json":
-                write_atomic(path, self._format_record().encode() + b"\n")
-                return SavedFiles(None, path, None)
-            with open_part(path.parent) as (part, file):
-                self._write_npz(file, self._format_record())
-                file.close()
-                part.replace(path)
-            return SavedFiles(path, None, None)
-
-    def _save_folder(self, folder: Path, look: Look) -> SavedFiles:
-        with wrap_write_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            text = self._format_record()
-            with open_part(folder) as (part, file):
-                self._write_npz(file, text)
-                file.close()
-                base = place(part, folder, json.loads(text))
-            npz, record = folder / f"{base}.npz", folder / f"{base}.json"
-            png = None
-            if self.photo is not None:
-                png = folder / f"{base}.png"
-                write_png(png, self._draw(self.photo, look))
-            # The record is written last: if it exists, the other files do.
-            write_atomic(record, text.encode() + b"\n")
-        return SavedFiles(npz, record, png)
+        return save_explanation(self, Path(path), look)
 
     def overlay(
         self,
@@ -348,67 +287,3 @@ class Explanation:
         rows, columns = self.provenance["image_size"]
         photo = np.full((rows, columns, 3), 128, np.uint8) if self.photo is None else self.photo
         return encode_png(self._draw(photo, look)), {"alt": f"{self._title}, {self._subtitle}"}
-
-    def _format_record(self) -> str:
-        return json.dumps(self.record(), allow_nan=False, indent=2)
-
-    def _write_npz(self, file: IO[bytes], record: str) -> None:
-        np.savez(file, allow_pickle=False, record=np.array(record), **self._list_arrays())
-
-    def _list_arrays(self) -> dict[str, NDArray[Any]]:
-        arrays: dict[str, NDArray[Any] | None] = {
-            "heatmap": self.heatmap,
-            "coarse": self.coarse,
-            "order": self.order,
-        }
-        if self.photo is not None and max(self.photo.shape) <= LONGEST_SIDE:
-            arrays[PHOTO] = np.frombuffer(encode_jpeg(self.photo), np.uint8)
-        return {name: array for name, array in arrays.items() if array is not None}
-
-
-def load_explanation(path: str | os.PathLike[str]) -> Explanation:
-    """Read an explanation back from its ``.npz``.
-
-    Parameters
-    ----------
-    path : path
-        The ``.npz`` that `Explanation.save` wrote.
-
-    Returns
-    -------
-    explanation : Explanation
-        The explanation; its photo is a JPEG copy, good enough to draw on.
-
-    Raises
-    ------
-    OutputError
-        If the file is missing, damaged, or was not written by `Explanation.save`.
-    """
-    path = Path(path)
-    try:
-        if path.suffix.lower() != ".npz" and path.exists():
-            raise OutputError(f"{path}: is not an .npz; give the .npz of an explanation")
-        arrays: dict[str, Any] = read_npz(path)
-        record = parse_json(str(arrays.pop("record")))
-        version = record.pop("format")
-        if version not in READABLE:
-            raise OutputError(
-                f"{path}: has format {version}, but this version reads format {FORMAT}; "
-                f"read it with the version of onnxplain that wrote it"
-            )
-        window, meaning = record.pop("window"), record.pop("meaning", {})
-        jpeg = arrays.pop(PHOTO, None)
-        return Explanation(
-            **record,
-            **arrays,
-            meaning=Meaning(**meaning),
-            window=None if window is None else Box(**window),
-            photo=None if jpeg is None else to_uint8(read_image(jpeg.tobytes(), name=path.name)),
-        )
-    except FileNotFoundError as error:
-        raise OutputError(f"{path}: no such file; check the path") from error
-    except (ImageError, *READ_ERRORS) as error:
-        raise OutputError(
-            f"{path}: is not a complete explanation written by onnxplain ({error}); "
-            f"give the .npz of one, or make it again"
-        ) from error

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from onnxplain.core.data import Box, Size
+from onnxplain.core.errors import tell_reason
 from onnxplain.core.text_files import (
     ANNOTATION_BYTES,
     parse_json,
@@ -341,7 +342,7 @@ def _locate_errors(where: str) -> Iterator[None]:
     except KeyError as error:
         raise ValueError(f"{where}: no column or key {error}") from error
     except (*(OSError, ValueError, TypeError, AttributeError, OverflowError, csv.Error),) as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise ValueError(f"{where}: {tell_reason(error)}") from error
 
 
 def _read_text(element: ElementTree.Element, path: str) -> str:

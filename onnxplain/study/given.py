@@ -12,6 +12,7 @@ import numpy as np
 
 from onnxplain.core.arrays import read_npy
 from onnxplain.core.data import Attribution, Case, Heatmap, Preprocessing, Size
+from onnxplain.core.errors import tell_reason
 from onnxplain.core.files import open_regular
 from onnxplain.core.flow import Flow
 from onnxplain.core.params import Param, Parametrised
@@ -75,7 +76,7 @@ class Given(Parametrised):
         try:
             heatmap = fit_heatmap(read_npy(path), frame)
         except OSError as error:
-            raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+            raise ValueError(f"{path}: cannot be read: {tell_reason(error)}") from error
         except (ValueError, TypeError, EOFError) as error:
             raise ValueError(f"{path}: is not a heatmap of {frame.size}: {error}") from error
         return heatmap.astype(np.float32)

@@ -9,7 +9,6 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from onnxplain.study.columns import Column
 from onnxplain.study.tables import Table
 
 WIDTH = 100
@@ -47,25 +46,24 @@ def format_overview(means: Table) -> str:
     return "\n\n".join(blocks) + "\n" if blocks else "no image was judged\n"
 
 
-def describe_limits(columns: Sequence[Column], pairs: Table) -> list[str]:
+def describe_limits(means: Table, pairs: Table) -> list[str]:
     """Say what a small study cannot show, one sentence per kind.
 
     Parameters
     ----------
-    columns : sequence of Column
-        From `onnxplain.study.columns.gather_values`.
-    pairs : Table
-        From `onnxplain.study.tables.compare_pairs`.
+    means, pairs : Table
+        From `onnxplain.study.tables.summarise` and `compare_pairs`, or as they were written.
     """
     limits = []
-    few = [column for column in columns if 0 < column.n_held_out < ENOUGH_HELD_OUT]
+    metric, held_out = means.header.index("metric"), means.header.index("chosen on")
+    few = [line for line in means.lines if 0 < (line[held_out] or 0) < ENOUGH_HELD_OUT]
     if few:
-        metrics = ", ".join(dict.fromkeys(column.metric for column in few))
+        metrics = ", ".join(dict.fromkeys(line[metric] for line in few))
         limits.append(
             f"the thresholds of {metrics} were chosen on "
-            f"{min(column.n_held_out for column in few)} images; fewer than {ENOUGH_HELD_OUT} "
+            f"{min(line[held_out] for line in few)} images; fewer than {ENOUGH_HELD_OUT} "
             f"choose mostly by chance: judge more images, or fix the threshold, as in "
-            f"{few[0].metric.split(' ')[0]}:alpha=0.5 with --held-out 0"
+            f"{few[0][metric].split(' ')[0]}:alpha=0.5 with --held-out 0"
         )
     counts = [line[pairs.header.index("n")] for line in pairs.lines]
     small = [n for n in counts if 2 / 2**n >= LEVEL]

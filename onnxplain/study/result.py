@@ -92,7 +92,7 @@ class Study:
     @cached_property
     def limits(self) -> tuple[str, ...]:
         """What the study cannot show because it has few images, one sentence per kind."""
-        return tuple(describe_limits(self._columns, self.tables["pairs"]))
+        return tuple(describe_limits(self.tables["means"], self.tables["pairs"]))
 
     @cached_property
     def tables(self) -> Mapping[str, Table]:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from onnxplain.core.errors import OutputError
+from onnxplain.core.errors import OutputError, tell_reason
 from onnxplain.core.files import open_regular, open_replacement, wrap_write_errors
 from onnxplain.core.locks import FileLocked, lock_file
 from onnxplain.core.text_files import ANNOTATION_BYTES, TextError, parse_json
@@ -200,7 +200,7 @@ def _read_lines(path: Path) -> Iterator[_Placed]:
                         f"or choose another file"
                     )
     except OSError as error:
-        raise OutputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise OutputError(f"{path}: cannot be read: {tell_reason(error)}") from error
 
 
 def merge_rows(paths: Iterable[Path], output: Path) -> int:

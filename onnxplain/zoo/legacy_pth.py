@@ -44,7 +44,7 @@ class Storage(NamedTuple):
     length: int
 
 
-class Tensor(NamedTuple):
+class StoredTensor(NamedTuple):
     """A strided view of a storage, in elements."""
 
     storage: Storage
@@ -125,13 +125,13 @@ class _Unpickler(pickle.Unpickler):
 
 def _rebuild_tensor(
     storage: object, offset: object, shape: object, strides: object, *_gradient: object
-) -> Tensor:
+) -> StoredTensor:
     """Return the tensor that torch's function would make from the same arguments."""
     _require(
         isinstance(storage, Storage) and _is_extent((offset,)) and _is_extent(shape, strides),
         "a tensor is not described by a storage, an offset, a shape and strides",
     )
-    return Tensor(storage, offset, shape, strides)  # type: ignore[arg-type]  # just checked
+    return StoredTensor(storage, offset, shape, strides)  # type: ignore[arg-type]  # just checked
 
 
 def _is_extent(*parts: object) -> bool:
@@ -154,13 +154,13 @@ def _unpickle(stream: io.BytesIO) -> Any:
         raise ZooError(f"not a readable state dict: {error}") from error
 
 
-def _check_state(state: object) -> dict[str, Tensor]:
+def _check_state(state: object) -> dict[str, StoredTensor]:
     """Return the tensors by name, or raise an error if there is anything else."""
     _require(isinstance(state, dict), "it holds no dict")
     assert isinstance(state, dict)
     for name, value in state.items():
         _require(
-            isinstance(name, str) and isinstance(value, Tensor),
+            isinstance(name, str) and isinstance(value, StoredTensor),
             f"its entry {name!r:.80} is not a named tensor",
         )
     return dict(state)
@@ -178,7 +178,7 @@ def _read_elements(stream: io.BytesIO, storage: Storage) -> NDArray[Any]:
     return np.frombuffer(raw, dtype)
 
 
-def _copy_tensor(tensor: Tensor, elements: NDArray[Any]) -> NDArray[Any]:
+def _copy_tensor(tensor: StoredTensor, elements: NDArray[Any]) -> NDArray[Any]:
     """Copy a tensor's elements, which may neither leave their storage nor outnumber it."""
     last = tensor.offset + sum(
         (side - 1) * stride for side, stride in zip(tensor.shape, tensor.strides, strict=True)

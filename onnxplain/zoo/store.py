@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from onnxplain.cache import get_cache_dir
 from onnxplain.core.data import Image
-from onnxplain.core.errors import ZooError
+from onnxplain.core.errors import ZooError, tell_reason
 from onnxplain.core.files import write_atomic
 from onnxplain.core.spec import ModelSpec
 from onnxplain.image import load_example_photo
@@ -82,7 +82,7 @@ def build_model(name: str, *, force: bool = False, score: ScorePhoto | None = No
         write_atomic(path, content)
     except OSError as error:
         raise ZooError(
-            f"{name}: cannot be kept in {path.parent} ({error.strerror}); set ONNXPLAIN_CACHE "
+            f"{name}: cannot be kept in {path.parent} ({tell_reason(error)}); set ONNXPLAIN_CACHE "
             "to a writable folder"
         ) from error
     for other in changed:

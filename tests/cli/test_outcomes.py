@@ -67,6 +67,8 @@ def test_result_that_cannot_be_written_does_not_stop_the_others(
     words = ("-m", model, "-t", "dog", "--n-masks", 4, "--json")
     result = run("explain", photo, other, *words)
     assert result.exit_code == 1
+    last = run("explain", photo, "nowhere.png", other, *words[:-1]).stderr.splitlines()[-2:]
+    assert last == ["explanations: 1 x .png, .npz and .json", "2 failed: see the errors above"]
     failed, done = parse_lines(result.stdout)
     assert failed.keys() == {"image", "status", "error"}
     assert (failed["image"], failed["status"]) == (str(photo), "error")

@@ -73,8 +73,8 @@ def test_prefix_stands_before_the_parameter():
 
 def test_help_joins_the_takers_of_a_parameter_with_the_same_meaning():
     shown = " ".join(run_command(OPTIONS, "grid", "--help")[0].split())
-    assert "grid, patch: cells per side [default: 7; >= 1]." in shown
-    assert "patch: colour [default: 0.0 0.5 1.0]." in shown
+    assert "grid, patch: cells per side. [default: 7; >= 1]" in shown
+    assert "patch: colour. [default: 0.0 0.5 1.0]" in shown
     assert "--align left|right" in shown
 
 
@@ -86,8 +86,8 @@ def test_help_lists_the_choices_of_every_taker():
     options = ParameterOptions("method", "", {"patch": Patch, "other": Other})
     shown = " ".join(run_command(options, "patch", "--help")[0].split())
     assert "--align left|right|centre" in shown
-    assert "patch: where patches start [left|right; default: left]." in shown
-    assert "other: where the mask lies [left|centre; default: left]." in shown
+    assert "patch: where patches start. [left|right; default: left]" in shown
+    assert "other: where the mask lies. [left|centre; default: left]" in shown
 
 
 def test_names_are_completed_by_their_beginning():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from onnxplain.cli.topics import find_papers, summarise
@@ -79,12 +81,32 @@ def test_summary_has_no_markup():
     assert summarise(get_methods()["smoothgrad"]) == "Mean gradient of noisy copies of the image."
 
 
+def test_every_summary_is_one_sentence():
+    for classes in (get_methods(), get_fills(), NAMED_METRICS):
+        for cls in classes.values():
+            assert re.search(r"[\w)\]]\.$", summarise(cls)), cls
+
+
 def test_help_shows_commands_and_groups_and_suggests(run: Run):
     assert run("help").stdout == run("--help").stdout
     assert run("help", "compare").stdout == run("compare", "--help").stdout
     assert "--inpainter-pack" in run("help", "inpainter").stdout
     assert "--std" in run("help", "model").stdout
-    assert "grad-cam" in run("help", "methods").stdout
     result = run("help", "inpanter")
     assert result.exit_code == 2
     assert "did you mean 'inpainter'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("topic", "classes"),
+    [("methods", get_methods()), ("fills", get_fills()), ("metrics", NAMED_METRICS)],
+)
+def test_lists_tell_all_of_the_first_sentence_of_each(topic: str, classes, run: Run):
+    shown = join(run("help", topic).stdout)
+    assert all(f" {name} {summarise(cls)}" in shown for name, cls in classes.items())
+
+
+def test_commands_are_listed_with_whole_sentences(run: Run):
+    shown = run("help").stdout
+    assert "..." not in shown.split("Commands:")[1]
+    assert "SSIM, correlation of HOG features, rank correlation." in join(shown)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from onnxplain.core import errors
@@ -11,6 +13,7 @@ from onnxplain.core.errors import (
     OnnxplainError,
     ScoreError,
     format_in_one_line,
+    tell_reason,
 )
 
 
@@ -37,3 +40,11 @@ def test_unusable_gradient_is_caught_as_a_score_error() -> None:
 )
 def test_errors_not_written_for_users_carry_their_type(error: Exception, line: str) -> None:
     assert format_in_one_line(error) == line
+
+
+def test_reason_of_the_system_has_no_number_and_no_path(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Errno") as caught:
+        (tmp_path / "none").read_text()
+    assert tell_reason(caught.value) == "No such file or directory"
+    assert tell_reason(OSError("of no number")) == "of no number"
+    assert tell_reason(ValueError("no mean")) == "no mean"

@@ -13,7 +13,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 from onnxplain.core.errors import ModelError
-from onnxplain.describe.resolve import list_plausible_specs, resolve_spec
+from onnxplain.describe.plausible import list_plausible_specs
+from onnxplain.describe.resolve import resolve_spec
 from onnxplain.graph.load import ModelFile, read_model
 from tests.helpers import models
 from tests.helpers.described import save_and_read

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from onnxplain.report.charts import Line, lay_out_chart
+from onnxplain.report.charts import Curve, lay_out_chart
 
 
 def test_points_and_ticks_are_on_one_scale():
     shares, scores = np.linspace(0, 1, 5), np.array([0.9, 0.6, 0.65, 0.1, 0.0])
-    chart = lay_out_chart("Deletion", [Line("sp", shares.tolist(), scores.tolist(), 9)], "away")
+    chart = lay_out_chart("Deletion", [Curve("sp", shares.tolist(), scores.tolist(), 9)], "away")
     (line,) = chart.lines
     points = np.array([point.split(",") for point in line.points.split()], float)
     x = (points[:, 0] - chart.left) / (chart.right - chart.left)
@@ -26,7 +26,7 @@ def test_points_and_ticks_are_on_one_scale():
 
 
 def test_short_walks_and_low_scores_fill_the_chart():
-    lines = [Line("mp2", (0.0, 0.05), (0.02, 0.001), 0), Line("x", (0.0, 0.02), (0.01, -0.01), 1)]
+    lines = [Curve("mp2", (0.0, 0.05), (0.02, 0.001), 0), Curve("x", (0.0, 0.02), (0.01, -0.01), 1)]
     chart = lay_out_chart("Removal", lines, "away")
     assert chart.reach == 0.05
     points = np.array(
@@ -38,6 +38,6 @@ def test_short_walks_and_low_scores_fill_the_chart():
 
 
 def test_chart_without_height_is_drawn():
-    chart = lay_out_chart("Flat", [Line("sp", (0.0,), (0.0,), 0)], "back")
+    chart = lay_out_chart("Flat", [Curve("sp", (0.0,), (0.0,), 0)], "back")
     assert chart.lines[0].points == f"{chart.left},{chart.bottom}"
     assert lay_out_chart("None", [], "back").lines == ()

@@ -53,6 +53,8 @@ def test_command_is_quoted_and_leaves_out_what_is_implied():
         *("--method", "rise:n_masks=1000", "--fill", "blur:sigma=5.0"),
         *("--target", "3", "--seed", "7"),
     ]
+    in_zoo = {"provenance": {"classifier": {"model": "efficientnet-lite0.onnx"}}}
+    assert "--model efficientnet-lite0 " in format_command({**record, **in_zoo})
     for method, fill in (("grad-cam", NO_FILL), ("rise-g", "inpaint")):
         command = format_command({**record, "method": method, "parameters": {}, "fill": fill})
         assert "--fill" not in command

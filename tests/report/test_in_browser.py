@@ -374,6 +374,20 @@ def test_failures_alone_make_a_page(browser, study, tmp_path: Path):
     visit.assert_silent()
 
 
+def test_maps_that_were_not_kept_have_no_controls(browser, study, tmp_path: Path):
+    path = tmp_path / "rows.jsonl"  # alone, without the folder of heatmaps
+    path.write_bytes((study.output / "rows.jsonl").read_bytes())
+    onnxplain.write_report(path, tmp_path / "page.html")
+    with open_page(browser, tmp_path / "page.html") as visit:
+        wait(visit)
+        assert "--keep-heatmaps" in visit.page.locator("#caption").inner_text()
+        assert "--keep-heatmaps" in visit.page.locator("#sheet-title + .note").inner_text()
+        assert visit.page.locator(".walk.shown").count() == 2
+        assert not visit.page.locator(".controls").is_visible()
+        assert not visit.page.locator("#readout").is_visible()
+    visit.assert_silent()
+
+
 def test_page_says_something_without_scripts(browser, page_of_explained: Path):
     with open_page(browser, page_of_explained, java_script_enabled=False) as visit:
         assert visit.page.locator(".sheet .thumb").count() == 6

@@ -84,6 +84,17 @@ def test_tables_are_made_where_there_are_none(folder: Path, study: onnxplain.Stu
     assert part.pairs == study.tables["pairs"]
 
 
+def test_limits_are_told_of_files_as_of_a_study(folder: Path, study: onnxplain.Study):
+    assert gather([folder], 50).studies[0].limits == study.limits
+    lines = [line.split(",") for line in (folder / "means.csv").read_text().splitlines()]
+    place = lines[0].index("chosen on")
+    lines[1][place] = "3"
+    (folder / "means.csv").write_text("".join(",".join(line) + "\n" for line in lines))
+    few, *others = gather([folder], 50).studies[0].limits
+    assert "chosen on 3 images" in few
+    assert tuple(others) == study.limits
+
+
 def test_explanation_and_its_evaluation_are_one_map(
     folder: Path, photos: Path, classifier, tmp_path: Path
 ):

@@ -57,7 +57,7 @@ def test_method_without_some_metrics_comes_last():
 def test_too_few_images_for_any_p_below_the_level_are_said(n: int):
     """The smallest p is that of differences of one sign: all signs are tried."""
     columns = [make_column("a", 0, n=n), make_column("b", 1, n=n)]
-    limits = describe_limits(columns, compare_pairs(columns, seed=0))
+    limits = describe_limits(summarise(columns, seed=0), compare_pairs(columns, seed=0))
     signs = [sum(draw) for draw in itertools.product((-1, 1), repeat=n)]
     smallest = sum(abs(total) == n for total in signs) / len(signs)
     assert bool(limits) == (smallest >= 0.05)
@@ -69,7 +69,7 @@ def test_too_few_images_for_any_p_below_the_level_are_said(n: int):
 @pytest.mark.parametrize(("n_held_out", "said"), [(0, False), (3, True), (19, True), (20, False)])
 def test_threshold_chosen_on_few_images_is_said(n_held_out: int, said: bool):
     columns = [make_column("a", 0, "localisation", n_held_out=n_held_out)]
-    limits = describe_limits(columns, compare_pairs(columns, seed=0))
+    limits = describe_limits(summarise(columns, seed=0), compare_pairs(columns, seed=0))
     assert any(f"chosen on {n_held_out} images" in limit for limit in limits) == said
 
 

@@ -17,7 +17,6 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.ndimage import distance_transform_edt
 
 from onnxplain.core.data import Box, Case, Heatmap, Size
 from onnxplain.core.flow import Flow
@@ -75,6 +74,8 @@ class PointingGame(Parametrised):
         ValueError
             If no box lies in the heatmap, or the heatmap is not finite.
         """
+        from scipy.ndimage import distance_transform_edt  # 0.2 s to import
+
         size = check_map_size(heatmap)
         wide = check_heatmap(heatmap, size)
         target = make_box_mask(clip_object_boxes(boxes, size, self.name), size)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxplain.cache import get_cache_dir
-from onnxplain.core.errors import LibraryMissing, OutputError
+from onnxplain.core.errors import LibraryMissing, OutputError, tell_reason
 from onnxplain.core.files import open_regular, write_atomic
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def _read(folder: Path) -> OrtWeb:
                 files[name] = file.read(MAX_BYTES)
         except OSError as error:
             raise OutputError(
-                f"{folder / name}: cannot be read ({error.strerror or error}); the folder of the "
+                f"{folder / name}: cannot be read ({tell_reason(error)}); the folder of the "
                 f"runtime holds {MODULE} and {BINARY} of npm's {PACKAGE} {VERSION}"
             ) from error
         _check(name, files[name], str(folder))

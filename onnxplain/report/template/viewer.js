@@ -83,6 +83,7 @@ async function paint() {
   const boards = figures.map((figure) => prepare(find("canvas", figure), one.photo));
   const hasMap = grids.every(Boolean);
   figures.forEach((figure, i) => { figure.hidden = !hasMap && i > 0; find(".bar", figure).hidden = true; });
+  findAll(".controls, #readout").forEach((part) => { part.hidden = !hasMap; });
   if (!hasMap) {
     paintPhoto(boards[0], photo);
     label(0, "Photo", `Photo ${data.photos[one.photo].name}`);
