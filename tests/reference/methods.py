@@ -180,18 +180,18 @@ def mp2_lazy_order(
     while (now := ask(order)) > stop and gains:
         tried: list[int] = []
         misses = doubts = 0.0
-        batch = list(gains)
-        while batch:
-            for cell in batch:
+        while True:
+            promises = {cell: gains[cell] + caution * scale * doubt[cell] ** 0.5 for cell in gains}
+            ranking = sorted(gains, key=lambda cell: -promises[cell])
+            if tried and all(cell in tried for cell in ranking[:per_step]):
+                break
+            batch = [cell for cell in ranking if cell not in tried]
+            for cell in batch[:n_tried] if order else batch:  # the first step tries all
                 gain = now - ask([*order, cell])
                 misses += (gain - gains[cell]) ** 2
                 doubts += doubt[cell]
                 gains[cell], doubt[cell] = gain, 0.0
                 tried.append(cell)
-            promises = {cell: gains[cell] + caution * scale * doubt[cell] ** 0.5 for cell in gains}
-            ranking = sorted(gains, key=lambda cell: -promises[cell])
-            known = all(cell in tried for cell in ranking[:per_step])
-            batch = [] if known else [cell for cell in ranking if cell not in tried][:n_tried]
         square = misses / doubts
         scale = ((scale**2 + square) / 2 if scale else square) ** 0.5
         removed = sorted(tried, key=lambda cell: -gains[cell])[:per_step]

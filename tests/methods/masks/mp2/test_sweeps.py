@@ -63,20 +63,21 @@ def net_and_log_odds(seed):
 @given(st.integers(0, 1000), st.sampled_from([0.0, 0.5, 1.25, 4.0]), st.sampled_from([1, 3, 8]))
 def test_lazy_removes_the_cells_of_the_slow_reference_at_its_cost(seed, caution, n_tried):
     net, find_log_odds = net_and_log_odds(seed)
-    method = MP2(grid=6, chance=0.3, sweep="lazy", caution=caution, n_tried=n_tried)
+    method = MP2(grid=6, chance=1e-6, sweep="lazy", caution=caution, n_tried=n_tried)
     outcome = explain(net, method)
     order, cost = reference.mp2_lazy_order(
         find_log_odds,
         IMAGE.astype(np.float64),
         np.zeros_like(IMAGE, np.float64),
         6,
-        float(np.log(0.3 / 0.7)),
+        -np.inf,
         per_step=2,
         n_tried=max(n_tried, 2),
         caution=caution,
     )
     assert outcome.values[0].order.tolist() == order
     assert outcome.evaluations == cost
+    assert len(order) == 36
 
 
 @settings(deadline=None, max_examples=10)
