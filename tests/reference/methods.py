@@ -143,6 +143,68 @@ def mp2_order(
     return order
 
 
+def mp2_lazy_order(
+    log_odds: Score,
+    image: Array,
+    fill: Array,
+    grid: int,
+    stop: float,
+    *,
+    per_step: int,
+    n_tried: int,
+    caution: float,
+) -> tuple[list[int], int]:
+    """Return the cells that lazy MP2 removes until the log-odds are at most `stop`, and its cost.
+
+    A gain that was found earlier is in doubt: the square of the doubt is ``(scale / d)**2`` for
+    each cell removed since then, d cells away along the farther axis. The scale is the root mean
+    square of how far the gains of tried cells lay from the remembered ones, in units of their
+    doubt; each step counts for half.
+    """
+    side = image.shape[0] // grid
+    cost = 0
+
+    def ask(cells: list[int]) -> float:
+        nonlocal cost
+        cost += 1
+        removed = np.zeros(image.shape[:2])
+        for cell in cells:
+            top, left = cell // grid * side, cell % grid * side
+            removed[top : top + side, left : left + side] = 1
+        return log_odds(compose(image, fill, removed))
+
+    order: list[int] = []
+    gains = dict.fromkeys(range(grid**2), 0.0)
+    doubt = dict.fromkeys(range(grid**2), 1.0)  # square, in units of the scale
+    scale = 0.0
+    while (now := ask(order)) > stop and gains:
+        tried: list[int] = []
+        misses = doubts = 0.0
+        while True:
+            promises = {cell: gains[cell] + caution * scale * doubt[cell] ** 0.5 for cell in gains}
+            ranking = sorted(gains, key=lambda cell: -promises[cell])
+            if tried and all(cell in tried for cell in ranking[:per_step]):
+                break
+            batch = [cell for cell in ranking if cell not in tried]
+            for cell in batch[:n_tried] if order else batch:  # the first step tries all
+                gain = now - ask([*order, cell])
+                misses += (gain - gains[cell]) ** 2
+                doubts += doubt[cell]
+                gains[cell], doubt[cell] = gain, 0.0
+                tried.append(cell)
+        square = misses / doubts
+        scale = ((scale**2 + square) / 2 if scale else square) ** 0.5
+        removed = sorted(tried, key=lambda cell: -gains[cell])[:per_step]
+        order += removed
+        for cell in removed:
+            del gains[cell]
+        for cell in gains:
+            for other in removed:
+                apart = max(abs(cell // grid - other // grid), abs(cell % grid - other % grid))
+                doubt[cell] += 1 / apart**2
+    return order, cost
+
+
 def mp_radius(scores: Array, original: float) -> int:
     """Choose the first disc of Agarwal & Nguyen's MP with ``mask_init circular``.
 

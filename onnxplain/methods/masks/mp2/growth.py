@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Image, Size
 from onnxplain.masks.enlarge import Enlargement
 from onnxplain.masks.families import CellMasks
+from onnxplain.methods.masks.mp2.doubt import Doubt
 
 Cells = NDArray[np.intp]
 T = TypeVar("T", bound=np.generic)
@@ -40,10 +40,10 @@ class Growth:
         self._gains = np.zeros(self.n_cells)
         self._tried = np.zeros(self.n_cells, bool)
         self._up_to_date = np.zeros(self.n_cells, bool)
+        self._doubt = Doubt(grid)
         self._order: tuple[int, ...] = ()
         self._gains_of_order: tuple[float, ...] = ()
         self._trajectory: tuple[tuple[int, float], ...] = ()
-        self._audits: tuple[tuple[int, float], ...] = ()
 
     @property
     def image(self) -> Image:
@@ -81,11 +81,6 @@ class Growth:
         return self._trajectory
 
     @property
-    def audits(self) -> tuple[tuple[int, float], ...]:
-        """The audited steps, each with the share of the best cells that was missed."""
-        return self._audits
-
-    @property
     def removed(self) -> NDArray[np.bool_]:
         """Whether each cell is removed; read-only."""
         return _make_read_only(self._removed)
@@ -100,9 +95,11 @@ class Growth:
     def start_step(self) -> None:
         """Start a step: all gains now count as remembered from earlier steps."""
         self._up_to_date[:] = False
+        self._doubt.learn_scale()
 
     def record_gains(self, cells: Sequence[int], gains: NDArray[np.float64]) -> None:
         """Remember gains that were found by removing each of the cells alone."""
+        self._doubt.settle(cells, gains - self._gains[list(cells)])
         self._gains[list(cells)] = gains
         self._tried[list(cells)] = self._up_to_date[list(cells)] = True
 
@@ -114,13 +111,6 @@ class Growth:
         """Set the gains of all cells, and mark them as up to date."""
         self._gains = gains.copy()
         self._up_to_date[:] = True
-
-    def copy_memory(self) -> Growth:
-        """Copy the growth with its remembered gains; in the copy no gain is up to date."""
-        memory = copy(self)
-        memory._removed, memory._gains = self._removed.copy(), self._gains.copy()
-        memory._tried, memory._up_to_date = self._tried.copy(), np.zeros_like(self._up_to_date)
-        return memory
 
     # Rankings of the cells that are left: the largest gain first, equal gains in row order.
 
@@ -141,13 +131,19 @@ class Growth:
         """Rank the cells that are left and whose gains are up to date."""
         return [cell for cell in self.rank_cells() if self._up_to_date[cell]]
 
-    def rank_outdated(self) -> list[int]:
-        """Rank the cells that are left and whose gains are remembered from earlier steps."""
-        return [cell for cell in self.rank_cells() if not self._up_to_date[cell]]
+    def rank_outdated(self, caution: float) -> list[int]:
+        """Rank the cells that are left and whose gains are remembered by what they promise.
 
-    def knows_best(self, n_best: int) -> bool:
-        """Return whether the gains of the first `n_best` cells of the ranking are up to date."""
-        return bool(self._up_to_date[self.rank_cells()[:n_best]].all())
+        A cell promises its gain plus `caution` times the doubt about it.
+        """
+        ranking = self.rank_by(self._gains + caution * self._doubt.estimate())
+        return [cell for cell in ranking if not self._up_to_date[cell]]
+
+    def knows_best(self, n_best: int, caution: float) -> bool:
+        """Return whether no outdated cell promises more than the `n_best` best of the others."""
+        doubt = np.where(self._up_to_date, 0, self._doubt.estimate())
+        best = self.rank_by(self._gains + caution * doubt)[:n_best]
+        return bool(self._up_to_date[best].all())
 
     # The mask.
 
@@ -156,14 +152,11 @@ class Growth:
         self._removed[list(cells)] = True
         self._order += tuple(cells)
         self._gains_of_order += tuple(float(self._gains[cell]) for cell in cells)
+        self._doubt.grow(cells)
 
     def record_probability(self, probability: float) -> None:
         """Add the probability under the current mask to the trajectory."""
         self._trajectory += ((len(self._order), probability),)
-
-    def record_audit(self, step: int, missed: float) -> None:
-        """Record the share of the best cells that would have been missed without an audit."""
-        self._audits += ((step, missed),)
 
     def list_neighbours(self, cells: Sequence[int]) -> list[int]:
         """List the cells that are left and touch one of `cells`, even if only at a corner."""

@@ -41,7 +41,7 @@ from onnxplain.methods.masks.mp2.sweeps import (
 from onnxplain.methods.masks.optim import check_grid
 
 # By default, a step tries the number of cells in the grid divided by this.
-PARTS: Mapping[str, int] = {"lazy": 12, "coarse": 20, "propose": 22}
+PARTS: Mapping[str, int] = {"lazy": 16, "coarse": 20, "propose": 22}
 
 MEANING = Meaning("how early the cell is removed: 1 first, 0 not at all")
 
@@ -71,10 +71,10 @@ class MP2(CellMethod):
     sweep : {'coarse', 'lazy', 'full', 'static'}
         Which cells ``gain=difference`` tries in a step. ``full`` tries all that are left, as
         MP2 is defined; T steps of a 28 x 28 grid need ``786 T - T**2 + 1`` evaluations.
-        ``lazy`` tries all cells in the first step, and later the `n_tried` cells with the
-        largest remembered gains, and more if these gains do not hold [2]_. Every `audit` steps
-        it tries all cells again; the result says how often they would have been chosen
-        differently without that.
+        ``lazy`` tries all cells in the first step. Later a cell promises its remembered gain plus
+        `caution` times the doubt about it, and the cells that promise most are tried, `n_tried`
+        at a time, until the best found gains exceed what the others promise [2]_. The doubt
+        grows with every cell removed, most for near cells, and its scale is learned on the way.
         ``coarse`` tries the `n_tried` cells with the largest remembered gains (twice as many
         in the first step) and those beside the cells removed last, whose gains have changed
         most. Every `audit` steps it corrects the remembered gains by those of blocks of 2 x 2
@@ -82,12 +82,15 @@ class MP2(CellMethod):
         from the top of the ranking as reach chance level.
     n_tried : int, optional
         Cells tried at a time; a larger number chooses better and costs more evaluations. If
-        not given, 1/12 of the grid's cells for ``lazy``, 1/20 for ``coarse`` and 1/22 for
+        not given, 1/16 of the grid's cells for ``lazy``, 1/20 for ``coarse`` and 1/22 for
         ``propose``.
+    caution : float
+        How many standard deviations of doubt a remembered gain is given with ``lazy``. 0 trusts
+        remembered gains; a larger number tries more cells and comes closer to ``full``.
     audit : int, optional
-        Steps from one sweep over all cells to the next with ``lazy`` (16 if not given), or
-        over all blocks with ``coarse`` (5 if not given). Remembered gains go out of date as
-        the mask grows; fewer steps keep them fresher and cost more evaluations.
+        Steps from one sweep over all blocks to the next with ``coarse``; 5 if not given.
+        Remembered gains go out of date as the mask grows; fewer steps keep them fresher and
+        cost more evaluations.
     look_ahead : {'lattice', 'exact', 'static', 'blur'}
         What an untried cell is filled with, if the fill depends on the mask. ``lattice``
         fills every `lattice`-th cell in both directions at once, so that a step needs
@@ -151,17 +154,17 @@ class MP2(CellMethod):
         int | None,
         Param(
             "cells tried at a time; "
-            "1/12 (lazy), 1/20 (coarse) or 1/22 (propose) of the grid if not given",
+            "1/16 (lazy), 1/20 (coarse) or 1/22 (propose) of the grid if not given",
             ge=1,
         ),
     ] = None
+    caution: Annotated[
+        float,
+        Param("with sweep=lazy: the doubt given to remembered gains; larger tries more", ge=0),
+    ] = 1.25
     audit: Annotated[
-        int | None,
-        Param(
-            "steps between sweeps over all cells (lazy) or blocks (coarse); 16 or 5 if not given",
-            ge=1,
-        ),
-    ] = None
+        int, Param("with sweep=coarse: steps between sweeps over all blocks", ge=1)
+    ] = 5
     look_ahead: Annotated[
         Literal["lattice", "exact", "static", "blur"],
         Param("how tried cells are filled if the fill depends on the mask"),
@@ -216,7 +219,7 @@ class MP2(CellMethod):
         if self.sweep == "coarse":
             beside = 8 * step
             tried = [min(self._n_tried * (1 if i else 2) + beside, n) for i, n in enumerate(left)]
-            blocks = -(-n_steps // self._audit) * (self.grid // 2 + 1) ** 2
+            blocks = -(-n_steps // self.audit) * (self.grid // 2 + 1) ** 2
             return measures + sum(tried) + blocks
         return measures + sum(left)
 
@@ -299,13 +302,13 @@ class MP2(CellMethod):
                 gains = probe.estimate_gains(slope)
                 probe.growth.adopt_gains(abs(gains) if self.selection == "absolute" else gains)
         elif self.sweep == "lazy":
-            yield from try_lazily(probe, step, n_best, n_tried=self._n_tried, audit=self._audit)
+            yield from try_lazily(probe, step, n_best, n_tried=self._n_tried, caution=self.caution)
         elif self.sweep == "coarse":
             yield from try_coarsely(
                 probe,
                 step,
                 n_tried=self._n_tried,
-                audit=self._audit,
+                audit=self.audit,
                 cells_per_step=self.cells_per_step,
             )
         else:
@@ -333,10 +336,6 @@ class MP2(CellMethod):
         part = PARTS.get(self.sweep if self.gain == "difference" else self.gain, 1)
         return max(self.n_tried or self.grid**2 // part, self.cells_per_step)
 
-    @property
-    def _audit(self) -> int:
-        return self.audit or (5 if self.sweep == "coarse" else 16)
-
     def _make_result(self, growth: Growth, reason: str) -> Attribution:
         order = np.array(growth.order, np.intp)
         steps = np.arange(len(order)) // self.cells_per_step
@@ -353,7 +352,4 @@ class MP2(CellMethod):
         }
         if self.gain == "difference":
             details["sweep"] = self.sweep
-        if growth.audits:
-            details["audits"] = list(growth.audits)
-            details["disagreement"] = float(np.mean([missed for _, missed in growth.audits]))
         return Attribution(heatmap, coarse, order, details, MEANING)

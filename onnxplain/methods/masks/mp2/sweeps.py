@@ -11,11 +11,10 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from onnxplain.core.data import Image
 from onnxplain.core.flow import Flow
-from onnxplain.methods.masks.mp2.growth import Growth
 from onnxplain.methods.masks.mp2.probe import Probe
 
 SHIFTS = (0, 3, 1, 2)  # of `Growth.list_blocks`, used in turn
@@ -26,24 +25,17 @@ def try_all(probe: Probe) -> Flow[None]:
     yield from probe.try_cells(probe.growth.rank_cells())
 
 
-def try_lazily(probe: Probe, step: int, n_best: int, *, n_tried: int, audit: int) -> Flow[None]:
-    """Try the cells with the largest remembered gains until the best are up to date [1]_.
+def try_lazily(probe: Probe, step: int, n_best: int, *, n_tried: int, caution: float) -> Flow[None]:
+    """Try the most promising cells, `n_tried` at a time, until the best are known [1]_.
 
-    Every `audit`-th step tries all cells and records the share of the `n_best` best cells
-    that the lazy choice would have missed.
+    A cell promises its remembered gain plus `caution` times its doubt. The first step tries
+    all cells.
     """
     growth = probe.growth
-    if step % audit:
-        for cells in _list_doubted(growth, n_best, n_tried):
-            yield from probe.try_cells(cells)
-        return
-    memory = growth.copy_memory()
-    yield from try_all(probe)
-    if step:
-        for cells in _list_doubted(memory, n_best, n_tried):
-            memory.record_gains(cells, growth.gains[cells])
-        missed = set(growth.rank_cells()[:n_best]) - set(memory.rank_cells()[:n_best])
-        growth.record_audit(step, len(missed) / n_best)
+    if step == 0:
+        yield from try_all(probe)
+    while not growth.knows_best(n_best, caution):
+        yield from probe.try_cells(growth.rank_outdated(caution)[:n_tried])
 
 
 def try_coarsely(
@@ -101,10 +93,3 @@ def find_shortest_row(
         reached = (yield from probe.find_probability_without(ranking[:middle])) <= chance
         too_few, enough = (too_few, middle) if reached else (middle, enough)
     return enough
-
-
-def _list_doubted(growth: Growth, n_best: int, n_tried: int) -> Iterator[list[int]]:
-    """Yield the best outdated cells, twice as many each time, until the best are known."""
-    while not growth.knows_best(n_best):
-        yield growth.rank_outdated()[:n_tried]
-        n_tried *= 2

@@ -33,15 +33,28 @@ def test_removed_cells_leave_every_ranking_and_keep_their_gains_in_order():
 
 def test_a_new_step_makes_gains_outdated_until_they_are_found_again():
     growth = make_growth([5, 4, 3, 2, 1, 0, 0, 0, 0])
-    assert growth.knows_best(9)
+    assert growth.knows_best(9, caution=0)
     growth.start_step()
     assert growth.rank_up_to_date() == []
-    assert growth.rank_outdated() == growth.rank_tried() == list(range(9))
+    assert growth.rank_outdated(0) == growth.rank_tried() == list(range(9))
     growth.record_gains([1, 2], np.array([4.0, 9.0]))
     assert growth.rank_up_to_date() == [2, 1]
-    assert growth.rank_outdated() == [0, 3, 4, 5, 6, 7, 8]
-    assert growth.knows_best(1)
-    assert not growth.knows_best(2)  # cell 0 is second
+    assert growth.rank_outdated(0) == [0, 3, 4, 5, 6, 7, 8]
+    assert growth.knows_best(1, caution=0)
+    assert not growth.knows_best(2, caution=0)  # cell 0 is second
+
+
+def test_cells_near_the_last_removed_promise_more_with_caution():
+    growth = make_growth([5, 4, 3, 2, 1, 1, 1, 1, 1])
+    growth.remove([8])
+    growth.start_step()
+    # The scale is the root mean square of the gains, 2.56; cells 4, 5 and 7 are 1 cell away.
+    assert growth.rank_outdated(0) == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert growth.rank_outdated(1) == [0, 1, 2, 4, 5, 7, 3, 6]
+    growth.record_gains([0, 1, 2], np.array([5.0, 4.0, 3.0]))
+    assert growth.knows_best(3, caution=0)
+    assert growth.knows_best(2, caution=1)
+    assert not growth.knows_best(3, caution=1)  # cell 4 promises 3.56
 
 
 def test_adopted_gains_are_up_to_date_but_count_as_not_tried():
@@ -51,18 +64,6 @@ def test_adopted_gains_are_up_to_date_but_count_as_not_tried():
     gains[:] = 0
     assert growth.rank_up_to_date() == [2, 3, 1, 0]
     assert growth.rank_tried() == []
-
-
-def test_a_copy_of_the_memory_is_outdated_and_leaves_the_growth_alone():
-    growth = make_growth([5, 4, 3, 2, 1, 0, 0, 0, 0])
-    memory = growth.copy_memory()
-    assert memory.rank_up_to_date() == []
-    memory.record_gains([8], np.array([9.0]))
-    memory.remove([0])
-    assert growth.gains[8] == 0
-    assert growth.rank_cells()[0] == 0
-    assert growth.order == ()
-    assert growth.knows_best(9)
 
 
 def test_its_arrays_are_not_for_others_to_write():
@@ -133,6 +134,4 @@ def test_probabilities_are_recorded_with_the_cells_removed_by_then():
     growth.record_probability(0.9)
     growth.remove([1, 2])
     growth.record_probability(0.4)
-    growth.record_audit(16, 0.5)
     assert growth.trajectory == ((0, 0.9), (2, 0.4))
-    assert growth.audits == ((16, 0.5),)

@@ -47,7 +47,7 @@ def test_mp2_takes_the_same_cells_as_autograd_for_20_steps():
 def test_mp2_on_a_linear_net_removes_cells_by_falling_effect_until_chance(sweep):
     weights = RNG.random((*SIZE, 3)).astype(np.float32) * 0.02
     net = Net(linear_logits(weights, -5.0), SIZE, "logits")
-    result = explain(net, MP2(grid=6, sweep=sweep, audit=100)).values[0]
+    result = explain(net, MP2(grid=6, sweep=sweep)).values[0]
     effects = find_cell_effects(weights, 6)
     expected = np.argsort(-effects, kind="stable")
     log_odds = effects.sum() - 5.0 - np.cumsum(effects[expected])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,7 @@ from tests.helpers.mp2 import (
 )
 from tests.helpers.nets import CurvedGradients, Net, Picture, curved
 from tests.reference import driver
+from tests.reference import methods as reference
 
 CASE = Case("photo", IMAGE, 1, n_classes=10)
 
@@ -45,21 +48,59 @@ def test_propose_that_tries_all_cells_equals_full(seed):
     assert full.order.tolist() == propose.order.tolist()
 
 
-def test_lazy_reports_how_often_an_audit_would_have_chosen_other_cells():
-    net = Net(curved(draw_curved_weights(4)), SIZE)
-    careless, thorough = (
-        explain(
-            net, MP2(grid=8, chance=1e-6, max_area=0.5, sweep="lazy", audit=4, n_tried=n)
-        ).values[0]
-        for n in (2, 64)
+def net_and_log_odds(seed):
+    """Make a net of the curved score, and its log-odds of one image for the slow reference."""
+    score = curved(draw_curved_weights(seed))
+
+    def find_log_odds(image):
+        other, target = score(image.astype(np.float32)[None])[0]
+        return float(np.log(target / other))
+
+    return Net(score, SIZE), find_log_odds
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 1000), st.sampled_from([0.0, 0.5, 1.25, 4.0]), st.sampled_from([1, 3, 8]))
+def test_lazy_removes_the_cells_of_the_slow_reference_at_its_cost(seed, caution, n_tried):
+    net, find_log_odds = net_and_log_odds(seed)
+    method = MP2(grid=6, chance=1e-6, sweep="lazy", caution=caution, n_tried=n_tried)
+    outcome = explain(net, method)
+    order, cost = reference.mp2_lazy_order(
+        find_log_odds,
+        IMAGE.astype(np.float64),
+        np.zeros_like(IMAGE, np.float64),
+        6,
+        -np.inf,
+        per_step=2,
+        n_tried=max(n_tried, 2),
+        caution=caution,
     )
-    for result in (careless, thorough):
-        assert [step for step, _ in result.details["audits"]] == [4, 8, 12]
-        missed = [share for _, share in result.details["audits"]]
-        assert set(missed) <= {0.0, 0.5, 1.0}
-        assert result.details["disagreement"] == np.mean(missed)
-    assert careless.details["disagreement"] > 0
-    assert thorough.details["disagreement"] == 0
+    assert outcome.values[0].order.tolist() == order
+    assert outcome.evaluations == cost
+    assert len(order) == 36
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 1000), st.sampled_from([0.0, 1.25]), st.integers(1, 3))
+def test_lazy_equals_full_where_the_effects_of_cells_add_up(seed, caution, cells_per_step):
+    weights = np.random.default_rng(seed).standard_normal((*SIZE, 3)).astype(np.float32) * 0.02
+    net = Net(linear_logits(weights), SIZE, "logits")
+    few = {"grid": 6, "cells_per_step": cells_per_step, "max_area": 0.5, "chance": 1e-6}
+    full, lazy = (
+        explain(net, MP2(sweep=sweep, caution=caution, n_tried=3, **few))
+        for sweep in ("full", "lazy")
+    )
+    assert lazy.values[0].order.tolist() == full.values[0].order.tolist()
+    assert lazy.evaluations < full.evaluations
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 1000), st.sampled_from([0.0, 1.25, 100.0]))
+def test_lazy_never_evaluates_more_than_full_in_as_many_steps(seed, caution):
+    net, _ = net_and_log_odds(seed)
+    method = MP2(grid=6, chance=1e-6, max_area=0.5, sweep="lazy", caution=caution)
+    assert explain(net, method).evaluations <= method.evaluations(SIZE)
+    assert method.evaluations(SIZE) == replace(method, sweep="full").evaluations(SIZE)
 
 
 def test_cheaper_sweeps_evaluate_less_than_full_and_stay_within_the_bound():
@@ -86,7 +127,7 @@ def make_linear_probe(weights, grid):
     return probe, ask
 
 
-def test_lazy_tries_the_largest_remembered_gains_until_the_best_are_up_to_date():
+def test_lazy_tries_what_promises_most_until_the_best_are_up_to_date():
     weights = np.random.default_rng(6).random((*SIZE, 3)).astype(np.float32)
     probe, ask = make_linear_probe(weights, 4)
     growth, effects = probe.growth, find_cell_effects(weights, 4)
@@ -95,12 +136,11 @@ def test_lazy_tries_the_largest_remembered_gains_until_the_best_are_up_to_date()
     remembered[false_hope] = 2 * effects.max()
     growth.record_gains(range(16), remembered)
     growth.start_step()
-    ask(try_lazily(probe, 1, 2, n_tried=2, audit=16))
-    # 2 false cells, then 4 true ones: the two best of these are up to date.
-    assert len(growth.rank_up_to_date()) == 6
+    ask(try_lazily(probe, 1, 2, n_tried=2, caution=0))
+    # 2 false cells, then 2 true ones, which are the best.
     best = np.argsort(-effects, kind="stable")
+    assert set(growth.rank_up_to_date()) == {*false_hope.tolist(), *best[:2].tolist()}
     assert growth.rank_cells()[:2] == best[:2].tolist()
-    assert growth.audits == ()
 
 
 def test_coarse_tries_the_largest_remembered_gains_and_cells_beside_the_last_removed():
