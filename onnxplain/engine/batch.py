@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Images, Layer, Mask, ScoreKind
 from onnxplain.core.errors import GradientUnusable, ModelError, ScoreError
 from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery, Query, TailQuery
-from onnxplain.core.inside import Array, Inside, Layered, Tensors
+from onnxplain.core.inside import Array, Incremental, Inside, Layered, Tensors
 from onnxplain.core.protocols import Classifier, Differentiable, Part
 from onnxplain.core.scores import RAW
 from onnxplain.engine.fillings import CachedFill, Filling
 from onnxplain.engine.slices import Effort, Slice, SliceAnswer, SliceFailure, SliceResult
-from onnxplain.masks.families import render_masks
+from onnxplain.masks.families import PatchMasks, render_masks
 
 T = TypeVar("T")
 NO_LAYERS = "the method looks inside the classifier, and this one has no layers"
@@ -33,10 +33,19 @@ NO_LAYERS = "the method looks inside the classifier, and this one has no layers"
 class Call(NamedTuple):
     """The call that answers a slice: slices of the same call can share a batch."""
 
-    name: Literal["fill", "masked_scores", "scores", "score_grads", "look_inside", "run_tail"]
+    name: Literal[
+        "fill",
+        "masked_scores",
+        "changed_scores",
+        "scores",
+        "score_grads",
+        "look_inside",
+        "run_tail",
+    ]
     kind: ScoreKind | None = None  # of the score that is differentiated
     wants: Tensors | None = None
     tail: Layer | None = None
+    patch: int | None = None  # of the masks of `changed_scores`
 
 
 def choose_call(query: Query, filling: Filling | None, classifier: Classifier) -> Call:
@@ -50,7 +59,16 @@ def choose_call(query: Query, filling: Filling | None, classifier: Classifier) -
         return Call("look_inside", wants=wants)
     if isinstance(query, ImageQuery) and (query.grad or query.wants is not None):
         return Call("score_grads", query.kind)
-    return Call("scores" if filling is None or filling.planes is None else "masked_scores")
+    if filling is None or filling.planes is None:
+        return Call("scores")
+    if (
+        isinstance(query, MaskQuery)
+        and query.incremental
+        and isinstance(query.masks, PatchMasks)
+        and isinstance(classifier, Incremental)
+    ):
+        return Call("changed_scores", patch=query.masks.patch)
+    return Call("masked_scores")
 
 
 def _find_wants(query: MaskQuery | ImageQuery, classifier: Classifier) -> Tensors | None:
@@ -80,8 +98,8 @@ def answer_batch(
         results = _answer_fills(batch)
     elif call.name == "run_tail":
         results = _run_tails(classifier, call, batch, turn)
-    elif call.name == "masked_scores":
-        results = _score_masks(classifier, batch, turn)
+    elif call.name in ("masked_scores", "changed_scores"):
+        results = _score_masks(classifier, call, batch, turn)
     else:
         results = _score_images(classifier, gradients, call, batch, turn)
     return _share_time(batch, results, time.perf_counter() - began)
@@ -127,12 +145,14 @@ def _make_values(piece: Slice) -> Array:
 
 
 def _score_masks(
-    classifier: Classifier, batch: Sequence[Slice], turn: AbstractContextManager[Any]
+    classifier: Classifier, call: Call, batch: Sequence[Slice], turn: AbstractContextManager[Any]
 ) -> list[SliceResult]:
     """Score slices of masks that the classifier composes itself."""
     parts = [_make_part(piece) for piece in batch]
     try:
         with turn:
+            if call.name == "changed_scores" and isinstance(classifier, Incremental):
+                return _split_rows(batch, classifier.changed_scores(parts))
             return _split_rows(batch, Inside(classifier.masked_scores(parts)))
     except Exception:
         # Masks may be plugins: if some cannot be rendered, score the other slices again.
@@ -141,7 +161,7 @@ def _score_masks(
             raise
     ready = list(rendered)
     if ready:
-        results.update(zip(ready, _score_masks(classifier, ready, turn), strict=True))
+        results.update(zip(ready, _score_masks(classifier, call, ready, turn), strict=True))
     return [results[piece] for piece in batch]
 
 

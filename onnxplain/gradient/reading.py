@@ -91,7 +91,7 @@ def cut_tail(model: ModelProto, tensor: str, outputs: Sequence[str]) -> ModelPro
     if scale is not None:
         kept.insert(0, _quantise(kept, tensor, scale))
         needed.update(scale)
-    inputs = [value for value in graph.input if value.name in needed]
+    inputs = [value for value in graph.input if value.name in needed - {tensor}]
     stored = [value for value in graph.initializer if value.name in needed]
     declared = {value.name: value for value in graph.output}
     del graph.node[:], graph.input[:], graph.initializer[:], graph.output[:], graph.value_info[:]
