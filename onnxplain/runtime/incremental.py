@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxplain.core.data import Scores, Size
 from onnxplain.core.errors import ModelError
@@ -29,7 +28,7 @@ from onnxplain.runtime.tuning import rate_plans
 
 KEPT = 4  # images whose inner values are kept; most batches are of one image
 ROWS = 16  # evaluations at once, so that the values of the last cut stay few
-N_TRIED, N_CHECKED = 16, 4  # positions of a trial, and those whose inner values are compared
+N_TRIED, N_CHECKED = 8, 6  # positions of a trial, and those whose inner values are compared
 ROUNDS = 3  # of a trial, in which both ways take turns
 LEAST_GAIN = 1.2  # times as fast as usual, below which it is not used
 TOLERANCE = 1e-5  # between scores, or as a share of the largest if that is above 1
@@ -37,7 +36,6 @@ INNER_TOLERANCE = 1e-4  # between inner values, as a share of the largest
 
 log = logging.getLogger(__name__)
 
-Corners: TypeAlias = NDArray[np.int64]  # (N, 2)
 Score: TypeAlias = Callable[[Sequence[Part]], Scores]
 
 

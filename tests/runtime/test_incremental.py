@@ -99,10 +99,10 @@ def test_scores_that_are_no_numbers_are_not_used(model, classifier) -> None:
 def test_wrong_inner_values_are_not_used(model, classifier, monkeypatch) -> None:
     paste = crop_stages._paste
 
-    def paste_elsewhere(cut, boxes, values, origins, onto, corners) -> None:
-        paste(cut, boxes, values, origins, onto, corners + (corners > 0))
+    def paste_less(cut, boxes, *others) -> None:  # as if a margin were too narrow
+        paste(cut, boxes._replace(stops=boxes.stops - 1), *others)
 
-    monkeypatch.setattr(crop_stages, "_paste", paste_elsewhere)
+    monkeypatch.setattr(crop_stages, "_paste", paste_less)
     facts = classifier.changed_scores(make_parts(classifier)).facts["incremental"]
     assert "inner values differ" in facts["why"]
 
