@@ -40,7 +40,7 @@ from onnxplain.subjects import ClassScore, ImageSource, predict_classes
 
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
     from onnxplain.runtime.gradient import ModelInside
-    from onnxplain.runtime.incremental import Incremental, PatchScorer
+    from onnxplain.runtime.incremental import IncrementalScores, PatchScorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +258,9 @@ class OnnxClassifier:
             return self._opened
 
     @cached_property
-    def _incremental(self) -> Incremental:
+    def _incremental(self) -> IncrementalScores:
         """What recomputes the values that a patch changes."""
-        from onnxplain.runtime.incremental import Incremental  # it imports onnx, as above
+        from onnxplain.runtime.incremental import IncrementalScores  # it imports onnx, as above
 
         def load(patch: int) -> PatchScorer:
             if self._composer.composed_by != "host":
@@ -270,7 +270,7 @@ class OnnxClassifier:
         def compose(part: Part) -> NDArray[np.float32]:
             return HostComposer(ModelSpace.of(self.spec)).compose([part], count_masks([part]))
 
-        return Incremental(
+        return IncrementalScores(
             self._identity.name,
             self.size,
             load=load,

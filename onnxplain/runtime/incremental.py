@@ -92,7 +92,7 @@ class PatchScorer:
 
 
 @final
-class Incremental:
+class IncrementalScores:
     """Scores of patches, incrementally where that was seen to be right and quick; thread-safe.
 
     Parameters

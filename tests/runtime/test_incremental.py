@@ -21,7 +21,7 @@ from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.gradient import ModelInside
-from onnxplain.runtime.incremental import Incremental, PatchScorer
+from onnxplain.runtime.incremental import IncrementalScores, PatchScorer
 from tests.helpers.inside import add_softmax, open_model, read_proto
 from tests.helpers.local_nets import Net
 from tests.helpers.nets import Net as PlainNet
@@ -56,7 +56,7 @@ def make_parts(classifier: OnnxClassifier) -> list[Part]:
 
 def spoil(
     classifier: OnnxClassifier, model, change: Callable[[Scores], Scores], name: str = "spoilt"
-) -> Incremental:
+) -> IncrementalScores:
     """Make a way to score in which something changes the scores, or takes time."""
 
     def load(patch: int) -> PatchScorer:
@@ -67,7 +67,7 @@ def spoil(
     def compose(part: Part) -> Array:
         return HostComposer(ModelSpace.of(SPEC)).compose([part], count_masks([part]))
 
-    return Incremental(name, SIZE, load=load, compose=compose, score=classifier.masked_scores)
+    return IncrementalScores(name, SIZE, load=load, compose=compose, score=classifier.masked_scores)
 
 
 def test_used_where_it_is_right_and_quick(model, classifier, monkeypatch) -> None:
