@@ -137,6 +137,7 @@ def test_explanation_records_the_question_and_the_result(classifier, photo):
     assert explanation.coarse.shape == (5, 5)
     assert (explanation.method, explanation.fill, explanation.seed) == ("sp", "black", 3)
     expected = {"patch": 4, "stride": 2, "align": "center", "share": 0, "refine": 1.0}
+    expected |= {"incremental": False}
     assert explanation.parameters == expected
     assert explanation.evaluations == 26
     assert explanation.provenance["versions"]["onnxplain"] == onnxplain.__version__

@@ -40,6 +40,9 @@ class MaskQuery:
         One hole per mask, which contains the mask. A fill that depends on the mask is made
         for the hole instead, so masks in the same hole share one fill. If not given, the masks
         themselves are the holes.
+    incremental : bool
+        Whether a classifier that can may recompute only what each mask changes, if the masks
+        are patches. The facts of the reply then say under ``incremental`` whether it did.
     """
 
     masks: Masks
@@ -47,6 +50,7 @@ class MaskQuery:
     fill: Fill | None = None
     classes: bool = False
     holes: Masks | None = None
+    incremental: bool = False
 
     def __len__(self) -> int:
         return len(self.masks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Images, Layer, ScoreKind, Scores
+from onnxplain.core.protocols import Part
 
 BIASES = "biases"  # the name of all layers with a bias, in front of which stands the image
 ATTENTION = "attention"  # the name of the attention weights of all layers of a transformer
@@ -109,6 +110,18 @@ class Inside:
     grads: Images | None = None
     layers: tuple[tuple[Array, Array | None], ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Incremental(Protocol):
+    """A classifier that can score patches by recomputing only what they change."""
+
+    def changed_scores(self, parts: Sequence[Part]) -> Inside:
+        """Return what `Classifier.masked_scores` does, and in the facts how it was computed.
+
+        The masks of the parts are patches of one size.
+        """
+        ...
 
 
 @runtime_checkable

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from onnxplain.core.data import Images, Layer, ScoreKind
 from onnxplain.core.errors import GradientUnusable, ModelError, ScoreError
 from onnxplain.core.flow import FillQuery, ImageQuery, MaskQuery, Query, TailQuery
-from onnxplain.core.inside import Array, Inside, Layered, Tensors
+from onnxplain.core.inside import Array, Incremental, Inside, Layered, Tensors
 from onnxplain.core.protocols import Classifier, Differentiable, Part
 from onnxplain.core.scores import RAW
 from onnxplain.engine.fillings import Filling
 from onnxplain.engine.preparing import fill_masks, make_images, make_parts, render_slice
 from onnxplain.engine.slices import Effort, Slice, SliceAnswer, SliceFailure, SliceResult
+from onnxplain.masks.families import PatchMasks
 
 T = TypeVar("T")
 NO_LAYERS = "the method looks inside the classifier, and this one has no layers"
@@ -33,10 +34,19 @@ NO_LAYERS = "the method looks inside the classifier, and this one has no layers"
 class Call(NamedTuple):
     """The call that answers a slice: slices of the same call can share a batch."""
 
-    name: Literal["fill", "masked_scores", "scores", "score_grads", "look_inside", "run_tail"]
+    name: Literal[
+        "fill",
+        "masked_scores",
+        "changed_scores",
+        "scores",
+        "score_grads",
+        "look_inside",
+        "run_tail",
+    ]
     kind: ScoreKind | None = None  # of the score that is differentiated
     wants: Tensors | None = None
     tail: Layer | None = None
+    patch: int | None = None  # of the masks of `changed_scores`
 
 
 def choose_call(query: Query, filling: Filling | None, classifier: Classifier) -> Call:
@@ -50,8 +60,17 @@ def choose_call(query: Query, filling: Filling | None, classifier: Classifier) -
         return Call("look_inside", wants=wants)
     if isinstance(query, ImageQuery) and (query.grad or query.wants is not None):
         return Call("score_grads", query.kind)
-    by_classifier = filling is not None and filling.is_composed_by_classifier
-    return Call("masked_scores" if by_classifier else "scores")
+    if filling is None or not filling.is_composed_by_classifier:
+        return Call("scores")
+    if (
+        isinstance(query, MaskQuery)
+        and query.incremental
+        and isinstance(query.masks, PatchMasks)
+        and filling.planes is not None  # one picture for all masks
+        and isinstance(classifier, Incremental)
+    ):
+        return Call("changed_scores", patch=query.masks.patch)
+    return Call("masked_scores")
 
 
 def _find_wants(query: MaskQuery | ImageQuery, classifier: Classifier) -> Tensors | None:
@@ -81,8 +100,8 @@ def answer_batch(
         results = _answer_fills(batch)
     elif call.name == "run_tail":
         results = _run_tails(classifier, call, batch, turn)
-    elif call.name == "masked_scores":
-        results = _score_masks(classifier, batch, turn)
+    elif call.name in ("masked_scores", "changed_scores"):
+        results = _score_masks(classifier, call, batch, turn)
     else:
         results = _score_images(classifier, gradients, call, batch, turn)
     return _share_time(batch, results, time.perf_counter() - began)
@@ -128,16 +147,17 @@ def _make_values(piece: Slice) -> Array:
 
 
 def _score_masks(
-    classifier: Classifier, batch: Sequence[Slice], turn: AbstractContextManager[Any]
+    classifier: Classifier, call: Call, batch: Sequence[Slice], turn: AbstractContextManager[Any]
 ) -> list[SliceResult]:
     """Score slices of masks that the classifier composes itself."""
     made, results = _prepare(batch, make_parts)
-    results.update(_score_parts(classifier, made, turn))
+    results.update(_score_parts(classifier, call, made, turn))
     return [results[piece] for piece in batch]
 
 
 def _score_parts(
     classifier: Classifier,
+    call: Call,
     made: Mapping[Slice, tuple[list[Part], Effort]],
     turn: AbstractContextManager[Any],
 ) -> Mapping[Slice, SliceResult]:
@@ -147,13 +167,18 @@ def _score_parts(
     parts = [part for its_parts, _ in made.values() for part in its_parts]
     try:
         with turn:
-            scored = _split_rows(list(made), Inside(classifier.masked_scores(parts)))
+            if call.name == "changed_scores" and isinstance(classifier, Incremental):
+                inside = classifier.changed_scores(parts)
+            else:
+                inside = Inside(classifier.masked_scores(parts))
+            scored = _split_rows(list(made), inside)
     except Exception:
         # Masks may be plugins: if some cannot be rendered, score the other slices again.
         rendered, failed = _prepare(list(made), render_slice)
         if not failed:
             raise
-        return {**failed, **_score_parts(classifier, {p: made[p] for p in rendered}, turn)}
+        again = {piece: made[piece] for piece in rendered}
+        return {**failed, **_score_parts(classifier, call, again, turn)}
     efforts = (effort for _, effort in made.values())
     return dict(zip(made, map(_set_effort, scored, efforts), strict=True))
 

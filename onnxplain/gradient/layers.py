@@ -30,14 +30,14 @@ from itertools import groupby
 from typing import Any, final
 
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto
 
 from onnxplain.core.data import Kernel, Layer, Size
 from onnxplain.core.errors import ModelError
 from onnxplain.gradient.axes import LAST, find_channel_axis
-from onnxplain.gradient.cuts import find_region
+from onnxplain.gradient.cuts import SIZES, find_region
 from onnxplain.gradient.fused import expand_attention
-from onnxplain.gradient.node import read_node
+from onnxplain.gradient.node import collect_reads, read_node
 from onnxplain.gradient.receptive import find_widest_tensor
 from onnxplain.gradient.rules.convolution import read_window
 from onnxplain.gradient.tokens import drops_the_grid, find_last_norm
@@ -83,7 +83,7 @@ class LayerFinder:
         model = expand_attention(model)
         self.region = find_region(model.graph, input, output)
         self._n_classes = n_classes
-        self._channels_last = channels_last
+        self.channels_last = channels_last
         self._size = size
         self._model = model
 
@@ -107,6 +107,19 @@ class LayerFinder:
     def dims(self) -> Mapping[str, Dims | None]:
         """The dimensions of every tensor, as far as they are known."""
         return {name: self._shapes.dims(name) for name in self._shapes.types}
+
+    def is_real(self, tensor: str) -> bool:
+        """Whether a tensor holds float32."""
+        known = self._shapes.types.get(tensor)
+        return known is not None and known.tensor_type.elem_type == TensorProto.FLOAT
+
+    def find_sized(self) -> set[str]:
+        """Find the tensors that are computed from how large others are."""
+        sized: set[str] = set()
+        for node in self._model.graph.node:
+            if node.op_type in SIZES or sized & collect_reads(node):
+                sized.update(filter(None, node.output))
+        return sized
 
     @property
     def values(self) -> Mapping[str, NDArray[Any]]:
@@ -216,7 +229,7 @@ class LayerFinder:
         if len(sizes) == 4 and sizes[0] == self.batch:
             axis = find_channel_axis(tensor, self.region, self.dims, self.values)
             if axis is None:
-                axis = LAST if self._channels_last else 1
+                axis = LAST if self.channels_last else 1
             axes = "NHWC" if axis == LAST else "NCHW"
             rows, columns = sizes[axes.index("H")], sizes[axes.index("W")]
             if min(rows, columns) < 2:

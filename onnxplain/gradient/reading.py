@@ -78,27 +78,29 @@ def cut_tail(model: ModelProto, tensor: str, outputs: Sequence[str]) -> ModelPro
     outputs : sequence of str
         Names of the tensors that become the outputs.
     """
-    tail = ModelProto()
-    tail.CopyFrom(model)
-    graph = tail.graph
-    needed, nodes = set(outputs), []
+    graph, needed, nodes = model.graph, set(outputs), []
     for node in reversed(graph.node):
         if needed & set(node.output) and tensor not in node.output:
             needed |= collect_reads(node)
             nodes.append(node)
-    kept = nodes[::-1]
+    # Only what is needed is copied: the weights of the rest may be large.
+    tail = ModelProto(ir_version=model.ir_version)
+    tail.opset_import.extend(model.opset_import)
+    tail.functions.extend(model.functions)
+    tail.graph.name = graph.name
+    tail.graph.node.extend(reversed(nodes))
     scale = _find_scale({name: node for node in graph.node for name in node.output}, tensor)
     if scale is not None:
-        kept.insert(0, _quantise(kept, tensor, scale))
+        tail.graph.node.insert(0, _quantise(tail.graph.node, tensor, scale))
         needed.update(scale)
-    inputs = [value for value in graph.input if value.name in needed]
-    stored = [value for value in graph.initializer if value.name in needed]
     declared = {value.name: value for value in graph.output}
-    del graph.node[:], graph.input[:], graph.initializer[:], graph.output[:], graph.value_info[:]
-    graph.node.extend(kept)
-    graph.initializer.extend(stored)
-    graph.input.extend([helper.make_tensor_value_info(tensor, TensorProto.FLOAT, None), *inputs])
-    graph.output.extend(declared.get(name, ValueInfoProto(name=name)) for name in outputs)
+    tail.graph.input.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, None))
+    tail.graph.input.extend(value for value in graph.input if value.name in needed - {tensor})
+    tail.graph.initializer.extend(value for value in graph.initializer if value.name in needed)
+    tail.graph.sparse_initializer.extend(
+        value for value in graph.sparse_initializer if value.values.name in needed
+    )
+    tail.graph.output.extend(declared.get(name, ValueInfoProto(name=name)) for name in outputs)
     return tail
 
 

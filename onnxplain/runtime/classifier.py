@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -31,7 +32,8 @@ from onnxplain.runtime.batch_support import BatchSupport
 from onnxplain.runtime.callable import describe_classifier
 from onnxplain.runtime.card import format_card
 from onnxplain.runtime.composing.composer import Composer, count_masks, cut_parts
-from onnxplain.runtime.composing.space import check_images
+from onnxplain.runtime.composing.host_composer import HostComposer
+from onnxplain.runtime.composing.space import ModelSpace, check_images
 from onnxplain.runtime.origin import Origin, refuse_to_travel, reopen
 from onnxplain.runtime.runner import Runner
 from onnxplain.runtime.session import Session
@@ -39,6 +41,7 @@ from onnxplain.subjects import ClassScore, ImageSource, predict_classes
 
 if TYPE_CHECKING:  # it imports onnx, which takes 0.2 s and is not always needed
     from onnxplain.runtime.gradient import ModelInside
+    from onnxplain.runtime.incremental import IncrementalScores, PatchScorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,19 @@ class OnnxClassifier:
             lambda start, stop, width: self._composer.compose(cut_parts(parts, start, stop), width),
         )
 
+    def changed_scores(self, parts: Sequence[Part]) -> Inside:
+        """Compute what `masked_scores` does, from what the masks change, where that is quicker.
+
+        The masks are patches of one size (`onnxplain.masks.families.PatchMasks`). The facts of
+        the answer say under ``incremental`` whether it was done, and why not if it was not.
+
+        Raises
+        ------
+        ModelError, DeviceError
+            As `scores`.
+        """
+        return self._incremental.score(parts)
+
     def gradients(self) -> Differentiable:
         """Return its gradients: an ONNX graph that is built on the first call.
 
@@ -245,6 +261,27 @@ class OnnxClassifier:
             if self._opened is None:
                 self._opened = self._open_inside(self._runner.batch_size)
             return self._opened
+
+    @cached_property
+    def _incremental(self) -> IncrementalScores:
+        """What recomputes the values that a patch changes."""
+        from onnxplain.runtime.incremental import IncrementalScores  # it imports onnx, as above
+
+        def load(patch: int) -> PatchScorer:
+            if self._composer.composed_by != "host":
+                raise ModelError("masks are composed on the device")
+            return self._inside.load_patch_scorer(patch)
+
+        def compose(part: Part) -> NDArray[np.float32]:
+            return HostComposer(ModelSpace.of(self.spec)).compose([part], count_masks([part]))
+
+        return IncrementalScores(
+            self._identity.name,
+            self.size,
+            load=load,
+            compose=compose,
+            score=self.masked_scores,
+        )
 
     def find_layers(self, name: str) -> tuple[Layer, ...]:
         """Return the layers that a name chooses, such as ``last`` or ``stage:2``.

@@ -21,7 +21,9 @@ from onnxplain.gradient.layers import LayerFinder
 from onnxplain.graph.batch_proof import read_fixed_batch
 from onnxplain.graph.load import ModelFile, load_weights
 from onnxplain.runtime.composing.space import ModelSpace
+from onnxplain.runtime.crop_stages import load_crop_stages
 from onnxplain.runtime.device import Device
+from onnxplain.runtime.incremental import PatchScorer
 from onnxplain.runtime.measure import RuntimeMeasure
 from onnxplain.runtime.reader import Reader, load_reader
 from onnxplain.runtime.tail import Tail, load_tail
@@ -126,6 +128,25 @@ class ModelInside:
             load = partial(load_tail, self._file, self._spec, self._device, layer, score)
             tail = _recall(self._tails, (layer, score), load)
         return tail.run(values)
+
+    def load_patch_scorer(self, patch: int) -> PatchScorer:
+        """Load what scores an image without a patch from what the patch changes.
+
+        Raises
+        ------
+        ModelError
+            If there is no such way, or it would save little; the text says why.
+        """
+        with self._loading:
+            sides = patch, patch
+            stages = load_crop_stages(self._file, self._spec, self._device, self.layers, sides)
+            layer = self.layers.describe(stages.target.tensor)
+        assert layer is not None
+
+        def run_rest(values: Array) -> Scores:
+            return self.run_tail(layer, layer.arrange(values), "probability").scores
+
+        return PatchScorer(stages, self._spec.size, run_rest)
 
 
 def _recall(loaded: OrderedDict[K, T], key: K, load: Callable[[], T]) -> T:
