@@ -63,8 +63,8 @@ def find_model(model: str | os.PathLike[str]) -> Path:
     if path.suffix or len(path.parts) > 1:
         raise ModelError(f"{path}: no such file; check the path")
     raise ModelError(
-        f"neither a file nor a zoo model: {describe_unknown(str(model), names)}; or give the path "
-        f"of an ONNX file"
+        f"give the path of an ONNX file, or a name in the zoo: "
+        f"{describe_unknown(str(model), names)}"
     )
 
 
