@@ -198,6 +198,5 @@ def test_grid_finer_than_the_image_is_an_error_of_the_image(
     result = run("explain", photo, "-m", model, "--method", method, "--grid", 17, "--quiet")
     assert result.exit_code == 1
     assert result.stderr == (
-        f"Error: {photo}: {method.upper()}: "
-        "grid must be at most 16, the image's shorter side, got 17\n"
+        f"Error: {photo}: {method}: grid must be at most 16, the image's shorter side, got 17\n"
     )

@@ -29,7 +29,8 @@ def test_codes_of_a_slice_are_that_slice_of_all_codes(name: str) -> None:
 def test_every_family_of_codes_has_masks_in_the_tests() -> None:
     codes = (encode_masks(masks, 0, 1) for masks in make_families().values())
     tested = {code.family for code in codes if code}
-    assert tested == set(get_args(CodeFamily)), "add the masks to make_families"
+    with_codes = set(get_args(CodeFamily)) - {"pixels"}  # pixels: of masks that have none
+    assert tested == with_codes, "add the masks to make_families"
 
 
 def test_masks_without_codes_are_encoded_as_none() -> None:
