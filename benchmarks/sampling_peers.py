@@ -177,16 +177,16 @@ def measure(peer: Peer, classifier: OnnxClassifier, case: Case) -> dict[str, lis
 
 def table(args: argparse.Namespace) -> None:
     """Print the means over photos, as Markdown."""
-    found: dict[tuple[str, str, str], list[list[float]]] = {}
+    found: dict[tuple[str, str, int], list[list[float]]] = {}
     for row in read_rows(args.rows):
         for n, values in row["agreement"].items():
-            found.setdefault((row["model"], row["peer"], n), []).append(values)
+            found.setdefault((row["model"], row["peer"], int(n)), []).append(values)
     print(f"{describe_machine()}\n")
     print("| model | program | N | n | Pearson r | Spearman | top 10 % |")
     print("|---|---|--:|--:|--:|--:|--:|")
     for (model, peer, n), rows in sorted(found.items()):
         (r, rho, top), worst = np.mean(rows, axis=0), min(row[0] for row in rows)
-        cells = [model, peer, f"{int(n):,}", str(len(rows))]
+        cells = [model, peer, f"{n:,}", str(len(rows))]
         cells += [f"{r:.3f} ({worst:.3f})", f"{rho:.3f}", f"{top:.2f}"]
         print(f"| {' | '.join(cells)} |")
 
