@@ -65,6 +65,11 @@ def list_plans(threads: int) -> list[RawPlan]:
 device_option = click.option(
     "--device", default="cpu", show_default=True, help="Where models run: cpu, cuda or cuda:N."
 )
+environment_option = click.option(
+    "--environment",
+    type=click.Path(path_type=Path),
+    help="Folder of the peers' virtual environment.",
+)
 
 
 def open_raw(

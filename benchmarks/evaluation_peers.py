@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from benchmarks.common import (
     describe_machine,
     device_option,
+    environment_option,
     format_spread,
     measure_seconds,
     open_raw,
@@ -45,11 +46,7 @@ Predict = Callable[[Array], Array]  # images (N, 3, H, W) in [0, 1] to probabili
 
 
 @click.command(help=__doc__)
-@click.option(
-    "--environment",
-    type=click.Path(path_type=Path),
-    help="Folder of the peers' virtual environment.",
-)
+@environment_option
 @click.option("--rounds", default=5, show_default=True, help="Runs of each peer and of onnxplain.")
 @click.option("--images", "n_images", default=8, show_default=True, help="Number of photos.")
 @device_option

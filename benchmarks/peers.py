@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from benchmarks.common import (
     describe_machine,
     device_option,
+    environment_option,
     format_spread,
     measure_seconds,
     open_raw,
@@ -40,11 +41,7 @@ Predict = Callable[[Images], Images]  # images (N, H, W, 3) in [0, 1] to probabi
 
 
 @click.command(help=__doc__)
-@click.option(
-    "--environment",
-    type=click.Path(path_type=Path),
-    help="Folder of the peers' virtual environment.",
-)
+@environment_option
 @click.option("--rounds", default=5, show_default=True, help="Runs of each peer and of onnxplain.")
 @click.option(
     "--evaluations", default=500, show_default=True, help="Evaluations of RISE and of LIME."

@@ -32,7 +32,13 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import describe_machine, measure_cpu, read_photo, run_inside
+from benchmarks.common import (
+    describe_machine,
+    environment_option,
+    measure_cpu,
+    read_photo,
+    run_inside,
+)
 from benchmarks.white_box_peers import export
 
 PEERS = ("torch", "torchvision", "timm", "lxt==2.1", "zennit==0.5.1", "onnxscript")
@@ -66,11 +72,7 @@ METHODS = (
 
 
 @click.command(help=__doc__)
-@click.option(
-    "--environment",
-    type=click.Path(path_type=Path),
-    help="Folder of the peers' virtual environment.",
-)
+@environment_option
 @click.option("--rounds", default=7, show_default=True, help="Runs of LXT and of onnxplain.")
 @click.option("--network", "networks", multiple=True, default=NETWORKS)
 def main(environment: Path | None, rounds: int, networks: tuple[str, ...]) -> None:

@@ -36,7 +36,13 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import describe_machine, measure_cpu, read_photo, run_inside
+from benchmarks.common import (
+    describe_machine,
+    environment_option,
+    measure_cpu,
+    read_photo,
+    run_inside,
+)
 from onnxplain.methods.layers.reduce import enlarge
 
 PEERS = ("torch", "torchvision", "captum==0.9.0", "grad-cam==1.5.7", "zennit", "onnxscript")
@@ -76,14 +82,6 @@ ZENNIT = {
 @click.group(help=__doc__)
 def main() -> None:
     logging.disable(logging.WARNING)  # of maps that are empty
-
-
-def environment_option(command: Callable[..., None]) -> Callable[..., None]:
-    return click.option(
-        "--environment",
-        type=click.Path(path_type=Path),
-        help="Folder of the peers' virtual environment.",
-    )(command)
 
 
 @main.command()
