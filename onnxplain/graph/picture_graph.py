@@ -8,10 +8,8 @@ from onnx import ModelProto
 
 from onnxplain.core.data import Size
 from onnxplain.core.spec import Layout
+from onnxplain.graph.mask_graphs import IR_VERSION, OPSET
 from onnxplain.graph.writer import GraphWriter, find_element_type
-
-OPSET = 17
-IR_VERSION = 8
 
 
 def build_picture_graph(

@@ -7,10 +7,9 @@ from numpy.typing import DTypeLike
 
 from onnxplain.core.spec import Layout
 from onnxplain.describe.inpainter.inpainter_spec import InpainterSpec
+from onnxplain.graph.mask_graphs import IR_VERSION, OPSET
 from onnxplain.graph.writer import GraphWriter, find_element_type
 
-OPSET = 17
-IR_VERSION = 8
 IMAGE, MASK = "x", "mask"  # the graph's outputs
 
 
