@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,11 +66,26 @@ def list_plans(threads: int) -> list[RawPlan]:
 device_option = click.option(
     "--device", default="cpu", show_default=True, help="Where models run: cpu, cuda or cuda:N."
 )
+busy_option = click.option(
+    "--busy", default=0, show_default=True, help="Endless loops beside the runs."
+)
 environment_option = click.option(
     "--environment",
     type=click.Path(path_type=Path),
     help="Folder of the peers' virtual environment.",
 )
+
+
+@contextmanager
+def keep_busy(n: int) -> Iterator[None]:
+    """Run `n` endless loops, each in a process of its own, for as long as the context is open."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def open_raw(

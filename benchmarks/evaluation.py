@@ -1,13 +1,14 @@
 """Speed of metrics compared with raw ONNX Runtime, and memory by number of images.
 
-    python -m benchmarks.evaluation [--images 24] [--rounds 5]
+    python -m benchmarks.evaluation [--images 24] [--rounds 5] [--busy 1]
 
 The photos are parts of the example photo. A deletion run judges random heatmaps; a
 metrics-only run finds heatmaps that were kept and judges them by deletion, insertion and the
 saliency metric. Both are whole calls of `onnxplain.evaluate`: they read and classify photos,
 rank pixels, and write rows and tables. Raw runs on prepared input come before and after each.
 The ratio is given by the clock, and by the process's CPU seconds per image, which other load
-disturbs less.
+disturbs less. With --busy, that many endless loops run beside everything but the memory, as other
+work on the machine would.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from benchmarks.common import (
     PHOTO,
     RawPlan,
     RawRunner,
+    busy_option,
     describe_machine,
     device_option,
     format_spread,
+    keep_busy,
 )
 from benchmarks.throughput import measure_beside_raw
 from onnxplain.runtime import OnnxClassifier
@@ -51,6 +54,7 @@ CURVES, CROPS = ("deletion", "insertion"), "saliency"
     help="Raw runs: batch size, threads per call, parallel calls.  [default: the fastest]",
 )
 @click.option("--memory/--no-memory", default=True, help="Measure memory as well.")
+@busy_option
 @device_option
 def main(
     n_images: int,
@@ -58,13 +62,30 @@ def main(
     raw_images: int,
     raw_plan: tuple[int, int, int] | None,
     memory: bool,
+    busy: int,
     device: str,
 ) -> None:
+    with keep_busy(busy):
+        measure_studies(n_images, rounds, raw_images, raw_plan, busy, device)
+    if memory:
+        few, many = measure_peak(10, device), measure_peak(80, device)
+        print(f"\nmemory, deletion: 10 photos {few:.0f} MiB, 80 {many:.0f} MiB; {many - few:+.0f}")
+
+
+def measure_studies(
+    n_images: int,
+    rounds: int,
+    raw_images: int,
+    raw_plan: tuple[int, int, int] | None,
+    busy: int,
+    device: str,
+) -> None:
+    """Compare studies with raw runs and print a table."""
     classifier = onnxplain.load("efficientnet-lite0", device=device)
     raw = RawRunner(build_model("efficientnet-lite0"), (3, *classifier.size), device)
     plan = RawPlan(*raw_plan) if raw_plan else raw.find_best_plan(2, 64)
     print(f"{describe_machine()}; efficientnet-lite0, float32, {device}")
-    print(f"{n_images} photos per study")
+    print(f"{n_images} photos per study; endless loops beside the runs: {busy}")
     print(f"raw: {plan}; engine: batch {classifier.batch_size}, {classifier.workers} workers\n")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -93,9 +114,6 @@ def main(
                 f"| {name} | {n} | {format_spread(rates, 0)} | {format_spread(raws, 0)} "
                 f"| {format_spread(ratios)} | {format_spread(cpu)} |"
             )
-    if memory:
-        few, many = measure_peak(10, device), measure_peak(80, device)
-        print(f"\nmemory, deletion: 10 photos {few:.0f} MiB, 80 {many:.0f} MiB; {many - few:+.0f}")
 
 
 def run_study(

@@ -12,11 +12,8 @@ seconds per image, which other load disturbs less.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 import click
@@ -27,9 +24,11 @@ from benchmarks.common import (
     PHOTO,
     RawPlan,
     RawRunner,
+    busy_option,
     describe_machine,
     device_option,
     format_spread,
+    keep_busy,
     measure_seconds,
 )
 from onnxplain.core.flow import Method
@@ -52,7 +51,7 @@ RAW_IMAGES = 384  # before and after each explanation; a multiple of every batch
     "--rounds", default=5, show_default=True, help="Explanations per method, with raw runs."
 )
 @click.option("--threads", default=2, show_default=True, help="Threads of the raw runs.")
-@click.option("--busy", default=0, show_default=True, help="Endless loops beside the runs.")
+@busy_option
 @device_option
 def main(model: str, rounds: int, threads: int, busy: int, device: str) -> None:
     with keep_busy(busy):
@@ -81,18 +80,6 @@ def _measure(model: str, rounds: int, threads: int, busy: int, device: str) -> N
             f"| {name} | {n} | {format_spread(rates, 0)} | {format_spread(raw_rates, 0)} "
             f"| {format_spread(ratios)} | {format_spread(cpu_ratios)} |"
         )
-
-
-@contextmanager
-def keep_busy(n: int) -> Iterator[None]:
-    """Run `n` endless loops, each in a process of its own, for as long as the context is open."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
 
 
 def measure_beside_raw(
