@@ -201,7 +201,8 @@ def predict_classes(
 
 def to_uint8(photo: Image) -> NDArray[np.uint8]:
     """Convert a photo (rows, columns, 3) to 8 bits."""
-    return np.rint(photo * 255).astype(np.uint8)
+    levels = photo * 255
+    return np.rint(levels, out=levels).astype(np.uint8)
 
 
 def hash_pixels(pixels: NDArray[np.uint8]) -> str:

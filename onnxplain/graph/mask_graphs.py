@@ -113,11 +113,14 @@ def _enter_pictures(writer: GraphWriter, layout: Layout, entry: Entry) -> str:
     pixels = writer.add_input("pictures", np.float32, ["F", "H", "W", 3])
     if entry.colour == "grey":
         pixels = writer.op("MatMul", pixels, writer.store(GREY[:, None].astype(np.float32)))
-    elif entry.colour == "bgr":
-        pixels = writer.op("Gather", pixels, _store_integers(writer, [2, 1, 0]), axis=3)
-    gain, bias = (writer.store(np.array(values, np.float32)) for values in entry[1:])
-    entered = writer.op("Add", writer.op("Mul", pixels, gain), bias)
-    return writer.op("Transpose", entered, perm=[0, 3, 1, 2]) if layout == "nchw" else entered
+    if layout == "nchw":  # first, as products over a last axis of three are slow
+        pixels = writer.op("Transpose", pixels, perm=[0, 3, 1, 2])
+    if entry.colour == "bgr":
+        axis = 1 if layout == "nchw" else 3
+        pixels = writer.op("Gather", pixels, _store_integers(writer, [2, 1, 0]), axis=axis)
+    shape = (-1, 1, 1) if layout == "nchw" else (-1,)
+    gain, bias = (writer.store(np.array(values, np.float32).reshape(shape)) for values in entry[1:])
+    return writer.op("Add", writer.op("Mul", pixels, gain), bias)
 
 
 # The masks of each family: these functions declare its inputs and return the name of a tensor

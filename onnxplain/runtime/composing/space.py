@@ -56,10 +56,15 @@ class ModelSpace:
             channels = (images @ GREY)[..., None]
         else:
             channels = images[..., ::-1] if self.colour == "bgr" else images
-        inside = channels * np.array(self.gain, np.float32) + np.array(self.bias, np.float32)
         if self.layout == "nchw":
-            inside = inside.transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(inside, np.float32)
+            channels = channels.transpose(0, 3, 1, 2)
+        inside = np.array(channels, np.float32, order="C")
+        # Channel by channel: a product over a last axis of three takes ten times as long.
+        planes = np.moveaxis(inside, 1 if self.layout == "nchw" else 3, 0)
+        for plane, gain, bias in zip(planes, self.gain, self.bias, strict=True):
+            plane *= np.float32(gain)
+            plane += np.float32(bias)
+        return inside
 
     def enter_as_real(self, images: Images) -> NDArray[Any]:
         """Bring images into the space as a gradient graph takes them: float32, or float64."""
