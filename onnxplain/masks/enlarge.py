@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -53,10 +54,11 @@ def find_nearest_cells(cells: int, pixels: int) -> NDArray[np.int64]:
     return index
 
 
+@lru_cache(maxsize=64)  # one call for each batch of masks
 def make_bilinear_matrix(cells: int, pixels: int, border: Border = "edge") -> Array:
     """Make the matrix that enlarges a row of cells bilinearly, shape (pixels, cells).
 
-    Pixel centres lie at half-integers.
+    Pixel centres lie at half-integers. The matrix is shared, and can only be read.
 
     Parameters
     ----------
@@ -76,4 +78,5 @@ def make_bilinear_matrix(cells: int, pixels: int, border: Border = "edge") -> Ar
     matrix = np.zeros((pixels, cells))
     np.add.at(matrix, (np.arange(pixels), low), 1 - (centre - low))
     np.add.at(matrix, (np.arange(pixels), np.minimum(low + 1, cells - 1)), centre - low)
+    matrix.flags.writeable = False
     return matrix

@@ -66,19 +66,15 @@ class GridMasks:
     def weighted_sum(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute ``sum_i weights[i] * mask[i]``, shape (H, W), without rendering every mask.
 
-        Enlarging is linear, so the grids that share an offset are summed before they are
-        enlarged: at most one enlargement per offset instead of one per mask.
+        Enlarging is linear, so the grids that share a shift are summed before they are enlarged.
         """
-        total = np.zeros(self.size, np.float64)
-        down, across = self._make_matrices()
-        rows, columns = self.size
-        key = self.offsets[:, 0] * self.cell[1] + self.offsets[:, 1]
-        order = np.argsort(key, kind="stable")
-        starts = np.flatnonzero(np.diff(key[order], prepend=-1))
-        weighted = weights[order, None, None] * self.cells[order]
-        for start, summed in zip(starts, np.add.reduceat(weighted, starts), strict=True):
-            top, left = self.offsets[order[start]]
-            total += down[top : top + rows] @ summed @ across[left : left + columns].T
+        grid = self.cells.shape[1]
+        summed = np.zeros((*self.cell, grid, grid))  # per shift
+        tops, lefts = self.offsets.T
+        np.add.at(summed, (tops, lefts), weights[:, None, None] * self.cells)
+        down, across = self._make_banks()
+        wide = np.tensordot(summed, across, axes=((1, 3), (0, 2)))  # (shift down, g, W)
+        total: NDArray[np.float64] = np.tensordot(down, wide, axes=((0, 2), (0, 1)))
         return total
 
     def part(self, start: int, stop: int) -> GridMasks:
@@ -97,11 +93,15 @@ class GridMasks:
         grid = self.cells.shape[1]
         return [make_bilinear_matrix(grid, (grid + 1) * cell, "mirror") for cell in self.cell]
 
-    def _compute_statics(self) -> Mapping[str, NDArray[Any]]:
-        rows, columns = (
-            np.stack([matrix[shift : shift + side] for shift in range(cell)]).astype(np.float32)
+    def _make_banks(self) -> list[NDArray[np.float64]]:
+        """Make the matrices of every shift, for the rows and the columns: (shift, side, g)."""
+        return [
+            np.stack([matrix[shift : shift + side] for shift in range(cell)])
             for matrix, cell, side in zip(self._make_matrices(), self.cell, self.size, strict=True)
-        )
+        ]
+
+    def _compute_statics(self) -> Mapping[str, NDArray[Any]]:
+        rows, columns = (bank.astype(np.float32) for bank in self._make_banks())
         return {"row_bank": rows, "column_bank": np.ascontiguousarray(columns.transpose(0, 2, 1))}
 
 
