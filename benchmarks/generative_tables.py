@@ -14,7 +14,7 @@ from onnxplain.study.statistics import sign_flip_test
 
 SEED = 0
 N_SAMPLES = 200
-KERNELS = ("cosine", "pixels")
+FITS = ("cosine", "pixels", "log-odds", "alpha 0.1")
 USUAL = (50, 0.5, "inpaint", "cosine")  # the defaults of LIME-G
 Gain: TypeAlias = Literal["difference", "gradient", "propose"]
 Mp2Setting: TypeAlias = tuple[str, int, float, Gain]  # fill, refresh, largest area, gain
@@ -26,8 +26,9 @@ HEAD = """# What decides LIME-G and MP2-G: a trial
 `python -m benchmarks.generative_trial`; {machine}; EfficientNet-Lite0, photos that it gets right.
 **A trial on few photos**: it shows what is worth a larger study, not what is true. Deletion (lower
 is better) is the mean over fills that no compared method uses: noise, the local mean, and Telea.
-Differences are paired, with the p of a sign-flip test in brackets. `pixels` is the kernel of the
-paper's text, `cosine` that of its program."""
+Differences are paired, with the p of a sign-flip test in brackets. The fit `pixels` has the kernel
+of the paper's text, the others that of its program: `cosine` is the default, `log-odds` fits the
+log-odds of the scores, and `alpha 0.1` has a tenth of the ridge penalty."""
 
 
 def format_lime(rows: list[dict[str, Any]], settings: Sequence[tuple[int, float]]) -> list[str]:
@@ -38,28 +39,28 @@ def format_lime(rows: list[dict[str, Any]], settings: Sequence[tuple[int, float]
     files = list(dict.fromkeys(row["file"] for row in rows))
     lines = [
         f"## LIME and LIME-G, N = {N_SAMPLES}",
-        "| superpixels | share removed | kernel | photos | plain | generative | "
+        "| superpixels | share removed | fit | photos | plain | generative | "
         "generative minus plain (p) | generative minus the default's (p) |",
         "|--:|--:|---|--:|--:|--:|--:|--:|",
     ]
-    for (segments, share), kernel in product(settings, KERNELS):
+    for (segments, share), fit in product(settings, FITS):
         whole = [
             file
             for file in files
-            if {(file, segments, share, "inpaint", kernel), (file, *USUAL)} <= set(values)
+            if {(file, segments, share, "inpaint", fit), (file, *USUAL)} <= set(values)
         ]
         if not whole:
             continue
         plain, generative, usual = (
             np.array([values[file, *setting] for file in whole])
             for setting in (
-                (segments, share, "dataset mean", kernel),
-                (segments, share, "inpaint", kernel),
+                (segments, share, "dataset mean", fit),
+                (segments, share, "inpaint", fit),
                 USUAL,
             )
         )
         lines.append(
-            f"| {segments} | {share:g} | {kernel} | {len(whole)} | {plain.mean():.4f} | "
+            f"| {segments} | {share:g} | {fit} | {len(whole)} | {plain.mean():.4f} | "
             f"{generative.mean():.4f} | "
             f"{format_gap(generative, plain)} | {format_gap(generative, usual)} |"
         )
@@ -123,7 +124,7 @@ def compare_deletion(
 
 def make_setting(row: dict[str, Any]) -> tuple[Any, ...]:
     """Return what tells a row of LIME from the others."""
-    return tuple(row[name] for name in ("file", "segments", "share", "fill", "kernel"))
+    return tuple(row[name] for name in ("file", "segments", "share", "fill", "fit"))
 
 
 def average(row: dict[str, Any]) -> float:

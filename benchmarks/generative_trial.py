@@ -17,6 +17,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -77,10 +78,12 @@ def judge_map(case: Case, heatmap: NDArray[np.float32]) -> Flow[dict[str, float]
 def try_lime(
     case: Case, n_segments: int, share: float, fills: dict[str, Fill]
 ) -> Flow[list[dict[str, Any]]]:
-    """Explain a case with the same sets of superpixels by every fill and kernel; judge the maps.
+    """Explain a case with the same sets of superpixels by every fill and fit; judge the maps.
 
-    The kernel `pixels` is the paper's: it weighs a sample by the root mean square of what changed
-    in the image; its width is the median of these distances, as the paper gives none.
+    The fit `pixels` has the paper's kernel: it weighs a sample by the root mean square of what
+    changed in the image; its width is the median of these distances, as the paper gives none.
+    The others have the kernel of the paper's program: `cosine` is what the product does,
+    `log-odds` fits the log-odds of the scores, and `alpha 0.1` a tenth of the penalty.
     """
     segments = find_superpixels(case.image, n_segments=n_segments, compactness=30.0, sigma=3.0)
     rng = make_rng(SEED, case.name, "sets")
@@ -97,13 +100,16 @@ def try_lime(
         scores = (yield ImageQuery(images)).scores
         distance = np.sqrt(np.square(images - case.image).mean((1, 2, 3), dtype=np.float64))
         weights = np.sqrt(np.exp(-np.square(distance / np.median(distance))))
+        lime, bounded = LIME(n_samples=N_SAMPLES), np.clip(scores, 1e-7, 1 - 1e-7)
         fits = {
-            "cosine": LIME(n_samples=N_SAMPLES).fit(kept, scores)[0].values,
+            "cosine": lime.fit(kept, scores)[0].values,
             "pixels": weighted_ridge(kept, scores, weights, 1.0).values[:-1],
+            "log-odds": lime.fit(kept, np.log(bounded / (1 - bounded)))[0].values,
+            "alpha 0.1": replace(lime, alpha=0.1).fit(kept, scores)[0].values,
         }
-        for kernel, values in fits.items():
+        for fit, values in fits.items():
             judged = yield from judge_map(case, values.astype(np.float32)[segments])
-            setting = {"segments": n_segments, "share": share, "fill": fill_name, "kernel": kernel}
+            setting = {"segments": n_segments, "share": share, "fill": fill_name, "fit": fit}
             rows.append(
                 setting
                 | {"deletion": judged, "scores": [float(scores[1:].mean()), float(scores.std())]}
