@@ -76,14 +76,15 @@ class ModelSpace:
         The adjoint of `enter`. With the powers 0 and -1 of the gain, it does the same for
         relevances, which belong to a pixel in any unit, and for signals, which are in its unit.
         """
-        if self.layout == "nchw":
-            gradients = gradients.transpose(0, 2, 3, 1)
-        gradients = gradients * np.array(self.gain, np.float32) ** power
-        if self.colour == "grey":
-            gradients = gradients * GREY
-        elif self.colour == "bgr":
-            gradients = gradients[..., ::-1]
-        return np.ascontiguousarray(gradients, np.float32)
+        channels = np.moveaxis(gradients, 1 if self.layout == "nchw" else 3, 0)
+        outside = np.empty((*channels.shape[1:], len(channels)), np.float32)
+        places = np.moveaxis(outside, 3, 0)
+        scales = np.array(self.gain, np.float32) ** power
+        for place, channel, scale in zip(
+            places[::-1] if self.colour == "bgr" else places, channels, scales, strict=True
+        ):
+            np.multiply(channel, scale, out=place)
+        return outside * GREY if self.colour == "grey" else outside
 
     def cast(self, inside: NDArray[np.float32], out: NDArray[Any]) -> None:
         """Write `inside` to `out` in the model's element type; `inside` is overwritten.
