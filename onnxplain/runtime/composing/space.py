@@ -50,6 +50,10 @@ class ModelSpace:
         nchw = self.layout == "nchw"
         return (channels, rows, columns) if nchw else (rows, columns, channels)
 
+    @property
+    def _channel_axis(self) -> int:
+        return 1 if self.layout == "nchw" else 3
+
     def enter(self, images: Images) -> NDArray[np.float32]:
         """Bring images (N, H, W, 3) into the space, before the cast to its element type."""
         if self.colour == "grey":
@@ -60,7 +64,7 @@ class ModelSpace:
             channels = channels.transpose(0, 3, 1, 2)
         inside = np.array(channels, np.float32, order="C")
         # Channel by channel: a product over a last axis of three takes ten times as long.
-        planes = np.moveaxis(inside, 1 if self.layout == "nchw" else 3, 0)
+        planes = np.moveaxis(inside, self._channel_axis, 0)
         for plane, gain, bias in zip(planes, self.gain, self.bias, strict=True):
             plane *= np.float32(gain)
             plane += np.float32(bias)
@@ -76,7 +80,7 @@ class ModelSpace:
         The adjoint of `enter`. With the powers 0 and -1 of the gain, it does the same for
         relevances, which belong to a pixel in any unit, and for signals, which are in its unit.
         """
-        channels = np.moveaxis(gradients, 1 if self.layout == "nchw" else 3, 0)
+        channels = np.moveaxis(gradients, self._channel_axis, 0)
         outside = np.empty((*channels.shape[1:], len(channels)), np.float32)
         places = np.moveaxis(outside, 3, 0)
         scales = np.array(self.gain, np.float32) ** power
