@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from onnxplain.core.cores import count_cores
+from onnxplain.core.data import Size
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import tuning
@@ -68,27 +70,67 @@ def load_classifier(
     ValueError
         If an argument is out of range.
     """
+    return describe_file(
+        path, device=device, batch_size=batch_size, tf32=tf32, flags=flags, compose=compose
+    ).open()
+
+
+@dataclass(frozen=True, eq=False)
+class DescribedClassifier:
+    """A classifier that was read and described, and has not run yet.
+
+    Parameters
+    ----------
+    class_names : tuple of str
+        A name for every class.
+    size : (rows, columns)
+        The size of its images.
+    open : callable
+        Returns the classifier; this sees what its scores are, tests batches and measures their
+        size, which may take a minute.
+    """
+
+    class_names: tuple[str, ...]
+    size: Size
+    open: Callable[[], OnnxClassifier]
+
+
+def describe_file(
+    path: str | os.PathLike[str] | bytes,
+    *,
+    device: str = "auto",
+    batch_size: int | None = None,
+    tf32: bool = False,
+    flags: Mapping[str, Any] | None = None,
+    compose: ComposingPlace = "auto",
+) -> DescribedClassifier:
+    """Read and describe an ONNX classifier, without running it; see `load_classifier`."""
     from onnxplain.describe.resolve import resolve_spec
     from onnxplain.graph.adapting import read_classifier
 
     parsed = Device.parse(device)
+    _check_batch_size(batch_size)
     model = read_classifier(path)
-    spec = settle_head(model, resolve_spec(model, flags or {}))
+    described = resolve_spec(model, flags or {})
     origin = make_origin(
         load_classifier,
         path,
         {"device": device, "flags": dict(flags or {}), "tf32": tf32, "compose": compose},
         model.sha256,
     )
-    return open_classifier(
-        model,
-        spec,
-        device=parsed,
-        batch_size=batch_size,
-        tf32=tf32,
-        compose=compose,
-        origin=origin,
-    )
+
+    def open_described() -> OnnxClassifier:
+        return open_classifier(
+            model,
+            settle_head(model, described),
+            device=parsed,
+            batch_size=batch_size,
+            tf32=tf32,
+            compose=compose,
+            origin=origin,
+        )
+
+    return DescribedClassifier(described.class_names, described.size, open_described)
 
 
 def open_classifier(
@@ -102,8 +144,7 @@ def open_classifier(
     origin: Origin | None = None,
 ) -> OnnxClassifier:
     """Open a model that was read and described before; see `load_classifier`."""
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size must be >= 1, got {batch_size}")
+    _check_batch_size(batch_size)
     batch = find_batch_support(model, spec)
     if batch_size is not None and batch.images not in (None, batch_size):
         raise ModelError(
@@ -140,6 +181,11 @@ def open_classifier(
         composer=_make_composer(session, spec, "host" if batch.alone else compose),
         origin=origin,
     )
+
+
+def _check_batch_size(batch_size: int | None) -> None:
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be >= 1, got {batch_size}")
 
 
 def _make_composer(session: Session, spec: ModelSpec, compose: ComposingPlace) -> Composer:
