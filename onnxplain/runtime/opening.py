@@ -13,7 +13,7 @@ from onnxplain.core.data import Size
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import tuning
-from onnxplain.runtime.batch_support import find_batch_support, open_batched
+from onnxplain.runtime.batch_support import BatchSupport, find_batch_support, open_batched
 from onnxplain.runtime.classifier import ModelIdentity, OnnxClassifier
 from onnxplain.runtime.composing.composer import Composer
 from onnxplain.runtime.composing.host_composer import HostComposer
@@ -144,6 +144,55 @@ def open_classifier(
     origin: Origin | None = None,
 ) -> OnnxClassifier:
     """Open a model that was read and described before; see `load_classifier`."""
+    opened = open_model(model, spec, device=device, batch_size=batch_size, tf32=tf32)
+    return opened.make_classifier(spec, compose=compose, origin=origin)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedModel:
+    """A model that runs, in batches of a size; made by `open_model`."""
+
+    model: ModelFile
+    session: Session
+    batch: BatchSupport
+    batch_size: int
+    workers: int
+
+    def make_classifier(
+        self,
+        spec: ModelSpec,
+        *,
+        compose: ComposingPlace = "auto",
+        origin: Origin | None = None,
+    ) -> OnnxClassifier:
+        """Make a classifier of it that feeds pixels and reads scores as described.
+
+        Several may share the model if they differ in nothing else.
+        """
+        model, session = self.model, self.session
+        return OnnxClassifier(
+            session,
+            spec,
+            ModelIdentity(model.path.name, model.sha256),
+            self.batch,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            open_inside=lambda batch_size: _open_inside(model, spec, session.device, batch_size),
+            # Of an image that must be alone, only the host fills all rows of a call.
+            composer=_make_composer(session, spec, "host" if self.batch.alone else compose),
+            origin=origin,
+        )
+
+
+def open_model(
+    model: ModelFile,
+    spec: ModelSpec,
+    *,
+    device: Device,
+    batch_size: int | None = None,
+    tf32: bool = False,
+) -> OpenedModel:
+    """Open a session, and test and measure its batches, unless a size is given."""
     _check_batch_size(batch_size)
     batch = find_batch_support(model, spec)
     if batch_size is not None and batch.images not in (None, batch_size):
@@ -154,33 +203,22 @@ def open_classifier(
     if batch.random:
         log.warning("%s: %s", model.path.name, batch.text)
 
-    def open_model() -> Session:
+    def open_again() -> Session:
         return open_batched(model, spec, batch, device, tf32=tf32)
 
-    session = open_model()
+    session = open_again()
     if tf32 and not session.tf32:
         log.warning("%s: tf32 changes nothing, as it runs on the CPU", model.path.name)
     workers = count_cores() if session.device.where == "cpu" else 1
     identity = model.sha256, "x".join(map(str, spec.size))
-    batch_size = (
+    size = (
         batch.images
         or batch_size
         or tuning.find_batch_size(
-            session, tuning.Trial.of(spec), identity, open_model, workers=workers
+            session, tuning.Trial.of(spec), identity, open_again, workers=workers
         )
     )
-    return OnnxClassifier(
-        session,
-        spec,
-        ModelIdentity(model.path.name, model.sha256),
-        batch,
-        batch_size=batch_size,
-        workers=workers,
-        open_inside=lambda batch_size: _open_inside(model, spec, session.device, batch_size),
-        # Of an image that must be alone, only the host fills all rows of a call.
-        composer=_make_composer(session, spec, "host" if batch.alone else compose),
-        origin=origin,
-    )
+    return OpenedModel(model, session, batch, size, workers)
 
 
 def _check_batch_size(batch_size: int | None) -> None:
