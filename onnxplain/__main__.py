@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import signal
+from onnxplain.core.interrupts import own_interrupts
 
 
 def run() -> None:
-    """Import the command line and run it; Ctrl-C during the imports ends the process silently."""
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if ours:  # it is not where a shell runs the command in the background
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Import the command line and run it, in a process that is ours."""
+    own_interrupts()
     from onnxplain.cli import main
 
-    if ours:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     main(prog_name="onnxplain")
 
 

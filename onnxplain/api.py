@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from operator import index
 from typing import SupportsIndex
 
 from onnxplain import registry
 from onnxplain.cluster import Ray
-from onnxplain.core.flow import Method
+from onnxplain.core.data import Size
+from onnxplain.core.flow import BySize, Method
 from onnxplain.core.protocols import Classifier, Fill
 from onnxplain.engine.progress_bar import show_progress
 from onnxplain.explaining import (
@@ -212,6 +213,22 @@ def explain_many(
         else partial(explain_on_cluster, cluster, asked, question, named)
     )
     return _explain_with_progress(question, explained, total, progress, on_progress)
+
+
+def check_question(
+    method: Method, target: Target, seed: int, *, class_names: Sequence[str], size: Size
+) -> None:
+    """Check what `explain_many` is asked as far as it can be before the classifier runs.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a target is no class, the method's parameters do not fit images of the size, or the
+        seed is out of range.
+    """
+    parse_targets(target, class_names)
+    _check_seed(seed)
+    (method.fitted(size) if isinstance(method, BySize) else method).evaluations(size)
 
 
 def name_evaluations(method: Method) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +19,7 @@ from onnxplain.core.spec import ModelSpec
 from onnxplain.image import MAX_PIXELS, load_example_photo, read_image
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.runtime.device import Device
-from onnxplain.runtime.opening import open_classifier
+from onnxplain.runtime.opening import open_model
 from onnxplain.runtime.seen_head import settle_head
 from onnxplain.runtime.tuning import Rate
 from onnxplain.runtime.wheels import describe_clash, read_wheels
@@ -197,20 +195,21 @@ def inspect_model(
     where = Device.parse(device)
     photo = None if image is None else read_image(image, max_pixels=max_pixels)
     file = model = read_model(Path(path))
-    spec, known, problem, classifier = None, None, None, None
+    spec, known, problem, opened, classifier = None, None, None, None, None
     try:
         model = adapt_classifier(file)
         known = resolve_known_spec(model, flags or {})
         spec = resolve_spec(model, flags or {})
         spec = settle_head(model, spec)
-        classifier = open_classifier(model, spec, device=where, batch_size=batch_size, tf32=tf32)
+        opened = open_model(model, spec, device=where, batch_size=batch_size, tf32=tf32)
+        classifier = opened.make_classifier(spec)
     except ModelError as error:
         problem = str(error)
     facts: dict[str, Any] = {}
     if classifier is not None:
         gradients = _describe_gradients(classifier, photo, check_gradient)
         facts = {**_collect_facts(classifier), "gradients": gradients}
-    answers, was_opened = [], classifier is not None
+    answers = []
     if photo is not None and known is not None:
         for name, plausible in list_plausible_specs(model, flags or {}):
             try:
@@ -218,12 +217,9 @@ def inspect_model(
             except ModelError as error:
                 answers.append(Prediction(name, problem=str(error)))
                 continue
-            with _mute_warnings() if was_opened else nullcontext():
-                candidate = open_classifier(
-                    model, settled, device=where, batch_size=batch_size, tf32=tf32
-                )
-            was_opened = True
-            answers.append(_predict(name, candidate, photo, label))
+            if opened is None:  # once: they differ in their pixels only
+                opened = open_model(model, settled, device=where, batch_size=batch_size, tf32=tf32)
+            answers.append(_predict(name, opened.make_classifier(settled), photo, label))
     return Inspection(
         model=Path(path).name,
         sha256=file.sha256,
@@ -236,18 +232,6 @@ def inspect_model(
         answers=tuple(answers),
         warnings=tuple(_list_warnings()),
     )
-
-
-@contextmanager
-def _mute_warnings() -> Iterator[None]:
-    """Log no warnings of the runtime: it opens a model again, of which it has told them."""
-    logger = logging.getLogger("onnxplain.runtime")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _collect_facts(classifier: OnnxClassifier) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import PIL.Image
 import pytest
 
@@ -132,6 +133,28 @@ def test_photo_is_predicted_under_every_plausible_preprocessing(model: Path, pho
     names = [prediction.preprocessing for prediction in inspection.answers]
     assert len(names) == len(set(names)) > 1
     assert (inspection.facts, inspection.rates) == ({}, ())
+
+
+@pytest.mark.parametrize("flags", [FLAGS, {}], ids=["described", "not described"])
+def test_answers_to_a_photo_share_one_session(
+    model: Path, photo: Path, flags: dict[str, object], monkeypatch: pytest.MonkeyPatch
+):
+    sessions: list[object] = []
+    start = onnxruntime.InferenceSession
+
+    def count(*arguments: object, **options: object) -> object:
+        sessions.append(start(*arguments, **options))
+        return sessions[-1]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", count)
+    options = {"device": "cpu", "batch_size": 1, "flags": flags}
+    inspect_model(model, image=photo, **options)  # which remembers all tests of batches
+    counts = []
+    for image in (None, photo):
+        sessions.clear()
+        inspect_model(model, image=image, **options)
+        counts.append(len(sessions))
+    assert counts[1] == counts[0] if flags else counts == [0, 1]
 
 
 @pytest.mark.parametrize("flags", [FLAGS, {}], ids=["described", "not described"])

@@ -14,9 +14,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import logging
-from collections.abc import Sequence
-from contextlib import nullcontext
-from typing import Any
 
 import click
 
@@ -27,7 +24,7 @@ from onnxplain.cli.logs import (
     restore_levels_after,
     set_level,
 )
-from onnxplain.cli.reporting import guard, report_errors, stop_quietly
+from onnxplain.cli.reporting import guard, report_errors
 from onnxplain.cli.terminal import TerminalFormatter, show
 from onnxplain.core.params import describe_unknown
 from onnxplain.version import __version__
@@ -58,7 +55,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        with report_errors():  # imports are slow, so the user may interrupt them
+        with report_errors():
             module = importlib.import_module(f"onnxplain.cli.{cmd_name.replace('-', '_')}")
         command = module.command
         assert isinstance(command, click.Command)
@@ -82,11 +79,6 @@ class _Commands(click.Group):
         """Run a command; there may be no room for what it prints, either."""
         with guard(debug=ctx.params["debug"]), report_errors():
             return super().invoke(ctx)
-
-    def main(self, args: Sequence[str] | None = None, *others: Any, **extra: Any) -> Any:
-        """Run the words of the command line, or those of a caller."""
-        with stop_quietly() if args is None else nullcontext():  # else the process is not ours
-            return super().main(args, *others, **extra)
 
 
 @click.group(cls=_Commands, context_settings=SETTINGS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from onnxplain import registry
-from onnxplain.api import explain_many, name_evaluations
+from onnxplain.api import check_question, explain_many, name_evaluations
 from onnxplain.cli.clusters import add_cluster_options, get_cluster
 from onnxplain.cli.explain_images import find_images
 from onnxplain.cli.explain_plan import ExplainPlan, read_explain_plan
@@ -30,7 +31,7 @@ from onnxplain.core.flow import Method
 from onnxplain.core.params import build
 from onnxplain.core.protocols import Fill
 from onnxplain.fills import Inpaint
-from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, load, load_inpainter
+from onnxplain.loading import DEFAULT_INPAINTER, DEFAULT_MODEL, describe, load_inpainter
 from onnxplain.plot import Look
 from onnxplain.registry import Entry, parse_entry
 from onnxplain.results import open_folder
@@ -160,7 +161,7 @@ def command(
         plan = read_explain_plan(plan_file) if plan_file else ExplainPlan()
         look = build(Look, FIGURES.get_parameters(ctx, "figure"))
         chosen, implied = _choose_method(ctx, method, plan.method)
-        chosen_fill = _choose_fill(ctx, fill, plan.fill, implied, chosen, inpainter)
+        make_fill = _choose_fill(ctx, fill, plan.fill, implied, chosen, inpainter)
         cluster = get_cluster(ctx)
         ctx.with_resource(open_folder(output))
         found = find_images(images, recursive=recursive)
@@ -168,8 +169,15 @@ def command(
         show_failure(failure, as_json=as_json)
     if not found.images:
         ctx.exit(1)
+    asked = target or plan.target or None
+    seed = (plan.seed or 0) if seed is None else seed
     with report_errors(arguments=True):
-        classifier = load(model, **get_model_flags(ctx))
+        described = describe(model, **get_model_flags(ctx))
+        check_question(
+            chosen, asked, seed, class_names=described.class_names, size=described.size
+        )  # before what may take a minute
+        chosen_fill = make_fill()
+        classifier = described.open()
     quiet = quiet or as_json
     if not quiet:
         show(_describe_run(classifier), err=True)
@@ -179,9 +187,9 @@ def command(
                 classifier,
                 found.images,
                 chosen,
-                target=target or plan.target or None,
+                target=asked,
                 fill=chosen_fill,
-                seed=(plan.seed or 0) if seed is None else seed,
+                seed=seed,
                 max_pixels=max_pixels,
                 white=white,
                 cluster=cluster,
@@ -216,8 +224,11 @@ def _choose_fill(
     implied: str | None,
     method: Method,
     inpainter: str | None,
-) -> Fill:
-    """Return the fill of the command line, of the plan, of the method's name, or of its paper."""
+) -> Callable[[], Fill]:
+    """Choose the fill of the command line, of the plan, of the method's name, or of its paper.
+
+    It is returned as a function, since an inpainter takes time to load.
+    """
     wanted = parse_entry(given) if given else planned
     if implied and wanted and wanted.name != implied:
         source = "--fill" if given else "the plan's fill"
@@ -236,13 +247,18 @@ def _choose_fill(
     parameters = {**wanted.parameters, **options}
     if planned and planned.name == name:
         parameters = {**planned.parameters, **parameters}
-    painter = None
-    if name == Inpaint.name:
-        device = get_model_flags(ctx).get("device", "auto")
+    if name != Inpaint.name:
+        made = registry.make_fill(name, parameters)
+        return lambda: made
+    device = get_model_flags(ctx).get("device", "auto")
+
+    def load_fill() -> Fill:
         painter = load_inpainter(
             inpainter or DEFAULT_INPAINTER, device=device, description=description
         )
-    return registry.make_fill(name, parameters, painter)
+        return registry.make_fill(name, parameters, painter)
+
+    return load_fill
 
 
 def _describe_run(classifier: OnnxClassifier) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from onnxplain.cli.terminal import show
+from onnxplain.core import interrupts
 from onnxplain.core.errors import (
     OnnxplainError,
     format_in_one_line,
@@ -31,7 +32,7 @@ PACKAGE = Path(__file__).parents[1]
 class Interrupted(click.ClickException):
     """The user stopped a run."""
 
-    exit_code = 130  # the convention of shells for SIGINT
+    exit_code = interrupts.EXIT_CODE
 
 
 class Bug(click.ClickException):
@@ -54,8 +55,6 @@ def report_errors(*, arguments: bool = False) -> Iterator[None]:
         yield
     except OnnxplainError as error:
         raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt as stop:
-        raise Interrupted(f"interrupted; {stop}" if str(stop) else "interrupted") from None
     except (MemoryError, ImportError) as error:
         if not is_short_of_memory(error):
             raise
@@ -78,7 +77,7 @@ def report_errors(*, arguments: bool = False) -> Iterator[None]:
 
 @contextmanager
 def guard(*, debug: bool) -> Iterator[None]:
-    """Turn whatever is left into a message: everything that the command line raises passes here.
+    """End with a message and an exit code: everything that the command line raises passes here.
 
     Parameters
     ----------
@@ -86,20 +85,32 @@ def guard(*, debug: bool) -> Iterator[None]:
         Whether to show tracebacks.
     """
     try:
-        yield
+        with interrupts.interruptible():
+            yield
     except (click.exceptions.Exit, click.Abort):
         raise
+    except KeyboardInterrupt as stop:
+        _end_with(Interrupted(f"interrupted; {stop}" if str(stop) else "interrupted"))
     except click.ClickException as error:
         if debug and error.__cause__ is not None:
             _show_traceback(error.__cause__)
-        vars(error)["message"] = escape(error.message)  # click prints it
-        raise
+        _end_with(error)
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
             raise
         if debug:
             _show_traceback(error)
-        raise Bug(escape(_describe_bug(error))) from None
+        _end_with(Bug(_describe_bug(error)))
+
+
+def _end_with(error: click.ClickException) -> NoReturn:
+    """Show an error, and end with its exit code even if nobody reads what is shown."""
+    vars(error)["message"] = escape(error.message)
+    try:
+        error.show()
+    except OSError:
+        _empty_full_streams()
+    raise click.exceptions.Exit(error.exit_code) from None
 
 
 def _show_traceback(error: BaseException) -> None:
@@ -121,26 +132,6 @@ def _describe_bug(error: Exception) -> str:
         f"command as onnxplain --debug ... shows the traceback, which helps, as does the file "
         f"that it fails on."
     )
-
-
-@contextmanager
-def stop_quietly() -> Iterator[None]:
-    """In a process of its own, end at the second Ctrl-C at once, and print no traceback."""
-    sys.unraisablehook = lambda raised: log.debug("%s", raised.err_msg, exc_info=raised.exc_value)
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if ours:  # it is not where a shell runs the command in the background
-        signal.signal(signal.SIGINT, _interrupt)
-    try:
-        yield
-    finally:
-        if ours:  # while Python waits for threads to end, too
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    """Stop the work at the first Ctrl-C; the next one ends the process."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    raise KeyboardInterrupt
 
 
 def _empty_full_streams() -> None:

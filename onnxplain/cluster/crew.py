@@ -263,7 +263,7 @@ def connect(ray: Any, settings: Ray) -> None:
     Raises
     ------
     ClusterError
-        If there is no cluster at the address.
+        If there is no cluster at the address, or none starts here.
     """
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
@@ -280,7 +280,12 @@ def connect(ray: Any, settings: Ray) -> None:
             address = settings.address
             _check_answers(os.environ.get("RAY_ADDRESS", "") if address == "auto" else address)
             ray.init(address, **quiet)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises bare ones, too
+        if settings.address == LOCAL:
+            raise ClusterError(
+                f"Ray cannot start on this machine: {format_in_one_line(error)}; try again when "
+                f"less runs here, or leave the cluster out"
+            ) from error
         raise ClusterError(
             f"cannot reach a Ray cluster at {settings.address!r}: {format_in_one_line(error)}; "
             f"start one there with 'ray start --head', or leave the address out"

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
+from onnxplain.core.cores import keep_to_cores, list_cores
 from onnxplain.core.errors import OnnxplainError, format_in_one_line
 from onnxplain.version import __version__
 
@@ -23,12 +24,8 @@ class Worker:
         """Return where it runs, and the cores that it could use."""
         import ray
 
-        try:
-            cores = tuple(sorted(os.sched_getaffinity(0)))
-        except AttributeError:  # only Linux binds processes to cores
-            cores = tuple(range(os.cpu_count() or 1))
         node = ray.get_runtime_context().get_node_id()
-        return node, socket.gethostname(), os.getpid(), cores
+        return node, socket.gethostname(), os.getpid(), list_cores()
 
     def open(
         self,
@@ -39,8 +36,7 @@ class Worker:
         versions: dict[str, str],
     ) -> tuple[None, Exception | None]:
         """Make what answers tasks."""
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, cores)  # threads that are started from now on stay there, too
+        keep_to_cores(cores)
         if os.path.isdir(folder):
             os.chdir(folder)  # relative paths mean the same as where the work was started
         try:

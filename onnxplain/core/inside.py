@@ -59,6 +59,9 @@ class Tensors:
         The score of the target.
     rules : RuleTable, optional
         Rules that replace the gradient's own.
+    slopes : bool
+        Whether the ordinary gradients by the layers are wanted beside what `rules` make of them:
+        all layers then come a second time, with their values and these.
     rate : float
         If it is not 0, every weight takes a step of training with this rate first, on the image
         that is looked at and its target.
@@ -69,7 +72,13 @@ class Tensors:
     image: bool = False
     score: ScoreKind = "raw"
     rules: RuleTable | None = None
+    slopes: bool = False
     rate: float = 0.0
+
+    @property
+    def looks(self) -> tuple[Layer, ...]:
+        """The layers of the answer: once, or once for each of two walks."""
+        return self.layers * (1 + self.slopes)
 
     @property
     def differentiates(self) -> bool:
@@ -100,7 +109,7 @@ class Inside:
     grads : (N, H, W, 3) ndarray of float32, optional
         d score / d image.
     layers : tuple of (values, gradients)
-        Of each layer, (N, C, h, w); the gradients are None if they are not wanted.
+        Of each of ``wants.looks``, (N, C, h, w); the gradients are None if they are not wanted.
     facts : mapping
         What the record of a result should say, such as the activations that a rule table met.
     """

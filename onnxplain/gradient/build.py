@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -42,12 +42,18 @@ from onnxplain.graph.names import collect_tensor_names
 from onnxplain.graph.surgery import drop_unused_domains
 from onnxplain.graph.writer import GraphWriter
 
+SLOPE = "slope/"  # in front of the name of an ordinary gradient beside that of a rule table
 NOTES = "onnxplain.notes"  # key of a gradient graph's metadata
 
 
 def gradient_name(tensor: str) -> str:
     """Return the name of the output that holds the gradient of a tensor."""
     return f"d_score/d_{tensor}"
+
+
+def slope_name(tensor: str) -> str:
+    """Return the name of the output that holds a gradient beside that of a rule table."""
+    return f"{SLOPE}{gradient_name(tensor)}"
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,8 @@ class GradientRequest:
         Inner tensors to output without gradients.
     rules : RuleTable, optional
         Rules that replace the gradient's own (see `onnxplain.gradient.rulesets`).
+    slopes : bool
+        Whether the ordinary gradients by the tensors are wanted, too, under `slope_name`.
     bounds : tuple of ndarray, optional
         A black and a white image, (1, ...), as they enter the model: for rules that need them.
     parameters : bool
@@ -95,6 +103,7 @@ class GradientRequest:
     image: bool = True
     reads: tuple[str, ...] = ()
     rules: RuleTable | None = None
+    slopes: bool = False
     bounds: tuple[Array, Array] | None = None
     parameters: bool = False
     whole: bool = False
@@ -187,6 +196,10 @@ def build_gradient(
     gradient = differentiate(
         folded, facts, score=SCORE, sources=sources, rules=walk.rules, stops=walk.stops
     )
+    if request.slopes:
+        gradient = differentiate(
+            gradient, facts, score=SCORE, sources=request.tensors, rules=rules, naming=slope_name
+        )
     if walk.notes:
         helper.set_model_props(gradient, {NOTES: json.dumps(walk.notes)})
     if halves and not request.whole:
@@ -230,6 +243,7 @@ def differentiate(
     sources: Sequence[str],
     rules: Mapping[str, Rule] | None = None,
     stops: AbstractSet[str] = frozenset(),
+    naming: Callable[[str], str] = gradient_name,
 ) -> ModelProto:
     """Return a model with the gradients of one output's sum with respect to some tensors.
 
@@ -248,11 +262,13 @@ def differentiate(
         Rules by operator; the project's and the installed rules if not given.
     stops : set of str
         Tensors through which nothing flows.
+    naming : callable
+        Names the gradient of a tensor.
 
     Returns
     -------
     gradient : ModelProto
-        The model with a further output per source, under `gradient_name`.
+        The model with a further output per source, under its name.
 
     Raises
     ------
@@ -280,7 +296,7 @@ def differentiate(
             if grad is not None and name in wanted:
                 terms[name].append(grad)
     totals = {name: _add_terms(tape, terms, name) for name in sources}
-    gradient = _assemble(model, tape, totals, facts)
+    gradient = _assemble(model, tape, totals, facts, naming)
     declare_shapes(gradient.graph, facts, terms)
     return gradient
 
@@ -300,7 +316,11 @@ def _add_terms(tape: Tape, terms: Mapping[str, list[str]], name: str) -> str | N
 
 
 def _assemble(
-    model: ModelProto, tape: Tape, totals: Mapping[str, str | None], facts: Facts
+    model: ModelProto,
+    tape: Tape,
+    totals: Mapping[str, str | None],
+    facts: Facts,
+    naming: Callable[[str], str],
 ) -> ModelProto:
     """Join a model and its tape, with an output for each gradient."""
     gradient = ModelProto()
@@ -317,12 +337,14 @@ def _assemble(
                 f"the score does not depend on {name!r} in a way that has a gradient; name a "
                 f"tensor between the image and the score"
             )
-        writer.add_output(gradient_name(name), facts.dtype, facts.shapes[name], source=total)
+        writer.add_output(naming(name), facts.dtype, facts.shapes[name], source=total)
     return gradient
 
 
 def _check_names(graph: onnx.GraphProto, request: GradientRequest) -> None:
-    gradients = map(gradient_name, request.sources)
+    gradients = [*map(gradient_name, request.sources)]
+    if request.slopes:
+        gradients += map(slope_name, request.tensors)
     check_names_are_free(collect_tensor_names(graph), (TARGET, SCORE, *gradients))
     computed = {request.input, *(name for node in graph.node for name in node.output)}
     for name in (*request.tensors, *request.reads):

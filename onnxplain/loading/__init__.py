@@ -13,13 +13,14 @@ from onnxplain.loading.finding import (
     score_photo,
 )
 from onnxplain.loading.graphs import ListedLayer, export_explainer, gradient_graph, list_layers
-from onnxplain.loading.opening import load, load_features, load_inpainter
+from onnxplain.loading.opening import describe, load, load_features, load_inpainter
 
 __all__ = [
     "DEFAULT_INPAINTER",
     "DEFAULT_MODEL",
     "ListedLayer",
     "ModelSource",
+    "describe",
     "export_explainer",
     "find_model",
     "gradient_graph",

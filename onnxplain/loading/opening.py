@@ -10,7 +10,13 @@ from onnxplain import runtime
 from onnxplain.core.data import Bytes3, Fit, Interpolation
 from onnxplain.core.spec import ChannelOrder, Head, Layout
 from onnxplain.loading.finding import DEFAULT_INPAINTER, DEFAULT_MODEL, ModelSource, find_source
-from onnxplain.runtime import OnnxClassifier, OnnxFeatures, OnnxInpainter, load_classifier
+from onnxplain.runtime import (
+    DescribedClassifier,
+    OnnxClassifier,
+    OnnxFeatures,
+    OnnxInpainter,
+    describe_file,
+)
 
 
 def load(
@@ -157,7 +163,22 @@ def load(
         "labels": labels,
         "allow_random": allow_random,
     }
-    return load_classifier(
+    return describe(model, device=device, batch_size=batch_size, tf32=tf32, **flags).open()
+
+
+def describe(
+    model: ModelSource = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    batch_size: int | None = None,
+    tf32: bool = False,
+    **flags: Any,
+) -> DescribedClassifier:
+    """Read a classifier as `load` does, and leave to its `open` what takes long.
+
+    What the user asks can be compared with its classes in between.
+    """
+    return describe_file(
         find_source(model), device=device, batch_size=batch_size, tf32=tf32, flags=flags
     )
 

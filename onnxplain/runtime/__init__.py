@@ -6,15 +6,22 @@ from onnxplain.runtime.distance import OnnxDistance, load_distance
 from onnxplain.runtime.features import OnnxFeatures, load_features
 from onnxplain.runtime.inpainters.model import OnnxInpainter, load_inpainter
 from onnxplain.runtime.keras_model import from_keras
-from onnxplain.runtime.opening import load_classifier, open_classifier
+from onnxplain.runtime.opening import (
+    DescribedClassifier,
+    describe_file,
+    load_classifier,
+    open_classifier,
+)
 from onnxplain.runtime.torch_module import from_torch
 
 __all__ = [
     "CallableClassifier",
+    "DescribedClassifier",
     "OnnxClassifier",
     "OnnxDistance",
     "OnnxFeatures",
     "OnnxInpainter",
+    "describe_file",
     "from_callable",
     "from_keras",
     "from_torch",

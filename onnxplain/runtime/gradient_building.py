@@ -82,6 +82,7 @@ def build_batched_gradient(
     image: bool = True,
     reads: tuple[str, ...] = (),
     rules: RuleTable | None = None,
+    slopes: bool = False,
     rate: float = 0.0,
 ) -> tuple[bytes, int | None]:
     """Build the gradient graph as `build_gradient_model`, and find out which batch it takes.
@@ -90,7 +91,7 @@ def build_batched_gradient(
     ----------
     file, spec, kind, layers, mask
         As for `build_gradient_model`.
-    image, reads, rules
+    image, reads, rules, slopes
         As in `onnxplain.gradient.GradientRequest`.
     rate : float
         Of a step that weights take first (see `onnxplain.gradient.stepping`); 0 for none. The
@@ -117,6 +118,7 @@ def build_batched_gradient(
         image=image,
         reads=reads,
         rules=rules,
+        slopes=slopes,
         bounds=_make_bounds(spec) if rules else None,
     )
     try:

@@ -16,7 +16,7 @@ from onnxplain.core.inside import Array, Inside, Tensors
 from onnxplain.core.scores import RAW
 from onnxplain.core.spec import ModelSpec
 from onnxplain.gradient import TARGET, GradientError, find_nonfinite_node, gradient_name
-from onnxplain.gradient.build import read_notes
+from onnxplain.gradient.build import read_notes, slope_name
 from onnxplain.gradient.heads import find_logits
 from onnxplain.gradient.reading import add_tensors
 from onnxplain.graph.load import ModelFile
@@ -141,11 +141,10 @@ class Reader:
 
     def _take_rows(self, values: dict[str, NDArray[Any]], n: int) -> dict[str, NDArray[Any]]:
         """Return the rows of n images, those of layers with channels second."""
-        for layer, names in zip(self._wants.layers, self._names.layers, strict=True):
-            for name in names:
-                if name is not None:
-                    values[name] = layer.arrange(values[name])
-        return {name: rows[:n] for name, rows in values.items()}
+        arranged = dict(values)
+        for layer, names in zip(self._wants.looks, self._names.layers, strict=True):
+            arranged |= {name: layer.arrange(values[name]) for name in names if name is not None}
+        return {name: rows[:n] for name, rows in arranged.items()}
 
     def _make_inside(self, values: Mapping[str, NDArray[Any]], n: int) -> Inside:
         scores, logits, grads, layers = self._names
@@ -265,9 +264,11 @@ def _build_gradient(file: ModelFile, spec: ModelSpec, wants: Tensors, logits: st
         image=wants.image,
         reads=(*filter(None, reads), *(() if wants.gradients else tensors)),
         rules=wants.rules,
+        slopes=wants.slopes,
         rate=wants.rate,
     )
     layers = tuple((name, gradient_name(name) if wants.gradients else None) for name in tensors)
+    layers += tuple((name, slope_name(name)) for name in tensors if wants.slopes)
     grads = gradient_name(spec.input) if wants.image else None
     # A graph that keeps its batch of 1 may have been made dynamic for scores alone.
     images = rows if rows in (None, 1) else find_batch_support(file, spec).images
@@ -288,7 +289,7 @@ def _build_reading(file: ModelFile, spec: ModelSpec, wants: Tensors, logits: str
 
 def _limit_batch(batch_size: int, wants: Tensors) -> int:
     """Return a batch size whose layers fit into `MOST_BYTES`."""
-    kinds = 2 if wants.gradients else 1
+    kinds = 1 + wants.gradients + wants.slopes
     per_image = 4 * kinds * sum(math.prod(layer.shape) for layer in wants.layers)
     return max(1, min(batch_size, MOST_BYTES // max(per_image, 1)))
 

@@ -138,6 +138,20 @@ USAGE = [
 ]
 
 
+QUESTIONS = (("-t", "kity"), ("-t", "7"), ("--method", "sp", "--patch", "17"), ("--seed", "-1"))
+
+
+@pytest.mark.parametrize("words", [*QUESTIONS, ("--method", "sp-g", "-t", "kity")])
+def test_wrong_questions_are_refused_before_a_model_runs(
+    run: Run, model: Path, photo: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+):
+    def start(*_: object, **__: object) -> None:
+        raise AssertionError("a session was opened")
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", start)
+    assert run("explain", photo, "-m", model, *words).exit_code == 2
+
+
 @pytest.mark.parametrize(("words", "text"), USAGE, ids=lambda value: str(value)[:40])
 def test_wrong_command_lines_exit_2_and_write_nothing(
     run: Run, model: Path, photo: Path, words: tuple[str, ...], text: str

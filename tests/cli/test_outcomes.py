@@ -13,6 +13,7 @@ import pytest
 
 import onnxplain
 from tests.cli.conftest import ENVIRONMENT, Run, make_noise, parse_lines
+from tests.helpers.processes import running
 
 KEYS = [
     "image",
@@ -86,19 +87,18 @@ def test_interrupted_run_keeps_the_images_that_are_done(model: Path, folder: Pat
         make_noise(i).save(copies[-1])
     words = [sys.executable, "-m", "onnxplain", "explain", *copies, "-m", model, "--json"]
     words += ["--method", "mp2", "--gain", "difference", "--sweep", "full", "--grid", 16]
-    process = subprocess.Popen(
+    with running(
         [str(word) for word in (*words, "--chance", 1e-6)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
         env=ENVIRONMENT,
         # A shell that runs the tests in the background ignores SIGINT, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert process.stdout is not None
-    first = json.loads(process.stdout.readline())
-    process.send_signal(signal.SIGINT)
-    rest, errors = process.communicate(timeout=60)
+    ) as process:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     printed = [first, *map(json.loads, rest.splitlines())]
     assert len(printed) < len(copies)

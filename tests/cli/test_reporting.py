@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from onnxplain import zoo
 from onnxplain.cli import main
-from onnxplain.cli.reporting import Interrupted, format_failure, report_errors
+from onnxplain.cli.reporting import format_failure, report_errors
 from onnxplain.cli.terminal import TerminalFormatter
 from onnxplain.core.errors import OutputError
 from tests.cli.conftest import ENVIRONMENT, Run
@@ -95,12 +95,6 @@ def test_failure_is_described_in_one_line(folder: Path):
     )
 
 
-def test_interruption_while_a_model_loads_exits_130():
-    with pytest.raises(Interrupted, match="interrupted") as caught, report_errors():
-        raise KeyboardInterrupt
-    assert caught.value.exit_code == 130
-
-
 def test_too_little_memory_is_a_message():
     with (
         pytest.raises(click.ClickException, match=r"not enough memory: Unable to allocate"),
@@ -156,7 +150,7 @@ def test_log_shows_tracebacks_only_if_they_are_asked_for():
 SLOW = """
 import sys, time, threading
 from onnxplain import zoo
-from onnxplain.cli import main
+from onnxplain.__main__ import run
 
 def wait():
     # A thread for which Python waits at its end, as a worker in a long call.
@@ -166,8 +160,50 @@ def wait():
 
 zoo.list_models = wait
 sys.argv = ["onnxplain", "zoo", "list"]
-main()
+run()
 """
+
+
+# Interrupted as soon as nobody reads its messages any more.
+STOPPED = """
+import signal, sys
+from onnxplain import zoo
+from onnxplain.__main__ import run
+
+def interrupt():
+    signal.raise_signal(signal.SIGINT)
+
+zoo.list_models = interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start some jobs without
+sys.stdin.read()  # until the reader of stderr has gone
+run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [("", "interrupted"), ("rows\x1b are kept", r"interrupted; rows\x1b are kept")],
+)
+def test_interruption_is_one_message(reason: str, text: str, monkeypatch: pytest.MonkeyPatch):
+    break_zoo(monkeypatch, KeyboardInterrupt(reason))
+    result = CliRunner().invoke(main, ["zoo", "list"])
+    assert (result.exit_code, result.stderr) == (130, f"Error: {text}\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends signals of POSIX")
+@pytest.mark.parametrize(("word", "code"), [("list", 130), ("nothing", 2)])
+def test_exit_code_is_right_though_nobody_reads_the_message(word: str, code: int):
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED, "zoo", word],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stderr.close()  # as `2>&1 | tee log`, which ends at the same Ctrl-C
+        process.stdin.close()
+    assert process.returncode == code
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals of POSIX")

@@ -23,6 +23,7 @@ from onnxplain.cluster import crew as crews
 from onnxplain.core.errors import ModelError
 from onnxplain.study.distributed import WORKERS_FILE
 from onnxplain.study.rows import Row
+from tests.helpers.processes import running
 from tests.study.conftest import reddish, save
 
 METHODS = ["rise:n_masks=60,grid=4", "sp:patch=4,stride=4", "mp2:gain=difference,grid=4"]
@@ -256,6 +257,16 @@ def test_address_that_nobody_answers_is_an_error_at_once(ray: Any, prefix: str) 
     assert time.monotonic() - began < 2 * crews.ANSWER_SECONDS
 
 
+def test_ray_that_cannot_start_here_is_an_error(ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise Exception("The current node timed out during startup.")  # noqa: TRY002 (as Ray does)
+
+    # What it waits for cannot be made to fail by itself: machines that are too busy.
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(crews.ClusterError, match=r"cannot start on this machine: .*node timed out"):
+        crews.connect(ray, onnxplain.Ray())
+
+
 SCRIPT = """
 import signal, sys, onnxplain
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start some jobs without
@@ -274,20 +285,16 @@ def test_interrupt_ends_the_workers_and_keeps_the_rows(
     for i in range(6, 200):  # so many that the work is not over when the signal comes
         save(photos / "yes" / f"{i}.png", reddish(i))
     arguments = [photos, tmp_path / "rows", tmp_path / "net.onnx"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *map(str, arguments)],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    words = [sys.executable, "-c", SCRIPT, *map(str, arguments)]
     rows = tmp_path / "rows" / "rows.jsonl"
     deadline = time.monotonic() + 120
-    while not (rows.exists() and "score" in rows.read_text()):
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, text = process.communicate(timeout=60)
+    with running(words, stderr=subprocess.PIPE, start_new_session=True) as process:
+        while not (rows.exists() and "score" in rows.read_text()):
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, text = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT
     assert "the same call or command continues it" in text
     assert all(row["status"] != "error" for row in read_lines(tmp_path / "rows"))

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.data import Attribution, Case, Meaning, Size
+from onnxplain.core.data import Attribution, Case, Meaning
 from onnxplain.core.flow import Flow, ImageQuery
 from onnxplain.core.inside import Array, RuleTable, Tensors
 from onnxplain.core.params import Param
@@ -67,24 +67,17 @@ class TransformerAttribution(OnAttention):
 
     @property
     def wants(self) -> Tensors:
-        """What its second query asks: a walk by other rules, where it fails if at all."""
+        """What its query asks: relevance per unit of the weights, and the slopes by them."""
         table = RuleTable("relevance", tuple(sorted(RULES.items())), yields="relevance")
-        return Tensors(self.found, score=self.score, rules=table)
-
-    def evaluations(self, size: Size) -> int:
-        """Count the evaluations: one for slopes and one for relevance."""
-        return 2
+        return Tensors(self.found, score=self.score, rules=table, slopes=True)
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case."""
-        image, plain = case.image[None], Tensors(self.found, score=self.score)
-        slopes = yield ImageQuery(image, wants=plain, reduce=take_slopes)
-        reply = yield ImageQuery(image, wants=self.wants, reduce=multiply)
-        blocks = [
-            weigh_heads(relevance, slope)
-            for slope, relevance in zip(slopes.layers, reply.layers, strict=True)
-        ]
-        details = describe_inside(self.wants, reply, passes=2)
+        n = len(self.found)
+        reductions = (*[multiply] * n, *[take_slopes] * n)
+        reply = yield ImageQuery(case.image[None], wants=self.wants, reduce=reductions)
+        blocks = list(map(weigh_heads, reply.layers[:n], reply.layers[n:]))
+        details = describe_inside(self.wants, reply)
         return self.draw_patches(case, blocks, add_what_is_read, details)
 
 

@@ -158,7 +158,7 @@ def describe_inside(wants: Tensors, reply: Reply, *, passes: int = 1) -> dict[st
         "score": wants.score,
         "rules": wants.rules.name if wants.rules else None,
         "forwards": passes,
-        "backwards": passes if wants.differentiates else 0,
+        "backwards": passes * (wants.differentiates + wants.slopes),
         **reply.facts,
     }
     if wants.layers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -82,6 +83,27 @@ def test_transformer_attribution_is_what_the_authors_define(name: str, form: For
         relevance = reference.attribute(vit, draw_weights(vit), image.astype(float), TARGET)
         expected.append(reference.follow_attention(relevance, slopes))
     check(vit, TransformerAttribution(), form, expected)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_slopes_and_relevance_of_one_run_are_those_of_two(form: Form) -> None:
+    net, images, targets = open_vit(CLASS, form), draw_photos(CLASS), np.array([TARGET, 0])
+    both = TransformerAttribution().at(net.find_layers("attention")).wants
+    found = net.look_inside(images, targets, both)
+    relevance = net.look_inside(images, targets, replace(both, slopes=False))
+    slopes = net.look_inside(images, targets, replace(both, slopes=False, rules=None))
+    assert found.facts == relevance.facts
+    for (values, grads), (others, expected) in zip(
+        found.layers, relevance.layers + slopes.layers, strict=True
+    ):
+        np.testing.assert_allclose(values, others, rtol=1e-5)
+        np.testing.assert_allclose(grads, expected, atol=1e-6 * np.abs(expected).max())
+
+
+def test_transformer_attribution_runs_forwards_once() -> None:
+    (found,) = explain(open_vit(CLASS), TransformerAttribution(), list(draw_photos(CLASS)[:1]), [1])
+    assert (found.details["forwards"], found.details["backwards"]) == (1, 2)
+    assert TransformerAttribution().evaluations(CLASS.size) == 1
 
 
 def test_one_block_of_generic_attention_is_the_identity_and_what_speaks_for_the_class() -> None:
