@@ -153,8 +153,12 @@ def mp2_lazy_order(
     per_step: int,
     n_tried: int,
     caution: float,
+    coarse: bool = False,
 ) -> tuple[list[int], int]:
     """Return the cells that lazy MP2 removes until the log-odds are at most `stop`, and its cost.
+
+    The first step tries all cells. If `coarse`, it tries sets of cells half a grid apart, which
+    share their gains, and then the most promising cells as in the later steps.
 
     A gain that was found earlier is in doubt: the square of the doubt is ``(scale / d)**2`` for
     each cell removed since then, d cells away along the farther axis. The scale is the root mean
@@ -180,20 +184,32 @@ def mp2_lazy_order(
     while (now := ask(order)) > stop and gains:
         tried: list[int] = []
         misses = doubts = 0.0
+        if coarse and not order:
+            half = (grid + 1) // 2
+            for place in range(half**2):
+                same = [
+                    cell
+                    for cell in gains
+                    if (cell // grid % half, cell % grid % half) == divmod(place, half)
+                ]
+                gains.update(dict.fromkeys(same, (now - ask(same)) / len(same)))
         while True:
             promises = {cell: gains[cell] + caution * scale * doubt[cell] ** 0.5 for cell in gains}
             ranking = sorted(gains, key=lambda cell: -promises[cell])
             if tried and all(cell in tried for cell in ranking[:per_step]):
                 break
             batch = [cell for cell in ranking if cell not in tried]
-            for cell in batch[:n_tried] if order else batch:  # the first step tries all
+            for cell in batch[:n_tried] if order or coarse else batch:
                 gain = now - ask([*order, cell])
                 misses += (gain - gains[cell]) ** 2
                 doubts += doubt[cell]
                 gains[cell], doubt[cell] = gain, 0.0
                 tried.append(cell)
-        square = misses / doubts
-        scale = ((scale**2 + square) / 2 if scale else square) ** 0.5
+            if not scale:  # learned at once, from the first cells that are tried
+                scale = (misses / doubts) ** 0.5
+                misses = doubts = 0.0
+        if doubts:
+            scale = ((scale**2 + misses / doubts) / 2) ** 0.5
         removed = sorted(tried, key=lambda cell: -gains[cell])[:per_step]
         order += removed
         for cell in removed:

@@ -42,6 +42,8 @@ class Doubt:
         self._changes.append(changes)
         self._growths.append(self._growth[tried])
         self._growth[tried] = 0
+        if not self._scale:
+            self.learn_scale()
 
     def learn_scale(self) -> None:
         """Learn the scale from what was tried since the last time; the past counts for half."""

@@ -103,9 +103,9 @@ class Growth:
         self._gains[list(cells)] = gains
         self._tried[list(cells)] = self._up_to_date[list(cells)] = True
 
-    def correct_gains(self, block: Cells, gain: float) -> None:
-        """Spread the gap between a block's gain and its cells' total evenly over the cells."""
-        self._gains[block] += (gain - self._gains[block].sum()) / len(block)
+    def share_gain(self, cells: Cells, gain: float) -> None:
+        """Remember an equal share of the gain of a set for each of its cells, still in doubt."""
+        self._gains[cells] = gain / len(cells)
 
     def adopt_gains(self, gains: NDArray[np.float64]) -> None:
         """Set the gains of all cells, and mark them as up to date."""
@@ -158,25 +158,12 @@ class Growth:
         """Add the probability under the current mask to the trajectory."""
         self._trajectory += ((len(self._order), probability),)
 
-    def list_neighbours(self, cells: Sequence[int]) -> list[int]:
-        """List the cells that are left and touch one of `cells`, even if only at a corner."""
-        row, column = np.divmod(np.arange(self.n_cells), self._grid)
-        near = np.zeros(self.n_cells, bool)
-        for y, x in (divmod(cell, self._grid) for cell in cells):
-            near |= np.maximum(abs(row - y), abs(column - x)) <= 1
-        return [int(cell) for cell in np.flatnonzero(near & ~self._removed)]
+    def list_quarters(self) -> list[Cells]:
+        """List the sets of cells at the same place in each quarter of the grid.
 
-    def list_blocks(self, shift: int) -> list[Cells]:
-        """Tile the cells that are left with blocks of 2 x 2.
-
-        The bits of `shift` (0 to 3) start the tiling half a block higher, further left, or
-        both. The four tilings together tell the cells of a block apart.
+        A set has four cells, half a grid apart; fewer at the edge of an odd grid.
         """
-        left = np.flatnonzero(~self._removed)
-        row = (left // self._grid + shift // 2) // 2
-        column = (left % self._grid + shift % 2) // 2
-        numbers = row * self._grid + column
-        return [left[numbers == number] for number in np.unique(numbers)]
+        return self.list_lattices(-(-self._grid // 2))[0]
 
     def list_lattices(self, step: int) -> tuple[list[Cells], NDArray[np.intp]]:
         """List the lattices of every `step`-th cell in both directions.

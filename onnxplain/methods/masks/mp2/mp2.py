@@ -41,7 +41,7 @@ from onnxplain.methods.masks.mp2.sweeps import (
 from onnxplain.methods.masks.optim import check_grid
 
 # By default, a step tries the number of cells in the grid divided by this.
-PARTS: Mapping[str, int] = {"lazy": 16, "coarse": 20, "propose": 22}
+PARTS: Mapping[str, int] = {"lazy": 16, "coarse": 16, "propose": 22}
 
 MEANING = Meaning("how early the cell is removed: 1 first, 0 not at all")
 
@@ -75,22 +75,17 @@ class MP2(CellMethod):
         `caution` times the doubt about it, and the cells that promise most are tried, `n_tried`
         at a time, until the best found gains exceed what the others promise [2]_. The doubt
         grows with every cell removed, most for near cells, and its scale is learned on the way.
-        ``coarse`` tries the `n_tried` cells with the largest remembered gains (twice as many
-        in the first step) and those beside the cells removed last, whose gains have changed
-        most. Every `audit` steps it corrects the remembered gains by those of blocks of 2 x 2
-        cells, tiled differently each time. ``static`` ranks the cells once, and removes as few
-        from the top of the ranking as reach chance level.
+        ``coarse`` does the same after another first step, which tries sets of four cells half a
+        grid apart. Cells so far apart hardly change each other's gains, so that each is remembered
+        with a quarter of the set's gain, in doubt. ``static`` ranks the cells once, and removes as
+        few from the top of the ranking as reach chance level.
     n_tried : int, optional
         Cells tried at a time; a larger number chooses better and costs more evaluations. If
-        not given, 1/16 of the grid's cells for ``lazy``, 1/20 for ``coarse`` and 1/22 for
-        ``propose``.
+        not given, 1/16 of the grid's cells for ``lazy`` and ``coarse``, and 1/22 for ``propose``.
     caution : float
-        How many standard deviations of doubt a remembered gain is given with ``lazy``. 0 trusts
-        remembered gains; a larger number tries more cells and comes closer to ``full``.
-    audit : int, optional
-        Steps from one sweep over all blocks to the next with ``coarse``; 5 if not given.
-        Remembered gains go out of date as the mask grows; fewer steps keep them fresher and
-        cost more evaluations.
+        How many standard deviations of doubt a remembered gain is given with ``lazy`` and
+        ``coarse``. 0 trusts remembered gains; a larger number tries more cells and comes closer
+        to ``full``.
     look_ahead : {'lattice', 'exact', 'static', 'blur'}
         What an untried cell is filled with, if the fill depends on the mask. ``lattice``
         fills every `lattice`-th cell in both directions at once, so that a step needs
@@ -153,18 +148,14 @@ class MP2(CellMethod):
     n_tried: Annotated[
         int | None,
         Param(
-            "cells tried at a time; "
-            "1/16 (lazy), 1/20 (coarse) or 1/22 (propose) of the grid if not given",
+            "cells tried at a time; 1/16 (lazy, coarse) or 1/22 (propose) of the grid if not given",
             ge=1,
         ),
     ] = None
     caution: Annotated[
         float,
-        Param("with sweep=lazy: the doubt given to remembered gains; larger tries more", ge=0),
+        Param("lazy and coarse: doubt given to remembered gains; larger tries more", ge=0),
     ] = 1.25
-    audit: Annotated[
-        int, Param("with sweep=coarse: steps between sweeps over all blocks", ge=1)
-    ] = 5
     look_ahead: Annotated[
         Literal["lattice", "exact", "static", "blur"],
         Param("how tried cells are filled if the fill depends on the mask"),
@@ -216,12 +207,8 @@ class MP2(CellMethod):
             return measures + n_steps + sum(min(self._n_tried, n) for n in left)
         if self.sweep == "static":
             return cells + 2 * cells.bit_length() + 3
-        if self.sweep == "coarse":
-            beside = 8 * step
-            tried = [min(self._n_tried * (1 if i else 2) + beside, n) for i, n in enumerate(left)]
-            blocks = -(-n_steps // self.audit) * (self.grid // 2 + 1) ** 2
-            return measures + sum(tried) + blocks
-        return measures + sum(left)
+        blocks = (-(-self.grid // 2)) ** 2 if self.sweep == "coarse" else 0
+        return measures + blocks + sum(left)
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case without random draws."""
@@ -301,18 +288,11 @@ class MP2(CellMethod):
             else:
                 gains = probe.estimate_gains(slope)
                 probe.growth.adopt_gains(abs(gains) if self.selection == "absolute" else gains)
-        elif self.sweep == "lazy":
-            yield from try_lazily(probe, step, n_best, n_tried=self._n_tried, caution=self.caution)
-        elif self.sweep == "coarse":
-            yield from try_coarsely(
-                probe,
-                step,
-                n_tried=self._n_tried,
-                audit=self.audit,
-                cells_per_step=self.cells_per_step,
-            )
-        else:
+        elif self.sweep == "full":
             yield from try_all(probe)
+        else:
+            try_best = try_lazily if self.sweep == "lazy" else try_coarsely
+            yield from try_best(probe, step, n_best, n_tried=self._n_tried, caution=self.caution)
 
     def _find_chance(self, case: Case) -> float:
         """Find the probability at which to stop.

@@ -82,15 +82,12 @@ class Probe:
         log_odds = yield from self._ask_log_odds([[cell] for cell in cells])
         self._growth.record_gains(cells, self._base - log_odds)
 
-    def try_blocks(self, shift: int) -> Flow[None]:
-        """Correct the remembered gains of all cells by the gains of blocks of 2 x 2.
-
-        `shift` is passed to `Growth.list_blocks`.
-        """
-        blocks = self._growth.list_blocks(shift)
-        log_odds = yield from self._ask_log_odds(blocks)
-        for block, gain in zip(blocks, self._base - log_odds, strict=True):
-            self._growth.correct_gains(block, gain)
+    def try_quarters(self) -> Flow[None]:
+        """Find the gains of sets of four cells half a grid apart; each cell gets its share."""
+        sets = self._growth.list_quarters()
+        log_odds = yield from self._ask_log_odds(sets)
+        for cells, gain in zip(sets, self._base - log_odds, strict=True):
+            self._growth.share_gain(cells, gain)
 
     def find_probability_without(self, cells: Sequence[int]) -> Flow[float]:
         """Find the probability with these cells removed too, filled by the job's fill."""

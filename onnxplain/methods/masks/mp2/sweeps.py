@@ -17,8 +17,6 @@ from onnxplain.core.data import Image
 from onnxplain.core.flow import Flow
 from onnxplain.methods.masks.mp2.probe import Probe
 
-SHIFTS = (0, 3, 1, 2)  # of `Growth.list_blocks`, used in turn
-
 
 def try_all(probe: Probe) -> Flow[None]:
     """Try all cells that are left."""
@@ -26,34 +24,29 @@ def try_all(probe: Probe) -> Flow[None]:
 
 
 def try_lazily(probe: Probe, step: int, n_best: int, *, n_tried: int, caution: float) -> Flow[None]:
-    """Try the most promising cells, `n_tried` at a time, until the best are known [1]_.
-
-    A cell promises its remembered gain plus `caution` times its doubt. The first step tries
-    all cells.
-    """
-    growth = probe.growth
+    """Try all cells in the first step, and later the most promising ones."""
     if step == 0:
         yield from try_all(probe)
-    while not growth.knows_best(n_best, caution):
-        yield from probe.try_cells(growth.rank_outdated(caution)[:n_tried])
+    yield from try_promising(probe, n_best, n_tried=n_tried, caution=caution)
 
 
 def try_coarsely(
-    probe: Probe, step: int, *, n_tried: int, audit: int, cells_per_step: int
+    probe: Probe, step: int, n_best: int, *, n_tried: int, caution: float
 ) -> Flow[None]:
-    """Try the cells with the largest remembered gains, and those beside the last removed.
+    """Try sets of cells in the first step, and in all steps the most promising cells."""
+    if step == 0:
+        yield from probe.try_quarters()
+    yield from try_promising(probe, n_best, n_tried=n_tried, caution=caution)
 
-    Every `audit`-th step first corrects the remembered gains by the gains of blocks.
+
+def try_promising(probe: Probe, n_best: int, *, n_tried: int, caution: float) -> Flow[None]:
+    """Try the most promising cells, `n_tried` at a time, until the best are known [1]_.
+
+    A cell promises its remembered gain plus `caution` times its doubt.
     """
     growth = probe.growth
-    n_audits, since_audit = divmod(step, audit)
-    if since_audit == 0:
-        yield from probe.try_blocks(SHIFTS[n_audits % 4])
-    # In the first step only the gains of blocks are known.
-    promising = growth.rank_cells()[: n_tried * (1 if step else 2)]
-    removed_last = growth.order[-cells_per_step:] if step else ()
-    beside = growth.list_neighbours(removed_last)
-    yield from probe.try_cells(list(dict.fromkeys(promising + beside)))
+    while not growth.knows_best(n_best, caution):
+        yield from probe.try_cells(growth.rank_outdated(caution)[:n_tried])
 
 
 def try_proposed(probe: Probe, slope: Image, *, n_tried: int) -> Flow[None]:

@@ -6,8 +6,7 @@ from onnxplain.methods.masks.mp2.doubt import Doubt
 
 def test_an_untried_cell_is_in_a_doubt_of_one_scale_and_a_tried_one_in_none():
     doubt = Doubt(3)
-    doubt.settle(range(8), np.array([3.0, -3, 3, -3, 3, -3, 3, -3]))
-    doubt.learn_scale()
+    doubt.settle(range(8), np.array([3.0, -3, 3, -3, 3, -3, 3, -3]))  # the first scale, at once
     np.testing.assert_allclose(doubt.estimate(), [0] * 8 + [3])
 
 

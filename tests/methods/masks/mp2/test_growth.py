@@ -73,33 +73,28 @@ def test_its_arrays_are_not_for_others_to_write():
             array[0] = 1
 
 
-def test_the_difference_of_a_block_is_spread_evenly():
-    growth = make_growth([1, 2, 3, 4, 5, 6, 7, 8, 9])
-    growth.correct_gains(np.array([0, 1, 3]), 13.0)
-    assert growth.gains.tolist() == [3, 4, 3, 6, 5, 6, 7, 8, 9]
+def test_the_gain_of_a_set_is_shared_by_its_cells_which_stay_untried():
+    growth = Growth(IMAGE, 3)
+    growth.share_gain(np.array([0, 1, 3]), 6.0)
+    assert growth.gains.tolist() == [2, 2, 0, 2, 0, 0, 0, 0, 0]
+    assert growth.rank_tried() == []
+    growth.record_gains([3], np.array([5.0]))
+    # The scale is how far the gain of cell 3 was from its share: 3 log-odds.
+    assert growth.rank_outdated(1) == [0, 1, 2, 4, 5, 6, 7, 8]
+    assert not growth.knows_best(1, caution=1.1)  # cells 0 and 1 promise 5.3
+    assert growth.knows_best(1, caution=0.9)
 
 
-def test_neighbours_touch_at_a_corner_at_least_and_are_left():
-    growth = Growth(IMAGE, 5)
-    growth.remove([6])
-    assert growth.list_neighbours([6]) == [0, 1, 2, 5, 7, 10, 11, 12]
-    assert growth.list_neighbours([24]) == [18, 19, 23, 24]
-    assert growth.list_neighbours([]) == []
-
-
-@given(st.integers(1, 9), st.integers(0, 3), st.integers(0, 99))
-def test_blocks_are_pieces_of_2_x_2_that_hold_every_cell_left_once(grid, shift, seed):
-    growth = Growth(np.zeros((9, 9, 3), np.float32), grid)
-    cells = np.random.default_rng(seed).permutation(grid**2)
-    growth.remove(cells[: grid // 2].tolist())
-    blocks = growth.list_blocks(shift)
-    listed = np.concatenate(blocks)
-    assert sorted(listed.tolist()) == sorted(growth.rank_cells())
-    for block in blocks:
-        row, column = np.divmod(block, grid)
-        assert np.ptp(row) <= 1
-        assert np.ptp(column) <= 1
-        assert len(set((row + shift // 2) // 2)) == len(set((column + shift % 2) // 2)) == 1
+@given(st.integers(1, 9))
+def test_sets_of_cells_half_a_grid_apart_hold_every_cell_once(grid):
+    sets = Growth(np.zeros((9, 9, 3), np.float32), grid).list_quarters()
+    assert sorted(np.concatenate(sets).tolist()) == list(range(grid**2))
+    half = (grid + 1) // 2
+    assert len(sets) == half**2
+    for cells in sets:
+        row, column = np.divmod(cells, grid)
+        assert len(set(row % half)) == len(set(column % half)) == 1
+        assert len(cells) == 4 or grid % 2
 
 
 def test_lattices_hold_every_third_cell_of_both_directions():

@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from onnxplain.core.data import Case
 from onnxplain.methods.masks.mp2.growth import Growth
@@ -55,31 +53,19 @@ def test_the_probability_without_cells_is_that_of_the_sum_that_is_left():
     assert probe.growth.trajectory == ()
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.integers(2, 9), st.integers(0, 100))
-def test_blocks_correct_what_is_remembered_to_their_own_gains(grid, seed):
-    """On an additive net the error of the remembered gains shrinks with every tiling."""
-    rng = np.random.default_rng(seed)
-    size = (3 * grid, 3 * grid)
-    image = rng.random((*size, 3), np.float32)
-    weights = rng.standard_normal((*size, 3)).astype(np.float32)
-    growth = Growth(image, grid)
-    growth.remove([int(cell) for cell in rng.permutation(grid**2)[: grid // 2]])
-    truth = sum_cells((weights * image).sum(axis=-1), grid)
-    truth[growth.removed] = 0
-    case, net = Case("photo", image, 1), Net(linear_logits(weights), size, "logits")
+@pytest.mark.parametrize("grid", [4, 6, 8])
+def test_cells_of_a_set_share_its_gain_equally(grid):
+    rng = np.random.default_rng(grid)
+    weights = rng.standard_normal((*SIZE, 3)).astype(np.float32)
+    growth = Growth(IMAGE, grid)
     probe = Probe(growth)
-    driver.run(net, case, probe.measure(), Picture(0.0))
-    errors = [np.inf]
-    for shift in range(4):
-        driver.run(net, case, probe.try_blocks(shift), Picture(0.0))
-        row, column = np.divmod(np.arange(grid**2), grid)
-        numbers = (row + shift // 2) // 2 * grid + (column + shift % 2) // 2
-        for number in np.unique(numbers[~growth.removed]):
-            block = (numbers == number) & ~growth.removed
-            assert growth.gains[block].sum() == pytest.approx(truth[block].sum(), abs=1e-3)
-        errors.append(np.linalg.norm((growth.gains - truth)[~growth.removed]))
-    assert (np.diff(errors) <= 1e-3).all()
+    net = Net(linear_logits(weights), SIZE, "logits")
+    for flow in (probe.measure(), probe.try_quarters()):
+        driver.run(net, Case("photo", IMAGE, 1), flow, Picture(0.0))
+    effects = sum_cells((weights * IMAGE).sum(axis=-1), grid).reshape(grid, grid)
+    half = grid // 2
+    mean = effects.reshape(2, half, 2, half).mean(axis=(0, 2))
+    np.testing.assert_allclose(growth.gains.reshape(grid, grid), np.tile(mean, (2, 2)), atol=1e-3)
 
 
 def test_log_odds_of_any_size_are_probabilities():

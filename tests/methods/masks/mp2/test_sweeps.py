@@ -9,7 +9,7 @@ from onnxplain.core.data import Case
 from onnxplain.methods import MP2
 from onnxplain.methods.masks.mp2.growth import Growth
 from onnxplain.methods.masks.mp2.probe import Probe
-from onnxplain.methods.masks.mp2.sweeps import find_shortest_row, try_coarsely, try_lazily
+from onnxplain.methods.masks.mp2.sweeps import find_shortest_row, try_lazily
 from tests.helpers.mp2 import (
     IMAGE,
     SIZE,
@@ -60,10 +60,15 @@ def net_and_log_odds(seed):
 
 
 @settings(deadline=None, max_examples=10)
-@given(st.integers(0, 1000), st.sampled_from([0.0, 0.5, 1.25, 4.0]), st.sampled_from([1, 3, 8]))
-def test_lazy_removes_the_cells_of_the_slow_reference_at_its_cost(seed, caution, n_tried):
+@given(
+    st.integers(0, 1000),
+    st.sampled_from(["lazy", "coarse"]),
+    st.sampled_from([0.0, 0.5, 1.25, 4.0]),
+    st.sampled_from([1, 3, 8]),
+)
+def test_sweep_removes_the_cells_of_the_slow_reference_at_its_cost(seed, sweep, caution, n_tried):
     net, find_log_odds = net_and_log_odds(seed)
-    method = MP2(grid=6, chance=1e-6, sweep="lazy", caution=caution, n_tried=n_tried)
+    method = MP2(grid=6, chance=1e-6, sweep=sweep, caution=caution, n_tried=n_tried)
     outcome = explain(net, method)
     order, cost = reference.mp2_lazy_order(
         find_log_odds,
@@ -74,6 +79,7 @@ def test_lazy_removes_the_cells_of_the_slow_reference_at_its_cost(seed, caution,
         per_step=2,
         n_tried=max(n_tried, 2),
         caution=caution,
+        coarse=sweep == "coarse",
     )
     assert outcome.values[0].order.tolist() == order
     assert outcome.evaluations == cost
@@ -143,17 +149,21 @@ def test_lazy_tries_what_promises_most_until_the_best_are_up_to_date():
     assert growth.rank_cells()[:2] == best[:2].tolist()
 
 
-def test_coarse_tries_the_largest_remembered_gains_and_cells_beside_the_last_removed():
-    weights = np.random.default_rng(7).random((*SIZE, 3)).astype(np.float32)
-    probe, ask = make_linear_probe(weights, 6)
-    growth, effects = probe.growth, find_cell_effects(weights, 6)
-    growth.record_gains(range(36), effects)
-    growth.remove([0, 14])
-    growth.start_step()
-    promising = growth.rank_cells()[:3]
-    ask(try_coarsely(probe, 1, n_tried=3, audit=5, cells_per_step=1))
-    beside = [7, 8, 9, 13, 15, 19, 20, 21]
-    assert set(growth.rank_up_to_date()) == set(promising) | set(beside)
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 1000), st.integers(1, 3))
+def test_coarse_equals_full_at_less_cost_where_cells_of_a_set_are_alike(seed, cells_per_step):
+    part = np.random.default_rng(seed).standard_normal((12, 12, 3)) * 0.02
+    weights = (np.tile(part, (2, 2, 1)) / IMAGE.clip(0.1)).astype(np.float32)
+    case = replace(CASE, image=IMAGE.clip(0.1))
+    net = Net(linear_logits(weights), SIZE, "logits")
+    few = {"grid": 6, "cells_per_step": cells_per_step, "max_area": 0.5, "chance": 1e-6}
+    full, coarse = (
+        explain(net, MP2(sweep=sweep, **few), case=case) for sweep in ("full", "coarse")
+    )
+    # The cells of a set may come in any order, as their gains are equal.
+    gains = [outcome.values[0].details["gains"] for outcome in (coarse, full)]
+    np.testing.assert_allclose(*gains, atol=1e-3)
+    assert coarse.evaluations < full.evaluations
 
 
 @pytest.mark.parametrize("cells_per_step", [1, 2, 3])
