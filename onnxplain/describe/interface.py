@@ -10,7 +10,8 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ChannelOrder, DType, Head, Layout
 from onnxplain.describe.fields import CLASSIFIER_FIELDS
-from onnxplain.describe.score_tail import PASSING, find_factor, find_head
+from onnxplain.describe.score_tail.head import find_factor, find_head
+from onnxplain.describe.score_tail.tail import PASSING
 from onnxplain.graph.load import ModelFile
 from onnxplain.graph.shapes import Dims, Shapes, list_fed_inputs, read_declared_dims
 

@@ -43,7 +43,7 @@ def settle_head(model: ModelFile, spec: ModelSpec) -> ModelSpec:
         If the answers contradict what was said, are random, or show no scores of classes, or
         nothing says what they are. It says what was seen and what to do.
     """
-    from onnxplain.describe.score_tail import read_tail
+    from onnxplain.describe.score_tail.head import read_tail
 
     find_batch_support(model, spec)  # answers that are random show nothing
     seen = see_scores(model, spec)

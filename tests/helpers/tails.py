@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
+from onnxplain.describe.score_tail.head import read_tail
+from onnxplain.describe.score_tail.values import Values
 from tests.helpers import models
+from tests.helpers.described import save_and_read
 
 SIZE = (8, 8)
 CLASSES = 9
@@ -291,6 +295,12 @@ def make_tailed(tail: Tail | Sequence[NodeProto], **tensors: Any) -> ModelProto:
         {"scores": (TensorProto.FLOAT, ["N", tail.classes])},
         {"w": WEIGHTS.transpose(0, 3, 1, 2).reshape(CLASSES, -1), **tail.tensors},
     )
+
+
+def read_values(folder: Path, *nodes: NodeProto, **tensors: Any) -> Values | None:
+    """Return what is known of `scores` that nodes make of `logits`."""
+    model = save_and_read(make_tailed(nodes, **tensors), folder)
+    return read_tail(model, "scores", CLASSES)
 
 
 def compute_probabilities(tail: Tail, images: NDArray[np.float32]) -> Array:
