@@ -16,7 +16,7 @@ from onnxplain.image import Frame, encode_png
 from onnxplain.plot.chart import draw_chart
 from onnxplain.plot.layout import stack
 from onnxplain.plot.text import draw_text
-from onnxplain.runtime.callable import convert_to_array
+from onnxplain.runtime.network import convert_to_array
 
 CHART_SIZE = (220, 440)  # of a curve in a notebook
 

@@ -20,7 +20,8 @@ from onnxplain.metrics.base import Metric, MetricResult, fit_heatmap
 from onnxplain.metrics.heatmaps.chance import draw_random_heatmap
 from onnxplain.metrics.naming import to_metric
 from onnxplain.registry import DEFAULT_FILL, to_fill
-from onnxplain.runtime.callable import check_function, convert_to_array, from_callable
+from onnxplain.runtime.network import convert_to_array
+from onnxplain.runtime.plain_function import check_function, from_callable
 from onnxplain.subjects import ImageSource, name_image, read_subject
 from onnxplain.targets import choose_targets, parse_targets
 

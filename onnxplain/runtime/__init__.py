@@ -1,6 +1,6 @@
 """The only place that imports ONNX Runtime: classifiers, inpainters, distances, features."""
 
-from onnxplain.runtime.callable import CallableClassifier, from_callable
+from onnxplain.runtime.callable import CallableClassifier
 from onnxplain.runtime.classifier import OnnxClassifier
 from onnxplain.runtime.distance import OnnxDistance, load_distance
 from onnxplain.runtime.features import OnnxFeatures, load_features
@@ -12,6 +12,7 @@ from onnxplain.runtime.opening import (
     load_classifier,
     open_classifier,
 )
+from onnxplain.runtime.plain_function import from_callable
 from onnxplain.runtime.torch_module import from_torch
 
 __all__ = [

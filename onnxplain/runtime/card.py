@@ -1,4 +1,4 @@
-"""What a classifier is, as a table for notebooks."""
+"""What a classifier is, as a short text and as a table for notebooks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from onnxplain.core.markup import format_html_table
 from onnxplain.core.spec import ModelSpec
 
 N_NAMES = 4  # classes named on a card
+
+
+def describe_classifier(kind: str, name: str, spec: ModelSpec) -> str:
+    """Return the short text that represents a classifier."""
+    rows, columns = spec.size
+    return f"{kind}({name!r}, {rows} x {columns}, {len(spec.class_names)} classes)"
 
 
 def format_card(kind: str, provenance: Mapping[str, Any], spec: ModelSpec) -> str:

@@ -29,8 +29,7 @@ from onnxplain.core.spec import OUTPUTS, ModelSpec
 from onnxplain.image import MAX_PIXELS
 from onnxplain.runtime import tuning
 from onnxplain.runtime.batch_support import BatchSupport
-from onnxplain.runtime.callable import describe_classifier
-from onnxplain.runtime.card import format_card
+from onnxplain.runtime.card import describe_classifier, format_card
 from onnxplain.runtime.composing.composer import Composer, count_masks, cut_parts
 from onnxplain.runtime.composing.host_composer import HostComposer
 from onnxplain.runtime.composing.space import ModelSpace, check_images

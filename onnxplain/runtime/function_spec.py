@@ -13,12 +13,9 @@ from onnxplain.core.errors import ModelError
 from onnxplain.core.params import describe_unknown
 from onnxplain.core.spec import Layout
 from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_fields
-from onnxplain.runtime.callable import (
-    CallableClassifier,
-    Network,
-    convert_to_array,
-)
+from onnxplain.runtime.callable import CallableClassifier
 from onnxplain.runtime.composing.space import ModelSpace
+from onnxplain.runtime.network import Network, convert_to_array
 from onnxplain.runtime.seen_head import settle_function_head
 
 # Fields of a spec that a function leaves no choice in, or that have an argument of their own.

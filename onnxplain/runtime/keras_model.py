@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from onnxplain.core.errors import LibraryMissing, ModelError
 from onnxplain.describe.fields import SpecSource
-from onnxplain.runtime.callable import CallableClassifier, Network, Weigh
+from onnxplain.runtime.callable import CallableClassifier
 from onnxplain.runtime.function_spec import make_classifier
+from onnxplain.runtime.network import Network, Weigh
 from onnxplain.runtime.torch_module import TorchNetwork
 
 

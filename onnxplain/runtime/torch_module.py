@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from onnxplain.core.errors import DeviceError, LibraryMissing, ModelError
 from onnxplain.describe.fields import SpecSource
-from onnxplain.runtime.callable import CallableClassifier, Weigh
+from onnxplain.runtime.callable import CallableClassifier
 from onnxplain.runtime.failures import OutOfMemory
 from onnxplain.runtime.function_spec import make_classifier
+from onnxplain.runtime.network import Weigh
 
 
 def from_torch(

@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 
 import onnxplain
-from onnxplain.core.errors import ModelError, ScoreError
+from onnxplain.core.errors import ScoreError
 from onnxplain.core.protocols import Classifier, Part
 from onnxplain.runtime import from_callable
 from tests.helpers import models
@@ -93,37 +93,6 @@ def test_answers_of_another_shape_or_type_are_refused(answer: Any, says: str) ->
         classifier.scores(photos(2))
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({}, "class_names, or n_classes"),
-        ({"n_classes": 1}, "two classes or more, got 1; .* return 1 - p and p"),
-        ({"n_classes": 2, "class_names": ("a",)}, "n_classes is 2, but class_names has 1"),
-        ({"n_classes": 2, "batch_size": 0}, "batch_size must be >= 1, got 0"),
-        ({"n_classes": 2, "workers": 0}, "workers must be >= 1, got 0"),
-        ({"n_classes": 2, "size": (0, 4)}, "rows of size must be >= 1, got 0"),
-        (
-            {"n_classes": 2, "outputs": "scores"},
-            "outputs is one of 'logits', .*'multilabel-probabil",
-        ),
-    ],
-)
-def test_arguments_out_of_range_are_refused(options: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        from_callable(score_linearly, **{"size": SIZE, **options})
-
-
-def test_arguments_of_another_type_are_refused() -> None:
-    with pytest.raises(TypeError, match="function must be callable, got str"):
-        from_callable("model.onnx", size=SIZE, n_classes=3)  # type: ignore[arg-type]  # on purpose
-    with pytest.raises(TypeError, match=r"size is \(rows, columns\), got 224"):
-        from_callable(score_linearly, size=224, n_classes=3)  # type: ignore[arg-type]  # on purpose
-    with pytest.raises(TypeError, match=r"batch_size takes an integer, got 2\.5"):
-        from_callable(score_linearly, size=SIZE, n_classes=3, batch_size=2.5)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"rows of size takes an integer, got 32\.0"):
-        from_callable(score_linearly, size=(32.0, 32), n_classes=3)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_no_more_calls_run_side_by_side_than_workers(workers: int) -> None:
     inside, most, lock = 0, 0, threading.Lock()
@@ -144,24 +113,8 @@ def test_no_more_calls_run_side_by_side_than_workers(workers: int) -> None:
     assert most == workers
 
 
-def test_a_tensor_with_a_gradient_is_an_answer() -> None:
-    torch = pytest.importorskip("torch")
-    weight = torch.ones(3, requires_grad=True)
-    classifier = from_callable(
-        lambda images: torch.from_numpy(images).mean((1, 2)) * weight, size=SIZE, n_classes=3
-    )
-    images = photos(2)
-    np.testing.assert_allclose(classifier.scores(images), images.mean((1, 2)), rtol=1e-5)
-
-
 def pull_linearly(images: Any, weights: Any) -> Any:
     return np.einsum("nk,khwc->nhwc", weights, W)
-
-
-def test_a_function_has_no_gradients_and_says_what_to_do() -> None:
-    classifier = from_callable(score_linearly, size=SIZE, n_classes=3, name="mine")
-    with pytest.raises(ModelError, match=r"mine: a function has no gradient.*gradient="):
-        classifier.gradients()
 
 
 @pytest.mark.parametrize("outputs", ["logits", "probabilities"])
@@ -221,13 +174,6 @@ def test_a_gradient_of_another_shape_is_refused() -> None:
     )
     with pytest.raises(ScoreError, match=r"gradient has the shape \(1, 10, 3\)"):
         classifier.gradients()
-
-
-def test_a_thousand_classes_get_the_names_of_imagenet_and_say_so() -> None:
-    classifier = from_callable(score_linearly, size=SIZE, n_classes=1001)
-    assert classifier.class_names[:2] == ("background", "tench, Tinca tinca")
-    sources = classifier.provenance["preprocessing"]["sources"]
-    assert sources == {"class_names": "built-in ImageNet names"}
 
 
 def test_best_classes_are_predicted_in_order() -> None:
