@@ -171,20 +171,34 @@ def test_worker_that_is_killed_is_replaced_and_nothing_is_lost(
     slow = {"methods": ["rise:n_masks=8000,grid=4"], "metrics": METRICS[:1]}
     alone = evaluate(classifier, photos, tmp_path / "alone", **slow)
     killed: list[int] = []
+    paused: list[int] = []
 
     def kill_one(progress: Any) -> None:
         if progress.done and not killed:
             killed.append(list_workers()[0])
             os.kill(killed[0], signal.SIGKILL)
+            # The other one pauses, as else it may have done all before the new one has started.
+            paused.extend(set(list_workers()) - {*killed})
+            for worker in paused:
+                os.kill(worker, signal.SIGSTOP)
+        elif set(list_workers()) - {*killed, *paused}:
+            resume()
 
-    shared = evaluate(
-        classifier,
-        photos,
-        tmp_path / "shared",
-        **slow,
-        cluster=onnxplain.Ray(),
-        on_progress=kill_one,
-    )
+    def resume() -> None:
+        while paused:
+            os.kill(paused.pop(), signal.SIGCONT)
+
+    try:
+        shared = evaluate(
+            classifier,
+            photos,
+            tmp_path / "shared",
+            **slow,
+            cluster=onnxplain.Ray(),
+            on_progress=kill_one,
+        )
+    finally:
+        resume()
     assert killed
     assert index(shared) == index(alone)
     assert set(Counter(row["key"] for row in read_lines(tmp_path / "shared")).values()) == {1}
