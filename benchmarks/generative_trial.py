@@ -40,6 +40,7 @@ from onnxplain.fills import Blur, DatasetMean, Inpaint
 from onnxplain.image.superpixels import find_superpixels
 from onnxplain.masks.families import SegmentMasks
 from onnxplain.methods import LIME, MP2
+from onnxplain.methods.masks.optim import logit
 from onnxplain.methods.scores.lime import weighted_ridge
 from onnxplain.metrics import NeutralDeletion
 from onnxplain.runtime import OnnxClassifier
@@ -100,11 +101,11 @@ def try_lime(
         scores = (yield ImageQuery(images)).scores
         distance = np.sqrt(np.square(images - case.image).mean((1, 2, 3), dtype=np.float64))
         weights = np.sqrt(np.exp(-np.square(distance / np.median(distance))))
-        lime, bounded = LIME(n_samples=N_SAMPLES), np.clip(scores, 1e-7, 1 - 1e-7)
+        lime, log_odds = LIME(n_samples=N_SAMPLES), logit(np.clip(scores, 1e-7, 1 - 1e-7))
         fits = {
             "cosine": lime.fit(kept, scores)[0].values,
             "pixels": weighted_ridge(kept, scores, weights, 1.0).values[:-1],
-            "log-odds": lime.fit(kept, np.log(bounded / (1 - bounded)))[0].values,
+            "log-odds": lime.fit(kept, log_odds)[0].values,
             "alpha 0.1": replace(lime, alpha=0.1).fit(kept, scores)[0].values,
         }
         for fit, values in fits.items():

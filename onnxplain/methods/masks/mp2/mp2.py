@@ -34,8 +34,7 @@ from onnxplain.methods.masks.mp2.probe import Probe
 from onnxplain.methods.masks.mp2.sweeps import (
     find_shortest_row,
     try_all,
-    try_coarsely,
-    try_lazily,
+    try_promising,
     try_proposed,
 )
 from onnxplain.methods.masks.optim import check_grid
@@ -207,8 +206,8 @@ class MP2(CellMethod):
             return measures + n_steps + sum(min(self._n_tried, n) for n in left)
         if self.sweep == "static":
             return cells + 2 * cells.bit_length() + 3
-        blocks = (-(-self.grid // 2)) ** 2 if self.sweep == "coarse" else 0
-        return measures + blocks + sum(left)
+        n_sets = (-(-self.grid // 2)) ** 2 if self.sweep == "coarse" else 0
+        return measures + n_sets + sum(left)
 
     def flow(self, case: Case, rng: np.random.Generator) -> Flow[Attribution]:
         """Explain one case without random draws."""
@@ -291,8 +290,9 @@ class MP2(CellMethod):
         elif self.sweep == "full":
             yield from try_all(probe)
         else:
-            try_best = try_lazily if self.sweep == "lazy" else try_coarsely
-            yield from try_best(probe, step, n_best, n_tried=self._n_tried, caution=self.caution)
+            if step == 0:
+                yield from try_all(probe) if self.sweep == "lazy" else probe.try_quarters()
+            yield from try_promising(probe, n_best, n_tried=self._n_tried, caution=self.caution)
 
     def _find_chance(self, case: Case) -> float:
         """Find the probability at which to stop.

@@ -23,22 +23,6 @@ def try_all(probe: Probe) -> Flow[None]:
     yield from probe.try_cells(probe.growth.rank_cells())
 
 
-def try_lazily(probe: Probe, step: int, n_best: int, *, n_tried: int, caution: float) -> Flow[None]:
-    """Try all cells in the first step, and later the most promising ones."""
-    if step == 0:
-        yield from try_all(probe)
-    yield from try_promising(probe, n_best, n_tried=n_tried, caution=caution)
-
-
-def try_coarsely(
-    probe: Probe, step: int, n_best: int, *, n_tried: int, caution: float
-) -> Flow[None]:
-    """Try sets of cells in the first step, and in all steps the most promising cells."""
-    if step == 0:
-        yield from probe.try_quarters()
-    yield from try_promising(probe, n_best, n_tried=n_tried, caution=caution)
-
-
 def try_promising(probe: Probe, n_best: int, *, n_tried: int, caution: float) -> Flow[None]:
     """Try the most promising cells, `n_tried` at a time, until the best are known [1]_.
 

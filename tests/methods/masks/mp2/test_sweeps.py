@@ -9,7 +9,7 @@ from onnxplain.core.data import Case
 from onnxplain.methods import MP2
 from onnxplain.methods.masks.mp2.growth import Growth
 from onnxplain.methods.masks.mp2.probe import Probe
-from onnxplain.methods.masks.mp2.sweeps import find_shortest_row, try_lazily
+from onnxplain.methods.masks.mp2.sweeps import find_shortest_row, try_promising
 from tests.helpers.mp2 import (
     IMAGE,
     SIZE,
@@ -142,7 +142,7 @@ def test_lazy_tries_what_promises_most_until_the_best_are_up_to_date():
     remembered[false_hope] = 2 * effects.max()
     growth.record_gains(range(16), remembered)
     growth.start_step()
-    ask(try_lazily(probe, 1, 2, n_tried=2, caution=0))
+    ask(try_promising(probe, 2, n_tried=2, caution=0))
     # 2 false cells, then 2 true ones, which are the best.
     best = np.argsort(-effects, kind="stable")
     assert set(growth.rank_up_to_date()) == {*false_hope.tolist(), *best[:2].tolist()}
