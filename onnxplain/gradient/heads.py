@@ -36,9 +36,9 @@ import onnx
 from onnxplain.core.data import ScoreKind
 from onnxplain.core.scores import NO_CONTRAST, RAW, RIVALS, SMALLEST_PROBABILITY, is_multilabel
 from onnxplain.core.spec import OUTPUTS, Head
-from onnxplain.gradient.node import read_attributes
 from onnxplain.gradient.prepare import read_opset
 from onnxplain.gradient.refusal import GradientError
+from onnxplain.graph.nodes import read_attributes
 from onnxplain.graph.writer import GraphWriter, find_element_type
 
 TARGET, SCORE = "target", "target_score"

@@ -37,10 +37,11 @@ from onnxplain.core.errors import ModelError
 from onnxplain.gradient.axes import LAST, find_channel_axis
 from onnxplain.gradient.cuts import SIZES, find_region
 from onnxplain.gradient.fused import expand_attention
-from onnxplain.gradient.node import collect_reads, read_node
+from onnxplain.gradient.node import read_node
 from onnxplain.gradient.receptive import find_widest_tensor
 from onnxplain.gradient.rules.convolution import read_window
 from onnxplain.gradient.tokens import drops_the_grid, find_last_norm
+from onnxplain.graph.nodes import collect_reads
 from onnxplain.graph.shapes import Dims, ShapeMismatch, Shapes
 from onnxplain.graph.surgery import WEIGHT_INPUTS
 

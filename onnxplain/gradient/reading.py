@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from onnxplain.gradient.fused import expand_attention
-from onnxplain.gradient.node import collect_reads
+from onnxplain.graph.nodes import collect_reads
 from onnxplain.graph.writer import GraphWriter
 
 # Where quantised operators hold the scale of their output; its zero point is the next input.

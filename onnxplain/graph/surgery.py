@@ -20,7 +20,8 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from onnxplain.core.data import make_rng
 from onnxplain.core.errors import ModelError
 from onnxplain.graph.names import rename_uses
-from onnxplain.graph.shapes import Dims, read_declared_dims, walk_nodes
+from onnxplain.graph.nodes import walk_nodes
+from onnxplain.graph.shapes import Dims, read_declared_dims
 from onnxplain.graph.writer import GraphWriter
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)

@@ -7,8 +7,8 @@ import pytest
 
 from onnxplain.gradient.crops import Boxes, Stage, clip_patches, cut_stage, plan_stages
 from onnxplain.gradient.layers import LayerFinder
-from onnxplain.gradient.node import read_attributes
 from onnxplain.gradient.reach import LocalCut, Locality, Reach, find_local_cuts
+from onnxplain.graph.nodes import read_attributes
 from tests.helpers.local_nets import SIZE, make_net
 
 

@@ -109,8 +109,3 @@ Reader: TypeAlias = Callable[[Tail, NodeProto], Values | None]
 def is_tiny(constant: NDArray[Any]) -> bool:
     """Return whether a constant is so small that it changes nothing."""
     return bool(abs(constant).max() <= TINY)
-
-
-def read_attributes(node: NodeProto) -> dict[str, Any]:
-    """Return the attributes of a node by name."""
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
