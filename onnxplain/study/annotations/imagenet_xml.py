@@ -30,23 +30,21 @@ def read_xml(images: Path, folder: Path, notes: Notes) -> Iterator[Annotation]:
     for where, photo in pairs.items():
         with locate_errors(where):
             root = parse_xml(read_bytes(folder / where))
-            sides = (
-                int(_read_text(root, "size/height")),
-                int(_read_text(root, "size/width")),
-            )
+            sides = int(_read_text(root, "size/height")), int(_read_text(root, "size/width"))
             size = sides if any(sides) else None  # some tools write 0 x 0 for an unknown size
         shown = {"height": sides[0], "width": sides[1]}
         for element in root.iter("object"):
+            edges: dict[str, str] = {}
+            boxes: tuple[Box, ...] = ()
             with locate_errors(where):
                 label = _read_text(element, "name")
                 if element.find("bndbox") is None:
                     notes.bad_boxes.append(f"{where}: an object has no bndbox")
-                    yield check_entry(Annotation(photo, label, (), size), where, shown, notes)
-                    continue
-                edges = {name: _read_text(element, f"bndbox/{name}") for name in EDGES}
-                drawn = read_box(edges)
-            box = Box(drawn.top - 1, drawn.left - 1, drawn.bottom, drawn.right)
-            entry = Annotation(photo, label, (box,), size)
+                else:
+                    edges = {name: _read_text(element, f"bndbox/{name}") for name in EDGES}
+                    drawn = read_box(edges)
+                    boxes = (Box(drawn.top - 1, drawn.left - 1, drawn.bottom, drawn.right),)
+            entry = Annotation(photo, label, boxes, size)
             yield check_entry(entry, where, {**edges, **shown}, notes)
 
 

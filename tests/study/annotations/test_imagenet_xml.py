@@ -10,6 +10,11 @@ from onnxplain.core.data import Box
 from onnxplain.study.dataset import read_items
 from tests.helpers.annotations import XML
 
+NO_BOX = (
+    "<annotation><size><width>{}</width><height>{}</height></size><object><name>n01</name></object>"
+    "</annotation>"
+)
+
 
 def test_imagenet_counts_pixels_from_one_and_the_last_is_inside(tmp_path: Path):
     (tmp_path / "photos" / "val").mkdir(parents=True)
@@ -38,6 +43,7 @@ def test_size_of_zero_in_xml_is_unknown(tmp_path: Path):
     ("text", "problem"),
     [
         (XML.format(50, 0, 1), "a.xml: width and height must be >= 1"),
+        (NO_BOX.format(50, 0), "a.xml: width and height must be >= 1"),
         (XML.format("wide", 60, 1), "a.xml: invalid literal"),
         ("<", "a.xml: unclosed token"),
     ],
@@ -46,8 +52,9 @@ def test_bad_xml_is_an_error_that_names_the_file(tmp_path: Path, text: str, prob
     (tmp_path / "a.jpg").touch()
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.xml").write_text(text)
-    with pytest.raises(ValueError, match=f"deep.{problem}"):
+    with pytest.raises(ValueError, match=f"deep.{problem}") as caught:
         read_items(tmp_path, tmp_path)
+    assert str(caught.value).count("a.xml") == 1
 
 
 def test_xml_belongs_to_the_photo_at_its_path(tmp_path: Path):
@@ -87,9 +94,7 @@ def test_xml_without_folders_is_joined_by_the_names_that_it_holds(tmp_path: Path
 
 def test_xml_without_a_box_keeps_its_class(tmp_path: Path):
     (tmp_path / "a.jpg").touch()
-    text = XML.format(50, 60, 1)
-    start, end = text.index("<bndbox>"), text.index("</bndbox>") + len("</bndbox>")
-    (tmp_path / "a.xml").write_text(text[:start] + text[end:])
+    (tmp_path / "a.xml").write_text(NO_BOX.format(50, 60))
     notices: list[str] = []
     (item,) = read_items(tmp_path, tmp_path, notify=notices.append)
     assert (item.label, item.boxes) == ("n01", ())
