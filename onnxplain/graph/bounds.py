@@ -94,7 +94,7 @@ class Bounds:
         return 8 * (self.count(name, shapes) or 0) if known is None else known
 
     def step(self, node: NodeProto, shapes: Shapes) -> None:
-        """Bound the outputs of a node whose shapes are not known; `shapes` made the step before."""
+        """Bound the outputs of a node whose shapes `shapes`, a step ahead, does not know."""
         unknown = [name for name in node.output if name and shapes.count(name) is None]
         if not unknown:
             return
