@@ -47,6 +47,11 @@ def walk_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
             yield from walk_nodes(graph.node)
 
 
+def find_producers(graph: GraphProto) -> dict[str, NodeProto]:
+    """Return the node that makes each tensor of a graph."""
+    return {name: node for node in graph.node for name in node.output}
+
+
 def collect_reads(node: NodeProto) -> set[str]:
     """Return the tensors that a node reads, with those that its graphs take from outside."""
     names = set(node.input)

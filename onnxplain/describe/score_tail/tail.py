@@ -11,6 +11,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from onnxplain.describe.score_tail.values import TINY, Values
 from onnxplain.graph.load import ModelFile
+from onnxplain.graph.nodes import find_producers
 
 # Operators that change the form of a tensor and not its values, up to rounding.
 PASSING = {
@@ -48,7 +49,7 @@ class Tail:
         graph = model.proto.graph
         self.classes = classes
         self.shapes = model.shapes
-        self._producers = {name: node for node in graph.node for name in node.output}
+        self._producers = find_producers(graph)
         self._stored = {tensor.name: tensor for tensor in graph.initializer}
         self._readers = readers
         self._known: dict[str, Values | None] = {}
