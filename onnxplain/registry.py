@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from onnxplain import fills, methods
 from onnxplain.core.errors import tell_reason
 from onnxplain.core.flow import NO_FILL, Method
-from onnxplain.core.params import build, check_is_value, describe_unknown, to_plain
+from onnxplain.core.mistakes import check_is_value, describe_unknown
+from onnxplain.core.params import build, to_plain
 from onnxplain.core.protocols import Fill, Inpainter
 from onnxplain.core.text_files import TextError, parse_toml, read_text
 from onnxplain.fills.nothing import Nothing

@@ -11,7 +11,7 @@ from typing import SupportsIndex, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.params import describe_unknown
+from onnxplain.core.mistakes import describe_unknown
 
 Target: TypeAlias = SupportsIndex | str | Sequence[SupportsIndex | str] | None
 

@@ -26,7 +26,7 @@ from onnxplain.cli.logs import (
 )
 from onnxplain.cli.reporting import guard, report_errors
 from onnxplain.cli.terminal import TerminalFormatter, show
-from onnxplain.core.params import describe_unknown
+from onnxplain.core.mistakes import describe_unknown
 from onnxplain.version import __version__
 
 DEBUG = "--debug"

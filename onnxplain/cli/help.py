@@ -10,7 +10,7 @@ from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import TOPICS, list_records
 from onnxplain.cli.terminal import show
 from onnxplain.cli.topics import LISTS, write_fill, write_list, write_method, write_metric
-from onnxplain.core.params import describe_unknown
+from onnxplain.core.mistakes import describe_unknown
 from onnxplain.metrics.naming import NAMED_METRICS
 
 GROUPS = {topic: (prefix, title) for prefix, (topic, title, _) in TOPICS.items() if topic.islower()}

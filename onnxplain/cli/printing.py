@@ -11,9 +11,9 @@ from typing import Self
 
 from onnxplain.cli.progress import Move, show_progress
 from onnxplain.cli.terminal import clear_line, show
-from onnxplain.study.evaluate import StudyProgress
 from onnxplain.study.overview import WIDTH, format_overview
 from onnxplain.study.preparation import log as study_log
+from onnxplain.study.progress import StudyProgress
 from onnxplain.study.result import ROWS_FILE, Study
 from onnxplain.study.rows import Row
 

@@ -14,7 +14,8 @@ from onnxplain import registry
 from onnxplain.cli.parameters import format_notes, make_flag
 from onnxplain.core.data import Layer, Tokens
 from onnxplain.core.flow import NO_FILL, ByGradient, ByLayer, WhiteBox
-from onnxplain.core.params import Hyperparameter, describe_unknown, list_parameters
+from onnxplain.core.mistakes import describe_unknown
+from onnxplain.core.params import Hyperparameter, list_parameters
 from onnxplain.metrics.naming import NAMED_METRICS
 from onnxplain.registry import parse_entry
 

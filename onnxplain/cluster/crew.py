@@ -183,8 +183,12 @@ class RayCrew:
 
     def _choose_cores(self, facts: WorkerFacts) -> frozenset[int]:
         """Choose cores of a machine that no other worker uses, so that threads do not compete."""
-        others = [member for member in self._members.values() if member.facts is not None]
-        used = {core for m in others if m.facts and m.facts.node == facts.node for core in m.cores}
+        used = {
+            core
+            for member in self._members.values()
+            if member.facts is not None and member.facts.node == facts.node
+            for core in member.cores
+        }
         free = [core for core in facts.cores if core not in used]
         # Another program's workers may share the machine: then cores are shared, too.
         return frozenset((free or list(facts.cores))[: self._settings.cores])
@@ -329,7 +333,7 @@ def pack_work(work: object) -> bytes:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether Ray ended a worker to save memory; it suspects so at every death."""
+    """Return whether Ray ended a worker to save memory, which it suspects of every other death."""
     return type(error).__name__ == "OutOfMemoryError" or "running low on memory" in str(error)
 
 

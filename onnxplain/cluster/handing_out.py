@@ -82,7 +82,6 @@ class _Held(Generic[T]):
 class _Desk(Generic[T]):
     """The tasks that each worker holds, and the workers that have room for more."""
 
-    ahead: int
     held: dict[int, deque[_Held[T]]] = field(default_factory=dict)
     # Places are checked when they are taken: a worker may be lost or busy by then.
     idle: deque[int] = field(default_factory=deque)
@@ -93,12 +92,12 @@ class _Desk(Generic[T]):
         n = len(self.held[worker])
         if n == 0:
             self.idle.append(worker)
-        elif n < self.ahead:
+        elif n < AHEAD:
             self.busy.append(worker)
 
     def find_room(self) -> int | None:
         """Return a worker with room; an idle one if there is one."""
-        for places, limit in ((self.idle, 1), (self.busy, self.ahead)):
+        for places, limit in ((self.idle, 1), (self.busy, AHEAD)):
             while places:
                 worker = places[0]
                 if worker in self.held and len(self.held[worker]) < limit:
@@ -113,9 +112,7 @@ class _Desk(Generic[T]):
         self.offer(worker)
 
 
-def hand_out(
-    crew: Crew[T], tasks: Iterable[T], *, ahead: int = AHEAD, tries: int = TRIES
-) -> Iterator[Answer[T, R]]:
+def hand_out(crew: Crew[T], tasks: Iterable[T], *, tries: int = TRIES) -> Iterator[Answer[T, R]]:
     """Have all tasks answered, and yield the answers as they come.
 
     Parameters
@@ -124,8 +121,6 @@ def hand_out(
         The workers.
     tasks : iterable
         Taken one by one, when a worker has room.
-    ahead : int
-        Number of tasks that a worker holds.
     tries : int
         Number of workers that a task may take down; then its answer is a `WorkerLost`.
 
@@ -136,7 +131,7 @@ def hand_out(
     """
     waiting = iter(tasks)
     again: deque[_Held[T]] = deque()
-    desk: _Desk[T] = _Desk(ahead)
+    desk: _Desk[T] = _Desk()
     n_held, more = 0, True
     while True:
         while (more or again) and (worker := desk.find_room()) is not None:

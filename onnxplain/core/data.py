@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.params import describe_unknown
+from onnxplain.core.mistakes import describe_unknown
 
 F = TypeVar("F", np.float32, np.float64)
 Image: TypeAlias = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]

@@ -1,4 +1,4 @@
-"""HTML of values for notebooks: tables whose texts may come from strangers."""
+"""Values in tables: with four digits, and in HTML whose texts may come from strangers."""
 
 from __future__ import annotations
 
@@ -41,10 +41,18 @@ def format_html_table(
     return f"<div>{caption}<table>{head}<tbody>{rows}</tbody></table>{after}</div>"
 
 
+def format_value(value: Any) -> str:
+    """Format a value for a table, with four digits if it is a number that is not whole.
+
+    >>> format_value(0.123456), format_value(123456)
+    ('0.1235', '123456')
+    """
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _format_cell(value: Any) -> str:
     if value is None:
         return "<td></td>"
     if isinstance(value, int | float):
-        text = f"{value:.4g}" if isinstance(value, float) else str(value)
-        return f'<td style="text-align: right">{text}</td>'
+        return f'<td style="text-align: right">{format_value(value)}</td>'
     return f'<td style="text-align: left">{escape_html(value)}</td>'

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn, final
 
 from onnxplain.core.errors import ModelError
-from onnxplain.core.params import describe_unknown
+from onnxplain.core.mistakes import describe_unknown
 from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_flag
 from onnxplain.describe.geometry import find_geometry
 from onnxplain.describe.interface import Interface

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from onnxplain.core.data import Centre, Fit, Interpolation, Size
-from onnxplain.core.params import describe_unknown, to_plain
+from onnxplain.core.mistakes import describe_unknown
+from onnxplain.core.params import to_plain
 from onnxplain.core.spec import ChannelOrder, DType, Head, Layout
 
 MAX_SIDE = 4096  # pixels; larger images take gigabytes per batch before anything is known

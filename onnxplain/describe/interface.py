@@ -13,6 +13,7 @@ from onnxplain.describe.fields import CLASSIFIER_FIELDS
 from onnxplain.describe.score_tail.head import find_factor, find_head
 from onnxplain.describe.score_tail.tail import PASSING
 from onnxplain.graph.load import ModelFile
+from onnxplain.graph.nodes import read_ints
 from onnxplain.graph.shapes import Dims, Shapes, list_fed_inputs, read_declared_dims
 
 IMAGE_DTYPES: Mapping[int, DType] = {
@@ -234,8 +235,8 @@ def _find_layout_by_use(proto: ModelProto, input: str) -> Layout | None:
         if node.op_type == "Conv" and node.input[0] in names:
             return "nchw"
         if node.op_type == "Transpose":
-            perm = next((list(a.ints) for a in node.attribute if a.name == "perm"), [])
-            return {(0, 3, 1, 2): "nhwc", (0, 2, 3, 1): "nchw"}.get(tuple(perm))  # type: ignore[return-value]  # mypy widens the literals
+            orders: dict[tuple[int, ...], Layout] = {(0, 3, 1, 2): "nhwc", (0, 2, 3, 1): "nchw"}
+            return orders.get(tuple(read_ints(node, "perm")))
         if node.op_type in PREPARING:
             names.update(node.output)
     return None

@@ -15,6 +15,7 @@ from onnxplain.core.spec import ChannelOrder
 from onnxplain.describe.fields import SpecSource
 
 NORMALISATION_FIELDS = ("range", "mean", "std")
+DESCRIBED = "as described"  # what flags and files say, beside the names of presets
 
 
 @dataclass(frozen=True, slots=True)

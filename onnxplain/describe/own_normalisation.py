@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, helper
+from onnx import NodeProto
 
 from onnxplain.core.spec import ModelSpec
 from onnxplain.graph.load import ModelFile
+from onnxplain.graph.nodes import read_attributes
 
 PLAIN = {"bytes": (0.0, 255.0), "unit": (0.0, 1.0)}  # presets that only set the range
 # Spans of usual forms: 0 to 1 and with mean and std (9 in Keras' EfficientNet), or 0 to 255.
@@ -104,7 +105,7 @@ def _read_own(model: ModelFile, spec: ModelSpec) -> _Step | None:
 
 def _follow(model: ModelFile, node: NodeProto, tensor: str, step: _Step) -> _Step | None:
     """Return the step with one more node; None if the node is no such operator."""
-    attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+    attributes = read_attributes(node)
     if node.op_type in ("Cast", "Identity"):
         return step
     if node.op_type == "Transpose":

@@ -9,7 +9,7 @@ from typing import Any
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
 from onnxplain.describe.interface import read_interface
-from onnxplain.describe.normalisation import NORMALISATION_FIELDS, NORMALISATION_PRESETS
+from onnxplain.describe.normalisation import DESCRIBED, NORMALISATION_FIELDS, NORMALISATION_PRESETS
 from onnxplain.describe.own_normalisation import find_doubt
 from onnxplain.describe.resolve import resolve_spec, settle_spec
 from onnxplain.graph.load import ModelFile
@@ -26,7 +26,7 @@ def list_plausible_specs(model: ModelFile, flags: Mapping[str, Any]) -> list[tup
     """
     described: list[tuple[str, ModelSpec]] = []
     with contextlib.suppress(ModelError):  # the presets fill in what is missing
-        described.append(("as described", resolve_spec(model, flags)))
+        described.append((DESCRIBED, resolve_spec(model, flags)))
     free = {name: value for name, value in flags.items() if name not in NORMALISATION_FIELDS}
     names: dict[Any, list[str]] = {}
     specs: dict[Any, ModelSpec] = {}

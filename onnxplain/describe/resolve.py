@@ -77,12 +77,12 @@ def resolve_spec(model: ModelFile, flags: Mapping[str, Any]) -> ModelSpec:
 
 
 def settle_spec(model: ModelFile, flags: Mapping[str, Any]) -> ModelSpec:
-    """Describe a classifier as `resolve_spec` does, and take no offence at normalising twice."""
+    """Describe a classifier as `resolve_spec` does, and let it normalise twice."""
     return _settle(_open_decisions(model, flags))
 
 
 class KnownSpec(NamedTuple):
-    """What is known of a classifier where not all is: values and sources by field, and what lacks.
+    """What is known of a classifier where something is missing: values and sources by field.
 
     Parameters
     ----------

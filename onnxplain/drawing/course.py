@@ -12,7 +12,7 @@ from onnxplain.plot.grid import Row, Tile, choose_font_size, draw_grid
 from onnxplain.plot.layout import make_paper, place_side_by_side, stack
 from onnxplain.plot.text import FAINT, Picture, draw_text
 
-GAP, TILE_GAP = 14, 12
+GAP = 14
 MIN_CHART = 300
 
 

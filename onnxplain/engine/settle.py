@@ -42,7 +42,7 @@ def settle_method(method: Method, classifier: Classifier) -> tuple[Method, Diffe
 
 
 def fit_methods(methods: Sequence[Method], size: Size) -> list[Method]:
-    """Make defaults smaller that do not fit images of a size, and say so.
+    """Shrink the defaults that do not fit images of a size, and say so.
 
     What somebody set, and what fits, stays as it is.
     """

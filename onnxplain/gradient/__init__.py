@@ -4,8 +4,9 @@ A graph is differentiated by walking it backwards with one rule per operator. Th
 wherever the model does, without a framework or a training build of a runtime.
 """
 
+from onnxplain.gradient.backward import differentiate, gradient_name
 from onnxplain.gradient.blame import find_nonfinite_node
-from onnxplain.gradient.build import GradientRequest, build_gradient, differentiate, gradient_name
+from onnxplain.gradient.build import GradientRequest, build_gradient
 from onnxplain.gradient.check import GradientCheck, check_gradient
 from onnxplain.gradient.facts import Facts, Measure, Shape, measure_facts
 from onnxplain.gradient.heads import SCORE, TARGET

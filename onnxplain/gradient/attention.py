@@ -17,7 +17,8 @@ from onnxplain.core.data import Layer, Size, Tokens
 from onnxplain.core.errors import ModelError
 from onnxplain.core.inside import ATTENTION
 from onnxplain.gradient.cuts import Region
-from onnxplain.gradient.layers import MOST_PREFIX, SUFFIX, LayerFinder
+from onnxplain.gradient.grids import MOST_PREFIX, GridGraph
+from onnxplain.gradient.layers import split_grid
 from onnxplain.gradient.node import Node, read_node
 from onnxplain.gradient.stops import find_softmax, find_stops
 from onnxplain.gradient.tokens import FUSED
@@ -27,15 +28,15 @@ OTHERS = "choose a method that does not follow attention, such as grad-cam, cp-l
 
 def names_attention(name: str) -> bool:
     """Return whether a name of layers asks for attention: ``attention``, ``attention@14x14``."""
-    return SUFFIX.sub("", name.strip()) == ATTENTION
+    return split_grid(name.strip())[0] == ATTENTION
 
 
-def find_attention(finder: LayerFinder, name: str = ATTENTION) -> tuple[Layer, ...]:
+def find_attention(graph: GridGraph, name: str = ATTENTION) -> tuple[Layer, ...]:
     """Find the attention weights of every block, in order.
 
     Parameters
     ----------
-    finder : LayerFinder
+    graph : GridGraph
         Of the classifier.
     name : str
         ``attention``, or with the grid of the patches behind it, ``attention@14x14``.
@@ -50,7 +51,7 @@ def find_attention(finder: LayerFinder, name: str = ATTENTION) -> tuple[Layer, .
     ModelError
         If the model has no attention, or none that can be followed from the scores to patches.
     """
-    region = finder.region
+    region = graph.region
     weights = _list_weights(region)
     if not weights:
         hidden = next((node for node in region.nodes if node.op_type in FUSED), None)
@@ -61,7 +62,7 @@ def find_attention(finder: LayerFinder, name: str = ATTENTION) -> tuple[Layer, .
             else f"node {hidden.name!r} ({hidden.domain}::{hidden.op_type}) hides its attention "
             f"weights; take the file from before an optimiser fused them"
         )
-    layers = [_describe(finder, node) for node in weights]
+    layers = [_describe(graph, node) for node in weights]
     n_tokens = layers[0].grid[0]
     for layer in layers:
         if layer.grid[0] != n_tokens:
@@ -70,9 +71,8 @@ def find_attention(finder: LayerFinder, name: str = ATTENTION) -> tuple[Layer, .
                 f"of {n_tokens}: tokens are merged on the way, and cannot be followed; {OTHERS}"
             )
     _check_is_chain(region, [layer.tensor for layer in layers])
-    given = SUFFIX.search(name.strip())
-    grid = (int(given[1]), int(given[2])) if given else None
-    tokens = _find_tokens(finder, layers, grid)
+    _, grid = split_grid(name.strip())
+    tokens = _find_tokens(graph, layers, grid)
     return tuple(replace(layer, tokens=tokens) for layer in layers)
 
 
@@ -85,10 +85,10 @@ def _list_weights(region: Region) -> list[NodeProto]:
     return sorted(makers.values(), key=lambda node: region.places[node.output[0]])
 
 
-def _describe(finder: LayerFinder, node: NodeProto) -> Layer:
+def _describe(graph: GridGraph, node: NodeProto) -> Layer:
     """Describe attention weights (N, heads, T, T), or (N heads, T, T)."""
     name = node.output[0]
-    dims = finder.dims.get(name)
+    dims = graph.dims.get(name)
     if not dims or None in dims:
         raise ModelError(
             f"the shape of the attention weights {name!r} is not known from the file; simplify it "
@@ -102,7 +102,7 @@ def _describe(finder: LayerFinder, node: NodeProto) -> Layer:
             f"axis {axis}, which is none of the usual forms; {OTHERS}"
         )
     *rows, first, second = sizes
-    by_batch = rows[0] == finder.batch if len(rows) == 2 else not rows[0] % finder.batch
+    by_batch = rows[0] == graph.batch if len(rows) == 2 else not rows[0] % graph.batch
     if len(rows) > 2 or not by_batch:
         raise ModelError(
             f"the attention weights {name!r} are of shape {tuple(sizes)}: tokens attend within "
@@ -117,7 +117,7 @@ def _describe(finder: LayerFinder, node: NodeProto) -> Layer:
     ends = "HW" if axis == len(sizes) - 1 else "WH"
     if len(rows) == 2:
         return Layer(name, f"NC{ends}", rows[1], (first, first), is_cut=False)
-    return Layer(name, f"B{ends}", rows[0] // finder.batch, (first, first), is_cut=False)
+    return Layer(name, f"B{ends}", rows[0] // graph.batch, (first, first), is_cut=False)
 
 
 def _check_is_chain(region: Region, tensors: Sequence[str]) -> None:
@@ -131,10 +131,10 @@ def _check_is_chain(region: Region, tensors: Sequence[str]) -> None:
             )
 
 
-def _find_tokens(finder: LayerFinder, layers: Sequence[Layer], grid: Size | None) -> Tokens:
+def _find_tokens(graph: GridGraph, layers: Sequence[Layer], grid: Size | None) -> Tokens:
     """Find which tokens are patches, and which the scores read."""
     n_tokens = layers[0].grid[0]
-    maps = finder.find_maps_before(layers[0].tensor)
+    maps = graph.find_maps_before(layers[0].tensor)
     rows, columns = grid or (maps.grid if maps else (0, 0))
     prefix = n_tokens - rows * columns
     if not rows or not 0 <= prefix <= MOST_PREFIX:
@@ -143,13 +143,13 @@ def _find_tokens(finder: LayerFinder, layers: Sequence[Layer], grid: Size | None
             f"{n_tokens} tokens attend to each other, and {found} were found in front of them; if "
             f"there is a token for each patch, give their grid, as {ATTENTION}@14x14; else {OTHERS}"
         )
-    last = finder.region.places[layers[-1].tensor]
-    for name in reversed(finder.region.cuts):
-        outputs = finder.describe(name, (rows, columns))
-        is_behind = finder.region.places[name] > last
+    last = graph.region.places[layers[-1].tensor]
+    for name in reversed(graph.region.cuts):
+        outputs = graph.describe(name, (rows, columns))
+        is_behind = graph.region.places[name] > last
         if is_behind and outputs and "T" in outputs.axes and outputs.prefix == prefix:
             axis = outputs.axes.index("T")
-            read = _find_read(finder, name, axis, n_tokens, n_tokens - prefix)
+            read = _find_read(graph, name, axis, n_tokens, n_tokens - prefix)
             return Tokens((rows, columns), prefix, read)
     raise ModelError(
         f"behind the last attention, no tensor of {n_tokens} tokens carries the whole image; "
@@ -158,7 +158,7 @@ def _find_tokens(finder: LayerFinder, layers: Sequence[Layer], grid: Size | None
 
 
 def _find_read(
-    finder: LayerFinder, name: str, axis: int, n_tokens: int, n_patches: int
+    graph: GridGraph, name: str, axis: int, n_tokens: int, n_patches: int
 ) -> tuple[int, int]:
     """Find the tokens of whose outputs the scores are made.
 
@@ -166,17 +166,17 @@ def _find_read(
     """
     picked = [
         taken
-        for node in finder.region.list_uses(name)
-        for taken in _pick(finder, read_node(node), axis, n_tokens)
+        for node in graph.region.list_uses(name)
+        for taken in _pick(graph, read_node(node), axis, n_tokens)
     ]
     single = [taken for taken in picked if taken[1] - taken[0] < n_patches]
     starts, stops = zip(*(single or picked), strict=True)
     return min(starts), max(stops)
 
 
-def _pick(finder: LayerFinder, node: Node, axis: int, n: int) -> Iterator[tuple[int, int]]:
+def _pick(graph: GridGraph, node: Node, axis: int, n: int) -> Iterator[tuple[int, int]]:
     """Yield the ranges of tokens that a node takes; all of them unless it picks some."""
-    values = [finder.values.get(name) for name in node.inputs[1:]]
+    values = [graph.values.get(name) for name in node.inputs[1:]]
     along = node.attributes.get("axis", 0) % 3
     if node.operator == "Gather" and along == axis and values[0] is not None:
         for index in values[0].ravel() % n:
@@ -190,7 +190,7 @@ def _pick(finder: LayerFinder, node: Node, axis: int, n: int) -> Iterator[tuple[
     elif node.operator == "Split" and along == axis and values and values[0] is not None:
         start = 0
         for output, size in zip(node.outputs, map(int, values[0]), strict=True):
-            if output in finder.region.consumers:
+            if output in graph.region.consumers:
                 yield start, start + size
             start += size
     else:

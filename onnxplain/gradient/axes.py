@@ -8,7 +8,7 @@ from typing import Any
 from onnx import NodeProto
 
 from onnxplain.gradient.cuts import STORING, Region
-from onnxplain.gradient.node import read_attributes
+from onnxplain.graph.nodes import read_attributes
 from onnxplain.graph.shapes import Dims
 
 # Operators of images whose channels are second, such as convolutions and pooling.

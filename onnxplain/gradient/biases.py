@@ -20,7 +20,7 @@ from onnxplain.core.data import Layer
 from onnxplain.core.errors import ModelError
 from onnxplain.gradient.cuts import STORING, Region
 from onnxplain.gradient.facts import Feeds, Measure, read_real_type
-from onnxplain.gradient.layers import LayerFinder
+from onnxplain.gradient.grids import GridGraph
 from onnxplain.gradient.prepare import prepare
 from onnxplain.graph.writer import GraphWriter
 
@@ -47,7 +47,7 @@ class Affine:
 
 
 def find_biased_layers(
-    model: ModelProto, finder: LayerFinder, measure: Measure, feeds: Feeds
+    model: ModelProto, graph: GridGraph, measure: Measure, feeds: Feeds
 ) -> tuple[Layer, ...]:
     """Find the layers whose shares sum to the score, if it is piecewise linear.
 
@@ -55,7 +55,7 @@ def find_biased_layers(
     ----------
     model : ModelProto
         The classifier, with its weights inside.
-    finder : LayerFinder
+    graph : GridGraph
         Of the same classifier.
     measure : Measure
         Runs models.
@@ -73,16 +73,16 @@ def find_biased_layers(
     ModelError
         If the image has no grid of positions.
     """
-    region = finder.region
+    region = graph.region
     normalised = follow_normalisation(region)
-    image = finder.describe(normalised[-1])
+    image = graph.describe(normalised[-1])
     if image is None:
         raise ModelError(f"{normalised[-1]!r}, the image as layers read it, has no grid")
     groups = [group for group in list_affine(region) if group.end not in normalised]
     biases = _measure_biases(model, region.source, groups, measure, feeds)
     layers = [image]
     for name, bias in biases.items():
-        layer = finder.describe(name) or _describe_without_grid(name, bias.shape)
+        layer = graph.describe(name) or _describe_without_grid(name, bias.shape)
         if layer is not None and bias.any():
             layers.append(replace(layer, bias=_shrink(layer.arrange(bias)[0])))
     return tuple(layers)

@@ -15,7 +15,7 @@ from functools import cached_property
 
 from onnx import GraphProto, NodeProto
 
-from onnxplain.gradient.node import collect_reads
+from onnxplain.graph.nodes import collect_reads
 
 SIZES = ("Shape", "Size")  # they read how large a tensor is, and not its values
 # Operators that keep a tensor and only store it in another type.

@@ -16,7 +16,7 @@ from onnx import ModelProto
 from onnxplain.core.data import GREY, Layer, Size
 from onnxplain.core.formulas import ClosedForm
 from onnxplain.core.spec import Layout
-from onnxplain.gradient.build import gradient_name
+from onnxplain.gradient.backward import gradient_name
 from onnxplain.gradient.declare import BATCH
 from onnxplain.gradient.facts import read_real_type
 from onnxplain.gradient.heads import TARGET

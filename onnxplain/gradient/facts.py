@@ -18,8 +18,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from onnxplain.gradient.node import collect_reads, read_attributes
 from onnxplain.gradient.refusal import GradientError
+from onnxplain.graph.nodes import collect_reads, read_attributes
 from onnxplain.graph.writer import GraphWriter
 
 Array: TypeAlias = NDArray[Any]

@@ -36,9 +36,9 @@ import onnx
 from onnxplain.core.data import ScoreKind
 from onnxplain.core.scores import NO_CONTRAST, RAW, RIVALS, SMALLEST_PROBABILITY, is_multilabel
 from onnxplain.core.spec import OUTPUTS, Head
-from onnxplain.gradient.node import read_attributes
 from onnxplain.gradient.prepare import read_opset
 from onnxplain.gradient.refusal import GradientError
+from onnxplain.graph.nodes import find_producers, read_attributes
 from onnxplain.graph.writer import GraphWriter, find_element_type
 
 TARGET, SCORE = "target", "target_score"
@@ -114,7 +114,7 @@ def _find_end(model: onnx.ModelProto, output: str, head: Head) -> onnx.NodeProto
     Nodes that only reshape its result, or store it in another type, may follow it, if that
     result is known to hold one row of classes per image.
     """
-    makers = {name: node for node in model.graph.node for name in node.output}
+    makers = find_producers(model.graph)
     node, is_shaped = makers.get(output), False
     while node is not None and node.op_type in SHAPING | STORING:
         is_shaped = is_shaped or node.op_type in SHAPING

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import onnx
-from onnx import helper
 
-from onnxplain.graph.shapes import list_subgraphs
+from onnxplain.graph.nodes import read_attributes
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,21 +53,3 @@ def read_node(node: onnx.NodeProto) -> Node:
     operator = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}"
     name = node.name or next(filter(None, node.output))
     return Node(operator, name, tuple(node.input), tuple(node.output), read_attributes(node))
-
-
-def read_attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """Return the attributes of a node, with text as `str`."""
-    values = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
-    return {
-        name: value.decode() if isinstance(value, bytes) else value
-        for name, value in values.items()
-    }
-
-
-def collect_reads(node: onnx.NodeProto) -> set[str]:
-    """Return the tensors that a node reads, with those that its subgraphs take from outside."""
-    names = set(node.input)
-    for _, graph in list_subgraphs(node):
-        for inner in graph.node:
-            names |= collect_reads(inner)
-    return names

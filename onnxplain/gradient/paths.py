@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 import onnx
 from onnx import TensorProto
 
-from onnxplain.gradient.node import collect_reads, read_attributes
 from onnxplain.gradient.rules import FLAT
+from onnxplain.graph.nodes import collect_reads, read_attributes
 
 REALS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 

@@ -15,7 +15,7 @@ import numpy as np
 from onnx import NodeProto
 
 from onnxplain.core.data import Size
-from onnxplain.gradient.layers import LayerFinder
+from onnxplain.gradient.grids import GridGraph
 from onnxplain.gradient.node import Node, read_node
 from onnxplain.gradient.refusal import Refusal
 from onnxplain.gradient.rules.convolution import Window, read_window
@@ -116,19 +116,19 @@ class Locality(NamedTuple):
     end: str
 
 
-def find_local_cuts(finder: LayerFinder) -> Locality:
+def find_local_cuts(graph: GridGraph) -> Locality:
     """Find the cuts of a classifier up to its first global step."""
-    return _Walk(finder).walk((1, 2) if finder.channels_last else (2, 3))
+    return _Walk(graph).walk((1, 2) if graph.channels_last else (2, 3))
 
 
 @final
 class _Walk:
     """A walk through a classifier, in order, that starts anew at each cut of real numbers."""
 
-    def __init__(self, finder: LayerFinder) -> None:
-        self.region = finder.region
-        self.finder = finder
-        self.sized = finder.find_sized()
+    def __init__(self, graph: GridGraph) -> None:
+        self.region = graph.region
+        self.graph = graph
+        self.sized = graph.find_sized()
         self.local: dict[str, Local] = {}
         self.pads: dict[str, Sequence[int]] = {}
 
@@ -148,7 +148,7 @@ class _Walk:
                 break
             self.local |= {name: local for name in node.outputs if name}
             work = described.work
-            is_cut = node.y in self.region.cuts and self.finder.is_real(node.y)
+            is_cut = node.y in self.region.cuts and self.graph.is_real(node.y)
             if is_cut and min(described.grid) > 1:
                 found.append(described)
                 self.local, work = {node.y: start._replace(axes=local.axes)}, 0.0
@@ -203,8 +203,8 @@ class _Walk:
 
     def _pad(self, node: Node, local: Local) -> Local:
         rank = len(self._get_dims(node.x))
-        given = node.attributes.get("pads", self.finder.values.get(node.input(1)))
-        axes = self.finder.values.get(node.input(3)) if node.input(3) else np.arange(rank)
+        given = node.attributes.get("pads", self.graph.values.get(node.input(1)))
+        axes = self.graph.values.get(node.input(3)) if node.input(3) else np.arange(rank)
         if given is None or axes is None or node.attributes.get("mode", "constant") != "constant":
             raise Refusal("does not pad by a constant number of constant values")
         before = dict(zip((int(axis) % rank for axis in axes), map(int, given), strict=False))
@@ -247,7 +247,7 @@ class _Walk:
             raise Refusal("treats positions differently")
 
     def _get_dims(self, tensor: str) -> tuple[int, ...]:
-        dims = self.finder.dims.get(tensor)
+        dims = self.graph.dims.get(tensor)
         if dims is None or None in dims:
             raise Refusal(f"has a tensor of unknown size, {tensor!r}")
         return tuple(int(dim or 0) for dim in dims)

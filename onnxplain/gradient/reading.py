@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from onnxplain.gradient.fused import expand_attention
-from onnxplain.gradient.node import collect_reads
+from onnxplain.graph.nodes import collect_reads, find_producers
 from onnxplain.graph.writer import GraphWriter
 
 # Where quantised operators hold the scale of their output; its zero point is the next input.
@@ -52,7 +52,7 @@ def add_tensors(
     changed = ModelProto()
     changed.CopyFrom(model if computed.issuperset(tensors) else expand_attention(model))
     graph = changed.graph
-    makers = {name: node for node in graph.node for name in node.output}
+    makers = find_producers(graph)
     writer = GraphWriter(graph, prefix="inside/")
     names = tuple(_make_real(writer, makers, tensor) for tensor in tensors)
     kept = [value for value in graph.output if value.name == output]
@@ -89,7 +89,7 @@ def cut_tail(model: ModelProto, tensor: str, outputs: Sequence[str]) -> ModelPro
     tail.functions.extend(model.functions)
     tail.graph.name = graph.name
     tail.graph.node.extend(reversed(nodes))
-    scale = _find_scale({name: node for node in graph.node for name in node.output}, tensor)
+    scale = _find_scale(find_producers(graph), tensor)
     if scale is not None:
         tail.graph.node.insert(0, _quantise(tail.graph.node, tensor, scale))
         needed.update(scale)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from onnx import NodeProto
 
 from onnxplain.gradient.cuts import Region
-from onnxplain.gradient.node import collect_reads, read_attributes
+from onnxplain.graph.nodes import collect_reads, read_attributes
 from onnxplain.graph.shapes import Dims
 
 WINDOWED = {

@@ -17,7 +17,8 @@ from dataclasses import replace
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto
 
-from onnxplain.gradient.build import GradientRequest, build_gradient, gradient_name
+from onnxplain.gradient.backward import gradient_name
+from onnxplain.gradient.build import GradientRequest, build_gradient
 from onnxplain.gradient.facts import Feeds, Measure, read_real_type
 from onnxplain.gradient.heads import SCORE, TARGET
 from onnxplain.gradient.refusal import GradientError

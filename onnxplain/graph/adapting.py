@@ -17,8 +17,9 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 from onnx import numpy_helper as arrays
 
 from onnxplain.graph.load import ModelFile, load_weights, read_model
+from onnxplain.graph.nodes import list_subgraphs
 from onnxplain.graph.safety import check_safety
-from onnxplain.graph.shapes import Shapes, list_fed_inputs, list_subgraphs, read_declared_dims
+from onnxplain.graph.shapes import Shapes, list_fed_inputs, read_declared_dims
 
 TRAINING_SWITCHES = ("learning_phase", "is_training", "training", "phase_train", "training_mode")
 SWITCH_TYPES = (TensorProto.BOOL, TensorProto.INT32, TensorProto.INT64, TensorProto.FLOAT)

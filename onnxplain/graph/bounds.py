@@ -12,6 +12,7 @@ from itertools import zip_longest
 
 from onnx import NodeProto, TensorProto, TypeProto, helper
 
+from onnxplain.graph.nodes import read_int, read_ints
 from onnxplain.graph.shapes import (
     STANDARD_DOMAINS,
     Dims,
@@ -93,7 +94,7 @@ class Bounds:
         return 8 * (self.count(name, shapes) or 0) if known is None else known
 
     def step(self, node: NodeProto, shapes: Shapes) -> None:
-        """Bound the outputs of a node whose shapes are not known; `shapes` made the step before."""
+        """Bound the outputs of a node whose shapes `shapes`, a step ahead, does not know."""
         unknown = [name for name in node.output if name and shapes.count(name) is None]
         if not unknown:
             return
@@ -172,7 +173,7 @@ class Bounds:
         if dims is None or None in dims or len(dims) < 3:
             return None
         sides = [side or 1 for side in dims]
-        pads = next((list(a.ints) for a in node.attribute if a.name == "pads"), [])
+        pads = read_ints(node, "pads")
         rank = len(sides) - 2
         grown = _multiply(1 + max(sum(pads[axis::rank]), 0) for axis in range(rank))
         return math.ceil(count / sides[1]) * sides[0] * grown
@@ -181,9 +182,8 @@ class Bounds:
         """Return the most elements of a product of matrices or of broadcasting."""
         if node.op_type in ("MatMul", "Gemm"):
             dims = self.dims(node.input[1], shapes)
-            flags = {attribute.name: attribute.i for attribute in node.attribute}
-            if dims is not None and len(dims) == 2 and not flags.get("transA"):
-                inner, outer = reversed(dims) if flags.get("transB") else dims
+            if dims is not None and len(dims) == 2 and not read_int(node, "transA"):
+                inner, outer = reversed(dims) if read_int(node, "transB") else dims
                 return math.ceil(counts[0] / max(inner or 1, 1)) * (outer or 1)
         return math.prod(max(count, 1) for count in counts)
 
@@ -200,14 +200,14 @@ def _find_data_dependent_dims(
     if node.domain not in ("", "ai.onnx") or not sides or sides[0] is None:
         return None
     first, count = sides[0], math.prod(sides[0])
-    axis = next((a.i for a in node.attribute if a.name == "axis"), None)
+    is_flattened = all(entry.name != "axis" for entry in node.attribute)
     if node.op_type == "NonZero":
         return [[len(first), count]]
     if node.op_type == "Compress":
-        return [[count] if axis is None else first]
+        return [[count] if is_flattened else first]
     if node.op_type == "Unique":
         longest = [count]
-        return [longest if axis is None else first, longest, longest, longest]
+        return [longest if is_flattened else first, longest, longest, longest]
     if node.op_type == "NonMaxSuppression" and len(sides) > 1 and sides[1] is not None:
         return [[math.prod(sides[1]), 3]]
     return None
@@ -238,14 +238,12 @@ def count_work(node: NodeProto, shapes: Shapes, bounds: Bounds) -> int:
 def _count_terms(node: NodeProto, dims: list[list[int]]) -> int:
     """Return how many terms each number of the output is the sum of."""
     op = node.op_type
-    flags = {attribute.name: int(attribute.i) for attribute in node.attribute}
-    lists = {attribute.name: list(attribute.ints) for attribute in node.attribute}
     if "MatMul" in op:
         return dims[0][-1] if dims[0] else 1
     if op in ("Gemm", "FusedGemm", "QGemm"):
-        return dims[0][0 if flags.get("transA") else -1] if dims[0] else 1
+        return dims[0][0 if read_int(node, "transA") else -1] if dims[0] else 1
     if "Pool" in op and "Global" not in op:
-        return _multiply(lists.get("kernel_shape", []))
+        return _multiply(read_ints(node, "kernel_shape"))
     if "Conv" in op:
         place = 3 if op == "QLinearConv" else 1
         weights = dims[place] if place < len(dims) else []
@@ -259,9 +257,9 @@ def _count_terms(node: NodeProto, dims: list[list[int]]) -> int:
     if op == "NonMaxSuppression":
         return _multiply(dims[0])
     if op == "RoiAlign":
-        return max(_multiply([flags.get("sampling_ratio", 0)] * 2), _multiply(dims[0][2:]))
+        return max(_multiply([read_int(node, "sampling_ratio")] * 2), _multiply(dims[0][2:]))
     if op == "LRN":
-        return max(flags.get("size", 1), 1)
+        return max(read_int(node, "size", 1), 1)
     if "Attention" in op:
         return max((max(one, default=1) for one in dims), default=1)
     return 1

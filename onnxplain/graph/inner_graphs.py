@@ -8,7 +8,8 @@ import onnx
 from onnx import GraphProto, NodeProto
 
 from onnxplain.graph.bounds import Bounds
-from onnxplain.graph.shapes import Shapes, list_subgraphs
+from onnxplain.graph.nodes import list_subgraphs, read_int, read_ints
+from onnxplain.graph.shapes import Shapes
 
 
 def enter_loop(
@@ -36,8 +37,8 @@ def enter_scan(
     node: NodeProto, body: GraphProto, shapes: Shapes, inside: Shapes
 ) -> tuple[list[str], list[str], list[str], int | None]:
     """Declare the slices that a Scan works on; return the same as `enter_loop`."""
-    n_scanned = next(a.i for a in node.attribute if a.name == "num_scan_inputs")
-    axes = next((list(a.ints) for a in node.attribute if a.name == "scan_input_axes"), [])
+    n_scanned = read_int(node, "num_scan_inputs")
+    axes = read_ints(node, "scan_input_axes")
     carried, scanned = list(node.input[:-n_scanned]), list(node.input[-n_scanned:])
     inputs = [value.name for value in body.input]
     outputs = [value.name for value in body.output]

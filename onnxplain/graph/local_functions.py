@@ -6,7 +6,8 @@ from onnx import FunctionProto, ModelProto, NodeProto
 from onnx.inliner import inline_selected_functions
 
 from onnxplain.core.errors import ModelError
-from onnxplain.graph.shapes import STANDARD_DOMAINS, list_subgraphs, walk_nodes
+from onnxplain.graph.nodes import list_subgraphs, walk_nodes
+from onnxplain.graph.shapes import STANDARD_DOMAINS
 
 DOMAINS = (*STANDARD_DOMAINS, "com.microsoft", "com.microsoft.nchwc")
 MOST_NODES = 100_000  # after local functions are put in place

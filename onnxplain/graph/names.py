@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from onnx import GraphProto, NodeProto
 
-from onnxplain.graph.shapes import list_subgraphs
+from onnxplain.graph.nodes import list_subgraphs
 
 
 def collect_tensor_names(graph: GraphProto) -> set[str]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, helper
+from onnx import GraphProto, ModelProto, NodeProto
 
-from onnxplain.graph.shapes import walk_nodes
+from onnxplain.graph.nodes import read_attributes, walk_nodes
 from onnxplain.graph.writer import GraphWriter
 
 # What computed something else in opset 18 with the same inputs and attributes: operators, an
@@ -61,14 +61,14 @@ def _write_out_gelus(graph: GraphProto, dtype: np.dtype[Any]) -> None:
         if node.op_type != "Gelu" or node.domain not in ("", "ai.onnx"):
             continue
         x, y = node.input[0], node.output[0]
-        attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+        approximate = read_attributes(node).get("approximate")
         del graph.node[place]
         writer = GraphWriter(graph, prefix="gelu/", at=place)
         half, one, root, bend, scale = (
             writer.store(np.array(number, dtype))
             for number in (0.5, 1, math.sqrt(2), 0.044715, math.sqrt(2 / math.pi))
         )
-        if attributes.get("approximate") == b"tanh":
+        if approximate == "tanh":
             cube = writer.op("Mul", writer.op("Mul", x, x), x)
             bent = writer.op("Add", x, writer.op("Mul", cube, bend))
             gate = writer.op("Tanh", writer.op("Mul", bent, scale))

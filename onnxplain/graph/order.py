@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
 from onnx import GraphProto, NodeProto
 
-from onnxplain.graph.shapes import list_subgraphs
+from onnxplain.graph.nodes import collect_reads, list_subgraphs
 
 
 def sort_nodes(graph: GraphProto) -> bool:
@@ -23,7 +22,9 @@ def sort_nodes(graph: GraphProto) -> bool:
         for _, inner in list_subgraphs(node):
             moved |= sort_nodes(inner)
     makers = {name: place for place, node in enumerate(graph.node) for name in node.output if name}
-    waits = [{makers[name] for name in _list_reads(node) if name in makers} for node in graph.node]
+    waits = [
+        {makers[name] for name in collect_reads(node) if name in makers} for node in graph.node
+    ]
     if all(place > max(before, default=-1) for place, before in enumerate(waits)):
         return moved
     order = _find_order(waits)
@@ -53,12 +54,3 @@ def _find_order(waits: list[set[int]]) -> list[int]:
             if not left[follower]:
                 heappush(ready, follower)
     return order
-
-
-def _list_reads(node: NodeProto) -> Iterator[str]:
-    """Yield the tensors that a node reads, with those that its subgraphs take from outside."""
-    yield from node.input
-    for _, inner in list_subgraphs(node):
-        for other in inner.node:
-            yield from _list_reads(other)
-        yield from (value.name for value in inner.output)

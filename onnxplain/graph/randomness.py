@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 
-from onnxplain.graph.shapes import STANDARD_DOMAINS, list_subgraphs
+from onnxplain.graph.nodes import collect_reads, list_subgraphs, read_attributes
+from onnxplain.graph.shapes import STANDARD_DOMAINS
 
 # Operators that draw new numbers at each run, even with a seed: it is used once per session.
 DRAWING = {
@@ -78,17 +79,8 @@ def _list_needed(graph: GraphProto, output: str) -> list[NodeProto]:
         if wanted.intersection(node.output):
             needed.append(node)
             if node.op_type not in ("Shape", "Size"):
-                wanted.update(_list_inputs(node))
+                wanted |= collect_reads(node)
     return needed[::-1]
-
-
-def _list_inputs(node: NodeProto) -> Iterator[str]:
-    """Yield the names that a node or its subgraphs read."""
-    yield from node.input
-    for _, graph in list_subgraphs(node):
-        yield from (value.name for value in graph.output)  # may be a tensor from outside
-        for inner in graph.node:
-            yield from _list_inputs(inner)
 
 
 def _read_constants(graph: GraphProto) -> dict[str, NDArray[Any]]:
@@ -124,7 +116,7 @@ def _judge(node: NodeProto, values: Mapping[str, NDArray[Any]], opset: int) -> R
         return _judge_dropout(name, node, values, first)
     if node.domain not in STANDARD_DOMAINS:
         return None
-    attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+    attributes = read_attributes(node)
     if node.op_type in DRAWING:
         return RandomNode(name, "draws new numbers each time", "export the model without it")
     if node.op_type == "Dropout":

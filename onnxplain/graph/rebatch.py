@@ -19,6 +19,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 from onnxplain.core.data import Size
 from onnxplain.core.errors import ModelError
 from onnxplain.core.spec import ModelSpec
+from onnxplain.graph.nodes import read_int
 from onnxplain.graph.shapes import Dims, ShapeMismatch, Shapes, drop_open, list_fed_inputs
 from onnxplain.graph.writer import GraphWriter
 
@@ -161,7 +162,7 @@ class _Rebatch:
             return
         axis = _find_batch_axis(self.batched.dims(carriers[0]))
         assert axis is not None
-        joined = next(attribute.i for attribute in node.attribute if attribute.name == "axis")
+        joined = read_int(node, "axis")
         for index, name in enumerate(node.input):
             dims = self.batched.dims(name)
             if dims is None or len(dims) <= axis or joined in (axis, axis - len(dims)):

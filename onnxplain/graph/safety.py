@@ -14,22 +14,16 @@ from onnx import GraphProto, ModelProto, NodeProto
 
 from onnxplain.core.errors import ModelError
 from onnxplain.graph.bounds import Bounds, count_work
-from onnxplain.graph.inner_graphs import (
-    collect_inner_names,
-    enter_loop,
-    enter_scan,
-    enter_subgraph,
-)
+from onnxplain.graph.inner_graphs import collect_inner_names, enter_loop, enter_scan, enter_subgraph
+from onnxplain.graph.nodes import list_subgraphs, walk_nodes
 from onnxplain.graph.shapes import (
     STANDARD_DOMAINS,
     ShapeMismatch,
     Shapes,
     count_elements,
     list_fed_inputs,
-    list_subgraphs,
     read_declared_dims,
     read_type_dims,
-    walk_nodes,
 )
 
 LARGEST_INPUT = 2**25  # elements; 3344 x 3344 pixels of three colours

@@ -8,7 +8,7 @@ session. Of weights only the shape is used, and none is copied.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, helper, numpy_helper
 
 from onnxplain.graph.constants import evaluate, read_small_value
+from onnxplain.graph.nodes import read_int
 from onnxplain.graph.stand_ins import adapt_inputs, adapt_outputs, find_stand_in
 
 Dims: TypeAlias = tuple[int | None, ...]
@@ -193,8 +194,8 @@ class Shapes:
         if node.op_type in ("Shape", "Size"):
             dims = self.dims(node.input[0])
             if dims is not None and None not in dims:
-                bounds = {attribute.name: attribute.i for attribute in node.attribute}
-                sides = dims[bounds.get("start", 0) : bounds.get("end")]
+                start, end = read_int(node, "start"), read_int(node, "end", len(dims))
+                sides = dims[start:end]
                 counted = sides if node.op_type == "Shape" else math.prod(drop_open(dims))
                 self.values[node.output[0]] = np.array(counted, np.int64)
             return
@@ -285,20 +286,3 @@ def fill_open_dims(
             for dim, stand_in in zip(dims[1:], stand_ins[1:], strict=True)
         ),
     )
-
-
-def list_subgraphs(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
-    """Yield the graphs that a node holds, each with the name of its attribute."""
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            yield attribute.name, attribute.g
-        for graph in attribute.graphs:
-            yield attribute.name, graph
-
-
-def walk_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
-    """Yield nodes and those of the graphs that they hold."""
-    for node in nodes:
-        yield node
-        for _, graph in list_subgraphs(node):
-            yield from walk_nodes(graph.node)

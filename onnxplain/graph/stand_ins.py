@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from onnx import NodeProto, TensorProto, TypeProto, helper
 
+from onnxplain.graph.nodes import read_int, read_ints
+
 # The standard operator of equal shape, and which of their inputs it takes (None: all).
 STAND_INS: dict[str, tuple[str, slice | None]] = {
     "Attention": ("MatMul", slice(2)),
@@ -72,15 +74,14 @@ def adapt_inputs(
     adapted = {name: types[name] for name in standard.input if name}
     if _is_quantised(node):  # the standard one takes real numbers alone
         adapted = {name: _set_type(given, TensorProto.FLOAT) for name, given in adapted.items()}
-    flags = {attribute.name: attribute.i for attribute in node.attribute}
     first = standard.input[0]
-    if _has_channels_last(node, flags):
+    if _has_channels_last(node):
         adapted[first] = _permute(adapted[first], LAST_TO_FIRST)
-    if node.op_type == "ReorderInput" and flags.get("channels_last"):
+    if node.op_type == "ReorderInput" and read_int(node, "channels_last"):
         adapted[first] = _permute(adapted[first], LAST_TO_FIRST)
     if standard.op_type == "MatMul":
         for place, flag in enumerate(("transA", "transB")):
-            if flags.get(flag):
+            if read_int(node, flag):
                 given = adapted[standard.input[place]]
                 rank = len(given.tensor_type.shape.dim)
                 order = [*range(rank - 2), rank - 1, rank - 2] if rank > 1 else range(rank)
@@ -89,7 +90,7 @@ def adapt_inputs(
     if node.domain == "com.microsoft.nchwc" and node.op_type == "Conv":
         # Channels are padded to whole blocks, in the weights if not in the image.
         weights = adapted[standard.input[1]].tensor_type.shape.dim
-        channels = weights[1].dim_value * (flags.get("group", 0) or 1) if len(weights) > 1 else 0
+        channels = weights[1].dim_value * (read_int(node, "group") or 1) if len(weights) > 1 else 0
         adapted[first] = _set_side(adapted[first], 1, channels)
     return adapted
 
@@ -107,18 +108,16 @@ def adapt_outputs(
         return adapted
     if _is_quantised(node) and not node.op_type.endswith(("ToFloat", "QuantizeMatMul")):
         adapted[name] = _set_type(adapted[name], element_type)
-    flags = {attribute.name: attribute.i for attribute in node.attribute}
-    lists = {attribute.name: list(attribute.ints) for attribute in node.attribute}
     if node.op_type == "ReorderOutput":
-        adapted[name] = _set_side(adapted[name], 1, flags.get("channels", 0))
-        if flags.get("channels_last"):
+        adapted[name] = _set_side(adapted[name], 1, read_int(node, "channels"))
+        if read_int(node, "channels_last"):
             adapted[name] = _permute(adapted[name], FIRST_TO_LAST)
-    elif _has_channels_last(node, flags):
+    elif _has_channels_last(node):
         adapted[name] = _permute(adapted[name], FIRST_TO_LAST)
     elif node.op_type == "Attention":  # the weights of queries, keys and values lie side by side
         dims = adapted[name].tensor_type.shape.dim
         third = dims[-1].dim_value // 3 if dims else 0
-        width = (lists.get("qkv_hidden_sizes") or [third])[-1]
+        width = (read_ints(node, "qkv_hidden_sizes") or [third])[-1]
         adapted[name] = _set_side(adapted[name], len(dims) - 1, width)
     elif node.op_type.startswith("Skip") and len(node.output) > 3:
         adapted[node.output[3]] = adapted[name]
@@ -136,9 +135,9 @@ def _set_type(given: TypeProto, element_type: int) -> TypeProto:
     return changed
 
 
-def _has_channels_last(node: NodeProto, flags: Mapping[str, int]) -> bool:
+def _has_channels_last(node: NodeProto) -> bool:
     return node.op_type.startswith("Nhwc") or (
-        node.op_type.startswith("QLinear") and bool(flags.get("channels_last"))
+        node.op_type.startswith("QLinear") and bool(read_int(node, "channels_last"))
     )
 
 

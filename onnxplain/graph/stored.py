@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from onnxplain.core.errors import ModelError
-from onnxplain.graph.shapes import list_subgraphs, walk_nodes
+from onnxplain.graph.nodes import list_subgraphs, walk_nodes
 
 PAIRS = (TensorProto.COMPLEX64, TensorProto.COMPLEX128)
 

@@ -20,7 +20,8 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from onnxplain.core.data import make_rng
 from onnxplain.core.errors import ModelError
 from onnxplain.graph.names import rename_uses
-from onnxplain.graph.shapes import Dims, read_declared_dims, walk_nodes
+from onnxplain.graph.nodes import find_producers, walk_nodes
+from onnxplain.graph.shapes import Dims, read_declared_dims
 from onnxplain.graph.writer import GraphWriter
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
@@ -112,7 +113,7 @@ def list_weight_layers(model: ModelProto) -> tuple[Layer, ...]:
     take themselves. Normalisation that is not folded into them is not a layer, nor is a
     product of two activations.
     """
-    stored, producers = _find_stored(model.graph), _find_producers(model.graph)
+    stored, producers = _find_stored(model.graph), find_producers(model.graph)
     layers = []
     for node in model.graph.node:
         places = (place for place in WEIGHT_INPUTS.get(node.op_type, ()) if place < len(node.input))
@@ -184,10 +185,6 @@ def _find_stored(graph: GraphProto) -> dict[str, TensorProto]:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             stored[node.output[0]] = node.attribute[0].t
     return stored
-
-
-def _find_producers(graph: GraphProto) -> dict[str, NodeProto]:
-    return {name: node for node in graph.node for name in node.output}
 
 
 def _find_origin(

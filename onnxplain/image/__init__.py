@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from onnxplain.image.decoding import scale_deep
 from onnxplain.image.finding import PHOTO_SUFFIXES, find_photos, list_files
-from onnxplain.image.frame import Frame, bring_back, place_frame
+from onnxplain.image.frame import Frame, bring_back, place_frame, scale_box
 from onnxplain.image.photo_files import (
     MAX_PIXELS,
     check_file,
@@ -54,6 +54,7 @@ __all__ = [
     "read_image",
     "read_pillow",
     "resize",
+    "scale_box",
     "scale_deep",
     "trace_contours",
     "write_png",

@@ -231,6 +231,15 @@ def place_frame(original: Size, size: Size, preprocessing: Preprocessing) -> Fra
     )
 
 
+def scale_box(box: Box, y: float, x: float) -> Box:
+    """Return a box of a picture whose rows became `y` times as many, and its columns `x` times.
+
+    >>> scale_box(Box(1, 2, 3, 4), 10, 100)
+    Box(top=10, left=200, bottom=30, right=400)
+    """
+    return Box(box.top * y, box.left * x, box.bottom * y, box.right * x)
+
+
 def bring_back(heatmap: Heatmap, original: Size, window: Box) -> Heatmap:
     """Bring a map of a window of a photo to the photo's size.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Image
 from onnxplain.core.errors import ModelError, tell_reason
-from onnxplain.core.params import describe_unknown
+from onnxplain.core.mistakes import describe_unknown
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import load_classifier
 from onnxplain.runtime.seen_head import settle_head

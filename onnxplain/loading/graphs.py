@@ -48,14 +48,7 @@ def list_layers(
     from onnxplain.gradient.layers import LayerFinder
 
     file, spec = read_classifier_file(model, description)
-    finder = LayerFinder(
-        file.proto,
-        input=spec.input,
-        output=spec.output,
-        size=spec.size,
-        n_classes=len(spec.class_names),
-        channels_last=spec.layout == "nhwc",
-    )
+    finder = LayerFinder.of(file.proto, spec)
     try:
         return [ListedLayer(*entry) for entry in finder.list_named()]
     except ModelError as error:

@@ -15,7 +15,8 @@ import numpy as np
 
 from onnxplain.core.data import Heatmap, make_rng
 from onnxplain.core.flow import Method
-from onnxplain.core.params import build, describe_unknown
+from onnxplain.core.mistakes import describe_unknown
+from onnxplain.core.params import build
 from onnxplain.core.protocols import Fill
 from onnxplain.engine.run import Job, collect_values, make_jobs
 from onnxplain.engine.settle import settle_method, settle_methods

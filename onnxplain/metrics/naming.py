@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
-from onnxplain.core.params import build, check_is_value, describe_unknown
+from onnxplain.core.mistakes import check_is_value, describe_unknown
+from onnxplain.core.params import build
 from onnxplain.core.protocols import Fill
 from onnxplain.metrics.base import Metric
 from onnxplain.metrics.by_model import BY_MODEL, check_classes, make_by_model

@@ -11,7 +11,7 @@ import PIL.ImageDraw
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Box, Heatmap, Image, Size
-from onnxplain.image import bring_back, resize, trace_contours
+from onnxplain.image import bring_back, resize, scale_box, trace_contours
 from onnxplain.plot.colours import Scale, blend, convert_to_grey, to_bytes, to_floats
 from onnxplain.plot.text import Colour, Picture
 
@@ -91,8 +91,7 @@ def bring_parts(
     """
     drawn = fit(original, side)
     y, x = (new / old for new, old in zip(drawn, original, strict=True))
-    box = window or Box(0, 0, *original)
-    small = Box(box.top * y, box.left * x, box.bottom * y, box.right * x)
+    small = scale_box(window or Box(0, 0, *original), y, x)
     plain = np.full((*drawn, 3), 0.5, np.float32)
     return (
         plain if photo is None else resize_plane(to_floats(photo), drawn),

@@ -111,7 +111,7 @@ class Value(NamedTuple):
 
     metric: str
     number: float | None
-    better: str
+    better: str  # lower or higher
     error: str = ""
 
 
@@ -222,14 +222,14 @@ class Material:
     studies: list[StudyPart] = field(default_factory=list)
     broken: list[Omission] = field(default_factory=list)
     failures: list[Omission] = field(default_factory=list)
-    rooms: set[str] = field(default_factory=set)  # keys of the photos that are shown
+    shown: set[str] = field(default_factory=set)  # keys of photos
     left_out: set[str] = field(default_factory=set)
     places: dict[str, int] = field(default_factory=dict)  # of the maps, by their questions
 
     def has_room(self, key: str) -> bool:
         """Return whether a photo is shown; count it if not."""
-        if key in self.rooms or len(self.rooms) < self.limit:
-            self.rooms.add(key)
+        if key in self.shown or len(self.shown) < self.limit:
+            self.shown.add(key)
             return True
         self.left_out.add(key)
         return False

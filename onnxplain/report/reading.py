@@ -97,11 +97,13 @@ def read_explanation(material: Material, path: Path) -> None:
 def describe_settings(record: Any, provenance: Any) -> dict[str, Any]:
     """Return what tells one method from others, with the names of a study's rows."""
     classifier = provenance.get("classifier", {})
-    seen = provenance.get("preprocessing") or {}
+    preprocessing = provenance.get("preprocessing") or {}
     return {
         "model": classifier.get("model"),
         "model_sha256": classifier.get("sha256"),
-        "preprocessing": {name: value for name, value in seen.items() if name != "sources"},
+        "preprocessing": {
+            name: value for name, value in preprocessing.items() if name != "sources"
+        },
         "method": record["method"],
         "method_parameters": record["parameters"],
         "fill": record["fill"],

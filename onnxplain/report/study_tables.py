@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from onnxplain.core.markup import format_value
 from onnxplain.report.charts import Chart, Curve, lay_out_chart
 from onnxplain.report.material import StudyPart
 from onnxplain.study.tables import Table
@@ -95,10 +96,8 @@ def arrange_study(study: StudyPart, methods: Sequence[str]) -> ShownStudy:
 
 
 def format_cell(value: Any) -> str:
-    """Format a cell of a table with four digits."""
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """Format a cell of a table."""
+    return "–" if value is None else format_value(value)
 
 
 def _arrange(lines: Sequence[dict[str, Any]]) -> ModelTable:

@@ -18,7 +18,7 @@ from onnxplain.image import bring_back, encode_png
 from onnxplain.plot import USUAL_LOOK, Colormap, Look, Style, draw_figure
 from onnxplain.plot.with_matplotlib import Axes, plot_figure
 from onnxplain.results.doubt import describe_doubt
-from onnxplain.results.saving import FORMAT, SavedFiles, save_explanation
+from onnxplain.results.saving import FORMAT, Content, SavedFiles, save_content
 
 NOTEBOOK_LOOK = Look(size=320)
 
@@ -162,7 +162,9 @@ class Explanation:
         >>> explanation.save("explanations")  # doctest: +SKIP
         >>> explanation.save("overlay.png")  # doctest: +SKIP
         """
-        return save_explanation(self, Path(path), look)
+        arrays = {"heatmap": self.heatmap, "coarse": self.coarse, "order": self.order}
+        content = Content(self.record(), arrays, self.photo, lambda: self._draw(self.photo, look))
+        return save_content(content, Path(path))
 
     def overlay(
         self,

@@ -13,7 +13,7 @@ from onnxplain.core.errors import ModelError
 from onnxplain.core.inside import Array
 from onnxplain.core.spec import ModelSpec
 from onnxplain.gradient.crops import Boxes, Stage, cut_stage, plan_stages
-from onnxplain.gradient.layers import LayerFinder
+from onnxplain.gradient.grids import GridGraph
 from onnxplain.gradient.reach import LocalCut, find_local_cuts
 from onnxplain.graph.load import ModelFile
 from onnxplain.graph.rebatch import make_batch_dynamic
@@ -104,7 +104,7 @@ class CropStages:
 
 
 def load_crop_stages(
-    file: ModelFile, spec: ModelSpec, device: Device, finder: LayerFinder, patch: Size
+    file: ModelFile, spec: ModelSpec, device: Device, graph: GridGraph, patch: Size
 ) -> CropStages:
     """Plan which parts of a classifier are recomputed where a patch changes, and load them.
 
@@ -119,7 +119,7 @@ def load_crop_stages(
             "it is for float32 models on the CPU that take any batch; this one takes "
             f"{spec.dtype} on {device}, batch: {batch.text}"
         )
-    locality = find_local_cuts(finder)
+    locality = find_local_cuts(graph)
     stages, saved = plan_stages(locality, patch)
     if saved < LEAST_SAVED:
         raise ModelError(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.errors import ModelError
-from onnxplain.core.params import describe_unknown
+from onnxplain.core.mistakes import describe_unknown
 from onnxplain.core.spec import Layout
 from onnxplain.describe.fields import CLASSIFIER_FIELDS, SpecSource, parse_fields
 from onnxplain.runtime.callable import CallableClassifier

@@ -65,14 +65,7 @@ class ModelInside:
     @cached_property
     def layers(self) -> LayerFinder:
         """The layers of the model."""
-        return LayerFinder(
-            self._file.proto,
-            input=self._spec.input,
-            output=self._spec.output,
-            size=self._spec.size,
-            n_classes=len(self._spec.class_names),
-            channels_last=self._spec.layout == "nhwc",
-        )
+        return LayerFinder.of(self._file.proto, self._spec)
 
     def find_layers(self, name: str) -> tuple[Layer, ...]:
         """Return the layers that a name chooses.
@@ -87,7 +80,7 @@ class ModelInside:
                 if name == BIASES:
                     return self._find_biases()
                 if names_attention(name):
-                    return find_attention(self.layers, name)
+                    return find_attention(self.layers.graph, name)
                 return self.layers.find(name)
             except ModelError as error:
                 raise type(error)(f"{self._file.path.name}: {error}") from error
@@ -97,7 +90,7 @@ class ModelInside:
         images = np.zeros((rows, *self._spec.size, 3), np.float32)
         feeds = {self._spec.input: ModelSpace.of(self._spec).enter_as_real(images)}
         model = load_weights(self._file)
-        return find_biased_layers(model, self.layers, RuntimeMeasure(), feeds)
+        return find_biased_layers(model, self.layers.graph, RuntimeMeasure(), feeds)
 
     def open(self, wants: Tensors) -> Reader:
         """Return what reads the inside that is wanted.
@@ -139,8 +132,9 @@ class ModelInside:
         """
         with self._loading:
             sides = patch, patch
-            stages = load_crop_stages(self._file, self._spec, self._device, self.layers, sides)
-            layer = self.layers.describe(stages.target.tensor)
+            graph = self.layers.graph
+            stages = load_crop_stages(self._file, self._spec, self._device, graph, sides)
+            layer = graph.describe(stages.target.tensor)
         assert layer is not None
 
         def run_rest(values: Array) -> Scores:

@@ -66,7 +66,7 @@ class PatchScorer:
         scores = [
             self.run_rest(self.compute_values(part._replace(start=start, stop=stop)))
             for part in parts
-            for start, stop in _cut_evenly(part.start, part.stop, ROWS)
+            for start, stop in _split_range(part.start, part.stop, ROWS)
         ]
         return np.concatenate(scores)
 
@@ -200,7 +200,7 @@ class IncrementalScores:
 def _compare(what: str, found: Array, right: Array, share: float, least: float) -> float:
     """Return the largest difference; raise a ModelError if it is not a small share of values."""
     difference, largest = float(np.abs(found - right).max()), float(np.abs(right).max())
-    if not difference <= share * max(largest, least):
+    if not difference <= share * max(largest, least):  # NaN is not small either
         raise ModelError(
             f"{what} differ by {difference:.1e} from those of the usual way, of which the largest "
             f"is {largest:.1e}; please report the model"
@@ -215,5 +215,6 @@ def _rate(score: Score, part: Part) -> float:
     return count_masks([part]) / max(time.thread_time() - began, 1e-6)
 
 
-def _cut_evenly(start: int, stop: int, most: int) -> list[tuple[int, int]]:
+def _split_range(start: int, stop: int, most: int) -> list[tuple[int, int]]:
+    """Return the starts and stops of parts of at most `most`."""
     return [(first, min(first + most, stop)) for first in range(start, stop, most)]

@@ -32,8 +32,7 @@ from onnxplain.runtime.session import Session, open_session
 
 MOST_BYTES = 2**28  # of the layers of one batch: wide early layers get smaller batches
 
-
-# Of the gain of pixels on their way into the model, in what the walk makes at the image.
+# Of the gain of pixels on their way into the model, as `ModelSpace.leave` takes them.
 GAIN_POWERS = {"gradient": 1, "relevance": 0, "signal": -1}
 
 

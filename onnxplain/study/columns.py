@@ -23,9 +23,8 @@ from onnxplain.metrics import (
 from onnxplain.study.dataset import is_held_out
 from onnxplain.study.rows import Row
 
-WHOLE_IMAGE = (
-    "whole image"  # a box around the whole image, as a baseline that localisation must beat
-)
+# A box around the whole image, as a baseline that localisation must beat.
+WHOLE_IMAGE = "whole image"
 
 # Fields that distinguish models, metrics and methods with the same name, and the prefix that
 # their parameters get in the full name.
@@ -157,10 +156,13 @@ class _Group:
         if row["status"] == "done" and row["value"] is not None:
             details = row["details"]
             self.alphas[:] = details.get("alphas", [])
-            grid = array("d", details["values"] if self.alphas else ())  # small: may be millions
+            grid = array("d", details["values"] if self.alphas else ())  # there may be millions
             point = _Point(row["value"], grid, details.get("whole_image_overlap"))
         self.points[image] = point
-        (self.failed.add if row["status"] == "error" else self.failed.discard)(image)
+        if row["status"] == "error":
+            self.failed.add(image)
+        else:
+            self.failed.discard(image)
 
     def make_result(self, point: _Point) -> MetricResult:
         """Make the result of a metric from a point, with its value at each alpha."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxplain.core.data import Box, Size
+from onnxplain.image import scale_box
 from onnxplain.study.annotations import UNIT, read_annotations, read_wnids
 
 log = logging.getLogger(__name__)
@@ -55,9 +56,7 @@ class Item:
             _check_same_shape(self.size, size)
         rows, columns = self.size or size
         y, x = size[0] / rows, size[1] / columns
-        return tuple(
-            Box(box.top * y, box.left * x, box.bottom * y, box.right * x) for box in self.boxes
-        )
+        return tuple(scale_box(box, y, x) for box in self.boxes)
 
 
 def _check_same_shape(annotated: Size, size: Size) -> None:

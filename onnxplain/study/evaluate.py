@@ -8,15 +8,14 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from onnxplain.cluster import Ray
 from onnxplain.core.flow import Method
 from onnxplain.core.protocols import Classifier, Fill, Inpainter
-from onnxplain.engine.progress_bar import Move, show_progress
+from onnxplain.engine.progress_bar import show_progress
 from onnxplain.image import MAX_PIXELS
 from onnxplain.metrics import Metric
 from onnxplain.registry import Entry
@@ -24,39 +23,12 @@ from onnxplain.results import open_folder
 from onnxplain.study.classifier_study import Rules, Step, study_classifier
 from onnxplain.study.distributed import study_on_cluster
 from onnxplain.study.plan import Name, Plan, make_plan
-from onnxplain.study.preparation import Waiting, Work, prepare
+from onnxplain.study.preparation import Work, prepare
+from onnxplain.study.progress import StudyProgress, WorkCounter, join_reports
 from onnxplain.study.result import ROWS_FILE, Study
-from onnxplain.study.rows import Row, RowFile, lock_rows
+from onnxplain.study.rows import RowFile, lock_rows
 
 PathLike: TypeAlias = str | os.PathLike[str]
-
-
-class StudyProgress(NamedTuple):
-    """How far the study of one classifier has got.
-
-    Parameters
-    ----------
-    model : str
-        What the classifier is called.
-    position : int
-        Position of the classifier in the study, from 0.
-    done, total : int
-        Number of pairs of an image and a method: settled pairs, and all pairs.
-    inpaints : int
-        Number of pictures that fills have made for masks.
-    rows : tuple of dict
-        The rows that were written since the last call.
-    workers : int
-        Number of workers of a cluster that are ready; 0 without a cluster.
-    """
-
-    model: str
-    position: int
-    done: int
-    total: int
-    inpaints: int
-    rows: tuple[Row, ...] = ()
-    workers: int = 0
 
 
 def evaluate(
@@ -219,7 +191,7 @@ def evaluate(
         lock_rows(folder / ROWS_FILE),
         show_progress("pairs of an image and a method", progress) as move,
     ):
-        report = _join_reports(move, on_progress)
+        report = join_reports(move, on_progress)
         store = RowFile(folder / ROWS_FILE)
         try:
             run = _run if cluster is None else partial(_run_on_cluster, cluster)
@@ -237,21 +209,6 @@ def evaluate(
     return study
 
 
-def _join_reports(
-    move: Move, on_progress: Callable[[StudyProgress], None] | None
-) -> Callable[[StudyProgress], None]:
-    """Make the function that moves the bar and tells the caller."""
-
-    def report(progress: StudyProgress) -> None:
-        inpaints = f", {progress.inpaints} inpaints" if progress.inpaints else ""
-        workers = f", {progress.workers} workers" if progress.workers else ""
-        move(progress.done, progress.total, f"{progress.model}{inpaints}{workers}")
-        if on_progress:
-            on_progress(progress)
-
-    return report
-
-
 def _run(
     work: Work, store: RowFile, rules: Rules, on_progress: Callable[[StudyProgress], None]
 ) -> Iterator[Step]:
@@ -259,7 +216,7 @@ def _run(
     position = 0
     while work.waiting:
         waiting = work.waiting.pop(0)
-        counter = _Counter.of(waiting, position, work, on_progress)
+        counter = WorkCounter.of(waiting, position, work, on_progress)
         for step in study_classifier(
             waiting.classifier,
             waiting.items,
@@ -282,12 +239,12 @@ def _run_on_cluster(
     on_progress: Callable[[StudyProgress], None],
 ) -> Iterator[Step]:
     """Study all classifiers by the workers of a cluster."""
-    counters: dict[int, _Counter] = {}
+    counters: dict[int, WorkCounter] = {}
 
     def count(position: int, step: Step, inpaints: int, workers: int) -> None:
         if position not in counters:
             waiting = work.waiting[position]
-            counters[position] = _Counter.of(waiting, position, work, on_progress)
+            counters[position] = WorkCounter.of(waiting, position, work, on_progress)
         counters[position].workers = workers
         counters[position].add_work(0, inpaints)
         counters[position].add_step(step)
@@ -295,52 +252,6 @@ def _run_on_cluster(
     yield from study_on_cluster(
         cluster, work.waiting, work.explainers, work.judges, store, rules, on_step=count
     )
-
-
-@dataclass
-class _Counter:
-    """Counts the work that is done on one classifier, and reports the counts."""
-
-    model: str
-    position: int
-    total: int  # pairs of an image and a method
-    on_progress: Callable[[StudyProgress], None]
-    done: int = 0
-    inpaints: int = 0
-    workers: int = 0
-
-    @classmethod
-    def of(
-        cls,
-        waiting: Waiting,
-        position: int,
-        work: Work,
-        on_progress: Callable[[StudyProgress], None],
-    ) -> _Counter:
-        """Make the counter of one classifier, and report that its study begins."""
-        total = len(waiting.items) * len(work.explainers)
-        counter = cls(waiting.name, position, total, on_progress)
-        counter.report()
-        return counter
-
-    def add_work(self, evaluations: int, inpaints: int) -> None:
-        """Count the pictures that fills have made; scored images are not counted."""
-        if inpaints:
-            self.inpaints += inpaints
-            self.report()
-
-    def add_step(self, step: Step) -> None:
-        """Count the pairs that are settled."""
-        self.done += step.units
-        self.report(step.rows)
-
-    def report(self, rows: tuple[Row, ...] = ()) -> None:
-        """Report the counts, and the rows written since the last report."""
-        self.on_progress(
-            StudyProgress(
-                self.model, self.position, self.done, self.total, self.inpaints, rows, self.workers
-            )
-        )
 
 
 class _TemporaryFolder:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from onnxplain.core.params import build, call_loader, check_is_value, get_values
+from onnxplain.core.mistakes import check_is_value
+from onnxplain.core.params import build, call_loader, get_values
 from onnxplain.core.protocols import Classifier, Fill, Inpainter
 from onnxplain.metrics import FilledDistance, Metric
 from onnxplain.metrics.by_model import BY_MODEL, Loader, Model, check_classes, make_by_model
@@ -14,12 +15,7 @@ from onnxplain.metrics.naming import read_metric_entry, set_fill, takes_fill
 from onnxplain.registry import Entry, parse_entry
 from onnxplain.runtime import OnnxDistance
 from onnxplain.study.dataset import Item
-from onnxplain.study.explainers import (
-    NamedFill,
-    check_distinct,
-    make_named_fill,
-    refuse_inpainter,
-)
+from onnxplain.study.explainers import NamedFill, check_distinct, make_named_fill, refuse_inpainter
 from onnxplain.study.plan import Plan
 
 

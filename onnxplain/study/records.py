@@ -97,14 +97,14 @@ class Question:
         self, explainer: Explainer, judge: Judge, outcome: MetricResult | Exception
     ) -> Row:
         """Make the row with the result of a metric, or the reason why there is none."""
-        failed = isinstance(outcome, Exception)
+        error = format_in_one_line(outcome) if isinstance(outcome, Exception) else None
         score = MetricResult(float("nan")) if isinstance(outcome, Exception) else outcome
         result = to_row(judge.metric, score)
         return {
             "key": self.score_key(explainer, judge),
             "kind": "score",
             **self._describe(),
-            "status": "error" if failed else "done",
+            "status": "done" if error is None else "error",
             "heatmap": self.heatmap_key(explainer),
             "seed": self.seed,
             **_describe_explainer(explainer),
@@ -114,7 +114,7 @@ class Question:
             "value": result["value"],
             # Tables have the values at a threshold that is chosen when all is judged.
             **({"alpha": result["details"]["alpha"]} if "alpha" in result["details"] else {}),
-            **({"error": format_in_one_line(outcome)} if isinstance(outcome, Exception) else {}),
+            **({} if error is None else {"error": error}),
             "details": result["details"],
         }
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from onnxplain.core.errors import OnnxplainError
 from onnxplain.core.files import open_replacement, wrap_write_errors
+from onnxplain.core.markup import format_value
 from onnxplain.study.rows import Row
 from onnxplain.study.tables import Table
 
@@ -147,9 +148,7 @@ def _format_lines(table: Table) -> list[Sequence[str]]:
 
 
 def _format_cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "" if value is None else format_value(value)
 
 
 def _is_number(table: Table, column: int) -> bool:

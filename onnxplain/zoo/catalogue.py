@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from onnxplain.core.errors import ZooError
-from onnxplain.core.params import describe_unknown
+from onnxplain.core.mistakes import describe_unknown
 from onnxplain.core.spec import ModelSpec
 from onnxplain.describe.imagenet import list_imagenet_classes
 from onnxplain.zoo import efficientnet_lite

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from onnxplain.cli.printing import StudyView, print_failed_rows, print_study
-from onnxplain.study.evaluate import StudyProgress
 from onnxplain.study.plan import Plan
 from onnxplain.study.preparation import log
+from onnxplain.study.progress import StudyProgress
 from onnxplain.study.result import Study
 from onnxplain.study.rows import Row, RowFile
 

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from onnxplain.core.data import GREY, Case, Preprocessing, make_rng
+from onnxplain.core.data import GREY, Case, Layer, Preprocessing, make_rng
 
 
 def test_draws_depend_on_the_seed_and_on_every_name() -> None:
@@ -60,3 +60,16 @@ def test_weights_of_grey_sum_to_one() -> None:
 def test_preprocessing_refuses_what_would_become_wrong_pixels(given, message) -> None:
     with pytest.raises(ValueError, match=message):
         Preprocessing(*given)
+
+
+def test_values_are_arranged_with_channels_second_and_without_prefix_tokens() -> None:
+    values = np.arange(2 * 7 * 3, dtype=np.float32).reshape(2, 7, 3)
+    layer = Layer("t", "NTC", 3, (2, 3), prefix=1)
+    plain = [[[values[n, 1 + 3 * i + j, c] for j in range(3)] for i in range(2)]
+             for n in range(2) for c in range(3)]  # fmt: skip
+    np.testing.assert_array_equal(layer.arrange(values).reshape(6, 2, 3), plain)
+    turned = Layer("t", "TNC", 3, (2, 3), prefix=1).arrange(values.transpose(1, 0, 2))
+    np.testing.assert_array_equal(turned.reshape(6, 2, 3), plain)
+    maps = np.arange(2 * 4 * 5 * 3, dtype=np.float32).reshape(2, 4, 5, 3)
+    arranged = Layer("t", "NHWC", 3, (4, 5)).arrange(maps)
+    np.testing.assert_array_equal(arranged[1, 2], maps[1, :, :, 2])

@@ -13,8 +13,6 @@ from onnxplain.core.params import (
     Param,
     Parametrised,
     build,
-    check_is_value,
-    describe_unknown,
     get_values,
     list_parameters,
     name_owner,
@@ -128,10 +126,6 @@ def test_errors_call_a_value_as_it_was_asked_for(n, in_python, by_name):
             make(n=n)
 
 
-def test_name_that_resembles_no_other_gets_the_whole_list():
-    assert describe_unknown("zzz", ["sp", "lime"]) == "'zzz' is unknown; choose from sp, lime"
-
-
 def test_numpy_numbers_and_lists_become_pythons_own():
     method = RISE(n_masks=np.int64(10), p_keep=np.float32(0.25))
     assert (type(method.n_masks), type(method.p_keep)) == (int, float)
@@ -139,24 +133,3 @@ def test_numpy_numbers_and_lists_become_pythons_own():
     assert Colour(rgb=[1, 0, np.float64(0.5)]) == Colour(rgb=(1, 0, 0.5))
     with pytest.raises(TypeError, match=r"n_masks takes a whole number, got 10\.5"):
         RISE(n_masks=np.float64(10.5))
-
-
-@pytest.mark.parametrize(
-    ("value", "name", "message"),
-    [
-        (
-            RISE,
-            "rise",
-            "a method is a value or a name, such as RISE() or 'rise', got the class RISE",
-        ),
-        (3, "rise", "a method is a value or a name, such as SP() or 'rise', got int"),
-        (3, None, "a method is a value, such as SP(), got int"),
-    ],
-)
-def test_class_in_place_of_a_value_is_refused_with_an_example_of_a_value(value, name, message):
-    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
-        check_is_value(value, "flow", "SP()", noun="method", name=name)
-
-
-def test_value_with_the_member_is_accepted():
-    check_is_value(RISE(), "flow", "SP()", noun="method")

@@ -11,16 +11,18 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnxplain.core.data import Tokens
 from onnxplain.core.errors import ModelError
 from onnxplain.gradient.attention import find_attention, names_attention
-from onnxplain.gradient.layers import LayerFinder
+from onnxplain.gradient.grids import GridGraph
+from onnxplain.gradient.stages import find_last
 from tests.helpers import models
+from tests.helpers.layers import read_grids
 from tests.helpers.transformers import FORMS, Form, Vit, draw_weights, make_vit
 
 node = helper.make_node
 VIT = Vit()
 
 
-def open_finder(model: ModelProto, vit: Vit = VIT) -> LayerFinder:
-    return LayerFinder(model, input="image", output="scores", size=vit.size, n_classes=3)
+def open_grids(model: ModelProto, vit: Vit = VIT) -> GridGraph:
+    return read_grids(model, vit.size)
 
 
 def make(vit: Vit = VIT, form: Form = "split") -> ModelProto:
@@ -31,7 +33,7 @@ def make(vit: Vit = VIT, form: Form = "split") -> ModelProto:
     ("form", "axes"), [("split", "NCHW"), ("merged", "BHW"), ("turned", "NCWH"), ("fused", "NCHW")]
 )
 def test_weights_of_every_block_are_found_in_every_form(form: Form, axes: str) -> None:
-    layers = find_attention(open_finder(make(form=form)))
+    layers = find_attention(open_grids(make(form=form)))
     assert [layer.axes for layer in layers] == [axes] * 2
     assert [layer.shape for layer in layers] == [(VIT.heads, 7, 7)] * 2
     assert [layer.tokens for layer in layers] == [Tokens((2, 3), 1, (0, 1))] * 2
@@ -41,7 +43,7 @@ def test_weights_of_every_block_are_found_in_every_form(form: Form, axes: str) -
 
 @pytest.mark.parametrize("form", FORMS)
 def test_default_layer_of_maps_is_what_the_last_attention_reads(form: Form) -> None:
-    layer = open_finder(make(form=form)).last
+    layer = find_last(open_grids(make(form=form)), 3)
     assert (layer.tensor, layer.shape, layer.prefix) == ("b1/n1", (VIT.width, *VIT.grid), 1)
 
 
@@ -55,7 +57,7 @@ def test_default_layer_of_maps_is_what_the_last_attention_reads(form: Form) -> N
     ],
 )
 def test_tokens_that_the_scores_read_are_found(vit: Vit, read: tuple[int, int]) -> None:
-    (layer, _) = find_attention(open_finder(make(vit), vit))
+    (layer, _) = find_attention(open_grids(make(vit), vit))
     assert layer.tokens == Tokens((2, 3), vit.prefix, read)
 
 
@@ -78,7 +80,7 @@ def test_two_tokens_in_front_that_are_read_count_alike() -> None:
         node("Add", ["first", "other"], ["pooled"]),
     ]
     model = change_end(nodes, {"second": np.array(-7, np.int64)})
-    (layer, _) = find_attention(open_finder(model))
+    (layer, _) = find_attention(open_grids(model))
     assert layer.tokens == Tokens((2, 3), 2, (0, 2))
 
 
@@ -91,18 +93,18 @@ def test_class_token_counts_alone_beside_the_mean_of_the_others() -> None:
         node("Add", ["first", "mean"], ["pooled"]),
     ]
     tensors = {"parts": np.array([1, 7], np.int64), "axis": np.array([1], np.int64)}
-    (layer, _) = find_attention(open_finder(change_end(nodes, tensors)))
+    (layer, _) = find_attention(open_grids(change_end(nodes, tensors)))
     assert layer.tokens == Tokens((2, 3), 2, (0, 1))
 
 
 def test_grid_can_be_given() -> None:
     assert names_attention("attention@3x2")
     assert not names_attention("attention@3x2x1")
-    (layer, _) = find_attention(open_finder(make()), "attention@3x2")
+    (layer, _) = find_attention(open_grids(make()), "attention@3x2")
     assert layer.tokens is not None
     assert layer.tokens.grid == (3, 2)
     with pytest.raises(ModelError, match=r"7 tokens attend .* 4 x 4 patches .*attention@14x14"):
-        find_attention(open_finder(make()), "attention@4x4")
+        find_attention(open_grids(make()), "attention@4x4")
 
 
 def attend(
@@ -157,7 +159,7 @@ def attend(
 )
 def test_attention_that_cannot_be_followed_is_refused(model: ModelProto, reason: str) -> None:
     with pytest.raises(ModelError, match=reason):
-        find_attention(open_finder(model))
+        find_attention(open_grids(model))
 
 
 def test_tokens_that_are_merged_on_the_way_are_refused() -> None:
@@ -171,7 +173,7 @@ def test_tokens_that_are_merged_on_the_way_are_refused() -> None:
             array = np.ones((8, side), np.float32)
             stored.CopyFrom(models.numpy_helper.from_array(array, stored.name))
     with pytest.raises(ModelError, match="is of 3 tokens, and the first one of 6: tokens are merg"):
-        find_attention(open_finder(model))
+        find_attention(open_grids(model))
 
 
 def test_operators_that_hide_their_softmax_are_named() -> None:
@@ -181,7 +183,7 @@ def test_operators_that_hide_their_softmax_are_named() -> None:
             one.op_type, one.domain, one.name = "MultiHeadAttention", "com.microsoft", "mha"
             del one.attribute[:]
     with pytest.raises(ModelError, match=r"'mha' \(com.microsoft::MultiHeadAttention\) hides"):
-        find_attention(open_finder(model))
+        find_attention(open_grids(model))
 
 
 def test_attention_of_unknown_shape_is_refused() -> None:
@@ -190,12 +192,10 @@ def test_attention_of_unknown_shape_is_refused() -> None:
         if one.output[0] == "b0/s":  # an operator that nothing is known of
             one.op_type, one.domain = "Unknown", "somewhere"
     with pytest.raises(ModelError, match="'b0/weights' is not known from the file; simplify it"):
-        find_attention(open_finder(model))
+        find_attention(open_grids(model))
 
 
 def test_models_without_attention_are_told_so() -> None:
-    finder = LayerFinder(
-        models.convnet(), input="image", output="scores", size=(16, 16), n_classes=5
-    )
+    graph = read_grids(models.convnet(), (16, 16))
     with pytest.raises(ModelError, match="the model has no attention: no softmax multiplies"):
-        find_attention(finder)
+        find_attention(graph)

@@ -7,9 +7,9 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from onnxplain.gradient.biases import find_biased_layers, follow_normalisation
-from onnxplain.gradient.layers import LayerFinder
 from onnxplain.runtime.measure import RuntimeMeasure
 from tests.helpers import models
+from tests.helpers.layers import read_grids
 
 node = helper.make_node
 RNG = np.random.default_rng(2)
@@ -26,9 +26,9 @@ def make(nodes: list, tensors: dict[str, np.ndarray], batch: int | str = "N") ->
 
 
 def find(model: ModelProto, batch: int = 1) -> dict[str, np.ndarray | None]:
-    finder = LayerFinder(model, input="image", output="scores", size=SIZE, n_classes=2)
+    graph = read_grids(model, SIZE)
     feeds = {"image": RNG.random((batch, 3, *SIZE), np.float32)}
-    layers = find_biased_layers(model, finder, RuntimeMeasure(), feeds)
+    layers = find_biased_layers(model, graph, RuntimeMeasure(), feeds)
     return {layer.tensor: layer.bias for layer in layers}
 
 
@@ -89,6 +89,6 @@ def test_normalisation_is_followed_up_to_the_first_layer() -> None:
         node("Conv", ["back", "w", "b"], ["end"]),
     ]
     model = make(nodes, {"w": W, "b": B, "m": 0.5})
-    finder = LayerFinder(model, input="image", output="scores", size=SIZE, n_classes=2)
-    assert follow_normalisation(finder.region) == ["image", "less", "t", "d", "back"]
+    graph = read_grids(model, SIZE)
+    assert follow_normalisation(graph.region) == ["image", "less", "t", "d", "back"]
     assert list(find(model)) == ["back", "end"]

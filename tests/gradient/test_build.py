@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from onnxplain.gradient import (
     GradientError,
     GradientRequest,
     build_gradient,
-    differentiate,
     gradient_name,
-    measure_facts,
 )
 from onnxplain.graph.names import collect_tensor_names
 from onnxplain.runtime.measure import RuntimeMeasure
@@ -26,7 +24,7 @@ from tests.helpers.gradient_networks import (
     rename_tensor,
     run_gradient,
 )
-from tests.helpers.gradients import Array, PlainMeasure, draw_normal, make_model
+from tests.helpers.gradients import Array, draw_normal, make_model
 
 REQUEST = GradientRequest("x", "y")
 
@@ -63,20 +61,6 @@ def test_inner_tensors_are_outputs_with_their_gradients() -> None:
     expected = weights["w4"].T[[1, 3]]
     np.testing.assert_allclose(outputs[gradient_name("flat")], expected, rtol=1e-6)
     assert outputs["c"].shape == outputs[gradient_name("c")].shape == (2, 6, 5, 5)
-
-
-def count_nodes(model: ModelProto, operator: str) -> int:
-    return sum(node.op_type == operator for node in model.graph.node)
-
-
-def test_gradient_of_a_late_tensor_needs_no_convolution() -> None:
-    model = make_network()
-    examples = [{"x": draw_images(n)} for n in (2, 3)]
-    facts = measure_facts(model, PlainMeasure(), examples, np.dtype(np.float32))
-    late = differentiate(model, facts, score="y", sources=("flat",))
-    early = differentiate(model, facts, score="y", sources=("x",))
-    assert count_nodes(late, "Conv") == 3
-    assert count_nodes(early, "Conv") + count_nodes(early, "ConvTranspose") == 6
 
 
 def test_weights_are_stored_once() -> None:

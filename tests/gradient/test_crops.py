@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from onnxplain.gradient.crops import Boxes, Stage, clip_patches, cut_stage, plan_stages
-from onnxplain.gradient.layers import LayerFinder
-from onnxplain.gradient.node import read_attributes
 from onnxplain.gradient.reach import LocalCut, Locality, Reach, find_local_cuts
+from onnxplain.graph.nodes import read_attributes
+from tests.helpers.layers import read_grids
 from tests.helpers.local_nets import SIZE, make_net
 
 
@@ -84,8 +84,7 @@ def test_of_neighbours_of_the_same_positions_the_smaller_is_cut() -> None:
 
 def test_automatic_pads_are_those_of_the_whole() -> None:
     model = make_net("same_lower")
-    finder = LayerFinder(model, input="image", output="scores", size=SIZE, n_classes=3)
-    locality = find_local_cuts(finder)
+    locality = find_local_cuts(read_grids(model, SIZE))
     ones = np.array([1, 1])
     whole = Stage(locality.cuts[0], locality.cuts[2], ones, ones, ones, ones)
     pool, conv = cut_stage(model, whole, locality).graph.node

@@ -13,8 +13,8 @@ import pytest
 
 from onnxplain.core.data import Layer
 from onnxplain.core.inside import Tensors
-from onnxplain.gradient.layers import LayerFinder
 from tests.helpers.inside import open_model
+from tests.helpers.layers import open_finder
 from tests.helpers.specs import photos, spec_of
 
 torch = pytest.importorskip("torch")
@@ -80,9 +80,7 @@ def test_default_layer_and_stages_do_not_depend_on_the_exporter(
 ) -> None:
     make, shape, n_stages, is_cut = NETS[name]
     model = export(make().eval(), tmp_path / "net.onnx", dynamo=dynamo)
-    finder = LayerFinder(
-        model, input="image", output="scores", size=(SIZE, SIZE), n_classes=CLASSES
-    )
+    finder = open_finder(model, (SIZE, SIZE), CLASSES)
     layer = finder.last
     assert (layer.shape, layer.is_cut) == (shape, is_cut)
     assert len(finder.stages) == n_stages

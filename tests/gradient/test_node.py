@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from onnxplain.gradient.node import collect_reads, read_node
+from onnxplain.gradient.node import read_node
 
 
 def test_node_of_a_standard_operator() -> None:
@@ -23,20 +23,6 @@ def test_operator_of_another_domain_carries_its_name() -> None:
 
 def test_node_without_a_name_has_that_of_its_first_output() -> None:
     assert read_node(helper.make_node("MaxPool", ["x"], ["", "places"])).name == "places"
-
-
-def make_branch(name: str) -> onnx.GraphProto:
-    """Make a branch that rounds a tensor from outside."""
-    out = [onnx.ValueInfoProto(name="rounded")]
-    return helper.make_graph([helper.make_node("Floor", [name], ["rounded"])], "branch", [], out)
-
-
-def test_node_reads_what_its_branches_take_from_outside() -> None:
-    inner = helper.make_node("If", ["b"], ["inner"], then_branch=make_branch("deep"))
-    nested = helper.make_graph([inner], "nested", [], [onnx.ValueInfoProto(name="inner")])
-    flat = make_branch("a")
-    node = helper.make_node("If", ["choice"], ["y"], then_branch=flat, else_branch=nested)
-    assert collect_reads(node) == {"choice", "a", "b", "deep"}
 
 
 def test_text_of_attributes_is_str_and_tensors_stay() -> None:

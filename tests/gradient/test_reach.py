@@ -8,18 +8,15 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from onnxplain.gradient.layers import LayerFinder
 from onnxplain.gradient.reach import Locality, Reach, find_local_cuts
 from onnxplain.gradient.reading import add_tensors
+from tests.helpers.layers import read_grids
 from tests.helpers.local_nets import NETS, SIZE, Net, make_net
 from tests.helpers.specs import session_of
 
 
 def find(model: ModelProto, *, channels_last: bool = False) -> Locality:
-    finder = LayerFinder(
-        model, input="image", output="scores", size=SIZE, n_classes=3, channels_last=channels_last
-    )
-    return find_local_cuts(finder)
+    return find_local_cuts(read_grids(model, SIZE, channels_last=channels_last))
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -9,6 +9,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnxplain.core.errors import ModelError
 from onnxplain.gradient.layers import LayerFinder
 from tests.helpers import models
+from tests.helpers.layers import open_finder
 
 node = helper.make_node
 WIDTH, GRID = 6, (3, 4)
@@ -84,7 +85,7 @@ def make_vit(*, class_token: bool, patch_conv: bool = True) -> ModelProto:
 
 
 def find(model: ModelProto) -> LayerFinder:
-    return LayerFinder(model, input="image", output="scores", size=(12, 16), n_classes=3)
+    return open_finder(model, (12, 16), 3)
 
 
 def test_with_a_class_token_the_last_attention_reads_the_default_layer() -> None:

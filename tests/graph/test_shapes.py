@@ -18,7 +18,6 @@ from onnxplain.graph.shapes import (
     Shapes,
     fill_open_dims,
     list_fed_inputs,
-    list_subgraphs,
     read_declared_dims,
 )
 from tests.conftest import shared
@@ -138,11 +137,3 @@ def test_stored_tensors_need_not_be_fed() -> None:
             helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
         )
     assert [value.name for value in list_fed_inputs(proto.graph)] == ["image"]
-
-
-def test_subgraphs_are_listed_with_their_attributes() -> None:
-    graphs = [helper.make_graph([], name, [], []) for name in ("yes", "no")]
-    branches = node("If", ["c"], ["y"], then_branch=graphs[0], else_branch=graphs[1])
-    listed = {name: graph.name for name, graph in list_subgraphs(branches)}
-    assert listed == {"then_branch": "yes", "else_branch": "no"}
-    assert list(list_subgraphs(node("Relu", ["x"], ["y"]))) == []

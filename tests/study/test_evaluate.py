@@ -18,8 +18,8 @@ from onnxplain import metrics
 from onnxplain.cli import main
 from onnxplain.core.data import Images, Scores
 from onnxplain.core.errors import ModelError, OnnxplainError
-from onnxplain.study.evaluate import StudyProgress
 from onnxplain.study.plan import Plan, read_plan
+from onnxplain.study.progress import StudyProgress
 from onnxplain.study.rows import Row
 from tests.helpers import models
 from tests.helpers.nets import Net

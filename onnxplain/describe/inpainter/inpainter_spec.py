@@ -8,13 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias
 
-from onnxplain.core.params import (
-    Hyperparameter,
-    Param,
-    Parametrised,
-    describe_unknown,
-    list_parameters,
-)
+from onnxplain.core.mistakes import describe_unknown
+from onnxplain.core.params import Hyperparameter, Param, Parametrised, list_parameters
 from onnxplain.core.spec import DType, Layout
 from onnxplain.describe.fields import Field, FieldTable, parse_field
 

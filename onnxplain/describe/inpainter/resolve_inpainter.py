@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from onnxplain.core.errors import InpainterError
-from onnxplain.core.params import describe_unknown
+from onnxplain.core.mistakes import describe_unknown
 from onnxplain.core.text_files import TextError, parse_json
 from onnxplain.describe.fields import SpecSource, parse_fields, parse_flag
 from onnxplain.describe.inpainter.inpainter_spec import (

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from onnx import NodeProto
 
-from onnxplain.describe.score_tail.tail import Reader, Tail, read_attributes
+from onnxplain.describe.score_tail.tail import Reader, Tail
 from onnxplain.describe.score_tail.values import (
     BENT,
     DISTRIBUTION,
@@ -19,6 +19,7 @@ from onnxplain.describe.score_tail.values import (
     UNIT,
     Values,
 )
+from onnxplain.graph.nodes import read_attributes
 
 WEIGHTED = {  # whatever they are given, they return values of any size
     "Conv",
@@ -121,7 +122,7 @@ def read_rounding(tail: Tail, node: NodeProto) -> Values | None:
 def read_normaliser(tail: Tail, node: NodeProto) -> Values | None:
     """Read probabilities that are divided by their sum."""
     values = tail.read(node.input[0])
-    by_sum = read_attributes(node).get("norm", b"MAX") == b"L1"
+    by_sum = read_attributes(node).get("norm", "MAX") == "L1"
     return DISTRIBUTION if by_sum and values and values.are_probabilities else None
 
 
@@ -136,8 +137,8 @@ def read_lp_normalisation(tail: Tail, node: NodeProto) -> Values | None:
 
 def read_linear_classifier(tail: Tail, node: NodeProto) -> Values | None:
     """Read the scores of ``ai.onnx.ml``'s linear classifier."""
-    transform = read_attributes(node).get("post_transform", b"NONE")
-    return {b"NONE": LOGITS, b"SOFTMAX": DISTRIBUTION, b"LOGISTIC": LABELS}.get(transform)
+    transform = read_attributes(node).get("post_transform", "NONE")
+    return {"NONE": LOGITS, "SOFTMAX": DISTRIBUTION, "LOGISTIC": LABELS}.get(transform)
 
 
 READERS: Mapping[str, Reader] = {

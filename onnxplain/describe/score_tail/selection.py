@@ -9,14 +9,9 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto
 
-from onnxplain.describe.score_tail.tail import PASSING, Reader, Tail, is_tiny, read_attributes
-from onnxplain.describe.score_tail.values import (
-    DISTRIBUTION,
-    LOGITS,
-    TINY,
-    TOP_VALUES,
-    Values,
-)
+from onnxplain.describe.score_tail.tail import PASSING, Reader, Tail, is_tiny
+from onnxplain.describe.score_tail.values import DISTRIBUTION, LOGITS, TINY, TOP_VALUES, Values
+from onnxplain.graph.nodes import read_attributes
 
 POOLING = {"AveragePool", "GlobalAveragePool", "QLinearGlobalAveragePool", "ReduceMean"}
 PICKING = {"Gather", "GatherElements", "Slice", "Split"}

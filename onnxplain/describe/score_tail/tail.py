@@ -11,6 +11,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from onnxplain.describe.score_tail.values import TINY, Values
 from onnxplain.graph.load import ModelFile
+from onnxplain.graph.nodes import find_producers
 
 # Operators that change the form of a tensor and not its values, up to rounding.
 PASSING = {
@@ -48,7 +49,7 @@ class Tail:
         graph = model.proto.graph
         self.classes = classes
         self.shapes = model.shapes
-        self._producers = {name: node for node in graph.node for name in node.output}
+        self._producers = find_producers(graph)
         self._stored = {tensor.name: tensor for tensor in graph.initializer}
         self._readers = readers
         self._known: dict[str, Values | None] = {}
@@ -109,8 +110,3 @@ Reader: TypeAlias = Callable[[Tail, NodeProto], Values | None]
 def is_tiny(constant: NDArray[Any]) -> bool:
     """Return whether a constant is so small that it changes nothing."""
     return bool(abs(constant).max() <= TINY)
-
-
-def read_attributes(node: NodeProto) -> dict[str, Any]:
-    """Return the attributes of a node by name."""
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from onnxplain.core.inside import RuleTable
-from onnxplain.core.params import describe_unknown
+from onnxplain.core.mistakes import describe_unknown
 from onnxplain.gradient.rulesets.patterns import make_patterns
 from onnxplain.gradient.rulesets.rectified import make_deconvnet, make_guided
 from onnxplain.gradient.rulesets.relevance import make_relevance

@@ -3,57 +3,31 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Image, Images
-from onnxplain.core.errors import ModelError, OnnxplainError, ScoreError
+from onnxplain.core.errors import ModelError, ScoreError
 from onnxplain.core.scores import compute_target_scores
 from onnxplain.core.spec import ModelSpec
 from onnxplain.image import MAX_PIXELS, load_example_photo, read_image
+from onnxplain.inspection.predictions import Prediction, judge_predictions, predict, rate_prediction
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.runtime.device import Device
 from onnxplain.runtime.opening import open_model
 from onnxplain.runtime.seen_head import settle_head
 from onnxplain.runtime.tuning import Rate
 from onnxplain.runtime.wheels import describe_clash, read_wheels
-from onnxplain.subjects import classify, fit_to_classifier
-from onnxplain.targets import choose_targets, parse_targets
+from onnxplain.subjects import fit_to_classifier
 
 if TYPE_CHECKING:  # both import onnx, which is slow
     from onnxplain.describe.resolve import KnownSpec
     from onnxplain.graph.outline import Outline
-
-N_BEST = 5  # classes listed per photo
-DESCRIBED = "as described"  # the preprocessing that flags and files say
-
-
-class Ranked(NamedTuple):
-    """A class with its probability for a photo; the most probable class has rank 1."""
-
-    target: int
-    name: str
-    probability: float
-    rank: int
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model predicts for a photo under one preprocessing, or the `problem` it meets.
-
-    `label` is the class that the user says the photo shows.
-    """
-
-    preprocessing: str
-    best: tuple[Ranked, ...] = ()
-    label: Ranked | None = None
-    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -140,13 +114,13 @@ class Inspection:
 
     def sort_answers(self) -> list[Prediction]:
         """Return the answers, those that fit the label best or are the most certain first."""
-        return sorted(self.answers, key=_rate_answer, reverse=True)
+        return sorted(self.answers, key=rate_prediction, reverse=True)
 
     @property
     def verdict(self) -> str | None:
         """What the answers tell about the preprocessing; None without a photo."""
         answers = [answer for answer in self.sort_answers() if answer.best]
-        return _judge_answers(answers) if answers else None
+        return judge_predictions(answers) if answers else None
 
 
 def inspect_model(
@@ -219,7 +193,7 @@ def inspect_model(
                 continue
             if opened is None:  # once: they differ in their pixels only
                 opened = open_model(model, settled, device=where, batch_size=batch_size, tf32=tf32)
-            answers.append(_predict(name, opened.make_classifier(settled), photo, label))
+            answers.append(predict(name, opened.make_classifier(settled), photo, label))
     return Inspection(
         model=Path(path).name,
         sha256=file.sha256,
@@ -272,66 +246,6 @@ def _describe_gradients(classifier: OnnxClassifier, photo: Image | None, check: 
         return f"yes, but not for every image: {error}"
     verdict = "agree" if check_result.passed else "DISAGREE"
     return f"yes; slopes by gradient and by differences {verdict} within {check_result.error:.1%}"
-
-
-def _predict(
-    preprocessing: str, classifier: OnnxClassifier, photo: Image, label: str | None
-) -> Prediction:
-    names = classifier.class_names
-    _, image = fit_to_classifier(classifier, photo)
-    try:
-        scores = classify(classifier, image)
-    except OnnxplainError as error:
-        return Prediction(preprocessing, problem=str(error))
-    order = np.argsort(-scores, kind="stable").tolist()
-
-    def rank(index: int) -> Ranked:
-        return Ranked(index, names[index], float(scores[index]), order.index(index) + 1)
-
-    return Prediction(
-        preprocessing,
-        tuple(rank(index) for index in order[:N_BEST]),
-        None if label is None else rank(choose_targets(parse_targets(label, names), scores)[0]),
-    )
-
-
-def _rate_answer(answer: Prediction) -> tuple[int, float]:
-    """Return how well an answer fits: by the label's rank and probability, or by certainty."""
-    if not answer.best:
-        return -sys.maxsize, 0.0
-    if answer.label is not None:
-        return -answer.label.rank, answer.label.probability
-    return 0, answer.best[0].probability
-
-
-def _judge_answers(answers: Sequence[Prediction]) -> str:
-    """Say what answers tell, which are sorted; the first of all is not always as described."""
-    first = answers[0]
-    described = next((answer for answer in answers if answer.preprocessing == DESCRIBED), None)
-    best = f"{first.best[0].name.split(',')[0]} ({first.best[0].probability:.3f})"
-    if first.label is None:
-        n_classes = len({answer.best[0].target for answer in answers})
-        agree = "all agree on the class" if n_classes == 1 else f"they name {n_classes} classes"
-        return (
-            f"{first.preprocessing} is the most certain, with {best}; {agree}. Certainty alone "
-            f"proves nothing: --label CLASS says what the photo shows"
-        )
-    label = first.label.name.split(",")[0]
-    n_right = sum(answer.label is not None and answer.label.rank == 1 for answer in answers)
-    if not n_right:
-        return (
-            f"none puts {label} first: the best is {first.preprocessing}, at rank "
-            f"{first.label.rank}; check the label, --labels, --head and --layout, or try a photo "
-            f"that is easier"
-        )
-    if described is not None and described.label is not None and described.label.rank == 1:
-        others = f", and so do {n_right - 1} others" if n_right > 1 else ", and it alone"
-        return f"{DESCRIBED} puts {label} first{others}"
-    which = "it alone does" if n_right == 1 else f"{n_right} do, which more photos tell apart"
-    contrast = ""
-    if described is not None and described.label is not None:
-        contrast = f", which {DESCRIBED} has at rank {described.label.rank}"
-    return f"{first.preprocessing} puts {label} first{contrast}; {which}"
 
 
 def _list_warnings() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onnxplain.study.pairing import pair_by_path
+from onnxplain.study.annotations.pairing import pair_by_path
 
 
 def name_nothing(path: str) -> tuple[str, str]:
