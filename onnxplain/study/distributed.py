@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from onnxplain.cluster import Ray, WorkerLost
-from onnxplain.cluster.crew import RayCrew, gather_crew, pack_work
+from onnxplain.cluster.connection import pack_work
+from onnxplain.cluster.crew import RayCrew, gather_crew
 from onnxplain.cluster.halving import halve_batches
 from onnxplain.cluster.handing_out import Answer, hand_out
 from onnxplain.core.files import write_atomic

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 import onnxplain
-from onnxplain.cluster.crew import import_ray
+from onnxplain.cluster.connection import import_ray
 from onnxplain.core.errors import LibraryMissing
 from tests.helpers import models
 from tests.study.conftest import SIZE, reddish, save

@@ -19,7 +19,9 @@ import numpy as np
 import pytest
 
 import onnxplain
+from onnxplain.cluster import connection
 from onnxplain.cluster import crew as crews
+from onnxplain.cluster.worker import ClusterError
 from onnxplain.core.errors import ModelError
 from onnxplain.study.distributed import WORKERS_FILE
 from onnxplain.study.rows import Row
@@ -142,7 +144,7 @@ def test_other_versions_are_an_error_that_names_them(
 ) -> None:
     versions = {**crews.list_versions(), "numpy": "0.1"}
     monkeypatch.setattr(crews, "list_versions", lambda: versions)  # of this process alone
-    with pytest.raises(crews.ClusterError, match=r"numpy .*, not 0\.1; install the same"):
+    with pytest.raises(ClusterError, match=r"numpy .*, not 0\.1; install the same"):
         evaluate(classifier, photos, tmp_path / "rows", cluster=onnxplain.Ray())
 
 
@@ -155,7 +157,7 @@ def test_function_that_cannot_be_sent_is_an_error(ray: Any, photos: Path, tmp_pa
         return np.stack([1 - red, red], axis=1)
 
     net = onnxplain.from_callable(redness, size=(8, 8), class_names=("no", "yes"))
-    with pytest.raises(crews.ClusterError, match="cannot be sent to other processes"):
+    with pytest.raises(ClusterError, match="cannot be sent to other processes"):
         evaluate(net, photos, tmp_path / "rows", cluster=onnxplain.Ray())
 
 
@@ -266,9 +268,9 @@ def test_address_that_nobody_answers_is_an_error_at_once(ray: Any, prefix: str) 
         bound.bind(("127.0.0.1", 0))
         address = f"{prefix}127.0.0.1:{bound.getsockname()[1]}"
         began = time.monotonic()
-        with pytest.raises(crews.ClusterError, match=f"cannot reach a Ray cluster at '{address}'"):
-            crews.connect(ray, onnxplain.Ray(address))
-    assert time.monotonic() - began < 2 * crews.ANSWER_SECONDS
+        with pytest.raises(ClusterError, match=f"cannot reach a Ray cluster at '{address}'"):
+            connection.connect(ray, onnxplain.Ray(address))
+    assert time.monotonic() - began < 2 * connection.ANSWER_SECONDS
 
 
 def test_ray_that_cannot_start_here_is_an_error(ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,8 +279,8 @@ def test_ray_that_cannot_start_here_is_an_error(ray: Any, monkeypatch: pytest.Mo
 
     # What it waits for cannot be made to fail by itself: machines that are too busy.
     monkeypatch.setattr(ray, "init", fail)
-    with pytest.raises(crews.ClusterError, match=r"cannot start on this machine: .*node timed out"):
-        crews.connect(ray, onnxplain.Ray())
+    with pytest.raises(ClusterError, match=r"cannot start on this machine: .*node timed out"):
+        connection.connect(ray, onnxplain.Ray())
 
 
 SCRIPT = """
