@@ -71,6 +71,8 @@ class Column(NamedTuple):
     n_undefined : int
         Number of images for which the metric has no value, for example because the object
         fills the image.
+    photos : mapping
+        Which photo each file holds: the checksum of its pixels. Without one, it is the file.
     """
 
     model: str
@@ -83,6 +85,7 @@ class Column(NamedTuple):
     values: Mapping[_Image, float]
     n_failed: int
     n_undefined: int
+    photos: Mapping[str, str] = {}
 
 
 def gather_values(rows: Iterable[Row], *, share: float, seed: int) -> list[Column]:
@@ -98,18 +101,22 @@ def gather_values(rows: Iterable[Row], *, share: float, seed: int) -> list[Colum
     """
     groups: dict[str, _Group] = {}
     images: dict[_Image, _Image] = {}  # one of each, whatever the number of rows
+    photos: dict[str, str] = {}
     for row in rows:
         if row["kind"] == "score":
             settings = {name: row[name] for name in _IDENTITY}
             group = groups.setdefault(json.dumps(settings), _Group(settings))
             image = row["image"], row["target"]
             group.add(row, images.setdefault(image, image))
+            photos[row["image"]] = str(row.get("image_sha256") or row["image"])
     name = make_namer([group.settings for group in groups.values()])
     by_names: dict[_Names, _Group] = {}
     for group in groups.values():
         made = group.settings
         by_names[name(made, "model"), name(made, "metric"), name(made, "method")] = group
-    columns = [_make_column(names, group, share, seed) for names, group in sorted(by_names.items())]
+    columns = [
+        _make_column(names, group, photos, share, seed) for names, group in sorted(by_names.items())
+    ]
     baselines: dict[tuple[str, str], Column] = {}
     for column in columns:
         group = by_names[column[:3]]
@@ -169,7 +176,9 @@ class _Group:
         return MetricResult(point.value, {"alphas": self.alphas, "values": point.grid})
 
 
-def _make_column(names: _Names, group: _Group, share: float, seed: int) -> Column:
+def _make_column(
+    names: _Names, group: _Group, photos: Mapping[str, str], share: float, seed: int
+) -> Column:
     direction: Direction = group.settings["direction"]
     # Points are sorted, so that intervals do not depend on the order in which work ended.
     points = {image: point for image, point in sorted(group.points.items()) if point is not None}
@@ -195,6 +204,7 @@ def _make_column(names: _Names, group: _Group, share: float, seed: int) -> Colum
         values=values,
         n_failed=n_failed,
         n_undefined=len(group.points) - len(points) - n_failed,
+        photos=photos,
     )
 
 

@@ -38,7 +38,7 @@ def test_failed_and_undefined_values_are_counted_and_not_averaged():
     assert list(column.values.values()) == [1.0, 3.0]
     (nothing,) = gather_values(rows[1:3], share=0.5, seed=0)
     line = summarise([nothing], seed=0).lines[0]
-    assert line[3:7] == (0, None, None, None)
+    assert line[3:8] == (0, 0, None, None, None)
 
 
 def test_last_row_of_an_image_counts():
