@@ -139,7 +139,12 @@ def to_map(heatmap: Any) -> NDArray[np.float64]:
     >>> to_map([[[1, 2], [3, 4]]]).shape
     (2, 2)
     """
-    array = np.asarray(convert_to_array(heatmap), np.float64)
+    if isinstance(heatmap, np.ma.MaskedArray):
+        heatmap = np.ma.filled(heatmap.astype(np.float64), np.nan)  # what is masked is not known
+    given = convert_to_array(heatmap)
+    if given.dtype.kind not in "biufO":
+        raise TypeError(f"a heatmap holds real numbers, got {given.dtype}")
+    array = given.astype(np.float64)
     while array.ndim > 2 and array.shape[0] == 1:
         array = array[0]
     return array

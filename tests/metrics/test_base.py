@@ -109,6 +109,16 @@ def test_heatmap_of_the_photo_is_cropped_as_the_photo():
         fit_heatmap(np.where(MAP > 0.9, np.nan, MAP), frame)
 
 
+def test_masked_pixels_are_not_known_and_complex_numbers_are_no_evidence():
+    with pytest.raises(ValueError, match="NaN"):
+        check_heatmap(np.ma.masked_array(MAP, MAP > 0.9), (6, 9))
+    unmasked = np.ma.masked_array(MAP, np.zeros(MAP.shape, bool))
+    np.testing.assert_array_equal(check_heatmap(unmasked, (6, 9)), MAP)
+    for heatmap in (MAP + 1j, MAP.astype(str)):
+        with pytest.raises(TypeError, match=r"holds real numbers, got (complex128|<U32)"):
+            check_heatmap(heatmap, (6, 9))
+
+
 def test_size_of_a_map_needs_two_axes():
     assert check_map_size([[1, 2, 3], [4, 5, 6]]) == (2, 3)
     with pytest.raises(ValueError, match=r"shape \(rows, columns\), got \(2, 3, 1\)"):
