@@ -230,7 +230,8 @@ def make_namer(
 ) -> Callable[[Row, str], str]:
     """Make a function that returns the name of the model, metric or method of settings.
 
-    A name includes the parameters whose values differ between settings with the same name.
+    A name includes the parameters whose values differ between settings with the same name, and
+    those that only some of them have.
 
     Parameters
     ----------
@@ -239,17 +240,17 @@ def make_namer(
     roles : sequence of str
         Which of the three the settings have.
     """
-    seen: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    seen: dict[tuple[str, str], set[tuple[tuple[str, str], ...]]] = defaultdict(set)
     for settings in all_settings:
         for role in roles:
-            for name, value in _flatten(settings, role).items():
-                seen[role, settings[role]][name].add(value)
+            seen[role, settings[role]].add(tuple(_flatten(settings, role).items()))
+    common = {named: set.intersection(*map(set, flat)) for named, flat in seen.items()}
 
     def name_role(settings: Row, role: str) -> str:
         differing = [
             f"{name}={value}"
             for name, value in _flatten(settings, role).items()
-            if len(seen[role, settings[role]][name]) > 1
+            if (name, value) not in common[role, settings[role]]
         ]
         return f"{settings[role]} ({', '.join(differing)})" if differing else str(settings[role])
 

@@ -97,6 +97,18 @@ def test_names_include_only_the_parameters_that_differ():
     ]
 
 
+def test_parameter_that_only_one_of_two_has_keeps_them_apart():
+    """As the description of an inpainter, which its own file may give as well."""
+    described = {"sha256": "0", "described": {"range": 255}}
+    rows = [make_score(0, 1.0, fill_parameters={"sha256": "0"})]
+    rows += [make_score(0, 2.0, fill_parameters=described)]
+    columns = {c.method: c.values for c in gather_values(rows, share=0, seed=0)}
+    assert columns == {
+        "sp": {("0.png", 1): 1.0},
+        'sp (fill_described={"range": 255})': {("0.png", 1): 2.0},
+    }
+
+
 def test_classifiers_with_the_same_name_are_kept_apart():
     rows = [make_score(0, 0.0), make_score(0, 1.0, model_sha256="1")]
     assert [column.model for column in gather_values(rows, share=0, seed=0)] == [
