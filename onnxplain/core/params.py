@@ -22,6 +22,7 @@ import typing
 from collections.abc import Callable, Hashable, Mapping
 from contextvars import ContextVar
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from onnxplain.core.mistakes import describe_unknown
@@ -43,6 +44,8 @@ class Param:
         One line for the command line and the reference.
     ge, gt, le, lt : float, optional
         Bounds of the value, or of each element if it is a tuple.
+    is_file : bool
+        Whether the value is the path of a file, whose content decides results.
     """
 
     help: str
@@ -50,6 +53,7 @@ class Param:
     gt: float | None = None
     le: float | None = None
     lt: float | None = None
+    is_file: bool = False
 
     def bounds(self) -> str:
         """Return the range as text, such as ``> 0 and <= 1``; empty if there is none."""
@@ -212,6 +216,17 @@ def get_values(owner: object) -> dict[str, Any]:
         return {}
     return {
         parameter.name: getattr(owner, parameter.name) for parameter in list_parameters(type(owner))
+    }
+
+
+def list_files(owner: object) -> dict[str, Path]:
+    """Return the files that a built value names, by parameter."""
+    if not dataclasses.is_dataclass(owner):
+        return {}
+    return {
+        parameter.name: Path(getattr(owner, parameter.name))
+        for parameter in list_parameters(type(owner))
+        if parameter.param.is_file and getattr(owner, parameter.name)
     }
 
 

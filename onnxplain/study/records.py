@@ -6,7 +6,8 @@ from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from onnxplain.core.errors import format_in_one_line
-from onnxplain.core.params import get_values
+from onnxplain.core.files import hash_file
+from onnxplain.core.params import get_values, list_files
 from onnxplain.core.protocols import Classifier
 from onnxplain.core.scores import is_predicted
 from onnxplain.metrics import MetricResult, to_row
@@ -150,6 +151,7 @@ class Question:
             "seed": self.seed,
             **_describe_explainer(explainer),
             "given": method.sha256(self.item.file) if isinstance(method, Given) else None,
+            "files": {key: hash_file(path) for key, path in list_files(method).items()},
         }
 
 
