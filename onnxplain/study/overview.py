@@ -110,7 +110,8 @@ def _describe_tests(pairs: Table) -> Iterator[str]:
         which = "no difference" if len(small) == len(counts) else "some differences"
         can = "can" if len(small) == len(counts) else "cannot"
         yield (
-            f"with {max(small)} photos, the smallest p of a paired test is {smallest:.3g}: "
+            f"with {max(small)} photo{'s' * (max(small) > 1)}, the smallest p of a paired test is "
+            f"{smallest:.3g}: "
             f"{which} {can} be significant at {LEVEL}; that takes at least 6 photos"
         )
 

@@ -56,7 +56,8 @@ def test_tables_are_written_in_every_format(study: Study):
     study.write_tables()
     names = ("means", "pairs", "by-method")
     expected = {f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex")}
-    assert {path.name for path in study.output.iterdir()} == {"rows.jsonl", *expected}
+    assert {path.name for path in study.output.iterdir()} == {"rows.jsonl", "keys.txt", *expected}
+    assert set((study.output / "keys.txt").read_text().split()) == study.keys
 
 
 def test_parquet_is_written_on_demand(study: Study):
