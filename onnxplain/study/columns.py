@@ -72,7 +72,7 @@ class Column(NamedTuple):
         Number of images for which the metric has no value, for example because the object
         fills the image.
     photos : mapping
-        Which photo each file holds: the checksum of its pixels. Without one, it is the file.
+        The photo of each file: of files with the same pixels, the first by name.
     """
 
     model: str
@@ -101,19 +101,21 @@ def gather_values(rows: Iterable[Row], *, share: float, seed: int) -> list[Colum
     """
     groups: dict[str, _Group] = {}
     images: dict[_Image, _Image] = {}  # one of each, whatever the number of rows
-    photos: dict[str, str] = {}
+    checksums: dict[str, str] = {}
     for row in rows:
         if row["kind"] == "score":
             settings = {name: row[name] for name in _IDENTITY}
             group = groups.setdefault(json.dumps(settings), _Group(settings))
             image = row["image"], row["target"]
             group.add(row, images.setdefault(image, image))
-            photos[row["image"]] = str(row.get("image_sha256") or row["image"])
+            checksums[row["image"]] = str(row.get("image_sha256") or row["image"])
     name = make_namer([group.settings for group in groups.values()])
     by_names: dict[_Names, _Group] = {}
     for group in groups.values():
         made = group.settings
         by_names[name(made, "model"), name(made, "metric"), name(made, "method")] = group
+    firsts: dict[str, str] = {}
+    photos = {file: firsts.setdefault(checksums[file], file) for file in sorted(checksums)}
     columns = [
         _make_column(names, group, photos, share, seed) for names, group in sorted(by_names.items())
     ]
@@ -182,7 +184,11 @@ def _make_column(
     direction: Direction = group.settings["direction"]
     # Points are sorted, so that intervals do not depend on the order in which work ended.
     points = {image: point for image, point in sorted(group.points.items()) if point is not None}
-    held = {image: point for image, point in points.items() if is_held_out(image[0], share, seed)}
+    held = {
+        image: point
+        for image, point in points.items()
+        if is_held_out(photos[image[0]], share, seed)  # copies of a photo stay together
+    }
     rest = {image: point for image, point in points.items() if image not in held}
     alpha = group.settings["metric_parameters"].get("alpha")
     values = {image: point.value for image, point in points.items()}

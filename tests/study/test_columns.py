@@ -67,6 +67,19 @@ def test_alpha_is_chosen_on_held_out_images_and_the_others_are_reported():
     assert np.mean(list(columns[WHOLE_IMAGE].values.values())) == np.mean(whole)
 
 
+def test_copies_of_a_photo_are_held_out_together():
+    """Else a threshold is chosen on a photo and reported on its copy."""
+    held = [i for i in range(20) if is_held_out(f"{i}.png", SHARE, SEED)]
+    first = min(held, key=str)  # the first by name decides
+    other = max(set(range(20)) - set(held), key=str)
+    assert str(first) < str(other)
+    rows = [make_localisation(i, [0.0] * 20, image_sha256=str(i)) for i in range(20)]
+    rows[other]["image_sha256"] = str(first)
+    column = next(c for c in gather_values(rows, share=SHARE, seed=SEED) if c.method == "sp")
+    assert column.n_held_out == len(held) + 1
+    assert (f"{other}.png", 1) not in column.values
+
+
 def test_alpha_of_the_metric_is_used_if_no_image_is_held_out():
     errors = [1.0] * 4 + [0.0] + [1.0] * 15
     rows = [make_localisation(i, errors) for i in range(5)]
