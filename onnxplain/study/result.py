@@ -122,6 +122,8 @@ class Study:
     def write_parquet(self) -> None:
         """Write the tables and all scores into the output folder as Parquet.
 
+        Of work that was repeated, the last score is written.
+
         Raises
         ------
         OnnxplainError
@@ -131,7 +133,9 @@ class Study:
         """
         for name, table in self.tables.items():
             _write(self.output / f"{name}.parquet", to_parquet(table))
-        write_rows_parquet(self.iterate_rows(), self.output / "rows.parquet")
+        last = {row["key"]: place for place, row in enumerate(self.iterate_rows())}
+        rows = (row for place, row in enumerate(self.iterate_rows()) if last[row["key"]] == place)
+        write_rows_parquet(rows, self.output / "rows.parquet")
 
     def to_pandas(self) -> Any:
         """Return the scores as a data frame with one line per image, method and metric.

@@ -64,7 +64,8 @@ def test_parquet_is_written_on_demand(study: Study):
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
     study.write_parquet()
     scores = parquet.read_table(study.output / "rows.parquet").to_pylist()
-    assert [line["key"] for line in scores] == ["a", "b", "c", "c"]
+    assert [line["key"] for line in scores] == ["a", "b", "c"]
+    assert [line["value"] for line in scores] == [0.5, None, 0.25]
     assert parquet.read_table(study.output / "means.parquet").column("mean").to_pylist() == [0.375]
 
 
