@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, final
@@ -110,6 +111,29 @@ class PairMetric(MetricIdentity, Protocol):
 def nan_to_none(value: float) -> float | None:
     """Return the value, or None for NaN and infinity, which JSON does not have."""
     return value if math.isfinite(value) else None
+
+
+def check_result(metric: MetricIdentity, result: Any) -> MetricResult:
+    """Return what a metric's flow returned after checking that a row can hold it.
+
+    Raises
+    ------
+    TypeError
+        If it is no `MetricResult`, or JSON cannot hold its details.
+    """
+    if not isinstance(result, MetricResult):
+        raise TypeError(
+            f"the flow of metric {metric.name} must return a MetricResult, got "
+            f"{type(result).__name__}"
+        )
+    try:
+        json.dumps(dict(result.details), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"JSON cannot hold the details of metric {metric.name} ({error}); give Python's own "
+            f"numbers, texts and lists, and None for NaN"
+        ) from error
+    return result
 
 
 def to_row(metric: MetricIdentity, score: MetricResult) -> dict[str, Any]:
