@@ -137,7 +137,8 @@ def test_second_call_asks_nothing_and_returns_the_same(net: Net, photos: Path, t
     first = onnxplain.evaluate(photos, output=tmp_path / "out", **arguments)
     net.calls.clear()
     second = onnxplain.evaluate(photos, output=tmp_path / "out", **arguments)
-    assert net.calls == []
+    # A classifier without a checksum is recognised by its answers to a few photos.
+    assert net.calls == [1] * 4
     assert second.rows == first.rows
     narrow = onnxplain.evaluate(
         photos, output=tmp_path / "out", **{**arguments, "methods": METHODS[:1]}
