@@ -158,7 +158,7 @@ class Question:
 def _describe_explainer(explainer: Explainer) -> dict[str, Any]:
     return {
         "method": explainer.name,
-        "method_parameters": get_values(explainer.method),
+        "method_parameters": {**get_values(explainer.method), **explainer.others},
         "fill": explainer.fill.name,
         "fill_parameters": dict(explainer.fill.parameters),
     }
@@ -167,7 +167,7 @@ def _describe_explainer(explainer: Explainer) -> dict[str, Any]:
 def _describe_metric(judge: Judge) -> dict[str, Any]:
     return {
         "metric": judge.metric.name,
-        "metric_parameters": {**get_values(judge.metric), **judge.model},
+        "metric_parameters": {**get_values(judge.metric), **judge.others, **judge.model},
         "metric_fill": judge.fill and judge.fill.name,
         "metric_fill_parameters": dict(judge.fill.parameters) if judge.fill else {},
     }
