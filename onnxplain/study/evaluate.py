@@ -111,7 +111,8 @@ def evaluate(
         Folder for the rows and tables. If None, they are in a temporary folder that is
         removed when the `Study` is no longer used.
     keep_heatmaps : path, optional
-        A folder in which heatmaps are kept as ``.npy``; heatmaps already there are used.
+        A folder in which heatmaps are kept as ``.npy``; heatmaps already there are used. Those
+        of a classifier that is no ONNX file are known by its name and preprocessing alone.
     shard : (part, parts), optional
         Judge one part of the images only: ``(1, 4)`` to ``(4, 4)`` for four parts. Give each
         part its own output, and join the rows with ``onnxplain merge``.
