@@ -17,7 +17,7 @@ from onnxplain.cluster.crew import gather_crew
 from onnxplain.cluster.halving import halve_batches
 from onnxplain.cluster.handing_out import hand_out
 from onnxplain.core.data import Attribution, Case
-from onnxplain.core.params import get_values
+from onnxplain.core.params import describe_others, get_values
 from onnxplain.core.protocols import Classifier, Differentiable, Fill
 from onnxplain.engine.run import MAX_LIVE_JOBS, Job, Outcome, make_jobs, run
 from onnxplain.engine.settle import fit_methods, settle_method
@@ -222,8 +222,8 @@ def _make_explanation(
         order=attribution.order,
         method=method_name,
         fill=fill_name,
-        parameters=get_values(method),
-        fill_parameters=get_values(fill),
+        parameters={**get_values(method), **describe_others(method)},
+        fill_parameters={**get_values(fill), **describe_others(fill, "inpainter")},
         seed=question.seed,
         evaluations=outcome.evaluations,
         seconds=outcome.seconds,

@@ -12,7 +12,7 @@ from command_pages import escape
 
 from onnxplain import registry
 from onnxplain.cli.parameters import format_notes, make_flag
-from onnxplain.cli.topics import find_papers, summarise, tell_cost
+from onnxplain.cli.topics import find_papers, list_extra_keys, summarise, tell_cost
 from onnxplain.core.flow import NO_FILL, ByGradient, WhiteBox
 from onnxplain.core.params import Hyperparameter, list_parameters
 from onnxplain.metrics.naming import NAMED_METRICS
@@ -46,7 +46,7 @@ def format_entries() -> str:
     parts += ["## Metrics", ""]
     for name, cls in NAMED_METRICS.items():
         parts += [*_head(name, cls, "metric-"), f"In {cls.unit}; {cls.direction} is better.", ""]
-        parts += _list_parameters(cls, None)
+        parts += _list_parameters(cls, None, list_extra_keys(cls))
     return "\n".join(parts)
 
 
@@ -124,9 +124,11 @@ def _tell_need(cls: Any) -> str:
     return "gradients, or scores" if isinstance(method, ByGradient) else "scores"
 
 
-def _list_parameters(cls: type, prefix: str | None) -> list[str]:
+def _list_parameters(
+    cls: type, prefix: str | None, more: Mapping[str, str] | None = None
+) -> list[str]:
     declared = list_parameters(cls)
-    if not declared:
+    if not (declared or more):
         return ["It has no parameters.", ""]
     key = "option" if prefix is not None else "key"
     lines = [f"| {key} | in Python | meaning | default and range |", "|---|---|---|---|"]
@@ -136,6 +138,9 @@ def _list_parameters(cls: type, prefix: str | None) -> list[str]:
             f"| `{_name_option(parameter, prefix)}` | `{parameter.name}` "
             f"| {escape(parameter.param.help)} | {escape(notes)} |"
         )
+    for extra, text in (more or {}).items():
+        python = f"`{extra}`" if extra == "fill" else ""  # models are given as values
+        lines.append(f"| `{extra}` | {python} | {escape(text)} | |")
     return [*lines, ""]
 
 

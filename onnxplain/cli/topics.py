@@ -16,7 +16,9 @@ from onnxplain.core.data import Layer, Tokens
 from onnxplain.core.flow import NO_FILL, ByGradient, ByLayer, WhiteBox
 from onnxplain.core.mistakes import describe_unknown
 from onnxplain.core.params import Hyperparameter, list_parameters
-from onnxplain.metrics.naming import NAMED_METRICS
+from onnxplain.metrics import FilledDistance
+from onnxplain.metrics.by_model import BY_MODEL
+from onnxplain.metrics.naming import NAMED_METRICS, takes_fill
 from onnxplain.registry import parse_entry
 
 SIZE = (224, 224)  # of the image for which costs are told
@@ -113,7 +115,22 @@ def write_metric(formatter: click.HelpFormatter, name: str, cls: type[Any]) -> N
             ("Unit", f"{cls.unit}; {cls.direction} is better"),
         ]
     )
-    _write_parameters(formatter, cls, prefix=None)
+    _write_parameters(formatter, cls, prefix=None, more=list_extra_keys(cls))
+
+
+def list_extra_keys(cls: type[Any]) -> dict[str, str]:
+    """Return what an entry of a metric takes beside its parameters, with the meanings."""
+    keys = {}
+    if cls.name in BY_MODEL:
+        keys["model"] = (
+            "an ONNX file of a distance between two images"
+            if cls is FilledDistance
+            else "another classifier: an ONNX file or a name in the zoo"
+        )
+    if takes_fill(cls):
+        usual = cls.usual_fill or "that of the method"
+        keys["fill"] = f"what stands in for removed pixels; {usual} if not given"
+    return keys
 
 
 def summarise(cls: type) -> str:
@@ -192,8 +209,14 @@ def _count(method: Any) -> str:
     return f"{most}{count:,}{size}"
 
 
-def _write_parameters(formatter: click.HelpFormatter, cls: type, *, prefix: str | None) -> None:
-    """Write the parameters: as options with a prefix, or as keys if it is None."""
+def _write_parameters(
+    formatter: click.HelpFormatter,
+    cls: type,
+    *,
+    prefix: str | None,
+    more: Mapping[str, str] | None = None,
+) -> None:
+    """Write the parameters, as options with a prefix or as keys if it is None, and more keys."""
     rows = []
     for declared in list_parameters(cls):
         meaning = f"{declared.param.help[0].upper()}{declared.param.help[1:]}."
@@ -201,6 +224,7 @@ def _write_parameters(formatter: click.HelpFormatter, cls: type, *, prefix: str 
         rows.append(
             (_format_usage(declared, prefix), f"{meaning}  [{notes}]" if notes else meaning)
         )
+    rows += [(f"{key}=NAME", f"{text[0].upper()}{text[1:]}.") for key, text in (more or {}).items()]
     if not rows:
         formatter.write_paragraph()
         formatter.write_text("It has no parameters.")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 import uuid
 from collections.abc import Iterator
+from functools import lru_cache
 from io import BufferedRandom, BufferedReader, BufferedWriter
 from pathlib import Path
-from typing import BinaryIO, Literal, cast, overload
+from typing import BinaryIO, Literal, NamedTuple, cast, overload
 
 from onnxplain.core.errors import OutputError, tell_reason
 
@@ -47,6 +49,37 @@ def check_ending(path: Path, ending: str, what: str) -> None:
     """
     if path.suffix.lower() != ending:
         raise ValueError(f"{path}: {what} is a {ending}; give a path with this ending")
+
+
+class FileStamp(NamedTuple):
+    """What changes when a file is changed or replaced."""
+
+    number: int
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileStamp | None:
+        """Return the stamp of a file; None if there is none."""
+        try:
+            facts = path.stat()
+        except OSError:
+            return None
+        return cls(facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
+def hash_file(path: Path) -> str | None:
+    """Return the sha256 of a file's content; None if it cannot be read."""
+    return _hash_stamped(path, FileStamp.of(path))
+
+
+@lru_cache(maxsize=16)  # a study asks for every image
+def _hash_stamped(path: Path, stamp: FileStamp | None) -> str | None:
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 class SpecialFile(OSError):

@@ -15,14 +15,19 @@ ValueError: Blur: sigma must be > 0, got -1
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import inspect
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Hashable, Mapping
 from contextvars import ContextVar
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
 
 from onnxplain.core.mistakes import describe_unknown
 
@@ -43,6 +48,8 @@ class Param:
         One line for the command line and the reference.
     ge, gt, le, lt : float, optional
         Bounds of the value, or of each element if it is a tuple.
+    is_file : bool
+        Whether the value is the path of a file, whose content decides results.
     """
 
     help: str
@@ -50,6 +57,7 @@ class Param:
     gt: float | None = None
     le: float | None = None
     lt: float | None = None
+    is_file: bool = False
 
     def bounds(self) -> str:
         """Return the range as text, such as ``> 0 and <= 1``; empty if there is none."""
@@ -212,6 +220,60 @@ def get_values(owner: object) -> dict[str, Any]:
         return {}
     return {
         parameter.name: getattr(owner, parameter.name) for parameter in list_parameters(type(owner))
+    }
+
+
+def describe_others(owner: object, *without: str) -> dict[str, Any]:
+    """Return what tells a value from others of its class beside declared hyperparameters.
+
+    Methods, fills and metrics from elsewhere may have fields without a meaning and a range. Of a
+    dataclass, these are the fields that its `repr` shows; of another object, its attributes.
+
+    Parameters
+    ----------
+    owner : object
+        A method, fill or metric.
+    without : str
+        Names that are described elsewhere.
+
+    Returns
+    -------
+    others : dict
+        Values that JSON can hold; those that it cannot are described.
+    """
+    if dataclasses.is_dataclass(owner):
+        names = [field.name for field in dataclasses.fields(owner) if field.repr]
+    else:
+        names = [name for name in getattr(owner, "__dict__", {}) if not name.startswith("_")]
+    known = {*without, *get_values(owner)}
+    return {name: _describe(getattr(owner, name)) for name in names if name not in known}
+
+
+def _describe(value: Any) -> Any:
+    """Return a value if JSON can hold it, else a text that is the same in every process."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        digest = hashlib.sha256(value.tobytes()).hexdigest()
+        return f"{value.dtype} {value.shape} {digest}"
+    value = to_plain(value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    if isinstance(value, tuple | list):
+        return [_describe(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _describe(item) for key, item in value.items()}
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def list_files(owner: object) -> dict[str, Path]:
+    """Return the files that a built value names, by parameter."""
+    if not dataclasses.is_dataclass(owner):
+        return {}
+    return {
+        parameter.name: Path(getattr(owner, parameter.name))
+        for parameter in list_parameters(type(owner))
+        if parameter.param.is_file and getattr(owner, parameter.name)
     }
 
 

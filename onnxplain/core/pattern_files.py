@@ -11,17 +11,33 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.arrays import read_npz
 from onnxplain.core.errors import ModelError, tell_reason
+from onnxplain.core.files import FileStamp
 
 Estimator: TypeAlias = Literal["relu", "linear"]
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
 MAX_BYTES = 1 << 34
+
+
+class PatternsFile(NamedTuple):
+    """The path of a file of patterns, with what changes when it is written again.
+
+    Queries that are equal share a graph, which holds the patterns.
+    """
+
+    path: str
+    stamp: FileStamp | None
+
+    @classmethod
+    def at(cls, path: str) -> PatternsFile:
+        """Return the file as it is now."""
+        return cls(path, FileStamp.of(Path(path)) if path else None)
 
 
 class PatternsError(ModelError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, final
@@ -112,6 +113,29 @@ def nan_to_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def check_result(metric: MetricIdentity, result: Any) -> MetricResult:
+    """Return what a metric's flow returned after checking that a row can hold it.
+
+    Raises
+    ------
+    TypeError
+        If it is no `MetricResult`, or JSON cannot hold its details.
+    """
+    if not isinstance(result, MetricResult):
+        raise TypeError(
+            f"the flow of metric {metric.name} must return a MetricResult, got "
+            f"{type(result).__name__}"
+        )
+    try:
+        json.dumps(dict(result.details), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"JSON cannot hold the details of metric {metric.name} ({error}); give Python's own "
+            f"numbers, texts and lists, and None for NaN"
+        ) from error
+    return result
+
+
 def to_row(metric: MetricIdentity, score: MetricResult) -> dict[str, Any]:
     """Return a result as a row of a table, which JSON can hold.
 
@@ -139,7 +163,12 @@ def to_map(heatmap: Any) -> NDArray[np.float64]:
     >>> to_map([[[1, 2], [3, 4]]]).shape
     (2, 2)
     """
-    array = np.asarray(convert_to_array(heatmap), np.float64)
+    if isinstance(heatmap, np.ma.MaskedArray):
+        heatmap = np.ma.filled(heatmap.astype(np.float64), np.nan)  # what is masked is not known
+    given = convert_to_array(heatmap)
+    if given.dtype.kind not in "biufO":
+        raise TypeError(f"a heatmap holds real numbers, got {given.dtype}")
+    array = given.astype(np.float64)
     while array.ndim > 2 and array.shape[0] == 1:
         array = array[0]
     return array

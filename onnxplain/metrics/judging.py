@@ -60,7 +60,8 @@ def judge(
         tensors of PyTorch are taken as well. Larger means more evidence for the target. None
         for the metrics of fills, which do not look at it.
     target : int or str, optional
-        Index or name of the class that the heatmap explains; the predicted one if not given.
+        Index or name of the class that the heatmap explains. If not given, that of an
+        Explanation, and the predicted class for other heatmaps.
     boxes : sequence of Box
         Where the object is, in pixels of `image`, for metrics that look at boxes.
     fill : Fill or str, optional
@@ -94,6 +95,8 @@ def judge(
     >>> good.value, bad.value
     (0.125, 0.375)
     """
+    if target is None:
+        target = getattr(heatmap, "target", None)  # of an Explanation
     prepared = prepare_case(classifier, image, target, boxes)
     case = prepared.case
     metric = to_metric(metric, _list_names(prepared.classifier))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, NamedTuple
 
 from onnxplain.core.mistakes import check_is_value, describe_unknown
@@ -134,4 +134,4 @@ def set_fill(metric: Metric, fill: Fill) -> Metric:
 
 def takes_fill(metric_class: Any) -> bool:
     """Return whether a metric can have a fill of its own."""
-    return any(field.name == "fill" for field in fields(metric_class))
+    return is_dataclass(metric_class) and any(f.name == "fill" for f in fields(metric_class))

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from onnxplain.core.arrays import read_npy
 from onnxplain.core.data import Heatmap
 from onnxplain.core.errors import ImageError, OutputError, tell_reason
+from onnxplain.core.files import open_regular
 from onnxplain.core.text_files import ANNOTATION_BYTES, TextError, read_text
 from onnxplain.image import list_files, read_image
 from onnxplain.study.columns import find_wrong_fields
-from onnxplain.study.result import ROWS_FILE, Study
+from onnxplain.study.result import KEYS_FILE, ROWS_FILE, Study
 from onnxplain.study.rows import KEY_LENGTH, Row, read_rows
 from onnxplain.study.tables import Table
 from onnxplain.subjects import hash_pixels, to_uint8
@@ -76,6 +77,19 @@ class StudyFiles:
                     f"{', '.join(wrong)}; remove the line, or evaluate again"
                 )
             yield row
+
+
+def find_rows(rows: Path, images: Path | None = None, heatmaps: Path | None = None) -> StudyFiles:
+    """Return where the files of rows are, with the keys of the tables that lie beside them.
+
+    A folder may hold rows of earlier plans, too. Without tables all rows count.
+    """
+    try:
+        with open_regular(rows.parent / KEYS_FILE) as file:
+            keys = {line.strip().decode("ascii", "replace") for line in file}
+    except OSError:
+        return StudyFiles(rows, images, heatmaps)
+    return StudyFiles(rows, images, heatmaps, keys if rows.name == ROWS_FILE else None)
 
 
 def find_study(study: Study, heatmaps: Path | None = None) -> StudyFiles:

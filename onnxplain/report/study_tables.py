@@ -127,25 +127,34 @@ def _make_cell(line: dict[str, Any], lines: Sequence[dict[str, Any]]) -> Cell | 
     if line["mean"] is None:
         return None
     own = [o for o in lines if o["metric"] == line["metric"] and o["mean"] is not None]
-    low = min(o["95 % low"] for o in own)
-    high = max(o["95 % high"] for o in own)
+    ends = [_find_ends(o) for o in own]
+    low, high = min(start for start, _ in ends), max(end for _, end in ends)
     means = [o["mean"] for o in own]
     best = min(means) if line["better"] == "lower" else max(means)
 
     def place(value: float) -> float:
         return round(4 + (BAR - 8) * (value - low) / (high - low), 1) if high > low else BAR / 2
 
+    start, end = _find_ends(line)
     notes = []
+    if line["photos"] < line["n"]:
+        notes.append(f"of {line['photos']} photos")
     if line["alpha"] is not None:
         notes.append(f"threshold {line['alpha']:.3g}")
     notes += [f"{line[name]} {name}" for name in ("failed", "undefined") if line[name]]
     return Cell(
         line["mean"],
-        f"{line['mean']:.4g} [{line['95 % low']:.4g}, {line['95 % high']:.4g}]",
+        f"{line['mean']:.4g}" + (f" [{start:.4g}, {end:.4g}]" if line["photos"] > 1 else ""),
         line["n"],
         ", ".join(notes),
         line["mean"] == best and len(own) > 1,
-        place(line["95 % low"]),
+        place(start),
         place(line["mean"]),
-        place(line["95 % high"]),
+        place(end),
     )
+
+
+def _find_ends(line: dict[str, Any]) -> tuple[float, float]:
+    """Return the ends of the interval of a mean; one photo has none, and is drawn as a point."""
+    low, high, mean = line["95 % low"], line["95 % high"], line["mean"]
+    return (mean, mean) if low is None or high is None else (low, high)

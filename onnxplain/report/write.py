@@ -12,7 +12,7 @@ from onnxplain.core.files import check_ending, wrap_write_errors, write_atomic
 from onnxplain.report.material import Material, Omission
 from onnxplain.report.page import LiveSection, build_page
 from onnxplain.report.reading import add_explanation, find_files, read_explanation
-from onnxplain.report.study_files import StudyFiles, find_study
+from onnxplain.report.study_files import find_rows, find_study
 from onnxplain.report.study_reading import read_study
 from onnxplain.results import Explanation
 from onnxplain.study.result import Study
@@ -112,7 +112,7 @@ def gather(
         if file.suffix.lower() == ".npz":
             read_explanation(material, file)
         else:
-            read_study(material, StudyFiles(file, images, heatmaps))
+            read_study(material, find_rows(file, images, heatmaps))
     if material.is_empty:
         if material.broken:
             more = len(material.broken) - 1

@@ -20,6 +20,7 @@ from onnxplain.engine.run import EngineProgress, Job, Outcome, run
 from onnxplain.engine.settle import fit_methods, settle_methods
 from onnxplain.image import MAX_PIXELS, Frame, read_image
 from onnxplain.metrics import MetricResult
+from onnxplain.metrics.base import check_result
 from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import Explainer
 from onnxplain.study.given import Given
@@ -298,6 +299,7 @@ def _explain_and_judge(work: _Work, case: Case, frame: Frame, keeper: Keeper | N
             continue
         try:
             rng = make_rng(seed, case.name, judge.metric.name)
-            work.results.append((yield from judge.metric.flow(case, heatmap, rng)))
+            result = yield from judge.metric.flow(case, heatmap, rng)
+            work.results.append(check_result(judge.metric, result))
         except Exception as error:  # the other metrics may still succeed
             work.results.append(error)

@@ -71,6 +71,8 @@ class Column(NamedTuple):
     n_undefined : int
         Number of images for which the metric has no value, for example because the object
         fills the image.
+    photos : mapping
+        The photo of each file: of files with the same pixels, the first by name.
     """
 
     model: str
@@ -83,6 +85,7 @@ class Column(NamedTuple):
     values: Mapping[_Image, float]
     n_failed: int
     n_undefined: int
+    photos: Mapping[str, str] = {}
 
 
 def gather_values(rows: Iterable[Row], *, share: float, seed: int) -> list[Column]:
@@ -98,18 +101,24 @@ def gather_values(rows: Iterable[Row], *, share: float, seed: int) -> list[Colum
     """
     groups: dict[str, _Group] = {}
     images: dict[_Image, _Image] = {}  # one of each, whatever the number of rows
+    checksums: dict[str, str] = {}
     for row in rows:
         if row["kind"] == "score":
             settings = {name: row[name] for name in _IDENTITY}
             group = groups.setdefault(json.dumps(settings), _Group(settings))
             image = row["image"], row["target"]
             group.add(row, images.setdefault(image, image))
+            checksums[row["image"]] = str(row.get("image_sha256") or row["image"])
     name = make_namer([group.settings for group in groups.values()])
     by_names: dict[_Names, _Group] = {}
     for group in groups.values():
         made = group.settings
         by_names[name(made, "model"), name(made, "metric"), name(made, "method")] = group
-    columns = [_make_column(names, group, share, seed) for names, group in sorted(by_names.items())]
+    firsts: dict[str, str] = {}
+    photos = {file: firsts.setdefault(checksums[file], file) for file in sorted(checksums)}
+    columns = [
+        _make_column(names, group, photos, share, seed) for names, group in sorted(by_names.items())
+    ]
     baselines: dict[tuple[str, str], Column] = {}
     for column in columns:
         group = by_names[column[:3]]
@@ -169,11 +178,17 @@ class _Group:
         return MetricResult(point.value, {"alphas": self.alphas, "values": point.grid})
 
 
-def _make_column(names: _Names, group: _Group, share: float, seed: int) -> Column:
+def _make_column(
+    names: _Names, group: _Group, photos: Mapping[str, str], share: float, seed: int
+) -> Column:
     direction: Direction = group.settings["direction"]
     # Points are sorted, so that intervals do not depend on the order in which work ended.
     points = {image: point for image, point in sorted(group.points.items()) if point is not None}
-    held = {image: point for image, point in points.items() if is_held_out(image[0], share, seed)}
+    held = {
+        image: point
+        for image, point in points.items()
+        if is_held_out(photos[image[0]], share, seed)  # copies of a photo stay together
+    }
     rest = {image: point for image, point in points.items() if image not in held}
     alpha = group.settings["metric_parameters"].get("alpha")
     values = {image: point.value for image, point in points.items()}
@@ -195,6 +210,7 @@ def _make_column(names: _Names, group: _Group, share: float, seed: int) -> Colum
         values=values,
         n_failed=n_failed,
         n_undefined=len(group.points) - len(points) - n_failed,
+        photos=photos,
     )
 
 
@@ -220,7 +236,8 @@ def make_namer(
 ) -> Callable[[Row, str], str]:
     """Make a function that returns the name of the model, metric or method of settings.
 
-    A name includes the parameters whose values differ between settings with the same name.
+    A name includes the parameters whose values differ between settings with the same name, and
+    those that only some of them have.
 
     Parameters
     ----------
@@ -229,17 +246,17 @@ def make_namer(
     roles : sequence of str
         Which of the three the settings have.
     """
-    seen: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    seen: dict[tuple[str, str], set[tuple[tuple[str, str], ...]]] = defaultdict(set)
     for settings in all_settings:
         for role in roles:
-            for name, value in _flatten(settings, role).items():
-                seen[role, settings[role]][name].add(value)
+            seen[role, settings[role]].add(tuple(_flatten(settings, role).items()))
+    common = {named: set.intersection(*map(set, flat)) for named, flat in seen.items()}
 
     def name_role(settings: Row, role: str) -> str:
         differing = [
             f"{name}={value}"
             for name, value in _flatten(settings, role).items()
-            if len(seen[role, settings[role]][name]) > 1
+            if (name, value) not in common[role, settings[role]]
         ]
         return f"{settings[role]} ({', '.join(differing)})" if differing else str(settings[role])
 

@@ -25,6 +25,7 @@ from onnxplain.study.distributed import study_on_cluster
 from onnxplain.study.plan import Name, Plan, make_plan
 from onnxplain.study.preparation import Work, prepare
 from onnxplain.study.progress import StudyProgress, WorkCounter, join_reports
+from onnxplain.study.recognising import check_same_classifier
 from onnxplain.study.result import ROWS_FILE, Study
 from onnxplain.study.rows import RowFile, lock_rows
 
@@ -73,8 +74,9 @@ def evaluate(
     models : str, path, Classifier, or several, optional
         Names in the zoo or ONNX files, with parameters of `load` as ``"net.onnx:crop=0.9"``,
         or classifiers from `load`, `from_torch`, `from_keras` or `from_callable`; the default
-        classifier if not given. Rows recognise a classifier that is no ONNX file by its name and
-        preprocessing alone: give different functions different names.
+        classifier if not given. Rows recognise a classifier that is no ONNX file by its name,
+        its preprocessing and its answers to a few photos: give different functions different
+        names.
     methods : str, Method, or several, optional
         Names with parameters, as ``"rise:n_masks=2000"``, or values, as
         ``RISE(n_masks=2000)``. Also ``"random"``, a random heatmap, and
@@ -109,7 +111,8 @@ def evaluate(
         Folder for the rows and tables. If None, they are in a temporary folder that is
         removed when the `Study` is no longer used.
     keep_heatmaps : path, optional
-        A folder in which heatmaps are kept as ``.npy``; heatmaps already there are used.
+        A folder in which heatmaps are kept as ``.npy``; heatmaps already there are used. Those
+        of a classifier that is no ONNX file are known by its name and preprocessing alone.
     shard : (part, parts), optional
         Judge one part of the images only: ``(1, 4)`` to ``(4, 4)`` for four parts. Give each
         part its own output, and join the rows with ``onnxplain merge``.
@@ -141,7 +144,8 @@ def evaluate(
     ValueError, TypeError
         If an argument, the plan or the annotations are wrong, before any work is done.
     OnnxplainError
-        If a model cannot be loaded or run at all, or results cannot be written.
+        If a model cannot be loaded or run at all, results cannot be written, or the output
+        holds rows of another classifier of the same name.
 
     Examples
     --------
@@ -193,6 +197,8 @@ def evaluate(
     ):
         report = join_reports(move, on_progress)
         store = RowFile(folder / ROWS_FILE)
+        for waiting in work.waiting:
+            check_same_classifier(waiting.classifier, waiting.items, store, rules)
         try:
             run = _run if cluster is None else partial(_run_on_cluster, cluster)
             for step in run(work, store, rules, report):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from onnxplain import registry
 from onnxplain.core.flow import NO_FILL, Method
-from onnxplain.core.params import build, get_values
+from onnxplain.core.params import build, describe_others, get_values
 from onnxplain.core.protocols import Fill, Inpainter
 from onnxplain.fills import Inpaint
 from onnxplain.metrics import RandomHeatmap
@@ -30,11 +30,15 @@ class NamedFill(NamedTuple):
 
 
 class Explainer(NamedTuple):
-    """A method with its fill, and the name of the pair."""
+    """A method with its fill, and the name of the pair.
+
+    `others` are fields of a method from elsewhere that are no declared hyperparameters.
+    """
 
     method: Method
     name: str
     fill: NamedFill
+    others: Mapping[str, Any] = {}
 
 
 def refuse_inpainter() -> NoReturn:
@@ -71,10 +75,10 @@ def make_explainers(
             named = make_named_fill(fill, get_inpainter)
             painted = named.name == Inpaint.name and name not in UNFILLED
             full_name = registry.make_generative_name(name) if painted else name
-            explainers.append(Explainer(method, full_name, named))
+            explainers.append(Explainer(method, full_name, named, describe_others(method)))
     check_distinct(
         [
-            (pair.name, repr(pair.method), pair.fill.name, pair.fill.parameters)
+            (pair.name, get_values(pair.method), pair.others, pair.fill.name, pair.fill.parameters)
             for pair in explainers
         ]
     )
@@ -113,7 +117,7 @@ def _make_method(wanted: Entry | Method) -> tuple[Method, str, str | None]:
 def _get_fill_parameters(fill: Fill) -> dict[str, Any]:
     """Return what determines the pictures of a fill: its parameters, or its inpainter."""
     if not isinstance(fill, Inpaint):
-        return get_values(fill)
+        return {**get_values(fill), **describe_others(fill)}
     ran = fill.inpainter.provenance
     parameters = {"inpainter": ran.get("inpainter"), "sha256": ran.get("sha256")}
     if described := ran.get("described"):  # a file described differently paints differently

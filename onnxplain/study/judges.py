@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from onnxplain.core.mistakes import check_is_value
-from onnxplain.core.params import build, call_loader, get_values
+from onnxplain.core.params import build, call_loader, describe_others, get_values
 from onnxplain.core.protocols import Classifier, Fill, Inpainter
 from onnxplain.metrics import FilledDistance, Metric
 from onnxplain.metrics.by_model import BY_MODEL, Loader, Model, check_classes, make_by_model
@@ -32,12 +32,15 @@ class Judge(NamedTuple):
         The metric's own model, with everything that decides its answers; empty if none.
     class_names : tuple of str, optional
         The classes of that model, if it is a classifier.
+    others : mapping
+        Fields of a metric from elsewhere that are no declared hyperparameters.
     """
 
     metric: Metric
     fill: NamedFill | None = None
     model: Mapping[str, Any] = {}
     class_names: tuple[str, ...] | None = None
+    others: Mapping[str, Any] = {}
 
 
 def make_judges(
@@ -79,6 +82,7 @@ def make_judges(
                 get_values(judge.metric),
                 judge.fill and (judge.fill.name, judge.fill.parameters),
                 judge.model,
+                judge.others,
             )
             for judge in judges
         ]
@@ -138,7 +142,8 @@ def _name_judge(metric: Metric, get_inpainter: Callable[[], Inpainter]) -> Judge
             f"metric {metric.name} uses a function, which rows cannot name; give the metric by "
             f"its name, as '{metric.name}:model=NAME'"
         )
-    judge = Judge(metric, None, model)
+    others = describe_others(metric, "fill", *(("distance",) if model else ()))
+    judge = Judge(metric, None, model, others=others)
     if not takes_fill(type(metric)):
         return judge
     own: Fill | None = getattr(metric, "fill", None)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
+from onnxplain.core.data import Box
 from onnxplain.core.protocols import Classifier
 from onnxplain.study.dataset import Item
 from onnxplain.targets import Top, parse_targets
@@ -70,8 +71,32 @@ def find_known_items(
     return known
 
 
+def join_items(items: Iterable[Item], everything: Iterable[Item]) -> list[Item]:
+    """Join the items of one image and class, which annotations may give several labels.
+
+    ``cat``, ``kitty`` and ``0`` may be one class of a classifier; so may two WordNet ids.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        Items to join. Labels are indices.
+    everything : iterable of Item
+        These and all other items of the images: all boxes of an image and class belong to it,
+        whichever of its items are taken.
+    """
+    boxes: dict[tuple[str, int | str | None], dict[Box, None]] = {}
+    for item in everything:
+        boxes.setdefault((item.file, item.label), {}).update(dict.fromkeys(item.boxes))
+    joined = {(item.file, item.label): item for item in items}
+    return [replace(item, boxes=tuple(boxes[key])) for key, item in joined.items()]
+
+
 def choose_items(
-    items: Sequence[Item], classifier: Classifier, notify: Callable[[str], None]
+    items: Sequence[Item],
+    classifier: Classifier,
+    notify: Callable[[str], None],
+    *,
+    everything: Sequence[Item] | None = None,
 ) -> list[Item]:
     """Choose the items whose labels a classifier knows, and report problems with the others.
 
@@ -83,6 +108,8 @@ def choose_items(
         The classifier to explain.
     notify : callable
         Called with a sentence about labels that are left out or read differently.
+    everything : sequence of Item, optional
+        All items of the images, if `items` are a part; see `join_items`.
 
     Raises
     ------
@@ -114,7 +141,8 @@ def choose_items(
             f"{_format_images(known.unknown)} left out, with labels that are not classes of the "
             f"classifier: {listed}"
         )
-    return known.items
+    every = find_known_items(everything or items, classifier.class_names, named=named).items
+    return join_items(known.items, every)
 
 
 def _has_class_names(classifier: Classifier) -> bool:

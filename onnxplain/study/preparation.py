@@ -92,7 +92,8 @@ def prepare(plan: Plan, *, shard: tuple[int, int] | None = None, device: str = "
     for wanted in plan.models or (Entry(DEFAULT_MODEL),):
         name, classifier = _load_plan_model(wanted, device)
         check_same_classes(judges, classifier.class_names)
-        waiting.append(Waiting(name, classifier, choose_items(items, classifier, notify)))
+        chosen = choose_items(items, classifier, notify, everything=everything)
+        waiting.append(Waiting(name, classifier, chosen))
     _check_classifiers_differ(waiting)
     return Work(explainers, judges, waiting, notices)
 

@@ -6,7 +6,8 @@ from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from onnxplain.core.errors import format_in_one_line
-from onnxplain.core.params import get_values
+from onnxplain.core.files import hash_file
+from onnxplain.core.params import get_values, list_files
 from onnxplain.core.protocols import Classifier
 from onnxplain.core.scores import is_predicted
 from onnxplain.metrics import MetricResult, to_row
@@ -150,13 +151,14 @@ class Question:
             "seed": self.seed,
             **_describe_explainer(explainer),
             "given": method.sha256(self.item.file) if isinstance(method, Given) else None,
+            "files": {key: hash_file(path) for key, path in list_files(method).items()},
         }
 
 
 def _describe_explainer(explainer: Explainer) -> dict[str, Any]:
     return {
         "method": explainer.name,
-        "method_parameters": get_values(explainer.method),
+        "method_parameters": {**get_values(explainer.method), **explainer.others},
         "fill": explainer.fill.name,
         "fill_parameters": dict(explainer.fill.parameters),
     }
@@ -165,7 +167,7 @@ def _describe_explainer(explainer: Explainer) -> dict[str, Any]:
 def _describe_metric(judge: Judge) -> dict[str, Any]:
     return {
         "metric": judge.metric.name,
-        "metric_parameters": {**get_values(judge.metric), **judge.model},
+        "metric_parameters": {**get_values(judge.metric), **judge.others, **judge.model},
         "metric_fill": judge.fill and judge.fill.name,
         "metric_fill_parameters": dict(judge.fill.parameters) if judge.fill else {},
     }

@@ -20,6 +20,7 @@ from onnxplain.study.tables import Table, arrange_by_method, compare_pairs, summ
 from onnxplain.study.writing import FORMATS, SCORE_COLUMNS, to_parquet, write_rows_parquet
 
 ROWS_FILE = "rows.jsonl"
+KEYS_FILE = "keys.txt"  # which of the rows the tables are made of
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ class Study:
         }
 
     def write_tables(self) -> None:
-        """Write the tables into the output folder as CSV, Markdown and LaTeX.
+        """Write the tables into the output folder as CSV, Markdown and LaTeX, and their keys.
 
         Raises
         ------
@@ -115,9 +116,13 @@ class Study:
         for name, table in self.tables.items():
             for suffix, format_table in FORMATS.items():
                 _write(self.output / f"{name}.{suffix}", format_table(table).encode())
+        keys = "".join(f"{key}\n" for key in sorted(self.keys))
+        _write(self.output / KEYS_FILE, keys.encode())
 
     def write_parquet(self) -> None:
         """Write the tables and all scores into the output folder as Parquet.
+
+        Of work that was repeated, the last score is written.
 
         Raises
         ------
@@ -128,7 +133,9 @@ class Study:
         """
         for name, table in self.tables.items():
             _write(self.output / f"{name}.parquet", to_parquet(table))
-        write_rows_parquet(self.iterate_rows(), self.output / "rows.parquet")
+        last = {row["key"]: place for place, row in enumerate(self.iterate_rows())}
+        rows = (row for place, row in enumerate(self.iterate_rows()) if last[row["key"]] == place)
+        write_rows_parquet(rows, self.output / "rows.parquet")
 
     def to_pandas(self) -> Any:
         """Return the scores as a data frame with one line per image, method and metric.

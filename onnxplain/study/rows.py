@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from onnxplain.core.errors import OutputError, tell_reason
-from onnxplain.core.files import open_regular, open_replacement, wrap_write_errors
+from onnxplain.core.files import FileStamp, open_regular, open_replacement, wrap_write_errors
 from onnxplain.core.locks import FileLocked, lock_file
 from onnxplain.core.text_files import ANNOTATION_BYTES, TextError, parse_json
 
@@ -99,22 +99,22 @@ class RowFile:
             path.touch()
         self.done: dict[str, str] = {}
         self._keys: dict[str, list[str]] = {}  # of the rows of each image
-        self._stamp = _Stamp.of(path)
+        self._stamp = FileStamp.of(path)
         for row in read_rows(path):
             self._note(row)
-        self._is_ours = self._stamp == _Stamp.of(path)  # nobody else has changed the file
+        self._is_ours = self._stamp == FileStamp.of(path)  # nobody else has changed the file
         with wrap_write_errors(path):
             _end_last_line(path)
-        self._stamp = _Stamp.of(path)
+        self._stamp = FileStamp.of(path)
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows; when this returns, they are in the file even if the process is killed."""
         rows = list(rows)
         text = b"".join(map(_to_line, rows))
-        self._is_ours = self._is_ours and self._stamp == _Stamp.of(self.path)
+        self._is_ours = self._is_ours and self._stamp == FileStamp.of(self.path)
         with wrap_write_errors(self.path), open_regular(self.path, "ab") as file:
             file.write(text)
-        self._stamp = _Stamp.of(self.path)
+        self._stamp = FileStamp.of(self.path)
         for row in rows:
             self._note(row)
 
@@ -135,7 +135,11 @@ class RowFile:
         OutputError
             If somebody removed or changed the file meanwhile.
         """
-        if self._is_ours and self._stamp == _Stamp.of(self.path) and self.done.keys() >= set(keys):
+        if (
+            self._is_ours
+            and self._stamp == FileStamp.of(self.path)
+            and self.done.keys() >= set(keys)
+        ):
             return
         rows = read_rows(self.path) if self.path.exists() else ()
         found = {row["key"]: row["status"] for row in rows}
@@ -145,23 +149,6 @@ class RowFile:
                 f"{self.path}: {n_lost} of the {len(keys)} rows are gone: something removed or "
                 f"changed the file during the evaluation; the same command does what is missing"
             )
-
-
-class _Stamp(NamedTuple):
-    """What changes when a file is changed or replaced."""
-
-    number: int
-    size: int
-    changed: int
-
-    @classmethod
-    def of(cls, path: Path) -> _Stamp | None:
-        """Return the stamp of a file; None if there is none."""
-        try:
-            facts = path.stat()
-        except OSError:
-            return None
-        return cls(facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
 
 def read_rows(path: Path) -> Iterator[Row]:

@@ -27,7 +27,7 @@ def to_csv(table: Table) -> str:
 
 def to_markdown(table: Table) -> str:
     """Format a table in Markdown; numbers have four digits."""
-    header, *lines = [[cell.replace("|", r"\|") for cell in line] for line in _format_lines(table)]
+    header, *lines = [[cell.translate(_MARKDOWN) for cell in line] for line in _format_lines(table)]
     rule = ["---:" if _is_number(table, i) else "---" for i in range(len(header))]
     rows = "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *lines))
     return f"### {table.title}\n\n{rows}\n"
@@ -148,7 +148,7 @@ def _format_lines(table: Table) -> list[Sequence[str]]:
 
 
 def _format_cell(value: Any) -> str:
-    return "" if value is None else format_value(value)
+    return "" if value is None else " ".join(format_value(value).splitlines())
 
 
 def _is_number(table: Table, column: int) -> bool:
@@ -156,9 +156,13 @@ def _is_number(table: Table, column: int) -> bool:
     return all(isinstance(cell, int | float | None) for cell in cells)
 
 
+_MARKDOWN = str.maketrans({sign: rf"\{sign}" for sign in "\\|<*`["})
 _LATEX = str.maketrans(
     {
         **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+        "[": "{[}",  # a line that begins with it would be an option of the line before
+        # These are other signs in LaTeX's usual encoding of fonts.
+        **{"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"},
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "\\": r"\textbackslash{}",

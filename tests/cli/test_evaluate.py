@@ -59,7 +59,8 @@ def test_labelled_folder_becomes_tables(run: Run, model: Path, photos: Path, fol
         assert float(means["deletion", method]["mean"]) == pytest.approx(np.mean(values))
     files = {path.name for path in (folder / "evaluation").iterdir()}
     names = ("means", "pairs", "by-method")
-    expected = {"rows.jsonl", *(f"{n}.{s}" for n in names for s in ("csv", "md", "tex"))}
+    tables = {f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex")}
+    expected = {"rows.jsonl", "keys.txt", *tables}
     assert files - {"report.html"} == expected  # the page needs Jinja
 
 

@@ -60,6 +60,16 @@ def test_every_fill_and_metric_has_help(name: str, run: Run):
     assert shown.strip().startswith(f"{name}: ")
 
 
+def test_help_of_a_metric_has_the_fill_of_its_paper_and_its_model(run: Run):
+    for metric, fill in (("deletion", "dataset-mean"), ("morf", "uniform-noise")):
+        shown = join(run("help", metric).stdout)
+        assert f"fill=NAME What stands in for removed pixels; {fill} if not given." in shown
+    shown = join(run("help", "still-recognised").stdout)
+    assert "model=NAME Another classifier: an ONNX file or a name in the zoo." in shown
+    assert "fill=NAME What stands in for removed pixels; that of the method if not given." in shown
+    assert "fill=NAME" not in run("help", "pointing").stdout
+
+
 def test_costs_are_those_that_runs_count(run: Run):
     """SP's is a closed form: 66 x 66 places of a patch of 29 by steps of 3, and the image."""
     places = (224 - 29) // 3 + 1

@@ -1,9 +1,10 @@
 """Hyperparameters are declared once, on the dataclass."""
 
 import inspect
+import json
 import pydoc
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from onnxplain.core.params import (
     Param,
     Parametrised,
     build,
+    describe_others,
     get_values,
     list_parameters,
     name_owner,
@@ -53,6 +55,28 @@ def test_signature_for_help_has_plain_types():
     assert f"Sample({expected}" in pydoc.render_doc(Sample, renderer=pydoc.plaintext)
     assert "Param(" not in pydoc.render_doc(RISE, renderer=pydoc.plaintext).split("Data")[0]
     assert get_values(Sample(n=4))["n"] == 4
+
+
+def test_fields_that_are_not_declared_are_described_as_json_can_hold_them():
+    @dataclass(frozen=True)
+    class Odd(Sample):
+        weights: object = None
+        layers: tuple[str, ...] = ("a", "b")
+        secret: int = field(default=1, repr=False)
+
+    assert describe_others(Sample()) == describe_others(RISE()) == {}
+    assert describe_others(Odd(weights=np.float32(0.5)), "layers") == {"weights": 0.5}
+    first, same, other = (describe_others(Odd(weights=np.arange(9) + i // 2)) for i in range(3))
+    assert first == same != other
+    for value in (first, describe_others(Odd(weights={"f": np.sum, "x": [np.nan, Sample]}))):
+        assert json.loads(json.dumps(value, allow_nan=False)) == value
+    assert " at 0x" not in str(describe_others(Odd(weights=lambda: 3)))
+
+    class Plain:
+        def __init__(self) -> None:
+            self.sigma, self._cache = 3, 4
+
+    assert describe_others(Plain()) == {"sigma": 3}
 
 
 def test_values_are_those_that_the_owner_was_built_with():

@@ -44,6 +44,7 @@ def test_every_method_fill_and_metric_is_there_with_its_parameters():
         assert f"### {name}\n" in text
         for parameter in list_parameters(cls):
             assert f"| `{parameter.name}` |" in text
+    assert "| `fill` | `fill` | what stands in for removed pixels; folded-blur if not given" in text
     costs = format_costs()
     assert all(f"[`{name}`]" in costs for name in registry.get_methods())
 

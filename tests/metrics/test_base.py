@@ -5,12 +5,13 @@ import pytest
 
 from onnxplain.core.data import Preprocessing
 from onnxplain.image import place_frame, read_image
-from onnxplain.metrics import SSIM
+from onnxplain.metrics import SSIM, PointingGame
 from onnxplain.metrics.base import (
     CHART_SIZE,
     MetricResult,
     check_heatmap,
     check_map_size,
+    check_result,
     fit_heatmap,
     nan_to_none,
     to_row,
@@ -107,6 +108,27 @@ def test_heatmap_of_the_photo_is_cropped_as_the_photo():
         fit_heatmap(MAP[:4], frame)
     with pytest.raises(ValueError, match="NaN"):
         fit_heatmap(np.where(MAP > 0.9, np.nan, MAP), frame)
+
+
+def test_masked_pixels_are_not_known_and_complex_numbers_are_no_evidence():
+    with pytest.raises(ValueError, match="NaN"):
+        check_heatmap(np.ma.masked_array(MAP, MAP > 0.9), (6, 9))
+    unmasked = np.ma.masked_array(MAP, np.zeros(MAP.shape, bool))
+    np.testing.assert_array_equal(check_heatmap(unmasked, (6, 9)), MAP)
+    for heatmap in (MAP + 1j, MAP.astype(str)):
+        with pytest.raises(TypeError, match=r"holds real numbers, got (complex128|<U32)"):
+            check_heatmap(heatmap, (6, 9))
+
+
+def test_result_that_a_row_cannot_hold_is_an_error_that_names_the_metric():
+    fine = MetricResult(float("nan"), {"curve": [0.5], "box": None})
+    assert check_result(PointingGame(), fine) is fine
+    for value in (0.5, np.float64(0.5), None):
+        with pytest.raises(TypeError, match="of metric pointing must return a MetricResult, got"):
+            check_result(PointingGame(), value)
+    for fact in (np.float32(1), np.arange(3), float("nan")):
+        with pytest.raises(TypeError, match="JSON cannot hold the details of metric pointing"):
+            check_result(PointingGame(), MetricResult(0.5, {"fact": fact}))
 
 
 def test_size_of_a_map_needs_two_axes():

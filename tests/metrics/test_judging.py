@@ -255,3 +255,16 @@ def test_explanation_is_judged_by_its_heatmap():
     explanation = onnxplain.explain(classifier, IMAGE, onnxplain.SP(patch=5, stride=5), target=1)
     score = metrics.deletion(classifier, IMAGE, explanation, 1)
     assert score.value == metrics.deletion(classifier, IMAGE, explanation.heatmap, 1).value
+
+
+def test_explanation_is_judged_for_its_own_class():
+    classifier = onnxplain.from_callable(CURVED, size=SIZE, n_classes=2)
+    method = onnxplain.SP(patch=5, stride=5)
+    scores = {}
+    for target in (0, 1):
+        explanation = onnxplain.explain(classifier, IMAGE, method, target=target)
+        scores[target] = metrics.deletion(classifier, IMAGE, explanation).value
+        assert scores[target] == metrics.deletion(classifier, IMAGE, explanation, target).value
+        other = metrics.deletion(classifier, IMAGE, explanation, 1 - target).value
+        assert other == pytest.approx(1 - scores[target], abs=1e-6)  # of two classes
+    assert scores[0] != pytest.approx(1 - scores[1], abs=1e-3)

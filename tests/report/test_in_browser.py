@@ -187,8 +187,8 @@ def test_curves_and_tables_equal_the_files(browser, study, page_of_study: Path):
     assert len(cells) == 2
     for name, value, shown in cells:
         line = known[name.strip()]
-        assert float(value) == line[4]
-        assert f"{line[4]:.4g} [{line[5]:.4g}, {line[6]:.4g}]" in shown
+        assert float(value) == line[5]
+        assert f"{line[5]:.4g} [{line[6]:.4g}, {line[7]:.4g}]" in shown
 
 
 def test_tables_are_sorted_by_a_click(browser, page_of_study: Path):

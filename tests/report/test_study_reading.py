@@ -76,8 +76,21 @@ def test_mean_curves_are_means(folder: Path):
         np.testing.assert_allclose(walk.scores, np.mean(curves, axis=0))
 
 
+def test_rows_of_earlier_plans_are_not_shown(folder: Path, photos: Path, classifier):
+    """They stay in the file; the tables are those of the last plan."""
+    fewer = onnxplain.evaluate(
+        photos, models=classifier, methods="random", metrics="deletion", output=folder, seed=3
+    )
+    shown, own = gather([folder], 50), gather([fewer], 50)
+    assert shown.studies[0].verdicts == own.studies[0].verdicts
+    (curve,), (expected,) = shown.studies[0].curves, own.studies[0].curves
+    assert (curve.title, curve.scores) == (expected.title, expected.scores)
+    assert shown.studies[0].curve_labels == ("random",)
+    assert [one.settings for one in shown.maps] == [one.settings for one in own.maps]
+
+
 def test_tables_are_made_where_there_are_none(folder: Path, study: onnxplain.Study):
-    for path in folder.glob("*.csv"):
+    for path in [*folder.glob("*.csv"), folder / "keys.txt"]:
         path.unlink()
     (part,) = gather([folder], 50).studies
     assert part.means == study.tables["means"]

@@ -38,7 +38,7 @@ def test_failed_and_undefined_values_are_counted_and_not_averaged():
     assert list(column.values.values()) == [1.0, 3.0]
     (nothing,) = gather_values(rows[1:3], share=0.5, seed=0)
     line = summarise([nothing], seed=0).lines[0]
-    assert line[3:7] == (0, None, None, None)
+    assert line[3:8] == (0, 0, None, None, None)
 
 
 def test_last_row_of_an_image_counts():
@@ -65,6 +65,19 @@ def test_alpha_is_chosen_on_held_out_images_and_the_others_are_reported():
     # The box around the whole image misses if it overlaps the object by half or less.
     whole = [float(i / 20 <= 0.5) for i in np.flatnonzero(~held)]
     assert np.mean(list(columns[WHOLE_IMAGE].values.values())) == np.mean(whole)
+
+
+def test_copies_of_a_photo_are_held_out_together():
+    """Else a threshold is chosen on a photo and reported on its copy."""
+    held = [i for i in range(20) if is_held_out(f"{i}.png", SHARE, SEED)]
+    first = min(held, key=str)  # the first by name decides
+    other = max(set(range(20)) - set(held), key=str)
+    assert str(first) < str(other)
+    rows = [make_localisation(i, [0.0] * 20, image_sha256=str(i)) for i in range(20)]
+    rows[other]["image_sha256"] = str(first)
+    column = next(c for c in gather_values(rows, share=SHARE, seed=SEED) if c.method == "sp")
+    assert column.n_held_out == len(held) + 1
+    assert (f"{other}.png", 1) not in column.values
 
 
 def test_alpha_of_the_metric_is_used_if_no_image_is_held_out():
@@ -95,6 +108,18 @@ def test_names_include_only_the_parameters_that_differ():
         "sp (fill=black, patch=9)",
         "sp (fill=blur, patch=9)",
     ]
+
+
+def test_parameter_that_only_one_of_two_has_keeps_them_apart():
+    """As the description of an inpainter, which its own file may give as well."""
+    described = {"sha256": "0", "described": {"range": 255}}
+    rows = [make_score(0, 1.0, fill_parameters={"sha256": "0"})]
+    rows += [make_score(0, 2.0, fill_parameters=described)]
+    columns = {c.method: c.values for c in gather_values(rows, share=0, seed=0)}
+    assert columns == {
+        "sp": {("0.png", 1): 1.0},
+        'sp (fill_described={"range": 255})': {("0.png", 1): 2.0},
+    }
 
 
 def test_classifiers_with_the_same_name_are_kept_apart():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,8 @@ def test_second_call_asks_nothing_and_returns_the_same(net: Net, photos: Path, t
     first = onnxplain.evaluate(photos, output=tmp_path / "out", **arguments)
     net.calls.clear()
     second = onnxplain.evaluate(photos, output=tmp_path / "out", **arguments)
-    assert net.calls == []
+    # A classifier without a checksum is recognised by its answers to a few photos.
+    assert net.calls == [1] * 4
     assert second.rows == first.rows
     narrow = onnxplain.evaluate(
         photos, output=tmp_path / "out", **{**arguments, "methods": METHODS[:1]}
@@ -181,6 +183,34 @@ def test_failed_image_is_a_failure_and_the_others_are_judged(net: Net, photos: P
     assert failure["image"] == "yes/1.png"
     assert "not an image" in failure["error"]
     assert len([row for row in study.rows if row["kind"] == "score"]) == 3
+
+
+@dataclass(frozen=True)
+class Careless:
+    """A metric of somebody who forgot what rows are written in."""
+
+    name = "careless"
+    direction = "higher"
+    unit = "1"
+    usual_fill = None
+    looks_at_boxes = False
+
+    def evaluations(self, size):
+        return 0
+
+    def flow(self, case, heatmap, rng):
+        yield from ()
+        return metrics.MetricResult(0.5, {"top": heatmap.max()})
+
+
+def test_metric_that_rows_cannot_hold_fails_alone(net: Net, photos: Path):
+    """It ended the study, with an error about JSON."""
+    study = onnxplain.evaluate(
+        photos, models=net, methods="random", metrics=[Careless(), "deletion:step=64"], output=None
+    )
+    assert {row["metric"] for row in study.failures} == {"careless"}
+    assert "JSON cannot hold the details of metric careless" in study.failures[0]["error"]
+    assert sum(row.get("value") is not None for row in study.rows) == 4
 
 
 def test_unknown_labels_are_notices_and_logged(

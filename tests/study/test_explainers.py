@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 import onnxplain
+from onnxplain.core.data import Attribution
 from onnxplain.fills import Black, Blur, DatasetMean, Inpaint
 from onnxplain.metrics import RandomHeatmap
 from onnxplain.registry import Entry, parse_entry
+from onnxplain.study.columns import gather_values
+from onnxplain.study.dataset import Item
 from onnxplain.study.explainers import make_explainers
 from onnxplain.study.given import Given
 from onnxplain.study.plan import Plan
-from tests.study.conftest import Painter, fail_to_load
+from onnxplain.study.rows import read_rows
+from tests.helpers.nets import Net
+from tests.study.conftest import Painter, fail_to_load, run_steps
 
 PAINTER = Painter()
 
@@ -71,6 +80,66 @@ def test_values_give_the_same_explainers_as_names():
     for pair, same in zip(pairs, expected, strict=True):
         assert pair[:2] == same[:2]
         assert pair.fill[1:] == same.fill[1:]
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A method from elsewhere, whose fields have no declared meaning and range."""
+
+    sign: float = 1
+
+    name = "ramp"
+    adaptive = False
+    usual_fill = "black"
+
+    def evaluations(self, size):
+        return 0
+
+    def flow(self, case, rng):
+        yield from ()
+        heatmap = np.linspace(0, self.sign, case.image[..., 0].size, dtype=np.float32)
+        return Attribution(heatmap.reshape(case.size))
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Such a fill."""
+
+    level: float = 0
+
+    name = "flat"
+
+    def prepare(self, image, rng):
+        return np.full_like(image, self.level)
+
+
+def test_fields_of_methods_and_fills_from_elsewhere_keep_their_rows_apart(
+    net: Net, items: list[Item], tmp_path: Path
+):
+    """Else the second of two would take the rows of the first, also in a later run."""
+    plan = Plan(
+        methods=(Ramp(), Ramp(sign=-1), Entry("sp", {"patch": 4, "stride": 4})),
+        fills=(Flat(), Flat(0.5)),
+        metrics=(Entry("deletion", {"step": 32, "fill": "black"}),),
+    )
+    run_steps(net, items[:2], tmp_path / "rows.jsonl", plan)
+    columns = gather_values(read_rows(tmp_path / "rows.jsonl"), share=0, seed=0)
+    assert [column.method for column in columns] == [
+        *("ramp (sign=-1, fill_level=0)", "ramp (sign=-1, fill_level=0.5)"),
+        *("ramp (sign=1, fill_level=0)", "ramp (sign=1, fill_level=0.5)"),
+        *("sp (fill_level=0)", "sp (fill_level=0.5)"),
+    ]
+    down, _, up, *_ = (list(column.values.values()) for column in columns)
+    assert all(a > b for a, b in zip(down, up, strict=True))  # pixels at the end count more
+
+
+def test_methods_that_rows_cannot_tell_apart_are_an_error():
+    @dataclass(frozen=True)
+    class Hidden(Ramp):
+        depth: int = field(default=1, repr=False)
+
+    with pytest.raises(ValueError, match="ramp is listed twice with the same parameters"):
+        make_explainers(Plan(methods=(Hidden(), Hidden(depth=2))))
 
 
 @pytest.mark.parametrize("wanted", [onnxplain.SP, 3, Black()])

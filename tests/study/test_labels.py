@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from onnxplain.core.data import Box
 from onnxplain.runtime import from_callable
 from onnxplain.study.dataset import Item
 from onnxplain.study.labels import choose_items, find_known_items
@@ -93,6 +95,22 @@ def test_index_decides_if_classes_have_numbers_for_names():
     assert chosen.label == 2
     (notice,) = notices
     assert "so class_index decides; for example, it cannot be checked that 2 is crane" in notice
+
+
+def test_all_names_of_a_class_are_one_image_with_all_boxes(net: Net):
+    first, second, third = Box(0, 0, 2, 2), Box(4, 4, 6, 6), Box(8, 8, 9, 9)
+    everything = [
+        replace(item("yes"), boxes=(first, second)),
+        replace(item("Yes"), boxes=(second, third)),
+        replace(item(1), boxes=()),
+        replace(item("no"), boxes=(third,)),
+    ]
+    yes, no = choose_items(everything, net, print)
+    assert (yes.label, yes.boxes) == (1, (first, second, third))
+    assert (no.label, no.boxes) == (0, (third,))
+    # A shard or a sample that has one of the names has all boxes too.
+    for part in everything[:3]:
+        assert choose_items([part], net, print, everything=everything) == [yes]
 
 
 def test_labels_of_another_classifier_are_an_error(net: Net):

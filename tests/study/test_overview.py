@@ -31,7 +31,7 @@ def test_best_method_is_first_whatever_the_direction():
 
 def test_cell_has_the_mean_and_the_interval_of_the_table():
     table = summarise([make_column("sp", 0.25)], seed=0)
-    ((*_, n, mean, low, high),) = [line[:7] for line in table.lines]
+    ((*_, n, _, mean, low, high),) = [line[:8] for line in table.lines]
     shown = format_overview(table)
     assert f"{mean:.3g} [{low:.3g}, {high:.3g}]" in shown
     assert f"lower is better, n {n}" in shown
@@ -60,10 +60,41 @@ def test_too_few_images_for_any_p_below_the_level_are_said(n: int):
     limits = describe_limits(summarise(columns, seed=0), compare_pairs(columns, seed=0))
     signs = [sum(draw) for draw in itertools.product((-1, 1), repeat=n)]
     smallest = sum(abs(total) == n for total in signs) / len(signs)
-    assert bool(limits) == (smallest >= 0.05)
-    if limits:
-        assert f"with {n} images, the smallest p of a paired test is {smallest:.3g}" in limits[0]
-        assert "no difference can be significant" in limits[0]
+    said = [limit for limit in limits if "smallest p" in limit]
+    assert bool(said) == (smallest >= 0.05)
+    if said:
+        assert f"with {n} photos, the smallest p of a paired test is {smallest:.3g}" in said[0]
+        assert "no difference can be significant" in said[0]
+
+
+def describe(*columns: Column) -> str:
+    return "; ".join(describe_limits(summarise(columns, seed=0), compare_pairs(columns, seed=0)))
+
+
+def test_intervals_of_few_photos_are_said_to_be_too_short():
+    assert "intervals" not in describe(make_column("a", 0, n=10))
+    assert "intervals of 9 photos are too short" in describe(make_column("a", 0, n=9))
+    assert "a mean of one photo has no interval" in describe(make_column("a", 0, n=1))
+    assert "too short" not in describe(make_column("a", 0, n=1))
+
+
+def test_mean_of_one_photo_is_shown_without_an_interval():
+    shown = format_overview(summarise([make_column("sp", 0.25, n=1)], seed=0))
+    assert shown.splitlines()[-1].split() == ["sp", "0.25"]
+
+
+def test_interval_of_equal_values_is_said_to_be_no_certainty():
+    column = make_column("a", 0, n=20)
+    hits = column._replace(metric="pointing", values=dict.fromkeys(column.values, 1.0))
+    assert "as under pointing, its interval has no width" in describe(column, hits)
+    assert "no width" not in describe(column)
+
+
+def test_means_of_different_images_are_said():
+    first, second = make_column("a", 0, n=20), make_column("b", 0, n=20)
+    assert "different images" not in describe(first, second)
+    part = second._replace(values=dict(list(second.values.items())[1:]))
+    assert "means of deletion are of different images" in describe(first, part)
 
 
 @pytest.mark.parametrize(("n_held_out", "said"), [(0, False), (3, True), (19, True), (20, False)])

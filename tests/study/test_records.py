@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,17 @@ def test_keys_differ_if_anything_does_that_decides_the_score(question: Question)
     ]
     keys = {asked.score_key(*pair) for asked, *pair in [(question, explainer, judge), *others]}
     assert len(keys) == 1 + len(others)
+
+
+def test_content_of_a_file_of_patterns_is_in_the_key(question: Question, tmp_path: Path):
+    file = tmp_path / "patterns.npz"
+    explainer, judge = make_pair(f"pattern-net:patterns={file}")
+    keys = [question.score_key(explainer, judge)]
+    for content in (b"first", b"other", b"first"):
+        file.write_bytes(content)
+        keys.append(question.score_key(explainer, judge))
+    assert keys[1] == keys[3]
+    assert len(set(keys)) == 3
 
 
 def test_boxes_are_in_the_key_of_metrics_that_look_at_them(question: Question):

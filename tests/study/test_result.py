@@ -56,14 +56,16 @@ def test_tables_are_written_in_every_format(study: Study):
     study.write_tables()
     names = ("means", "pairs", "by-method")
     expected = {f"{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex")}
-    assert {path.name for path in study.output.iterdir()} == {"rows.jsonl", *expected}
+    assert {path.name for path in study.output.iterdir()} == {"rows.jsonl", "keys.txt", *expected}
+    assert set((study.output / "keys.txt").read_text().split()) == study.keys
 
 
 def test_parquet_is_written_on_demand(study: Study):
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
     study.write_parquet()
     scores = parquet.read_table(study.output / "rows.parquet").to_pylist()
-    assert [line["key"] for line in scores] == ["a", "b", "c", "c"]
+    assert [line["key"] for line in scores] == ["a", "b", "c"]
+    assert [line["value"] for line in scores] == [0.5, None, 0.25]
     assert parquet.read_table(study.output / "means.parquet").column("mean").to_pylist() == [0.375]
 
 

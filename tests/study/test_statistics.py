@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 
 import numpy as np
 import pytest
@@ -10,7 +11,14 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from onnxplain.study import statistics
-from onnxplain.study.statistics import adjust_by_holm, confidence_interval, sign_flip_test
+from onnxplain.study.statistics import (
+    adjust_by_holm,
+    combine_groups,
+    confidence_interval,
+    sign_flip_test,
+)
+
+SIGNS = [list(itertools.product((-1, 1), repeat=n)) for n in range(10)]
 
 
 def rng() -> np.random.Generator:
@@ -67,8 +75,41 @@ def test_interval_of_many_values_is_that_of_the_percentiles():
 
 
 def test_interval_of_equal_values_is_a_point():
-    assert confidence_interval([3.0], rng()) == (3.0, 3.0)
     assert confidence_interval([2.0] * 9, rng()) == (2.0, 2.0)
+
+
+def test_one_value_has_no_interval():
+    assert np.isnan(confidence_interval([3.0], rng())).all()
+
+
+def test_interval_moves_and_stretches_with_the_values():
+    """Also where they differ by rounding alone, and SciPy's jackknife divides 0 by 0."""
+    values = np.array([0.0, 0, 0, 0, 1, 0, 2])
+    low, high = confidence_interval(values, rng())
+    step = np.spacing(0.5)
+    ends = confidence_interval(0.5 + step * values, rng())
+    assert ends == pytest.approx((0.5 + step * low, 0.5 + step * high), abs=step)
+    assert 0.5 <= ends[0] <= ends[1]
+    ends = confidence_interval(1e-200 * values, rng())
+    assert ends == pytest.approx((1e-200 * low, 1e-200 * high), abs=0, rel=1e-9)
+
+
+def test_mean_of_groups_scatters_as_the_mean_of_their_values():
+    """Against resampling whole groups: the mean is then a ratio of sums."""
+    draw = rng()
+    sizes = draw.integers(1, 5, 60)
+    groups = np.repeat(np.arange(60), sizes)
+    values = draw.normal(size=60)[groups] + 0.3 * draw.normal(size=len(groups))
+    combined = combine_groups(values.tolist(), groups.tolist(), values.mean())
+    assert combined.mean() == pytest.approx(values.mean())
+    sums = np.bincount(groups, values)
+    taken = draw.integers(0, 60, (20_000, 60))
+    drawn = np.quantile(sums[taken].sum(axis=1) / sizes[taken].sum(axis=1), [0.025, 0.975])
+    ends = confidence_interval(combined, rng())
+    # The expansion leaves out terms of the order of 1 / 60.
+    assert ends == pytest.approx(tuple(drawn), abs=0.1 * np.ptp(drawn))
+    alone = confidence_interval(values, rng())
+    assert np.ptp(ends) > 1.4 * np.ptp(alone)
 
 
 def test_interval_does_not_depend_on_how_many_numbers_are_drawn_at_once(
@@ -86,6 +127,21 @@ def test_few_differences_try_every_combination_of_signs():
     sums = np.array([abs(np.dot(signs, differences)) for signs in combinations])
     expected = np.mean(sums >= abs(differences.sum()) - 1e-12)
     assert sign_flip_test(differences, rng()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n", range(1, 10))
+def test_sums_that_rounding_parts_are_equal(n: int):
+    """Decimals have many equal sums; fractions count them exactly."""
+    draw = np.random.default_rng(n)
+    for _ in range(10):
+        tenths = draw.integers(-8, 9, n).tolist()
+        sums = [sum(map(operator.mul, signs, tenths)) for signs in SIGNS[n]]
+        n_low, n_high = (
+            sum(compare(total, sum(tenths)) for total in sums)
+            for compare in (operator.le, operator.ge)
+        )
+        p = sign_flip_test([tenth / 10 for tenth in tenths], rng())
+        assert p == min(2 * min(n_low, n_high) / 2**n, 1)
 
 
 def test_many_differences_are_near_the_t_test():

@@ -53,6 +53,38 @@ def test_pairs_are_compared_on_shared_images_and_adjusted_for_their_number():
     assert p[0] == pytest.approx(t, abs=0.01)
 
 
+def test_classes_of_a_photo_and_copies_of_it_count_as_one_photo():
+    """Doubling every row tells nothing new: neither intervals nor p become smaller."""
+    rng = np.random.default_rng(4)
+    values = {name: rng.random(8).tolist() for name in ("lime", "sp")}
+    rows = [make_score(i, v, name) for name in values for i, v in enumerate(values[name])]
+    once = gather_values(rows, share=0, seed=0)
+    means, pairs = summarise(once, seed=0), compare_pairs(once, seed=0)
+    classes = [{**row, "target": target} for row in rows for target in (1, 2)]
+    copies = [
+        {**row, "image": f"{folder}/{row['image']}", "image_sha256": row["image"]}
+        for row in rows
+        for folder in "ab"
+    ]
+    for doubled in (classes, copies):
+        columns = gather_values(doubled, share=0, seed=0)
+        for ours, table in (
+            (summarise(columns, seed=0), means),
+            (compare_pairs(columns, seed=0), pairs),
+        ):
+            for line in range(len(table.lines)):
+                assert (get_cell(ours, line, "n"), get_cell(ours, line, "photos")) == (16, 8)
+                for name in set(table.header[6:]):
+                    assert get_cell(ours, line, name) == pytest.approx(get_cell(table, line, name))
+
+
+def test_one_photo_has_no_interval():
+    rows = [make_score(0, 0.25, "lime"), make_score(0, 0.5)]
+    columns = gather_values(rows, share=0, seed=0)
+    for table in (summarise(columns, seed=0), compare_pairs(columns, seed=0)):
+        assert (get_cell(table, 0, "95 % low"), get_cell(table, 0, "95 % high")) == (None, None)
+
+
 def test_methods_become_columns():
     rows = [
         make_score(0, 0.25, "lime"),

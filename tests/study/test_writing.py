@@ -47,8 +47,15 @@ def test_markdown_escapes_bars():
 def test_latex_escapes_special_characters():
     text = to_latex(TABLE)
     assert r"\begin{tabular}{lrr}" in text
-    assert "a\\_b & x|y & n \\\\" in text
+    assert "a\\_b & x\\textbar{}y & n \\\\" in text
     assert "50 \\% & 0.3333 & 2 \\\\" in text
+
+
+def test_names_cannot_end_a_cell_or_a_line():
+    table = Table("T", ("name",), (("[a]\nb<c>\\|*`",),))
+    assert to_markdown(table).splitlines()[-1] == r"| \[a] b\<c>\\\|\*\` |"
+    line = to_latex(table).splitlines()[5]
+    assert line == r"{[}a] b\textless{}c\textgreater{}\textbackslash{}\textbar{}*` \\"
 
 
 def test_parquet_holds_the_table():

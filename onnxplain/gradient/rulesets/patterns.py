@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from onnx import numpy_helper
 
-from onnxplain.core.pattern_files import Patterns, PatternsError, read_patterns
+from onnxplain.core.pattern_files import Patterns, PatternsError, PatternsFile, read_patterns
 from onnxplain.gradient.facts import Array
 from onnxplain.gradient.node import Node
 from onnxplain.gradient.rulesets.forms import NORMALISING, find_front
@@ -35,15 +35,15 @@ NO_PATTERNS = (
 )
 
 
-def make_patterns(ground: Ground, *, file: str, estimator: str, attribution: bool) -> Walk:
+def make_patterns(ground: Ground, *, file: PatternsFile, estimator: str, attribution: bool) -> Walk:
     """Make the walk through patterns.
 
     Parameters
     ----------
     ground : Ground
         The graph, and the gradient's own rules.
-    file : str
-        Where the patterns are; empty for the estimator ``filter``.
+    file : PatternsFile
+        Where the patterns are; with an empty path for the estimator ``filter``.
     estimator : {'relu', 'linear', 'filter'}
         How they were estimated; ``filter``: ``w / (w' w)``, for which no photo is needed.
     attribution : bool
@@ -58,10 +58,10 @@ def make_patterns(ground: Ground, *, file: str, estimator: str, attribution: boo
     layers = finder.find()
     known = Patterns({})
     if estimator != FILTER:
-        if not file:
+        if not file.path:
             raise PatternsError(NO_PATTERNS)
-        known = read_patterns(Path(file))
-        _check_patterns(ground, layers, known, estimator, file)
+        known = read_patterns(Path(file.path))
+        _check_patterns(ground, layers, known, estimator, file.path)
     by_layer = {y: patterns[estimator] for y, patterns in known.by_layer.items()}
     walk = _Patterned(ground, finder, layers, by_layer, attribution)
     notes = {"estimator": estimator, "patterns": dict(known.facts)}

@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from onnxplain.core.data import Meaning
 from onnxplain.core.inside import RuleTable, Tensors
 from onnxplain.core.params import Param
+from onnxplain.core.pattern_files import PatternsFile
 from onnxplain.methods.gradients.at_image import AtImage
 from onnxplain.methods.gradients.channels import CHANNELS, Channels
 
@@ -38,7 +39,7 @@ class Patterned(AtImage):
 
     attribution: ClassVar[bool]
 
-    patterns: Annotated[str, Param(FILE)] = ""
+    patterns: Annotated[str, Param(FILE, is_file=True)] = ""
     estimator: Annotated[Kind, Param(ESTIMATOR)] = "relu"
 
     @property
@@ -47,7 +48,7 @@ class Patterned(AtImage):
         options = (
             ("attribution", self.attribution),
             ("estimator", self.estimator),
-            ("file", self.patterns),
+            ("file", PatternsFile.at(self.patterns)),
         )
         made: Literal["relevance", "signal"] = "relevance" if self.attribution else "signal"
         return Tensors(image=True, rules=RuleTable("patterns", options, yields=made))

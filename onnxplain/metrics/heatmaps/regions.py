@@ -66,7 +66,7 @@ class MoRF(_Regions):
     ----------
     patch : int
         Side in pixels of the regions that tile the image; those at its lower and right
-        border are cut off. 9 in [1]_.
+        border are cut off. 9 in [1]_. The relevance of a region is the mean of its pixels.
     steps : int
         Regions removed, or all of them if there are fewer; 100 in [1]_.
     fill : Fill, optional
@@ -155,8 +155,10 @@ def rank_regions(heatmap: NDArray[np.float64], patch: int, order: Order) -> NDAr
     """
     rows, columns = (np.arange(side) // patch for side in heatmap.shape)
     region = rows[:, None] * (columns[-1] + 1) + columns
-    relevance = np.bincount(region.ravel(), heatmap.ravel()) / np.bincount(region.ravel())
-    # In float64 equal means of regions of different sizes may differ by rounding.
+    above = (heatmap - heatmap.min()) / (np.ptp(heatmap) or 1.0)
+    relevance = np.bincount(region.ravel(), above.ravel()) / np.bincount(region.ravel())
+    # In float64 equal means of regions of different sizes may differ by rounding. Float32 keeps
+    # differences that are small beside the values, as these are in units of the map's range.
     relevance = relevance.astype(np.float32)
     sequence = np.argsort(-relevance if order == "most" else relevance, kind="stable")
     rank = np.empty(len(sequence), np.int64)

@@ -79,8 +79,9 @@ class Randomisation(Parametrised):
         """Compare a map with those of the models with 1, 2, ... of the last layers randomised.
 
         Its details hold rank correlation, SSIM and HOG correlation with each map, the first
-        for the last layer alone; None where a value is not defined. All maps are divided by
-        their largest absolute value first.
+        for the last layer alone; None where a value is not defined. A constant map has no rank
+        correlation: the mean leaves it out, and ``undefined`` counts it. All maps are divided
+        by their largest absolute value first.
 
         Raises
         ------
@@ -96,6 +97,7 @@ class Randomisation(Parametrised):
         }
         ranks = [value for value in values["spearman"] if np.isfinite(value)]
         details = {
-            name: [nan_to_none(value) for value in by_depth] for name, by_depth in values.items()
+            **{name: [nan_to_none(value) for value in found] for name, found in values.items()},
+            "undefined": len(others) - len(ranks),
         }
         return MetricResult(float(np.mean(ranks)) if ranks else float("nan"), details)

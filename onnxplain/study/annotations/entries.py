@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import posixpath
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple
@@ -55,9 +56,14 @@ def read_box(edges: Mapping[str, Any]) -> Box:
 def check_entry(
     entry: Annotation, where: str, shown: Mapping[str, Any], notes: Notes
 ) -> Annotation:
-    """Return an entry without boxes that no image can have; they may reach beyond the image."""
+    """Return an entry with one spelling of its path, without boxes that no image can have.
+
+    Boxes may reach beyond the image.
+    """
     if not entry.file:
         raise ValueError(f"{where}: file must name an image, but is empty; got {shown}")
+    # Else ./a.jpg and a.jpg would be two images, each with a part of the boxes.
+    entry = entry._replace(file=posixpath.normpath(entry.file))
     if entry.size is not None and min(entry.size) < 1:
         raise ValueError(f"{where}: width and height must be >= 1, got {shown}")
     good = tuple(box for box in entry.boxes if _is_box(box))

@@ -166,6 +166,22 @@ def test_map_is_that_of_the_definition(method: Any, estimator: str, pattern_file
             assert one.details["estimator"] == estimator
 
 
+def test_patterns_that_were_written_again_are_used(pattern_file: Path, tmp_path: Path) -> None:
+    """Equal queries share a graph, which holds the patterns."""
+    image, path = list(photos(1, SIZE)), tmp_path / "patterns.npz"
+    again = estimate(draw_weights(), photos(5, SIZE, seed=3)).encode()
+    classifier = open_model(make_net(draw_weights()), SPEC)
+    maps = []
+    for content in (pattern_file.read_bytes(), again):
+        path.write_bytes(content)
+        (one,) = explain(classifier, PatternNet(str(path)), image, [1])
+        fresh = open_model(make_net(draw_weights()), SPEC)
+        (expected,) = explain(fresh, PatternNet(str(path)), image, [1])
+        np.testing.assert_array_equal(one.heatmap, expected.heatmap)
+        maps.append(one.heatmap)
+    assert np.abs(maps[0] - maps[1]).max() > 0.01 * np.abs(maps[0]).max()
+
+
 def test_missing_and_foreign_patterns_are_refused(pattern_file: Path, tmp_path: Path) -> None:
     image = list(photos(1, SIZE))
     classifier = open_model(make_net(draw_weights()), SPEC)

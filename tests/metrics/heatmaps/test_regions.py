@@ -60,6 +60,15 @@ def test_regions_of_equal_relevance_go_in_reading_order():
     np.testing.assert_array_equal(rank[::3, ::3], np.arange(12).reshape(4, 3))
 
 
+@pytest.mark.parametrize(("scale", "offset"), [(1e-60, 0), (1e-7, 100), (1e50, 0)])
+def test_only_the_order_of_regions_matters(scale, offset):
+    heatmap = RNG.permutation(SIZE[0] * SIZE[1]).reshape(SIZE) / 1000
+    moved = heatmap * scale + offset
+    for order in ("most", "least"):
+        expected = rank_regions(heatmap, 3, order)
+        np.testing.assert_array_equal(rank_regions(moved, 3, order), expected)
+
+
 def test_there_are_no_more_steps_than_regions():
     assert MoRF(patch=9, steps=100).evaluations((224, 224)) == 101
     assert MoRF(patch=9, steps=100).evaluations((27, 18)) == 7

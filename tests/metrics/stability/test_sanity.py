@@ -28,3 +28,12 @@ def test_randomisation_reports_every_depth():
     assert score.details["ssim"][0] == pytest.approx(1)
     with pytest.raises(ValueError, match="one randomised map"):
         Randomisation().judge(FIRST, [])
+
+
+def test_constant_map_of_a_randomised_model_is_counted_and_left_out():
+    score = Randomisation().judge(FIRST, [SECOND, np.ones_like(FIRST)])
+    expected = stats.spearmanr(FIRST, SECOND, axis=None).statistic
+    assert score.value == pytest.approx(expected)
+    assert score.details["spearman"][1] is None
+    assert score.details["undefined"] == 1
+    assert np.isnan(Randomisation().judge(FIRST, [0 * FIRST]))

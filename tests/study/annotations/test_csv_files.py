@@ -24,6 +24,16 @@ def test_boxes_of_an_image_in_a_csv_are_gathered(tmp_path: Path):
     assert second.boxes == (Box(2, 1, 40, 30), Box(6, 5, 8, 7))
 
 
+def test_spellings_of_a_path_are_one_image(tmp_path: Path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text(
+        HEAD + "./r/a.jpg,3,,,0,0,9,8,20,10\nr//a.jpg,3,,,1,1,2,2,20,10\nr/a.jpg,3,,,,,,,,\n"
+    )
+    assert read_items(tmp_path, labels) == [
+        Item("r/a.jpg", tmp_path / "r/a.jpg", 3, (Box(0, 0, 8, 9), Box(1, 1, 2, 2)), (10, 20))
+    ]
+
+
 def test_csv_needs_neither_boxes_nor_indices(tmp_path: Path):
     labels = tmp_path / "labels.csv"
     labels.write_text("file,class_name\na.jpg,shark\n")
