@@ -66,7 +66,7 @@ def read_text(path: Path, limit: int = CONFIG_BYTES) -> str:
     try:
         return read_bytes(path, limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TextError(f"it is not a text in UTF-8: {error}") from error
+        raise TextError(f"it is not a text in UTF-8, as which it must be saved: {error}") from error
 
 
 def parse_json(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -10,6 +11,8 @@ from onnxplain.core.errors import ModelError
 from onnxplain.describe.fields import SpecSource
 from onnxplain.describe.imagenet import IMAGENET_NAMES, name_imagenet_classes
 from onnxplain.describe.label_files import fit_class_names, make_printable, read_class_names
+
+log = logging.getLogger(__name__)
 
 NUMBERED = "numbered"  # the source of names that stand in for unknown ones
 
@@ -27,7 +30,7 @@ def find_class_names(
         In the order in which they count.
     own : set of str
         Names of the sources that are certainly meant for this model. Their class names must
-        fit; class names from other sources are skipped if they do not fit.
+        fit; class names from other sources are skipped, with a warning, if they do not fit.
     classes : int or None
         Number of scores, if it is known. Without names, 1000 or 1001 classes are then taken to be
         those of ImageNet, and others are numbered.
@@ -43,9 +46,10 @@ def find_class_names(
             return names, source
         try:
             return fit_class_names(names, classes, f"{path.name}: {source}"), source
-        except ModelError:
+        except ModelError as error:
             if must_fit:
                 raise
+            log.warning("%s; these names are not used", error)
     if classes is None:
         return None
     if builtin := name_imagenet_classes(classes):

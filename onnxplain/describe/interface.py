@@ -23,7 +23,7 @@ IMAGE_DTYPES: Mapping[int, DType] = {
     TensorProto.UINT8: "uint8",
     TensorProto.INT8: "int8",
 }
-SCORE_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
+SCORE_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 QUANTISED_TYPES = (TensorProto.UINT8, TensorProto.INT8)
 MOST_CLASSES = 2**20  # each gets a name; the largest classifiers have some ten thousand
 
@@ -95,7 +95,7 @@ def read_interface(
     image = _find_image_input(proto, name, input)
     dims = read_declared_dims(image)
     assert dims is not None
-    scores = _find_score_output(model, output)
+    scores = _find_score_output(model, output, rows=dims[0] or 1)
     classes = _count_classes(model.shapes.dims(scores.name) or read_declared_dims(scores))
     if classes is not None and classes > MOST_CLASSES:
         raise ModelError(
@@ -151,7 +151,7 @@ def _may_be_image(value: ValueInfoProto) -> bool:
     return any(dims[axis] in (None, 1, 3) for axis in (1, 3))
 
 
-def _find_score_output(model: ModelFile, wanted: str | None) -> ValueInfoProto:
+def _find_score_output(model: ModelFile, wanted: str | None, rows: int) -> ValueInfoProto:
     name, outputs = model.path.name, list(model.proto.graph.output)
     listed = ", ".join(_describe_value(value, model.shapes) for value in outputs)
     if wanted is not None:
@@ -159,7 +159,7 @@ def _find_score_output(model: ModelFile, wanted: str | None) -> ValueInfoProto:
         if not outputs:
             raise ModelError(f"{name}: has no output {wanted!r}; its outputs: {listed}")
     candidates: list[ValueInfoProto] = [
-        value for value in outputs if _may_be_scores(value, model.shapes)
+        value for value in outputs if _may_be_scores(value, model.shapes, rows)
     ]
     if len(candidates) == 1:
         return candidates[0]
@@ -173,8 +173,11 @@ def _find_score_output(model: ModelFile, wanted: str | None) -> ValueInfoProto:
     )
 
 
-def _may_be_scores(value: ValueInfoProto, shapes: Shapes) -> bool:
-    dims = shapes.dims(value.name) or read_declared_dims(value)  # at batch 1
+def _may_be_scores(value: ValueInfoProto, shapes: Shapes, rows: int) -> bool:
+    inferred = shapes.dims(value.name)  # at the batch that the graph fixes, or at 1
+    if inferred and inferred[0] not in (None, 1, rows):
+        return False
+    dims = inferred or read_declared_dims(value)
     element_type = value.type.tensor_type.elem_type
     if dims is None or element_type not in (*SCORE_TYPES, *QUANTISED_TYPES):
         return False
@@ -190,6 +193,8 @@ def _guess_model_type(value: ValueInfoProto, shapes: Shapes) -> str:
         return " (export it with a tensor of scores instead of sequences or dictionaries)"
     if value.type.tensor_type.elem_type in (TensorProto.INT64, TensorProto.INT32):
         return " (class numbers instead of scores: export it without ArgMax)"
+    if value.type.tensor_type.elem_type == TensorProto.BFLOAT16:
+        return " (bfloat16, which ONNX Runtime does not hand out: export it with float32 scores)"
     if len(dims) == 4:
         return " (a segmentation or image-to-image model)"
     return " (a detector, or a model of sequences)" if len(dims) == 3 else ""

@@ -20,6 +20,10 @@ BACKGROUND = "background"
 # A number in front of a name: "0: red", "0,red", "0<tab>red", or "0 red", which is less certain.
 _NUMBER_IN_FRONT = re.compile(r"(\d+)(\s*[:,;\t]\s*|\s+)(\S.*)")
 _NUMBER_BEHIND = re.compile(r"(.*\S)\s*[,;\t]\s*(\d+)")
+# With other marks it is the class's only if the lines have all numbers, once each: "0. red",
+# "0 - red", "0_red", "red 0", "red: 0".
+_MARKED_IN_FRONT = re.compile(r"(?P<number>\d+)\s*[.)=_-]\s*(?P<name>[^\W\d].*)")
+_MARKED_BEHIND = re.compile(r"(?P<name>.*[^\d\s:=])(?:\s*[:=]\s*|\s+)(?P<number>\d+)")
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -261,24 +265,27 @@ def _parse_lines(text: str, where: str) -> tuple[str, ...]:
         raise ModelError(f"{where}: holds no class names")
     if numbered := _split_numbers(filled):
         lines = _sort_by_index(numbered, where)
-    elif all(re.search(rf"\s{index}$", line) for index, line in enumerate(lines)):
-        bare = [line.rsplit(maxsplit=1)[0] for line in lines]
-        if len(set(bare)) == len(bare):  # else the number is a part of the name, as in "digit 0"
-            lines = bare
     if all(re.match(r"n\d{8}\s+\S", line) for line in lines):
         lines = [line.split(maxsplit=1)[1] for line in lines]
     return tuple(_strip_quotes(lines))
 
 
 def _split_numbers(lines: Sequence[str]) -> list[tuple[int, str]] | None:
-    """Split class numbers from names, if every line has one in front, or behind a comma.
+    """Split class numbers from names, if every line has one in front, or behind.
 
     Behind a colon, comma, semicolon or tab, what follows is the name. With a space alone, the
     number may be a part of the name, as in "2 euro": it is if names without it were equal,
-    unless the numbers are those of all classes.
+    unless the numbers are those of all classes. With other marks, and behind the name, the numbers
+    have to be those of all classes, and names without them must differ.
     """
     if len(lines) < 2:
         return None
+    for pattern in (_MARKED_IN_FRONT, _MARKED_BEHIND):
+        if marked := _match_all(pattern, lines):
+            pairs = [(int(match["number"]), match["name"]) for match in marked]
+            n_bare = len({name.casefold() for _, name in pairs})
+            if n_bare == len(lines) and _are_all_numbers(pairs):
+                return pairs
     if matches := _match_all(_NUMBER_BEHIND, lines):
         return [(int(match[2]), match[1]) for match in matches]
     matches = _match_all(_NUMBER_IN_FRONT, lines)
@@ -287,10 +294,15 @@ def _split_numbers(lines: Sequence[str]) -> list[tuple[int, str]] | None:
     numbered = [(int(match[1]), match[3]) for match in matches]
     if any(match[2].isspace() and "\t" not in match[2] for match in matches):
         n_bare = len({name.casefold() for _, name in numbered})
-        complete = sorted(index for index, _ in numbered) == list(range(len(lines)))
-        if n_bare < len(lines) and not (complete and 2 * n_bare > len(lines)):
+        is_number = _are_all_numbers(numbered) and 2 * n_bare > len(lines)
+        if n_bare < len(lines) and not is_number:
             return None
     return numbered
+
+
+def _are_all_numbers(numbered: Sequence[tuple[int, str]]) -> bool:
+    """Return whether the numbers are those of all classes, once each."""
+    return sorted(index for index, _ in numbered) == list(range(len(numbered)))
 
 
 def _match_all(pattern: re.Pattern[str], lines: Sequence[str]) -> list[re.Match[str]] | None:

@@ -28,7 +28,14 @@ from onnxplain.gradient.heads import SCORE, TARGET, add_head
 from onnxplain.gradient.masked import MASK, CoarseMask, add_mask
 from onnxplain.gradient.parameters import find_parameters
 from onnxplain.gradient.paths import prune
-from onnxplain.gradient.prepare import has_halves, prepare, store_as_halves
+from onnxplain.gradient.prepare import (
+    OLDEST,
+    check_conversion,
+    has_halves,
+    prepare,
+    read_opset,
+    store_as_halves,
+)
 from onnxplain.gradient.refusal import GradientError, check_names_are_free
 from onnxplain.gradient.rules import load_installed_rules
 from onnxplain.gradient.rulesets import apply_table
@@ -152,12 +159,16 @@ def build_gradient(
     prepared = prepare(model)
     dtype = read_real_type(prepared.graph, request.input)
     _check_score_type(prepared.graph, request.output, dtype)
+    _check_inputs(prepared.graph, examples[0])
+    if read_opset(model) < OLDEST:
+        image, rows = examples[0][request.input], len(examples[0][request.source])
+        images = {request.input: np.repeat(image, rows // len(image), axis=0)}
+        check_conversion(model, prepared, measure, images, request.output)
     if len(examples) == 1:
         _fix_batch(prepared.graph, request.input, examples[0][request.source].shape[0])
     if request.mask:
         add_mask(prepared.graph, request.input, request.mask, dtype)
     _check_names(prepared.graph, request)
-    _check_inputs(prepared.graph, examples[0])
     add_head(
         prepared,
         request.output,

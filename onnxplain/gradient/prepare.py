@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from onnx import TensorProto, inliner, numpy_helper, version_converter
+from onnx import TensorProto, helper, inliner, numpy_helper, version_converter
 
+from onnxplain.gradient.facts import Array, Feeds, Measure, read_stored_tensors
 from onnxplain.gradient.fused import expand_attention
 from onnxplain.gradient.refusal import GradientError
 from onnxplain.graph.shapes import list_fed_inputs
@@ -21,6 +22,9 @@ HALVES = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
 TYPES = ("to", "dtype")  # attributes that name a type
 # Weights of fewer elements than this are not worth a node to store them in 16 bits.
 WORTH = 256
+FIRST_RESIZE = 11  # the opset from which on a Resize says where its places lie
+AGREE = 1e-3  # of the largest score; what rounding alone changes
+AGREE_IN_HALVES = 0.02
 
 
 def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -45,11 +49,65 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
                 f"the model is of opset {version} and cannot be converted to {USUAL}: {error}; "
                 f"export it with opset {OLDEST} or later"
             ) from error
+        if version < FIRST_RESIZE:
+            _keep_old_places(copy.graph)
     del copy.graph.value_info[:]
     _make_weights_constant(copy.graph)
     if has_halves(copy):
         widen(copy)
     return copy
+
+
+def _keep_old_places(graph: onnx.GraphProto) -> None:
+    """Say where the places of each Resize lie, as the runtime has them in opsets before 11.
+
+    The converter leaves it to the defaults of opset 11, which are others. Scales that enlarge
+    along one axis and reduce along another have no such form; then scores differ, which
+    `check_conversion` sees.
+    """
+    _, small = read_stored_tensors(graph)
+    for node in graph.node:
+        if node.op_type == "Resize":
+            scales = small.get(node.input[2])
+            reduces = scales is not None and bool((scales < 1).any())
+            nearest = "ceil" if reduces else "floor"
+            places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": nearest}
+            node.attribute.extend(helper.make_attribute(*place) for place in places.items())
+
+
+def check_conversion(
+    model: onnx.ModelProto, prepared: onnx.ModelProto, measure: Measure, feeds: Feeds, output: str
+) -> None:
+    """Compare the scores of a model with those of what `prepare` made of it.
+
+    The converter is wrong for some operators of old opsets, and leaves subgraphs as they are.
+
+    Raises
+    ------
+    GradientError
+        If they differ by more than rounding.
+    """
+
+    def run(tried: onnx.ModelProto) -> Array:
+        types = {value.name: value.type.tensor_type.elem_type for value in tried.graph.input}
+        cast = {
+            name: values.astype(helper.tensor_dtype_to_np_dtype(types[name]))
+            for name, values in feeds.items()
+        }
+        return measure.run(tried.SerializeToString(), cast)[output].astype(np.float64)
+
+    scores, converted = run(model), run(prepared)
+    largest = float(np.abs(scores).max()) or 1.0
+    limit = largest * (AGREE_IN_HALVES if has_halves(model) else AGREE)
+    if not np.isfinite(largest) or np.abs(converted - scores).max() <= limit:
+        return
+    if np.abs(run(model) - scores).max() > limit:  # random, which is said elsewhere
+        return
+    difference = float(np.abs(converted - scores).max()) / largest
+    raise GradientError(
+        f"the model is of opset {read_opset(model)}, and converted to {USUAL} its scores differ by "
+        f"{difference:.1e} of the largest; export it with opset {OLDEST} or later"
+    )
 
 
 def _make_weights_constant(graph: onnx.GraphProto) -> None:

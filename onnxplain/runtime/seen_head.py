@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.errors import ModelError
-from onnxplain.core.scores import SLACK
+from onnxplain.core.scores import SLACK, SUM_SLACK
 from onnxplain.core.spec import Head, ModelSpec
 from onnxplain.runtime.batch_support import find_batch_support
 from onnxplain.runtime.head import decode_output
@@ -290,7 +290,8 @@ class _Verdict:
                 else "write --head logits, or multilabel-logits for independent labels"
             )
             raise self.fail(f"{self.saying}, but {seen.describe()}; {hint}")
-        if seen.are_distributions or self.kind in ("distribution", "unit"):
+        may_exclude = self.kind == "unit" and seen.most_sum <= 1 + SUM_SLACK
+        if seen.are_distributions or self.kind == "distribution" or may_exclude:
             return "probabilities"
         if seen.is_total_telling and self.kind != "labels":
             raise self.fail(

@@ -23,10 +23,14 @@ def test_class_names_are_made_printable(tmp_path: Path) -> None:
     assert names == ("a b", "c [31m", "d", "e", "f")
 
 
-def test_labels_of_the_model_must_fit_but_labels_of_the_folder_need_not(tmp_path: Path) -> None:
+def test_labels_of_the_model_must_fit_but_labels_of_the_folder_need_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "labels.txt").write_text("a\nb\n")
     model, flags = make_net(tmp_path), {"preprocessing": "lite"}
     assert resolve_spec(model, flags).sources["class_names"] == "numbered"
+    said = "net.onnx: labels.txt: holds 2 class names, the model has 5 classes; these names are not"
+    assert said in caplog.text
     (tmp_path / "labels.txt").write_text("a\nb\nc\nd\ne\n")
     assert resolve_spec(model, flags).class_names == tuple("abcde")
     (tmp_path / "net.labels.txt").write_text("a\nb\n")

@@ -37,6 +37,28 @@ def test_error_on_other_models_says_what_they_may_be(tmp_path: Path) -> None:
     check_refused(argmax, tmp_path, "ArgMax")
 
 
+@pytest.mark.parametrize("batch", ["N", 1, 3])
+def test_scores_with_the_classes_first_are_no_row_per_image(
+    batch: int | str, tmp_path: Path
+) -> None:
+    proto = models.additive(models.weights((4, 4), 5), batch=batch)
+    proto.graph.node[-1].output[0] = "rows"
+    proto.graph.node.append(helper.make_node("Transpose", ["rows"], ["scores"]))
+    proto.graph.output[0].CopyFrom(
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, [5, batch])
+    )
+    check_refused(proto, tmp_path, rf"no classifier: .*\(N, classes\).* float \(5, {batch}\)")
+
+
+def test_error_on_scores_of_bfloat16_says_what_to_do(tmp_path: Path) -> None:
+    proto = models.additive(models.weights((4, 4), 5))
+    proto.graph.node[-1].output[0] = "wide"
+    cast = helper.make_node("Cast", ["wide"], ["scores"], to=TensorProto.BFLOAT16)
+    proto.graph.node.append(cast)
+    proto.graph.output[0].type.tensor_type.elem_type = TensorProto.BFLOAT16
+    check_refused(proto, tmp_path, "bfloat16, .* export it with float32 scores")
+
+
 def test_stored_tensors_that_are_listed_as_inputs_do_not_count_as_inputs(tmp_path: Path) -> None:
     proto = models.convnet()
     for tensor in proto.graph.initializer:

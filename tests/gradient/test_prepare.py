@@ -17,6 +17,7 @@ from tests.helpers.gradient_networks import (
     draw_images,
     make_network,
     run_gradient,
+    run_model,
 )
 from tests.helpers.gradients import PlainMeasure, draw_normal, make_model
 
@@ -42,6 +43,55 @@ def test_old_model_that_cannot_be_converted_is_refused_with_advice() -> None:
     model = make_model(nodes, {"x": draw_normal(1, 2).astype("f")}, {}, ["y"], opset=9)
     with pytest.raises(GradientError, match=r"opset 9 .*export it with opset 17"):
         prepare(model)
+
+
+def make_old_resize(mode: str, scales: list[float], opset: int = 10) -> onnx.ModelProto:
+    """Make a network of a Resize, or an Upsample before opset 10, and a mean per channel."""
+    weights = draw_normal(24, 32).astype(np.float32)
+    operator = "Resize" if opset == 10 else "Upsample"
+    nodes = [
+        helper.make_node(operator, ["x", "scales"], ["a"], mode=mode),
+        helper.make_node("Tanh", ["a"], ["b"]),
+        helper.make_node("ReduceMean", ["b"], ["c"], axes=[3], keepdims=0),
+        helper.make_node("Slice", ["c", "from", "to", "axes"], ["d"]),
+        helper.make_node("Flatten", ["d"], ["e"]),
+        helper.make_node("MatMul", ["e", "w"], ["y"]),
+    ]
+    constants = {"scales": np.array([1, 1, *scales], "f"), "w": weights[:, :CLASSES]}
+    constants |= {"from": np.array([0]), "to": np.array([8]), "axes": np.array([2])}
+    if opset < 10:
+        nodes[3:4] = [helper.make_node("Slice", ["c"], ["d"], axes=[2], starts=[0], ends=[8])]
+        constants = {k: v for k, v in constants.items() if k in ("scales", "w")}
+    return make_model(nodes, {"x": draw_images(1)}, constants, ["y"], opset=opset)
+
+
+@pytest.mark.parametrize(
+    ("mode", "scales", "opset"),
+    [
+        ("linear", [2, 2], 9),
+        ("nearest", [1.5, 3], 9),
+        ("linear", [2, 1.3], 10),
+        ("linear", [0.9, 0.5], 10),
+        ("nearest", [1.5, 2], 10),
+        ("nearest", [0.9, 0.7], 10),
+    ],
+)
+def test_old_resize_takes_the_places_that_it_had(
+    mode: str, scales: list[float], opset: int
+) -> None:
+    """ONNX's converter leaves them to the defaults of opset 11, which are others."""
+    model = make_old_resize(mode, scales, opset)
+    expected = run_model(model, draw_images(2))["y"]
+    np.testing.assert_allclose(run_model(prepare(model), draw_images(2))["y"], expected, rtol=1e-5)
+    gradient = build_network_gradient(model, REQUEST)
+    outcome = run_gradient(gradient, draw_images(2), [0, 1])["y"]
+    np.testing.assert_allclose(outcome, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_conversion_that_changes_the_scores_is_refused() -> None:
+    model = make_old_resize("nearest", [1.7, 0.7])
+    with pytest.raises(GradientError, match=r"opset 10.* differ by .*export it with opset 17"):
+        build_network_gradient(model, REQUEST)
 
 
 def test_model_itself_is_not_changed() -> None:

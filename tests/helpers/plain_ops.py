@@ -177,7 +177,8 @@ class ConvTranspose(OpRun):
             y[:, :, :, *written] += np.einsum("ngc...,gcm->ngm...", parts, kernels[:, :, :, *place])
         y = y.reshape(len(x), -1, *sizes)
         kept = [slice(pads[k], size - pads[k + axes]) for k, size in enumerate(sizes)]
-        return (y[:, :, *kept],)
+        y = y[:, :, *kept]
+        return (y if b is None else y + b.reshape(-1, *(1 for _ in kernel)),)
 
 
 class MaxPool(OpRun):

@@ -222,6 +222,10 @@ NO_SCORES: dict[str, tuple[list[NodeProto], str]] = {
         [SOFTMAX, node("Abs", ["p"], ["a"]), node("Add", ["a", "p"], ["scores"])],
         "scores of each image sum to 2",
     ),
+    "all but the probability of each class": (
+        [SOFTMAX, node("Sub", ["one", "p"], ["scores"])],
+        "scores of each image sum to 8",
+    ),
     "softmax over the images": (
         [node("Softmax", ["logits"], ["scores"], axis=0)],
         "every class has the same score .* sum to 9; a softmax over a wrong axis",
@@ -260,7 +264,7 @@ def test_what_is_no_score_of_classes_is_an_error_whatever_is_said(
     name: str, head: str | None, tmp_path: Path
 ) -> None:
     nodes, match = NO_SCORES[name]
-    proto = make_tailed(nodes, hundred=f32(100), k=np.array([CLASSES]), no=f32(0))
+    proto = make_tailed(nodes, hundred=f32(100), k=np.array([CLASSES]), no=f32(0), one=f32(1))
     check_refused(proto, tmp_path, match, head=head)
 
 
@@ -271,8 +275,9 @@ def test_what_is_no_score_of_classes_is_an_error_whatever_is_said(
         [node("Softplus", ["logits"], ["scores"])],
         [node("Exp", ["logits"], ["scores"])],
         [SOFTMAX, node("Sub", ["p", "ninth"], ["scores"])],
+        [node("LogSoftmax", ["logits"], ["l"], axis=1), node("Neg", ["l"], ["scores"])],
     ],
-    ids=["tanh", "softplus", "exponential", "probabilities around 0"],
+    ids=["tanh", "softplus", "exponential", "probabilities around 0", "losses"],
 )
 def test_scores_of_a_function_that_may_mean_anything_need_a_word(
     nodes: list[NodeProto], tmp_path: Path

@@ -103,10 +103,15 @@ def read_logarithm(tail: Tail, node: NodeProto) -> Values:
 
 
 def read_negation(tail: Tail, node: NodeProto) -> Values:
-    """Read ``-softplus(-z)``, which is the logarithm of a sigmoid, or other negated scores."""
+    """Read ``-softplus(-z)``, which is the logarithm of a sigmoid, or other negated scores.
+
+    Negated logarithms of probabilities are losses, of which the least is that of the best class.
+    """
     inner = tail.find_origin(node.input[0])
     if inner is not None and inner.op_type == "Softplus":
         return LOGARITHMS_OF_LABELS
+    if inner is not None and inner.op_type in ("Log", "LogSoftmax"):
+        return BENT
     values = tail.read(node.input[0])
     return values if values and values.are_logits else BENT
 

@@ -16,6 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from onnxplain.gradient.node import Node
+from onnxplain.gradient.refusal import Refusal
 from onnxplain.gradient.tape import Grads, Rule, Tape, first_output_rule
 
 Derivative: TypeAlias = Callable[[Tape, Node], str]
@@ -187,6 +188,8 @@ def thresholded_relu(tape: Tape, node: Node) -> str:
 def clip(tape: Tape, node: Node, g: str) -> Grads:
     """Take masks from the output: strict inequalities hold for it where they do for the input."""
     low, high = node.input(1), node.input(2)
+    if tape.wants(low) or tape.wants(high):
+        raise Refusal("its bounds depend on the image")
     masks = []
     if low:
         masks.append(_mask_side(tape, node.y, low, mask_above, "Greater"))

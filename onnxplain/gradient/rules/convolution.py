@@ -131,8 +131,12 @@ def conv(tape: Tape, node: Node, g: str) -> Grads:
     if tape.wants(weight):
         grads[1] = _differentiate_kernel(tape, node, g)
     if bias and tape.wants(bias):
-        grads[2] = tape.sum(g, [0, *range(2, len(tape.shape(node.y)))], keep=False)
+        grads[2] = _differentiate_bias(tape, node, g)
     return grads
+
+
+def _differentiate_bias(tape: Tape, node: Node, g: str) -> str:
+    return tape.sum(g, [0, *range(2, len(tape.shape(node.y)))], keep=False)
 
 
 def _differentiate_kernel(tape: Tape, node: Node, g: str) -> str:
@@ -176,7 +180,12 @@ def transpose_conv(tape: Tape, node: Node, g: str, weight: str) -> str:
 
 @first_output_rule
 def conv_transpose(tape: Tape, node: Node, g: str) -> Grads:
-    return [transpose_conv_transpose(tape, node, g, node.inputs[1])]
+    bias = node.input(2)
+    return [
+        transpose_conv_transpose(tape, node, g, node.inputs[1]) if tape.wants(node.x) else None,
+        None,
+        _differentiate_bias(tape, node, g) if bias and tape.wants(bias) else None,
+    ]
 
 
 def transpose_conv_transpose(tape: Tape, node: Node, g: str, weight: str) -> str:

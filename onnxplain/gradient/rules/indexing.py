@@ -156,6 +156,8 @@ def top_k(tape: Tape, node: Node, g: str) -> Grads:
 
 @first_output_rule
 def pad(tape: Tape, node: Node, g: str) -> Grads:
+    if tape.wants(node.input(2)):
+        raise Refusal("what it pads with depends on the image")
     rank = len(tape.shape(node.x))
     pads = tape.integers(node.inputs[1], "pads")
     axes = tape.integers(node.input(3), "axes") if node.input(3) else list(range(rank))

@@ -31,27 +31,35 @@ def resize(tape: Tape, node: Node, g: str) -> Grads:
     if node.attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise Refusal("it keeps the image's proportions (keep_aspect_ratio_policy)")
     before, after = tape.shape(node.x), tape.shape(node.y)
+    if before == after:  # then the runtime copies, whatever the scales are
+        return [g]
     rank = len(before)
     for axis in range(rank):
-        if before[axis] == after[axis]:
+        scale = _read_scale(tape, node, axis)
+        # A scale near 1 may keep the size, and still moves every place.
+        if before[axis] == after[axis] and scale in (None, 1):
             continue
         (size,), (new,) = tape.sizes(node.x, [axis]), tape.sizes(node.y, [axis])
-        g = tape.contract(g, _write_matrix(tape, node, axis, size, new), axis, rank)
+        g = tape.contract(g, _write_matrix(tape, node, (size, new), scale), axis, rank)
     return [g]
 
 
-def _write_matrix(tape: Tape, node: Node, axis: int, size: int, new: int) -> str:
-    """Write the matrix (new, size) whose rows say how each new place mixes the old ones."""
-    identity = tape.real(np.eye(size)[None, None])
+def _write_matrix(tape: Tape, node: Node, sizes: tuple[int, int], scale: float | None) -> str:
+    """Write the matrix (new, size) whose rows say how each new place mixes the old ones.
+
+    A row of the identity is an image of its own, of one line, which is doubled: the runtime would
+    copy images that keep their size.
+    """
+    size, new = sizes
+    identity = tape.real(np.eye(size)[:, None, None])
     kept = {name: node.attributes[name] for name in KEPT if name in node.attributes}
-    scale = _read_scale(tape, node, axis)
     if scale is None:
-        sizes = tape.ints([1, 1, size, new])
-        resized = tape.op("Resize", identity, "", "", sizes, **kept)
+        resized = tape.op("Resize", identity, "", "", tape.ints([size, 1, 2, new]), **kept)
     else:
-        scales = tape.op("Cast", tape.real([1, 1, 1, scale]), to=1)  # always float32
+        scales = tape.op("Cast", tape.real([1, 1, 2, scale]), to=1)  # always float32
         resized = tape.op("Resize", identity, "", scales, **kept)
-    return tape.transpose(tape.reshape(resized, [size, new]), [1, 0])
+    line = tape.slice(resized, [0], [1], [2])
+    return tape.transpose(tape.reshape(line, [size, new]), [1, 0])
 
 
 def _read_scale(tape: Tape, node: Node, axis: int) -> float | None:

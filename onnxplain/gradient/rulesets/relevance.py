@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 from onnxplain.gradient.cuts import Region
 from onnxplain.gradient.node import Node, read_node
+from onnxplain.gradient.paths import find_dependents
 from onnxplain.gradient.refusal import GradientError
 from onnxplain.gradient.rules.activation import mask_positive
 from onnxplain.gradient.rules.norms import FIXED_RULES
@@ -136,7 +137,7 @@ def make_relevance(
     stops = find_stops(ground.region)
     if through_attention:
         stops = {name: kind for name, kind in stops.items() if kind != "attention"}
-    sharing = frozenset(ground.region.places) - set(stops)
+    sharing = find_dependents(ground.graph, [ground.region.source], stops)
     layer_settings = settings, in_convolutions
     walk = _Relevance(ground, finder, chosen, forms, sharing, *layer_settings, start, residual)
     notes = {"layer_rules": dict(Counter(chosen.values())), "stops": dict(Counter(stops.values()))}
@@ -176,7 +177,7 @@ class _Relevance:
     finder: WeightsFinder
     chosen: Mapping[str, str]  # the rule of each layer of weights, by the tensor that it makes
     forms: Forms
-    sharing: AbstractSet[str]  # what depends on the image and is not held fixed
+    sharing: AbstractSet[str]  # what depends on the image by slopes, and is not held fixed
     settings: Settings
     in_convolutions: Settings
     start: Start

@@ -23,6 +23,7 @@ SIGMOID = node("Sigmoid", ["logits"], ["p"])
         ([SIGMOID, node("Log", ["p"], ["scores"])], "logarithms of labels"),
         ([node("Neg", ["logits"], ["scores"])], "logits"),
         ([SOFTMAX, node("Neg", ["p"], ["scores"])], "bent"),
+        ([SOFTMAX, node("Log", ["p"], ["l"]), node("Neg", ["l"], ["scores"])], "bent"),
         ([node("Exp", ["logits"], ["scores"])], "bent"),
         ([node("Tanh", ["logits"], ["scores"])], "bent"),
     ],

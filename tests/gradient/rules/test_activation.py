@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
-from tests.helpers.gradients import assert_rule, draw_distinct, draw_normal
+from onnxplain.gradient import GradientError
+from tests.helpers.gradients import Scored, assert_rule, draw_distinct, draw_normal
 
 SMOOTH = ["Cos", "Erf", "Exp", "Neg", "Identity", "Sigmoid", "Sin", "Softplus", "Softsign", "Tanh"]
 
@@ -68,3 +70,13 @@ def test_clip_with_each_bound_given_or_not(low: float | None, high: float | None
     bounds = {1: low, 2: high}
     constants = {k: np.array(v, np.float64) for k, v in bounds.items() if v is not None}
     assert_rule("Clip", draw_distinct(5, 8), constants=constants)
+
+
+@pytest.mark.parametrize("bound", ["low", "high"])
+def test_clip_at_a_bound_that_depends_on_the_image_is_refused(bound: str) -> None:
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], [bound], keepdims=0),
+        helper.make_node("Clip", ["x", *(["low"] if bound == "low" else ["", "high"])], ["y"]),
+    ]
+    with pytest.raises(GradientError, match=r"'y' \(Clip\).*its bounds depend on the image"):
+        Scored(nodes, {"x": draw_normal(3, 4)}, {}).compute_gradients(np.float32)

@@ -128,6 +128,12 @@ def test_transposed_convolutions(
     )
 
 
+@pytest.mark.parametrize("operator", ["Conv", "ConvTranspose"])
+def test_bias_has_a_gradient_too(operator: str) -> None:
+    x, bias = draw_normal(2, 4, 3, 5), draw_normal(4, seed=2)
+    assert_rule(operator, x, bias, constants={1: draw_normal(4, 4, 2, 2, seed=1)})
+
+
 def test_weights_that_depend_on_the_image_are_refused() -> None:
     nodes = [
         helper.make_node("Exp", ["x"], ["w"]),

@@ -104,6 +104,16 @@ def test_pad_by_wrapping_around() -> None:
     assert_rule("Pad", draw_normal(2, 5), constants=constants, mode="wrap", opset=19)
 
 
+def test_pad_with_a_value_that_depends_on_the_image_is_refused() -> None:
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+        helper.make_node("Pad", ["x", "p", "mean"], ["y"]),
+    ]
+    scored = Scored(nodes, {"x": draw_normal(2, 6)}, {"p": ints(0, 1, 0, 1)})
+    with pytest.raises(GradientError, match=r"'y' \(Pad\).*pads with depends on the image"):
+        scored.compute_gradients(np.float32)
+
+
 def test_places_cut_off_by_negative_pads_have_no_gradient() -> None:
     model = [helper.make_node("Pad", ["x", "p"], ["y"])]
     scored = Scored(model, {"x": draw_normal(2, 6)}, {"p": ints(0, 1, 0, -2)})

@@ -30,6 +30,14 @@ def test_resize_by_scales_with_a_growing_batch() -> None:
     assert_rule("Resize", draw_normal(2, 3, 4, 6), constants={2: scales}, mode="linear", grows=True)
 
 
+@pytest.mark.parametrize("where", ["half_pixel", "asymmetric"])
+def test_resize_by_a_scale_that_keeps_the_size_moves_every_place(where: str) -> None:
+    """8 times 1.1 is 8 places, which lie closer together than those before."""
+    scales = np.array([1, 1, 1.1, 2], np.float32)
+    how = {"mode": "linear", "coordinate_transformation_mode": where}
+    assert_rule("Resize", draw_normal(1, 2, 8, 8), constants={2: scales}, **how)
+
+
 @pytest.mark.parametrize("policy", ["not_larger", "not_smaller"])
 def test_resize_that_keeps_proportions_is_refused(policy: str) -> None:
     """Its scale is not that of the sizes before and after."""

@@ -160,3 +160,29 @@ def test_normalisation_inside_the_graph_makes_no_difference() -> None:
         pairs = zip(*(explain(one, method, images, [2, 2]) for one in (own, usual)), strict=True)
         for one, other in pairs:
             np.testing.assert_allclose(one.heatmap, other.heatmap, atol=1e-5)
+
+
+def test_factor_without_a_slope_gets_no_share() -> None:
+    """A rectifier written as ``z * (z > 0)``, of which the comparison counts as constant."""
+    rng, size = np.random.default_rng(0), (6, 6)
+    weights = {"w1": rng.normal(size=(5, 3, 3, 3)), "w2": rng.normal(size=(80, 3)), "zero": 0}
+    nodes = [
+        node("Conv", ["image", "w1"], ["z"]),
+        node("Greater", ["z", "zero"], ["is"]),
+        node("Cast", ["is"], ["gate"], to=TensorProto.FLOAT),
+        node("Mul", ["z", "gate"], ["r"]),
+        node("Flatten", ["r"], ["flat"]),
+        node("MatMul", ["flat", "w2"], ["scores"]),
+    ]
+    inputs = {"image": (TensorProto.FLOAT, ["N", 3, *size])}
+    outputs = {"scores": (TensorProto.FLOAT, ["N", 3])}
+    tensors = {name: np.asarray(value, np.float32) for name, value in weights.items()}
+    written = models.model(nodes, inputs, outputs, tensors)
+    nodes[1:4] = [node("Relu", ["z"], ["r"])]
+    rectified = models.model(nodes, inputs, outputs, tensors)
+    image = photos(1, size)[0]
+    found, expected = (
+        explain(open_model(model, spec_of(size=size, classes=3)), LRP(), [image], [0])[0].heatmap
+        for model in (written, rectified)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
