@@ -145,6 +145,11 @@ def _find_by_part(target: str, class_names: Sequence[str], by_part: bool) -> int
         holding = holding or [i for i, name in enumerate(readable) if part and part in name]
         if len(holding) == 1:
             return holding[0]
+    if not holding and _are_numbered(class_names):
+        raise ValueError(
+            f"target {target!r} is unknown, as the classifier knows no names of its classes; give "
+            f"an index from 0 to {len(class_names) - 1}, or the names: labels=, --labels FILE"
+        )
     if not holding:
         raise ValueError(f"target {describe_unknown(target, _list_synonyms(class_names))}")
     listed = _list_classes(holding, class_names)
@@ -159,6 +164,13 @@ def _list_classes(indices: Sequence[int], class_names: Sequence[str]) -> str:
     """List classes with their indices, the first ten of many."""
     listed = ", ".join(f"{i} ({class_names[i]})" for i in indices[:10])
     return listed + (f", ... ({len(indices)} in all)" if len(indices) > 10 else "")
+
+
+def _are_numbered(class_names: Sequence[str]) -> bool:
+    """Return whether numbers stand in for the names of the classes."""
+    return all(
+        class_name in (str(index), f"class {index}") for index, class_name in enumerate(class_names)
+    )
 
 
 def _split_names(class_name: str) -> list[str]:

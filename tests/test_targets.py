@@ -63,8 +63,8 @@ def test_message_lists_the_classes_that_hold_the_word():
 
 
 def test_message_lists_only_the_first_of_many_classes():
-    with pytest.raises(ValueError, match=r"class 19, \.\.\. \(1000 in all\)$"):
-        parse_targets("zzz", [f"class {i}" for i in range(1000)])
+    with pytest.raises(ValueError, match=r"kind 19, \.\.\. \(1000 in all\)$"):
+        parse_targets("zzz", [f"kind {i}" for i in range(1000)])
 
 
 def test_each_class_is_chosen_once():
@@ -104,3 +104,11 @@ def test_truth_is_no_target(target):
 def test_value_that_is_no_target_is_refused(target):
     with pytest.raises(TypeError, match="takes an index, a name or a list of them, got"):
         parse_targets(target, ["a", "b"])
+
+
+@pytest.mark.parametrize("name", ["class {}", "{}"])
+def test_a_name_is_not_looked_for_among_numbers(name: str):
+    numbers = [name.format(index) for index in range(365)]
+    with pytest.raises(ValueError, match="knows no names of its classes; give an index from 0 to"):
+        parse_targets("forest", numbers)
+    assert parse_targets(numbers[7], numbers) == (7,)

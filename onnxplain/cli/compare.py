@@ -13,7 +13,7 @@ from onnxplain.core.arrays import read_npy
 from onnxplain.core.data import Heatmap
 from onnxplain.core.errors import OutputError
 from onnxplain.metrics import SSIM, HOGCorrelation, PairMetric, Spearman, scale_to_unit
-from onnxplain.results import load_explanation
+from onnxplain.results import find_npz, load_explanation
 
 
 @click.command()
@@ -46,6 +46,7 @@ def command(first: Path, second: Path, scale: bool, as_json: bool) -> None:
 
 
 def _read_heatmap(path: Path) -> Heatmap:
+    path = find_npz(path)
     if path.suffix.lower() == ".npz":
         return load_explanation(path).heatmap
     try:

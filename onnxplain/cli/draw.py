@@ -16,7 +16,7 @@ from onnxplain.core.files import check_ending, wrap_write_errors
 from onnxplain.core.params import build
 from onnxplain.drawing import SheetLook, draw_removal, draw_sheet
 from onnxplain.image import write_png
-from onnxplain.results import Explanation, load_explanation
+from onnxplain.results import Explanation, find_npz, load_explanation
 
 SHEETS = ParameterOptions("sheet", "", {"sheet": SheetLook})
 
@@ -52,8 +52,9 @@ onnxplain draw explanations/photo-mp2-espresso.npz --order -o order.png
 def command(ctx: click.Context, files: tuple[Path, ...], output: Path, order: bool) -> None:
     """Draw saved explanations as one picture.
 
-    A FILE is an .npz from onnxplain explain, or a folder of them. Each image has a column, with
-    its photo above; methods, fills, parameters, classifiers and targets have rows.
+    A FILE is one of the three that onnxplain explain writes of an explanation, or a folder of
+    them. Each image has a column, with its photo above; methods, fills, parameters, classifiers
+    and targets have rows.
     """
     with report_errors(arguments=True):
         look = build(SheetLook, SHEETS.get_parameters(ctx, "sheet"))
@@ -73,7 +74,7 @@ def _find_files(given: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in given:
         if not path.is_dir():
-            found.append(path)
+            found.append(find_npz(path))
             continue
         inside = sorted(path.glob("*.npz"))
         if not inside:

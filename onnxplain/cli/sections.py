@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, final
 
 import click
@@ -18,6 +19,9 @@ TOPICS = {
     "inpainter_": ("inpainter", "Description of the inpainter", "How an inpainter is fed."),
 }
 SECTIONS = {prefix: title for prefix, (_, title, _) in TOPICS.items()}
+
+# Options of which `onnxplain evaluate` takes several, and other commands one.
+NAMING = ("model", "method", "fill")
 
 _GIVEN = "onnxplain.given"
 
@@ -56,8 +60,11 @@ class SectionedCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line; `--help` may stand before the options that it is about."""
-        if self._write_named and any(word in ctx.help_option_names for word in args):
-            ctx.meta[_GIVEN] = self.make_parser(ctx).parse_args(list(args))[0]
+        if not ctx.resilient_parsing:
+            given, _, order = self.make_parser(ctx).parse_args(list(args))
+            if self._write_named and any(word in ctx.help_option_names for word in args):
+                ctx.meta[_GIVEN] = given
+            _refuse_repeated(ctx, order)
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -85,6 +92,14 @@ class SectionedCommand(click.Command):
                         if prefix in self._folded
                     ]
                 )
+
+
+def _refuse_repeated(ctx: click.Context, order: Sequence[click.Parameter]) -> None:
+    """Refuse a second method where there is place for one, which click would take alone."""
+    for param, n in Counter(order).items():
+        if n > 1 and param.name in NAMING and not param.multiple:
+            flag = param.opts[-1]
+            ctx.fail(f"{ctx.info_name} takes one {flag}, got {n}; run it once for each")
 
 
 def list_records(ctx: click.Context, params: Collection[click.Parameter]) -> list[tuple[str, str]]:

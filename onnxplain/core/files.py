@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import stat
 import uuid
 from collections.abc import Iterator
@@ -80,6 +81,20 @@ def _hash_stamped(path: Path, stamp: FileStamp | None) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
+
+
+def describe_missing(path: Path) -> str:
+    """Say that there is no such file, and what to do.
+
+    Examples
+    --------
+    >>> describe_missing(Path("cat.jpg"))
+    'cat.jpg: no such file; check the path'
+    """
+    # A path has lost the second slash of an address.
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE):
+        return f"{path}: is an address, and nothing is downloaded; save the file, and give its path"
+    return f"{path}: no such file; check the path"
 
 
 class SpecialFile(OSError):

@@ -38,9 +38,11 @@ def arrange(explanations: Sequence[Explanation]) -> list[Line]:
 
     Each image has a column, with its photo in the first row; whatever else differs (classifier,
     method, fill, parameters, seed, and targets of one image) has a row each. Of one image, the
-    targets have the columns; where only one thing differs, all stand in one row.
+    targets have the columns; where only one thing differs, all stand in one row. Targets of an
+    image stand from the most to the least probable, all else in the order given.
     """
     ways = _name_ways(explanations)
+    explanations = _sort_targets(explanations, ways)
     targets = _group(explanations, _get_image, lambda explanation: explanation.target)
     if len(targets) == 1:
         (own,) = targets.values()
@@ -73,6 +75,25 @@ def describe_shared(explanations: Sequence[Explanation]) -> str:
     if fill and fill != NO_FILL:
         parts.append(f"removed pixels filled with {fill}")
     return " · ".join(part for part in parts if part)
+
+
+def _sort_targets(
+    explanations: Sequence[Explanation], ways: Sequence[str]
+) -> Sequence[Explanation]:
+    """Sort the explanations of an image that were made in one way by their scores.
+
+    They keep the places of one another, so that the order of images and ways does not change.
+    Files are mostly given by name, which would put the classes in the order of the alphabet.
+    """
+    places: dict[Hashable, list[int]] = {}
+    for place, (explanation, way) in enumerate(zip(explanations, ways, strict=True)):
+        places.setdefault((_get_image(explanation), way), []).append(place)
+    arranged = list(explanations)
+    for own in places.values():
+        ranked = sorted((explanations[place] for place in own), key=lambda other: -other.score)
+        for place, explanation in zip(own, ranked, strict=True):
+            arranged[place] = explanation
+    return arranged
 
 
 def _arrange_images(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Image
 from onnxplain.core.errors import ImageError, LibraryMissing, tell_reason
-from onnxplain.core.files import open_replacement, wrap_write_errors
+from onnxplain.core.files import describe_missing, open_replacement, wrap_write_errors
 from onnxplain.image.decoding import decode_copy, decode_photo
 from onnxplain.image.dicom import is_dicom, read_dicom
 from onnxplain.image.heic import is_heic, open_heic
@@ -206,7 +206,7 @@ def check_file(path: str | os.PathLike[str]) -> bytes:
         with path.open("rb") as file:
             start = file.read(SNIFFED)
     except FileNotFoundError as error:
-        raise ImageError(f"{path}: no such file; check the path") from error
+        raise ImageError(describe_missing(path)) from error
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         raise ImageError(f"{path}: cannot be opened: {tell_reason(error)}") from error
     if not start:

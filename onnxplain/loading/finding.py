@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import Image
 from onnxplain.core.errors import ModelError, tell_reason
+from onnxplain.core.files import describe_missing
 from onnxplain.core.mistakes import describe_unknown
 from onnxplain.core.spec import ModelSpec
 from onnxplain.runtime import load_classifier
@@ -61,7 +62,7 @@ def find_model(model: str | os.PathLike[str]) -> Path:
     if str(model) in names:
         return zoo.build_model(str(model), score=score_photo)
     if path.suffix or len(path.parts) > 1:
-        raise ModelError(f"{path}: no such file; check the path")
+        raise ModelError(describe_missing(path))
     raise ModelError(
         f"give the path of an ONNX file, or a name in the zoo: "
         f"{describe_unknown(str(model), names)}"

@@ -14,6 +14,8 @@ from onnxplain.plot.text import Picture
 
 Colormap: TypeAlias = Literal["inferno", "viridis", "magma", "cividis", "turbo", "blue-red"]
 
+HALF = 128  # colours on either side of 0
+
 # Blue below 0 and red above, equally dark at equal distances.
 _BLUE_RED = np.array(
     [
@@ -67,13 +69,15 @@ def choose_scale(
     values : ndarray
         The values that are seen.
     signed : bool, optional
-        Whether 0 is in the middle of the colours; if not given, whether any value is negative.
+        Whether 0 is in the middle of the colours; if not given, whether any value is so far below
+        0 that its colour could then be told from that of 0.
     colormap : Colormap, optional
         If not given, ``blue-red`` for signed maps and ``inferno`` for others.
     """
     low, high = float(values.min()), float(values.max())
     if signed is None:
-        signed = low < 0
+        # Rounding leaves values just below 0 in maps that have no sign.
+        signed = low < 0 and -low * HALF >= high
     if signed:
         high = max(abs(low), abs(high))
         low = -high

@@ -24,7 +24,8 @@ class Tile:
     picture : (rows, columns, 3) ndarray of uint8, optional
         Without one, only the text is drawn.
     title, subtitle : str
-        Above the picture: up to two lines, and one.
+        Above the picture: up to two lines, and one. Of a subtitle that does not fit, the middle
+        is left out, as names of files mostly differ at their ends.
     caption : str
         Below it.
     warning : str
@@ -103,7 +104,8 @@ def _draw_head(tile: Tile | None, width: int, font: float) -> Picture:
     if tile is None:
         return make_paper(0, width)
     title = draw_text(tile.title, width, font, most=2)
-    return np.concatenate([title, draw_text(tile.subtitle, width, font, FAINT, 1)])
+    subtitle = draw_text(tile.subtitle, width, font, FAINT, 1, keep_end=True)
+    return np.concatenate([title, subtitle])
 
 
 def _draw_body(tile: Tile | None, width: int, font: float) -> Picture:

@@ -85,7 +85,15 @@ def _spell(character: str) -> str:
     return plain if plain and all(_has(None, letter) for letter in plain) else "?"
 
 
-def draw_text(text: str, width: int, size: float, colour: Colour = INK, most: int = 3) -> Picture:
+def draw_text(
+    text: str,
+    width: int,
+    size: float,
+    colour: Colour = INK,
+    most: int = 3,
+    *,
+    keep_end: bool = False,
+) -> Picture:
     """Draw text in lines of a width; a picture without rows if there is no text.
 
     Parameters
@@ -100,9 +108,11 @@ def draw_text(text: str, width: int, size: float, colour: Colour = INK, most: in
         Of the letters, in 0 to 255.
     most : int
         Largest number of lines.
+    keep_end : bool
+        Whether the middle of a line that does not fit is left out, and not its end.
     """
     text, font = fit_font(text, size)
-    lines = break_lines(text, font, width, most)
+    lines = break_lines(text, font, width, most, keep_end=keep_end)
     pitch = int(size * 1.35)
     strip = PIL.Image.new("RGB", (width, len(lines) * pitch), PAPER)
     draw = PIL.ImageDraw.Draw(strip)
@@ -118,9 +128,14 @@ def measure_text(text: str, size: float) -> float:
 
 
 def break_lines(
-    text: str, font: PIL.ImageFont.FreeTypeFont, width: int, most: int = 3
+    text: str,
+    font: PIL.ImageFont.FreeTypeFont,
+    width: int,
+    most: int = 3,
+    *,
+    keep_end: bool = False,
 ) -> list[str]:
-    """Break text into lines between words; lines that do not fit end in an ellipsis.
+    """Break text into lines between words; lines that do not fit are cut at an ellipsis.
 
     Words that are longer than a line are broken behind hyphens and the like, if there may be
     several lines.
@@ -133,7 +148,7 @@ def break_lines(
             lines += _split_word(word, font, width) if most > 1 else [word]
     if len(lines) > most:
         lines[most - 1 :] = [" ".join(lines[most - 1 :])]
-    return [_shorten(line, font, width) for line in lines]
+    return [_shorten(line, font, width, keep_end) for line in lines]
 
 
 def _split_word(word: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> list[str]:
@@ -146,13 +161,17 @@ def _split_word(word: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> list
     return lines
 
 
-def _shorten(line: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> str:
+def _shorten(line: str, font: PIL.ImageFont.FreeTypeFont, width: int, keep_end: bool) -> str:
     if font.getlength(line) <= width:
         return line
-    line = line[: width // 2]  # no letter is narrower than 2 pixels
-    while line and font.getlength(line + ELLIPSIS) > width:
-        line = line[:-1]
-    return line.rstrip() + ELLIPSIS
+    most = min(width // 2, len(line))  # no letter is narrower than 2 pixels
+    for n in range(most, 0, -1):
+        n_last = n // 2 if keep_end else 0
+        last = line[-n_last:] if n_last else ""
+        cut = line[: n - n_last].rstrip() + ELLIPSIS + last.lstrip()
+        if font.getlength(cut) <= width:
+            return cut
+    return ELLIPSIS
 
 
 def choose_ticks(low: float, high: float, most: int = 5) -> list[float]:

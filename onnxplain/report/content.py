@@ -159,7 +159,7 @@ class Content:
         }
 
     def _list_cases(self) -> list[SheetRow]:
-        """Return the rows of the sheet: photos and classes, in the order in which they came."""
+        """Return the rows of the sheet: photos as they came, the most probable class first."""
         rows: dict[tuple[int, int], dict[str, int]] = {}
         for place, one in enumerate(self.maps):
             row = rows.setdefault((self.keys.index(one.photo), one.target), {})
@@ -169,7 +169,8 @@ class Content:
             first = self.maps[next(iter(row.values()))]
             maps = tuple(row.get(label) for label in self.methods)
             cases.append(SheetRow(photo, target, first.target_name, first.score, maps))
-        return cases
+        # Files come by name, which puts the classes of a photo in the order of the alphabet.
+        return sorted(cases, key=lambda case: (case.photo, -(case.score or 0.0)))
 
     def _draw_charts(self) -> tuple[list[tuple[int, Chart]], list[dict[str, Any]]]:
         """Draw one chart per case and kind of walk; describe the walks for the script."""

@@ -16,7 +16,7 @@ from onnxplain.image import list_files, resize
 from onnxplain.report.commands import format_command
 from onnxplain.report.fillings import make_filling
 from onnxplain.report.material import CurveWalk, Map, Material, Omission, Photo
-from onnxplain.results import Explanation, describe_doubt, load_explanation
+from onnxplain.results import Explanation, describe_doubt, find_npz, load_explanation
 from onnxplain.study.result import ROWS_FILE
 
 PHOTO_SIDE = 448  # pixels of a copy's longer side
@@ -152,12 +152,10 @@ def _find_file(path: Path, material: Material) -> list[Path]:
     """Return the file that holds the results to which a file belongs."""
     if not path.exists():
         reason = "no such file; give a folder or a file that explain or evaluate wrote"
-    elif path.suffix.lower() in (".npz", ".jsonl"):
-        return [path]
+    elif find_npz(path).suffix.lower() in (".npz", ".jsonl"):
+        return [find_npz(path)]
     elif path.suffix.lower() in (".png", ".json"):
-        if (npz := path.with_suffix(".npz")).exists():
-            return [npz]
-        reason = f"there is no {npz.name} beside it, which holds the map"
+        reason = f"there is no {path.stem}.npz beside it, which holds the map"
     else:
         reason = "is no result; give .npz files of explain or rows.jsonl of evaluate"
     material.broken.append(Omission(path.name, f"{path}: {reason}"))

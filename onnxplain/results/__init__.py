@@ -5,7 +5,7 @@ from __future__ import annotations
 from onnxplain.results.doubt import describe_doubt, name_doubt
 from onnxplain.results.explanation import Explanation
 from onnxplain.results.placing import check_folder, open_folder
-from onnxplain.results.reading import load_explanation
+from onnxplain.results.reading import find_npz, load_explanation
 from onnxplain.results.saving import SavedFiles
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "SavedFiles",
     "check_folder",
     "describe_doubt",
+    "find_npz",
     "load_explanation",
     "name_doubt",
     "open_folder",

@@ -9,6 +9,7 @@ from typing import Any
 from onnxplain.core.arrays import read_npz
 from onnxplain.core.data import Box, Meaning
 from onnxplain.core.errors import ImageError, OutputError, tell_reason
+from onnxplain.core.files import describe_missing
 from onnxplain.core.text_files import parse_json
 from onnxplain.image import read_image
 from onnxplain.results.explanation import Explanation
@@ -17,6 +18,15 @@ from onnxplain.results.saving import FORMAT, PHOTO
 from onnxplain.subjects import to_uint8
 
 READABLE = (1, 2)  # files of format 1 hold no photo
+
+
+def find_npz(path: Path) -> Path:
+    """Return the ``.npz`` of an explanation, of whose three files any one stands for all.
+
+    Other paths, and those that have no ``.npz`` beside them, are returned as they are.
+    """
+    beside = path.with_suffix(".npz")
+    return beside if path.suffix.lower() in (".png", ".json") and beside.exists() else path
 
 
 def load_explanation(path: str | os.PathLike[str]) -> Explanation:
@@ -59,7 +69,7 @@ def load_explanation(path: str | os.PathLike[str]) -> Explanation:
             photo=None if jpeg is None else to_uint8(read_image(jpeg.tobytes(), name=path.name)),
         )
     except FileNotFoundError as error:
-        raise OutputError(f"{path}: no such file; check the path") from error
+        raise OutputError(describe_missing(path)) from error
     except (ImageError, *READ_ERRORS) as error:
         raise OutputError(
             f"{path}: is not a complete explanation written by onnxplain ({tell_reason(error)}); "

@@ -108,19 +108,25 @@ def read_plan(path: Path) -> Plan:
     types: dict[str, Any] = {
         **dict.fromkeys((*_PATHS, "inpainter"), str),
         **dict.fromkeys(("seed", "limit"), int),
-        **dict.fromkeys(_LISTS, list),
+        **dict.fromkeys(_LISTS, (list, str, dict)),
         "held_out": (int, float),
         "only_correct": bool,
     }
     fields: dict[str, Any] = {}
     for key, value in read_plan_toml(path, types).items():
         if not isinstance(value, types[key]) or (types[key] is int and isinstance(value, bool)):
-            raise ValueError(f"{path}: {key} cannot be {value!r}")
+            raise ValueError(f"{path}: {key} takes {_describe_types(types[key])}, got {value!r}")
         try:
-            fields[key] = tuple(map(parse_entry, value)) if isinstance(value, list) else value
+            fields[key] = tuple(map(parse_entry, _list_values(value))) if key in _LISTS else value
         except ValueError as error:
             raise ValueError(f"{path}: {key}: {error}") from error
     return Plan(**fields)
+
+
+def _describe_types(types: Any) -> str:
+    """Name what a key of a plan file takes, in words of TOML."""
+    words = {int: "a whole number", str: "a text", bool: "true or false"}
+    return words.get(types) or ("names" if list in types else "a number")
 
 
 def make_plan(plan: Plan | str | os.PathLike[str] | None, fields: Mapping[str, Any]) -> Plan:

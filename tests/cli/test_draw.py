@@ -50,6 +50,14 @@ def test_a_file_that_is_given_twice_counts_once(run: Run, saved: list[Path]) -> 
     assert twice.stdout.startswith("twice.png: 4 explanations, ")
 
 
+@pytest.mark.parametrize("ending", [".png", ".json"])
+def test_any_of_the_three_files_stands_for_an_explanation(
+    run: Run, saved: list[Path], ending: str
+) -> None:
+    result = run("draw", saved[0].with_suffix(ending), *saved, "-o", "all.png")
+    assert result.stdout.startswith("all.png: 4 explanations, ")
+
+
 def test_the_order_of_removal_is_drawn_of_one(run: Run, folder: Path) -> None:
     order = np.array([3, 0], np.intp)
     grown = make_explanation(
@@ -74,13 +82,14 @@ def test_the_order_of_removal_is_drawn_of_one(run: Run, folder: Path) -> None:
         (("maps", "--order"), "--order draws one explanation, got 4"),
         (("maps/a-sp-espresso.npz", "--order"), "sp removed no cells one after another"),
         (("maps", "--size", 5), "size must be >= 64"),
-        (("maps/a-sp-espresso.json",), "is not"),
+        (("notes.json",), "notes.json: is not an .npz"),
     ],
 )
 def test_what_cannot_be_drawn_is_an_error(
     run: Run, saved: list[Path], folder: Path, words: tuple[object, ...], message: str
 ) -> None:
     (folder / "empty").mkdir()
+    (folder / "notes.json").write_text("{}")
     result = run("draw", *words)
     assert result.exit_code in (1, 2)
     assert message in result.stderr

@@ -108,6 +108,9 @@ def test_every_fill_runs_from_the_shell(run: Run, model: Path, photo: Path, fill
 
 USAGE = [
     (("--method", "rize"), "method 'rize' is unknown; did you mean 'rise'?"),
+    (("--method", "sp", "--method", "rise"), "explain takes one --method, got 2; run it once"),
+    (("--fill", "blur", "--fill=black"), "explain takes one --fill, got 2"),
+    (("-m", "other.onnx"), "explain takes one --model, got 2"),
     (("--fill", "blurr"), "fill 'blurr' is unknown; did you mean 'blur'?"),
     (("-t", "kity"), "target 'kity' is unknown; did you mean 'kitty'?"),
     (("-t", "7"), "target must be a class from 0 to 2, got 7"),

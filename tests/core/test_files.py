@@ -13,6 +13,7 @@ from onnxplain.core.errors import OutputError
 from onnxplain.core.files import (
     SpecialFile,
     check_ending,
+    describe_missing,
     open_regular,
     open_replacement,
     wrap_write_errors,
@@ -148,3 +149,13 @@ def test_ending_is_checked() -> None:
     check_ending(Path("a.PNG"), ".png", "the picture")
     with pytest.raises(ValueError, match=r"a\.jpg: the picture is a \.png; give a path"):
         check_ending(Path("a.jpg"), ".png", "the picture")
+
+
+@pytest.mark.parametrize("address", ["https://host/cat.jpg", "s3://shelf/net.onnx", "FILE:///x"])
+def test_an_address_is_told_from_a_path(address: str) -> None:
+    assert describe_missing(Path(address)).endswith("save the file, and give its path")
+
+
+@pytest.mark.parametrize("path", ["cat.jpg", "C:/cat.jpg", "a/b:/c", "top:3.jpg"])
+def test_of_a_path_the_place_is_doubted(path: str) -> None:
+    assert describe_missing(Path(path)) == f"{path}: no such file; check the path"

@@ -86,6 +86,25 @@ def test_of_one_image_the_targets_have_the_columns() -> None:
     assert [row.label for row in rows] == list(METHODS)
 
 
+def test_the_targets_of_an_image_stand_by_their_probability_whatever_their_order() -> None:
+    scores = {"a.jpg": {3: 0.1, 1: 0.7, 2: 0.2}, "b.jpg": {5: 0.3, 6: 0.4, 4: 0.2}}
+    maps = [
+        make_explanation(
+            image=image, method=method, target=target, target_name=f"class {target}", score=score
+        )
+        for image, own in scores.items()
+        for method in METHODS
+        for target, score in own.items()
+    ]
+    assert read(arrange(maps))[1:] == [
+        (f"{method}, {rank} class", [f"{method} a.jpg {first}", f"{method} b.jpg {second}"])
+        for method in METHODS
+        for rank, first, second in (("first", 1, 6), ("second", 2, 5), ("third", 3, 4))
+    ]
+    (line,) = arrange([one for one in maps if one.image == "a.jpg" and one.method == "rise"])
+    assert [place and place.explanation.target for place in line.places[1:]] == [1, 2, 3]
+
+
 def test_of_one_image_methods_alone_stand_behind_the_photo() -> None:
     (line,) = arrange([make_explanation(method=method) for method in METHODS])
     assert [place and (place.title, place.shows) for place in line.places] == [

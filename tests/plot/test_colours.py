@@ -61,3 +61,14 @@ def test_there_is_no_line_where_a_signed_map_crosses_zero() -> None:
     colours = choose_scale(np.array([-1.0, 1.0])).colour(np.linspace(-1, 1, 401))
     steps = np.abs(np.diff(colours, axis=0)).max(axis=1)
     assert steps[195:206].max() <= 2 * np.median(steps) + 0.01
+
+
+@pytest.mark.parametrize("high", [1.0, 3e-6])
+def test_a_map_has_a_sign_if_its_negative_values_could_be_told_from_zero(high: float) -> None:
+    visible, hidden = np.array([-high / 100, high]), np.array([-high / 500, high])
+    for values, differs in ((visible, True), (hidden, False)):
+        below, zero = choose_scale(values, signed=True).colour(np.array([values[0], 0.0]))
+        assert (np.abs(below - zero).max() > 1.5 / 255) == differs
+        assert choose_scale(values).colormap == ("blue-red" if differs else "inferno")
+    assert choose_scale(-hidden).colormap == "blue-red"
+    assert choose_scale(np.array([-high, 0.0])).colormap == "blue-red"

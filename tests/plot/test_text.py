@@ -113,3 +113,15 @@ def test_letters_that_a_font_of_the_system_has_are_shown_by_it() -> None:
     assert spelled == "Kätzchen"
     assert font.getname() != load_font(14).getname()
     assert bytes(font.getmask("ä")) != bytes(font.getmask(texts.MISSING))
+
+
+@pytest.mark.parametrize("width", [40, 90, 140])
+def test_of_a_line_that_does_not_fit_the_middle_can_be_left_out(width: int) -> None:
+    font, name = load_font(14), "0.312 · ILSVRC2012_val_00000001.jpg"
+    (line,) = break_lines(name, font, width, most=1, keep_end=True)
+    first, last = line.split("…")
+    assert name.startswith(first)
+    assert name.endswith(last)
+    assert last or width == 40
+    assert font.getlength(line) <= width
+    assert break_lines(name, font, 400, most=1, keep_end=True) == [name]

@@ -18,6 +18,7 @@ from onnxplain.report.pictures import to_levels
 from onnxplain.results import load_explanation
 from onnxplain.study.rows import read_rows
 from tests.helpers.browser import open_page
+from tests.helpers.explanations import make_explanation
 from tests.report.test_write import HOSTILE
 
 pytestmark = pytest.mark.browser
@@ -138,6 +139,21 @@ def test_two_maps_are_compared(browser, explained: Path, page_of_explained: Path
     assert float(text.split("Rank correlation ")[1].rstrip(".")) == pytest.approx(
         expected, abs=6e-3
     )
+    visit.assert_silent()
+
+
+def test_a_map_that_rounding_leaves_below_zero_is_compared_without_a_sign(browser, tmp_path: Path):
+    ramp = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    maps = [
+        make_explanation(heatmap=ramp * 1.001 - 0.001),
+        make_explanation(method="rise", heatmap=ramp),
+    ]
+    onnxplain.write_report(maps, tmp_path / "page.html")
+    with open_page(browser, tmp_path / "page.html") as visit:
+        visit.page.locator("#other").select_option("1")
+        wait(visit)
+        largest = visit.page.locator("#panels figure").nth(2).inner_text().split()[-1]
+        assert float(largest) <= 1 / 255
     visit.assert_silent()
 
 

@@ -15,8 +15,10 @@ import pytest
 import onnxplain
 from onnxplain.core.errors import LibraryMissing, OutputError
 from onnxplain.registry import METHODS
+from onnxplain.report.content import Content
 from onnxplain.report.write import gather
 from onnxplain.results import load_explanation
+from tests.helpers.explanations import make_explanation
 from tests.helpers.small_methods import make_small
 from tests.helpers.transformers import open_net_for
 
@@ -54,6 +56,15 @@ def test_every_method_is_in_the_report(tmp_path: Path):
     assert onnxplain.write_report(results, tmp_path / "page.html") == ()
     words = set(read_page(tmp_path / "page.html").words)
     assert set(METHODS) <= words
+
+
+def test_the_most_probable_class_of_a_photo_comes_first(tmp_path: Path):
+    for image, scores in (("b.jpg", (0.1, 0.7, 0.2)), ("a.jpg", (0.3, 0.2, 0.4))):
+        for target, score in enumerate(scores):
+            own = make_explanation(image=image, target=target, target_name="abc"[target])
+            replace(own, score=score).save(tmp_path)
+    rows = [(case.photo, case.target) for case in Content(gather([tmp_path], 50)).cases]
+    assert rows == [(0, 2), (0, 0), (0, 1), (1, 1), (1, 2), (1, 0)]
 
 
 def test_folder_files_and_values_give_the_same_page(explained: Path, tmp_path: Path):

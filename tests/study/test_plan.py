@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,11 @@ def test_parameter_without_a_value_is_an_error(text: str):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("methods = 3", "methods cannot be 3"),
+        ("methods = 3", "methods takes names, got 3"),
         ("methods = [3]", "takes a name, or a table with a name; got 3"),
         ("methods = []", "methods is empty"),
         ("metods = []", "did you mean 'methods'"),
-        ("seed = true", "seed cannot be True"),
+        ("seed = true", "seed takes a whole number, got True"),
         ("seed = -1", "seed must be >= 0"),
         ("limit = 0", "limit must be >= 1"),
         ("held_out = 1.0", "held_out must be >= 0 and < 1"),
@@ -94,6 +95,13 @@ def test_parameter_without_a_value_is_an_error(text: str):
 def test_impossible_plan_is_an_error(tmp_path: Path, text: str, problem: str):
     with pytest.raises(ValueError, match=problem):
         read_plan(write_plan(tmp_path, text))
+
+
+def test_a_single_name_needs_no_list(tmp_path: Path):
+    text = 'methods = "sp:patch=9"\nmetrics = "deletion"\nfills = { name = "blur", sigma = 5 }'
+    lists = re.sub(r"^(\w+) = (.*)", r"\1 = [\2]", text, flags=re.MULTILINE)
+    assert read_plan(write_plan(tmp_path, text)) == read_plan(write_plan(tmp_path, lists))
+    assert read_plan(write_plan(tmp_path, text)).fills == (Entry("blur", {"sigma": 5}),)
 
 
 def test_names_values_and_single_ones_become_tuples():

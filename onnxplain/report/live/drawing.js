@@ -32,12 +32,13 @@ function isBorder(mask, i) {
   return (column > 0 && !mask[i - 1]) || (column < COLUMNS - 1 && !mask[i + 1]) || mask[i - COLUMNS] === 0 || mask[i + COLUMNS] === 0;
 }
 
-// Choose which values have which colours, as the report does: even around 0 if some are negative.
+// Choose which values have which colours, as the report does: even around 0 if some are negative,
+// and by more than the 128 colours on either side of 0 can show.
 function chooseScale(heatmap) {
   const low = heatmap.reduce((a, b) => Math.min(a, b));
   const high = heatmap.reduce((a, b) => Math.max(a, b));
   const end = Math.max(-low, high);
-  return low < 0 ? { low: -end, high: end, colours: "blue-red" } : { low, high, colours: "inferno" };
+  return low < 0 && -low * 128 >= high ? { low: -end, high: end, colours: "blue-red" } : { low, high, colours: "inferno" };
 }
 
 function readColours(name) {

@@ -155,7 +155,7 @@ function compareMaps(first, second, [a, b]) {
 }
 
 // Bring a level to the map's own scale: 0 to 1, or -1 to 1 if the map has signs.
-const toShare = (map, level) => (data.maps[map].low < 0 ? level / 127.5 - 1 : level / 255);
+const toShare = (map, level) => (data.maps[map].colours === "blue-red" ? level / 127.5 - 1 : level / 255);
 
 // Rank values; equal ones share the mean of their ranks.
 function rank(values) {
