@@ -10,6 +10,8 @@ References
    Statistical Society B 13 (1951): designs folded over
 .. [3] Covert & Lee, Improving KernelSHAP: practical Shapley value estimation via linear
    regression, AISTATS 2021, sec. 3, :arXiv:`2012.01536`
+.. [4] Musco & Witter, Provably accurate Shapley value estimation via leverage score sampling,
+   ICLR 2025, :arXiv:`2410.01917`: sizes of sets drawn otherwise than by the kernel
 """
 
 from __future__ import annotations
@@ -70,7 +72,13 @@ def draw_hadamard_pairs(rng: np.random.Generator, n_players: int, n_pairs: int) 
 
 
 def draw_shapley_pairs(rng: np.random.Generator, n_players: int, n_pairs: int) -> Array:
-    """Draw pairs by the Shapley kernel: a size, then a set of this size [3]_.
+    """Draw pairs for a regression by the Shapley kernel: a size, then a set of this size.
+
+    A size s has the chance ``1 / sqrt(s (d - s))``, the square root of that of the kernel, by
+    which KernelSHAP draws [3]_. The kernel prefers nearly empty and nearly full sets, of which
+    each tells little about a player; with equal chances [4]_ the weights of rows differ more. The
+    square root gives the least variance if what players do not explain alone scatters equally
+    at all sizes. `weigh_by_shapley_draw` has the weights that make up for it.
 
     Parameters
     ----------
@@ -84,7 +92,7 @@ def draw_shapley_pairs(rng: np.random.Generator, n_players: int, n_pairs: int) -
     signs : (n_pairs, d) ndarray of 1 and -1
     """
     sizes = np.arange(1, n_players)
-    chances = 1 / (sizes * (n_players - sizes))  # all sets of a size together
+    chances = 1 / np.sqrt(sizes * (n_players - sizes))  # all sets of a size together
     size = rng.choice(sizes, n_pairs, p=chances / chances.sum())
     rank = rng.random((n_pairs, n_players)).argsort(axis=1).argsort(axis=1)
     return np.where(rank < size[:, None], 1.0, -1.0)
@@ -95,6 +103,13 @@ def list_all_pairs(n_players: int) -> Array:
     numbers = np.arange(1 << (n_players - 1))
     bits = numbers[:, None] >> np.arange(n_players) & 1  # the last player is in every first set
     return np.where(bits == 0, 1.0, -1.0)
+
+
+def weigh_by_shapley_draw(signs: Array) -> Array:
+    """Weigh each pair by the Shapley kernel over the chance of its draw, up to a factor."""
+    kept = (signs > 0).sum(axis=1)
+    weights: Array = 1 / np.sqrt(kept * (signs.shape[1] - kept))
+    return weights
 
 
 def weigh_by_shapley_kernel(signs: Array) -> Array:

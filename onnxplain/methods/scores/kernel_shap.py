@@ -10,6 +10,8 @@ References
    theorem 2, :arXiv:`1705.07874`
 .. [2] Covert & Lee, Improving KernelSHAP: practical Shapley value estimation via linear
    regression, AISTATS 2021, sec. 3 and 4.2, :arXiv:`2012.01536`
+.. [3] Musco & Witter, Provably accurate Shapley value estimation via leverage score sampling,
+   ICLR 2025, :arXiv:`2410.01917`
 """
 
 from __future__ import annotations
@@ -19,7 +21,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from onnxplain.methods.scores.coalitions import draw_shapley_pairs, weigh_by_shapley_kernel
+from onnxplain.methods.scores.coalitions import (
+    draw_shapley_pairs,
+    weigh_by_shapley_draw,
+    weigh_by_shapley_kernel,
+)
 from onnxplain.methods.scores.games import Game
 from onnxplain.methods.scores.intervals import Array, Fit, fit_pairs
 
@@ -54,8 +60,10 @@ class KernelSHAP(Game):
 
     Notes
     -----
-    Sizes of sets are drawn by the Shapley kernel, then sets of this size, each with its
-    complement (paired sampling [2]_). The package shap enumerates the smallest and the largest
+    Sizes of sets are drawn by the square root of the Shapley kernel, then sets of this size, each
+    with its complement (paired sampling [2]_); weights in the regression make up for what was not
+    drawn by the kernel itself, as with leverage scores [3]_. This needs about two thirds of the
+    evaluations of draws by the kernel. The package shap enumerates the smallest and the largest
     sets before it draws. Sets of middle size are drawn less often than for Banzhaf values, and
     nearly empty and nearly full photos more often: intervals are wider at equal cost.
     """
@@ -65,12 +73,12 @@ class KernelSHAP(Game):
     meaning: ClassVar[str] = "{unit} that the {part} adds, on average over all orders of the parts"
 
     def draw(self, rng: np.random.Generator, n_players: int, n_pairs: int) -> Array:
-        """Draw pairs by the Shapley kernel."""
+        """Draw pairs, nearly empty and nearly full sets more often than others."""
         return draw_shapley_pairs(rng, n_players, n_pairs)
 
     def fit(self, signs: Array, differences: Array, total: float) -> Fit:
         """Regress the differences of pairs on who is kept; the values add up to the total."""
-        return fit_pairs(signs, differences, total=total)
+        return fit_pairs(signs, differences, weights=weigh_by_shapley_draw(signs), total=total)
 
     def solve(self, signs: Array, differences: Array) -> Array:
         """Weigh all sets by the kernel; the pair of all and none gives the total (theorem 2)."""

@@ -7,6 +7,7 @@ from onnxplain.methods.scores.coalitions import (
     draw_shapley_pairs,
     list_all_pairs,
     make_hadamard,
+    weigh_by_shapley_draw,
     weigh_by_shapley_kernel,
 )
 
@@ -47,12 +48,20 @@ def test_players_beyond_the_orthogonal_columns_still_get_columns_of_their_own():
     assert gram.max() < 64  # no two players are always together
 
 
-def test_shapley_pairs_are_drawn_by_the_kernel():
+def test_shapley_pairs_are_drawn_by_the_square_root_of_the_kernel():
     signs = draw_shapley_pairs(np.random.default_rng(0), 5, 60_000)
     sizes = np.bincount((signs > 0).sum(axis=1), minlength=6)
-    kernel = np.array([0, 1 / 4, 1 / 6, 1 / 6, 1 / 4, 0])
-    np.testing.assert_allclose(sizes / len(signs), kernel / kernel.sum(), atol=0.006)
+    root = np.array([0, 1 / 4, 1 / 6, 1 / 6, 1 / 4, 0]) ** 0.5
+    np.testing.assert_allclose(sizes / len(signs), root / root.sum(), atol=0.006)
     np.testing.assert_allclose((signs > 0).mean(axis=0), 0.5, atol=0.006)
+
+
+def test_weights_make_up_for_the_draw():
+    signs = draw_shapley_pairs(np.random.default_rng(0), 5, 60_000)
+    sizes = (signs > 0).sum(axis=1)
+    weighted = np.bincount(sizes, weigh_by_shapley_draw(signs), minlength=6)
+    kernel = np.array([0, 1 / 4, 1 / 6, 1 / 6, 1 / 4, 0])
+    np.testing.assert_allclose(weighted / weighted.sum(), kernel / kernel.sum(), atol=0.006)
 
 
 def test_all_pairs_hold_every_set_once():

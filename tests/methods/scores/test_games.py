@@ -109,9 +109,12 @@ def test_sampled_values_and_errors_equal_the_plain_regression(cls, draw):
     signs = np.concatenate([draw(rng, 16, 32) for _ in range(3)])
     first, second = game(signs > 0), game(signs < 0)
     if cls is KernelSHAP:  # a pair of all and none with an endless weight holds the total
-        signs = np.concatenate([signs, np.full((1, 16), 1e5)])
+        kept = (signs > 0).sum(axis=1)
+        root = (1 / np.sqrt(kept * (16 - kept))) ** 0.5  # of the weight
+        signs = np.concatenate([signs * root[:, None], np.full((1, 16), 1e5)])
         total = game(np.array([[True] * 16, [False] * 16]))
-        first, second = np.append(first, total[0] * 1e5), np.append(second, total[1] * 1e5)
+        first = np.append(first * root, total[0] * 1e5)
+        second = np.append(second * root, total[1] * 1e5)
         halves = np.linalg.lstsq(signs, first - second, rcond=None)[0]
         np.testing.assert_allclose(attribution.coarse.ravel(), halves, atol=1e-5)
     else:
@@ -196,7 +199,7 @@ def test_intervals_cover_as_they_say(cls, n_replicates):
         simultaneous.append((off <= widths).all())
         pointwise.append(off <= widths * single / joint)
     assert 0.93 <= np.mean(pointwise) <= 0.99
-    assert np.mean(simultaneous) >= 0.93
+    assert np.mean(simultaneous) >= 0.95 - 3 * 0.011  # standard errors of 400 runs
 
 
 @pytest.mark.slow
