@@ -95,8 +95,10 @@ def test_heatmaps_do_not_depend_on_other_images(tmp_path: Path) -> None:
     classifier, images = load(random_models.mixing(4), tmp_path), photos(2, SIZE)
     method = onnxplain.RISE(n_masks=20, grid=3)
     alone = onnxplain.explain(classifier, images[0], method, target=1)
-    first, _ = onnxplain.explain_many(classifier, list(images), method, target=1)
-    np.testing.assert_array_equal(alone.heatmap, first.heatmap)
+    many = onnxplain.explain_many(classifier, list(images), method, target=1)
+    together = {explanation.image: explanation for explanation in many}  # in any order
+    assert together.keys() == {"image-0", "image-1"}
+    np.testing.assert_array_equal(alone.heatmap, together["image-0"].heatmap)
 
 
 @pytest.mark.parametrize("batch", [3, "N"])
