@@ -62,10 +62,10 @@ class KernelSHAP(Game):
     -----
     Sizes of sets are drawn by the square root of the Shapley kernel, then sets of this size, each
     with its complement (paired sampling [2]_); weights in the regression make up for what was not
-    drawn by the kernel itself, as with leverage scores [3]_. This needs about two thirds of the
-    evaluations of draws by the kernel. The package shap enumerates the smallest and the largest
-    sets before it draws. Sets of middle size are drawn less often than for Banzhaf values, and
-    nearly empty and nearly full photos more often: intervals are wider at equal cost.
+    drawn by the kernel itself, as with leverage scores [3]_. On three models this took 66 to 88 %
+    of the evaluations that draws by the kernel took. The package shap enumerates the smallest and
+    the largest sets before it draws. Sets of middle size are drawn less often than for Banzhaf
+    values, and nearly empty and nearly full photos more often: intervals are wider at equal cost.
     """
 
     name: ClassVar[str] = "kernel-shap"
