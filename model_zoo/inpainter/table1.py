@@ -2,7 +2,7 @@
 
     python table1.py rows.jsonl --images PHOTOS --annotations labels.csv --st-lpips stlpips.onnx
 
-Each object is shown in five ways, as it is and with four fills, and a classifier other than the
+Each object is shown in six ways, as it is and with five fills, and a classifier other than the
 explained one says whether it still sees the object. The fills cover the object's boxes, or its
 shape, which GrabCut finds in the boxes; the paper has masks of objects.
 
@@ -29,9 +29,9 @@ from metrics import StLpips
 from numpy.typing import NDArray
 
 import onnxplain
-from onnxplain.core.data import Image, make_rng
+from onnxplain.core.data import Image, Preprocessing, make_rng
 from onnxplain.core.protocols import Classifier, Fill
-from onnxplain.fills import Blur, DatasetMean, Inpaint, UniformNoise
+from onnxplain.fills import Blur, DatasetMean, Inpaint, PatchMatch, UniformNoise
 from onnxplain.image import place_frame, read_image
 from onnxplain.loading import load_inpainter
 from onnxplain.metrics import ms_ssim
@@ -55,7 +55,7 @@ def judge(
     """Measure how much of an object is left under every mask and fill."""
     photo = read_image(item.path)
     rows, columns, _ = photo.shape
-    frame = place_frame((rows, columns), (SIZE, SIZE))
+    frame = place_frame((rows, columns), (SIZE, SIZE), Preprocessing())
     image = frame.bring(photo)
     boxes = make_box_mask([frame.box(box) for box in item.boxes_in((rows, columns))], (SIZE, SIZE))
     masks = {"boxes": boxes, "shapes": find_shape(boxes, image)}
@@ -171,6 +171,7 @@ def main() -> None:
         "blur": Blur(),
         "gray": DatasetMean(),
         INPAINT: Inpaint(load_inpainter(args.inpainter, device="cpu")),
+        "patchmatch": PatchMatch(),
         "noise": UniformNoise(),
     }
     classifier = onnxplain.load(args.judge, device="cpu")

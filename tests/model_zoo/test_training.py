@@ -8,8 +8,14 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import PIL.Image
 import pytest
 from scipy import ndimage
+
+import onnxplain
+from onnxplain.core.data import Box
+from onnxplain.fills import Black
+from onnxplain.study.dataset import Item
 
 FOLDER = Path(__file__).parents[2] / "model_zoo" / "inpainter"
 PHOTO = np.random.default_rng(0).integers(0, 256, (96, 112, 3), np.uint8)
@@ -23,7 +29,7 @@ def add_scripts_to_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def import_script(name: str) -> ModuleType:
     """Import a script; skip the test if it needs PyTorch and there is none."""
-    if name not in ("holes", "metrics"):
+    if name not in ("holes", "metrics", "table1"):
         pytest.importorskip("torch")
     return importlib.import_module(name)
 
@@ -286,7 +292,6 @@ def test_deep_holes_aim_for_patchmatch_and_others_for_the_image() -> None:
 
 
 def test_equal_sets_are_told_apart_half_of_the_time_and_shifted_ones_always() -> None:
-    pytest.importorskip("torch")  # which the module of metrics imports
     metrics = import_script("metrics")
     real = np.random.default_rng(13).standard_normal((60, 8))
     assert metrics.tell_apart(real, real) == 0.5
@@ -297,3 +302,26 @@ def test_equal_sets_are_told_apart_half_of_the_time_and_shifted_ones_always() ->
     assert metrics.tell_apart(many[0] + shift, many[1]) == pytest.approx(
         0.6915, abs=0.05
     )  # 3 errors
+
+
+def test_objects_are_judged_as_they_are_and_under_every_fill(tmp_path: Path) -> None:
+    table1 = import_script("table1")
+    photo = np.full((300, 400, 3), (30, 90, 160), np.uint8)
+    photo[100:200, 150:250] = (220, 40, 40)  # the object is red
+    PIL.Image.fromarray(photo).save(tmp_path / "photo.png")
+    item = Item("photo.png", tmp_path / "photo.png", 0, (Box(90, 140, 210, 260),))
+    classifier = onnxplain.from_callable(
+        lambda images: images.mean(axis=(1, 2)), size=(32, 32), class_names=("r", "g", "b")
+    )
+    row = table1.judge(
+        item, {"black": Black()}, classifier, lambda a, b: float(np.abs(a - b).mean())
+    )
+    assert row["photo"] == "photo.png"
+    # The photo's centre square of 300 px is brought to 256 px; the box has 120 px a side.
+    assert row["area"]["boxes"] == pytest.approx((120 / 300) ** 2, abs=0.01)
+    assert 0.1 < row["area"]["shapes"] < row["area"]["boxes"]  # the shape has 100 px, widened
+    for mask in ("boxes", "shapes"):
+        real, filled = row["fills"][mask][table1.REAL], row["fills"][mask]["black"]
+        assert real["ms_ssim"] == pytest.approx(1)
+        assert real["st_lpips"] == 0 < filled["st_lpips"]
+        assert filled["probability"] < real["probability"]  # the red is gone
