@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,7 +12,7 @@ import numpy as np
 from onnxplain.core.arrays import read_npy
 from onnxplain.core.data import Attribution, Case, Heatmap, Preprocessing, Size
 from onnxplain.core.errors import tell_reason
-from onnxplain.core.files import open_regular
+from onnxplain.core.files import hash_file
 from onnxplain.core.flow import Flow
 from onnxplain.core.params import Param, Parametrised
 from onnxplain.image import Frame, place_frame
@@ -116,8 +115,4 @@ class Given(Parametrised):
 
     def sha256(self, image: str) -> str | None:
         """Return the checksum of an image's heatmap file; None if the file is unreadable."""
-        try:
-            with open_regular(self.path(image)) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
-            return None
+        return hash_file(self.path(image))
