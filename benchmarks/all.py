@@ -11,7 +11,7 @@ Ratios by CPU seconds are hardly disturbed by other work on the machine, ratios 
 Not here, as they need other environments, files or hours: peers, evaluation_peers, sampling_peers,
 white_box_peers, transformer_peers, paper_tables, paper_programs, gradient_exports,
 gradient_coverage, mp2_modes, quick_spg, refine, incremental, inpainting, inpainter_operators,
-sampling, generative_trial, scale, ray_overhead, gpu.
+sampling, generative_trial, sensitivity, scale, ray_overhead, gpu.
 """
 
 from __future__ import annotations
