@@ -22,7 +22,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,16 +37,20 @@ from onnxplain.engine.run import Job
 from onnxplain.fills import DatasetMean
 from onnxplain.image import MAX_PIXELS
 from onnxplain.methods import LIME, RISE, Banzhaf, KernelSHAP
+from onnxplain.methods.masks.optim import logit
 from onnxplain.methods.scores.intervals import Estimate, find_quantile
 from onnxplain.metrics import Deletion, PointingGame
 from onnxplain.runtime import OnnxClassifier
 from onnxplain.study.dataset import Item, draw_sample, read_items
 from onnxplain.subjects import name_images, read_subject
 
+Estimator: TypeAlias = Literal["default", "regression", "log-odds"]
+
 SEED = 0
 LITE0, QUANTISED, PLACES = "efficientnet-lite0", "mobilenet-v2-quantised", "squeezenet-places365"
 METHODS: dict[str, Any] = {
     "banzhaf": Banzhaf(n_replicates=8),  # 3 replicates and a reference of 5
+    "banzhaf-6": Banzhaf(grid=6, n_replicates=8),
     "rise": RISE(n_masks=2400),  # 1,600 masks and a reference of 800
     "kernel-shap": KernelSHAP(n_replicates=8),
     "lime": LIME(n_samples=1800),  # 1,000 samples and a reference of 800
@@ -54,12 +58,22 @@ METHODS: dict[str, Any] = {
 }
 NUMBERS = {  # of evaluations that are compared; the reference begins after the last
     "banzhaf": (128, 256, 384),
+    "banzhaf-6": (128, 256, 384),
     "rise": (200, 400, 800, 1600),
     "kernel-shap": (128, 256, 384),
     "lime": (200, 400, 1000),
     "lime-paired": (200, 400, 1000),
 }
-JUDGED = (("banzhaf", 384), ("rise", 1600), ("kernel-shap", 384), ("lime", 1000))
+VARIANTS: dict[str, dict[str, Estimator]] = {  # other maps of the same scores
+    "rise": {"rise-regression": "regression"},
+    "banzhaf": {"banzhaf-log-odds": "log-odds"},
+    "banzhaf-6": {"banzhaf-6-log-odds": "log-odds"},
+}
+JUDGED = {  # with so many evaluations
+    **{"banzhaf": 384, "banzhaf-log-odds": 384, "banzhaf-6": 384, "banzhaf-6-log-odds": 384},
+    **{"rise": 1600, "kernel-shap": 384, "lime": 1000},
+}
+GAMES = ("banzhaf", "banzhaf-6", "kernel-shap")
 
 
 def record_scores(flow: Flow[Any]) -> Flow[list[float]]:
@@ -161,14 +175,22 @@ class Run:
     """The samples of one photo, model and method, of which maps can be made."""
 
     def __init__(
-        self, case: Case, method: str, scores: list[float], estimator: str = "mean"
+        self,
+        case: Case,
+        method: str,
+        scores: list[float],
+        estimator: Estimator = "default",
+        *,
+        label: str = "",
     ) -> None:
-        self.case, self.name, self.estimator = case, method, estimator
+        self.case, self.name, self.label = case, method, label or method
         self.scores = np.array(scores)
         self.method: Any = self._fit_method(len(scores))
         self.masks = self._draw_again()
         self.unscored: Any = None
-        if self.name == "rise" and estimator == "regression":
+        if estimator == "log-odds":
+            self.scores = logit(np.clip(self.scores, 1e-7, 1 - 1e-7))
+        if estimator == "regression":
             rng = make_rng(SEED, "unscored")
             self.unscored = self.method.draw_masks(rng, 20_000, case.size)
 
@@ -227,9 +249,11 @@ def open_runs(args: argparse.Namespace) -> Iterator[tuple[str, OnnxClassifier, R
             classifier = models[row["model"]]
             case = read_case(row["model"], classifier, items[row["file"]])
             assert case is not None
-            yield row["model"], classifier, Run(case, row["method"], row["scores"])
-            if row["method"] == "rise":  # the same masks and scores, estimated in another way
-                yield row["model"], classifier, Run(case, "rise", row["scores"], "regression")
+            method, scores = row["method"], row["scores"]
+            yield row["model"], classifier, Run(case, method, scores)
+            for label, estimator in VARIANTS.get(method, {}).items():
+                variant = Run(case, method, scores, estimator, label=label)
+                yield row["model"], classifier, variant
 
 
 def judge(args: argparse.Namespace) -> None:
@@ -240,9 +264,8 @@ def judge(args: argparse.Namespace) -> None:
         if "judged" in row
     }
     for model, classifier, sampled in list(open_runs(args)):
-        n = dict(JUDGED).get(sampled.name)
-        known = (model, sampled.case.name, sampled.name) in done
-        if n is None or known or sampled.estimator == "regression":
+        n = JUDGED.get(sampled.label)
+        if n is None or (model, sampled.case.name, sampled.label) in done:
             continue
         case, heatmap = sampled.case, sampled.make_map(0, n)
         values = {}
@@ -253,7 +276,7 @@ def judge(args: argparse.Namespace) -> None:
             if outcome.error:
                 raise outcome.error
             values[metric.name] = outcome.values[0].value
-        row = {"model": model, "name": case.name, "judged": sampled.name, **values}
+        row = {"model": model, "name": case.name, "judged": sampled.label, **values}
         append_row(args.rows, row)
 
 
@@ -300,9 +323,9 @@ def table(args: argparse.Namespace) -> None:
     agreements: dict[tuple[str, str], list[dict[int, tuple[float, float, float]]]] = {}
     covered: dict[tuple[str, str], list[float]] = {}
     for model, _, sampled in open_runs(args):
-        key = model, sampled.name + "-regression" * (sampled.estimator == "regression")
+        key = model, sampled.label
         agreements.setdefault(key, []).append(compare(sampled))
-        if sampled.name in ("banzhaf", "kernel-shap"):
+        if sampled.name in GAMES:
             covered.setdefault(key, []).append(measure_coverage(sampled))
     judged: dict[tuple[str, str], list[dict[str, float]]] = {}
     for row in read_rows(args.rows):
@@ -322,7 +345,7 @@ def table(args: argparse.Namespace) -> None:
         deletion, pointing = (
             [row[name] for row in rows if name in row] for name in ("deletion", "pointing")
         )
-        cells = [model, method, f"{dict(JUDGED)[method]:,}"]
+        cells = [model, method, f"{JUDGED[method]:,}"]
         cells += [format_mean(covered.get((model, method), []), 3)]
         cells += [format_mean(deletion, 3), format_mean(pointing, 2)]
         print("| " + " | ".join(cells) + " |")
@@ -342,7 +365,8 @@ HEAD = """# Agreement of maps of few evaluations with those of endless ones
 
 `python -m benchmarks.sampling table`; {machine}.
 
-CPU, dataset-mean fill, a 7 x 7 grid, about 50 superpixels. Photos are a seeded draw of those that
+CPU, dataset-mean fill, a 7 x 7 grid (`banzhaf-6`: 6 x 6), about 50 superpixels. `log-odds` has the
+scores of the same runs as log-odds, with `score=log-odds`. Photos are a seeded draw of those that
 both ImageNet classifiers get right; the classifier of places explains the class it finds.
 Correlations are with the map of endless samples of the same method (means over n photos; in
 brackets the lowest). Top 10 % is the overlap with a noisy reference, which is independent of the
