@@ -240,6 +240,29 @@ def scale_box(box: Box, y: float, x: float) -> Box:
     return Box(box.top * y, box.left * x, box.bottom * y, box.right * x)
 
 
+def is_same_part(first: Box, second: Box, pixels: Size) -> bool:
+    """Return whether two windows of a photo are the same, up to a pixel of a map of them.
+
+    Parameters
+    ----------
+    first, second : Box
+        In shares of the rows and columns of the photo.
+    pixels : (rows, columns)
+        Size of the map.
+
+    Examples
+    --------
+    >>> is_same_part(Box(0, 0.25, 1, 0.75), Box(0, 0.26, 1, 0.76), (40, 40))
+    True
+    >>> is_same_part(Box(0, 0.25, 1, 0.75), Box(0, 0, 1, 1), (40, 40))
+    False
+    """
+    y, x = (second.bottom - second.top) / pixels[0], (second.right - second.left) / pixels[1]
+    rows = max(abs(first.top - second.top), abs(first.bottom - second.bottom))
+    columns = max(abs(first.left - second.left), abs(first.right - second.right))
+    return rows <= y and columns <= x
+
+
 def bring_back(heatmap: Heatmap, original: Size, window: Box) -> Heatmap:
     """Bring a map of a window of a photo to the photo's size.
 
