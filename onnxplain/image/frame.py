@@ -137,11 +137,11 @@ class Frame:
         return bring_back(heatmap, self.original, self.window)
 
     def box(self, box: Box) -> Box:
-        """Bring a box of the photo to pixels of the classifier's input, clipped to it.
+        """Bring a box of the photo to pixels of the classifier's input, clipped to both.
 
-        A box outside the window loses its area and ends up on the border.
+        A box outside the photo or the window loses its area and ends up on the border.
         """
-        window = self.window
+        window, box = self.window, _clip(box, self.original)
         rows, columns = self.size
         y, x = rows / (window.bottom - window.top), columns / (window.right - window.left)
         return _clip(
