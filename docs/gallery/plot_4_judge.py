@@ -14,7 +14,7 @@ PHOTO = "../../examples/coffee.jpg"
 classifier = onnxplain.load("efficientnet-lite0")
 for method in ("grad-cam", "smoothgrad"):
     explanation = onnxplain.explain(classifier, PHOTO, method)
-    score = metrics.insertion(classifier, PHOTO, explanation.full_heatmap)
+    score = metrics.insertion(classifier, PHOTO, explanation)
     print(f"{method:20} {score.value:.3f}")
 chance = metrics.random_baseline("insertion", classifier, PHOTO)
 print(f"{'a random map':20} {chance.value:.3f}")
@@ -25,7 +25,7 @@ print(f"{'a random map':20} {chance.value:.3f}")
 # here: pixels that are missing everywhere leave an image as no camera makes it.
 
 explanation = onnxplain.explain(classifier, PHOTO, "grad-cam")
-score = metrics.deletion(classifier, PHOTO, explanation.full_heatmap)
+score = metrics.deletion(classifier, PHOTO, explanation)
 chance = metrics.random_baseline("deletion", classifier, PHOTO)
 print(f"grad-cam {score.value:.3f}, a random map {chance.value:.3f}")
 

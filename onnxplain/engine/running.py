@@ -140,7 +140,7 @@ class RunningJob(Generic[T]):
     def receive(self, piece: Slice, result: SliceResult) -> None:
         """Receive the result of a slice; when the query is complete, let the flows go on."""
         query = self.open_query
-        if query is None:  # an earlier slice failed
+        if query is None or piece.query is not query.query:  # an earlier slice failed
             return
         if isinstance(result, SliceFailure):
             self._fail(result.error)
@@ -168,18 +168,29 @@ class RunningJob(Generic[T]):
             with suppress(Exception):  # a plugin's; why the flow is stopped is known already
                 flow.close()
 
-    def _advance(self, step: Callable[[Flow[T]], Query]) -> None:
-        """Let every flow go on until it asks or returns; all flows of a job do the same."""
+    def _advance(self, step: Callable[[Flow[T]], Query], failure: Exception | None = None) -> None:
+        """Let every flow go on until it asks or returns; all flows of a job do the same.
+
+        If they do not survive a failure, it is the error of the job, whatever they raise.
+        """
         queries, values = [], []
+        self.open_query = None
         try:
             for flow in self.job.flows:
                 try:
                     queries.append(step(flow))
                 except StopIteration as stop:
                     values.append(stop.value)
-            self.open_query = self._open(queries[0]) if queries else None
-            self.values = tuple(values)
-        except Exception as error:  # methods and fills may be plugins: only their job fails
+        except Exception as error:  # methods may be plugins: only their job fails
+            self.error = failure or error
+            self.close()
+            return
+        self.values = tuple(values)
+        if not queries:
+            return
+        try:
+            self.open_query = self._open(queries[0])
+        except Exception as error:  # so may fills
             self._fail(error)
 
     def _open(self, query: Query) -> OpenQuery:
@@ -219,10 +230,10 @@ class RunningJob(Generic[T]):
         return Filling(picture, self.classifier.planes(case.image, picture))
 
     def _fail(self, error: Exception) -> None:
+        """Raise an error where the flows asked; one that catches it may ask something else."""
         if isinstance(error, GradientUnusable) and self.job.advice:
             error = GradientUnusable(f"{error}; {self.job.advice}")
-        self.error, self.open_query = error, None
-        self.close()
+        self._advance(lambda flow: flow.throw(error), error)
 
 
 def normalise_query(query: Query, case: Case) -> Query:

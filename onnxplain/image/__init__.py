@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from onnxplain.image.decoding import scale_deep
 from onnxplain.image.finding import PHOTO_SUFFIXES, find_photos, list_files
-from onnxplain.image.frame import Frame, bring_back, place_frame, scale_box
+from onnxplain.image.frame import Frame, bring_back, is_same_part, place_frame, scale_box
 from onnxplain.image.photo_files import (
     MAX_PIXELS,
     check_file,
@@ -47,6 +47,7 @@ __all__ = [
     "find_photos",
     "gaussian_blur",
     "inpaint_classical",
+    "is_same_part",
     "list_colours",
     "list_files",
     "load_example_photo",

@@ -137,11 +137,11 @@ class Frame:
         return bring_back(heatmap, self.original, self.window)
 
     def box(self, box: Box) -> Box:
-        """Bring a box of the photo to pixels of the classifier's input, clipped to it.
+        """Bring a box of the photo to pixels of the classifier's input, clipped to both.
 
-        A box outside the window loses its area and ends up on the border.
+        A box outside the photo or the window loses its area and ends up on the border.
         """
-        window = self.window
+        window, box = self.window, _clip(box, self.original)
         rows, columns = self.size
         y, x = rows / (window.bottom - window.top), columns / (window.right - window.left)
         return _clip(
@@ -238,6 +238,29 @@ def scale_box(box: Box, y: float, x: float) -> Box:
     Box(top=10, left=200, bottom=30, right=400)
     """
     return Box(box.top * y, box.left * x, box.bottom * y, box.right * x)
+
+
+def is_same_part(first: Box, second: Box, pixels: Size) -> bool:
+    """Return whether two windows of a photo are the same, up to a pixel of a map of them.
+
+    Parameters
+    ----------
+    first, second : Box
+        In shares of the rows and columns of the photo.
+    pixels : (rows, columns)
+        Size of the map.
+
+    Examples
+    --------
+    >>> is_same_part(Box(0, 0.25, 1, 0.75), Box(0, 0.26, 1, 0.76), (40, 40))
+    True
+    >>> is_same_part(Box(0, 0.25, 1, 0.75), Box(0, 0, 1, 1), (40, 40))
+    False
+    """
+    y, x = (second.bottom - second.top) / pixels[0], (second.right - second.left) / pixels[1]
+    rows = max(abs(first.top - second.top), abs(first.bottom - second.bottom))
+    columns = max(abs(first.left - second.left), abs(first.right - second.right))
+    return rows <= y and columns <= x
 
 
 def bring_back(heatmap: Heatmap, original: Size, window: Box) -> Heatmap:

@@ -76,9 +76,16 @@ def inpaint_classical(
     .. [2] Bertalmio, Bertozzi & Sapiro, Navier-Stokes, fluid dynamics, and image and video
        inpainting, CVPR 2001, doi:10.1109/CVPR.2001.990497
     """
-    coarse = np.round(image * 255).astype(np.uint8)
-    inpainted: Any = cv2.inpaint(coarse, hole.astype(np.uint8), radius, _INPAINT[algorithm])
-    filled: Image = inpainted.astype(np.float32) / np.float32(255)
+    coarse, missing = np.round(image * 255).astype(np.uint8), hole.astype(np.uint8)
+    # At the border of the photo, OpenCV reads pixels in the hole as if they were known, and of
+    # a single row or column those beside it, which hold anything.
+    coarse[hole] = np.round(cv2.mean(coarse, 1 - missing)[:3])
+    rows, columns = hole.shape
+    if 1 in hole.shape:
+        twice = [(0, int(side == 1)) for side in hole.shape]
+        coarse, missing = np.pad(coarse, [*twice, (0, 0)], "edge"), np.pad(missing, twice, "edge")
+    inpainted: Any = cv2.inpaint(coarse, missing, radius, _INPAINT[algorithm])
+    filled: Image = inpainted[:rows, :columns].astype(np.float32) / np.float32(255)
     return filled
 
 

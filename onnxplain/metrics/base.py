@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import astuple
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onnxplain.core.data import Case, Heatmap, Size
+from onnxplain.core.data import Box, Case, Heatmap, Size
 from onnxplain.core.flow import Flow
 from onnxplain.core.params import get_values
-from onnxplain.image import Frame, encode_png
+from onnxplain.image import Frame, encode_png, is_same_part, scale_box
 from onnxplain.plot.chart import draw_chart
 from onnxplain.plot.layout import stack
 from onnxplain.plot.text import draw_text
+from onnxplain.results.explanation import Explanation, find_part_seen
 from onnxplain.runtime.network import convert_to_array
 
 CHART_SIZE = (220, 440)  # of a curve in a notebook
@@ -182,15 +184,19 @@ def fit_heatmap(heatmap: Any, frame: Frame) -> NDArray[np.float64]:
     heatmap : array_like, tensor of any framework, or Explanation
         At the classifier's size, or at the photo's: then it is cropped and resized as the
         photo was. If both sizes are equal, it is taken to be at the classifier's. Axes of
-        length 1 beside rows and columns are dropped.
+        length 1 beside rows and columns are dropped. An Explanation is of the same part of the
+        photo, and of any size.
     frame : Frame
         How the photo is brought to the classifier's size.
 
     Raises
     ------
     ValueError
-        If it has neither size, or holds NaN or infinity.
+        If it has neither size, holds NaN or infinity, or shows another part of the photo.
     """
+    if isinstance(heatmap, Explanation):
+        _check_part(heatmap, frame)
+        heatmap = heatmap.heatmap if heatmap.heatmap.shape == frame.size else heatmap.full_heatmap
     array = to_map(getattr(heatmap, "heatmap", heatmap))
     while array.ndim > 2 and array.shape[-1] == 1:
         array = array[..., 0]
@@ -203,6 +209,27 @@ def fit_heatmap(heatmap: Any, frame: Frame) -> NDArray[np.float64]:
             f"of the {frame.size} that the classifier sees of it{why}"
         )
     return check_heatmap(array, frame.size)
+
+
+def _check_part(explanation: Explanation, frame: Frame) -> None:
+    """Check that an explanation is of the part of the photo that a classifier sees of it."""
+    seen, (rows, columns) = find_part_seen(explanation), frame.original
+    expected = scale_box(frame.window, 1 / rows, 1 / columns)
+    if not is_same_part(seen, expected, frame.size):
+        raise ValueError(
+            f"the explanation is of another part of the photo, {format_part(seen)}, than the "
+            f"classifier sees, {format_part(expected)}; give its full_heatmap, the map of the photo"
+        )
+
+
+def format_part(part: Box) -> str:
+    """Format a part of a photo in shares of its rows and columns.
+
+    >>> format_part(Box(0, 0.125, 1, 0.875))
+    'rows 0 to 100 % and columns 12.5 to 87.5 %'
+    """
+    top, left, bottom, right = (f"{100 * share:.3g}" for share in astuple(part))
+    return f"rows {top} to {bottom} % and columns {left} to {right} %"
 
 
 def check_heatmap(heatmap: Any, size: Size) -> NDArray[np.float64]:

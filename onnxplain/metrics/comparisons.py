@@ -262,8 +262,14 @@ def _make_maps(
 ) -> Iterator[Heatmap]:
     """Yield a map per classifier, by the classifier's own gradients if the first has any."""
     choice = choose_method_and_fill(method, fill)
-    settled = choice.method
+    settled, window = choice.method, None
     for prepared in prepared_cases:
+        window = window or prepared.frame.window
+        if prepared.frame.window != window:
+            raise ValueError(
+                f"the classifiers must see the same part of the photo, got {window} and "
+                f"{prepared.frame.window}; load both with the same resize and crop"
+            )
         settled, gradients = settle_method(settled, prepared.classifier)
         jobs = make_jobs(settled, [prepared.case], choice.fill, seed)
         (attribution,) = collect_values(prepared.classifier, jobs, gradients=gradients)

@@ -57,8 +57,9 @@ def judge(
     heatmap : (H, W) array, or Explanation
         At the classifier's size, or at the size of `image`: then it is cropped and resized as
         `image` is (if both sizes are equal, it is at the classifier's). Arrays (1, H, W) and
-        tensors of PyTorch are taken as well. Larger means more evidence for the target. None
-        for the metrics of fills, which do not look at it.
+        tensors of PyTorch are taken as well. An Explanation is of the part of the photo that
+        the classifier sees. Larger means more evidence for the target. None for the metrics of
+        fills, which do not look at it.
     target : int or str, optional
         Index or name of the class that the heatmap explains. If not given, that of an
         Explanation, and the predicted class for other heatmaps.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from onnxplain.core.data import NO_MEANING, Box, Heatmap, Meaning
 from onnxplain.core.flow import NO_FILL
-from onnxplain.image import bring_back, encode_png
+from onnxplain.image import bring_back, encode_png, scale_box
 from onnxplain.plot import USUAL_LOOK, Colormap, Look, Style, draw_figure
 from onnxplain.plot.with_matplotlib import Axes, plot_figure
 from onnxplain.results.doubt import describe_doubt
@@ -289,3 +289,9 @@ class Explanation:
         rows, columns = self.provenance["image_size"]
         photo = np.full((rows, columns, 3), 128, np.uint8) if self.photo is None else self.photo
         return encode_png(self._draw(photo, look)), {"alt": f"{self._title}, {self._subtitle}"}
+
+
+def find_part_seen(explanation: Explanation) -> Box:
+    """Return what the classifier saw, in shares of the rows and columns of the photo."""
+    rows, columns = explanation.provenance["image_size"]
+    return scale_box(explanation.window or Box(0, 0, rows, columns), 1 / rows, 1 / columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import scipy.stats
 from skimage.metrics import structural_similarity
 
 import onnxplain
+from onnxplain import Box
 from tests.cli.conftest import Run
 from tests.helpers import models
+from tests.helpers.explanations import make_explanation
 
 
 @pytest.fixture
@@ -59,6 +62,21 @@ def test_explanations_are_compared_by_their_heatmaps(
     np.save("same.npy", onnxplain.load_explanation(heatmap).heatmap)
     lines = run("compare", heatmap, "same.npy").stdout.splitlines()
     assert [line.split()[1] for line in lines] == ["1.0000"] * 3
+
+
+def test_maps_of_other_parts_of_the_photo_are_not_compared(run: Run, folder: Path):
+    whole = make_explanation()
+    whole.save("whole.npz")
+    replace(whole, window=Box(0, 10, 40, 50)).save("middle.npz")
+    replace(whole, window=Box(0, 0, 40, 59)).save("almost.npz")
+    assert run("compare", "whole.npz", "almost.npz").exit_code == 0
+    result = run("compare", "whole.npz", "middle.npz")
+    assert result.exit_code == 2
+    assert "rows 0 to 100 % and columns 16.7 to 83.3 %" in " ".join(result.stderr.split())
+    for name in ("whole", "middle"):
+        np.save(f"{name}.npy", onnxplain.load_explanation(f"{name}.npz").full_heatmap)
+    lines = run("compare", "whole.npy", "middle.npy").stdout.splitlines()
+    assert float(lines[0].split()[1]) < 0.9
 
 
 def test_constant_map_is_undefined(run: Run, maps: list[Path], folder: Path):

@@ -94,6 +94,34 @@ def test_failure_of_a_slice_ends_the_job_and_closes_its_flow():
     assert (outcome.values, outcome.evaluations) == ((), 0)
 
 
+def test_flow_that_catches_a_failure_goes_on_and_gets_no_late_answers():
+    """As a flow of several metrics does when one of them cannot be measured."""
+
+    def flow():
+        caught = []
+        for query in (MaskQuery(ArrayMasks(MASKS)), FillQuery(ArrayMasks(MASKS), Broken())):
+            try:
+                yield query
+            except ValueError as error:
+                caught.append(error)
+        reply = yield MaskQuery(ArrayMasks(MASKS[:2]))
+        return caught, reply.scores.tolist()
+
+    running = start(flow())
+    first, second = running.take(2), running.take(2)
+    error = ValueError("odd")
+    running.receive(first, SliceFailure(error))
+    running.receive(second, answer(second, 0.9))  # too late: another query is open
+    piece = running.take(9)
+    assert (piece.start, piece.stop) == (0, 2)
+    running.receive(piece, answer(piece, 0.25))
+    outcome = running.make_outcome()
+    assert outcome.error is None
+    (((caught, cannot), scores),) = outcome.values
+    assert (caught, str(cannot), scores) == (error, "broken", [0.25, 0.25])
+    assert outcome.evaluations == 2
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
@@ -116,6 +144,14 @@ def test_error_in_a_later_flow_fails_the_job():
 
     query = MaskQuery(ArrayMasks(MASKS))
     assert str(start((ask(query), broken()), cases=(CASE, CASE)).error) == "odd"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A fill that cannot be prepared."""
+
+    def prepare(self, image, rng):
+        raise ValueError("broken")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,23 @@ def test_classical_fills_do_not_see_what_is_in_the_hole(fill: Any) -> None:
 
 
 @pytest.mark.parametrize("fill", FILLS, ids=lambda fill: fill.name)
+@pytest.mark.parametrize(
+    "edge", [np.s_[:9, 5:14], np.s_[-9:, 5:14], np.s_[5:14, :9], np.s_[1:9, -9:]]
+)
+def test_nor_do_they_at_the_border_of_the_photo(fill: Any, edge: Any) -> None:
+    """OpenCV reads some pixels of holes there."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (30, 24, 3)).astype(np.float32) / np.float32(255)
+    masks = np.zeros((1, 30, 24), np.float32)
+    masks[0][edge] = 1
+    other = np.where(masks[0, ..., None] == 1, np.float32(1), image)
+    hole = masks[0] == 1
+    np.testing.assert_array_equal(
+        paint(fill, image, masks)[0][hole], paint(fill, other, masks)[0][hole]
+    )
+
+
+@pytest.mark.parametrize("fill", FILLS, ids=lambda fill: fill.name)
 def test_classical_fills_continue_a_ramp(fill: Any) -> None:
     ramp = np.repeat(np.tile(np.linspace(0, 1, 48, dtype=np.float32), (48, 1))[..., None], 3, 2)
     masks = np.zeros((1, 48, 48), np.float32)

@@ -234,6 +234,13 @@ def test_a_box_comes_back_as_its_part_inside_the_window(
         assert high == pytest.approx(end * step)
 
 
+def test_a_box_ends_with_the_photo_and_not_in_the_border_beside_it() -> None:
+    frame = place_frame((30, 60), (60, 60), Preprocessing("pad"))
+    assert frame.box(Box(-5, 10, 40, 70)) == Box(15, 10, 45, 60)
+    outside = frame.box(Box(32, 10, 40, 20))
+    assert (outside.top, outside.bottom) == (45, 45)
+
+
 def test_a_box_outside_the_crop_loses_its_area() -> None:
     box = place_frame((100, 300), (50, 50), Preprocessing()).box(Box(10, 0, 60, 90))
     assert (box.left, box.right) == (0, 0)

@@ -7,6 +7,7 @@ import pytest
 import scipy.ndimage
 
 from onnxplain.image import (
+    Classical,
     box_blur,
     gaussian_blur,
     inpaint_classical,
@@ -25,6 +26,24 @@ def test_box_blur_equals_scipy(window: int) -> None:
     image = np.random.default_rng(6).random((40, 30, 3)).astype(np.float32)
     expected = scipy.ndimage.uniform_filter(image.astype(np.float64), (window, window, 1))
     np.testing.assert_allclose(box_blur(image, window), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("algorithm", ["telea", "navier-stokes"])
+@pytest.mark.parametrize("size", [(1, 40), (40, 1)])
+def test_classical_inpainting_of_a_single_row_or_column_is_that_of_two(
+    algorithm: Classical, size: tuple[int, int]
+) -> None:
+    """OpenCV reads memory beside it: whatever was there before."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        image = (rng.integers(0, 256, (*size, 3)) / 255).astype(np.float32)
+        hole = rng.random(size) < 0.4
+        axis = size.index(1)
+        filled = inpaint_classical(image, hole, algorithm, 3.0)
+        double = inpaint_classical(
+            np.repeat(image, 2, axis), np.repeat(hole, 2, axis), algorithm, 3.0
+        )
+        np.testing.assert_array_equal(filled, double.take([0], axis))
 
 
 @pytest.mark.parametrize("algorithm", ["telea", "navier-stokes"])

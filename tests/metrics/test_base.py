@@ -3,8 +3,8 @@ import pickle
 import numpy as np
 import pytest
 
-from onnxplain.core.data import Preprocessing
-from onnxplain.image import place_frame, read_image
+from onnxplain.core.data import Box, Preprocessing
+from onnxplain.image import place_frame, read_image, resize
 from onnxplain.metrics import SSIM, PointingGame
 from onnxplain.metrics.base import (
     CHART_SIZE,
@@ -17,6 +17,7 @@ from onnxplain.metrics.base import (
     to_row,
 )
 from onnxplain.plot.chart import LINE, place_axes
+from tests.helpers.explanations import make_explanation
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,35 @@ def test_heatmap_of_the_photo_is_cropped_as_the_photo():
         fit_heatmap(MAP[:4], frame)
     with pytest.raises(ValueError, match="NaN"):
         fit_heatmap(np.where(MAP > 0.9, np.nan, MAP), frame)
+
+
+def test_explanation_is_of_the_part_of_the_photo_that_the_classifier_sees():
+    """Two classifiers of one size may crop a photo differently: then pixels are other places."""
+    middle, heatmap = Box(0, 10, 40, 50), np.random.default_rng(0).random((8, 8), np.float32)
+    explanation = make_explanation(heatmap=heatmap, window=middle)  # of a photo of 40 x 60
+    cropped = place_frame((40, 60), (8, 8), Preprocessing("crop"))
+    np.testing.assert_array_equal(fit_heatmap(explanation, cropped), heatmap)
+    for fit, seen in (("stretch", "columns 0 to 100 %"), ("pad", "rows -20 to 140 %")):
+        other = place_frame((40, 60), (8, 8), Preprocessing(fit))
+        with pytest.raises(ValueError, match=rf"columns 16.7 to 83.3 %, than .*{seen}.*full_heat"):
+            fit_heatmap(explanation, other)
+        full = fit_heatmap(explanation.full_heatmap, other)
+        np.testing.assert_array_equal(full, other.bring_map(explanation.full_heatmap))
+    # A copy of the photo of another size.
+    twice = place_frame((80, 121), (8, 8), Preprocessing("crop"))
+    with pytest.raises(ValueError, match="another part"):
+        fit_heatmap(explanation, place_frame((80, 120), (8, 8), Preprocessing("crop", (12, 12))))
+    np.testing.assert_array_equal(fit_heatmap(explanation, twice), heatmap)
+
+
+def test_explanation_of_the_size_of_the_photo_is_not_cropped_twice():
+    heatmap = np.random.default_rng(0).random((40, 40), np.float32)
+    photo = np.zeros((40, 40, 3), np.uint8)
+    explanation = make_explanation(heatmap=heatmap, window=Box(8, 8, 32, 32), photo=photo)
+    frame = place_frame((40, 40), (24, 24), Preprocessing("crop", (40, 40)))
+    assert frame.window == explanation.window
+    expected = resize(heatmap, (24, 24), antialias=True)
+    assert np.corrcoef(fit_heatmap(explanation, frame).ravel(), expected.ravel())[0, 1] > 0.9
 
 
 def test_masked_pixels_are_not_known_and_complex_numbers_are_no_evidence():

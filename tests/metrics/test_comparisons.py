@@ -7,7 +7,7 @@ from scipy import stats
 
 import onnxplain
 from onnxplain import metrics
-from onnxplain.core.data import Case, make_rng
+from onnxplain.core.data import Case, Preprocessing, make_rng
 from onnxplain.core.errors import ModelError
 from onnxplain.fills import Black, Blur, ChannelMean, Colour
 from onnxplain.graph.surgery import list_weight_layers, prepend_subtraction, randomise_layers
@@ -237,6 +237,18 @@ def test_compared_maps_equal_those_of_explain(method, fill):
     assert np.abs(before - after).max() > 0
     score = metrics.input_invariance(net, broken, IMAGE, method, 1, fill=fill)
     assert score.value == pytest.approx(np.abs(before - after).max(), abs=1e-6)
+
+
+def test_classifiers_that_crop_a_photo_differently_are_not_compared():
+    cropping, squeezing = Net(CURVED, SIZE), Net(CURVED, SIZE)
+    squeezing.preprocessing = Preprocessing("stretch")
+    photo = np.zeros((SIZE[0], 2 * SIZE[1], 3), np.uint8)
+    for compare in (
+        lambda: metrics.input_invariance(cropping, squeezing, photo, FAST, 1),
+        lambda: metrics.randomisation(cropping, [squeezing], photo, FAST, 1),
+    ):
+        with pytest.raises(ValueError, match="must see the same part of the photo, got Box"):
+            compare()
 
 
 def test_small_images_have_rank_correlations_but_no_hog():

@@ -12,6 +12,7 @@ import pytest
 import scipy.stats
 
 import onnxplain
+from onnxplain import Box
 from onnxplain.plot.colours import choose_scale
 from onnxplain.report import LiveSection, build_page, gather
 from onnxplain.report.pictures import to_levels
@@ -139,6 +140,32 @@ def test_two_maps_are_compared(browser, explained: Path, page_of_explained: Path
     assert float(text.split("Rank correlation ")[1].rstrip(".")) == pytest.approx(
         expected, abs=6e-3
     )
+    visit.assert_silent()
+
+
+def test_maps_of_other_parts_of_the_photo_are_compared_where_both_saw_it(browser, tmp_path: Path):
+    """A signed map of the middle, 8 x 8 for 40 columns, beside one of all 60 columns."""
+    rng = np.random.default_rng(0)
+    whole, middle = rng.normal(size=(8, 12)), rng.normal(size=(8, 8))
+    whole, middle = (heatmap.astype(np.float32) for heatmap in (whole, middle))
+    maps = [
+        make_explanation(heatmap=whole),
+        make_explanation(method="rise", heatmap=middle, window=Box(0, 10, 40, 50)),
+        make_explanation(method="lime", heatmap=np.full((8, 12), 0.5, np.float32)),
+    ]
+    onnxplain.write_report(maps, tmp_path / "page.html")
+    levels = [to_levels(heatmap, choose_scale(heatmap)) for heatmap in (whole[:, 2:10], middle)]
+    expected = scipy.stats.spearmanr(*(level.ravel() for level in levels)).statistic
+    with open_page(browser, tmp_path / "page.html") as visit:
+        for first, second in ((0, 1), (1, 0)):
+            visit.page.evaluate(f"onnxplain.select({first})")
+            visit.page.locator("#other").select_option(str(second))
+            wait(visit)
+            text = visit.page.inner_text("#caption").split("Rank correlation ")[1].rstrip(".")
+            assert float(text) == pytest.approx(expected, abs=6e-3)
+        visit.page.locator("#other").select_option("2")
+        wait(visit)
+        assert visit.page.inner_text("#caption").endswith("Rank correlation undefined.")
     visit.assert_silent()
 
 

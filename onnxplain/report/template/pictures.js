@@ -61,9 +61,11 @@ function paintGrid(width, height, colour) {
   return canvas;
 }
 
+// Colour the levels of a grid; null leaves a pixel without a colour.
 function colourLevels(grid, name) {
   const table = tables[name];
   return paintGrid(grid.width, grid.height, (i) => {
+    if (grid.levels[i] === null) return [0, 0, 0, 0];
     const place = 3 * grid.levels[i];
     return [table[place], table[place + 1], table[place + 2], 255];
   });

@@ -130,27 +130,30 @@ function paintTwo(one, photo, boards, grids) {
     paintBar(i, colours, ticks, photo ? state.alpha : 1);
   });
   const { differences, largest, correlation } = compareMaps(first, second, grids);
-  const levels = differences.map((value) => Math.round(127.5 + (127.5 * value) / (largest || 1)));
+  const levels = differences.map((value) => value === null ? null : Math.round(127.5 + (127.5 * value) / (largest || 1)));
   const colours = colourLevels({ ...grids[0], levels }, "blue-red");
   paintColours(boards[2], first, colours, photo, Math.max(state.alpha, 0.75));
   const names = [first, second].map((map) => data.maps[map].label);
-  label(2, `${names[0]} − ${names[1]}`, `Difference of the maps of ${names[0]} and ${names[1]}; rank correlation ${formatNumber(correlation)}`);
+  label(2, `${names[0]} − ${names[1]}`, `Difference of the maps of ${names[0]} and ${names[1]}; rank correlation ${correlation}`);
   paintBar(2, "blue-red", [[0, formatNumber(-largest)], [0.5, "0"], [1, formatNumber(largest)]], 1);
-  find("#caption").textContent = `Difference of the maps, each on its own scale of colours: red where ${names[0]} is higher, blue where ${names[1]} is. Rank correlation ${formatNumber(correlation)}.`;
+  find("#caption").textContent = `Difference of the maps, each on its own scale of colours: red where ${names[0]} is higher, blue where ${names[1]} is. Rank correlation ${correlation}.`;
   find("#level-out").textContent = "not while two maps are compared";
 }
 
+// Compare where both classifiers saw the photo; elsewhere the difference is null.
 function compareMaps(first, second, [a, b]) {
   const [top, left, bottom, right] = data.maps[first].window;
-  const one = new Float32Array(a.levels.length), two = new Float32Array(a.levels.length);
-  a.levels.forEach((level, i) => {
+  const one = [], two = [];
+  const differences = [...a.levels].map((level, i) => {
     const row = top + ((Math.floor(i / a.width) + 0.5) / a.height) * (bottom - top);
     const column = left + (((i % a.width) + 0.5) / a.width) * (right - left);
-    one[i] = toShare(first, level);
-    two[i] = toShare(second, findLevel(second, b, row, column) ?? 0);
+    const other = findLevel(second, b, row, column);
+    if (other === null) return null;
+    one.push(toShare(first, level));
+    two.push(toShare(second, other));
+    return one.at(-1) - two.at(-1);
   });
-  const differences = one.map((value, i) => value - two[i]);
-  const largest = differences.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const largest = differences.reduce((most, value) => Math.max(most, Math.abs(value ?? 0)), 0);
   return { differences, largest, correlation: correlate(rank(one), rank(two)) };
 }
 
@@ -170,6 +173,7 @@ function rank(values) {
   return ranks;
 }
 
+// Return the correlation of ranks as text; that of a constant map is not defined.
 function correlate(a, b) {
   const mean = (a.length - 1) / 2;
   let [ab, aa, bb] = [0, 0, 0];
@@ -178,7 +182,7 @@ function correlate(a, b) {
     aa += (value - mean) ** 2;
     bb += (b[i] - mean) ** 2;
   });
-  return aa && bb ? ab / Math.sqrt(aa * bb) : 0;
+  return aa && bb ? formatNumber(ab / Math.sqrt(aa * bb)) : "undefined";
 }
 
 function label(i, caption, alt) {
