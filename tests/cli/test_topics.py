@@ -74,7 +74,7 @@ def test_costs_are_those_that_runs_count(run: Run):
     """SP's is a closed form: 66 x 66 places of a patch of 29 by steps of 3, and the image."""
     places = (224 - 29) // 3 + 1
     assert f"{places**2 + 1:,} (224 x 224 pixels)" in run("help", "sp").stdout
-    assert "slopes of the score per image: 1\n" in run("help", "grad-cam").stdout
+    assert "evaluations and gradients per image: 1\n" in run("help", "grad-cam").stdout
     assert "at most 393 with gradients, at most" in run("help", "mp2").stdout
 
 

@@ -66,8 +66,12 @@ class LRP(HandedDown):
     name: ClassVar[str] = "lrp"
 
     composite: Annotated[Composite, Param("which rule each layer has")] = "epsilon-plus-flat"
-    epsilon: Annotated[float, Param("what keeps denominators from 0, rule epsilon", gt=0)] = 1e-6
-    gamma: Annotated[float, Param("how much positive counts more, rule gamma", ge=0)] = 0.25
+    epsilon: Annotated[
+        float, Param("in the rule epsilon: what keeps denominators from 0", gt=0)
+    ] = 1e-6
+    gamma: Annotated[
+        float, Param("in the rule gamma: how much positive contributions are favoured", ge=0)
+    ] = 0.25
     zero_bias: Annotated[bool, Param("leave biases out, so that they keep no share")] = False
     score: Annotated[LinearScore, Param(SCORE)] = "raw"
 
