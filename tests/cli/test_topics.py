@@ -116,6 +116,11 @@ def test_lists_tell_all_of_the_first_sentence_of_each(topic: str, classes, run: 
     assert all(f" {name} {summarise(cls)}" in shown for name, cls in classes.items())
 
 
+def test_explain_lists_methods_with_whole_sentences(run: Run):
+    rows = [line.split(maxsplit=1) for line in run("explain", "--help").stdout.splitlines()]
+    assert all([name, summarise(cls)] in rows for name, cls in get_methods().items())
+
+
 def test_commands_are_listed_with_whole_sentences(run: Run):
     shown = run("help").stdout
     assert "..." not in shown.split("Commands:")[1]

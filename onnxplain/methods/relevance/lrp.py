@@ -29,7 +29,7 @@ SCORE = "the score that is handed down: the logit, or the logit less those of si
 
 @dataclass(frozen=True)
 class LRP(HandedDown):
-    """The score, handed down layer by layer to the pixels.
+    """The score, handed down layer by layer.
 
     Each layer shares out what it was given among its inputs, by what they contributed [1]_. Which
     contributions count is a rule of the layer, and a composite says which layer has which rule

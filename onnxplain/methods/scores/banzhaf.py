@@ -25,7 +25,7 @@ from onnxplain.methods.scores.intervals import Array, Fit, fit_pairs
 
 @dataclass(frozen=True)
 class Banzhaf(Game):
-    """Banzhaf values of cells or superpixels, with intervals.
+    """Banzhaf values of cells or superpixels.
 
     Parameters
     ----------

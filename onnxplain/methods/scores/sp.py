@@ -47,7 +47,7 @@ MEANING = Meaning("probability that the class loses when the patch there is remo
 
 @dataclass(frozen=True)
 class SP(Parametrised):
-    """Sliding patch.
+    """Score that is lost under a sliding patch.
 
     Parameters
     ----------
