@@ -2,8 +2,8 @@
 What speaks for which class
 ===========================
 
-The classifier cannot decide between three cats. LIME fits a linear model on superpixels: red ones
-speak for a class, blue ones against it. The three classes share the evaluations.
+The classifier cannot decide between three cats. LIME fits a linear model on superpixels: red
+superpixels speak for a class, blue ones against it. The three classes share the evaluations.
 """
 
 import onnxplain

@@ -2,8 +2,8 @@
 Is it noise?
 ============
 
-RISE draws random masks, so its map has an error that falls with the root of their number. Where the
-range of a map is not clearly above that error, the picture says so.
+RISE draws random masks, so its map has an error, which halves with four times as many masks. Where
+the range of a map is not clearly above that error, the picture says so.
 """
 
 import onnxplain
