@@ -15,3 +15,5 @@ outcomes = onnxplain.explain_many(
 for number, explanation in enumerate(outcomes):
     explanation.save(f"cat-{number}.png")
     print(f"{explanation.target_name}: {explanation.score:.3f}")
+
+# sphinx_gallery_thumbnail_path = "_static/methods/lime.jpg"

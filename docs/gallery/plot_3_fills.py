@@ -28,3 +28,5 @@ for fill, others in audit.rank_correlations.items():
 
 for fill, result in audit.fills.items():
     print(f"{fill:14} {result.value:.4f}")
+
+# sphinx_gallery_thumbnail_path = "_static/methods/sp.jpg"

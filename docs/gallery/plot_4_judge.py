@@ -29,4 +29,4 @@ score = metrics.deletion(classifier, PHOTO, explanation.full_heatmap)
 chance = metrics.random_baseline("deletion", classifier, PHOTO)
 print(f"grad-cam {score.value:.3f}, a random map {chance.value:.3f}")
 
-# sphinx_gallery_thumbnail_path = "_static/methods/grad-cam.jpg"
+# sphinx_gallery_thumbnail_path = "_static/methods/smoothgrad.jpg"

@@ -13,3 +13,5 @@ classifier = onnxplain.load("efficientnet-lite0")
 for n_masks in (40, 400):
     explanation = onnxplain.explain(classifier, PHOTO, onnxplain.RISE(n_masks=n_masks))
     explanation.save(f"coffee-{n_masks}.png")
+
+# sphinx_gallery_thumbnail_path = "_static/methods/rise.jpg"
