@@ -1,4 +1,4 @@
-"""Explain exported image classifiers by removing parts of the image.
+"""Show which parts of a photo an image classifier based its answer on.
 
 >>> import onnxplain
 >>> classifier = onnxplain.load("efficientnet-lite0")  # doctest: +SKIP

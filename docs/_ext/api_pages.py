@@ -72,7 +72,7 @@ def _read(module: str, path: Path, headings: dict[str, str], others: str) -> lis
         if not name.startswith("__")
     ]
     order = [*dict.fromkeys(headings.values()), others]
-    return sorted(names, key=lambda name: order.index(name.heading))
+    return sorted(names, key=lambda name: (order.index(name.heading), name.name.lower()))
 
 
 def write_api(folder: Path) -> str:

@@ -54,7 +54,7 @@ def format_costs() -> str:
     """Return the table of methods: what each asks for, and how often."""
     rows = ["| method | paper | asks for | evaluations per image |"]
     rows.append("|---|---|---|---|")
-    for name, cls in registry.get_methods().items():
+    for name, cls in sorted(registry.get_methods().items()):
         papers = "; ".join(map(_shorten, find_papers(cls)))
         link = f"[`{name}`](#method-{_anchor(name)})"
         cost = tell_cost(cls).rpartition("per image: ")[2]

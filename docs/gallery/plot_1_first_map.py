@@ -18,3 +18,5 @@ for guess in classifier.predict("../../examples/coffee.jpg", top=3):
 explanation = onnxplain.explain(classifier, "../../examples/coffee.jpg", "grad-cam")
 explanation.save("coffee.png")
 print(explanation.evaluations, "evaluation,", explanation.heatmap.shape)
+
+# sphinx_gallery_thumbnail_path = "_static/methods/grad-cam.jpg"

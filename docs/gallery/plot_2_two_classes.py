@@ -2,8 +2,8 @@
 What speaks for which class
 ===========================
 
-The classifier cannot decide between three cats. LIME fits a linear model on superpixels: red ones
-speak for a class, blue ones against it. The three classes share the evaluations.
+The classifier cannot decide between three cats. LIME fits a linear model on superpixels: red
+superpixels speak for a class, blue ones against it. The three classes share the evaluations.
 """
 
 import onnxplain
@@ -15,3 +15,5 @@ outcomes = onnxplain.explain_many(
 for number, explanation in enumerate(outcomes):
     explanation.save(f"cat-{number}.png")
     print(f"{explanation.target_name}: {explanation.score:.3f}")
+
+# sphinx_gallery_thumbnail_path = "_static/methods/lime.jpg"

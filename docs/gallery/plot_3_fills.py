@@ -2,8 +2,8 @@
 The fill decides, too
 =====================
 
-Removing a patch means to put something in its place. The same method is asked three times: with the
-mean colour of ImageNet, a blur, and black.
+Whoever removes a patch puts something else in its place: the fill. Here the same method runs with
+three fills: the mean colour of ImageNet, a blur, and black.
 """
 
 import onnxplain
@@ -24,7 +24,9 @@ for fill, others in audit.rank_correlations.items():
     print(f"{fill:14}", {other: round(value, 2) for other, value in others.items()})
 
 # %%
-# And what does the classifier say to the fill alone? A good fill is no evidence by itself.
+# How probable is the class if the fill replaces the whole photo? A good fill is no evidence for it.
 
 for fill, result in audit.fills.items():
     print(f"{fill:14} {result.value:.4f}")
+
+# sphinx_gallery_thumbnail_path = "_static/methods/sp.jpg"

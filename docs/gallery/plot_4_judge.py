@@ -21,12 +21,12 @@ print(f"{'a random map':20} {chance.value:.3f}")
 
 # %%
 # One photo proves nothing: ``onnxplain evaluate`` does this for many, with intervals and paired
-# tests. And one metric is not enough. Deletion, for which lower is better, likes the random map
-# here: pixels that are missing everywhere leave an image as no camera makes it.
+# tests. And one metric is not enough. Deletion, for which lower is better, prefers the random
+# map here: with pixels missing everywhere, the image is unlike any that a camera makes.
 
 explanation = onnxplain.explain(classifier, PHOTO, "grad-cam")
 score = metrics.deletion(classifier, PHOTO, explanation)
 chance = metrics.random_baseline("deletion", classifier, PHOTO)
 print(f"grad-cam {score.value:.3f}, a random map {chance.value:.3f}")
 
-# sphinx_gallery_thumbnail_path = "_static/methods/grad-cam.jpg"
+# sphinx_gallery_thumbnail_path = "_static/methods/smoothgrad.jpg"

@@ -3,7 +3,8 @@ Does the map depend on the network?
 ===================================
 
 The sanity check of Adebayo et al. (2018): replace the network's weights by random ones, from the
-last layer on, and compare the maps. A map that stays alike shows the photo, not the network.
+last layer on, and compare the maps. A map that stays much the same shows the
+photo, not the network.
 """
 
 from itertools import islice

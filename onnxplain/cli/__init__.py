@@ -95,10 +95,10 @@ class _Commands(click.Group):
 @click.option(DEBUG, is_flag=True, help="Show where in the program errors arise (tracebacks).")
 @click.pass_context
 def main(ctx: click.Context, verbose: int, quiet: bool, debug: bool) -> None:
-    """Explain exported image classifiers by removing parts of the image.
+    """Show which parts of a photo an image classifier based its answer on.
 
-    onnxplain help TOPIC tells more of a command, a method, a fill or a metric; onnxplain help
-    methods, fills or metrics lists them.
+    onnxplain help TOPIC tells more about a command, a method, a fill or a metric; onnxplain help
+    methods lists the methods, and likewise fills and metrics.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(TerminalFormatter(debug=debug))

@@ -114,7 +114,7 @@ onnxplain explain --method rise --help
     default="explanations",
     show_default=True,
     metavar="DIR",
-    help="Folder for the overlays (.png), heatmaps (.npz) and records (.json).",
+    help="Folder for the pictures (.png), heatmaps (.npz) and records (.json).",
 )
 @click.option(
     "--plan",
@@ -154,7 +154,7 @@ def command(
     """Explain why a classifier sees what it sees in the IMAGEs.
 
     An IMAGE is a file, a folder of photos, a pattern such as 'photos/*.jpg', or - for a file from
-    standard input. For each explanation, an overlay, a heatmap and a record are written into a
+    standard input. For each explanation, a picture, a heatmap and a record are written into a
     folder, and one line is printed.
     """
     with report_errors(arguments=True):

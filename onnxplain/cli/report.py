@@ -94,7 +94,7 @@ def command(
     """Show results of explain and evaluate in one HTML file.
 
     The page needs no network, no server and no other file. It shows photos, maps and overlays side
-    by side, compares methods, walks along curves, and names parameters and checksums.
+    by side, compares methods, steps through curves, and names parameters and checksums.
     """
     flags = get_model_flags(ctx)
     if not live and (model or runtime or flags):

@@ -174,7 +174,7 @@ def tell_cost(cls: Any) -> str:
     try:
         method: Any = cls()
         if isinstance(method, WhiteBox):
-            slopes = "" if method.wants.avoids_gradients else " and slopes of the score"
+            slopes = "" if method.wants.avoids_gradients else " and gradients"
             return f"evaluations{slopes} per image: {_count(method)}"
         if not isinstance(method, ByGradient):
             return f"evaluations per image: {_count(method)}"

@@ -116,7 +116,7 @@ def check_is_closed(method: Method) -> Closed:
         why = method.no_formula if isinstance(method, NotClosed) else ASKS_AGAIN
         raise ValueError(  # noqa: TRY004
             f"{method.name} cannot be exported: {why}, and a graph holds one fixed formula; "
-            f"these can be: {', '.join(known)}"
+            f"these can be: {', '.join(sorted(known))}"
         )
     if method.closed_form.refusal:
         raise ValueError(f"{method.name} cannot be exported: {method.closed_form.refusal}")

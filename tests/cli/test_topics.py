@@ -74,7 +74,7 @@ def test_costs_are_those_that_runs_count(run: Run):
     """SP's is a closed form: 66 x 66 places of a patch of 29 by steps of 3, and the image."""
     places = (224 - 29) // 3 + 1
     assert f"{places**2 + 1:,} (224 x 224 pixels)" in run("help", "sp").stdout
-    assert "slopes of the score per image: 1\n" in run("help", "grad-cam").stdout
+    assert "evaluations and gradients per image: 1\n" in run("help", "grad-cam").stdout
     assert "at most 393 with gradients, at most" in run("help", "mp2").stdout
 
 
@@ -114,6 +114,11 @@ def test_help_shows_commands_and_groups_and_suggests(run: Run):
 def test_lists_tell_all_of_the_first_sentence_of_each(topic: str, classes, run: Run):
     shown = join(run("help", topic).stdout)
     assert all(f" {name} {summarise(cls)}" in shown for name, cls in classes.items())
+
+
+def test_explain_lists_methods_with_whole_sentences(run: Run):
+    rows = [line.split(maxsplit=1) for line in run("explain", "--help").stdout.splitlines()]
+    assert all([name, summarise(cls)] in rows for name, cls in get_methods().items())
 
 
 def test_commands_are_listed_with_whole_sentences(run: Run):

@@ -83,7 +83,7 @@ def test_python_runs(path: Path, folder: Path):
         "my_preprocessing": lambda images: images,
     }
     for block in list_blocks(path):
-        exec(compile(block, name_page(path), "exec"), names)
+        exec(compile(block, name_page(path), "exec", dont_inherit=True), names)
     for test in [value for name, value in names.items() if name.startswith("test_")]:
         test()  # a page may show a test
 

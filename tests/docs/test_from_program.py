@@ -45,8 +45,12 @@ def test_every_method_fill_and_metric_is_there_with_its_parameters():
         for parameter in list_parameters(cls):
             assert f"| `{parameter.name}` |" in text
     assert "| `fill` | `fill` | what stands in for removed pixels; folded-blur if not given" in text
-    costs = format_costs()
-    assert all(f"[`{name}`]" in costs for name in registry.get_methods())
+
+
+def test_the_table_of_costs_has_every_method_in_the_order_of_the_alphabet():
+    rows = format_costs().splitlines()[2:]
+    assert [row.split("`")[1] for row in rows] == sorted(registry.get_methods())
+    assert "Liu, Witter, Korn" in next(row for row in rows if "`banzhaf`" in row)
 
 
 def test_pictures_are_of_methods_that_exist():

@@ -16,7 +16,7 @@ from onnxplain.methods.attention.handed_to_pixels import HandedToPixels
 
 @dataclass(frozen=True)
 class AttnLRP(HandedToPixels):
-    """The score of a transformer, handed down to the pixels, also through its attention.
+    """LRP for transformers, also through attention.
 
     A product of attention weights and values gives a half of its relevance to each, and the
     softmax hands down that of the weights as its gradient does; a product of queries and keys

@@ -18,7 +18,7 @@ from onnxplain.methods.attention.handed_to_pixels import HandedToPixels
 
 @dataclass(frozen=True)
 class CPLRP(HandedToPixels):
-    """The score of a transformer, handed down to the pixels through values, not through attention.
+    """LRP for transformers, with attention held fixed.
 
     Attention weights and the deviations of normalisations are held fixed, so that what is left is
     linear, and relevance is conserved [1]_. Dense layers and convolutions share out what they get

@@ -30,11 +30,11 @@ def weigh_heads(ops: Ops, values: Values, grads: Values) -> Values:
 
 @dataclass(frozen=True)
 class GenericAttention(OnAttention):
-    """Attention that speaks for the class, followed through all blocks.
+    """Attention that speaks for the class.
 
     The relevance R of patches for tokens begins as the identity, and each block adds to it what
     is read through attention with a positive effect on the score: ``R + mean_heads((G A)+) R``,
-    with the attention weights A and the slopes G of the score by them [1]_.
+    with the attention weights A and the gradient G of the score by them [1]_.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def roll_out(ops: Ops, blocks: Sequence[Values], read: Values) -> Values:
 
 @dataclass(frozen=True)
 class AttentionRollout(OnAttention):
-    """Attention of all blocks, multiplied: which patches reach the output, whatever the class.
+    """Attention of all blocks, whatever the class.
 
     A block passes on the mean of a token and of what the token reads, ``(A + I) / 2`` with the
     attention weights A, and the product over all blocks says which patches arrive [1]_.

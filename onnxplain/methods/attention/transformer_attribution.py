@@ -36,7 +36,7 @@ RULES = {
 
 @dataclass(frozen=True)
 class TransformerAttribution(OnAttention):
-    """Relevance of attention that speaks for the class, followed through all blocks.
+    """Attention for the class, weighed by relevance.
 
     Relevance propagation tells what attention weights contribute, R, and the gradient G of the
     score which of them speak for the class. The map is a rollout of ``I + mean_heads((G R)+)``

@@ -39,7 +39,8 @@ class IntegratedGradients(Parametrised):
     n_points : int
         Points on the path, at the nodes of Gauss-Legendre quadrature.
     tolerance : float
-        Gap at which it stops; else the points are doubled, up to 256. 0 keeps `n_points`.
+        Relative difference between the sum of the map and the change of the score at which it
+        stops; until then the points are doubled, up to 256. 0 keeps `n_points`.
     score : {'raw', 'contrast', 'probability', 'log-odds', 'logit'}
         The score of the target. Probabilities change in a few steps of the path only, which
         needs more points.
@@ -57,7 +58,12 @@ class IntegratedGradients(Parametrised):
 
     n_points: Annotated[int, Param("points on the path", ge=1, le=MOST_POINTS)] = 32
     tolerance: Annotated[
-        float, Param("gap above which the points are doubled; 0 keeps them", ge=0, lt=1)
+        float,
+        Param(
+            "relative error of the map's sum above which the points are doubled; 0 keeps them",
+            ge=0,
+            lt=1,
+        ),
     ] = 0.01
     score: Annotated[ScoreKind, Param(SCORE)] = "raw"
 

@@ -82,7 +82,7 @@ class GradCAM(ClassActivationMap):
 
 @dataclass(frozen=True)
 class HiResCAM(ClassActivationMap):
-    """Positive sums of values times their own gradients.
+    """Sums of values times gradients, if positive.
 
     The map is ``relu(sum_c G_c A_c)`` [2]_.
 

@@ -80,9 +80,13 @@ class NormGrad(AtLayer):
     name: ClassVar[str] = "norm-grad"
     no_formula: ClassVar[str] = "its phases and aggregates are not written as graphs"
 
-    phase: Annotated[Phase, Param("the layer of weights that is put there")] = "conv1x1"
+    phase: Annotated[Phase, Param("the layer of weights that is imagined behind the layer")] = (
+        "conv1x1"
+    )
     aggregate: Annotated[Aggregate, Param("what is made of a position's vector")] = "norm"
-    order: Annotated[int, Param("steps of training on the image before it", ge=0, le=1)] = 0
+    order: Annotated[
+        int, Param("steps of training on the image before the map is made", ge=0, le=1)
+    ] = 0
 
     @property
     def wants(self) -> Tensors:

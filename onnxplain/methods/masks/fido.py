@@ -106,7 +106,7 @@ class FIDO(CellMethod):
     ] = 0.1
     estimator: Annotated[
         Literal["auto", "gradient", "score-function"],
-        Param("how slopes of the score are found; auto: by gradients if the classifier has them"),
+        Param("how the gradient is found; auto: from the classifier, if it has gradients"),
     ] = "auto"
 
     def __post_init__(self) -> None:

@@ -113,7 +113,7 @@ class MP(CellMethod):
     ] = 4
     estimator: Annotated[
         Literal["auto", "gradient", "spsa"],
-        Param("how slopes of the score are found; auto: by gradients if the classifier has them"),
+        Param("how the gradient is found; auto: from the classifier, if it has gradients"),
     ] = "auto"
     n_pairs: Annotated[int, Param("with estimator=spsa: random directions per step", ge=1)] = 16
     reach: Annotated[

@@ -21,12 +21,12 @@ FirstRule: TypeAlias = Literal["zbox", "wsquare"]
 
 @dataclass(frozen=True)
 class DeepTaylor(HandedDown):
-    """Positive evidence, handed down through a network of rectifiers.
+    """Positive evidence, handed down to the pixels.
 
-    Each layer is expanded around a point at which it would be 0, and shares out what it was given
-    by the terms of that expansion [1]_: positive contributions inside, squares of weights in a
-    last layer without a rectifier, and the box between black and white at the image. The map has
-    no negative part.
+    It is for networks of rectifiers. Each layer is expanded around a point at which it would be 0,
+    and shares out what it was given by the terms of that expansion [1]_: positive contributions
+    inside, squares of weights in a last layer without a rectifier, and the box between black and
+    white at the image. The map has no negative part.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ class Excitation(OnLayer):
 
 @dataclass(frozen=True)
 class MWP(Excitation):
-    """Where a walk down from the class arrives.
+    """Where a random walk from the class arrives.
 
     The walk goes from a neuron to one that excites it, with a probability in proportion to its
     value times its positive weight: marginal winning probability [1]_.
@@ -102,10 +102,10 @@ class MWP(Excitation):
 
 @dataclass(frozen=True)
 class ContrastiveMWP(Excitation):
-    """Where a walk down from the class arrives rather than one from all that is not the class.
+    """The walk of mwp, less that from other classes.
 
-    The second walk begins at a neuron whose weights are those of the class with the other sign
-    [1]_. The map shows only what is positive; the signed one is kept beside it.
+    The walk that is taken off begins at a neuron whose weights are those of the class with the
+    other sign [1]_. The map shows only what is positive; the signed one is kept beside it.
 
     Parameters
     ----------

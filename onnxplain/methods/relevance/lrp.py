@@ -29,7 +29,7 @@ SCORE = "the score that is handed down: the logit, or the logit less those of si
 
 @dataclass(frozen=True)
 class LRP(HandedDown):
-    """The score, handed down layer by layer to the pixels.
+    """The score, handed down layer by layer.
 
     Each layer shares out what it was given among its inputs, by what they contributed [1]_. Which
     contributions count is a rule of the layer, and a composite says which layer has which rule
@@ -66,8 +66,12 @@ class LRP(HandedDown):
     name: ClassVar[str] = "lrp"
 
     composite: Annotated[Composite, Param("which rule each layer has")] = "epsilon-plus-flat"
-    epsilon: Annotated[float, Param("what keeps denominators from 0, rule epsilon", gt=0)] = 1e-6
-    gamma: Annotated[float, Param("how much positive counts more, rule gamma", ge=0)] = 0.25
+    epsilon: Annotated[
+        float, Param("in the rule epsilon: what keeps denominators from 0", gt=0)
+    ] = 1e-6
+    gamma: Annotated[
+        float, Param("in the rule gamma: how much positive contributions are favoured", ge=0)
+    ] = 0.25
     zero_bias: Annotated[bool, Param("leave biases out, so that they keep no share")] = False
     score: Annotated[LinearScore, Param(SCORE)] = "raw"
 

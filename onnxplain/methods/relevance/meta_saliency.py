@@ -68,7 +68,7 @@ OF: Mapping[Of, Callable[[], Any]] = {
 
 @dataclass(frozen=True)
 class MetaSaliency(Parametrised):
-    """Another method, after one step of training on the image.
+    """Another method, after one step of training.
 
     All weights of the network take a step that makes the class more probable for this image, or
     less with a negative rate, and the other method looks at the network they make [1]_.

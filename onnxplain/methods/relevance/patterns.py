@@ -96,7 +96,7 @@ class PatternNet(Patterned):
 
 @dataclass(frozen=True)
 class PatternAttribution(Patterned):
-    """How much the signal in each pixel adds to the score.
+    """What the signal in each pixel adds to the score.
 
     The score is handed down through the products of weights and patterns [1]_: deep Taylor
     decomposition around points that hold no signal, which were learned from photos.

@@ -25,7 +25,7 @@ from onnxplain.methods.scores.intervals import Array, Fit, fit_pairs
 
 @dataclass(frozen=True)
 class Banzhaf(Game):
-    """Banzhaf values of cells or superpixels, with intervals.
+    """Banzhaf values of cells or superpixels.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Banzhaf(Game):
     -----
     The columns of a design are those of a Hadamard matrix in random order and with random signs,
     so that every set is as likely as any other; each set is followed by its complement (folded
-    over), which cancels all interactions of two players. The paper draws random pairs. The
+    over), which cancels all interactions of two players. Liu et al. [1]_ draw random pairs. The
     details tell the half-width of the intervals, which hold for all players at once in 95 % of
     runs (``coverage``), the evaluations, and how many more smaller tolerances need.
     """

@@ -64,7 +64,8 @@ class Game(Parametrised):
     meaning: ClassVar[str]
 
     players: Annotated[
-        Literal["grid", "superpixels"], Param("what is kept or removed: cells of a grid, or parts")
+        Literal["grid", "superpixels"],
+        Param("what is kept or removed: the cells of a grid, or superpixels"),
     ] = "grid"
     grid: Annotated[int, Param("cells per side", ge=2)] = 7
     n_segments: Annotated[int, Param("about how many superpixels to make", ge=2)] = 50

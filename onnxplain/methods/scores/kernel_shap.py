@@ -32,7 +32,7 @@ from onnxplain.methods.scores.intervals import Array, Fit, fit_pairs
 
 @dataclass(frozen=True)
 class KernelSHAP(Game):
-    """Shapley values of cells or superpixels, with intervals.
+    """Shapley values of cells or superpixels.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ from onnxplain.methods.scores.intervals import (
 
 @dataclass(frozen=True)
 class LIME(Parametrised):
-    """LIME on SLIC superpixels.
+    """Weights of superpixels in a linear model.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ MEANING = Meaning("probability that the class loses when the patch there is remo
 
 @dataclass(frozen=True)
 class SP(Parametrised):
-    """Sliding patch.
+    """Score that is lost under a sliding patch.
 
     Parameters
     ----------
@@ -68,9 +68,10 @@ class SP(Parametrised):
         the inpainter sees the other patches as holes too. 0 fills every patch alone.
     refine : float in [0, 1]
         With less than 1, a first look takes every fourth position (but leaves no gap between
-        patches). This share of the others is then looked at, those where the map or its slope is
-        highest; the rest is interpolated between the positions of the first look. What was
-        looked at has the same drop as with ``refine=1``, which looks everywhere.
+        patches, so that nothing is saved with a stride of more than half the patch). This share
+        of the others is then looked at, those where the map or its slope is highest; the rest is
+        interpolated between the positions of the first look. What was looked at has the same
+        drop as with ``refine=1``, which looks everywhere.
     incremental : bool
         Recompute only what each patch changes, in convolutional models on the CPU. The map is
         the same up to rounding. It is tried first, and not used if it gives other scores or saves

@@ -144,7 +144,7 @@ class FilledDistance(Parametrised):
 
     name: ClassVar[str] = "filled-distance"
     direction: ClassVar[Direction] = "higher"
-    unit: ClassVar[str] = "of the distance"
+    unit: ClassVar[str] = "units of the distance"
     usual_fill: ClassVar[str | None] = None
     looks_at_boxes: ClassVar[bool] = True
 
