@@ -105,14 +105,15 @@ def _arrange_images(
     images = list(targets)
     asked = _group(explanations, _get_image, _get_answer)
     same = len(set(map(tuple, targets.values()))) == 1
-    many = max(map(len, targets.values())) > 1
+    ranks = _rank_targets(explanations, ways)
+    many = max(map(len, targets.values() if same else ranks.values())) > 1
     rows: dict[tuple[str, int | None], dict[Hashable, Place]] = {}
     photos: dict[Hashable, Place] = {}
     for explanation, way in zip(explanations, ways, strict=True):
         image = _get_image(explanation)
         alone = len(asked[image]) == 1  # its class and score stand above the photo
         photos.setdefault(image, _make_photo(explanation, alone=alone))
-        rank = targets[image].index(explanation.target)
+        rank = ranks[image, way].index(explanation.target)
         slot = (explanation.target if same else rank) if many else None
         answer = ("", "") if alone else (name_class(explanation), _format_score(explanation))
         rows.setdefault((way, slot), {})[image] = Place(explanation, *answer)
@@ -124,6 +125,16 @@ def _arrange_images(
             label = f"{way}, {target}" if way else target
         lines.append(Line(label, [row.get(image) for image in images]))
     return lines
+
+
+def _rank_targets(
+    explanations: Sequence[Explanation], ways: Sequence[str]
+) -> dict[tuple[Hashable, str], list[int]]:
+    """List the targets of each image and way: two classifiers may each find a class of its own."""
+    ranks: dict[tuple[Hashable, str], dict[int, None]] = {}
+    for explanation, way in zip(explanations, ways, strict=True):
+        ranks.setdefault((_get_image(explanation), way), {})[explanation.target] = None
+    return {made: list(own) for made, own in ranks.items()}
 
 
 def _arrange_targets(explanations: Sequence[Explanation], ways: Sequence[str]) -> list[Line]:

@@ -94,7 +94,7 @@ def prepare(plan: Plan, *, shard: tuple[int, int] | None = None, device: str = "
         check_same_classes(judges, classifier.class_names)
         chosen = choose_items(items, classifier, notify, everything=everything)
         waiting.append(Waiting(name, classifier, chosen))
-    _check_classifiers_differ(waiting)
+    _check_classifiers_differ(waiting, notify)
     return Work(explainers, judges, waiting, notices)
 
 
@@ -133,15 +133,19 @@ def _load_plan_model(wanted: Entry | Classifier, device: str) -> tuple[str, Clas
     return str(wanted.provenance.get("model") or type(wanted).__name__), wanted
 
 
-def _check_classifiers_differ(waiting: Sequence[Waiting]) -> None:
+def _check_classifiers_differ(waiting: Sequence[Waiting], notify: Callable[[str], None]) -> None:
     """Check that no row of one classifier would count as a row of another."""
-    first: dict[str, Classifier] = {}
-    for name, classifier, _ in waiting:
-        known = first.setdefault(make_key(identify_classifier(classifier)), classifier)
-        if known is not classifier and not classifier.provenance.get("sha256"):
+    first: dict[str, Waiting] = {}
+    for one in waiting:
+        known = first.setdefault(make_key(identify_classifier(one.classifier)), one)
+        if known is one:
+            continue
+        if one.classifier.provenance.get("sha256"):
+            notify(f"{known.name} and {one.name} are the same model: the tables have it once")
+        elif known.classifier is not one.classifier:
             raise ValueError(
-                f"two classifiers have the name {name!r}, so that their rows cannot be told apart; "
-                f"give each its own name, as from_callable(..., name='first')"
+                f"two classifiers have the name {one.name!r}, so that their rows cannot be told "
+                f"apart; give each its own name, as from_callable(..., name='first')"
             )
 
 

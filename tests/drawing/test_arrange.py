@@ -73,6 +73,25 @@ def test_different_best_targets_of_images_have_rows_by_their_rank() -> None:
     ]
 
 
+def test_classifiers_that_find_other_classes_leave_no_gaps() -> None:
+    """Their classes had rows of the first and the second class, each with holes."""
+    found = {"old": (1, 2, 3), "new": (1, 5, 3)}
+    maps = [
+        make_explanation(
+            image=image,
+            target=target,
+            target_name=f"class {target}",
+            provenance={"classifier": {"model": model}},
+        )
+        for model, targets in found.items()
+        for image, target in zip(IMAGES, targets, strict=True)
+    ]
+    assert read(arrange(maps))[1:] == [
+        ("old", ["sp a.jpg 1", "sp b.jpg 2", "sp c.jpg 3"]),
+        ("new", ["sp a.jpg 1", "sp b.jpg 5", "sp c.jpg 3"]),
+    ]
+
+
 def test_of_one_image_the_targets_have_the_columns() -> None:
     maps = [
         make_explanation(method=method, target=target, target_name=name)

@@ -357,3 +357,21 @@ def test_white_of_deep_photos_can_be_said(net: Net, tmp_path: Path):
     told = judge(tmp_path / "deep", only_correct=False, white=4095)
     np.testing.assert_allclose(told, expected, atol=1e-3)
     assert np.abs(np.subtract(dark, expected)).max() > 0.01
+
+
+def test_one_model_under_two_names_is_a_notice(model: Path, photos: Path):
+    """The tables had one of the two without a word."""
+    copy = model.with_name("copy.onnx")
+    copy.write_bytes(model.read_bytes())
+    copy.with_suffix(".toml").write_text(model.with_suffix(".toml").read_text())
+    study = onnxplain.evaluate(
+        photos,
+        models=[model, copy],
+        methods="random",
+        metrics="deletion:step=64",
+        only_correct=False,
+        output=None,
+    )
+    expected = f"{model} and {copy} are the same model: the tables have it once"
+    assert expected in study.notices
+    assert len({row["model"] for row in study.rows}) == 1
