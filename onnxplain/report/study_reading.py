@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +29,13 @@ from onnxplain.report.material import (
 )
 from onnxplain.report.reading import make_photo_key, shrink_map, shrink_photo
 from onnxplain.report.study_files import StudyFiles, read_heatmap, read_photo, read_table
-from onnxplain.study.columns import gather_values, make_namer
+from onnxplain.study.columns import gather_values
+from onnxplain.study.naming import make_namer
 from onnxplain.study.overview import describe_limits
 from onnxplain.study.plan import Plan
 from onnxplain.study.rows import Row
 from onnxplain.study.tables import MEANS_HEADER, PAIRS_HEADER, Table, compare_pairs, summarise
+from onnxplain.study.verdicts import Verdicts
 
 USUAL_MEANING = Meaning("larger means more evidence for the class")
 WAYS: Mapping[str, Way] = {Deletion.name: "away", Insertion.name: "back"}
@@ -78,6 +79,7 @@ class _Reader:
     images: dict[tuple[Any, ...], Row] = field(default_factory=dict)
     made: dict[str, list[Row]] = field(default_factory=dict)  # rows of scores, by their map
     means: dict[str, _MeanCurve] = field(default_factory=dict)
+    verdicts: Verdicts = field(default_factory=Verdicts)
     n_failed: int = 0
 
     def add(self, row: Row) -> None:
@@ -85,6 +87,7 @@ class _Reader:
         if row["status"] == "error":
             self._add_failure(row)
         if row["kind"] == "image":
+            self.verdicts.add(row)
             self.images[_identify_image(row)] = row
             return
         if row["status"] == "done":
@@ -110,12 +113,12 @@ class _Reader:
         )
 
     def _count_images(self) -> str:
-        """Say how many images were classified correctly."""
-        counts = Counter(row["status"] for row in self.images.values())
-        return (
-            f"Images classified correctly: {counts['done']}, wrongly: {counts['wrong']}, "
-            f"failed: {counts['error']}."
-        )
+        """Say how many images each classifier classified correctly."""
+        counts = self.verdicts.count_by_name()
+        if len(counts) == 1:
+            (text,) = map(str, counts.values())
+            return f"{text[0].upper()}{text[1:]}."
+        return " ".join(f"{name}: {one}." for name, one in counts.items())
 
     def _add_failure(self, row: Row) -> None:
         self.n_failed += 1
