@@ -10,7 +10,7 @@ import click
 
 from onnxplain.cli.reporting import Interrupted, format_failure
 from onnxplain.cli.terminal import clear_line, show, show_json
-from onnxplain.core.errors import OutputError
+from onnxplain.core.errors import DiskFull, OutputError
 from onnxplain.core.flow import NO_FILL
 from onnxplain.explaining import Failure
 from onnxplain.plot import Look
@@ -36,6 +36,8 @@ def save_and_print(
             if isinstance(outcome, Explanation):
                 try:
                     saved = outcome.save(folder, look)
+                except DiskFull as error:  # the next ones would be computed for nothing
+                    raise DiskFull(f"{error}; {_count_written(n_written, folder)}") from error
                 except (OutputError, ValueError) as error:
                     outcome = Failure(outcome.image, error)
             if isinstance(outcome, Failure):
@@ -48,8 +50,12 @@ def save_and_print(
             else:
                 show(_to_line(outcome, saved))
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; {n_written} explanations are in {folder}") from None
+        raise Interrupted(f"interrupted; {_count_written(n_written, folder)}") from None
     return Counts(n_written, n_failed)
+
+
+def _count_written(n_written: int, folder: Path) -> str:
+    return f"{n_written} explanations are in {folder}"
 
 
 def show_failure(failure: Failure, *, as_json: bool) -> None:
