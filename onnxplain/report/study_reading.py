@@ -47,7 +47,14 @@ Namer: TypeAlias = Callable[[Row, str], str]  # from a row and "method", "metric
 def read_study(material: Material, files: StudyFiles) -> None:
     """Add what an evaluation found; or why its rows cannot be read."""
     try:
-        last = {row["key"]: place for place, row in enumerate(files.read())}
+        last: dict[str, int] = {}
+        photos: set[tuple[str, str]] = set()  # with their files
+        for place, row in enumerate(files.read()):
+            last[row["key"]] = place
+            if _has_map(row):
+                photos.add((row["image"], _get_photo_key(row)))
+        for _, key in sorted(photos):  # the first ones of the data set, whatever ended first
+            material.has_room(key)
         reader = _Reader(material, files)
         for place, row in enumerate(files.read()):
             if last[row["key"]] == place:
@@ -92,7 +99,7 @@ class _Reader:
             return
         if row["status"] == "done":
             self._add_curve(row)
-        if row["target"] is not None and self.material.has_room(_get_photo_key(row)):
+        if _has_map(row) and self.material.has_room(_get_photo_key(row)):
             self.made.setdefault(_identify_map(row), []).append(row)
 
     def finish(self) -> None:
@@ -102,7 +109,7 @@ class _Reader:
             self.material.failures.append(Omission(f"{more} more", f"see {self.files.rows}"))
         names = [row for rows in self.made.values() for row in rows]
         name = make_namer([*names, *(mean.settings for mean in self.means.values())])
-        for rows in self.made.values():
+        for rows in sorted(self.made.values(), key=lambda rows: str(rows[0]["image"])):
             self._add_map(rows, name)
         means, pairs = self._find_tables()
         labels, curves = self._average_curves(name)
@@ -269,6 +276,10 @@ def _make_value(row: Row, name: Namer) -> Value:
 def _list_facts(row: Row) -> dict[str, Any]:
     """Return what a row tells of its map, without what it tells of one metric."""
     return {name: value for name, value in row.items() if name not in _OF_ONE_METRIC}
+
+
+def _has_map(row: Row) -> bool:
+    return row["kind"] == "score" and row["target"] is not None
 
 
 def _get_photo_key(row: Row) -> str:

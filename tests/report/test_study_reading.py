@@ -13,7 +13,7 @@ import pytest
 import onnxplain
 from onnxplain.report.material import Material
 from onnxplain.report.write import gather
-from onnxplain.study.rows import Row, read_rows
+from onnxplain.study.rows import Row, merge_rows, read_rows
 
 
 @pytest.fixture
@@ -87,6 +87,26 @@ def test_rows_of_earlier_plans_are_not_shown(folder: Path, photos: Path, classif
     assert (curve.title, curve.scores) == (expected.title, expected.scores)
     assert shown.studies[0].curve_labels == ("random",)
     assert [one.settings for one in shown.maps] == [one.settings for one in own.maps]
+
+
+@pytest.mark.parametrize("limit", [50, 2])
+def test_photos_come_in_the_order_of_the_data_set(
+    folder: Path, study: onnxplain.Study, photos: Path, limit: int
+):
+    """Rows come as work ends, and those of a merged study one part after the other."""
+    whole = gather([folder], limit, photos)
+    names = [photo.name for photo in whole.photos.values()]
+    assert names == ["dawn.png", "dusk.png", "noon.png"][:limit]
+    lines = (study.output / "rows.jsonl").read_text().splitlines(keepends=True)
+    for file, names in (("late.jsonl", ("dusk",)), ("early.jsonl", ("noon", "dawn"))):
+        part = [line for name in names for line in lines if f"{name}.png" in line]
+        (folder / file).write_text("".join(reversed(part)))
+    (folder / "rows.jsonl").unlink()
+    merge_rows([folder / "late.jsonl", folder / "early.jsonl"], folder / "rows.jsonl")
+    merged = gather([folder], limit, photos)
+    assert list(merged.photos) == list(whole.photos)
+    assert len(merged.maps) == 2 * min(limit, 3)
+    assert merged.left_out == whole.left_out
 
 
 def test_tables_are_made_where_there_are_none(folder: Path, study: onnxplain.Study):
