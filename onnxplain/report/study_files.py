@@ -23,7 +23,7 @@ from onnxplain.study.columns import find_wrong_fields
 from onnxplain.study.result import KEYS_FILE, ROWS_FILE, Study
 from onnxplain.study.rows import KEY_LENGTH, Row, read_rows
 from onnxplain.study.tables import Table
-from onnxplain.subjects import hash_pixels, to_uint8
+from onnxplain.subjects import hash_photo, to_uint8
 
 TEXTS = ("model", "metric", "method", "better", "unit", "first", "second")  # columns of tables
 
@@ -112,10 +112,10 @@ def read_photo(folder: Path, row: Row) -> NDArray[np.uint8]:
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise ImageError(f"{name}: is not below {folder}")
-    photo = to_uint8(read_image(path))
-    if row.get("image_sha256") not in (None, hash_pixels(photo)):
+    photo = read_image(path)
+    if row.get("image_sha256") not in (None, hash_photo(photo)):
         raise ImageError(f"{name}: in {folder} is not the photo that was judged; give its folder")
-    return photo
+    return to_uint8(photo)
 
 
 def read_heatmap(path: Path) -> Heatmap:

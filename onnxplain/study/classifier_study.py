@@ -28,7 +28,7 @@ from onnxplain.study.judges import Judge
 from onnxplain.study.keeper import Keeper
 from onnxplain.study.records import Question
 from onnxplain.study.rows import Row, Store
-from onnxplain.subjects import NamedImage, Subject, hash_pixels, read_subject, to_uint8
+from onnxplain.subjects import NamedImage, Subject, hash_photo, read_subject
 
 
 class Step(NamedTuple):
@@ -181,7 +181,7 @@ class _ClassifierStudy:
             question = Question(self.classifier, item, None, self.rules.seed)
             try:
                 photo = self.rules.read(item.path)
-                question = replace(question, sha256=hash_pixels(to_uint8(photo)))
+                question = replace(question, sha256=hash_photo(photo))
                 if self._skip_if_settled(question):
                     continue
                 named = NamedImage(item.file, item.path.name, photo)
