@@ -52,6 +52,13 @@ def check_ending(path: Path, ending: str, what: str) -> None:
         raise ValueError(f"{path}: {what} is a {ending}; give a path with this ending")
 
 
+def shorten_name(name: str, max_bytes: int) -> str:
+    """Cut a name to a number of bytes, as file systems count bytes and not characters."""
+    while len(os.fsencode(name)) > max_bytes:
+        name = name[:-1]
+    return name
+
+
 class FileStamp(NamedTuple):
     """What changes when a file is changed or replaced."""
 

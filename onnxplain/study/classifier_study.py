@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from onnxplain.core.data import Box, Case, Image, make_rng
 from onnxplain.core.errors import DeviceError, ModelError, OutputError
+from onnxplain.core.files import shorten_name
 from onnxplain.core.flow import Flow, advise_scores_alone, start_flow
 from onnxplain.core.protocols import Classifier, Differentiable
 from onnxplain.engine.run import EngineProgress, Job, Outcome, run
@@ -284,7 +285,8 @@ def _explain_and_judge(work: _Work, case: Case, frame: Frame, keeper: Keeper | N
     """Explain a case, or find the heatmap that was kept, and judge it."""
     question, explainer = work.question, work.explainer
     seed = question.seed
-    name = f"{Path(case.name).stem}-{explainer.name}-{question.heatmap_key(explainer)}"
+    stem = shorten_name(Path(case.name).stem, 80)
+    name = f"{stem}-{explainer.name}-{question.heatmap_key(explainer)}"
     heatmap = keeper.find(name, case.size) if keeper else None
     if heatmap is None:
         if isinstance(explainer.method, Given):

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
+from onnxplain.core.escaping import make_encodable
 from onnxplain.study.rows import Row
 
 # Fields that distinguish models, metrics and methods with the same name, and the prefix that
@@ -44,7 +45,8 @@ def make_namer(
             for name, value in _flatten(settings, role).items()
             if (name, value) not in common[role, settings[role]]
         ]
-        return f"{settings[role]} ({', '.join(differing)})" if differing else str(settings[role])
+        name = make_encodable(str(settings[role]))  # of a model's file, which may be no text
+        return f"{name} ({', '.join(differing)})" if differing else name
 
     return name_role
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import random
 import signal
 import subprocess
@@ -442,6 +443,30 @@ def read_failed(folder: Path) -> dict[str, str]:
     """Return what the table of means says to have failed, by method."""
     with (folder / "evaluation" / "means.csv").open() as file:
         return {row["method"]: row["failed"] for row in csv.DictReader(file)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are no text")
+def test_photos_and_models_may_have_any_name(run: Run, photos: Path, model: Path, folder: Path):
+    model = model.rename(folder / os.fsdecode(b"gr\xfcn.onnx"))
+    (folder / "tiny.toml").rename(model.with_suffix(".toml"))
+    names = [f"{'long' * 62}.png", "line\nbreak.png", os.fsdecode(b"gr\xfcn.png"), "-o.png"]
+    for i, name in enumerate(names):
+        (photos / f"{i}.png").rename(photos / name)
+    for i in range(len(names), 8):
+        (photos / f"{i}.png").unlink()
+    words = (
+        *("evaluate", photos, "-m", model, *FEW[:2], *FEW[4:6]),
+        *("--keep-heatmaps", "maps", *(["--parquet"] if find_spec("pyarrow") else [])),
+    )
+    result = run(*words)
+    assert result.exit_code == 0, result.stderr
+    rows = read_lines(folder / "evaluation" / "rows.jsonl")
+    assert sorted(row["image"] for row in rows if row["kind"] == "score") == sorted(names)
+    assert "gr\\udcfcn.onnx,deletion,sp,4" in (folder / "evaluation" / "means.csv").read_text()
+    assert len(list((folder / "maps").iterdir())) == 4
+    result = run("explain", photos, "-m", model, "--method", "sp:patch=8", "-q")
+    assert result.exit_code == 0, result.stderr
+    assert len(list((folder / "explanations").glob("*.npz"))) == 4
 
 
 def test_methods_that_look_inside_are_compared_with_others(
