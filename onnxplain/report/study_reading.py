@@ -55,6 +55,12 @@ def read_study(material: Material, files: StudyFiles) -> None:
                 photos.add((row["image"], _get_photo_key(row)))
         for _, key in sorted(photos):  # the first ones of the data set, whatever ended first
             material.has_room(key)
+        if n_lost := len(set(files.keys or ()) - last.keys()):
+            reason = (
+                f"{files.rows}: {n_lost} of the {len(files.keys or ())} rows of its tables are "
+                f"gone; evaluate again, which does what is missing"
+            )
+            material.broken.append(Omission(files.rows.name, reason))
         reader = _Reader(material, files)
         for place, row in enumerate(files.read()):
             if last[row["key"]] == place:

@@ -41,6 +41,19 @@ def test_photos_with_the_same_name_do_not_overwrite_each_other(run: Run, model: 
     assert again[0]["heatmap"] == same["heatmap"]
 
 
+def test_image_that_is_given_twice_is_counted_once(run: Run, model: Path, photo: Path):
+    result = run("explain", photo, f"./{photo.name}", "-m", model, "--n-masks", 5)
+    assert len(result.stdout.splitlines()) == 2
+    assert "explanations: 1 x .png, .npz and .json" in result.stderr
+    assert len(list(Path("explanations").glob("*.npz"))) == 1
+
+
+def test_empty_word_is_not_the_folder_in_which_the_command_runs(run: Run, model: Path, photo: Path):
+    result = run("explain", photo, "", "-m", model)
+    assert result.exit_code == 2
+    assert "one IMAGE is empty" in result.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
 def test_file_names_that_are_not_text_work(run: Run, model: Path, photo: Path):
     odd = photo.with_name("odd\udcff.png")

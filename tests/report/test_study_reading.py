@@ -144,6 +144,16 @@ def test_explanation_and_its_evaluation_are_one_map(
         assert len(whole.walks) == 2
 
 
+def test_rows_that_are_gone_are_told(folder: Path):
+    """As after a copy that broke off: the tables are of more than the maps."""
+    rows = folder / "rows.jsonl"
+    rows.write_bytes(b"".join(rows.read_bytes().splitlines(keepends=True)[:-2])[:-20])
+    (omission,) = gather([folder], 50).broken
+    assert "3 of the 15 rows of its tables are gone" in omission.reason
+    (folder / "keys.txt").unlink()
+    assert not gather([folder], 50).broken
+
+
 def test_photos_are_taken_from_their_folder_alone(folder: Path, photos: Path, tmp_path: Path):
     shutil.copy(photos / "red" / "noon.png", tmp_path / "secret.png")
     change_rows(folder, lambda row: row.update(image=f"../{tmp_path.name}/secret.png"))
