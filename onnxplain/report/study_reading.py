@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Box, Heatmap, Meaning, Size
-from onnxplain.core.errors import ImageError, OutputError
+from onnxplain.core.errors import ImageError, OutputError, tell_reason
 from onnxplain.metrics.heatmaps.curves import Deletion, Insertion
 from onnxplain.report.commands import format_command
 from onnxplain.report.fillings import make_filling
@@ -230,7 +230,7 @@ class _Reader:
         except FileNotFoundError:  # of rows alone
             pass
         except (OSError, ValueError) as error:
-            self.material.broken.append(Omission("means.csv", f"{folder}: {error}"))
+            self.material.broken.append(Omission("means.csv", f"{folder}: {tell_reason(error)}"))
         seed = next((row["seed"] for rows in self.made.values() for row in rows), 0)
         columns = gather_values(self.files.read(), share=Plan().held_out, seed=seed)
         return summarise(columns, seed=seed), compare_pairs(columns, seed=seed)

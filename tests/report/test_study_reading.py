@@ -181,9 +181,18 @@ def damage_table(folder: Path) -> None:
     (folder / "means.csv").write_text("a,b\n1,2\n")
 
 
+def replace_table(folder: Path) -> None:
+    (folder / "means.csv").unlink()
+    (folder / "means.csv").mkdir()
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
-    [(damage_map, "is not a heatmap"), (damage_table, "is not the table that evaluate wrote")],
+    [
+        (damage_map, "is not a heatmap"),
+        (damage_table, "is not the table that evaluate wrote"),
+        (replace_table, "study: Is a directory"),
+    ],
 )
 def test_damaged_file_is_named_and_the_rest_is_shown(
     folder: Path, damage: Callable[[Path], None], message: str
