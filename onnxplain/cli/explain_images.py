@@ -31,14 +31,12 @@ def find_images(words: Iterable[str], *, recursive: bool) -> FoundImages:
     Raises
     ------
     ValueError
-        If standard input is named twice, or a word is empty.
+        If standard input is named twice.
     """
     found = FoundImages([], [])
     words = list(words)
     if words.count(STANDARD_INPUT) > 1:
         raise ValueError("- is standard input, which can be read once only")
-    if "" in words:  # it would be the folder in which the command runs
-        raise ValueError("one IMAGE is empty, as a variable of the shell that is not set; give .")
     for word in words:
         if word == STANDARD_INPUT:
             content = b"" if sys.stdin is None else sys.stdin.buffer.read()
