@@ -163,6 +163,18 @@ def test_photos_are_taken_from_their_folder_alone(folder: Path, photos: Path, tm
     assert material.broken
 
 
+def test_photos_may_be_links(folder: Path, photos: Path, tmp_path: Path):
+    """A data set is often chosen by links to the photos of a larger one."""
+    linked = tmp_path / "linked"
+    for photo in photos.rglob("*.png"):
+        link = linked / photo.relative_to(photos)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(photo.resolve())
+    material = gather([folder], 50, linked)
+    assert not material.broken
+    assert all(photo.pixels is not None for photo in material.photos.values())
+
+
 def test_photo_that_changed_is_not_shown(folder: Path, photos: Path, tmp_path: Path):
     shutil.copytree(photos, tmp_path / "photos")
     shutil.copy(photos / "red" / "noon.png", tmp_path / "photos" / "red" / "dawn.png")
