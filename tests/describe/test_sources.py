@@ -36,9 +36,7 @@ def test_broken_link_to_a_description_is_an_error(tmp_path: Path, name: str) -> 
     model = save_and_read(models.convnet(), tmp_path)
     path = tmp_path / name.replace("model", model.path.stem)
     path.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(
-        ModelError, match=rf"{path.name}: not a readable \w+ file: No such file"
-    ):
+    with pytest.raises(ModelError, match=rf"{path.name}: not a readable \w+ file: No such file"):
         resolve_spec(model, {})
 
 
