@@ -67,7 +67,7 @@ def main() -> None:
     recipe = find_zoo_model(NAME).recipe
     assert recipe is not None
     network = load_trained_network(recipe)
-    inputs = ((read_photos(224) - 127) / 128).transpose(0, 3, 1, 2)
+    inputs = ((read_photos(224) - np.float32(127)) / np.float32(128)).transpose(0, 3, 1, 2)
 
     def compute_scores(x: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.no_grad():

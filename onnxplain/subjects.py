@@ -129,12 +129,11 @@ def read_subject(
     photo = read_source(named, max_pixels=max_pixels, white=white)
     frame, image = fit_to_classifier(classifier, photo)
     probabilities = classify(classifier, image)
-    pixels = to_uint8(photo)
     return Subject(
         named.label,
         named.name,
-        pixels,
-        hash_pixels(pixels),
+        to_uint8(photo),
+        hash_photo(photo),
         frame,
         image,
         probabilities,
@@ -205,9 +204,18 @@ def to_uint8(photo: Image) -> NDArray[np.uint8]:
     return np.rint(levels, out=levels).astype(np.uint8)
 
 
-def hash_pixels(pixels: NDArray[np.uint8]) -> str:
-    """Return the sha256 of a photo's pixels, which does not depend on its file."""
-    return hashlib.sha256(pixels.data).hexdigest()
+def hash_photo(photo: Image) -> str:
+    """Return the sha256 of a photo's pixels, which does not depend on its file.
+
+    A photo of 8 bits is hashed as such, whichever way it was read. Of a finer one, as of 16
+    bits, all bits count: the classifier sees them.
+    """
+    levels = photo * np.float32(255)
+    pixels = np.rint(levels)
+    np.subtract(levels, pixels, out=levels)
+    if np.abs(levels, out=levels).max(initial=0) < 1e-3:  # a step of 16 bits is 0.0039
+        return hashlib.sha256(pixels.astype(np.uint8).data).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(photo).data).hexdigest()
 
 
 def classify(classifier: Classifier, image: Image) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from onnxplain.subjects import (
     classify,
     fit_to_classifier,
     from_array,
-    hash_pixels,
     name_image,
     name_images,
     read_subject,
@@ -104,8 +104,24 @@ def test_subject_has_the_same_pixels_and_hash_from_a_file_an_array_or_pillow(tmp
     for subject in subjects:
         np.testing.assert_array_equal(subject.photo, PHOTO)
         np.testing.assert_array_equal(subject.image, subjects[0].image)
-        assert subject.sha256 == hash_pixels(PHOTO)
-    assert hash_pixels(PHOTO[::-1].copy()) != hash_pixels(PHOTO)
+        assert subject.sha256 == hashlib.sha256(PHOTO.tobytes()).hexdigest()
+    assert read(PHOTO[::-1]).sha256 != subjects[0].sha256
+    for same in (PHOTO / 255, PHOTO * np.float32(1 / 255), PHOTO.astype(np.uint16) * 257):
+        assert read(same).sha256 == subjects[0].sha256
+
+
+def test_photos_that_differ_in_the_last_of_16_bits_have_different_hashes(tmp_path: Path):
+    """The classifier sees that bit, so they are not one photo to studies and records."""
+    deep = PHOTO[..., 0].astype(np.uint16) * 257
+    hashes = [read(deep).sha256]
+    for name, more in (("second", 1), ("third", 2)):
+        changed = deep.copy()
+        changed[3, 5] = 1000 + more
+        PIL.Image.fromarray(changed).save(tmp_path / f"{name}.png")
+        subject = read(tmp_path / f"{name}.png")
+        assert subject.sha256 == read(changed).sha256
+        hashes.append(subject.sha256)
+    assert len(set(hashes)) == 3
 
 
 def test_case_of_a_subject_asks_about_the_image_that_was_classified():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ Fill = Callable[[Image, Mask], NDArray[np.float32]]
 """A function of an image and its hole, to RGB (H, W, 3) in [0, 1] with known pixels unchanged."""
 
 
-def composite(image: Image, mask: Mask, fill: NDArray[np.floating]) -> NDArray[np.float32]:
+def composite(image: Image, mask: Mask, fill: NDArray[Any]) -> NDArray[np.float32]:
     """Keep the known pixels and take the others from the fill, clipped to [0, 1]."""
     known = image.astype(np.float32) / 255.0
     return np.where(mask[..., None], np.clip(fill, 0.0, 1.0), known).astype(np.float32)
@@ -80,7 +81,8 @@ def load_onnx_fill(path: Path, size: int | None = None) -> Fill:
 
     def fill(image: Image, mask: Mask) -> NDArray[np.float32]:
         height, width = mask.shape
-        x, m = image.astype(np.float32) / 255.0, mask.astype(np.float32)
+        x: NDArray[Any] = image.astype(np.float32) / 255.0
+        m: NDArray[Any] = mask.astype(np.float32)
         if size:
             x = cv2.resize(x, (size, size), interpolation=cv2.INTER_AREA)
             m = np.ceil(cv2.resize(m, (size, size), interpolation=cv2.INTER_AREA))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -121,7 +122,7 @@ def draw_cells(rng: np.random.Generator, image: Image, *, grid: int = 28) -> Mas
     mask : (H, W) ndarray of bool
         True in the drawn cells.
     """
-    noise = rng.random((grid, grid), np.float32)
+    noise: NDArray[Any] = rng.random((grid, grid), np.float32)
     if rng.random() < 0.7:
         noise = cv2.GaussianBlur(noise, (0, 0), rng.uniform(0.5, 3.0))
     coarse = noise <= np.quantile(noise, rng.uniform(0.05, 0.75))

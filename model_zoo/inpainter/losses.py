@@ -147,7 +147,7 @@ class PerceptualDistance(nn.Module):
         maps = []
         for k, layers in enumerate(self.slices):
             x = x if k == 0 else F.max_pool2d(x, 2)
-            for layer in layers:  # type: ignore[union-attr]  # a ModuleList, typed as Module
+            for layer in layers:
                 x = F.relu_(layer(x))
             maps.append(x)
         return maps

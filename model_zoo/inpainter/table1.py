@@ -58,6 +58,7 @@ def judge(
     frame = place_frame((rows, columns), (SIZE, SIZE), Preprocessing())
     image = frame.bring(photo)
     boxes = make_box_mask([frame.box(box) for box in item.boxes_in((rows, columns))], (SIZE, SIZE))
+    assert item.label is not None
     masks = {"boxes": boxes, "shapes": find_shape(boxes, image)}
     return {
         "photo": item.file,
@@ -83,7 +84,9 @@ def find_shape(boxes: NDArray[np.bool_], image: Image) -> NDArray[np.bool_]:
     labels = np.where(boxes, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
     bgr = np.ascontiguousarray(np.rint(image[..., ::-1] * 255).astype(np.uint8))
     cv2.setRNGSeed(0)
-    cv2.grabCut(bgr, labels, None, None, None, 5, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(  # type: ignore[call-overload]  # its stubs know no None
+        bgr, labels, None, None, None, 5, cv2.GC_INIT_WITH_MASK
+    )
     shape = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
     if shape.sum() < boxes.sum() / 20:
         return boxes

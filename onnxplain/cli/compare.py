@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from onnxplain.cli.paths import PATH
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.terminal import show, show_json
 from onnxplain.core.arrays import read_npy
@@ -21,8 +22,8 @@ from onnxplain.results.explanation import find_part_seen
 
 
 @click.command()
-@click.argument("first", type=click.Path(path_type=Path))
-@click.argument("second", type=click.Path(path_type=Path))
+@click.argument("first", type=PATH)
+@click.argument("second", type=PATH)
 @click.option(
     "--scale/--no-scale",
     default=True,

@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from onnxplain.cli.parameters import ParameterOptions
+from onnxplain.cli.paths import PATH
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.terminal import show
 from onnxplain.core.errors import OutputError
@@ -30,13 +31,11 @@ onnxplain draw explanations --style map --scale shared -o maps.png
 onnxplain draw explanations/photo-mp2-espresso.npz --order -o order.png
 """,
 )
-@click.argument(
-    "files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE..."
-)
+@click.argument("files", nargs=-1, required=True, type=PATH, metavar="FILE...")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default="sheet.png",
     show_default=True,
     metavar="FILE",

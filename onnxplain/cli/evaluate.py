@@ -13,6 +13,7 @@ from onnxplain.cli.clusters import add_cluster_options, get_cluster
 from onnxplain.cli.inpainters import add_inpainter_options, get_inpainter_flags
 from onnxplain.cli.models import add_model_options, get_model_flags, max_pixels_option, white_option
 from onnxplain.cli.parameters import make_entry_completer
+from onnxplain.cli.paths import PATH
 from onnxplain.cli.printing import StudyView, print_study
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
@@ -63,10 +64,10 @@ onnxplain merge part1 part2 -o all
 onnxplain evaluate photos --plan plan.toml -o all
 """,
 )
-@click.argument("images", required=False, type=click.Path(path_type=Path), metavar="[FOLDER]")
+@click.argument("images", required=False, type=PATH, metavar="[FOLDER]")
 @click.option(
     "--annotations",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="What the images show: a .csv (file, class_index or class_name or both, and xmin, ymin, "
     "xmax, ymax, width, height for boxes), a folder of ImageNet's .xml, or COCO's .json.  "
@@ -75,7 +76,7 @@ onnxplain evaluate photos --plan plan.toml -o all
 )
 @click.option(
     "--wnids",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="A .csv with the columns wnid and class_index; needed if labels are WordNet ids.",
 )
@@ -148,14 +149,14 @@ onnxplain evaluate photos --plan plan.toml -o all
 @click.option(
     "--plan",
     "plan_file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="A TOML file with the settings above; options override it.",
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default="evaluation",
     show_default=True,
     metavar="DIR",
@@ -164,7 +165,7 @@ onnxplain evaluate photos --plan plan.toml -o all
 )
 @click.option(
     "--keep-heatmaps",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Keep heatmaps as .npy in DIR, and use those that are already there.",
 )

@@ -14,7 +14,6 @@ from onnxplain.cli.explain_images import find_images
 from onnxplain.cli.explain_plan import ExplainPlan, read_explain_plan
 from onnxplain.cli.inpainters import add_inpainter_options, get_inpainter_flags
 from onnxplain.cli.models import (
-    FILE,
     add_model_options,
     get_model_flags,
     max_pixels_option,
@@ -22,6 +21,7 @@ from onnxplain.cli.models import (
 )
 from onnxplain.cli.outcomes import save_and_print, show_failure
 from onnxplain.cli.parameters import ParameterOptions, make_entry_completer
+from onnxplain.cli.paths import FILE, PATH
 from onnxplain.cli.progress import show_progress
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SECTIONS, SectionedCommand
@@ -110,7 +110,7 @@ onnxplain explain --method rise --help
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=True, path_type=Path),
+    type=PATH,
     default="explanations",
     show_default=True,
     metavar="DIR",
@@ -119,7 +119,7 @@ onnxplain explain --method rise --help
 @click.option(
     "--plan",
     "plan_file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="A TOML file with method, fill, target and seed; options override it.",
 )

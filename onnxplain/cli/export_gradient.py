@@ -12,7 +12,8 @@ from onnxplain.cli.graph_files import (
     graph_output_option,
     write_graph,
 )
-from onnxplain.cli.models import FILE, add_description_options, get_model_flags
+from onnxplain.cli.models import add_description_options, get_model_flags
+from onnxplain.cli.paths import FILE
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.core.data import ScoreKind

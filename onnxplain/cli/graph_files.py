@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from onnxplain.cli.models import check_output_is_not_model
+from onnxplain.cli.paths import OUTPUT_FILE
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.terminal import show
 from onnxplain.core.files import check_ending, wrap_write_errors, write_atomic
@@ -16,7 +17,7 @@ graph_output_option = click.option(
     "-o",
     "--output",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OUTPUT_FILE,
     metavar="FILE",
     help="The ONNX file to write.",
 )

@@ -11,12 +11,12 @@ import click
 
 from onnxplain.cli.inpainters import add_inpainter_options, get_inpainter_flags
 from onnxplain.cli.models import (
-    FILE,
     add_model_options,
     check_output_is_not_model,
     get_model_flags,
     max_pixels_option,
 )
+from onnxplain.cli.paths import FILE, PATH
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.cli.terminal import show, show_json
@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # imports onnx, which is slow
 @click.option("--label", metavar="CLASS", help="Index or name of the class that the photo shows.")
 @click.option(
     "--write-spec",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Write the description as TOML. If FILE has the name of MODEL with the ending .toml, it "
     "is read with the model.",

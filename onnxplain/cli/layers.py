@@ -8,7 +8,8 @@ from typing import Any, get_args
 import click
 from click.core import ParameterSource
 
-from onnxplain.cli.models import FILE, add_description_options, get_model_flags
+from onnxplain.cli.models import add_description_options, get_model_flags
+from onnxplain.cli.paths import FILE, PATH
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
 from onnxplain.cli.terminal import show, show_json
@@ -23,14 +24,14 @@ from onnxplain.study.weighing import LayerWeights, weigh_layers
 @click.option(
     "--weigh",
     "photos",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FOLDER",
     help="Weigh the stages for --method combined by how often their maps point at the objects of "
     "these labelled photos.",
 )
 @click.option(
     "--annotations",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="With --weigh: classes and boxes of the photos, as for onnxplain evaluate.",
 )

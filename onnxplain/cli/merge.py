@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from onnxplain.cli.paths import PATH
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.terminal import show
 from onnxplain.study.result import ROWS_FILE
@@ -13,14 +14,12 @@ from onnxplain.study.rows import merge_rows
 
 
 @click.command()
-@click.argument(
-    "runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER..."
-)
+@click.argument("runs", nargs=-1, required=True, type=PATH, metavar="FOLDER...")
 @click.option(
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Folder for the joined rows, or a file that ends in .jsonl.",
 )

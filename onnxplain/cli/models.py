@@ -10,6 +10,7 @@ import click
 
 from onnxplain.cli.kept import get_kept_options, make_kept_option
 from onnxplain.cli.parameters import make_name_completer
+from onnxplain.cli.paths import FILE
 from onnxplain.core.data import Fit, Interpolation
 from onnxplain.core.spec import ChannelOrder, Head, Layout
 from onnxplain.describe.normalisation import NORMALISATION_PRESETS
@@ -19,9 +20,6 @@ from onnxplain.runtime.device import Where
 F = TypeVar("F", bound=Callable[..., object])
 
 PREFIX = "model_"  # keeps these names apart from those of other options
-
-# The shell completes file names. The function that reads the file reports errors, not click.
-FILE = click.Path(readable=False)
 
 
 def parse_numbers(text: str) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ import click
 
 from onnxplain.cli.reporting import Interrupted, format_failure
 from onnxplain.cli.terminal import clear_line, show, show_json
-from onnxplain.core.errors import OutputError
+from onnxplain.core.errors import DiskFull, OutputError
 from onnxplain.core.flow import NO_FILL
 from onnxplain.explaining import Failure
 from onnxplain.plot import Look
@@ -29,27 +29,33 @@ def save_and_print(
 ) -> Counts:
     """Save and print explanations as they are made, and count them and the failed images."""
     n_failed = 0
-    n_written = 0
+    written: set[Path | None] = set()  # records: that of an image that is given twice is one
     try:
         for outcome in outcomes:
             clear_line()
             if isinstance(outcome, Explanation):
                 try:
                     saved = outcome.save(folder, look)
+                except DiskFull as error:  # the next ones would be computed for nothing
+                    raise DiskFull(f"{error}; {_count_written(len(written), folder)}") from error
                 except (OutputError, ValueError) as error:
                     outcome = Failure(outcome.image, error)
             if isinstance(outcome, Failure):
                 n_failed += 1
                 show_failure(outcome, as_json=as_json)
                 continue
-            n_written += 1
+            written.add(saved.record)
             if as_json:
                 show_json(_to_json(outcome, saved))
             else:
                 show(_to_line(outcome, saved))
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; {n_written} explanations are in {folder}") from None
-    return Counts(n_written, n_failed)
+        raise Interrupted(f"interrupted; {_count_written(len(written), folder)}") from None
+    return Counts(len(written), n_failed)
+
+
+def _count_written(n_written: int, folder: Path) -> str:
+    return f"{n_written} explanations are in {folder}"
 
 
 def show_failure(failure: Failure, *, as_json: bool) -> None:

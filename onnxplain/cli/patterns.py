@@ -8,13 +8,13 @@ import click
 
 from onnxplain.cli.explain_images import find_images
 from onnxplain.cli.models import (
-    FILE,
     add_description_options,
     check_output_is_not_model,
     get_model_flags,
     max_pixels_option,
 )
 from onnxplain.cli.outcomes import show_failure
+from onnxplain.cli.paths import FILE, OUTPUT_FILE
 from onnxplain.cli.progress import show_progress
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.sections import SectionedCommand
@@ -30,7 +30,7 @@ from onnxplain.study.patterns import estimate_patterns
     "-o",
     "--output",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OUTPUT_FILE,
     metavar="FILE",
     help="The .npz file to write.",
 )

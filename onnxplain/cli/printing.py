@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import textwrap
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Self
@@ -16,6 +15,7 @@ from onnxplain.study.preparation import log as study_log
 from onnxplain.study.progress import StudyProgress
 from onnxplain.study.result import ROWS_FILE, Study
 from onnxplain.study.rows import Row
+from onnxplain.study.verdicts import Verdicts
 
 
 class StudyView:
@@ -104,27 +104,14 @@ def print_study(study: Study, *, quiet: bool) -> None:
 
 def _count_images(study: Study) -> list[str]:
     """Format how many images each classifier classified correctly, one line per classifier."""
-    verdicts = {
-        row["key"]: (str(row.get("model")), _find_verdict(row))
-        for row in study.iterate_rows()
-        if row["kind"] == "image"
-    }
-    counts = Counter(verdicts.values())
+    verdicts = Verdicts()
+    for row in study.iterate_rows():
+        if row["kind"] == "image":
+            verdicts.add(row)
     lines = []
-    for model in dict.fromkeys(model for model, _ in verdicts.values()):
-        line = (
-            f"{model}: images classified correctly: {counts[model, 'done']}, "
-            f"wrongly: {counts[model, 'wrong']}, failed: {counts[model, 'error']}"
-        )
-        if n := counts[model, "unlabelled"]:
-            line += f"; without a label, explained for the predicted class: {n}"
-        none_right = not counts[model, "done"] and counts[model, "wrong"]
-        if study.plan.only_correct and none_right and not n:
+    for name, counts in verdicts.count_by_name().items():
+        line = f"{name}: {counts}"
+        if study.plan.only_correct and counts.wrong and not counts.right + counts.unlabelled:
             line += "; --all-images judges wrongly classified images too"
         lines.append(line)
     return lines
-
-
-def _find_verdict(row: Row) -> str:
-    unlabelled = row["status"] == "done" and not row.get("labelled", True)
-    return "unlabelled" if unlabelled else str(row["status"])

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from onnxplain.cli.models import FILE, add_description_options, get_model_flags
+from onnxplain.cli.models import add_description_options, get_model_flags
+from onnxplain.cli.paths import FILE, PATH
 from onnxplain.cli.reporting import report_errors
 from onnxplain.cli.terminal import show
 from onnxplain.report import LIMIT, write_report
@@ -24,13 +25,11 @@ onnxplain report explanations/cat-*.npz --title "Cats"
 onnxplain report explanations --live
 """,
 )
-@click.argument(
-    "results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER|FILES..."
-)
+@click.argument("results", nargs=-1, required=True, type=PATH, metavar="FOLDER|FILES...")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default="report.html",
     show_default=True,
     metavar="FILE",
@@ -38,13 +37,13 @@ onnxplain report explanations --live
 )
 @click.option(
     "--images",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="The folder of the images that were evaluated.",
 )
 @click.option(
     "--heatmaps",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="The folder in which evaluate kept heatmaps.  [default: what is below FOLDER]",
 )
@@ -71,7 +70,7 @@ onnxplain report explanations --live
 )
 @click.option(
     "--runtime",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="A folder with npm's onnxruntime-web for --live.  [default: npm fetches it once]",
 )

@@ -14,6 +14,7 @@
     ├── ZooError                a zoo model that cannot be obtained or fails its checks
     ├── LibraryMissing          a library that is not installed, or cannot be loaded
     └── OutputError             a result that cannot be written or read back
+        └── DiskFull            no room is left, and none for the next result either
 
 Wrong argument values are ``ValueError`` or ``TypeError``, as everywhere in Python.
 """
@@ -55,6 +56,10 @@ class ZooError(OnnxplainError):
 
 class OutputError(OnnxplainError):
     """A result that cannot be written, or a written result that cannot be read."""
+
+
+class DiskFull(OutputError):
+    """A result that cannot be written because the disk or the user's share of it is full."""
 
 
 class LibraryMissing(OnnxplainError, ImportError):

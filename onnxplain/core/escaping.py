@@ -9,6 +9,15 @@ import re
 _UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+def make_encodable(text: str) -> str:
+    r"""Return a text with halves of characters written out: no file could hold them.
+
+    >>> print(make_encodable("gr\udcfcn.onnx"))
+    gr\udcfcn.onnx
+    """
+    return text.encode(errors="backslashreplace").decode()
+
+
 def escape(text: str) -> str:
     r"""Return a text with its control characters written out; newlines stay.
 

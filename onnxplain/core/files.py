@@ -15,7 +15,7 @@ from io import BufferedRandom, BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, cast, overload
 
-from onnxplain.core.errors import OutputError, tell_reason
+from onnxplain.core.errors import DiskFull, OutputError, tell_reason
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -50,6 +50,13 @@ def check_ending(path: Path, ending: str, what: str) -> None:
     """
     if path.suffix.lower() != ending:
         raise ValueError(f"{path}: {what} is a {ending}; give a path with this ending")
+
+
+def shorten_name(name: str, max_bytes: int) -> str:
+    """Cut a name to a number of bytes, as file systems count bytes and not characters."""
+    while len(os.fsencode(name)) > max_bytes:
+        name = name[:-1]
+    return name
 
 
 class FileStamp(NamedTuple):
@@ -213,7 +220,7 @@ def claim(part: Path, path: Path) -> bool:
             path.open("xb").close()
         except FileExistsError:
             return False
-        path.write_bytes(part.read_bytes())
+        part.replace(path)
     return True
 
 
@@ -224,12 +231,14 @@ def wrap_write_errors(place: Path) -> Iterator[None]:
     Raises
     ------
     OutputError
-        If the block raises an ``OSError``.
+        If the block raises an ``OSError``; a `DiskFull` if no room is left.
     """
     try:
         yield
     except OSError as error:
         reason = tell_reason(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"{place}: cannot be written ({reason}); free some space") from error
         if isinstance(error, FileExistsError | NotADirectoryError):
             file = next((path for path in (place, *place.parents) if path.is_file()), None)
             reason = f"{file} is a file, not a folder" if file else reason

@@ -56,7 +56,7 @@ def read_sources(path: Path, proto: ModelProto) -> list[SpecSource]:
         If one of the files is not in its usual form.
     """
     sources = []
-    if (toml := path.with_suffix(".toml")).is_file():
+    if _is_there(toml := path.with_suffix(".toml")):
         sources.append(SpecSource(toml.name, _read_own_toml(toml)))
     config = _find_json(path, "config.json")
     name, processor = _find_processor(path)
@@ -90,8 +90,13 @@ def _find_json(path: Path, name: str) -> Mapping[str, Any] | None:
     """Return the content of a JSON file beside a model; None if there is no such file."""
     # Hugging Face keeps ONNX files in a folder of that name, below the configuration.
     folders = [path.parent, *([path.parent.parent] if path.parent.name == "onnx" else [])]
-    file = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    file = next((folder / name for folder in folders if _is_there(folder / name)), None)
     return None if file is None else _read_json(file)
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether a file describes a model, be it by a broken link, which is then an error."""
+    return path.is_file() or (path.is_symlink() and not path.is_dir())
 
 
 @contextmanager
@@ -118,7 +123,8 @@ def read_spec_toml(path: Path, error: type[OnnxplainError]) -> dict[str, Any]:
     try:
         return parse_toml(read_text(path))
     except (OSError, TextError) as cause:
-        raise error(f"{path.name}: not a readable TOML file: {cause}") from cause
+        reason = tell_reason(cause)
+        raise error(f"{path.name}: not a readable TOML file: {reason}") from cause
 
 
 def format_spec_toml(spec: ModelSpec) -> str:

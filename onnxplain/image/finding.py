@@ -34,7 +34,7 @@ def find_photos(given: str | os.PathLike[str], *, recursive: bool = False) -> li
     Raises
     ------
     ImageError
-        If the folder holds no photo, or no file fits the pattern.
+        If the folder holds no photo, or no file fits the pattern, which folders alone may do.
     ValueError
         If a folder cannot be read.
     """
@@ -50,7 +50,10 @@ def find_photos(given: str | os.PathLike[str], *, recursive: bool = False) -> li
     fitting = sorted(Path(match) for match in glob.glob(str(given), recursive=True))
     if not fitting:
         raise ImageError(f"{given}: no file fits this pattern; check the path")
-    return [photo for photo in fitting if not photo.is_dir()]
+    photos = [photo for photo in fitting if not photo.is_dir()]
+    if not photos:
+        raise ImageError(f"{given}: only folders fit this pattern; {given}/* means what they hold")
+    return photos
 
 
 def list_files(

@@ -185,7 +185,7 @@ def load_example_photo() -> Image:
     """
     import skimage.data  # 0.1 s to import, and rarely needed
 
-    pixels = skimage.data.coffee()  # type: ignore[no-untyped-call]  # of skimage
+    pixels = skimage.data.coffee()
     return np.asarray(pixels, np.float32) / np.float32(255)
 
 

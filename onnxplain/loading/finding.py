@@ -48,6 +48,8 @@ def find_model(model: str | os.PathLike[str]) -> Path:
         If there is no such file or zoo model, the folder does not hold one model, or the zoo
         model cannot be built.
     """
+    if not os.fspath(model):  # as a path it would be the working folder
+        raise ModelError("no model is given; give the path of an ONNX file, or a name in the zoo")
     path = Path(model)
     try:
         if path.is_dir():

@@ -20,7 +20,7 @@ from onnxplain.report.pictures import (
     find_plain_colour,
     share_bytes,
 )
-from onnxplain.study.columns import make_namer
+from onnxplain.study.naming import make_namer
 
 DRAWN_SIDE = 480  # units of the longer side of pictures in the page
 

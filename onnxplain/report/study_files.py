@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +24,7 @@ from onnxplain.study.columns import find_wrong_fields
 from onnxplain.study.result import KEYS_FILE, ROWS_FILE, Study
 from onnxplain.study.rows import KEY_LENGTH, Row, read_rows
 from onnxplain.study.tables import Table
-from onnxplain.subjects import hash_pixels, to_uint8
+from onnxplain.subjects import hash_photo, to_uint8
 
 TEXTS = ("model", "metric", "method", "better", "unit", "first", "second")  # columns of tables
 
@@ -109,13 +110,14 @@ def read_photo(folder: Path, row: Row) -> NDArray[np.uint8]:
         name files elsewhere.
     """
     name = row["image"]
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    # A link below the folder is its owner's, and may lead elsewhere.
+    path = Path(os.path.abspath(folder / name))
+    if not path.is_relative_to(os.path.abspath(folder)):
         raise ImageError(f"{name}: is not below {folder}")
-    photo = to_uint8(read_image(path))
-    if row.get("image_sha256") not in (None, hash_pixels(photo)):
+    photo = read_image(path)
+    if row.get("image_sha256") not in (None, hash_photo(photo)):
         raise ImageError(f"{name}: in {folder} is not the photo that was judged; give its folder")
-    return photo
+    return to_uint8(photo)
 
 
 def read_heatmap(path: Path) -> Heatmap:

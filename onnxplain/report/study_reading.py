@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxplain.core.data import Box, Heatmap, Meaning, Size
-from onnxplain.core.errors import ImageError, OutputError
+from onnxplain.core.errors import ImageError, OutputError, tell_reason
 from onnxplain.metrics.heatmaps.curves import Deletion, Insertion
 from onnxplain.report.commands import format_command
 from onnxplain.report.fillings import make_filling
@@ -30,11 +29,13 @@ from onnxplain.report.material import (
 )
 from onnxplain.report.reading import make_photo_key, shrink_map, shrink_photo
 from onnxplain.report.study_files import StudyFiles, read_heatmap, read_photo, read_table
-from onnxplain.study.columns import gather_values, make_namer
+from onnxplain.study.columns import gather_values
+from onnxplain.study.naming import make_namer
 from onnxplain.study.overview import describe_limits
 from onnxplain.study.plan import Plan
 from onnxplain.study.rows import Row
 from onnxplain.study.tables import MEANS_HEADER, PAIRS_HEADER, Table, compare_pairs, summarise
+from onnxplain.study.verdicts import Verdicts
 
 USUAL_MEANING = Meaning("larger means more evidence for the class")
 WAYS: Mapping[str, Way] = {Deletion.name: "away", Insertion.name: "back"}
@@ -46,7 +47,20 @@ Namer: TypeAlias = Callable[[Row, str], str]  # from a row and "method", "metric
 def read_study(material: Material, files: StudyFiles) -> None:
     """Add what an evaluation found; or why its rows cannot be read."""
     try:
-        last = {row["key"]: place for place, row in enumerate(files.read())}
+        last: dict[str, int] = {}
+        photos: set[tuple[str, str]] = set()  # with their files
+        for place, row in enumerate(files.read()):
+            last[row["key"]] = place
+            if _has_map(row):
+                photos.add((row["image"], _get_photo_key(row)))
+        for _, key in sorted(photos):  # the first ones of the data set, whatever ended first
+            material.has_room(key)
+        if n_lost := len(set(files.keys or ()) - last.keys()):
+            reason = (
+                f"{files.rows}: {n_lost} of the {len(files.keys or ())} rows of its tables are "
+                f"gone; evaluate again, which does what is missing"
+            )
+            material.broken.append(Omission(files.rows.name, reason))
         reader = _Reader(material, files)
         for place, row in enumerate(files.read()):
             if last[row["key"]] == place:
@@ -78,6 +92,7 @@ class _Reader:
     images: dict[tuple[Any, ...], Row] = field(default_factory=dict)
     made: dict[str, list[Row]] = field(default_factory=dict)  # rows of scores, by their map
     means: dict[str, _MeanCurve] = field(default_factory=dict)
+    verdicts: Verdicts = field(default_factory=Verdicts)
     n_failed: int = 0
 
     def add(self, row: Row) -> None:
@@ -85,11 +100,12 @@ class _Reader:
         if row["status"] == "error":
             self._add_failure(row)
         if row["kind"] == "image":
+            self.verdicts.add(row)
             self.images[_identify_image(row)] = row
             return
         if row["status"] == "done":
             self._add_curve(row)
-        if row["target"] is not None and self.material.has_room(_get_photo_key(row)):
+        if _has_map(row) and self.material.has_room(_get_photo_key(row)):
             self.made.setdefault(_identify_map(row), []).append(row)
 
     def finish(self) -> None:
@@ -99,7 +115,7 @@ class _Reader:
             self.material.failures.append(Omission(f"{more} more", f"see {self.files.rows}"))
         names = [row for rows in self.made.values() for row in rows]
         name = make_namer([*names, *(mean.settings for mean in self.means.values())])
-        for rows in self.made.values():
+        for rows in sorted(self.made.values(), key=lambda rows: str(rows[0]["image"])):
             self._add_map(rows, name)
         means, pairs = self._find_tables()
         labels, curves = self._average_curves(name)
@@ -110,12 +126,12 @@ class _Reader:
         )
 
     def _count_images(self) -> str:
-        """Say how many images were classified correctly."""
-        counts = Counter(row["status"] for row in self.images.values())
-        return (
-            f"Images classified correctly: {counts['done']}, wrongly: {counts['wrong']}, "
-            f"failed: {counts['error']}."
-        )
+        """Say how many images each classifier classified correctly."""
+        counts = self.verdicts.count_by_name()
+        if len(counts) == 1:
+            (text,) = map(str, counts.values())
+            return f"{text[0].upper()}{text[1:]}."
+        return " ".join(f"{name}: {one}." for name, one in counts.items())
 
     def _add_failure(self, row: Row) -> None:
         self.n_failed += 1
@@ -214,7 +230,7 @@ class _Reader:
         except FileNotFoundError:  # of rows alone
             pass
         except (OSError, ValueError) as error:
-            self.material.broken.append(Omission("means.csv", f"{folder}: {error}"))
+            self.material.broken.append(Omission("means.csv", f"{folder}: {tell_reason(error)}"))
         seed = next((row["seed"] for rows in self.made.values() for row in rows), 0)
         columns = gather_values(self.files.read(), share=Plan().held_out, seed=seed)
         return summarise(columns, seed=seed), compare_pairs(columns, seed=seed)
@@ -266,6 +282,10 @@ def _make_value(row: Row, name: Namer) -> Value:
 def _list_facts(row: Row) -> dict[str, Any]:
     """Return what a row tells of its map, without what it tells of one metric."""
     return {name: value for name, value in row.items() if name not in _OF_ONE_METRIC}
+
+
+def _has_map(row: Row) -> bool:
+    return row["kind"] == "score" and row["target"] is not None
 
 
 def _get_photo_key(row: Row) -> str:

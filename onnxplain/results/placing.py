@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxplain.core.arrays import read_npz
-from onnxplain.core.files import claim, wrap_write_errors
+from onnxplain.core.files import claim, shorten_name, wrap_write_errors
 from onnxplain.core.files import replace as replace_file
 from onnxplain.core.text_files import ANNOTATION_BYTES, parse_json, read_text
 
@@ -100,7 +100,7 @@ def place(part: Path, folder: Path, record: Mapping[str, Any]) -> str:
     """
     name = "-".join(
         [
-            _shorten(Path(record["image"]).stem, 80),
+            shorten_name(Path(record["image"]).stem, 80),
             record["method"],
             _make_slug(record["target_name"]) or str(record["target"]),
         ]
@@ -132,14 +132,7 @@ def _number_names(name: str) -> Iterator[str]:
 def _make_slug(class_name: str) -> str:
     """Turn the first of a class's names into part of a file name."""
     first = class_name.split(",")[0].lower()
-    return _shorten(re.sub(r"\W+", "-", first).strip("-"), 40)
-
-
-def _shorten(name: str, max_bytes: int) -> str:
-    """Cut a name to a number of bytes, as file systems count bytes and not characters."""
-    while len(os.fsencode(name)) > max_bytes:
-        name = name[:-1]
-    return name
+    return shorten_name(re.sub(r"\W+", "-", first).strip("-"), 40)
 
 
 def _read_question(path: Path) -> list[Any] | None:

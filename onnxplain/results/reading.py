@@ -25,8 +25,10 @@ def find_npz(path: Path) -> Path:
 
     Other paths, and those that have no ``.npz`` beside them, are returned as they are.
     """
+    if path.suffix.lower() not in (".png", ".json"):
+        return path
     beside = path.with_suffix(".npz")
-    return beside if path.suffix.lower() in (".png", ".json") and beside.exists() else path
+    return beside if beside.exists() else path
 
 
 def load_explanation(path: str | os.PathLike[str]) -> Explanation:

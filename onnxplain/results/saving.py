@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxplain.core.files import open_part, wrap_write_errors, write_atomic
-from onnxplain.image import encode_jpeg, write_png
+from onnxplain.core.files import open_part, replace, wrap_write_errors, write_atomic
+from onnxplain.image import encode_jpeg, encode_png, write_png
 from onnxplain.results.placing import place
 
 FORMAT = 2  # of the files; raised when earlier versions would misread new files
@@ -80,20 +81,30 @@ def _save_file(content: Content, path: Path, suffix: str) -> SavedFiles:
 
 
 def _save_folder(content: Content, folder: Path) -> SavedFiles:
-    with wrap_write_errors(folder):
+    """Write all files under names of their own first: if the disk is full, none appears."""
+    text = _format_record(content)
+    with wrap_write_errors(folder), ExitStack() as parts:
         folder.mkdir(parents=True, exist_ok=True)
-        text = _format_record(content)
-        with open_part(folder) as (part, file):
-            _write_npz(content, file, text)
+
+        def write_part(write: Callable[[BinaryIO], object]) -> Path:
+            part, file = parts.enter_context(open_part(folder))
+            write(file)
             file.close()
-            base = place(part, folder, json.loads(text))
+            return part
+
+        npz_part = write_part(lambda file: _write_npz(content, file, text))
+        record_part = write_part(lambda file: file.write(text.encode() + b"\n"))
+        png_part = None
+        if content.photo is not None:
+            png_part = write_part(lambda file: file.write(encode_png(content.draw())))
+        base = place(npz_part, folder, json.loads(text))
         npz, record = folder / f"{base}.npz", folder / f"{base}.json"
         png = None
-        if content.photo is not None:
+        if png_part is not None:
             png = folder / f"{base}.png"
-            write_png(png, content.draw())
-        # The record is written last: if it exists, the other files do.
-        write_atomic(record, text.encode() + b"\n")
+            replace(png_part, png)
+        # The record comes last: if it exists, the other files do.
+        replace(record_part, record)
     return SavedFiles(npz, record, png)
 
 

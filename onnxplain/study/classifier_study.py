@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from onnxplain.core.data import Box, Case, Image, make_rng
 from onnxplain.core.errors import DeviceError, ModelError, OutputError
+from onnxplain.core.files import shorten_name
 from onnxplain.core.flow import Flow, advise_scores_alone, start_flow
 from onnxplain.core.protocols import Classifier, Differentiable
 from onnxplain.engine.run import EngineProgress, Job, Outcome, run
@@ -28,7 +29,7 @@ from onnxplain.study.judges import Judge
 from onnxplain.study.keeper import Keeper
 from onnxplain.study.records import Question
 from onnxplain.study.rows import Row, Store
-from onnxplain.subjects import NamedImage, Subject, hash_pixels, read_subject, to_uint8
+from onnxplain.subjects import NamedImage, Subject, hash_photo, read_subject
 
 
 class Step(NamedTuple):
@@ -181,7 +182,7 @@ class _ClassifierStudy:
             question = Question(self.classifier, item, None, self.rules.seed)
             try:
                 photo = self.rules.read(item.path)
-                question = replace(question, sha256=hash_pixels(to_uint8(photo)))
+                question = replace(question, sha256=hash_photo(photo))
                 if self._skip_if_settled(question):
                     continue
                 named = NamedImage(item.file, item.path.name, photo)
@@ -284,7 +285,8 @@ def _explain_and_judge(work: _Work, case: Case, frame: Frame, keeper: Keeper | N
     """Explain a case, or find the heatmap that was kept, and judge it."""
     question, explainer = work.question, work.explainer
     seed = question.seed
-    name = f"{Path(case.name).stem}-{explainer.name}-{question.heatmap_key(explainer)}"
+    stem = shorten_name(Path(case.name).stem, 80)
+    name = f"{stem}-{explainer.name}-{question.heatmap_key(explainer)}"
     heatmap = keeper.find(name, case.size) if keeper else None
     if heatmap is None:
         if isinstance(explainer.method, Given):

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -21,21 +20,16 @@ from onnxplain.metrics import (
     get_value_at_alpha,
 )
 from onnxplain.study.dataset import is_held_out
+from onnxplain.study.naming import SETTINGS, make_namer
 from onnxplain.study.rows import Row
+from onnxplain.study.verdicts import Verdicts
 
 # A box around the whole image, as a baseline that localisation must beat.
 WHOLE_IMAGE = "whole image"
 
-# Fields that distinguish models, metrics and methods with the same name, and the prefix that
-# their parameters get in the full name.
-_SETTINGS: Mapping[str, Mapping[str, str]] = {
-    "model": {"model_sha256": "", "preprocessing": ""},
-    "metric": {"metric_fill": "", "metric_parameters": "", "metric_fill_parameters": "fill_"},
-    "method": {"fill": "", "method_parameters": "", "fill_parameters": "fill_"},
-}
 _IDENTITY = (
-    *_SETTINGS,
-    *(name for prefixes in _SETTINGS.values() for name in prefixes),
+    *SETTINGS,
+    *(name for prefixes in SETTINGS.values() for name in prefixes),
     *("direction", "unit"),
 )
 _NUMBER = (int, float, type(None))
@@ -67,7 +61,7 @@ class Column(NamedTuple):
     values : mapping
         The value of each image and class.
     n_failed : int
-        Number of images that could not be judged.
+        Number of images that could not be judged, among them those that could not be read.
     n_undefined : int
         Number of images for which the metric has no value, for example because the object
         fills the image.
@@ -102,7 +96,10 @@ def gather_values(rows: Iterable[Row], *, share: float, seed: int) -> list[Colum
     groups: dict[str, _Group] = {}
     images: dict[_Image, _Image] = {}  # one of each, whatever the number of rows
     checksums: dict[str, str] = {}
+    verdicts = Verdicts()
     for row in rows:
+        if row["kind"] == "image":
+            verdicts.add(row)
         if row["kind"] == "score":
             settings = {name: row[name] for name in _IDENTITY}
             group = groups.setdefault(json.dumps(settings), _Group(settings))
@@ -117,7 +114,10 @@ def gather_values(rows: Iterable[Row], *, share: float, seed: int) -> list[Colum
     firsts: dict[str, str] = {}
     photos = {file: firsts.setdefault(checksums[file], file) for file in sorted(checksums)}
     columns = [
-        _make_column(names, group, photos, share, seed) for names, group in sorted(by_names.items())
+        _make_column(names, group, photos, share, seed)._replace(
+            n_failed=len(group.failed) + verdicts.count(group.settings).failed
+        )
+        for names, group in sorted(by_names.items())
     ]
     baselines: dict[tuple[str, str], Column] = {}
     for column in columns:
@@ -229,46 +229,3 @@ def _make_baseline(column: Column, group: _Group, others: Mapping[_Image, float]
     return column._replace(
         method=WHOLE_IMAGE, alpha=None, n_held_out=0, values=values, n_failed=0, n_undefined=0
     )
-
-
-def make_namer(
-    all_settings: Sequence[Row], roles: Sequence[str] = tuple(_SETTINGS)
-) -> Callable[[Row, str], str]:
-    """Make a function that returns the name of the model, metric or method of settings.
-
-    A name includes the parameters whose values differ between settings with the same name, and
-    those that only some of them have.
-
-    Parameters
-    ----------
-    all_settings : sequence of dict
-        Fields of rows that say how something was made.
-    roles : sequence of str
-        Which of the three the settings have.
-    """
-    seen: dict[tuple[str, str], set[tuple[tuple[str, str], ...]]] = defaultdict(set)
-    for settings in all_settings:
-        for role in roles:
-            seen[role, settings[role]].add(tuple(_flatten(settings, role).items()))
-    common = {named: set.intersection(*map(set, flat)) for named, flat in seen.items()}
-
-    def name_role(settings: Row, role: str) -> str:
-        differing = [
-            f"{name}={value}"
-            for name, value in _flatten(settings, role).items()
-            if (name, value) not in common[role, settings[role]]
-        ]
-        return f"{settings[role]} ({', '.join(differing)})" if differing else str(settings[role])
-
-    return name_role
-
-
-def _flatten(settings: Row, role: str) -> dict[str, str]:
-    """Return the parameters of the model, metric or method, each value as text."""
-    flat = {}
-    for field_name, prefix in _SETTINGS[role].items():
-        value = settings[field_name]
-        table = value if isinstance(value, dict) else {field_name.removeprefix("metric_"): value}
-        for name, parameter in table.items():
-            flat[f"{prefix}{name}"] = json.dumps(parameter).strip('"')
-    return flat

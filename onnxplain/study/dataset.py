@@ -118,6 +118,8 @@ def read_items(
         raise ValueError(f"{images}: is not a folder of images")
     entries = read_annotations(images, annotations, notify)
     index = read_wnids(wnids) if wnids else {}
+    if not entries and annotations and annotations.is_dir():
+        raise ValueError(f"{annotations}: no .xml file in this folder has the name of a photo")
     if not entries:
         raise ValueError(
             f"{annotations or images}: no images; give a folder of images, a folder with one "

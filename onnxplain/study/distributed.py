@@ -29,7 +29,7 @@ from onnxplain.study.judges import Judge
 from onnxplain.study.preparation import Waiting
 from onnxplain.study.records import Question
 from onnxplain.study.rows import Row, RowFile
-from onnxplain.subjects import hash_pixels, to_uint8
+from onnxplain.subjects import hash_photo
 
 WORKERS_FILE = "workers.json"
 
@@ -163,7 +163,7 @@ class Ledger:
         except Exception as unreadable:
             row = question.image_row(unreadable)
             return Step((row["key"],), (row,), 1)
-        question = replace(question, sha256=hash_pixels(to_uint8(photo)))
+        question = replace(question, sha256=hash_photo(photo))
         (explainer,), _ = settle_explainers([self.explainers[assignment.explainer]], classifier)
         keys = {question.score_key(explainer, judge): judge for judge in self.judges}
         rows = tuple(

@@ -108,7 +108,9 @@ def estimate_patterns(
             raise
         labels = facts.pop("labels")
         facts.pop("seen")
-        facts["photos_sha256"] = hashlib.sha256("\n".join(labels).encode()).hexdigest()
+        facts["photos_sha256"] = hashlib.sha256(
+            "\n".join(labels).encode(errors="surrogateescape")
+        ).hexdigest()
         patterns = estimation.finish(facts)
         write_atomic(path, patterns.encode())
         part.unlink(missing_ok=True)

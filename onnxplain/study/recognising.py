@@ -15,7 +15,7 @@ from onnxplain.study.classifier_study import Rules
 from onnxplain.study.dataset import Item
 from onnxplain.study.records import Question
 from onnxplain.study.rows import RowFile, read_rows
-from onnxplain.subjects import NamedImage, hash_pixels, read_subject, to_uint8
+from onnxplain.subjects import NamedImage, hash_photo, read_subject
 
 LOOKS = 5  # photos that are classified again
 TOLERANCE = 0.01  # of a probability: devices and batches differ by less
@@ -75,7 +75,7 @@ def _answer_again(
         photo = rules.read(item.path)
     except ImageError:  # the study says so
         return {}
-    checksum = hash_pixels(to_uint8(photo))
+    checksum = hash_photo(photo)
     question = Question(classifier, item, checksum, rules.seed)
     key = question.image_key()
     if store.done.get(key) not in ("done", "wrong"):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from onnxplain.core.errors import OnnxplainError
+from onnxplain.core.escaping import make_encodable
 from onnxplain.core.files import open_replacement, wrap_write_errors
 from onnxplain.core.markup import format_value
 from onnxplain.study.rows import Row
@@ -140,7 +141,9 @@ def _import_pyarrow() -> tuple[Any, Any]:
 
 
 def _to_cell(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, dict | list) else value
+    if isinstance(value, dict | list):
+        return json.dumps(value)
+    return make_encodable(value) if isinstance(value, str) else value
 
 
 def _format_lines(table: Table) -> list[Sequence[str]]:

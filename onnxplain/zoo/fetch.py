@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from onnxplain.core.errors import ZooError
+from onnxplain.core.errors import ZooError, tell_reason
 from onnxplain.zoo.catalogue import WeightsSource
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def _run(command: list[str], source: WeightsSource) -> None:
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
         )
     except OSError as error:
-        raise ZooError(f"cannot start {command[0]}: {error}") from error
+        raise ZooError(f"cannot start {command[0]}: {tell_reason(error)}") from error
     if process.returncode:
         lines = process.stderr.strip().splitlines() or ["no reason given"]
         reasons = [line for line in lines if line.lower().startswith("error")] or lines[-1:]

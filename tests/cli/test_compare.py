@@ -88,9 +88,9 @@ def test_constant_map_is_undefined(run: Run, maps: list[Path], folder: Path):
 def test_file_that_is_not_a_heatmap_is_an_error(run: Run, maps: list[Path], folder: Path):
     (folder / "bad.npy").write_text("x")
     (folder / "bad.npz").write_text("x")
-    for other in ("bad.npy", "bad.npz", "none.npy"):
+    for other in ("bad.npy", "bad.npz", "none.npy", ".", ".."):
         result = run("compare", maps[0], other)
         assert result.exit_code == 1
-        assert other in result.stderr
+        assert f"Error: {other}: " in result.stderr
     np.save(folder / "small.npy", np.ones((8, 8)))
     assert run("compare", maps[0], "small.npy").exit_code == 2

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -412,6 +414,59 @@ def test_quiet_run_over_earlier_failures_says_what_failed(run: Run, photos: Path
     assert again.stderr == f"{line} (in an earlier run; --retry does it again)\n"
     retried = run(*make_words(photos, model, "-q", "--retry"))
     assert retried.stderr == first.stderr
+
+
+def test_unreadable_image_is_counted_in_rows_tables_report_and_exit_code_alike(
+    run: Run, photos: Path, model: Path, folder: Path
+):
+    photo = (photos / "3.png").read_bytes()
+    (photos / "3.png").write_bytes(photo[:100])
+    result = run(*make_words(photos, model))
+    assert result.exit_code == 1
+    assert "Error: 3.png: " in result.stderr
+    counted = "images classified correctly: 6, wrongly: 1, failed: 1"
+    assert counted in result.stderr
+    rows = read_lines(folder / "evaluation" / "rows.jsonl")
+    assert [row["image"] for row in rows if row["status"] == "error"] == ["3.png"]
+    assert read_failed(folder) == {"sp": "1", "rise": "1", "whole image": "0"}
+    if find_spec("jinja2"):
+        page = (folder / "evaluation" / "report.html").read_text()
+        assert counted.capitalize() in page
+    (photos / "3.png").write_bytes(photo)
+    mended = run(*make_words(photos, model))
+    assert mended.exit_code == 0
+    assert "images classified correctly: 7, wrongly: 1, failed: 0" in mended.stderr
+    assert read_failed(folder) == {"sp": "0", "rise": "0", "whole image": "0"}
+
+
+def read_failed(folder: Path) -> dict[str, str]:
+    """Return what the table of means says to have failed, by method."""
+    with (folder / "evaluation" / "means.csv").open() as file:
+        return {row["method"]: row["failed"] for row in csv.DictReader(file)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are no text")
+def test_photos_and_models_may_have_any_name(run: Run, photos: Path, model: Path, folder: Path):
+    model = model.rename(folder / os.fsdecode(b"gr\xfcn.onnx"))
+    (folder / "tiny.toml").rename(model.with_suffix(".toml"))
+    names = [f"{'long' * 62}.png", "line\nbreak.png", os.fsdecode(b"gr\xfcn.png"), "-o.png"]
+    for i, name in enumerate(names):
+        (photos / f"{i}.png").rename(photos / name)
+    for i in range(len(names), 8):
+        (photos / f"{i}.png").unlink()
+    words = (
+        *("evaluate", photos, "-m", model, *FEW[:2], *FEW[4:6]),
+        *("--keep-heatmaps", "maps", *(["--parquet"] if find_spec("pyarrow") else [])),
+    )
+    result = run(*words)
+    assert result.exit_code == 0, result.stderr
+    rows = read_lines(folder / "evaluation" / "rows.jsonl")
+    assert sorted(row["image"] for row in rows if row["kind"] == "score") == sorted(names)
+    assert "gr\\udcfcn.onnx,deletion,sp,4" in (folder / "evaluation" / "means.csv").read_text()
+    assert len(list((folder / "maps").iterdir())) == 4
+    result = run("explain", photos, "-m", model, "--method", "sp:patch=8", "-q")
+    assert result.exit_code == 0, result.stderr
+    assert len(list((folder / "explanations").glob("*.npz"))) == 4
 
 
 def test_methods_that_look_inside_are_compared_with_others(

@@ -26,6 +26,14 @@ def test_every_photo_and_target_gives_an_object(run: Run, model: Path, photo: Pa
     assert len(list(Path("explanations").iterdir())) == 12
 
 
+def test_empty_text_is_not_the_working_folder(run: Run, model: Path, photo: Path):
+    for words in (("", "-m", model), (photo, "-m", ""), (photo, "-m", model, "-o", "")):
+        result = run("explain", *words, "--n-masks", 5, "-t", 0)
+        assert result.exit_code == 2
+        assert "the path is empty" in result.stderr
+    assert not list(Path().glob("*.npz"))
+
+
 def test_photos_with_the_same_name_do_not_overwrite_each_other(run: Run, model: Path, photo: Path):
     Path("sub").mkdir()
     PIL.Image.new("RGB", (30, 20), "red").save("sub/photo.png")
@@ -39,6 +47,13 @@ def test_photos_with_the_same_name_do_not_overwrite_each_other(run: Run, model: 
     # Either of the two may be done first.
     (same,) = (entry for entry in explanations if entry["image"] == "sub/photo.png")
     assert again[0]["heatmap"] == same["heatmap"]
+
+
+def test_image_that_is_given_twice_is_counted_once(run: Run, model: Path, photo: Path):
+    result = run("explain", photo, f"./{photo.name}", "-m", model, "--n-masks", 5)
+    assert len(result.stdout.splitlines()) == 2
+    assert "explanations: 1 x .png, .npz and .json" in result.stderr
+    assert len(list(Path("explanations").glob("*.npz"))) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")

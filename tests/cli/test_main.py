@@ -77,6 +77,16 @@ def test_no_two_options_share_a_flag_or_a_name(name: str):
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_every_path_refuses_to_be_empty(name: str):
+    """A variable of the shell that is not set must not mean the working folder."""
+    command = ALL[name]
+    for param in command.params:
+        if isinstance(param.type, click.Path):
+            with pytest.raises(click.BadParameter, match="empty"):
+                param.type.convert("", param, None)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_help_is_shown(name: str, run: Run):
     shown = run(*name.split()[1:], "--help")
     assert shown.exit_code == 0

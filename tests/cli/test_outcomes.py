@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +118,32 @@ def test_interrupted_run_keeps_the_images_that_are_done(model: Path, folder: Pat
         assert saved.coarse is not None
         assert sorted(saved.order) == np.flatnonzero(saved.coarse > 0).tolist()
         assert saved.evaluations == explained["evaluations"]
+
+
+def test_full_disk_ends_the_run_and_nothing_is_half_written(model: Path, photos: Path):
+    """A disk of one process, too small for more than a few explanations."""
+    words = "explain photos -m tiny.onnx --method sp:patch=8 -o small/out -q"
+    result = run_on_small_disk(f"{words}; echo exit $?; ls small/out", 400)
+    assert "Error: small/out: cannot be written (No space left on device); free" in result.stderr
+    assert result.stderr.count("Error") == 1
+    printed, names = result.stdout.split("exit 1\n")
+    n = len(printed.splitlines())
+    assert 0 < n < 8
+    assert result.stderr.endswith(f"; {n} explanations are in small/out\n")
+    kinds = Counter(Path(name).suffix for name in names.splitlines())
+    assert kinds == {".png": n, ".npz": n, ".json": n}
+
+
+def run_on_small_disk(script: str, kibibytes: int) -> subprocess.CompletedProcess[str]:
+    """Run a command of onnxplain, and what follows it in a shell, beside a small disk."""
+    Path("small").mkdir()
+    unshare = ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() else []), "sh", "-c"]
+    mount = f"mount -t tmpfs -o size={kibibytes}k tmpfs small"
+    try:
+        subprocess.run([*unshare, mount], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no disks may be mounted here")
+    script = f"{mount}; {shlex.quote(sys.executable)} -m onnxplain {script}"
+    return subprocess.run(
+        [*unshare, script], check=True, capture_output=True, text=True, env=ENVIRONMENT
+    )

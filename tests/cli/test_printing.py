@@ -58,7 +58,7 @@ def test_notices_are_warnings_while_the_study_is_shown(capsys: Captured):
 
 def write_image_rows(folder: Path, *statuses: str) -> Study:
     rows: list[Row] = [
-        {"key": str(i), "kind": "image", "status": status, "model": "net.onnx"}
+        {"key": str(i), "kind": "image", "image": f"{i}.png", "status": status, "model": "net.onnx"}
         for i, status in enumerate(statuses)
     ]
     RowFile(folder / "rows.jsonl").append(rows)

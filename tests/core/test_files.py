@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from onnxplain.core.errors import OutputError
+from onnxplain.core.errors import DiskFull, OutputError
 from onnxplain.core.files import (
     SpecialFile,
     check_ending,
@@ -78,6 +78,17 @@ def test_write_error_names_the_place(tmp_path: Path) -> None:
         wrap_write_errors(place),
     ):
         write_atomic(place, b"new")
+
+
+def test_full_disk_is_an_error_of_its_own(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs /dev/full")
+    with (
+        pytest.raises(DiskFull, match=r"full: cannot be written \(No space left .*free some space"),
+        wrap_write_errors(full),
+    ):
+        full.write_bytes(b"new")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no umask")

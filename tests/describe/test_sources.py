@@ -30,6 +30,16 @@ def test_huggingface_files_are_found_above_the_onnx_folder(tmp_path: Path) -> No
     assert spec.sources["class_names"] == "config.json (id2label)"
 
 
+@pytest.mark.parametrize("name", ["model.toml", "config.json", "preprocessor_config.json"])
+def test_broken_link_to_a_description_is_an_error(tmp_path: Path, name: str) -> None:
+    """Without it, the model would silently get another preprocessing."""
+    model = save_and_read(models.convnet(), tmp_path)
+    path = tmp_path / name.replace("model", model.path.stem)
+    path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match=rf"{path.name}: not a readable \w+ file: No such file"):
+        resolve_spec(model, {})
+
+
 def test_metadata_of_the_file_describes_the_model(tmp_path: Path) -> None:
     proto = models.convnet()
     content = {"range": [0, 255], "mean": [127] * 3, "std": [128] * 3, "class_names": list("abcde")}

@@ -29,3 +29,5 @@ def test_photos_are_found_in_the_order_of_their_paths(tmp_path: Path) -> None:
         find("none")
     with pytest.raises(ImageError, match=r"\*\.webp: no file fits this pattern"):
         find("*.webp")
+    with pytest.raises(ImageError, match=r"/n\?ne: only folders fit this pattern; .*\* means"):
+        find("n?ne")

@@ -25,6 +25,11 @@ def test_file_that_does_not_exist_is_an_error():
         onnxplain.load("nowhere/model.onnx")
 
 
+def test_empty_text_is_no_model():
+    with pytest.raises(ModelError, match="no model is given"):
+        onnxplain.load("")
+
+
 def test_unknown_zoo_model_gets_a_suggestion():
     with pytest.raises(ModelError, match=r"did you mean 'efficientnet-lite\d'"):
         onnxplain.load("efficientnet-lite")

@@ -13,7 +13,7 @@ import pytest
 import onnxplain
 from onnxplain.report.material import Material
 from onnxplain.report.write import gather
-from onnxplain.study.rows import Row, read_rows
+from onnxplain.study.rows import Row, merge_rows, read_rows
 
 
 @pytest.fixture
@@ -89,6 +89,26 @@ def test_rows_of_earlier_plans_are_not_shown(folder: Path, photos: Path, classif
     assert [one.settings for one in shown.maps] == [one.settings for one in own.maps]
 
 
+@pytest.mark.parametrize("limit", [50, 2])
+def test_photos_come_in_the_order_of_the_data_set(
+    folder: Path, study: onnxplain.Study, photos: Path, limit: int
+):
+    """Rows come as work ends, and those of a merged study one part after the other."""
+    whole = gather([folder], limit, photos)
+    names = [photo.name for photo in whole.photos.values()]
+    assert names == ["dawn.png", "dusk.png", "noon.png"][:limit]
+    lines = (study.output / "rows.jsonl").read_text().splitlines(keepends=True)
+    for file, names in (("late.jsonl", ("dusk",)), ("early.jsonl", ("noon", "dawn"))):
+        part = [line for name in names for line in lines if f"{name}.png" in line]
+        (folder / file).write_text("".join(reversed(part)))
+    (folder / "rows.jsonl").unlink()
+    merge_rows([folder / "late.jsonl", folder / "early.jsonl"], folder / "rows.jsonl")
+    merged = gather([folder], limit, photos)
+    assert list(merged.photos) == list(whole.photos)
+    assert len(merged.maps) == 2 * min(limit, 3)
+    assert merged.left_out == whole.left_out
+
+
 def test_tables_are_made_where_there_are_none(folder: Path, study: onnxplain.Study):
     for path in [*folder.glob("*.csv"), folder / "keys.txt"]:
         path.unlink()
@@ -124,6 +144,16 @@ def test_explanation_and_its_evaluation_are_one_map(
         assert len(whole.walks) == 2
 
 
+def test_rows_that_are_gone_are_told(folder: Path):
+    """As after a copy that broke off: the tables are of more than the maps."""
+    rows = folder / "rows.jsonl"
+    rows.write_bytes(b"".join(rows.read_bytes().splitlines(keepends=True)[:-2])[:-20])
+    (omission,) = gather([folder], 50).broken
+    assert "3 of the 15 rows of its tables are gone" in omission.reason
+    (folder / "keys.txt").unlink()
+    assert not gather([folder], 50).broken
+
+
 def test_photos_are_taken_from_their_folder_alone(folder: Path, photos: Path, tmp_path: Path):
     shutil.copy(photos / "red" / "noon.png", tmp_path / "secret.png")
     change_rows(folder, lambda row: row.update(image=f"../{tmp_path.name}/secret.png"))
@@ -131,6 +161,18 @@ def test_photos_are_taken_from_their_folder_alone(folder: Path, photos: Path, tm
     assert all(photo.pixels is None for photo in material.photos.values())
     assert all("is not below" in failure.reason for failure in material.broken)
     assert material.broken
+
+
+def test_photos_may_be_links(folder: Path, photos: Path, tmp_path: Path):
+    """A data set is often chosen by links to the photos of a larger one."""
+    linked = tmp_path / "linked"
+    for photo in photos.rglob("*.png"):
+        link = linked / photo.relative_to(photos)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(photo.resolve())
+    material = gather([folder], 50, linked)
+    assert not material.broken
+    assert all(photo.pixels is not None for photo in material.photos.values())
 
 
 def test_photo_that_changed_is_not_shown(folder: Path, photos: Path, tmp_path: Path):
@@ -151,9 +193,18 @@ def damage_table(folder: Path) -> None:
     (folder / "means.csv").write_text("a,b\n1,2\n")
 
 
+def replace_table(folder: Path) -> None:
+    (folder / "means.csv").unlink()
+    (folder / "means.csv").mkdir()
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
-    [(damage_map, "is not a heatmap"), (damage_table, "is not the table that evaluate wrote")],
+    [
+        (damage_map, "is not a heatmap"),
+        (damage_table, "is not the table that evaluate wrote"),
+        (replace_table, "study: Is a directory"),
+    ],
 )
 def test_damaged_file_is_named_and_the_rest_is_shown(
     folder: Path, damage: Callable[[Path], None], message: str

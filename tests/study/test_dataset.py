@@ -11,6 +11,7 @@ import pytest
 from onnxplain.core.data import Box, Size
 from onnxplain.study.dataset import Item, draw_sample, is_held_out, read_items
 from tests.conftest import shared
+from tests.study.conftest import reddish, save
 
 
 def test_boxes_follow_a_scaled_image():
@@ -78,3 +79,9 @@ def test_real_labels_are_251_images_with_407_boxes():
     assert len(items) == 251
     assert sum(len(item.boxes) for item in items) == 407
     assert all(item.path.is_file() for item in items)
+
+
+def test_folder_of_annotations_without_any_is_named(tmp_path: Path):
+    save(tmp_path / "photos" / "a.png", reddish(0))
+    with pytest.raises(ValueError, match=r"photos: no \.xml file in this folder has the name of a"):
+        read_items(tmp_path / "photos", tmp_path / "photos")

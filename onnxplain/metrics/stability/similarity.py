@@ -58,9 +58,7 @@ class SSIM(Parametrised):
         a, b = _check_maps(first, second)
         if min(a.shape) < self.window:
             return float("nan")
-        value = structural_similarity(  # type: ignore[no-untyped-call]  # has no types of its own
-            a, b, win_size=self.window, data_range=self.data_range
-        )
+        value = structural_similarity(a, b, win_size=self.window, data_range=self.data_range)
         return float(value)
 
 

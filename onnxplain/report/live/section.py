@@ -37,10 +37,9 @@ from onnxplain.runtime.explainer_building import build_explainer_model
 from onnxplain.subjects import (
     classify,
     fit_to_classifier,
-    hash_pixels,
+    hash_photo,
     name_image,
     read_source,
-    to_uint8,
 )
 
 LIMIT = 60_000_000  # bytes of the page
@@ -224,7 +223,7 @@ def _bring(material: Material, one: Map, classifier: OnnxClassifier) -> tuple[Im
     path = str(one.facts.get("image", ""))
     try:
         photo = read_source(name_image(path, 0), max_pixels=MAX_PIXELS)
-        if make_photo_key(path, hash_pixels(to_uint8(photo))) == one.photo:
+        if make_photo_key(path, hash_photo(photo)) == one.photo:
             return fit_to_classifier(classifier, photo)[1], True
     except (ImageError, ValueError):
         pass
