@@ -55,7 +55,7 @@ def save_and_print(
 
 
 def _count_written(n_written: int, folder: Path) -> str:
-    return f"{n_written} explanations are in {folder}"
+    return f"written to {folder}: {n_written} explanation{'' if n_written == 1 else 's'}"
 
 
 def show_failure(failure: Failure, *, as_json: bool) -> None:

@@ -26,8 +26,8 @@ def find_photos(given: str | os.PathLike[str], *, recursive: bool = False) -> li
     ----------
     given : path or str
         A file, which is returned as it is, whether it exists or not; a folder, for the photos in
-        it; or, where there is no such file, a pattern such as ``photos/*.jpg`` or
-        ``photos/**/*.png``.
+        it, without the pictures of explanations that were written there; or, where there is no
+        such file, a pattern such as ``photos/*.jpg`` or ``photos/**/*.png``.
     recursive : bool
         Whether to look into folders below the folder too.
 
@@ -40,7 +40,10 @@ def find_photos(given: str | os.PathLike[str], *, recursive: bool = False) -> li
     """
     path = Path(given)
     if path.is_dir():
-        photos = sorted(list_files(path, PHOTO_SUFFIXES, recursive=recursive))
+        pictures = sorted(list_files(path, PHOTO_SUFFIXES, recursive=recursive))
+        photos = [picture for picture in pictures if not _shows_explanation(picture)]
+        if pictures and not photos:
+            raise ImageError(f"{path}: holds pictures of explanations only; name the photos")
         if not photos:
             further = "" if recursive else "; --recursive looks into the folders below it too"
             raise ImageError(f"{path}: is a folder without photos{further}")
@@ -54,6 +57,12 @@ def find_photos(given: str | os.PathLike[str], *, recursive: bool = False) -> li
     if not photos:
         raise ImageError(f"{given}: only folders fit this pattern; {given}/* means what they hold")
     return photos
+
+
+def _shows_explanation(picture: Path) -> bool:
+    """Return whether a picture lies beside the heatmap and the record of an explanation."""
+    is_png = picture.suffix == ".png"
+    return is_png and all(picture.with_suffix(end).is_file() for end in (".npz", ".json"))
 
 
 def list_files(

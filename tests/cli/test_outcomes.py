@@ -105,7 +105,8 @@ def test_interrupted_run_keeps_the_images_that_are_done(model: Path, folder: Pat
     assert process.returncode == 130
     printed = [first, *map(json.loads, rest.splitlines())]
     assert len(printed) < len(copies)
-    assert f"Error: interrupted; {len(printed)} explanations are in explanations" in errors
+    n, plural = len(printed), "" if len(printed) == 1 else "s"
+    assert f"Error: interrupted; written to explanations: {n} explanation{plural}" in errors
     assert "Traceback" not in errors
     assert len(list((folder / "explanations").glob("*.json"))) == len(printed)
     assert not list((folder / "explanations").glob(".*"))
@@ -129,7 +130,8 @@ def test_full_disk_ends_the_run_and_nothing_is_half_written(model: Path, photos:
     printed, names = result.stdout.split("exit 1\n")
     n = len(printed.splitlines())
     assert 0 < n < 8
-    assert result.stderr.endswith(f"; {n} explanations are in small/out\n")
+    plural = "" if n == 1 else "s"
+    assert result.stderr.endswith(f"; written to small/out: {n} explanation{plural}\n")
     kinds = Counter(Path(name).suffix for name in names.splitlines())
     assert kinds == {".png": n, ".npz": n, ".json": n}
 

@@ -8,6 +8,7 @@ import pytest
 
 from onnxplain.core.errors import ImageError
 from onnxplain.image import find_photos
+from tests.helpers.explanations import make_explanation
 
 
 def test_photos_are_found_in_the_order_of_their_paths(tmp_path: Path) -> None:
@@ -31,3 +32,14 @@ def test_photos_are_found_in_the_order_of_their_paths(tmp_path: Path) -> None:
         find("*.webp")
     with pytest.raises(ImageError, match=r"/n\?ne: only folders fit this pattern; .*\* means"):
         find("n?ne")
+
+
+def test_the_pictures_that_explain_wrote_are_no_photos(tmp_path: Path) -> None:
+    """A second run over a folder with results explained their overlays."""
+    (tmp_path / "a.png").touch()
+    saved = make_explanation(image="a.png").save(tmp_path / "below")
+    assert saved.overlay is not None
+    assert find_photos(tmp_path, recursive=True) == [tmp_path / "a.png"]
+    assert find_photos(saved.overlay) == [saved.overlay]  # named by itself, it is taken
+    with pytest.raises(ImageError, match="below: holds pictures of explanations only"):
+        find_photos(tmp_path / "below")
