@@ -176,11 +176,12 @@ def measure(peer: Peer, classifier: OnnxClassifier, case: Case) -> dict[str, lis
 
 
 def table(args: argparse.Namespace) -> None:
-    """Print the means over photos, as Markdown."""
+    """Print the means over photos, as Markdown; maps that are not a number are left out."""
     found: dict[tuple[str, str, int], list[list[float]]] = {}
     for row in read_rows(args.rows):
         for n, values in row["agreement"].items():
-            found.setdefault((row["model"], row["peer"], int(n)), []).append(values)
+            if np.isfinite(values).all():
+                found.setdefault((row["model"], row["peer"], int(n)), []).append(values)
     print(f"{describe_machine()}\n")
     print("| model | program | N | n | Pearson r | Spearman | top 10 % |")
     print("|---|---|--:|--:|--:|--:|--:|")
