@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -193,6 +194,13 @@ def run_inside(
         subprocess.run([*pip, "uninstall", "-q", "-y", *wheels], check=True)
         subprocess.run([*pip, "install", "-q", "-e", str(root)], check=True)
     subprocess.run([python, "-m", module, *arguments], check=True, cwd=root)
+
+
+def add_table_command(commands: Any, call: Callable[[argparse.Namespace], None]) -> None:
+    """Add the command `table`, which calls a function with the file of the rows."""
+    command = commands.add_parser("table")
+    command.add_argument("rows", type=Path)
+    command.set_defaults(call=call)
 
 
 def measure_seconds(action: Callable[[], object]) -> float:

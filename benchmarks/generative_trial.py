@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onnxplain
-from benchmarks.common import describe_machine, read_rows
+from benchmarks.common import add_table_command, describe_machine, read_rows
 from benchmarks.generative_cells import compare_cells, format_cells
 from benchmarks.generative_tables import HEAD, N_SAMPLES, Mp2Setting, format_lime, format_mp2
 from benchmarks.mp2_modes import LITE0, Photo, PhotoSet, draw_photos
@@ -241,9 +241,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     runs.add_argument("--device", default="cpu", help="where models run")
     runs.add_argument("--settings", type=int, default=6, help="number of settings")
     runs.set_defaults(call=run)
-    tables = commands.add_parser("table")
-    tables.add_argument("rows", type=Path)
-    tables.set_defaults(call=print_tables)
+    add_table_command(commands, print_tables)
     args = parser.parse_args(None if arguments is None else list(arguments))
     args.call(args)
 

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import onnxplain
-from benchmarks.common import describe_machine, measure_seconds, read_rows
+from benchmarks.common import add_table_command, describe_machine, measure_seconds, read_rows
 from onnxplain.core.data import Attribution, Case, make_rng
 from onnxplain.core.protocols import Fill
 from onnxplain.engine import run as engine
@@ -317,9 +317,7 @@ def main() -> None:
     runs.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     runs.add_argument("--photos", type=int, help="largest number of photos per set")
     runs.set_defaults(call=run_sets)
-    tables = commands.add_parser("table")
-    tables.add_argument("rows", type=Path)
-    tables.set_defaults(call=print_tables)
+    add_table_command(commands, print_tables)
     args = parser.parse_args()
     if QUANTISED in (getattr(args, "set", None) or ()) and not args.quantised:
         parser.error(f"--set {QUANTISED} needs its model: --quantised FILE")

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.agreement import correlate, correlate_ranks, measure_overlap
-from benchmarks.common import describe_machine, read_rows, run_inside
+from benchmarks.common import add_table_command, describe_machine, read_rows, run_inside
 from benchmarks.sampling import (
     SEED,
     add_options,
@@ -212,9 +212,7 @@ def main() -> None:
     add_options(command)
     command.add_argument("--environment", type=Path, help="of the programs")
     command.set_defaults(call=run)
-    command = commands.add_parser("table")
-    command.add_argument("rows", type=Path)
-    command.set_defaults(call=table)
+    add_table_command(commands, table)
     args = parser.parse_args()
     args.call(args)
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import onnxplain
-from benchmarks.common import describe_machine, read_rows
+from benchmarks.common import add_table_command, describe_machine, read_rows
 from benchmarks.mp2_modes import LITE0, SEED, PhotoSet, draw_photos
 from benchmarks.sampling import append_row
 from onnxplain.core.data import make_rng
@@ -143,9 +143,7 @@ def main() -> None:
     command.add_argument("--sweep", action="append", choices=list(SWEEPS), help="only this sweep")
     command.add_argument("--device", default="cpu", help="where models run")
     command.set_defaults(call=run)
-    command = commands.add_parser("table")
-    command.add_argument("rows", type=Path)
-    command.set_defaults(call=table)
+    add_table_command(commands, table)
     args = parser.parse_args()
     args.call(args)
 
