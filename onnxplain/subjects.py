@@ -210,11 +210,11 @@ def hash_photo(photo: Image) -> str:
     A photo of 8 bits is hashed as such, whichever way it was read. Of a finer one, as of 16
     bits, all bits count: the classifier sees them.
     """
-    levels = photo * np.float32(255)
-    pixels = np.rint(levels)
-    np.subtract(levels, pixels, out=levels)
-    if np.abs(levels, out=levels).max(initial=0) < 1e-3:  # a step of 16 bits is 0.0039
-        return hashlib.sha256(pixels.astype(np.uint8).data).hexdigest()
+    pixels = to_uint8(photo)
+    rest = photo * 255
+    rest -= pixels
+    if np.abs(rest, out=rest).max(initial=0) < 1e-3:  # a step of 16 bits is 0.0039
+        return hashlib.sha256(pixels.data).hexdigest()
     return hashlib.sha256(np.ascontiguousarray(photo).data).hexdigest()
 
 
